@@ -1,0 +1,1 @@
+"""Launchers: the sample data, an embedded Redis-protocol server and a local stack of both halves."""

@@ -1,0 +1,72 @@
+"""Redis key names of one namespace: the live pointer, coordination keys and versioned chunks.
+
+Knows nothing about connections. Coordination keys share the hash tag `{namespace}` so that one
+MULTI may touch them on a cluster; chunks carry no tag, so a cluster spreads them over its nodes.
+"""
+
+import re
+from dataclasses import dataclass
+
+_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def check_name(value: str, what: str) -> str:
+    """Return `value` if it can stand in a key; raise ValueError that names `what` otherwise."""
+    if not _SAFE.fullmatch(value):
+        raise ValueError(
+            f"{what} {value!r} is not usable in a Redis key: "
+            "1 to 64 letters, digits, '.', '_' or '-', starting with a letter or digit"
+        )
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class KeySpace:
+    """Every key of one namespace, `mg:<namespace>:...`."""
+
+    namespace: str = "default"
+
+    def __post_init__(self) -> None:
+        check_name(self.namespace, "namespace")
+
+    @property
+    def current(self) -> str:
+        """The pointer: its value is the live model version."""
+        return f"mg:{{{self.namespace}}}:current"
+
+    @property
+    def previous(self) -> str:
+        """The version that was live before the last publish."""
+        return f"mg:{{{self.namespace}}}:previous"
+
+    @property
+    def versions(self) -> str:
+        """Sorted set of complete versions, scored by publish time in Unix seconds."""
+        return f"mg:{{{self.namespace}}}:versions"
+
+    @property
+    def lock(self) -> str:
+        """The publisher's lock; its value is the holder's fencing token."""
+        return f"mg:{{{self.namespace}}}:lock"
+
+    @property
+    def fence(self) -> str:
+        """Counter from which fencing tokens are drawn."""
+        return f"mg:{{{self.namespace}}}:fence"
+
+    @property
+    def events(self) -> str:
+        """Pub/sub channel on which a new live version is announced (a hint: replicas poll too)."""
+        return f"mg:{{{self.namespace}}}:events"
+
+    def manifest(self, version: str) -> str:
+        """The JSON manifest of one version, written after everything that it names."""
+        return f"mg:{self.namespace}:v:{check_name(version, 'model version')}:manifest"
+
+    def chunk(self, version: str, blob: str, index: int) -> str:
+        """The `index`-th chunk of the tensor or file named `blob`."""
+        return f"mg:{self.namespace}:v:{check_name(version, 'model version')}:{blob}:{index}"
+
+    def version_pattern(self, version: str) -> str:
+        """SCAN pattern that matches every key of one version."""
+        return f"mg:{self.namespace}:v:{check_name(version, 'model version')}:*"

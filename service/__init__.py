@@ -1,0 +1,1 @@
+"""The online half: HTTP in, recommendations with per-expert contributions out. Free of torch."""

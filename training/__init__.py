@@ -1,0 +1,1 @@
+"""The offline half: interactions in, a published MAGNET artifact out."""
