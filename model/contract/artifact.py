@@ -36,9 +36,7 @@ def sha256(data: bytes | NDArray[Any]) -> str:
     """Hex SHA-256 of some bytes, or of an array's bytes in C order."""
     if isinstance(data, bytes):
         return hashlib.sha256(data).hexdigest()
-    return hashlib.sha256(
-        memoryview(np.ascontiguousarray(data).reshape(-1).view(np.uint8))
-    ).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(data).reshape(-1).view(np.uint8).data).hexdigest()
 
 
 def check_tensor(name: str, array: NDArray[Any], manifest: ArtifactManifest) -> None:

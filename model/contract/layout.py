@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 CHUNK_BYTES = 262_144 - 256
-"""Most bytes in a chunk, just under 256 KiB: the server's allocator rounds sizes up to classes, and
-a value of exactly 2^k bytes plus its header falls into the next one, 25 % larger (measured, ours)."""
+"""Most bytes in a chunk, just under 256 KiB: the server's allocator rounds sizes up to classes,
+and a value of exactly 2^k bytes plus its header falls into the next, 25 % larger (measured)."""
 
 
 def little_endian(array: NDArray[Any]) -> NDArray[Any]:
