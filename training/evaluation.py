@@ -1,0 +1,149 @@
+"""The protocol: full ranking over all items, training items masked, averaged over users.
+
+Knows data sets and ranked lists; knows nothing about how a model scores.
+
+Letters: B users of a block, I items, K length of the ranked list, U users.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from training.dataset import Dataset
+from training.metrics import coverage, ndcg_at_k, recall_at_k
+
+ScoreFunction = Callable[[NDArray[np.int64]], NDArray[np.float32]]
+"""User rows [B] to scores [B, I], higher is better."""
+
+TAIL_POSITIVES = 5
+"""Items with at most so many training positives, but at least one, are tail items."""
+SPARSE_POSITIVES = 2
+"""Users with at most so many training positives are sparse."""
+ITEM_GROUPS = ("cold items", "tail items", "head items")
+USER_GROUPS = ("sparse users", "other users")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """What one scorer reached on one target."""
+
+    metrics: dict[str, float]
+    """`recall@20`, `ndcg@20`, ... averaged over users with target items, and `coverage@K`."""
+    groups: dict[str, dict[str, float]]
+    """The same per group, with `users` (how many are averaged); a group without users is absent.
+
+    In an item group each user is scored on her target items of that group.
+    """
+    users: NDArray[np.int64]
+    """Rows of the users that are averaged [U], ascending."""
+    per_user: dict[str, NDArray[np.float64]]
+    """Each metric's values [U] in the order of `users`."""
+
+
+def item_groups(train: csr_array) -> NDArray[np.int64]:
+    """Index into ITEM_GROUPS of each item, by its number of training positives."""
+    count_I = np.bincount(train.indices, minlength=train.shape[1])
+    return np.where(count_I == 0, 0, np.where(count_I <= TAIL_POSITIVES, 1, 2))
+
+
+def user_groups(train: csr_array) -> NDArray[np.int64]:
+    """Index into USER_GROUPS of each user, by her number of training positives."""
+    return np.where(np.diff(train.indptr) <= SPARSE_POSITIVES, 0, 1)
+
+
+def evaluate(
+    score: ScoreFunction,
+    dataset: Dataset,
+    target: csr_array,
+    ks: Sequence[int] = (10, 20),
+    block: int = 512,
+) -> Evaluation:
+    """Rank every item for each user with target items and compare with those items.
+
+    Equal scores are ranked by item row, so the result depends on nothing but the scores.
+
+    Args:
+        score: called with at most `block` user rows at a time; may not return NaN.
+        dataset: its `train` is masked and makes the groups.
+        target: the positives to find [U, I], `dataset.valid` or `dataset.test`.
+        ks: lengths of the list at which metrics are taken.
+        block: users per call.
+    """
+    users = np.flatnonzero(np.diff(target.indptr))
+    top_UK = np.empty((len(users), min(max(ks), target.shape[1])), dtype=np.int64)
+    hit_UK = np.zeros(top_UK.shape, dtype=np.bool_)
+    for start in range(0, len(users), block):
+        user_B = users[start : start + block]
+        score_BI = np.array(score(user_B), dtype=np.float32)
+        if np.isnan(score_BI).any():
+            raise ValueError("the scores hold NaN: this model cannot be evaluated")
+        relevant_BI = target[user_B].toarray() > 0
+        score_BI[dataset.train[user_B].nonzero()] = -np.inf
+        top_BK = top_items(score_BI, top_UK.shape[1])
+        top_UK[start : start + block] = top_BK
+        hit_UK[start : start + block] = np.take_along_axis(relevant_BI, top_BK, axis=1)
+    return _summarise(dataset, target, users, top_UK, hit_UK, ks)
+
+
+def top_items(score_BI: NDArray[np.float32], k: int) -> NDArray[np.int64]:
+    """The k best items of each row, best first, equal scores by ascending item [B, K]."""
+    num_items = score_BI.shape[1]
+    if k >= num_items:
+        return np.argsort(-score_BI, axis=1, kind="stable")
+    kth_B = np.partition(score_BI, num_items - k, axis=1)[:, num_items - k, None]
+    # Of the items that tie with the k-th, keep the first: as many as there are places left.
+    above_BI, equal_BI = score_BI > kth_B, score_BI == kth_B
+    places_B = k - above_BI.sum(axis=1, keepdims=True)
+    keep_BI = above_BI | (equal_BI & (np.cumsum(equal_BI, axis=1) <= places_B))
+    kept_BK = np.nonzero(keep_BI)[1].reshape(-1, k)
+    order_BK = np.argsort(-np.take_along_axis(score_BI, kept_BK, axis=1), axis=1, kind="stable")
+    return np.take_along_axis(kept_BK, order_BK, axis=1)
+
+
+def _summarise(
+    dataset: Dataset,
+    target: csr_array,
+    users: NDArray[np.int64],
+    top_UK: NDArray[np.int64],
+    hit_UK: NDArray[np.bool_],
+    ks: Sequence[int],
+) -> Evaluation:
+    relevant_U = np.diff(target.indptr)[users]
+    per_user = _per_user(hit_UK, relevant_U, ks)
+    groups: dict[str, dict[str, float]] = {}
+    item_group_I = item_groups(dataset.train)
+    for index, name in enumerate(ITEM_GROUPS):
+        in_group = item_group_I == index
+        group_relevant_U = np.asarray(target @ in_group.astype(np.float32))[users].astype(np.int64)
+        groups[name] = _mean(_per_user(hit_UK & in_group[top_UK], group_relevant_U, ks))
+    user_group_U = user_groups(dataset.train)[users]
+    for index, name in enumerate(USER_GROUPS):
+        members = user_group_U == index
+        groups[name] = _mean({key: values_U[members] for key, values_U in per_user.items()})
+    overall = _mean(per_user)
+    overall.pop("users", None)
+    return Evaluation(
+        metrics=overall | {f"coverage@{max(ks)}": coverage(top_UK, target.shape[1])},
+        groups={name: values for name, values in groups.items() if values},
+        users=users,
+        per_user=per_user,
+    )
+
+
+def _per_user(
+    hit_UK: NDArray[np.bool_], relevant_U: NDArray[np.int64], ks: Sequence[int]
+) -> dict[str, NDArray[np.float64]]:
+    recall = {f"recall@{k}": recall_at_k(hit_UK, relevant_U, k) for k in ks}
+    return recall | {f"ndcg@{k}": ndcg_at_k(hit_UK, relevant_U, k) for k in ks}
+
+
+def _mean(per_user: dict[str, NDArray[np.float64]]) -> dict[str, float]:
+    """Averages over users that can be scored, and their number; empty if there is none."""
+    scored_U = ~np.isnan(next(iter(per_user.values())))
+    if not scored_U.any():
+        return {}
+    means = {key: float(values_U[scored_U].mean()) for key, values_U in per_user.items()}
+    return {"users": float(scored_U.sum())} | means
