@@ -70,3 +70,12 @@ class KeySpace:
     def version_pattern(self, version: str) -> str:
         """SCAN pattern that matches every key of one version."""
         return f"mg:{self.namespace}:v:{check_name(version, 'model version')}:*"
+
+    @property
+    def every_version_pattern(self) -> str:
+        """SCAN pattern that matches every key of every version."""
+        return f"mg:{self.namespace}:v:*"
+
+    def version_of(self, key: str) -> str:
+        """The version that a key found by `every_version_pattern` belongs to."""
+        return key.removeprefix(f"mg:{self.namespace}:v:").partition(":")[0]

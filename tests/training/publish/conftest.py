@@ -1,0 +1,238 @@
+"""A small artifact of any version, a reader that knows only the contract, and a cuttable line.
+
+"""
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+import redis
+
+from model.contract.artifact import (
+    Artifact,
+    check_file,
+    check_tensor,
+    parse_manifest,
+    sha256,
+    write_artifact,
+)
+from model.contract.keys import KeySpace
+from model.contract.layout import RowLayout
+from model.contract.manifest import (
+    ArtifactManifest,
+    ExpertSpec,
+    FileSpec,
+    Golden,
+    TensorSpec,
+    TrainingRecord,
+)
+from model.contract.strings import IdTable, StringTable
+
+NUM_USERS, NUM_ITEMS = 6, 5
+VECTORS = (2, 2, 8)
+"""Views, modalities, dimension."""
+
+
+def small_artifact(version: str, seed: int = 0, file_bytes: int = 700) -> Artifact:
+    """Random arrays that obey the contract, in chunks of two embedding rows."""
+    rng = np.random.default_rng(seed)
+
+    def vectors(rows: int) -> np.ndarray:
+        return rng.normal(size=(rows, *VECTORS)).astype("<f4")
+
+    users = IdTable.of(f"u{row}" for row in range(NUM_USERS))
+    items = IdTable.of(f"i{row}" for row in range(NUM_ITEMS))
+    titles = StringTable.of(f'{{"title": "item {row}"}}' for row in range(NUM_ITEMS))
+    tensors = {
+        "user_embeddings": vectors(NUM_USERS),
+        "item_embeddings": vectors(NUM_ITEMS),
+        "item_foldin": vectors(NUM_ITEMS),
+        "item_routing": rng.normal(size=(NUM_ITEMS, 3)).astype("<f4"),
+        "item_bias": rng.normal(size=NUM_ITEMS).astype("<f4"),
+        "item_popularity": np.arange(NUM_ITEMS, dtype="<i8"),
+        "seen_offsets": np.zeros(NUM_USERS + 1, dtype="<i8"),
+        "seen_items": np.zeros(0, dtype="<i4"),
+        "user_ids_blob": users.blob,
+        "user_ids_offsets": users.offsets,
+        "item_ids_blob": items.blob,
+        "item_ids_offsets": items.offsets,
+        "item_metadata_blob": titles.blob,
+        "item_metadata_offsets": titles.offsets,
+    }
+    files = {name: rng.bytes(file_bytes) for name in ("head.onnx", "explain.onnx")}
+    manifest = ArtifactManifest(
+        model_version=version,
+        created_at="2026-01-01T00:00:00Z",
+        num_users=NUM_USERS,
+        num_items=NUM_ITEMS,
+        views=["interaction", "augmented"],
+        modalities=["behaviour", "text"],
+        embedding_dim=VECTORS[-1],
+        experts=[
+            ExpertSpec(
+                name=name, role="balanced", modality=None, template=[0.5, 0.5], usual_weight=0.5
+            )
+            for name in ("one", "two")
+        ],
+        experts_per_pair=1,
+        chunk_bytes=256,
+        tensors={
+            name: TensorSpec(dtype=array.dtype.str, shape=array.shape, sha256=sha256(array))
+            for name, array in tensors.items()
+        },
+        files={
+            name: FileSpec(num_bytes=len(data), sha256=sha256(data)) for name, data in files.items()
+        },
+        golden=Golden(user_rows=[], item_rows=[], scores=[], contributions=[]),
+        metrics={},
+        training=TrainingRecord(
+            data_sha256="0" * 64,
+            split="time",
+            seed=seed,
+            best_epoch=1,
+            trigger_epoch=None,
+            config={},
+            history=[],
+        ),
+    )
+    return Artifact(manifest=manifest, tensors=tensors, files=files)
+
+
+@pytest.fixture
+def artifact_of(tmp_path: Path) -> Callable[..., Path]:
+    """Write the small artifact of a version into a folder of its own."""
+
+    def write(version: str, seed: int = 0, file_bytes: int = 700) -> Path:
+        folder = tmp_path / f"{version}-{seed}-{file_bytes}"
+        folder.mkdir()
+        write_artifact(folder, small_artifact(version, seed, file_bytes))
+        return folder
+
+    return write
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+def read_version(client: redis.Redis) -> Callable[[str], Artifact]:
+    """Read a version as a replica would, every checksum verified."""
+
+    def read(version: str, namespace: str = "default") -> Artifact:
+        keys = KeySpace(namespace)
+        manifest = parse_manifest(client.get(keys.manifest(version)) or b"", version)
+
+        def joined(name: str, layout: RowLayout) -> bytes:
+            names = [keys.chunk(version, name, index) for index in range(layout.num_chunks)]
+            return b"".join(client.mget(names)) if names else b""
+
+        tensors, files = {}, {}
+        for name, spec in manifest.tensors.items():
+            layout = RowLayout.of(spec.shape, spec.dtype, manifest.chunk_bytes)
+            flat = np.frombuffer(joined(name, layout), spec.dtype)
+            tensors[name] = flat.reshape(spec.shape)
+            check_tensor(name, tensors[name], manifest)
+        for name, file in manifest.files.items():
+            layout = RowLayout.of((file.num_bytes,), "|u1", manifest.chunk_bytes)
+            files[name] = joined(name, layout)
+            check_file(name, files[name], manifest)
+        return Artifact(manifest=manifest, tensors=tensors, files=files)
+
+    return read
+
+
+@pytest.fixture
+def stored_versions(client: redis.Redis) -> Callable[[], set[str]]:
+    """The versions that have any key at all, complete or not."""
+    keys = KeySpace()
+
+    def versions() -> set[str]:
+        names = client.scan_iter(match=keys.every_version_pattern)
+        return {keys.version_of(name.decode()) for name in names}
+
+    return versions
+
+
+class Line:
+    """A TCP line to the server that passes commands on one by one and can be cut after the n-th.
+
+    `on_cut` runs once, after the n-th command reached the server and before its reply comes back.
+    `heals` says whether new connections work afterwards.
+    """
+
+    def __init__(self, port: int, *, cut_after: int | None, heals: bool = False) -> None:
+        self.on_cut: Callable[[], object] = lambda: None
+        self.num_commands = 0
+        self._upstream_port = port
+        self._cut_after = cut_after
+        self._heals = heals
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"redis://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._sockets: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        for each in [self._listener, *self._sockets]:
+            _hang_up(each)
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._listener.accept()
+            except OSError:
+                return
+            far = socket.create_connection(("127.0.0.1", self._upstream_port))
+            self._sockets += [near, far]
+            threading.Thread(target=self._commands, args=(near, far), daemon=True).start()
+            threading.Thread(target=_replies, args=(far, near), daemon=True).start()
+
+    def _commands(self, near: socket.socket, far: socket.socket) -> None:
+        with near.makefile("rb") as stream, suppress(OSError, ValueError):
+            while header := stream.readline():
+                command = header
+                for _ in range(int(header[1:])):
+                    size = stream.readline()
+                    command += size + stream.read(int(size[1:]) + 2)
+                self.num_commands += 1
+                if self.num_commands == self._cut_after:
+                    if not self._heals:
+                        _hang_up(self._listener)
+                    _hang_up(near)
+                    far.sendall(command)
+                    far.shutdown(socket.SHUT_WR)
+                    self.on_cut()
+                    return
+                far.sendall(command)
+
+
+def _replies(far: socket.socket, near: socket.socket) -> None:
+    with suppress(OSError):
+        while data := far.recv(65536):
+            near.sendall(data)
+
+
+def _hang_up(each: socket.socket) -> None:
+    with suppress(OSError):
+        each.shutdown(socket.SHUT_RDWR)
+    each.close()
+
+
+@pytest.fixture
+def line(redis_url: str) -> Iterator[Callable[..., Line]]:
+    """Lay a line to the server; all are taken down after the test."""
+    lines: list[Line] = []
+
+    def lay(cut_after: int | None = None, *, heals: bool = False) -> Line:
+        lines.append(Line(int(redis_url.rpartition(":")[2]), cut_after=cut_after, heals=heals))
+        return lines[-1]
+
+    yield lay
+    for each in lines:
+        each.close()

@@ -1,0 +1,10 @@
+"""Artifact folder -> Redis under a new version -> one atomic flip of the live pointer.
+
+Knows the contract's keys and layout; knows nothing about training, torch or who reads the model.
+"""
+
+from training.publish.errors import PublishError
+from training.publish.policy import PublishPolicy
+from training.publish.publisher import live_version, publish_artifact
+
+__all__ = ["PublishError", "PublishPolicy", "live_version", "publish_artifact"]

@@ -1,0 +1,111 @@
+"""The publisher's lock: one publisher per namespace, and a fencing token that proves it.
+
+Knows nothing about what is published. The token is drawn from a counter, so no two publishers
+ever hold the same one; whatever must not happen without the lock is done in a transaction that
+watches the lock's key and compares the token (`PublishLock.guard`).
+"""
+
+import os
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+import redis
+from redis.client import Pipeline
+
+from model.contract.keys import KeySpace
+from training.publish.connection import text
+from training.publish.errors import LockHeldError, LockLostError
+
+_RETRY_SECONDS = 0.1
+
+
+class PublishLock:
+    """Taken on entry, kept alive by `keep`, given back on exit if it is still ours."""
+
+    def __init__(
+        self, client: redis.Redis, keys: KeySpace, *, lock_seconds: float, wait_seconds: float
+    ) -> None:
+        self._client = client
+        self._key = keys.lock
+        self._fence = keys.fence
+        self._life_ms = max(1, round(lock_seconds * 1000))
+        self._wait_seconds = wait_seconds
+        self._renewed_at = 0.0
+        self.token = ""
+
+    def __enter__(self) -> Self:
+        number = self._client.incr(self._fence)
+        self.token = f"{number}@{socket.gethostname()}:{os.getpid()}"
+        deadline = time.monotonic() + self._wait_seconds
+        while not self._take():
+            if time.monotonic() >= deadline:
+                raise LockHeldError(self._held_by())
+            time.sleep(_RETRY_SECONDS)
+        self._renewed_at = time.monotonic()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        def drop(pipe: Pipeline) -> None:
+            pipe.multi()
+            pipe.delete(self._key)
+
+        with suppress(redis.RedisError, LockLostError):
+            self.guard(drop)
+
+    def guard(self, change: Callable[[Pipeline], object], *watched: str) -> None:
+        """Run `change` in a transaction that takes place only while we hold the lock.
+
+        `change` gets a pipeline that watches the lock and `watched`: it may read, then calls
+        `multi()` and queues its writes. It is called again if a watched key changes meanwhile.
+
+        Raises:
+            LockLostError: the token is no longer the lock's value.
+        """
+
+        def fenced(pipe: Pipeline) -> None:
+            if pipe.get(self._key) != self.token.encode():
+                raise LockLostError(
+                    "lost the publisher's lock (this publisher was too slow, or was paused); "
+                    "the live version was left alone: publish again"
+                )
+            change(pipe)
+
+        self._client.transaction(fenced, self._key, *watched)
+
+    def renew(self) -> None:
+        """Give the lock its whole life again; LockLostError if it is no longer ours."""
+
+        def extend(pipe: Pipeline) -> None:
+            pipe.multi()
+            pipe.pexpire(self._key, self._life_ms)
+
+        self.guard(extend)
+        self._renewed_at = time.monotonic()
+
+    def keep(self) -> None:
+        """Renew if a third of the lock's life has gone; to be called between small steps."""
+        if time.monotonic() - self._renewed_at > self._life_ms / 3000:
+            self.renew()
+
+    def _take(self) -> bool:
+        if self._client.set(self._key, self.token, nx=True, px=self._life_ms):
+            return True
+        # A retried SET whose first answer was lost finds our own token there.
+        return self._client.get(self._key) == self.token.encode()
+
+    def _held_by(self) -> str:
+        holder = text(self._client.get(self._key) or "somebody")
+        seconds = max(0, self._client.pttl(self._key)) / 1000
+        return (
+            f"another publisher ({holder}) holds the lock {self._key}, "
+            f"for {seconds:.0f} s more unless it renews it; wait and publish again"
+        )

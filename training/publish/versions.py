@@ -1,0 +1,121 @@
+"""Which versions a namespace holds, which one is live, and which ones have had their time.
+
+Knows the coordination keys; knows nothing about artifacts on disk.
+"""
+
+from collections.abc import Mapping
+from itertools import pairwise
+
+import redis
+from redis.client import Pipeline
+
+from model.contract.keys import KeySpace
+from training.publish.blobs import unlink
+from training.publish.connection import text
+from training.publish.lock import PublishLock
+from training.publish.policy import PublishPolicy
+
+_SCAN_COUNT = 1000
+
+
+def expired(
+    published_at: Mapping[str, float], pinned: set[str], policy: PublishPolicy, now: float
+) -> list[str]:
+    """Versions that may go: not pinned, not among the newest, superseded for longer than grace.
+
+    Args:
+        published_at: when each complete version was published, in Unix seconds.
+        pinned: versions that stay whatever their age.
+        policy: how many stay, and for how long the others do.
+        now: Unix seconds, by the same clock.
+    """
+    newest_first = sorted(published_at, key=lambda version: published_at[version], reverse=True)
+    return [
+        version
+        for successor, version in pairwise(newest_first)
+        if version not in pinned
+        and version not in newest_first[: policy.keep]
+        and now - published_at[successor] >= policy.grace_seconds
+    ]
+
+
+class VersionShelf:
+    """The versions of one namespace on one server."""
+
+    def __init__(self, client: redis.Redis, keys: KeySpace) -> None:
+        self._client = client
+        self._keys = keys
+
+    def live(self) -> str | None:
+        """The version that `current` names."""
+        name = self._client.get(self._keys.current)
+        return None if name is None else text(name)
+
+    def manifest(self, version: str) -> bytes | str | None:
+        """The stored manifest of a version, JSON."""
+        return self._client.get(self._keys.manifest(version))
+
+    def holds(self, version: str) -> bool:
+        """Was this version once published as complete, and not retired since?"""
+        return version in self._pinned() or version in self._published_at()
+
+    def make_live(self, version: str, lock: PublishLock) -> None:
+        """Point `current` at a complete version and announce it, all or nothing.
+
+        WATCH with MULTI rather than a Lua script: every key carries the namespace's hash tag, so
+        it works on a cluster, on servers whose ACL forbids scripts, and it aborts as well when
+        the watched lock merely expires. It may be repeated after a lost answer: if the pointer
+        has moved already, nothing happens, so `previous` never names the live version itself.
+        """
+        keys = self._keys
+        now = self._now()
+
+        def flip(pipe: Pipeline) -> None:
+            before = pipe.get(keys.current)
+            pipe.multi()
+            if before == version.encode():
+                return
+            if before is not None:
+                pipe.set(keys.previous, before)
+            pipe.set(keys.current, version)
+            pipe.zadd(keys.versions, {version: now})
+            pipe.publish(keys.events, version)
+
+        lock.guard(flip, keys.current)
+
+    def sweep(self, policy: PublishPolicy, lock: PublishLock) -> list[str]:
+        """Retire versions that have had their time; remove what dead publishes left behind.
+
+        Returns:
+            The versions of which something was removed.
+        """
+        lock.renew()
+        published_at, pinned = self._published_at(), self._pinned()
+        retired = expired(published_at, pinned, policy, self._now())
+        if retired:
+            self._client.zrem(self._keys.versions, *retired)
+        alive = (published_at.keys() | pinned) - set(retired)
+        dead: set[str] = set()
+        pattern = self._keys.every_version_pattern
+        cursor = None
+        while cursor != 0:
+            cursor, found = self._client.scan(cursor or 0, match=pattern, count=_SCAN_COUNT)
+            names = [text(name) for name in found]
+            orphans = [name for name in names if self._keys.version_of(name) not in alive]
+            unlink(self._client, iter(orphans))
+            dead.update(map(self._keys.version_of, orphans))
+            lock.keep()
+        return sorted(dead)
+
+    def _pinned(self) -> set[str]:
+        named = self._client.mget(self._keys.current, self._keys.previous)
+        return {text(name) for name in named if name is not None}
+
+    def _published_at(self) -> dict[str, float]:
+        scored = self._client.zscan_iter(self._keys.versions)
+        return {text(name): float(score) for name, score in scored}
+
+    def _now(self) -> float:
+        """The server's clock, the only one that all publishers share."""
+        seconds, micros = self._client.time()
+        return float(seconds) + micros / 1e6
