@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.utils.extmath import randomized_svd
 
 from training.tables import DataError
 
@@ -47,10 +47,13 @@ def features_of_tokens(tokens: Sequence[Sequence[str]], seed: int) -> ModalityFe
     weighting = TfidfVectorizer(analyzer=list, vocabulary=vocabulary, sublinear_tf=True)
     weight_IT = weighting.fit_transform(tokens)
     present_I = np.diff(weight_IT.indptr) > 0
-    dim = min(MAX_TOKEN_DIM, *weight_IT.shape)
-    x_IF = TruncatedSVD(dim, random_state=seed).fit_transform(weight_IT).astype(np.float32)
+    if len(vocabulary) <= MAX_TOKEN_DIM:
+        x_IF = weight_IT.toarray()
+    else:
+        left_IF, singular_F, _ = randomized_svd(weight_IT, MAX_TOKEN_DIM, random_state=seed)
+        x_IF = left_IF * singular_F
     x_IF[~present_I] = 0.0
-    return ModalityFeatures(x_IF=x_IF, present_I=present_I)
+    return ModalityFeatures(x_IF=x_IF.astype(np.float32), present_I=present_I)
 
 
 def read_feature_file(path: Path, row_I: NDArray[np.int64], num_rows: int) -> ModalityFeatures:

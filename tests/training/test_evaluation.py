@@ -1,0 +1,110 @@
+from math import log2
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.sparse import csr_array
+
+from training.dataset import Dataset
+from training.evaluation import evaluate, item_groups, top_items, user_groups
+
+
+def dataset_of(train: np.ndarray, test: np.ndarray) -> Dataset:
+    users, items = train.shape
+    return Dataset(
+        name="hand-made",
+        user_ids=[f"u{u}" for u in range(users)],
+        item_ids=[f"i{i}" for i in range(items)],
+        train=csr_array(train, dtype=np.float32),
+        valid=csr_array((users, items), dtype=np.float32),
+        test=csr_array(test, dtype=np.float32),
+        seen=csr_array(train, dtype=np.float32),
+        features={},
+        item_metadata=[{} for _ in range(items)],
+        split="random",
+        sha256="",
+    )
+
+
+def test_training_items_are_masked_and_users_without_target_left_out():
+    dataset = dataset_of(
+        np.array([[1, 0, 0, 0], [0, 1, 0, 0], [1, 1, 1, 0]]),
+        np.array([[0, 1, 1, 0], [0, 0, 0, 0], [0, 0, 0, 1]]),
+    )
+    score = np.array([[9, 5, 1, 8], [0, 0, 0, 0], [9, 8, 7, -1]], dtype=np.float32)
+    result = evaluate(lambda rows: score[rows], dataset, dataset.test, ks=(1, 2))
+    assert result.users.tolist() == [0, 2]
+    assert result.per_user["recall@1"].tolist() == [0.0, 1.0]
+    assert result.per_user["recall@2"].tolist() == [1 / 2, 1.0]
+    expected = (1 / log2(3)) / (1 + 1 / log2(3))
+    assert result.per_user["ndcg@2"].tolist() == pytest.approx([expected, 1.0])
+    assert result.metrics["recall@2"] == 3 / 4
+    assert result.metrics["coverage@2"] == 3 / 4
+
+
+def test_groups_score_each_user_on_her_items_of_that_group():
+    train = np.zeros((8, 4))
+    train[:6, 0] = 1  # head: six positives
+    train[6, 1] = 1  # tail: one; items 2 and 3 are cold
+    train[0, 1:2] = 1
+    train[0, 3] = 0
+    test = np.zeros((8, 4))
+    test[6, [0, 2]] = 1
+    test[0, 2] = 1
+    dataset = dataset_of(train, test)
+    score = np.tile(np.array([4, 3, 2, 1], dtype=np.float32), (8, 1))
+    result = evaluate(lambda rows: score[rows], dataset, dataset.test, ks=(1,))
+    assert item_groups(dataset.train).tolist() == [2, 1, 0, 0]
+    assert user_groups(dataset.train).tolist() == [0] * 8
+    assert result.groups["head items"] == {"users": 1, "recall@1": 1.0, "ndcg@1": 1.0}
+    assert result.groups["cold items"] == {"users": 2, "recall@1": 1 / 2, "ndcg@1": 1 / 2}
+    assert "tail items" not in result.groups
+    assert result.groups["sparse users"]["users"] == 2
+    assert "other users" not in result.groups
+
+
+def test_the_boundaries_of_the_groups():
+    train = np.zeros((6, 3))
+    train[:5, 0] = 1
+    train[:6, 1] = 1
+    train[0, 2] = 1
+    matrix = csr_array(train)
+    assert item_groups(matrix).tolist() == [1, 2, 1]
+    assert user_groups(matrix).tolist() == [1, 0, 0, 0, 0, 0]
+
+
+def test_blocks_do_not_change_the_result():
+    rng = np.random.default_rng(0)
+    part = rng.choice(3, size=(50, 30), p=[0.7, 0.2, 0.1])
+    dataset = dataset_of(part == 1, part == 2)
+    score = rng.integers(0, 4, (50, 30)).astype(np.float32)
+    whole = evaluate(lambda rows: score[rows], dataset, dataset.test)
+    pieces = evaluate(lambda rows: score[rows], dataset, dataset.test, block=7)
+    assert whole.metrics == pieces.metrics
+    assert whole.groups == pieces.groups
+
+
+def test_scores_are_read_and_not_written():
+    dataset = dataset_of(np.eye(3), 1 - np.eye(3))
+    score = np.ones((3, 3), dtype=np.float32)
+    evaluate(lambda rows: score, dataset, dataset.test)
+    assert (score == 1).all()
+
+
+def test_scores_that_are_no_numbers_are_refused():
+    dataset = dataset_of(np.eye(2), 1 - np.eye(2))
+    with pytest.raises(ValueError, match="scores hold NaN"):
+        evaluate(lambda rows: np.full((2, 2), np.nan, np.float32), dataset, dataset.test)
+
+
+@given(
+    score=arrays(
+        np.float32, st.tuples(st.integers(1, 5), st.integers(1, 12)), elements=st.integers(-2, 2)
+    ),
+    k=st.integers(1, 14),
+)
+def test_top_items_equal_a_full_stable_sort(score: np.ndarray, k: int):
+    expected = np.argsort(-score, axis=1, kind="stable")[:, :k]
+    np.testing.assert_array_equal(top_items(score, k), expected)
