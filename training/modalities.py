@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.utils.extmath import randomized_svd
+from threadpoolctl import threadpool_limits
 
 from training.tables import DataError
 
@@ -50,7 +51,9 @@ def features_of_tokens(tokens: Sequence[Sequence[str]], seed: int) -> ModalityFe
     if len(vocabulary) <= MAX_TOKEN_DIM:
         x_IF = weight_IT.toarray()
     else:
-        left_IF, singular_F, _ = randomized_svd(weight_IT, MAX_TOKEN_DIM, random_state=seed)
+        # The number of threads would change the last bits, and with them the data set's digest.
+        with threadpool_limits(limits=1):
+            left_IF, singular_F, _ = randomized_svd(weight_IT, MAX_TOKEN_DIM, random_state=seed)
         x_IF = left_IF * singular_F
     x_IF[~present_I] = 0.0
     return ModalityFeatures(x_IF=x_IF.astype(np.float32), present_I=present_I)
