@@ -30,7 +30,7 @@ def text(value: bytes | str) -> str:
 
 @contextmanager
 def connected(redis_url: str) -> Iterator[redis.Redis]:
-    """A client with explicit timeouts and three quick retries, closed at the end.
+    """A client with explicit timeouts and two quick retries, closed at the end.
 
     Raises:
         PublishError: whatever redis-py raises inside, in words that name the server.
@@ -41,7 +41,7 @@ def connected(redis_url: str) -> Iterator[redis.Redis]:
             redis_url,
             socket_timeout=SOCKET_TIMEOUT_SECONDS,
             socket_connect_timeout=CONNECT_TIMEOUT_SECONDS,
-            retry=Retry(ExponentialBackoff(cap=1.0, base=0.1), 3),
+            retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 2),
         )
     except ValueError as error:
         raise PublishError(

@@ -1,6 +1,4 @@
-"""A small artifact of any version, a reader that knows only the contract, and a cuttable line.
-
-"""
+"""A small artifact of any version, a reader that knows only the contract, and a cuttable line."""
 
 import socket
 import threading
@@ -164,12 +162,12 @@ class Line:
     """A TCP line to the server that passes commands on one by one and can be cut after the n-th.
 
     `on_cut` runs once, after the n-th command reached the server and before its reply comes back.
-    `heals` says whether new connections work afterwards.
+    `heals` says whether new connections work afterwards. `commands` are the names that passed.
     """
 
     def __init__(self, port: int, *, cut_after: int | None, heals: bool = False) -> None:
         self.on_cut: Callable[[], object] = lambda: None
-        self.num_commands = 0
+        self.commands: list[str] = []
         self._upstream_port = port
         self._cut_after = cut_after
         self._heals = heals
@@ -196,12 +194,13 @@ class Line:
     def _commands(self, near: socket.socket, far: socket.socket) -> None:
         with near.makefile("rb") as stream, suppress(OSError, ValueError):
             while header := stream.readline():
-                command = header
+                parts = [header]
                 for _ in range(int(header[1:])):
                     size = stream.readline()
-                    command += size + stream.read(int(size[1:]) + 2)
-                self.num_commands += 1
-                if self.num_commands == self._cut_after:
+                    parts += [size, stream.read(int(size[1:]) + 2)]
+                command = b"".join(parts)
+                self.commands.append(parts[2].strip().decode().upper())
+                if len(self.commands) == self._cut_after:
                     if not self._heals:
                         _hang_up(self._listener)
                     _hang_up(near)
