@@ -1,0 +1,102 @@
+"""The composition root: settings in, application out.
+
+    uvicorn --factory service.app:create_app
+
+The only module that reads the environment or decides which collaborators there are.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, TypedDict
+
+from anyio import CapacityLimiter
+from fastapi import FastAPI
+
+from service.engine import RecommendationEngine
+from service.errors import PROBLEM_MEDIA_TYPE, install_handlers
+from service.explainer import PairExplainer
+from service.logs import configure_logging
+from service.metrics import Metrics
+from service.middleware import RequestMiddleware
+from service.refresh import ModelFollower, stop
+from service.routes import Services, router
+from service.settings import Settings
+from service.source import DiskSource, ModelSource, RedisSource
+from service.store import RedisStore
+
+_logger = logging.getLogger(__name__)
+
+
+class State(TypedDict):
+    """What the lifespan hands to every request."""
+
+    services: Services
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """An application that serves by `settings`, by default those of the environment."""
+    settings = settings or Settings.from_environment()
+    metrics = Metrics()
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[State]:
+        configure_logging(settings.log_level)
+        source = _source(settings)
+        follower = ModelFollower(
+            source, metrics, namespace=settings.namespace, poll_seconds=settings.poll_seconds
+        )
+        limiter = CapacityLimiter(settings.score_threads)
+        following = asyncio.create_task(follower.run())
+        try:
+            yield State(
+                services=Services(
+                    engine=RecommendationEngine(
+                        metrics=metrics, limiter=limiter, max_k=settings.max_k
+                    ),
+                    explainer=PairExplainer(metrics=metrics, limiter=limiter),
+                    follower=follower,
+                    metrics=metrics,
+                    limiter=limiter,
+                    max_k=settings.max_k,
+                )
+            )
+        finally:
+            await stop(following)
+            await source.close()
+
+    app = _Application(
+        title="MAGNET recommender",
+        description="Top-K recommendations in which every score is the sum of what the experts "
+        "of a multimodal mixture contribute.",
+        version="1",
+        lifespan=lifespan,
+    )
+    app.add_middleware(RequestMiddleware, metrics=metrics)
+    install_handlers(app)
+    app.include_router(router)
+    return app
+
+
+def _source(settings: Settings) -> ModelSource:
+    if settings.artifact_dir is not None:
+        _logger.info("serving from disk: %s", settings.artifact_dir)
+        return DiskSource(settings.artifact_dir)
+    _logger.info("following namespace %s at %s", settings.namespace, settings.redis_address)
+    return RedisSource(RedisStore(settings), settings.user_cache_size)
+
+
+class _Application(FastAPI):
+    def openapi(self) -> dict[str, Any]:
+        """The schema, with problem documents under their own media type."""
+        if self.openapi_schema is None:
+            schema = super().openapi()
+            operations = [op for path in schema["paths"].values() for op in path.values()]
+            for operation in operations:
+                for status, response in operation["responses"].items():
+                    if status.startswith(("4", "5")):
+                        content = response["content"]
+                        content[PROBLEM_MEDIA_TYPE] = content.pop("application/json")
+        assert self.openapi_schema is not None
+        return self.openapi_schema

@@ -1,0 +1,85 @@
+"""The items of one model version: ids, metadata, popularity, and vectors.
+
+Knows rows and ids; knows nothing about users or scores.
+
+Letters: I items, V views, M modalities, D dimension.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.contract.artifact import ArtifactError
+from model.contract.strings import IdTable, StringTable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalogue:
+    """Every item; a row is the same item in each array."""
+
+    ids: IdTable
+    metadata: StringTable
+    popularity_I: NDArray[np.int64]
+    bias_I: NDArray[np.float32]
+    embeddings_IVMD: NDArray[np.float32]
+    foldin_IVMD: NDArray[np.float32]
+    rows_of_category: Mapping[str, NDArray[np.intp]]
+
+    @classmethod
+    def of(cls, tensors: Mapping[str, NDArray[Any]]) -> Self:
+        """Build from the tensors of an artifact; ArtifactError if its metadata is not usable."""
+        metadata = StringTable(tensors["item_metadata_blob"], tensors["item_metadata_offsets"])
+        return cls(
+            ids=IdTable(tensors["item_ids_blob"], tensors["item_ids_offsets"]),
+            metadata=metadata,
+            popularity_I=tensors["item_popularity"],
+            bias_I=tensors["item_bias"],
+            embeddings_IVMD=tensors["item_embeddings"],
+            foldin_IVMD=tensors["item_foldin"],
+            rows_of_category=_rows_of_category(metadata),
+        )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def title(self, row: int) -> str | None:
+        """The title of an item, None when it is not known."""
+        title: str | None = json.loads(self.metadata[row]).get("title")
+        return title
+
+    def rows(self, item_ids: Iterable[str]) -> tuple[NDArray[np.intp], list[str]]:
+        """Rows of the distinct ids that are known, in order, and the ids that are not."""
+        known: dict[int, None] = {}
+        missing: dict[str, None] = {}
+        for item_id in item_ids:
+            row = self.ids.row(item_id)
+            if row is None:
+                missing[item_id] = None
+            else:
+                known[row] = None
+        return np.fromiter(known, dtype=np.intp, count=len(known)), list(missing)
+
+    def rows_in_any(self, categories: Iterable[str]) -> NDArray[np.intp]:
+        """Rows of the items that are in at least one of some categories."""
+        rows = [self.rows_of_category[name] for name in categories if name in self.rows_of_category]
+        return np.unique(np.concatenate(rows)) if rows else np.empty(0, dtype=np.intp)
+
+
+def _rows_of_category(metadata: StringTable) -> dict[str, NDArray[np.intp]]:
+    rows: defaultdict[str, list[int]] = defaultdict(list)
+    for row, text in enumerate(metadata):
+        try:
+            fields = json.loads(text)
+            categories = fields.get("categories", [])
+        except (ValueError, AttributeError) as error:
+            raise ArtifactError(
+                f"the metadata of item row {row} is not a JSON object: {error}; export it again"
+            ) from error
+        for category in categories:
+            rows[category].append(row)
+    return {category: np.array(rows_C, dtype=np.intp) for category, rows_C in rows.items()}

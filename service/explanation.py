@@ -1,0 +1,141 @@
+"""A score taken apart, in numbers and in words that are true to them.
+
+Pure: numbers in, parts of an answer out. Knows nothing about where scores come from.
+
+Letters: H history length, V views, M modalities, D dimension, K experts.
+"""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.contract.manifest import ArtifactManifest
+from service.foldin import Vectors
+from service.schemas import ExpertContribution, ExpertDetail
+
+POPULARITY = "popularity"
+"""What the bias of a score is called in a sentence."""
+
+Weights = NDArray[np.float32]
+
+
+def plain(number: float) -> float:
+    """A float32 as a short decimal: seven places, as many as it has."""
+    return round(float(number), 7)
+
+
+def active_experts(
+    manifest: ArtifactManifest, weight_K: Weights, contribution_KVM: Weights
+) -> list[ExpertContribution]:
+    """The experts with a weight above zero, largest contribution first."""
+    details = expert_details(manifest, weight_K, contribution_KVM)
+    return [
+        ExpertContribution(**detail.model_dump(exclude={"usual_weight"}))
+        for detail in details
+        if detail.weight > 0
+    ]
+
+
+def expert_details(
+    manifest: ArtifactManifest, weight_K: Weights, contribution_KVM: Weights
+) -> list[ExpertDetail]:
+    """Every expert, largest contribution first, then largest weight."""
+    contribution_K = contribution_KVM.sum(axis=(1, 2))
+    details = [
+        ExpertDetail(
+            name=expert.name,
+            role=expert.role,
+            modality=expert.modality,
+            weight=plain(weight),
+            contribution=plain(contribution),
+            usual_weight=expert.usual_weight,
+        )
+        for expert, weight, contribution in zip(
+            manifest.experts, weight_K, contribution_K, strict=True
+        )
+    ]
+    return sorted(details, key=lambda detail: (-detail.contribution, -detail.weight))
+
+
+def by_modality(manifest: ArtifactManifest, contribution_KVM: Weights) -> dict[str, float]:
+    """What each modality adds to the score."""
+    totals_M = contribution_KVM.sum(axis=(0, 1))
+    return dict(zip(manifest.modalities, map(plain, totals_M), strict=True))
+
+
+def by_view(manifest: ArtifactManifest, contribution_KVM: Weights) -> dict[str, float]:
+    """What each view adds to the score."""
+    totals_V = contribution_KVM.sum(axis=(0, 2))
+    return dict(zip(manifest.views, map(plain, totals_V), strict=True))
+
+
+def by_modality_and_view(
+    manifest: ArtifactManifest, contribution_KVM: Weights
+) -> dict[str, dict[str, float]]:
+    """What each modality adds to the score through each view."""
+    totals_MV = contribution_KVM.sum(axis=0).T
+    return {
+        modality: dict(zip(manifest.views, map(plain, totals_V), strict=True))
+        for modality, totals_V in zip(manifest.modalities, totals_MV, strict=True)
+    }
+
+
+def gate_entropy(weight_K: Weights) -> float:
+    """Entropy of the experts' weights over log K: 0 if one decides, 1 if all have an equal say."""
+    if len(weight_K) == 1:
+        return 0.0
+    positive = weight_K[weight_K > 0].astype(np.float64)
+    return plain(max(0.0, -float((positive * np.log(positive)).sum()) / math.log(len(weight_K))))
+
+
+def largest_parts(modalities: Mapping[str, float], bias: float) -> str:
+    """Words for the one or two largest parts of a score.
+
+    Shares are of the parts above zero, since what speaks against an item is no part of why it is
+    here; the second part is named if it is at least a fifth.
+    """
+    parts = sorted({**modalities, POPULARITY: bias}.items(), key=lambda part: -part[1])
+    total = sum(part for _, part in parts if part > 0)
+    (first, largest), *rest = parts
+    if total <= 0:
+        return f"nothing speaks for it; {first} speaks least against it"
+    words = f"{'mostly' if largest >= total / 2 else 'led by'} {first} ({largest / total:.0%}"
+    words += " of what speaks for it)"
+    second, next_largest = rest[0]
+    if next_largest >= total / 5:
+        words += f", then {second} ({next_largest / total:.0%})"
+    return words.replace("%", " %")
+
+
+def sentence_case(words: str) -> str:
+    """`words` with a capital first letter, the rest as it is."""
+    return words[:1].upper() + words[1:]
+
+
+def history_evidence(
+    user_VMD: Vectors, item_VMD: Vectors, foldin_HVMD: Vectors, contribution_KVM: Weights
+) -> NDArray[np.float64]:
+    """What each history item adds to the score of one item [H], in points of the score.
+
+    Ours. A score holds, per view and modality, contribution = w * <user, item> with the same
+    effective weight w for any user vector of that direction. Folding the history in gives the
+    user vector sum_h(f_h) / |sum_h(f_h)|, which is linear in its items, so the part of item h is
+    w * <f_h, item> / |sum_h(f_h)|. The parts add up exactly to the score (less its bias) that the
+    fold-in view of this user would get at these weights; where training moved her away from the
+    plain sum of her history, they attribute that view and not the trained vector.
+    """
+    similarity_VM = np.einsum("vmd,vmd->vm", user_VMD, item_VMD, dtype=np.float64)
+    contribution_VM = contribution_KVM.sum(axis=0, dtype=np.float64)
+    weight_VM = np.divide(
+        contribution_VM,
+        similarity_VM,
+        out=np.zeros_like(contribution_VM),
+        where=np.abs(similarity_VM) > 1e-6,  # below it the quotient is rounding noise
+    )
+    length_VM = np.linalg.norm(foldin_HVMD.sum(axis=0, dtype=np.float64), axis=-1)
+    scale_VM = np.divide(weight_VM, length_VM, out=np.zeros_like(weight_VM), where=length_VM > 0)
+    part_HVM = np.einsum("hvmd,vmd->hvm", foldin_HVMD, item_VMD, dtype=np.float64)
+    parts_H: NDArray[np.float64] = (part_HVM * scale_VM).sum(axis=(1, 2))
+    return parts_H

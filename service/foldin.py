@@ -1,0 +1,33 @@
+"""Vectors of users who were not trained: fold-in of a session, and its blend with a known user.
+
+Pure numpy; knows nothing about ids, stores or requests.
+
+Letters: H items of a session, V views, M modalities, D dimension.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vectors = NDArray[np.float32]
+
+
+def normalise(vectors_VMD: Vectors) -> Vectors:
+    """Scale each [v, m] row to length 1; a zero row stays zero."""
+    length_VM1 = np.linalg.norm(vectors_VMD, axis=-1, keepdims=True)
+    unit_VMD: Vectors = np.zeros_like(vectors_VMD)
+    np.divide(vectors_VMD, length_VM1, out=unit_VMD, where=length_VM1 > 0)
+    return unit_VMD
+
+
+def fold_in(foldin_HVMD: Vectors) -> Vectors | None:
+    """The user vector [V, M, D] of a session, or None if its items say nothing."""
+    user_VMD = normalise(foldin_HVMD.sum(axis=0, dtype=np.float32))
+    return user_VMD if user_VMD.any() else None
+
+
+def blend(user_VMD: Vectors, session_VMD: Vectors) -> Vectors:
+    """Half the user, half the session: the mean of two unit rows, scaled back to length 1.
+
+    Ours. Where one side has no row for a view and modality, the other side's row is used.
+    """
+    return normalise((user_VMD + session_VMD) / np.float32(2))

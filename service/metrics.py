@@ -1,0 +1,90 @@
+"""The metric catalogue; each application has a registry of its own.
+
+Knows what is counted, not where. docs/configuration.md lists every metric.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+"""Seconds; fine where an answer is expected (milliseconds), coarse where something is wrong."""
+
+
+class Metrics:
+    """Every metric of the service."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "magnet_requests",
+            "Requests answered, errors included",
+            ["route", "method", "status"],
+            registry=self.registry,
+        )
+        self.request_seconds = Histogram(
+            "magnet_request_seconds",
+            "Time from the first byte read to the last byte sent",
+            ["route", "method"],
+            buckets=_BUCKETS,
+            registry=self.registry,
+        )
+        self._stage_seconds = Histogram(
+            "magnet_stage_seconds",
+            "Time of one stage of an answer: lookup, route, rank, explain, serialise",
+            ["stage"],
+            buckets=_BUCKETS,
+            registry=self.registry,
+        )
+        self.fallbacks = Counter(
+            "magnet_fallbacks",
+            "Answers that could not use the user that was asked for",
+            ["reason", "source"],
+            registry=self.registry,
+        )
+        self.loads = Counter(
+            "magnet_model_loads",
+            "Attempts to load a model version",
+            ["result", "reason"],
+            registry=self.registry,
+        )
+        self.source_up = Gauge(
+            "magnet_source_up",
+            "1 if the place where models live answered the last look-up of the live version",
+            registry=self.registry,
+        )
+        self._model_info = Gauge(
+            "magnet_model_info",
+            "1 for the version that is served",
+            ["model_version"],
+            registry=self.registry,
+        )
+        self._model_age = Gauge(
+            "magnet_model_age_seconds",
+            "Time since the served model was made",
+            registry=self.registry,
+        )
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time one stage of an answer."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._stage_seconds.labels(name).observe(time.perf_counter() - started)
+
+    def serving(self, model_version: str, created_at: datetime) -> None:
+        """Say which version is served from now on."""
+        self._model_info.clear()
+        self._model_info.labels(model_version).set(1)
+        self._model_age.set_function(lambda: time.time() - created_at.timestamp())
+
+    def text(self) -> bytes:
+        """Everything in the text format of `CONTENT_TYPE`."""
+        return generate_latest(self.registry)

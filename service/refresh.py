@@ -1,0 +1,149 @@
+"""Follows the live version: loads it, proves it, swaps it in; keeps the old one if that fails.
+
+Runs beside the requests for as long as the process lives and never raises. Knows nothing about
+HTTP; what stands in the way is a sentence in `trouble`.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from dataclasses import dataclass
+from functools import partial
+
+from anyio import to_thread
+
+from model.contract.artifact import ArtifactError
+from service.errors import SourceUnavailable
+from service.metrics import Metrics
+from service.snapshot import GoldenMismatch, Snapshot, build_snapshot, read_golden_users
+from service.source import ModelSource
+
+FIRST_RETRY_SECONDS = 0.25
+LONGEST_RETRY_SECONDS = 5.0
+"""While the source does not answer: soon at first, then rarely enough to leave it alone."""
+LONGEST_RELOAD_SECONDS = 300.0
+"""A version that was refused once is read again only after a growing pause; it is large."""
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Refused:
+    """A version that could not be loaded, and when to try it again (monotonic seconds)."""
+
+    version: str
+    attempts: int
+    retry_at: float
+
+
+class ModelFollower:
+    """Holds the one reference that requests capture."""
+
+    def __init__(
+        self, source: ModelSource, metrics: Metrics, *, namespace: str, poll_seconds: float
+    ) -> None:
+        self.snapshot: Snapshot | None = None
+        self.trouble: str | None = "the first model is being looked for"
+        self._source = source
+        self._metrics = metrics
+        self._namespace = namespace
+        self._poll_seconds = poll_seconds
+        self._silences = 0
+        self._refused: _Refused | None = None
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        while True:
+            await self._step()
+            await self._source.wait(self._pause_seconds())
+
+    async def _step(self) -> None:
+        try:
+            version = await self._source.live_version()
+        except SourceUnavailable as error:
+            self._silences += 1
+            self._metrics.source_up.set(0)
+            self._say(f"{error}, retrying")
+            return
+        except ArtifactError as error:
+            self._say(str(error))
+            return
+        self._silences = 0
+        self._metrics.source_up.set(1)
+        if version is None:
+            self._say(
+                f"no model has been published to namespace {self._namespace}: "
+                "run `python -m training publish ARTIFACT`"
+            )
+        elif self.snapshot is not None and self.snapshot.version == version:
+            self._say(None)
+        elif not self._is_refused(version):
+            await self._load(version)
+
+    async def _load(self, version: str) -> None:
+        started = time.perf_counter()
+        try:
+            opened = await self._source.open(version)
+            golden_users = await read_golden_users(opened)
+            snapshot = await to_thread.run_sync(partial(build_snapshot, opened, golden_users))
+        except SourceUnavailable as error:
+            self._silences += 1
+            self._failed(version, "unreachable", f"could not be read: {error}")
+        except GoldenMismatch as error:
+            self._refuse(version, "golden", f"is refused: {error}")
+        except ArtifactError as error:
+            self._refuse(version, "damaged", f"is damaged: {error}")
+        except Exception as error:
+            # Whatever a file can provoke must not end the loop that could load the next one.
+            _logger.exception("model version %s could not be loaded", version)
+            self._refuse(version, "failed", f"could not be loaded: {error!r}")
+        else:
+            self.snapshot, self._refused = snapshot, None
+            self._say(None)
+            self._metrics.loads.labels("success", "").inc()
+            self._metrics.serving(version, snapshot.created_at)
+            seconds = round(time.perf_counter() - started, 3)
+            _logger.info("serving model version %s", version, extra={"seconds": seconds})
+
+    def _refuse(self, version: str, reason: str, what: str) -> None:
+        same = self._refused is not None and self._refused.version == version
+        attempts = self._refused.attempts + 1 if same and self._refused else 1
+        pause = min(self._poll_seconds * 2 ** min(attempts, 30), LONGEST_RELOAD_SECONDS)
+        self._refused = _Refused(version, attempts, time.monotonic() + _jittered(pause))
+        self._failed(version, reason, what)
+
+    def _failed(self, version: str, reason: str, what: str) -> None:
+        self._metrics.loads.labels("failure", reason).inc()
+        self._say(f"model version {version} {what}")
+
+    def _is_refused(self, version: str) -> bool:
+        refused = self._refused
+        return (
+            refused is not None
+            and refused.version == version
+            and time.monotonic() < refused.retry_at
+        )
+
+    def _say(self, trouble: str | None) -> None:
+        if trouble is not None and trouble != self.trouble:
+            _logger.warning(trouble)
+        self.trouble = trouble
+
+    def _pause_seconds(self) -> float:
+        if self._silences == 0:
+            return _jittered(self._poll_seconds)
+        return _jittered(
+            min(FIRST_RETRY_SECONDS * 2 ** min(self._silences, 9), LONGEST_RETRY_SECONDS)
+        )
+
+
+def _jittered(seconds: float) -> float:
+    """Spread over +-20 %, so that replicas do not ask in step."""
+    return seconds * random.uniform(0.8, 1.2)
+
+
+async def stop(task: asyncio.Task[None]) -> None:
+    """Cancel a follower's task and wait for its end."""
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -1,0 +1,219 @@
+"""Bodies of requests and answers; the names are the public contract.
+
+Knows shapes and limits that hold for every model; knows nothing about any model.
+"""
+
+from datetime import datetime
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+MAX_SESSION = 1000
+MAX_LIST = 10_000
+
+Id = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+Source = Literal["model", "session", "popular"]
+Detail = Literal["none", "experts", "full"]
+
+
+class RecommendationParams(BaseModel):
+    """Query parameters of a user's recommendations."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    k: int = Field(10, ge=1, description="How many items")
+    offset: int = Field(0, ge=0, description="How many better items to skip, for paging")
+    exclude_seen: bool = Field(True, description="Leave out what the user has interacted with")
+    category: list[str] = Field([], max_length=100, description="Only items in any of these")
+
+
+class RecommendationRequest(BaseModel):
+    """Whom to recommend to, out of what, and how much to explain."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={
+            "examples": [
+                {"user_id": "196", "k": 5},
+                {"session_items": ["50", "172"], "k": 5, "explain": "full"},
+            ]
+        },
+    )
+
+    user_id: Id | None = None
+    session_items: list[Id] = Field([], max_length=MAX_SESSION)
+    k: int = Field(10, ge=1)
+    offset: int = Field(0, ge=0)
+    exclude_seen: bool = True
+    candidates: list[Id] | None = Field(None, max_length=MAX_LIST)
+    exclude: list[Id] = Field([], max_length=MAX_LIST)
+    categories: list[str] = Field([], max_length=100)
+    explain: Detail = "experts"
+
+    @model_validator(mode="after")
+    def _someone(self) -> Self:
+        if self.user_id is None and not self.session_items:
+            raise ValueError("give user_id, session_items or both")
+        return self
+
+
+class ExpertContribution(BaseModel):
+    """What one expert adds to one score."""
+
+    name: str = Field(examples=["dominant_text"])
+    role: str = Field(examples=["dominant"])
+    modality: str | None = Field(examples=["text"])
+    weight: float = Field(examples=[0.61])
+    contribution: float = Field(examples=[1.68])
+
+
+class RecommendedItem(BaseModel):
+    """One item of an answer; score = bias + the sum of the experts' contributions."""
+
+    item_id: str = Field(examples=["242"])
+    title: str | None = Field(examples=["Kolya (1996)"])
+    rank: int
+    score: float = Field(description="For source `popular`: interactions in training")
+    bias: float
+    source: Source
+    reasons: list[str]
+    experts: list[ExpertContribution] | None = Field(
+        description="Experts with a weight above zero, largest contribution first; null if the "
+        "item is popular rather than scored, or if nothing was to be explained"
+    )
+    by_modality: dict[str, float] | None = Field(None, description="With explain=full")
+    by_view: dict[str, float] | None = Field(None, description="With explain=full")
+
+
+class Answered(BaseModel):
+    """What every answer carries besides its content."""
+
+    request_id: str = Field(description="Also in the header X-Request-ID; found in the logs")
+    took_ms: float
+
+
+class Recommendation(BaseModel):
+    """A ranked list and where it comes from."""
+
+    model_version: str
+    variant: Literal["champion"] = "champion"
+    user_id: str | None
+    fallback: Literal["popular"] | None
+    warnings: list[str]
+    missing_ids: list[str] = Field(description="Ids of the request that the model does not know")
+    items: list[RecommendedItem]
+
+
+class RecommendationResponse(Recommendation, Answered):
+    """A ranked list, answered."""
+
+
+class ExpertDetail(ExpertContribution):
+    """One expert of one pair, whether it has a say or not."""
+
+    usual_weight: float = Field(description="Its mean weight over many pairs, for comparison")
+
+
+class HistoryEvidence(BaseModel):
+    """One item of the user's history that speaks for the explained item."""
+
+    item_id: str
+    title: str | None
+    contribution: float = Field(description="In points of the score")
+    share: float = Field(description="Of all that speaks for the item in the history")
+
+
+class Explanation(BaseModel):
+    """Why one item has the score that it has for one user."""
+
+    model_version: str
+    user_id: str
+    item_id: str
+    title: str | None
+    score: float
+    bias: float
+    rank: int = Field(description="Among the items that the user has not seen, and this one")
+    ranked_items: int
+    seen: bool = Field(description="Whether the user has interacted with the item")
+    experts: list[ExpertDetail]
+    by_modality: dict[str, float]
+    by_view: dict[str, float]
+    matrix: dict[str, dict[str, float]] = Field(description="Contribution by modality, then view")
+    gate_entropy: float = Field(description="0: one expert decides; 1: all have an equal say")
+    history: list[HistoryEvidence]
+    sentence: str
+
+
+class ExplanationResponse(Explanation, Answered):
+    """An explanation, answered."""
+
+
+class SimilarItem(BaseModel):
+    """One neighbour of an item."""
+
+    item_id: str
+    title: str | None
+    rank: int
+    similarity: float
+    by_modality: dict[str, float] = Field(description="Cosine, mean over the views")
+
+
+class Neighbours(BaseModel):
+    """The nearest neighbours of an item, by one modality or by the mean of all."""
+
+    model_version: str
+    item_id: str
+    title: str | None
+    modality: str | None
+    items: list[SimilarItem]
+
+
+class SimilarResponse(Neighbours, Answered):
+    """Neighbours, answered."""
+
+
+class ExpertSummary(BaseModel):
+    """One expert of the model."""
+
+    name: str
+    role: str
+    modality: str | None
+    template: dict[str, float]
+    usual_weight: float
+
+
+class ModelResponse(Answered):
+    """What is being served."""
+
+    model_version: str
+    created_at: datetime
+    loaded_at: datetime
+    age_seconds: float
+    num_users: int
+    num_items: int
+    views: list[str]
+    modalities: list[str]
+    embedding_dim: int
+    experts: list[ExpertSummary]
+    experts_per_pair: int
+    metrics: dict[str, float]
+    data_sha256: str
+    split: str
+    seed: int
+    best_epoch: int
+    trigger_epoch: int | None
+
+
+class Liveness(BaseModel):
+    """The process runs."""
+
+    status: Literal["alive"] = "alive"
+
+
+class Readiness(BaseModel):
+    """A model is being served; `warnings` says what stands in the way of a newer one."""
+
+    status: Literal["ready"] = "ready"
+    model_version: str
+    warnings: list[str]

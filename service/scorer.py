@@ -1,0 +1,106 @@
+"""The exported head in onnxruntime: scores, and scores taken apart.
+
+The only module that touches onnxruntime. Blocking; callers bring their own worker thread. Knows
+rows, not ids.
+
+Letters: I items, C candidates, V views, M modalities, D dimension, K experts.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
+
+from model.contract.artifact import ArtifactError
+
+BLOCK_ROWS = 8192
+"""Candidates scored at once: bounds the memory of one request, whatever the catalogue."""
+
+_INPUTS = ["user", "item", "item_routing", "item_bias"]
+_FAULTS = (
+    ort_errors.Fail,
+    ort_errors.InvalidArgument,
+    ort_errors.InvalidGraph,
+    ort_errors.InvalidProtobuf,
+    ort_errors.NotImplemented,
+    ort_errors.RuntimeException,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Breakdown:
+    """Scores taken apart: score = bias + the sum of the contributions."""
+
+    weight_CK: NDArray[np.float32]
+    """Sparse; each row sums to 1."""
+    contribution_CKVM: NDArray[np.float32]
+
+
+class OnnxScorer:
+    """Scores any user vector against the items of one model version; safe to share by threads."""
+
+    def __init__(
+        self,
+        files: Mapping[str, bytes],
+        *,
+        embeddings_IVMD: NDArray[np.float32],
+        routing_IR: NDArray[np.float32],
+        bias_I: NDArray[np.float32],
+    ) -> None:
+        self._head = _session(files, "head.onnx", ["score"])
+        self._explain = _session(files, "explain.onnx", ["score", "weight", "contribution"])
+        self._embeddings_IVMD = embeddings_IVMD
+        self._routing_IR = routing_IR
+        self._bias_I = bias_I
+
+    def score(
+        self, user_VMD: NDArray[np.float32], rows_C: NDArray[np.intp] | None = None
+    ) -> NDArray[np.float32]:
+        """Scores [C] of some items by exact routing, or [I] of all of them."""
+        num_rows = len(self._bias_I) if rows_C is None else len(rows_C)
+        scores_C = np.empty(num_rows, dtype=np.float32)
+        for start in range(0, num_rows, BLOCK_ROWS):
+            stop = min(start + BLOCK_ROWS, num_rows)
+            place = slice(start, stop) if rows_C is None else rows_C[start:stop]
+            feeds = {
+                "user": user_VMD[None],
+                "item": self._embeddings_IVMD[place],
+                "item_routing": self._routing_IR[place],
+                "item_bias": self._bias_I[place],
+            }
+            scores_C[start:stop] = self._head.run(["score"], feeds)[0][0]
+        return scores_C
+
+    def explain(self, user_VMD: NDArray[np.float32], rows_C: NDArray[np.intp]) -> Breakdown:
+        """What every expert, view and modality adds to the scores of some items."""
+        feeds = {
+            "user": user_VMD[None],
+            "item": self._embeddings_IVMD[rows_C][None],
+            "item_routing": self._routing_IR[rows_C][None],
+            "item_bias": self._bias_I[rows_C][None],
+        }
+        weight, contribution = self._explain.run(["weight", "contribution"], feeds)
+        return Breakdown(weight_CK=weight[0], contribution_CKVM=contribution[0])
+
+
+def _session(files: Mapping[str, bytes], name: str, outputs: list[str]) -> Any:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    try:
+        session = ort.InferenceSession(
+            files[name], sess_options=options, providers=["CPUExecutionProvider"]
+        )
+    except _FAULTS as error:
+        raise ArtifactError(f"{name} cannot be loaded: {error}; export it again") from error
+    has_inputs = [node.name for node in session.get_inputs()]
+    has_outputs = [node.name for node in session.get_outputs()]
+    if sorted(has_inputs) != sorted(_INPUTS) or not set(outputs) <= set(has_outputs):
+        raise ArtifactError(
+            f"{name} maps {has_inputs} to {has_outputs}, expected {_INPUTS} to {outputs}"
+        )
+    return session

@@ -1,0 +1,101 @@
+"""Settings of the service, read from the environment once, at the composition root.
+
+Knows names, units and defaults; opens nothing. Every variable is listed in docs/configuration.md.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from model.contract.keys import check_name
+
+PREFIX = "MAGNET_"
+
+Seconds = Annotated[float, Field(gt=0, le=3600)]
+
+
+def _redis_address(url: str) -> str:
+    """`host:port` (or the socket's path) of a Redis URL, without user name or password."""
+    parts = urlsplit(url)
+    if parts.scheme == "unix" and parts.path:
+        return parts.path
+    if parts.scheme in ("redis", "rediss") and parts.hostname:
+        return f"{parts.hostname}:{parts.port or 6379}"
+    raise ValueError("expected redis://HOST:PORT/DB, rediss://HOST:PORT/DB or unix:///PATH")
+
+
+def _redis_url(url: str) -> str:
+    _redis_address(url)
+    return url
+
+
+def _namespace(name: str) -> str:
+    return check_name(name, "namespace")
+
+
+class Settings(BaseSettings):
+    """How one process serves; immutable."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="forbid", populate_by_name=True
+    )
+
+    redis_url: Annotated[str, AfterValidator(_redis_url), Field(validation_alias="REDIS_URL")] = (
+        "redis://localhost:6379/0"
+    )
+    """Where models are published: redis://, rediss:// (TLS) or unix://."""
+    namespace: Annotated[str, AfterValidator(_namespace)] = "default"
+    """Which line of models to follow in that Redis."""
+    artifact_dir: Path | None = None
+    """Serve this artifact folder from disk; Redis is then not used at all."""
+    poll_seconds: Seconds = 2.0
+    """How often the live version is looked up; an announcement makes it sooner."""
+    redis_connect_timeout_seconds: Seconds = 1.0
+    """Longest wait for a connection."""
+    redis_timeout_seconds: Seconds = 0.25
+    """Longest wait for one user's row within a request, connecting included."""
+    redis_load_timeout_seconds: Seconds = 10.0
+    """Longest wait for one batch of chunks while a model is loaded."""
+    user_cache_size: Annotated[int, Field(ge=0)] = 10_000
+    """Users kept in memory per model version; they outlive a Redis that goes away."""
+    max_k: Annotated[int, Field(ge=1)] = 1000
+    """Most items in one answer."""
+    score_threads: Annotated[int, Field(ge=1, le=256)] = Field(
+        default_factory=lambda: os.cpu_count() or 1
+    )
+    """Requests that are scored at the same time."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """Least severity that is logged."""
+
+    @property
+    def redis_address(self) -> str:
+        """Where Redis is, fit for logs: never a user name or a password."""
+        return _redis_address(self.redis_url)
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """Read the environment.
+
+        Raises:
+            SystemExit: a variable is not usable; the one-line message names each such variable.
+        """
+        try:
+            return cls()
+        except ValidationError as error:
+            faults = "; ".join(
+                f"{variable_name(str(fault['loc'][0]))}: {fault['msg']}"
+                for fault in error.errors(include_url=False, include_input=False)
+            )
+            raise SystemExit(f"magnet: bad setting: {faults} (see docs/configuration.md)") from None
+
+
+def variable_name(field: str) -> str:
+    """The environment variable of a field of `Settings` (or of its alias)."""
+    info = Settings.model_fields.get(field)
+    if info is None or info.validation_alias is not None:
+        return "REDIS_URL"
+    return PREFIX + field.upper()

@@ -1,0 +1,107 @@
+"""One model version, complete, proven and immutable: what every request works with.
+
+Knows how to build itself from an opened model and to refuse one that does not reproduce what was
+recorded at export. Knows nothing about where models come from or about HTTP.
+
+Letters: U golden users, C golden items, V views, M modalities, D dimension, K experts.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.contract.artifact import ArtifactError
+from model.contract.manifest import ArtifactManifest
+from model.contract.strings import IdTable
+from service.catalogue import Catalogue
+from service.scorer import OnnxScorer
+from service.source import OpenedModel, UserSource
+
+GOLDEN_TOLERANCE = 1e-4
+"""Float32 sums on another CPU differ by some 1e-6; those of a wrong file by far more."""
+
+
+class GoldenMismatch(ArtifactError):
+    """The model loads, but does not compute what it computed at export."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """A request takes one reference and never sees two versions."""
+
+    manifest: ArtifactManifest
+    created_at: datetime
+    loaded_at: datetime
+    user_ids: IdTable
+    items: Catalogue
+    scorer: OnnxScorer
+    users: UserSource
+
+    @property
+    def version(self) -> str:
+        """The model version."""
+        return self.manifest.model_version
+
+
+async def read_golden_users(opened: OpenedModel) -> NDArray[np.float32]:
+    """Vectors [U, V, M, D] of the golden users, by the way that requests read them."""
+    rows = opened.manifest.golden.user_rows
+    return np.stack([(await opened.users.user(row)).vector_VMD for row in rows])
+
+
+def build_snapshot(opened: OpenedModel, golden_users_UVMD: NDArray[np.float32]) -> Snapshot:
+    """Assemble, run the golden pairs (which also warms the graphs up), and vouch for the result.
+
+    Blocking. Raises ArtifactError, GoldenMismatch among them.
+    """
+    tensors = opened.tensors
+    items = Catalogue.of(tensors)
+    scorer = OnnxScorer(
+        opened.files,
+        embeddings_IVMD=items.embeddings_IVMD,
+        routing_IR=tensors["item_routing"],
+        bias_I=items.bias_I,
+    )
+    _check_golden(opened.manifest, scorer, items.bias_I, golden_users_UVMD)
+    return Snapshot(
+        manifest=opened.manifest,
+        created_at=_instant(opened.manifest.created_at),
+        loaded_at=datetime.now(UTC),
+        user_ids=IdTable(tensors["user_ids_blob"], tensors["user_ids_offsets"]),
+        items=items,
+        scorer=scorer,
+        users=opened.users,
+    )
+
+
+def _check_golden(
+    manifest: ArtifactManifest,
+    scorer: OnnxScorer,
+    bias_I: NDArray[np.float32],
+    users_UVMD: NDArray[np.float32],
+) -> None:
+    golden = manifest.golden
+    rows_C = np.array(golden.item_rows, dtype=np.intp)
+    for place, user_VMD in enumerate(users_UVMD):
+        scores_C = scorer.score(user_VMD, rows_C)
+        contributions_CK = scorer.explain(user_VMD, rows_C).contribution_CKVM.sum(axis=(2, 3))
+        for what, computed, recorded in (
+            ("score", scores_C, golden.scores[place]),
+            ("contribution", contributions_CK, golden.contributions[place]),
+            ("sum of bias and contributions", bias_I[rows_C] + contributions_CK.sum(1), scores_C),
+        ):
+            if not np.allclose(computed, recorded, rtol=GOLDEN_TOLERANCE, atol=GOLDEN_TOLERANCE):
+                raise GoldenMismatch(
+                    f"golden user {place}: the {what} differs from what was recorded at export; "
+                    "export it again"
+                )
+
+
+def _instant(text: str) -> datetime:
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ArtifactError(f"created_at {text!r} is not an ISO 8601 time") from error
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)

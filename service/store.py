@@ -1,0 +1,207 @@
+"""Published models in Redis, read only: the pointer, manifests, chunks and single rows.
+
+The only module that speaks Redis. Knows bytes and keys, not users or scores.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from model.contract.artifact import ArtifactError, parse_manifest
+from model.contract.keys import KeySpace
+from model.contract.layout import RowLayout
+from model.contract.manifest import ArtifactManifest
+from service.errors import SourceUnavailable
+from service.settings import Settings
+
+BATCH_CHUNKS = 16
+"""Chunks asked for at once while loading: 4 MiB in flight, small beside any model."""
+MAX_CONNECTIONS = 64
+"""Per client. A request holds one for a fraction of a millisecond."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowSpan:
+    """Rows [start, stop) of one stored array."""
+
+    blob: str
+    layout: RowLayout
+    start: int
+    stop: int
+
+    @property
+    def num_bytes(self) -> int:
+        """Length of the span."""
+        return (self.stop - self.start) * self.layout.row_bytes
+
+    def pieces(self) -> Iterator[tuple[int, int, int]]:
+        """Chunk, first byte and last byte (inclusive) of each part, in order."""
+        row = self.start
+        while row < self.stop:
+            chunk, first, _ = self.layout.locate(row)
+            end = min(self.stop, (chunk + 1) * self.layout.rows_per_chunk)
+            yield chunk, first, self.layout.locate(end - 1)[2]
+            row = end
+
+
+class RedisStore:
+    """One namespace of one server. Every call ends within the timeouts of the settings.
+
+    Every method raises SourceUnavailable when the server does not answer.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.address = settings.redis_address
+        self._keys = KeySpace(settings.namespace)
+        self._timeout_seconds = settings.redis_timeout_seconds
+        self._rows = _client(settings, settings.redis_timeout_seconds)
+        self._bulk = _client(settings, settings.redis_load_timeout_seconds)
+        self._events: PubSub | None = None
+
+    async def live_version(self) -> str | None:
+        """The version that the pointer names; None if nothing has been published."""
+        with self._answering():
+            value = await self._bulk.get(self._keys.current)
+        return value.decode(errors="replace") if isinstance(value, bytes) else value
+
+    async def manifest(self, version: str) -> ArtifactManifest:
+        """The manifest of one version; ArtifactError if there is none or it is not usable."""
+        try:
+            key = self._keys.manifest(version)
+        except ValueError as error:
+            raise ArtifactError(str(error)) from error
+        with self._answering():
+            text = await self._bulk.get(key)
+        if text is None:
+            raise ArtifactError("its manifest is not in Redis; publish it again")
+        manifest = parse_manifest(text, "its manifest")
+        if manifest.model_version != version:
+            raise ArtifactError(f"its manifest is that of version {manifest.model_version}")
+        return manifest
+
+    async def tensor(self, manifest: ArtifactManifest, name: str) -> NDArray[Any]:
+        """A whole array, read-only, not yet checked against its checksum."""
+        spec = manifest.tensors[name]
+        layout = RowLayout.of(spec.shape, spec.dtype, manifest.chunk_bytes)
+        data = await self._blob(manifest.model_version, name, layout)
+        array = np.frombuffer(data, dtype=spec.dtype).reshape(spec.shape)
+        array.flags.writeable = False
+        return array
+
+    async def file(self, manifest: ArtifactManifest, name: str) -> bytes:
+        """A whole file, not yet checked against its checksum."""
+        layout = RowLayout.of((manifest.files[name].num_bytes,), "|u1", manifest.chunk_bytes)
+        return bytes(await self._blob(manifest.model_version, name, layout))
+
+    async def check_present(self, manifest: ArtifactManifest, name: str) -> None:
+        """Raise ArtifactError unless every chunk of an array is there at its full length."""
+        spec = manifest.tensors[name]
+        spans = enumerate(RowLayout.of(spec.shape, spec.dtype, manifest.chunk_bytes).spans())
+        while batch := list(islice(spans, BATCH_CHUNKS * 64)):
+            pipe = self._bulk.pipeline(transaction=False)
+            for index, _ in batch:
+                pipe.strlen(self._keys.chunk(manifest.model_version, name, index))
+            with self._answering():
+                lengths = await pipe.execute()
+            for (index, (start, stop)), length in zip(batch, lengths, strict=True):
+                _check_length(name, index, length, stop - start)
+
+    async def read_spans(self, version: str, *spans: RowSpan) -> list[bytes]:
+        """The bytes of some spans of rows, in one round trip."""
+        pipe = self._rows.pipeline(transaction=False)
+        for span in spans:
+            for chunk, first, last in span.pieces():
+                pipe.getrange(self._keys.chunk(version, span.blob, chunk), first, last)
+        with self._answering():
+            async with asyncio.timeout(self._timeout_seconds):
+                parts = iter(await pipe.execute())
+        read = [b"".join(islice(parts, sum(1 for _ in span.pieces()))) for span in spans]
+        if any(len(data) != span.num_bytes for data, span in zip(read, spans, strict=True)):
+            raise SourceUnavailable(f"version {version} is no longer whole in {self.address}")
+        return read
+
+    async def wait_for_event(self, seconds: float) -> None:
+        """Return after `seconds`, or at once when a new version is announced."""
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + seconds
+        try:
+            if self._events is None:
+                events = self._bulk.pubsub(ignore_subscribe_messages=True)
+                await events.subscribe(self._keys.events)
+                self._events = events
+            while (left := deadline - clock()) > 0:
+                if await self._events.get_message(timeout=left) is not None:
+                    return
+        except (RedisError, OSError):
+            await self._close_events()
+            await asyncio.sleep(max(0.0, deadline - clock()))
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._close_events()
+        await self._rows.aclose()
+        await self._bulk.aclose()
+
+    async def _close_events(self) -> None:
+        events, self._events = self._events, None
+        if events is not None:
+            await events.aclose()  # type: ignore[no-untyped-call]  # untyped in redis-py
+
+    async def _blob(self, version: str, name: str, layout: RowLayout) -> bytearray:
+        data = bytearray(layout.num_rows * layout.row_bytes)
+        spans = enumerate(layout.spans())
+        while batch := list(islice(spans, BATCH_CHUNKS)):
+            pipe = self._bulk.pipeline(transaction=False)
+            for index, _ in batch:
+                pipe.get(self._keys.chunk(version, name, index))
+            with self._answering():
+                chunks = await pipe.execute()
+            for (index, (start, stop)), chunk in zip(batch, chunks, strict=True):
+                _check_length(name, index, len(chunk or b""), stop - start)
+                data[start:stop] = chunk
+        return data
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        try:
+            yield
+        except (TimeoutError, RedisTimeoutError) as error:
+            raise SourceUnavailable(
+                f"Redis at {self.address} is not reachable: no answer in time"
+            ) from error
+        except (RedisConnectionError, OSError) as error:
+            raise SourceUnavailable(f"Redis at {self.address} is not reachable: {error}") from error
+        except RedisError as error:
+            raise SourceUnavailable(f"Redis at {self.address} refused: {error}") from error
+
+
+def _client(settings: Settings, timeout_seconds: float) -> Redis:
+    # One retry, at once: for a pooled connection that the server has closed meanwhile.
+    return Redis.from_url(
+        settings.redis_url,
+        socket_timeout=timeout_seconds,
+        socket_connect_timeout=min(settings.redis_connect_timeout_seconds, timeout_seconds),
+        retry=Retry(NoBackoff(), 1),
+        max_connections=MAX_CONNECTIONS,
+        client_name="magnet-service",
+        protocol=3,
+    )
+
+
+def _check_length(name: str, index: int, length: int, expected: int) -> None:
+    if length != expected:
+        state = f"has {length} bytes instead of {expected}" if length else "is missing"
+        raise ArtifactError(f"chunk {index} of {name!r} {state}; publish it again")

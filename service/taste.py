@@ -1,0 +1,107 @@
+"""Whose taste is scored: the user's, her session's, both, or nobody's.
+
+The decision is one table (`choose_taste`). Knows nothing about scores or HTTP.
+
+Letters: V views, M modalities, D dimension, H history length.
+"""
+
+import logging
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.errors import SourceUnavailable
+from service.foldin import Vectors, blend
+from service.schemas import Source
+from service.snapshot import Snapshot
+
+State = Literal["not_asked", "known", "unknown_user", "no_history", "unavailable"]
+
+_logger = logging.getLogger(__name__)
+_NOTHING_SEEN: NDArray[np.int32] = np.empty(0, dtype=np.int32)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserLookup:
+    """What came of looking a user up."""
+
+    state: State
+    trouble: str = ""
+    """Why the state is not `known`, for the caller of the API."""
+    vector_VMD: Vectors | None = None
+    seen_H: NDArray[np.int32] = _NOTHING_SEEN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taste:
+    """What is scored, and how that came about."""
+
+    source: Source
+    vector_VMD: Vectors | None
+    """None for popular items."""
+    fallback_reason: str | None
+    """Why the user who was asked for could not be used; None if she was, or nobody was asked."""
+    warnings: list[str]
+
+
+async def look_up(snapshot: Snapshot, user_id: str | None) -> UserLookup:
+    """Find a user; never raises for one who is unknown or cannot be read."""
+    if user_id is None:
+        return UserLookup(state="not_asked")
+    row = snapshot.user_ids.row(user_id)
+    if row is None:
+        return UserLookup(state="unknown_user", trouble=f"user {user_id!r} is not known")
+    try:
+        record = await snapshot.users.user(row)
+    except SourceUnavailable as error:
+        _logger.warning("user not read: %s", error)
+        return UserLookup(
+            state="unavailable",
+            trouble=f"user {user_id!r} and what she has seen could not be read from the store",
+        )
+    if not record.vector_VMD.any():
+        return UserLookup(
+            state="no_history",
+            trouble=f"user {user_id!r} has no usable history",
+            seen_H=record.seen_H,
+        )
+    return UserLookup(state="known", vector_VMD=record.vector_VMD, seen_H=record.seen_H)
+
+
+def choose_taste(user: UserLookup, session_VMD: Vectors | None, *, session_given: bool) -> Taste:
+    """Decide what to score.
+
+    | user          | session usable | scored                  | source  |
+    |---------------|----------------|-------------------------|---------|
+    | known         | yes            | half user, half session | model   |
+    | known         | no             | user                    | model   |
+    | anything else | yes            | session                 | session |
+    | anything else | no             | nothing                 | popular |
+    """
+    warnings = [user.trouble] if user.trouble else []
+    if session_given and session_VMD is None:
+        warnings.append("no session item says anything to the model")
+    if user.vector_VMD is not None:
+        vector_VMD = user.vector_VMD
+        if session_VMD is not None:
+            vector_VMD = blend(vector_VMD, session_VMD)
+        return Taste(source="model", vector_VMD=vector_VMD, fallback_reason=None, warnings=warnings)
+    asked = user.state != "not_asked"
+    if session_VMD is not None:
+        if asked:
+            warnings.append("these items follow the session alone")
+        return Taste(
+            source="session",
+            vector_VMD=session_VMD,
+            fallback_reason=user.state if asked else None,
+            warnings=warnings,
+        )
+    warnings.append("these items are the popular ones")
+    return Taste(
+        source="popular",
+        vector_VMD=None,
+        fallback_reason=user.state if asked else "unusable_session",
+        warnings=warnings,
+    )
