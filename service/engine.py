@@ -41,7 +41,7 @@ class RecommendationEngine:
     async def recommend(self, snapshot: Snapshot, request: RecommendationRequest) -> Recommendation:
         """The ranks offset + 1 to offset + k; InvalidRequest if k is more than is offered."""
         if request.k > self._max_k:
-            raise InvalidRequest.of("k", f"k is {request.k}, the most is {self._max_k}")
+            raise InvalidRequest.of("k", f"{request.k} is too many, the most is {self._max_k}")
         with self._metrics.stage("lookup"):
             user = await look_up(snapshot, request.user_id)
         work = partial(self._recommend, snapshot, request, user)

@@ -32,8 +32,8 @@ RETRY_AFTER_SECONDS = 2
 class FieldFault(BaseModel):
     """One part of a request that cannot be used."""
 
-    field: str = Field(examples=["query.k"])
-    message: str = Field(examples=["k is 1000000, the most is 1000"])
+    field: str = Field(examples=["k"])
+    message: str = Field(examples=["1000000 is too many, the most is 1000"])
 
 
 class Problem(BaseModel):
@@ -42,7 +42,7 @@ class Problem(BaseModel):
     type: str = Field(examples=["urn:magnet:problem:invalid-request"])
     title: str = Field(examples=["The request is not valid"])
     status: int = Field(examples=[422])
-    detail: str = Field(examples=["query.k: k is 1000000, the most is 1000"])
+    detail: str = Field(examples=["k: 1000000 is too many, the most is 1000"])
     instance: str = Field(examples=["/v1/users/196/recommendations"])
     request_id: str = Field(examples=["6f1c2a"])
     errors: list[FieldFault] = []

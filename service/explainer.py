@@ -25,7 +25,7 @@ from service.explanation import (
 from service.foldin import Vectors
 from service.metrics import Metrics
 from service.ranking import eligible_rows, rank_of
-from service.schemas import Explanation, HistoryEvidence
+from service.schemas import ExpertDetail, Explanation, HistoryEvidence
 from service.snapshot import Snapshot
 from service.taste import UserLookup, look_up
 
@@ -93,7 +93,7 @@ class PairExplainer:
             matrix=by_modality_and_view(manifest, contribution_KVM),
             gate_entropy=gate_entropy(weight_K),
             history=history,
-            sentence=_sentence(words, experts[0].name, history),
+            sentence=_sentence(words, experts[0], history),
         )
 
 
@@ -120,8 +120,10 @@ def _history(
     ]
 
 
-def _sentence(words: str, expert: str, history: list[HistoryEvidence]) -> str:
-    sentence = f"{sentence_case(words)}. The expert that adds most is {expert}."
+def _sentence(words: str, largest: ExpertDetail, history: list[HistoryEvidence]) -> str:
+    sentence = f"{sentence_case(words)}."
+    if largest.contribution > 0:
+        sentence += f" The expert that adds most is {largest.name}."
     if history:
         names = ", ".join(evidence.title or evidence.item_id for evidence in history[:3])
         sentence += f" In the user's history, these speak for it most: {names}."

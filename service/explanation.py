@@ -101,12 +101,12 @@ def largest_parts(modalities: Mapping[str, float], bias: float) -> str:
     (first, largest), *rest = parts
     if total <= 0:
         return f"nothing speaks for it; {first} speaks least against it"
-    words = f"{'mostly' if largest >= total / 2 else 'led by'} {first} ({largest / total:.0%}"
-    words += " of what speaks for it)"
+    words = "mostly" if largest >= total / 2 else "led by"
+    words += f" {first} ({100 * largest / total:.0f} % of what speaks for it)"
     second, next_largest = rest[0]
     if next_largest >= total / 5:
-        words += f", then {second} ({next_largest / total:.0%})"
-    return words.replace("%", " %")
+        words += f", then {second} ({100 * next_largest / total:.0f} %)"
+    return words
 
 
 def sentence_case(words: str) -> str:

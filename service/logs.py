@@ -12,7 +12,12 @@ from typing import Any
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 """Id of the request that this task serves; None outside of requests."""
 
-_PLAIN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+_PLAIN = frozenset(logging.makeLogRecord({}).__dict__) | {
+    "message",
+    "asctime",
+    "taskName",
+    "color_message",
+}
 """Attributes of every record; whatever else a record carries came by `extra=` and is logged."""
 
 

@@ -15,8 +15,9 @@ from service.logs import request_id
 from service.metrics import Metrics
 
 HEADER = "X-Request-ID"
-UNMATCHED = "unmatched"
-"""Route label of paths that are not ours, so that a scanner cannot make labels without end."""
+OTHER = "other"
+"""Route label of every path that is no route of the API, so that a scanner cannot make labels
+without end."""
 
 _SANE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
 _PROBES = frozenset({"/livez", "/readyz", "/metrics"})
@@ -56,8 +57,8 @@ class RequestMiddleware:
             self._record(scope, status, time.perf_counter() - started)
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
-        route = getattr(scope.get("route"), "path", UNMATCHED)
-        method = scope["method"] if route != UNMATCHED else "any"
+        route = getattr(scope.get("route"), "path", OTHER)
+        method = scope["method"] if route != OTHER else "any"
         self._metrics.requests.labels(route, method, str(status)).inc()
         self._metrics.request_seconds.labels(route, method).observe(seconds)
         level = logging.DEBUG if route in _PROBES and status < 400 else logging.INFO

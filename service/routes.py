@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from service.engine import RecommendationEngine
 from service.errors import InvalidRequest, NotReady, Problem
 from service.explainer import PairExplainer
+from service.explanation import plain
 from service.metrics import CONTENT_TYPE, Metrics
 from service.refresh import ModelFollower
 from service.schemas import (
@@ -179,7 +180,7 @@ async def similar(
 ) -> Response:
     """The items nearest to one, by one modality or by the mean of all."""
     if k > services.max_k:
-        raise InvalidRequest.of("k", f"k is {k}, the most is {services.max_k}")
+        raise InvalidRequest.of("k", f"{k} is too many, the most is {services.max_k}")
     work = partial(neighbours, snapshot, item_id, modality=modality, k=k)
     result = await to_thread.run_sync(work, limiter=services.limiter)
     return stopwatch.answer(SimilarResponse, **dict(result))
@@ -194,7 +195,7 @@ async def model(snapshot: SnapshotDep, stopwatch: StopwatchDep) -> Response:
             name=expert.name,
             role=expert.role,
             modality=expert.modality,
-            template=dict(zip(manifest.modalities, expert.template, strict=True)),
+            template=dict(zip(manifest.modalities, map(plain, expert.template), strict=True)),
             usual_weight=expert.usual_weight,
         )
         for expert in manifest.experts

@@ -87,7 +87,8 @@ class Settings(BaseSettings):
             return cls()
         except ValidationError as error:
             faults = "; ".join(
-                f"{variable_name(str(fault['loc'][0]))}: {fault['msg']}"
+                f"{variable_name(str(fault['loc'][0]))}: "
+                + fault["msg"].removeprefix("Value error, ")
                 for fault in error.errors(include_url=False, include_input=False)
             )
             raise SystemExit(f"magnet: bad setting: {faults} (see docs/configuration.md)") from None

@@ -6,7 +6,7 @@ Letters: V views, M modalities, D dimension, H history length.
 """
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -20,7 +20,10 @@ from service.snapshot import Snapshot
 State = Literal["not_asked", "known", "unknown_user", "no_history", "unavailable"]
 
 _logger = logging.getLogger(__name__)
-_NOTHING_SEEN: NDArray[np.int32] = np.empty(0, dtype=np.int32)
+
+
+def _nothing_seen() -> NDArray[np.int32]:
+    return np.empty(0, dtype=np.int32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +34,7 @@ class UserLookup:
     trouble: str = ""
     """Why the state is not `known`, for the caller of the API."""
     vector_VMD: Vectors | None = None
-    seen_H: NDArray[np.int32] = _NOTHING_SEEN
+    seen_H: NDArray[np.int32] = field(default_factory=_nothing_seen)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +62,7 @@ async def look_up(snapshot: Snapshot, user_id: str | None) -> UserLookup:
         _logger.warning("user not read: %s", error)
         return UserLookup(
             state="unavailable",
-            trouble=f"user {user_id!r} and what she has seen could not be read from the store",
+            trouble=f"user {user_id!r} and the items they have seen could not be read from the store",
         )
     if not record.vector_VMD.any():
         return UserLookup(

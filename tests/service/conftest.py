@@ -1,0 +1,307 @@
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import httpx2
+import numpy as np
+import onnx
+import pytest
+import redis
+import uvicorn
+from numpy.typing import NDArray
+
+from model.contract.artifact import Artifact, sha256, write_artifact
+from model.contract.keys import KeySpace
+from model.contract.layout import RowLayout
+from model.contract.manifest import (
+    ArtifactManifest,
+    ExpertSpec,
+    FileSpec,
+    Golden,
+    TensorSpec,
+    TrainingRecord,
+)
+from model.contract.strings import IdTable, StringTable
+from service.app import create_app
+from service.settings import Settings
+
+USERS, ITEMS, VIEWS, MODALITIES, DIM, PER_PAIR = 30, 80, 2, 3, 8, 2
+NAMES = ["behaviour", "text", "picture"]
+TEMPLATE_KM = np.array(
+    [[0.8, 0.1, 0.1], [0.1, 0.8, 0.1], [0.1, 0.1, 0.8], [0.34, 0.33, 0.33], [0.45, 0.1, 0.45]],
+    dtype=np.float32,
+)
+EXPERTS = len(TEMPLATE_KM)
+
+# A small head of the same interface as the exported one, written by hand so that the service is
+# tested against a graph whose every output can be computed in numpy (see `reference`).
+_BODY = """
+    similarity = Einsum <equation: string = "{equation}"> (user, item)
+    affinity = Einsum <equation: string = "bcvm,km->bck"> (similarity, template)
+    routing = {routing}
+    own = Slice (routing, start0, startk, last)
+    logits = Add (affinity, own)
+    best, _ = TopK (logits, keep)
+    least = ReduceMin <keepdims: int = 1> (best, last)
+    chosen = GreaterOrEqual (logits, least)
+    masked = Where (chosen, logits, low)
+    weight = Softmax <axis: int = -1> (masked)
+    gate_logit = Slice (routing, startk, stopk, last)
+    gate = Sigmoid (gate_logit)
+    rest = Sub (one, gate)
+    views = Concat <axis: int = -1> (rest, gate)
+    views4 = Unsqueeze (views, last)
+    gated = Mul (similarity, views4)
+    gated5 = Unsqueeze (gated, two)
+    weight5 = Unsqueeze (weight, ends)
+    shares = Mul (weight5, template3)
+    contribution = Mul (shares, gated5)
+    total = ReduceSum <keepdims: int = 0> (contribution, inner)
+    score = Add (total, item_bias)
+"""
+
+
+def _graph(name: str, inputs: str, outputs: str, **body: str) -> bytes:
+    text = f"""
+    <ir_version: 10, opset_import: ["": 20]>
+    {name} ({inputs}) => ({outputs})
+    <int64[1] start0 = {{0}}, int64[1] startk = {{{EXPERTS}}}, int64[1] stopk = {{{EXPERTS + 1}}},
+     int64[1] last = {{-1}}, int64[1] keep = {{{PER_PAIR}}}, int64[1] two = {{2}},
+     int64[2] ends = {{3, 4}}, int64[3] inner = {{2, 3, 4}}, int64[1] zero = {{0}},
+     float low = {{-1e9}}, float one = {{1.0}}>
+    {{ {_BODY.format(**body)} }}
+    """
+    model = onnx.parser.parse_model(text)
+    model.graph.initializer.extend(
+        [
+            onnx.numpy_helper.from_array(TEMPLATE_KM, "template"),
+            onnx.numpy_helper.from_array(TEMPLATE_KM[:, None, :], "template3"),
+        ]
+    )
+    data: bytes = model.SerializeToString()
+    return data
+
+
+def _head() -> bytes:
+    return _graph(
+        "head",
+        f"float[B,{VIEWS},{MODALITIES},{DIM}] user, float[C,{VIEWS},{MODALITIES},{DIM}] item, "
+        f"float[C,{EXPERTS + 1}] item_routing, float[C] item_bias",
+        "float[B,C] score",
+        equation="bvmd,cvmd->bcvm",
+        routing="Unsqueeze (item_routing, zero)",
+    )
+
+
+def _explain() -> bytes:
+    return _graph(
+        "explain",
+        f"float[B,{VIEWS},{MODALITIES},{DIM}] user, float[B,C,{VIEWS},{MODALITIES},{DIM}] item, "
+        f"float[B,C,{EXPERTS + 1}] item_routing, float[B,C] item_bias",
+        f"float[B,C] score, float[B,C,{EXPERTS}] weight, "
+        f"float[B,C,{EXPERTS},{VIEWS},{MODALITIES}] contribution",
+        equation="bvmd,bcvmd->bcvm",
+        routing="Identity (item_routing)",
+    )
+
+
+def _reference(
+    tensors: dict[str, NDArray[Any]], user_VMD: NDArray[np.float32], rows: NDArray[np.intp]
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Score [C], weight [C, K] and contribution [C, K, V, M] of the graphs above, in numpy."""
+    similarity = np.einsum("vmd,cvmd->cvm", user_VMD, tensors["item_embeddings"][rows])
+    routing = tensors["item_routing"][rows]
+    logits = np.einsum("cvm,km->ck", similarity, TEMPLATE_KM) + routing[:, :EXPERTS]
+    least = np.sort(logits, axis=1)[:, -PER_PAIR][:, None]
+    weight = np.where(logits >= least, np.exp(logits), 0)
+    weight /= weight.sum(axis=1, keepdims=True)
+    gate = 1 / (1 + np.exp(-routing[:, EXPERTS]))
+    views = np.stack([1 - gate, gate], axis=1)
+    contribution = np.einsum("ck,km,cv,cvm->ckvm", weight, TEMPLATE_KM, views, similarity)
+    return tensors["item_bias"][rows] + contribution.sum((1, 2, 3)), weight, contribution
+
+
+def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return (vectors / np.where(length == 0, 1, length)).astype(np.float32)
+
+
+def _tensors(seed: int) -> dict[str, NDArray[Any]]:
+    rng = np.random.default_rng(seed)
+    shape = (ITEMS, VIEWS, MODALITIES, DIM)
+    foldin = rng.normal(size=shape).astype(np.float32)
+    seen = [np.sort(rng.choice(ITEMS, size=rng.integers(3, 12), replace=False)) for _ in range(29)]
+    seen.append(np.array([5]))  # the last user: seen something, but no usable history
+    users = _unit(np.stack([foldin[rows].sum(axis=0) for rows in seen]))
+    users[-1] = 0
+    metadata = [
+        f'{{"title": "Title {i}", "categories": ["{"even" if i % 2 == 0 else "odd"}"]}}'
+        if i != 7
+        else "{}"
+        for i in range(ITEMS)
+    ]
+    tensors: dict[str, NDArray[Any]] = {
+        "user_embeddings": users,
+        "item_embeddings": _unit(rng.normal(size=shape).astype(np.float32)),
+        "item_foldin": foldin,
+        "item_routing": rng.normal(size=(ITEMS, EXPERTS + 1)).astype(np.float32),
+        "item_bias": rng.normal(scale=0.1, size=ITEMS).astype(np.float32),
+        "item_popularity": rng.integers(0, 20, size=ITEMS),
+        "seen_offsets": np.cumsum([0, *map(len, seen)]),
+        "seen_items": np.concatenate(seen).astype(np.int32),
+    }
+    tables = {
+        "user_ids": IdTable.of(f"u{i:03d}" for i in range(USERS)),
+        "item_ids": IdTable.of(f"i{i:03d}" for i in range(ITEMS)),
+        "item_metadata": StringTable.of(metadata),
+    }
+    for name, table in tables.items():
+        tensors[f"{name}_blob"], tensors[f"{name}_offsets"] = table.blob, table.offsets
+    return tensors
+
+
+def _artifact(version: str, seed: int) -> Artifact:
+    tensors = _tensors(seed)
+    files = {"head.onnx": _head(), "explain.onnx": _explain()}
+    user_rows, item_rows = [0, 1, 2], list(range(0, ITEMS, 7))
+    outputs = [
+        _reference(tensors, tensors["user_embeddings"][row], np.array(item_rows))
+        for row in user_rows
+    ]
+    manifest = ArtifactManifest(
+        model_version=version,
+        created_at="2026-01-01T00:00:00+00:00",
+        num_users=USERS,
+        num_items=ITEMS,
+        views=["interaction", "augmented"],
+        modalities=NAMES,
+        embedding_dim=DIM,
+        experts=[
+            ExpertSpec(name=name, role=role, modality=modality, template=t, usual_weight=0.2)
+            for (name, role, modality), t in zip(
+                [
+                    ("dominant_behaviour", "dominant", "behaviour"),
+                    ("dominant_text", "dominant", "text"),
+                    ("dominant_picture", "dominant", "picture"),
+                    ("balanced", "balanced", None),
+                    ("complementary_text", "complementary", "text"),
+                ],
+                TEMPLATE_KM.tolist(),
+                strict=True,
+            )
+        ],
+        experts_per_pair=PER_PAIR,
+        chunk_bytes=1500,  # small, so that arrays span many chunks
+        tensors={
+            name: TensorSpec(dtype=array.dtype.str, shape=array.shape, sha256=sha256(array))
+            for name, array in tensors.items()
+        },
+        files={n: FileSpec(num_bytes=len(d), sha256=sha256(d)) for n, d in files.items()},
+        golden=Golden(
+            user_rows=user_rows,
+            item_rows=item_rows,
+            scores=[score.tolist() for score, _, _ in outputs],
+            contributions=[contribution.sum((2, 3)).tolist() for _, _, contribution in outputs],
+        ),
+        metrics={"test/recall@20": 0.1},
+        training=TrainingRecord(
+            data_sha256="0" * 64,
+            split="time",
+            seed=seed,
+            best_epoch=1,
+            trigger_epoch=None,
+            config={},
+            history=[],
+        ),
+    )
+    return Artifact(manifest=manifest, tensors=tensors, files=files)
+
+
+def _publish(url: str, artifact: Artifact, namespace: str = "default") -> None:
+    keys, manifest = KeySpace(namespace), artifact.manifest
+    version = manifest.model_version
+    blobs = artifact.tensors | {n: np.frombuffer(d, np.uint8) for n, d in artifact.files.items()}
+    with redis.Redis.from_url(url) as client:
+        for name, array in blobs.items():
+            data = array.tobytes()
+            layout = RowLayout.of(array.shape, array.dtype.str, manifest.chunk_bytes)
+            for index, (start, stop) in enumerate(layout.spans()):
+                client.set(keys.chunk(version, name, index), data[start:stop])
+        client.set(keys.manifest(version), manifest.model_dump_json())
+        client.set(keys.current, version)
+        client.publish(keys.events, version)
+
+
+@contextmanager
+def _serving(settings: Settings) -> Iterator[httpx2.Client]:
+    config = uvicorn.Config(create_app(settings), port=0, log_config=None)
+    server = uvicorn.Server(config)
+    thread = Thread(target=server.run)
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive(), "the server did not start"
+            time.sleep(0.01)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
+            yield client
+    finally:
+        server.should_exit = True
+        thread.join(timeout=10)
+        assert not thread.is_alive(), "the server did not stop"
+
+
+def _until(condition: Callable[[], bool], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about in time"
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="session")
+def make_artifact() -> Callable[[str, int], Artifact]:
+    """A small artifact with real graphs, by version and seed."""
+    return _artifact
+
+
+@pytest.fixture(scope="session")
+def artifact(make_artifact: Callable[[str, int], Artifact]) -> Artifact:
+    return make_artifact("v1", 1)
+
+
+@pytest.fixture(scope="session")
+def reference() -> Callable[..., tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]:
+    return _reference
+
+
+@pytest.fixture(scope="session")
+def publish() -> Callable[..., None]:
+    """Puts an artifact into Redis and makes it live."""
+    return _publish
+
+
+@pytest.fixture(scope="session")
+def serving() -> Callable[[Settings], AbstractContextManager[httpx2.Client]]:
+    """Runs the application on a socket; yields a client that is bound to it."""
+    return _serving
+
+
+@pytest.fixture(scope="session")
+def until() -> Callable[..., None]:
+    """Waits for a condition, and fails if it does not come about."""
+    return _until
+
+
+@pytest.fixture(scope="session")
+def disk_client(
+    artifact: Artifact, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[httpx2.Client]:
+    """A service that serves `artifact` from disk, ready."""
+    folder: Path = tmp_path_factory.mktemp("artifact")
+    write_artifact(folder, artifact)
+    with _serving(Settings(artifact_dir=folder, max_k=50)) as client:
+        _until(lambda: client.get("/readyz").status_code == 200)
+        yield client
