@@ -29,7 +29,7 @@ class Metrics:
         )
         self.request_seconds = Histogram(
             "magnet_request_seconds",
-            "Time from the first byte read to the last byte sent",
+            "Time from the head of the request to the last byte of the answer",
             ["route", "method"],
             buckets=_BUCKETS,
             registry=self.registry,
@@ -55,7 +55,7 @@ class Metrics:
         )
         self.source_up = Gauge(
             "magnet_source_up",
-            "1 if the place where models live answered the last look-up of the live version",
+            "1 if the live version could be looked up the last time",
             registry=self.registry,
         )
         self._model_info = Gauge(

@@ -62,7 +62,7 @@ async def look_up(snapshot: Snapshot, user_id: str | None) -> UserLookup:
         _logger.warning("user not read: %s", error)
         return UserLookup(
             state="unavailable",
-            trouble=f"user {user_id!r} and the items they have seen could not be read from the store",
+            trouble=f"user {user_id!r} (and what they have seen) could not be read from the store",
         )
     if not record.vector_VMD.any():
         return UserLookup(

@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.explanation import (
+    active_experts,
+    by_modality,
+    by_modality_and_view,
+    by_view,
+    expert_details,
+    gate_entropy,
+    history_evidence,
+    largest_parts,
+)
+from service.foldin import fold_in
+
+
+@pytest.fixture
+def pair(artifact):
+    rng = np.random.default_rng(0)
+    weight_K = np.array([0.7, 0, 0.3, 0, 0], dtype=np.float32)
+    contribution_KVM = rng.normal(size=(5, 2, 3)).astype(np.float32)
+    contribution_KVM[weight_K == 0] = 0
+    return artifact.manifest, weight_K, contribution_KVM
+
+
+def test_active_experts_are_those_with_a_weight_largest_contribution_first(pair) -> None:
+    experts = active_experts(*pair)
+    assert {expert.name for expert in experts} == {"dominant_behaviour", "dominant_picture"}
+    assert sum(expert.weight for expert in experts) == pytest.approx(1)
+    contributions = [expert.contribution for expert in experts]
+    assert contributions == sorted(contributions, reverse=True)
+
+
+def test_every_cut_of_a_score_has_the_same_sum(pair) -> None:
+    manifest, weight_K, contribution_KVM = pair
+    total = pytest.approx(float(contribution_KVM.sum()), abs=1e-5)
+    matrix = by_modality_and_view(manifest, contribution_KVM)
+    assert sum(e.contribution for e in expert_details(*pair)) == total
+    assert sum(by_modality(manifest, contribution_KVM).values()) == total
+    assert sum(by_view(manifest, contribution_KVM).values()) == total
+    assert sum(sum(views.values()) for views in matrix.values()) == total
+    assert matrix["text"]["augmented"] == pytest.approx(float(contribution_KVM[:, 1, 1].sum()))
+
+
+@pytest.mark.parametrize(
+    ("weights", "entropy"),
+    [([1], 0), ([0, 1, 0], 0), ([0.25] * 4, 1), ([0.5, 0.5, 0, 0], 0.5)],
+)
+def test_gate_entropy(weights: list[float], entropy: float) -> None:
+    assert gate_entropy(np.array(weights, dtype=np.float32)) == pytest.approx(entropy)
+
+
+@pytest.mark.parametrize(
+    ("modalities", "bias", "words"),
+    [
+        ({"text": 0.6, "behaviour": 0.3}, 0.1, "mostly text (60 % of what speaks for it), then "),
+        ({"text": 0.9, "behaviour": 0.05}, 0.05, "mostly text (90 % of what speaks for it)"),
+        ({"text": 0.4, "behaviour": 0.35}, 0.25, "led by text (40 % of what speaks for it), then "),
+        ({"text": -1.0, "behaviour": 0.1}, 0.3, "mostly popularity (75 % of what speaks for it), then "),
+        ({"text": -1.0, "behaviour": -2.0}, -1.5, "nothing speaks for it; text speaks least"),
+        ({"text": 0.0}, 0.0, "nothing speaks for it"),
+    ],
+)
+def test_words_are_true_to_the_numbers(modalities, bias: float, words: str) -> None:
+    said = largest_parts(modalities, bias)
+    assert said.startswith(words)
+    assert ("then" in said) == ("then" in words)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 6))
+def test_history_adds_up_to_the_score_of_a_folded_in_user(seed: int, num_history: int) -> None:
+    rng = np.random.default_rng(seed)
+    foldin_HVMD = rng.normal(size=(num_history, 2, 3, 8)).astype(np.float32)
+    user_VMD = fold_in(foldin_HVMD)
+    item_VMD = rng.normal(size=(2, 3, 8)).astype(np.float32)
+    effective_KVM = rng.uniform(0.1, 2, size=(5, 2, 3))
+    contribution_KVM = effective_KVM * np.einsum("vmd,vmd->vm", user_VMD, item_VMD)
+    parts_H = history_evidence(user_VMD, item_VMD, foldin_HVMD, contribution_KVM)
+    assert parts_H.sum() == pytest.approx(contribution_KVM.sum(), abs=1e-3)
+
+
+def test_the_history_item_that_points_at_the_item_gets_the_credit() -> None:
+    foldin_HVMD = np.array([[[[1, 0]]], [[[0, 1]]]], dtype=np.float32)
+    user_VMD = fold_in(foldin_HVMD)
+    item_VMD = np.array([[[1, 0]]], dtype=np.float32)
+    contribution_KVM = np.einsum("vmd,vmd->vm", user_VMD, item_VMD)[None] * 3
+    parts_H = history_evidence(user_VMD, item_VMD, foldin_HVMD, contribution_KVM)
+    assert parts_H == pytest.approx([contribution_KVM.sum(), 0])

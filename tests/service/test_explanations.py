@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+
+
+def explain(client, user_id: str, item_id: str):
+    answer = client.get(f"/v1/users/{user_id}/explanations/{item_id}")
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def test_every_part_adds_up_for_any_pair(disk_client) -> None:
+    for user in range(0, 28, 3):
+        for item in range(0, 80, 9):
+            answer = explain(disk_client, f"u{user:03d}", f"i{item:03d}")
+            points = pytest.approx(answer["score"] - answer["bias"], abs=1e-5)
+            assert len(answer["experts"]) == 5
+            assert sum(expert["contribution"] for expert in answer["experts"]) == points
+            assert sum(expert["weight"] for expert in answer["experts"]) == pytest.approx(1)
+            assert sum(answer["by_modality"].values()) == points
+            assert sum(answer["by_view"].values()) == points
+            for modality, views in answer["matrix"].items():
+                total = pytest.approx(answer["by_modality"][modality], abs=1e-6)
+                assert sum(views.values()) == total
+            assert 0 < answer["gate_entropy"] < 1
+
+
+def test_an_explanation_belongs_to_the_recommended_list(disk_client) -> None:
+    items = disk_client.get("/v1/users/u008/recommendations?k=20").json()["items"]
+    for item in items:
+        answer = explain(disk_client, "u008", item["item_id"])
+        assert answer["score"] == item["score"]
+        assert answer["rank"] == item["rank"]
+        assert answer["seen"] is False
+        active = [expert for expert in answer["experts"] if expert["weight"] > 0]
+        for expert in active:
+            assert expert.pop("usual_weight") == 0.2
+        assert active == item["experts"]
+
+
+def test_a_seen_item_is_ranked_among_the_unseen_ones(disk_client, artifact, reference) -> None:
+    tensors = artifact.tensors
+    seen = tensors["seen_items"][tensors["seen_offsets"][4] : tensors["seen_offsets"][5]]
+    scores, _, _ = reference(tensors, tensors["user_embeddings"][4], np.arange(80))
+    answer = explain(disk_client, "u004", f"i{seen[0]:03d}")
+    unseen = np.delete(scores, seen)
+    assert answer["seen"] is True
+    assert answer["rank"] == 1 + np.count_nonzero(unseen > scores[seen[0]])
+    assert answer["ranked_items"] == len(unseen) + 1
+
+
+def test_the_evidence_is_the_users_own_history(disk_client, artifact) -> None:
+    tensors = artifact.tensors
+    seen = tensors["seen_items"][tensors["seen_offsets"][4] : tensors["seen_offsets"][5]]
+    own = {f"i{row:03d}" for row in seen}
+    for item in ["i001", f"i{seen[0]:03d}", "i042"]:
+        answer = explain(disk_client, "u004", item)
+        named = [evidence["item_id"] for evidence in answer["history"]]
+        shares = [evidence["share"] for evidence in answer["history"]]
+        assert set(named) <= own - {item}
+        assert len(named) <= 5
+        assert all(share > 0 for share in shares)
+        assert shares == sorted(shares, reverse=True)
+        assert sum(shares) <= 1.000001
+        assert answer["sentence"].startswith(f"Rank {answer['rank']} of {answer['ranked_items']}: ")
+        for evidence in answer["history"][:3]:
+            assert (evidence["title"] or evidence["item_id"]) in answer["sentence"]
+
+
+@pytest.mark.parametrize("modality", [None, "text"])
+def test_neighbours_are_the_nearest_by_cosine(disk_client, artifact, modality) -> None:
+    params = {"k": 50} | ({"modality": modality} if modality else {})
+    answer = disk_client.get("/v1/items/i010/similar", params=params).json()
+    vectors = artifact.tensors["item_embeddings"]
+    cosine_IM = np.einsum("ivmd,vmd->ivm", vectors, vectors[10]).mean(axis=1)
+    order = cosine_IM[:, 1] if modality else cosine_IM.mean(axis=1)
+    best = [row for row in np.argsort(-order) if row != 10][:50]
+    assert [item["item_id"] for item in answer["items"]] == [f"i{row:03d}" for row in best]
+    for item, row in zip(answer["items"], best, strict=True):
+        assert item["similarity"] == pytest.approx(order[row], abs=1e-5)
+        assert list(item["by_modality"].values()) == pytest.approx(cosine_IM[row], abs=1e-5)
+    assert answer["modality"] == modality

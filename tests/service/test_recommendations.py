@@ -1,0 +1,203 @@
+import pytest
+
+from service.foldin import blend, fold_in
+
+HISTORYLESS = "u029"
+
+
+def get(client, user_id: str, **params):
+    answer = client.get(f"/v1/users/{user_id}/recommendations", params=params)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def post(client, **body):
+    answer = client.post("/v1/recommendations", json=body)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def ids(answer) -> list[str]:
+    return [item["item_id"] for item in answer["items"]]
+
+
+@pytest.fixture
+def seen(artifact):
+    """The ids that a user has seen."""
+
+    def of(user_id: str) -> set[str]:
+        row = int(user_id[1:])
+        offsets, items = artifact.tensors["seen_offsets"], artifact.tensors["seen_items"]
+        return {f"i{item:03d}" for item in items[offsets[row] : offsets[row + 1]]}
+
+    return of
+
+
+@pytest.fixture
+def scores(artifact, reference):
+    """Every item's score for a vector, by the numpy reference."""
+
+    def of(vector) -> dict[str, float]:
+        expected, _, _ = reference(artifact.tensors, vector, range(80))
+        return {f"i{row:03d}": score for row, score in enumerate(expected.tolist())}
+
+    return of
+
+
+def assert_ranked_by(answer, expected: dict[str, float], leave_out: set[str]) -> None:
+    best = sorted(expected.keys() - leave_out, key=lambda item: -expected[item])
+    assert ids(answer) == best[: len(answer["items"])]
+    for item in answer["items"]:
+        assert item["score"] == pytest.approx(expected[item["item_id"]], abs=1e-5)
+
+
+def test_scores_add_up_for_every_user_and_item(disk_client) -> None:
+    for row in range(29):
+        answer = get(disk_client, f"u{row:03d}", k=50, exclude_seen=False)
+        assert len(answer["items"]) == 50
+        for item in answer["items"]:
+            contributions = [expert["contribution"] for expert in item["experts"]]
+            weights = [expert["weight"] for expert in item["experts"]]
+            assert item["bias"] + sum(contributions) == pytest.approx(item["score"], abs=1e-5)
+            assert sum(weights) == pytest.approx(1, abs=1e-5)
+            assert 0 < len(weights) <= 2
+            assert min(weights) > 0
+            assert contributions == sorted(contributions, reverse=True)
+
+
+def test_the_best_unseen_items_come_back(disk_client, artifact, scores, seen) -> None:
+    answer = get(disk_client, "u004")
+    assert_ranked_by(answer, scores(artifact.tensors["user_embeddings"][4]), seen("u004"))
+    assert len(answer["items"]) == 10
+    assert {item["source"] for item in answer["items"]} == {"model"}
+    assert answer["fallback"] is None
+    assert answer["warnings"] == answer["missing_ids"] == []
+
+
+def test_seen_items_stay_in_when_asked(disk_client, artifact, scores) -> None:
+    answer = get(disk_client, "u004", exclude_seen=False)
+    assert_ranked_by(answer, scores(artifact.tensors["user_embeddings"][4]), set())
+
+
+def test_pages_are_stable_disjoint_and_complete(disk_client, seen) -> None:
+    whole = ids(get(disk_client, "u002", k=50)) + ids(get(disk_client, "u002", k=50, offset=50))
+    assert len(whole) == len(set(whole)) == 80 - len(seen("u002"))
+    paged = [get(disk_client, "u002", k=7, offset=offset) for offset in range(0, 80, 7)]
+    assert [item for page in paged for item in ids(page)] == whole
+    ranks = [item["rank"] for page in paged for item in page["items"]]
+    assert ranks == list(range(1, len(whole) + 1))
+    assert ids(get(disk_client, "u002", offset=10**30)) == []
+
+
+def test_titles_come_along_when_known(disk_client) -> None:
+    items = get(disk_client, "u002", k=50, exclude_seen=False)["items"]
+    titles = {item["item_id"]: item["title"] for item in items}
+    assert titles.pop("i007", None) is None
+    assert titles == {item_id: f"Title {int(item_id[1:])}" for item_id in titles}
+
+
+@pytest.mark.parametrize("user_id", ["nobody", "ünï cödé", "u000 ", "'; drop table", HISTORYLESS])
+def test_a_user_without_a_vector_gets_popular_items(disk_client, artifact, user_id: str) -> None:
+    answer = get(disk_client, user_id, k=50)
+    assert answer["user_id"] == user_id
+    assert answer["fallback"] == "popular"
+    assert user_id in answer["warnings"][0] or repr(user_id) in answer["warnings"][0]
+    popularity = artifact.tensors["item_popularity"]
+    counts = [popularity[int(item_id[1:])] for item_id in ids(answer)]
+    assert counts == sorted(counts, reverse=True)
+    for item, count in zip(answer["items"], counts, strict=True):
+        assert (item["experts"], item["source"]) == (None, "popular")
+        assert item["score"] == item["bias"] == count
+
+
+def test_seen_items_are_left_out_of_popular_ones_too(disk_client, seen) -> None:
+    answer = get(disk_client, HISTORYLESS, k=50, exclude_seen=True)
+    more = get(disk_client, HISTORYLESS, k=50, offset=50)
+    assert not seen(HISTORYLESS) & {*ids(answer), *ids(more)}
+    assert len(ids(answer) + ids(more)) == 79
+
+
+@pytest.mark.parametrize("user", [{}, {"user_id": "nobody"}, {"user_id": HISTORYLESS}])
+def test_a_session_is_folded_in(disk_client, artifact, scores, seen, user) -> None:
+    answer = post(disk_client, session_items=["i010", "i020"], k=20, **user)
+    vector = fold_in(artifact.tensors["item_foldin"][[10, 20]])
+    known = seen(user["user_id"]) if user.get("user_id") == HISTORYLESS else set()
+    assert_ranked_by(answer, scores(vector), {"i010", "i020"} | known)
+    assert {item["source"] for item in answer["items"]} == {"session"}
+    assert answer["fallback"] is None
+    assert bool(answer["warnings"]) == bool(user)
+
+
+def test_a_known_user_in_a_session_gets_the_blend(disk_client, artifact, scores, seen) -> None:
+    answer = post(disk_client, user_id="u003", session_items=["i010"], k=20)
+    session = fold_in(artifact.tensors["item_foldin"][[10]])
+    vector = blend(artifact.tensors["user_embeddings"][3], session)
+    assert_ranked_by(answer, scores(vector), seen("u003") | {"i010"})
+    assert {item["source"] for item in answer["items"]} == {"model"}
+
+
+def test_unknown_session_items_are_skipped_and_named(disk_client) -> None:
+    plain = post(disk_client, session_items=["i010"])
+    mixed = post(disk_client, session_items=["gone", "i010", "gone", "never"])
+    assert ids(mixed) == ids(plain)
+    assert mixed["missing_ids"] == ["gone", "never"]
+
+
+def test_a_session_of_unknown_items_gets_popular_ones(disk_client) -> None:
+    answer = post(disk_client, session_items=["gone"])
+    assert answer["fallback"] == "popular"
+    assert answer["missing_ids"] == ["gone"]
+    assert answer["user_id"] is None
+    assert len(answer["items"]) == 10
+
+
+def test_filters_apply_before_the_best_are_chosen(disk_client, artifact, scores) -> None:
+    expected = scores(artifact.tensors["user_embeddings"][5])
+    candidates = [f"i{row:03d}" for row in range(40)]
+    answer = post(
+        disk_client,
+        user_id="u005",
+        candidates=[*candidates, "gone"],
+        exclude=["i003", "lost", "gone"],
+        categories=["odd"],
+        exclude_seen=False,
+        k=19,
+    )
+    allowed = {item for item in candidates if int(item[1:]) % 2} - {"i003", "i007"}  # 7: no category
+    assert_ranked_by(answer, expected, expected.keys() - allowed)
+    assert len(answer["items"]) == 18
+    assert sorted(answer["missing_ids"]) == ["gone", "lost"]
+
+
+def test_a_category_can_be_asked_for_by_get(disk_client) -> None:
+    answer = get(disk_client, "u005", category=["odd", "nothing"], k=50)
+    assert all(int(item[1:]) % 2 for item in ids(answer))
+    assert answer["warnings"] == ["no item is in category 'nothing'"]
+
+
+def test_no_candidates_no_items(disk_client) -> None:
+    assert ids(post(disk_client, user_id="u005", candidates=[])) == []
+
+
+def test_levels_of_explanation_do_not_change_the_list(disk_client) -> None:
+    none, experts, full = (
+        post(disk_client, user_id="u006", explain=level) for level in ("none", "experts", "full")
+    )
+    assert ids(none) == ids(experts) == ids(full)
+    for bare, usual, item in zip(none["items"], experts["items"], full["items"], strict=True):
+        assert bare["experts"] is None
+        assert bare["score"] == usual["score"] == item["score"]
+        assert usual["experts"] == item["experts"]
+        assert usual["by_modality"] is None
+        for parts in (item["by_modality"], item["by_view"]):
+            assert item["bias"] + sum(parts.values()) == pytest.approx(item["score"], abs=1e-5)
+        assert len(item["reasons"]) == 1
+
+
+def test_every_answer_names_its_request_and_version(disk_client) -> None:
+    answer = disk_client.get("/v1/users/u001/recommendations", headers={"X-Request-ID": "abc-1"})
+    assert answer.headers["X-Request-ID"] == answer.json()["request_id"] == "abc-1"
+    assert answer.json()["model_version"] == "v1"
+    assert answer.json()["variant"] == "champion"
+    forged = disk_client.get("/v1/users/u001/recommendations", headers={"X-Request-ID": 'a"b c'})
+    assert forged.headers["X-Request-ID"] == forged.json()["request_id"] != 'a"b c'
