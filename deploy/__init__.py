@@ -1,1 +1,1 @@
-"""Launchers: the sample data, an embedded Redis-protocol server and a local stack of both halves."""
+"""Launchers: the sample data, an embedded Redis-protocol server, both halves on one machine."""

@@ -1,0 +1,52 @@
+# Two images from one file:
+#   docker build --target service -t magnet-service .    serves; no torch, no compiler, no root
+#   docker build --target trainer -t magnet-trainer .    trains, exports and publishes
+# The trainer's torch is the CPU build if its index is named:
+#   docker build --target trainer --build-arg TORCH_INDEX=<PyTorch's CPU index> -t magnet-trainer .
+
+FROM python:3.11-slim AS base
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PIP_NO_CACHE_DIR=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    PATH=/venv/bin:$PATH
+WORKDIR /app
+RUN useradd --create-home --uid 10001 magnet
+
+FROM base AS service-packages
+COPY pyproject.toml constraints.txt ./
+COPY deploy/requirements.py deploy/
+RUN python -m venv /venv \
+    && python deploy/requirements.py service > requirements.txt \
+    && pip install -r requirements.txt -c constraints.txt
+
+FROM base AS trainer-packages
+ARG TORCH_INDEX=""
+COPY pyproject.toml constraints.txt ./
+COPY deploy/requirements.py deploy/
+RUN python -m venv /venv \
+    && python deploy/requirements.py training > requirements.txt \
+    && pip install ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} \
+        -r requirements.txt -c constraints.txt
+
+FROM base AS service
+COPY --from=service-packages /venv /venv
+COPY model/__init__.py model/
+COPY model/contract model/contract
+COPY service service
+USER 10001
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=3s --start-period=30s \
+    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/readyz', timeout=2)"]
+CMD ["uvicorn", "--factory", "service.app:create_app", "--host", "0.0.0.0", "--port", "8000", "--timeout-graceful-shutdown", "20"]
+
+FROM base AS trainer
+COPY --from=trainer-packages /venv /venv
+COPY model model
+COPY training training
+COPY deploy/__init__.py deploy/sample.py deploy/
+RUN install --directory --owner=magnet /data
+USER 10001
+VOLUME /data
+ENTRYPOINT ["python", "-m", "training"]
+CMD ["--help"]

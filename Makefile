@@ -1,0 +1,74 @@
+# The commands of the project; `make` alone lists them. Everything happens in .venv.
+#
+# PIP_ARGS   more options for pip. torch is pinned; where pip would bring its CUDA build
+#            (some GB), name PyTorch's CPU index:  make run PIP_ARGS="--extra-index-url <index>"
+# PYTHON     the interpreter that .venv is made with (3.11 or newer)
+# PORT       where `make run` serves
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(shell command -v $(name))))
+PIP_ARGS ?=
+PORT ?= 8000
+export PORT
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+PINS := pyproject.toml constraints.txt
+VENV := $(BIN)/.made
+RUNTIME := $(BIN)/.runtime
+DEV := $(BIN)/.dev
+
+.PHONY: help run install test check lint format e2e clean
+
+help: ## list the commands
+	@sed -nE 's/^([a-z0-9]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+run: $(RUNTIME) ## sample data -> train -> publish -> serve at PORT (Ctrl-C stops everything)
+	@exec $(BIN)/python -m deploy.local
+
+install: $(DEV) ## make .venv with everything, development tools included
+
+test: check ## set up, then run every check there is
+
+check: lint ## lint, types, architecture and all tests
+	$(BIN)/python -m pytest
+
+lint: $(DEV) ## format, style, types and import contracts
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(DEV) ## rewrite the code in the project's format
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+e2e: $(DEV) ## only the tests of the main job, over real sockets
+	$(BIN)/python -m pytest -m e2e
+
+clean: ## remove .venv, caches and everything that `make run` made
+	rm -rf .venv .magnet .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV):
+	@test -n "$(PYTHON)" && "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed: install python3.11 (Debian, Ubuntu: sudo apt install python3.11 python3.11-venv; macOS: brew install python@3.11), or name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null \
+		|| { echo "$(PYTHON) cannot make virtual environments: install its venv module (Debian, Ubuntu: sudo apt install python3-venv, or python3.11-venv for python3.11)" >&2; exit 1; }
+	"$(PYTHON)" -m venv .venv
+	$(PIP) install --quiet $(PIP_ARGS) 'pip>=25.1'
+	@touch $@
+
+$(RUNTIME): $(VENV) $(PINS)
+	$(PIP) install --quiet $(PIP_ARGS) -c constraints.txt -e '.[service,training,local]'
+	@touch $@
+
+$(DEV): $(RUNTIME)
+	$(PIP) install --quiet $(PIP_ARGS) -c constraints.txt --group dev
+	@touch $@

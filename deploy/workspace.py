@@ -1,0 +1,62 @@
+"""The `.magnet` folder: sample data, models, the embedded server's data and logs.
+
+Knows where things lie and that one launcher at a time may use them; knows nothing about them.
+"""
+
+import fcntl
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[1]
+"""The checkout that this runs from; child processes run in it, so that they find the packages."""
+
+
+class WorkspaceBusy(RuntimeError):
+    """Another launcher is using the folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """Paths below one folder."""
+
+    root: Path
+
+    @property
+    def sample(self) -> Path:
+        """The default sample's data."""
+        return self.root / "data" / "ml-100k"
+
+    @property
+    def valkey(self) -> Path:
+        """Data of the embedded server."""
+        return self.root / "valkey"
+
+    def model(self, data: Path) -> Path:
+        """Everything made from the data in one folder; folders of equal name do not share it."""
+        place = hashlib.sha256(str(data.resolve()).encode()).hexdigest()[:8]
+        return self.root / "models" / f"{data.resolve().name}-{place}"
+
+    def log(self, name: str) -> Path:
+        """Log file of a child process."""
+        return self.root / "logs" / f"{name}.log"
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Keep other launchers out; the claim ends with the process, however it ends.
+
+        Raises:
+            WorkspaceBusy: another launcher has claimed the folder.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        with (self.root / "claim").open("w") as claim:
+            try:
+                fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise WorkspaceBusy(
+                    f"another launcher is running with {self.root}; stop it first (Ctrl-C there), "
+                    "or give this one a folder of its own: python -m deploy.local --state DIR"
+                ) from error
+            yield
