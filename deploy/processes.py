@@ -79,6 +79,11 @@ class Child:
     ) -> None:
         self.stop()
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
     def wait(self) -> int:
         """Its exit status, once it ends by itself."""
         return self._process.wait()
