@@ -61,14 +61,17 @@ $(VENV):
 		|| { echo "Python 3.11 or newer is needed: install python3.11 (Debian, Ubuntu: sudo apt install python3.11 python3.11-venv; macOS: brew install python@3.11), or name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null \
 		|| { echo "$(PYTHON) cannot make virtual environments: install its venv module (Debian, Ubuntu: sudo apt install python3-venv, or python3.11-venv for python3.11)" >&2; exit 1; }
-	"$(PYTHON)" -m venv .venv
-	$(PIP) install --quiet $(PIP_ARGS) 'pip>=25.1'
+	@echo "Making .venv with $(PYTHON)"
+	@"$(PYTHON)" -m venv .venv
+	@$(PIP) install --quiet $(PIP_ARGS) 'pip>=25.1'
 	@touch $@
 
 $(RUNTIME): $(VENV) $(PINS)
-	$(PIP) install --quiet $(PIP_ARGS) -c constraints.txt -e '.[service,training,local]'
+	@echo "Installing what training and serving need into .venv (the first time takes minutes)"
+	@$(PIP) install --quiet $(PIP_ARGS) -c constraints.txt -e '.[service,training,local]'
 	@touch $@
 
 $(DEV): $(RUNTIME)
-	$(PIP) install --quiet $(PIP_ARGS) -c constraints.txt --group dev
+	@echo "Installing the development tools into .venv"
+	@$(PIP) install --quiet $(PIP_ARGS) -c constraints.txt --group dev
 	@touch $@
