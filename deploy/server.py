@@ -31,7 +31,8 @@ def claim_port(port: int) -> None:
         socket.create_server((HOST, port)).close()
     except OSError as error:
         raise PortTaken(
-            f"port {port} cannot be used ({error.strerror}); choose another: make run PORT=8001"
+            f"port {port} cannot be used ({os.strerror(error.errno or 0)}); "
+            f"choose another: make run PORT={port + 1 if port < 65535 else port - 1}"
         ) from error
 
 
