@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
-from urllib.request import ProxyHandler, Request, build_opener
+from urllib.request import ProxyHandler, build_opener
 
 import numpy as np
 
@@ -24,33 +24,40 @@ _direct = build_opener(ProxyHandler({}))
 
 def get_json(url: str) -> Any:
     """The JSON at a URL of this machine; OSError (URLError, HTTPError) if there is none."""
-    with _direct.open(Request(url), timeout=_TIMEOUT_SECONDS) as answer:
+    with _direct.open(url, timeout=_TIMEOUT_SECONDS) as answer:
         return json.load(answer)
 
 
-def example_user(artifact: Artifact) -> str:
-    """A user with some history, so that her list says something about her."""
-    seen_per_user = np.diff(artifact.tensors["seen_offsets"])
-    row = int(np.argmax(np.minimum(seen_per_user, _ENOUGH_HISTORY)))
-    tensors = artifact.tensors
-    return IdTable(tensors["user_ids_blob"], tensors["user_ids_offsets"])[row]
-
-
 def curl_lines(base_url: str, artifact: Artifact) -> Iterator[tuple[str, str]]:
-    """What to try and how: (title, command) pairs for the model that `base_url` serves."""
-    user = example_user(artifact)
+    """What to try and how: (title, command) pairs for the model that `base_url` serves.
+
+    Ids that hold a slash cannot stand in a path; if every user's does, there is nothing to show.
+    """
+    user = _example_user(artifact)
+    if user is None:
+        return
     path = f"{base_url}/v1/users/{quote(user, safe='')}"
-    items = get_json(f"{path}/recommendations?k={_SESSION_ITEMS}")["items"]
-    ids = [item["item_id"] for item in items]
-    session = json.dumps({"session_items": ids, "k": 3})
+    shown = [item["item_id"] for item in get_json(f"{path}/recommendations?k=20")["items"]]
+    items = [item for item in shown if "/" not in item][:_SESSION_ITEMS]
     yield f"what to recommend to user {user}", _curl(f"{path}/recommendations?k=3")
-    yield f"why item {ids[0]}", _curl(f"{path}/explanations/{quote(ids[0], safe='')}")
+    if not items:
+        return
+    yield f"why item {items[0]}", _curl(f"{path}/explanations/{quote(items[0], safe='')}")
+    body = json.dumps({"session_items": items, "k": 3})
+    options = ["-H", "content-type: application/json", "-d", body]
     yield (
-        f"a visitor who looked at {' and '.join(ids)}",
-        _curl(
-            f"{base_url}/v1/recommendations", "-H", "content-type: application/json", "-d", session
-        ),
+        f"a visitor who looked at {' and '.join(items)}",
+        _curl(f"{base_url}/v1/recommendations", *options),
     )
+
+
+def _example_user(artifact: Artifact) -> str | None:
+    """The first user with enough history for her list to say something about her."""
+    tensors = artifact.tensors
+    seen_per_user = np.minimum(np.diff(tensors["seen_offsets"]), _ENOUGH_HISTORY)
+    ids = IdTable(tensors["user_ids_blob"], tensors["user_ids_offsets"])
+    by_history = np.argsort(-seen_per_user, kind="stable").tolist()
+    return next((ids[row] for row in by_history if "/" not in ids[row]), None)
 
 
 def _curl(url: str, *options: str) -> str:

@@ -1,0 +1,146 @@
+"""`make run` on a small shop: it serves, it stops, and the second start is quick."""
+
+import json
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[2]
+SECOND_START_SECONDS = 15
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(180)]
+
+
+class Launcher:
+    """One run of `deploy.local`, its output and the processes below it."""
+
+    def __init__(self, shop: Path, state: Path, log: Path) -> None:
+        with closing(socket.create_server(("127.0.0.1", 0))) as probe:
+            self.port = probe.getsockname()[1]
+        self.log = log
+        env = {name: value for name, value in os.environ.items() if name != "REDIS_URL"}
+        env |= {"PORT": str(self.port), "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, "-m", "deploy.local", "--state", str(state)]
+        command += ["--data", str(shop), "--", "--max-epochs", "2"]
+        with log.open("wb") as output:
+            self.process = subprocess.Popen(
+                command, cwd=PROJECT, env=env, stdout=output, stderr=output
+            )
+
+    @property
+    def output(self) -> str:
+        return self.log.read_text()
+
+    def until_serving(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while "Ctrl-C stops everything." not in self.output:
+            assert self.process.poll() is None, self.output
+            assert time.monotonic() < deadline, self.output
+            time.sleep(0.05)
+
+    def children(self) -> list[int]:
+        threads = Path(f"/proc/{self.process.pid}/task").iterdir()
+        return [int(pid) for thread in threads for pid in (thread / "children").read_text().split()]
+
+    def is_gone(self, children: list[int]) -> bool:
+        with closing(socket.socket()) as probe:
+            listening = probe.connect_ex(("127.0.0.1", self.port)) == 0
+        return not listening and not any(Path(f"/proc/{pid}").exists() for pid in children)
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("state")
+
+
+@pytest.fixture
+def launch(shop: Path, state: Path, tmp_path: Path) -> Iterator[Callable[[], Launcher]]:
+    launchers: list[Launcher] = []
+
+    def start() -> Launcher:
+        launchers.append(Launcher(shop, state, tmp_path / f"{len(launchers)}.log"))
+        return launchers[-1]
+
+    yield start
+    for launcher in launchers:
+        with suppress(ProcessLookupError):
+            launcher.process.kill()
+        launcher.process.wait()
+
+
+@pytest.fixture
+def serving(launch: Callable[[], Launcher]) -> Launcher:
+    launcher = launch()
+    launcher.until_serving(seconds=120)
+    return launcher
+
+
+def until(condition: Callable[[], bool], seconds: float = 15.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def test_the_curl_lines_work(serving: Launcher) -> None:
+    assert f"http://127.0.0.1:{serving.port}/docs" in serving.output
+    commands = re.findall(r"^  (curl .+)$", serving.output, re.MULTILINE)
+    answers = [
+        json.loads(subprocess.check_output([*shlex.split(line), "--fail", "--noproxy", "*"]))
+        for line in commands
+    ]
+    recommended, explained, session = answers
+    assert recommended["user_id"].startswith("kündin")
+    assert [item["rank"] for item in recommended["items"]] == [1, 2, 3]
+    assert explained["item_id"] == recommended["items"][0]["item_id"]
+    assert explained["experts"]
+    assert {item["source"] for item in session["items"]} == {"session"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_all_of_it(number: signal.Signals, serving: Launcher) -> None:
+    children = serving.children()
+    assert len(children) == 2
+    serving.process.send_signal(number)
+    assert serving.process.wait(20) == 0
+    assert serving.is_gone(children)
+    assert "Traceback" not in serving.output
+
+
+def test_nothing_outlives_a_killed_launcher(serving: Launcher) -> None:
+    children = serving.children()
+    serving.process.kill()
+    serving.process.wait()
+    until(lambda: serving.is_gone(children))
+
+
+def test_the_second_start_uses_what_stands(
+    serving: Launcher, launch: Callable[[], Launcher]
+) -> None:
+    serving.process.send_signal(signal.SIGINT)
+    serving.process.wait(20)
+    second = launch()
+    second.until_serving(SECOND_START_SECONDS)
+    assert "using the model" in second.output
+    assert "is already live" in second.output
+    assert "training on" not in second.output
+
+
+def test_a_child_that_dies_takes_the_launcher_down(serving: Launcher) -> None:
+    children = serving.children()
+    os.kill(children[-1], signal.SIGKILL)
+    assert serving.process.wait(20) == 1
+    last = serving.output[serving.output.rindex("magnet: ") :]
+    assert re.match(r"magnet: the (service|embedded Valkey server) ended \(signal SIGKILL\)", last)
+    assert "the end of" in last
+    assert serving.is_gone(children)
