@@ -144,6 +144,11 @@ def _jittered(seconds: float) -> float:
 
 
 async def stop(task: asyncio.Task[None]) -> None:
-    """Cancel a follower's task and wait for its end."""
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    """Cancel a follower's task and wait for its end.
+
+    Again until it ends: `asyncio.wait_for` before Python 3.12, which the Redis client uses, loses a
+    cancellation that arrives together with its result.
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=0.1)

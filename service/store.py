@@ -16,8 +16,8 @@ from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from model.contract.artifact import ArtifactError, parse_manifest
@@ -182,10 +182,12 @@ class RedisStore:
             raise SourceUnavailable(
                 f"Redis at {self.address} is not reachable: no answer in time"
             ) from error
-        except (RedisConnectionError, OSError) as error:
-            raise SourceUnavailable(f"Redis at {self.address} is not reachable: {error}") from error
-        except RedisError as error:
-            raise SourceUnavailable(f"Redis at {self.address} refused: {error}") from error
+        except (RedisError, OSError) as error:
+            lost = isinstance(error, RedisConnectionError | OSError)
+            lost = lost and not isinstance(error, AuthenticationError)
+            state = "is not reachable" if lost else "refuses to answer"
+            why = str(error).rstrip(".")
+            raise SourceUnavailable(f"Redis at {self.address} {state}: {why}") from error
 
 
 def _client(settings: Settings, timeout_seconds: float) -> Redis:

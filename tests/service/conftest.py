@@ -70,7 +70,7 @@ def _graph(name: str, inputs: str, outputs: str, **body: str) -> bytes:
     {name} ({inputs}) => ({outputs})
     <int64[1] start0 = {{0}}, int64[1] startk = {{{EXPERTS}}}, int64[1] stopk = {{{EXPERTS + 1}}},
      int64[1] last = {{-1}}, int64[1] keep = {{{PER_PAIR}}}, int64[1] two = {{2}},
-     int64[2] ends = {{3, 4}}, int64[3] inner = {{2, 3, 4}}, int64[1] zero = {{0}},
+     int64[2] ends = {{3, 4}}, int64[3] inner = {{2, 3, 4}},
      float low = {{-1e9}}, float one = {{1.0}}>
     {{ {_BODY.format(**body)} }}
     """
@@ -92,7 +92,7 @@ def _head() -> bytes:
         f"float[C,{EXPERTS + 1}] item_routing, float[C] item_bias",
         "float[B,C] score",
         equation="bvmd,cvmd->bcvm",
-        routing="Unsqueeze (item_routing, zero)",
+        routing="Unsqueeze (item_routing, start0)",
     )
 
 
@@ -220,7 +220,9 @@ def _artifact(version: str, seed: int) -> Artifact:
     return Artifact(manifest=manifest, tensors=tensors, files=files)
 
 
-def _publish(url: str, artifact: Artifact, namespace: str = "default") -> None:
+def _publish(
+    url: str, artifact: Artifact, namespace: str = "default", *, live: bool = True
+) -> None:
     keys, manifest = KeySpace(namespace), artifact.manifest
     version = manifest.model_version
     blobs = artifact.tensors | {n: np.frombuffer(d, np.uint8) for n, d in artifact.files.items()}
@@ -231,15 +233,16 @@ def _publish(url: str, artifact: Artifact, namespace: str = "default") -> None:
             for index, (start, stop) in enumerate(layout.spans()):
                 client.set(keys.chunk(version, name, index), data[start:stop])
         client.set(keys.manifest(version), manifest.model_dump_json())
-        client.set(keys.current, version)
-        client.publish(keys.events, version)
+        if live:
+            client.set(keys.current, version)
+            client.publish(keys.events, version)
 
 
 @contextmanager
 def _serving(settings: Settings) -> Iterator[httpx2.Client]:
     config = uvicorn.Config(create_app(settings), port=0, log_config=None)
     server = uvicorn.Server(config)
-    thread = Thread(target=server.run)
+    thread = Thread(target=server.run, daemon=True)
     thread.start()
     try:
         while not server.started:
@@ -279,7 +282,7 @@ def reference() -> Callable[..., tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
 
 @pytest.fixture(scope="session")
 def publish() -> Callable[..., None]:
-    """Puts an artifact into Redis and makes it live."""
+    """Puts an artifact into Redis and, unless told otherwise, makes it live."""
     return _publish
 
 

@@ -34,7 +34,7 @@ def test_active_experts_are_those_with_a_weight_largest_contribution_first(pair)
 
 
 def test_every_cut_of_a_score_has_the_same_sum(pair) -> None:
-    manifest, weight_K, contribution_KVM = pair
+    manifest, _, contribution_KVM = pair
     total = pytest.approx(float(contribution_KVM.sum()), abs=1e-5)
     matrix = by_modality_and_view(manifest, contribution_KVM)
     assert sum(e.contribution for e in expert_details(*pair)) == total
@@ -58,7 +58,11 @@ def test_gate_entropy(weights: list[float], entropy: float) -> None:
         ({"text": 0.6, "behaviour": 0.3}, 0.1, "mostly text (60 % of what speaks for it), then "),
         ({"text": 0.9, "behaviour": 0.05}, 0.05, "mostly text (90 % of what speaks for it)"),
         ({"text": 0.4, "behaviour": 0.35}, 0.25, "led by text (40 % of what speaks for it), then "),
-        ({"text": -1.0, "behaviour": 0.1}, 0.3, "mostly popularity (75 % of what speaks for it), then "),
+        (
+            {"text": -1.0, "behaviour": 0.1},
+            0.3,
+            "mostly popularity (75 % of what speaks for it), then ",
+        ),
         ({"text": -1.0, "behaviour": -2.0}, -1.5, "nothing speaks for it; text speaks least"),
         ({"text": 0.0}, 0.0, "nothing speaks for it"),
     ],

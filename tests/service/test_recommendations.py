@@ -163,7 +163,10 @@ def test_filters_apply_before_the_best_are_chosen(disk_client, artifact, scores)
         exclude_seen=False,
         k=19,
     )
-    allowed = {item for item in candidates if int(item[1:]) % 2} - {"i003", "i007"}  # 7: no category
+    allowed = {item for item in candidates if int(item[1:]) % 2} - {
+        "i003",
+        "i007",
+    }  # 7: no category
     assert_ranked_by(answer, expected, expected.keys() - allowed)
     assert len(answer["items"]) == 18
     assert sorted(answer["missing_ids"]) == ["gone", "lost"]

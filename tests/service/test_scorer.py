@@ -43,10 +43,10 @@ def test_breakdown_adds_up_to_the_score(artifact, reference) -> None:
 
 
 def test_a_file_that_is_no_graph_is_refused_by_name(artifact) -> None:
-    with pytest.raises(ArtifactError, match="head.onnx cannot be loaded"):
+    with pytest.raises(ArtifactError, match=r"head\.onnx cannot be loaded"):
         scorer_of(artifact, **{"head.onnx": b"not a graph"})
 
 
 def test_a_graph_of_another_interface_is_refused(artifact) -> None:
-    with pytest.raises(ArtifactError, match="explain.onnx maps .* expected"):
+    with pytest.raises(ArtifactError, match=r"explain\.onnx maps .* expected"):
         scorer_of(artifact, **{"explain.onnx": artifact.files["head.onnx"]})
