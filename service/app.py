@@ -36,13 +36,18 @@ class State(TypedDict):
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """An application that serves by `settings`, by default those of the environment."""
-    settings = settings or Settings.from_environment()
+    """An application that serves by `settings`.
+
+    Without them it is the whole process: settings come from the environment (SystemExit if they
+    cannot be used) and the process's logs become JSON lines.
+    """
+    if settings is None:
+        settings = Settings.from_environment()
+        configure_logging(settings.log_level)
     metrics = Metrics()
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[State]:
-        configure_logging(settings.log_level)
         source = _source(settings)
         follower = ModelFollower(
             source, metrics, namespace=settings.namespace, poll_seconds=settings.poll_seconds

@@ -20,6 +20,7 @@ from service.explanation import (
     largest_parts,
     plain,
     sentence_case,
+    settled_scores,
 )
 from service.foldin import Vectors, fold_in
 from service.metrics import Metrics
@@ -80,13 +81,15 @@ class RecommendationEngine:
             scores_C = _scores(snapshot, taste.vector_VMD, rows_C)
         with self._metrics.stage("rank"):
             places = top_places(scores_C, request.offset, request.k)
+        best_rows, best_scores = rows_C[places], scores_C[places]
         breakdown = None
         if request.explain != "none" and len(places):
             with self._metrics.stage("explain"):
-                breakdown = snapshot.scorer.explain(taste.vector_VMD, rows_C[places])
-        return _scored_items(
-            snapshot, request, taste, scored=(rows_C[places], scores_C[places], breakdown)
-        )
+                breakdown = snapshot.scorer.explain(taste.vector_VMD, best_rows)
+            best_scores = settled_scores(
+                best_scores, snapshot.items.bias_I[best_rows], breakdown.contribution_CKVM
+            )
+        return _scored_items(snapshot, request, taste, scored=(best_rows, best_scores, breakdown))
 
 
 def _eligible(

@@ -67,10 +67,10 @@ class ModelFollower:
             self._say(f"{error}, retrying")
             return
         except ArtifactError as error:
+            self._answered()
             self._say(str(error))
             return
-        self._silences = 0
-        self._metrics.source_up.set(1)
+        self._answered()
         if version is None:
             self._say(
                 f"no model has been published to namespace {self._namespace}: "
@@ -80,6 +80,10 @@ class ModelFollower:
             self._say(None)
         elif not self._is_refused(version):
             await self._load(version)
+
+    def _answered(self) -> None:
+        self._silences = 0
+        self._metrics.source_up.set(1)
 
     async def _load(self, version: str) -> None:
         started = time.perf_counter()

@@ -1,21 +1,12 @@
-import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
-from threading import Thread
+from collections.abc import Callable
 from typing import Any
 
-import httpx2
 import numpy as np
 import onnx
 import pytest
-import redis
-import uvicorn
 from numpy.typing import NDArray
 
-from model.contract.artifact import Artifact, sha256, write_artifact
-from model.contract.keys import KeySpace
-from model.contract.layout import RowLayout
+from model.contract.artifact import Artifact, sha256
 from model.contract.manifest import (
     ArtifactManifest,
     ExpertSpec,
@@ -25,8 +16,6 @@ from model.contract.manifest import (
     TrainingRecord,
 )
 from model.contract.strings import IdTable, StringTable
-from service.app import create_app
-from service.settings import Settings
 
 USERS, ITEMS, VIEWS, MODALITIES, DIM, PER_PAIR = 30, 80, 2, 3, 8, 2
 NAMES = ["behaviour", "text", "picture"]
@@ -220,50 +209,6 @@ def _artifact(version: str, seed: int) -> Artifact:
     return Artifact(manifest=manifest, tensors=tensors, files=files)
 
 
-def _publish(
-    url: str, artifact: Artifact, namespace: str = "default", *, live: bool = True
-) -> None:
-    keys, manifest = KeySpace(namespace), artifact.manifest
-    version = manifest.model_version
-    blobs = artifact.tensors | {n: np.frombuffer(d, np.uint8) for n, d in artifact.files.items()}
-    with redis.Redis.from_url(url) as client:
-        for name, array in blobs.items():
-            data = array.tobytes()
-            layout = RowLayout.of(array.shape, array.dtype.str, manifest.chunk_bytes)
-            for index, (start, stop) in enumerate(layout.spans()):
-                client.set(keys.chunk(version, name, index), data[start:stop])
-        client.set(keys.manifest(version), manifest.model_dump_json())
-        if live:
-            client.set(keys.current, version)
-            client.publish(keys.events, version)
-
-
-@contextmanager
-def _serving(settings: Settings) -> Iterator[httpx2.Client]:
-    config = uvicorn.Config(create_app(settings), port=0, log_config=None)
-    server = uvicorn.Server(config)
-    thread = Thread(target=server.run, daemon=True)
-    thread.start()
-    try:
-        while not server.started:
-            assert thread.is_alive(), "the server did not start"
-            time.sleep(0.01)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
-            yield client
-    finally:
-        server.should_exit = True
-        thread.join(timeout=10)
-        assert not thread.is_alive(), "the server did not stop"
-
-
-def _until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about in time"
-        time.sleep(0.02)
-
-
 @pytest.fixture(scope="session")
 def make_artifact() -> Callable[[str, int], Artifact]:
     """A small artifact with real graphs, by version and seed."""
@@ -278,33 +223,3 @@ def artifact(make_artifact: Callable[[str, int], Artifact]) -> Artifact:
 @pytest.fixture(scope="session")
 def reference() -> Callable[..., tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]:
     return _reference
-
-
-@pytest.fixture(scope="session")
-def publish() -> Callable[..., None]:
-    """Puts an artifact into Redis and, unless told otherwise, makes it live."""
-    return _publish
-
-
-@pytest.fixture(scope="session")
-def serving() -> Callable[[Settings], AbstractContextManager[httpx2.Client]]:
-    """Runs the application on a socket; yields a client that is bound to it."""
-    return _serving
-
-
-@pytest.fixture(scope="session")
-def until() -> Callable[..., None]:
-    """Waits for a condition, and fails if it does not come about."""
-    return _until
-
-
-@pytest.fixture(scope="session")
-def disk_client(
-    artifact: Artifact, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[httpx2.Client]:
-    """A service that serves `artifact` from disk, ready."""
-    folder: Path = tmp_path_factory.mktemp("artifact")
-    write_artifact(folder, artifact)
-    with _serving(Settings(artifact_dir=folder, max_k=50)) as client:
-        _until(lambda: client.get("/readyz").status_code == 200)
-        yield client

@@ -60,10 +60,3 @@ def test_a_bad_setting_ends_the_process_with_one_line(variable: str, value: str)
 def test_unknown_settings_are_refused() -> None:
     with pytest.raises(ValidationError, match="max_items"):
         Settings(max_items=3)  # type: ignore[call-arg]
-
-
-def test_the_service_starts_without_training_time_libraries() -> None:
-    code = "import sys, service.app; print(sorted({m.split('.')[0] for m in sys.modules}))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    for library in ("torch", "scipy", "polars", "onnx", "training", "sklearn"):
-        assert repr(library) not in done.stdout

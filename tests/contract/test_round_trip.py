@@ -1,0 +1,115 @@
+"""What training writes, the service reads: the only tests that import both."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import httpx2
+import numpy as np
+import pytest
+import uvicorn
+
+from model.contract.artifact import Artifact, read_artifact
+from service.app import create_app
+from service.settings import Settings
+from training.publish import publish_artifact
+
+
+@pytest.fixture
+def artifact(artifact_dir: Path) -> Artifact:
+    return read_artifact(artifact_dir)
+
+
+@pytest.fixture
+def client(artifact_dir: Path, redis_url: str) -> Iterator[httpx2.Client]:
+    """A service over a socket that serves what training has published."""
+    publish_artifact(artifact_dir, redis_url)
+    server = uvicorn.Server(
+        uvicorn.Config(create_app(Settings(redis_url=redis_url)), port=0, log_config=None)
+    )
+    thread = Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive(), "the server did not start"
+        time.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
+        deadline = time.monotonic() + 15
+        while client.get("/readyz").status_code != 200:
+            assert time.monotonic() < deadline, client.get("/readyz").text
+            time.sleep(0.05)
+        yield client
+    server.should_exit = True
+    thread.join(timeout=10)
+
+
+def answer(client: httpx2.Client, path: str, **params: Any) -> dict[str, Any]:
+    response = client.get(path, params=params)
+    assert response.status_code == 200, response.text
+    body: dict[str, Any] = response.json()
+    return body
+
+
+def test_the_published_model_is_the_one_that_serves(client, artifact) -> None:
+    manifest = artifact.manifest
+    served = answer(client, "/v1/model")
+    assert served["model_version"] == manifest.model_version
+    assert served["modalities"] == manifest.modalities
+    assert [expert["name"] for expert in served["experts"]] == [e.name for e in manifest.experts]
+
+
+def test_served_scores_are_those_that_training_recorded(client, artifact) -> None:
+    golden = artifact.manifest.golden
+    for place, user in enumerate(golden.user_rows):
+        for column, item in enumerate(golden.item_rows):
+            pair = answer(client, f"/v1/users/u{user:03d}/explanations/i{item:03d}")
+            recorded = golden.contributions[place][column]
+            by_name = {expert["name"]: expert["contribution"] for expert in pair["experts"]}
+            served = [by_name[expert.name] for expert in artifact.manifest.experts]
+            assert pair["score"] == pytest.approx(golden.scores[place][column], abs=1e-4)
+            assert served == pytest.approx(recorded, abs=1e-4)
+
+
+def test_the_contributions_of_a_real_model_add_up(client, artifact) -> None:
+    kept = artifact.manifest.experts_per_pair
+    for user in range(60):
+        for item in answer(client, f"/v1/users/u{user:03d}/recommendations", k=40)["items"]:
+            if item["experts"] is None:
+                continue
+            contributions = [expert["contribution"] for expert in item["experts"]]
+            weights = [expert["weight"] for expert in item["experts"]]
+            assert item["bias"] + sum(contributions) == pytest.approx(item["score"], abs=1e-5)
+            assert sum(weights) == pytest.approx(1, abs=1e-5)
+            assert len(weights) <= kept
+
+
+def test_what_training_has_seen_is_not_recommended(client, artifact) -> None:
+    offsets, seen = artifact.tensors["seen_offsets"], artifact.tensors["seen_items"]
+    for user in range(60):
+        known = {f"i{row:03d}" for row in seen[offsets[user] : offsets[user + 1]]}
+        items = answer(client, f"/v1/users/u{user:03d}/recommendations", k=40)["items"]
+        assert {item["item_id"] for item in items} == {f"i{i:03d}" for i in range(40)} - known
+
+
+def test_titles_travel(client) -> None:
+    items = answer(client, "/v1/users/nobody/recommendations", k=40)["items"]
+    assert len(items) == 40
+    assert all(item["title"] for item in items)
+
+
+def test_a_user_is_close_to_the_fold_in_of_her_own_history(client, artifact) -> None:
+    """The vector that training exports and the one that the service folds in say the same."""
+    offsets, seen = artifact.tensors["seen_offsets"], artifact.tensors["seen_items"]
+    agreement = []
+    for user in range(20):
+        history = [f"i{row:03d}" for row in seen[offsets[user] : offsets[user + 1]]]
+        if not history:
+            continue
+        trained = answer(client, f"/v1/users/u{user:03d}/recommendations", k=10)
+        folded = client.post("/v1/recommendations", json={"session_items": history, "k": 10})
+        known = {item["item_id"] for item in trained["items"]}
+        again = {item["item_id"] for item in folded.json()["items"]}
+        agreement.append(len(known & again) / len(known))
+    assert np.mean(agreement) > 0.5

@@ -1,0 +1,127 @@
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import httpx2
+import numpy as np
+import pytest
+import redis
+import uvicorn
+
+from model.contract.artifact import Artifact, write_artifact
+from model.contract.keys import KeySpace
+from model.contract.layout import RowLayout
+from service.app import create_app
+from service.settings import Settings
+
+
+def _publish(
+    url: str, artifact: Artifact, namespace: str = "default", *, live: bool = True
+) -> None:
+    keys, manifest = KeySpace(namespace), artifact.manifest
+    version = manifest.model_version
+    blobs = artifact.tensors | {n: np.frombuffer(d, np.uint8) for n, d in artifact.files.items()}
+    with redis.Redis.from_url(url) as client:
+        for name, array in blobs.items():
+            data = array.tobytes()
+            layout = RowLayout.of(array.shape, array.dtype.str, manifest.chunk_bytes)
+            for index, (start, stop) in enumerate(layout.spans()):
+                client.set(keys.chunk(version, name, index), data[start:stop])
+        client.set(keys.manifest(version), manifest.model_dump_json())
+        if live:
+            client.set(keys.current, version)
+            client.publish(keys.events, version)
+
+
+class Service(httpx2.Client):
+    """A client of one running service."""
+
+    def ready(self) -> bool:
+        return self.get("/readyz").status_code == 200
+
+    def warnings(self) -> str:
+        """What a ready service says stands in the way of a newer model."""
+        return " ".join(self.get("/readyz").json()["warnings"])
+
+    def recommend(self, user_id: str, **params: Any) -> dict[str, Any]:
+        """A good answer, in time."""
+        started = time.monotonic()
+        answer = self.get(f"/v1/users/{user_id}/recommendations", params=params)
+        assert answer.status_code == 200, answer.text
+        assert time.monotonic() - started < 2, "it hung"
+        body: dict[str, Any] = answer.json()
+        return body
+
+    def metric(self, sample: str) -> float:
+        """The value of the sample that starts with `sample`, 0 if there is none."""
+        for line in self.get("/metrics").text.splitlines():
+            if line.startswith(sample):
+                return float(line.rsplit(" ", 1)[1])
+        return 0.0
+
+
+@contextmanager
+def _serving(settings: Settings) -> Iterator[Service]:
+    config = uvicorn.Config(create_app(settings), port=0, log_config=None)
+    server = uvicorn.Server(config)
+    thread = Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive(), "the server did not start"
+            time.sleep(0.01)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        with Service(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
+            yield client
+    finally:
+        server.should_exit = True
+        thread.join(timeout=10)
+        assert not thread.is_alive(), "the server did not stop"
+
+
+def _until(condition: Callable[[], bool], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about in time"
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="session")
+def publish() -> Callable[..., None]:
+    """Puts an artifact into Redis and, unless told otherwise, makes it live."""
+    return _publish
+
+
+@pytest.fixture(scope="session")
+def serving() -> Callable[[Settings], AbstractContextManager[Service]]:
+    """Runs the application on a socket; yields a client that is bound to it."""
+    return _serving
+
+
+@pytest.fixture(scope="session")
+def until() -> Callable[..., None]:
+    """Waits for a condition, and fails if it does not come about."""
+    return _until
+
+
+@pytest.fixture(scope="session")
+def disk_client(artifact: Artifact, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service that serves `artifact` from disk, ready."""
+    folder: Path = tmp_path_factory.mktemp("artifact")
+    write_artifact(folder, artifact)
+    with _serving(Settings(artifact_dir=folder, max_k=50)) as client:
+        _until(client.ready)
+        yield client
+
+
+@pytest.fixture
+def following(redis_url: str) -> Callable[..., Settings]:
+    """Settings that follow a server closely, by default the shared one."""
+
+    def settings(url: str = redis_url, **changes: Any) -> Settings:
+        return Settings(**({"redis_url": url, "poll_seconds": 0.05} | changes))
+
+    return settings
