@@ -212,7 +212,7 @@ async def model(snapshot: SnapshotDep, stopwatch: StopwatchDep) -> Response:
         modalities=manifest.modalities,
         embedding_dim=manifest.embedding_dim,
         experts=experts,
-        experts_per_pair=manifest.experts_per_pair,
+        gate_threshold=manifest.gate_threshold,
         metrics=manifest.metrics,
         **training.model_dump(include=_ORIGIN),
     )

@@ -196,7 +196,7 @@ class ModelResponse(Answered):
     modalities: list[str]
     embedding_dim: int
     experts: list[ExpertSummary]
-    experts_per_pair: int
+    gate_threshold: float
     metrics: dict[str, float]
     data_sha256: str
     split: str

@@ -56,8 +56,12 @@ class Settings(BaseSettings):
     """How often the live version is looked up; an announcement makes it sooner."""
     redis_connect_timeout_seconds: Seconds = 1.0
     """Longest wait for a connection."""
-    redis_timeout_seconds: Seconds = 0.25
-    """Longest wait for one user's row within a request, connecting included."""
+    redis_timeout_seconds: Seconds = 1.0
+    """Longest wait for one user's row within a request, connecting included.
+
+    Many times what it takes (under a millisecond), so that a burst that keeps the event loop busy
+    is not taken for a silent server.
+    """
     redis_load_timeout_seconds: Seconds = 10.0
     """Longest wait for one batch of chunks while a model is loaded."""
     user_cache_size: Annotated[int, Field(ge=0)] = 10_000

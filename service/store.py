@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.client import PubSub
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -191,9 +191,11 @@ class RedisStore:
 
 
 def _client(settings: Settings, timeout_seconds: float) -> Redis:
+    # Blocking: in a burst a request waits for a connection instead of failing for want of one.
     # One retry, at once: for a pooled connection that the server has closed meanwhile.
-    return Redis.from_url(
+    pool = BlockingConnectionPool.from_url(
         settings.redis_url,
+        timeout=timeout_seconds,
         socket_timeout=timeout_seconds,
         socket_connect_timeout=min(settings.redis_connect_timeout_seconds, timeout_seconds),
         retry=Retry(NoBackoff(), 1),
@@ -201,6 +203,7 @@ def _client(settings: Settings, timeout_seconds: float) -> Redis:
         client_name="magnet-service",
         protocol=3,
     )
+    return Redis.from_pool(pool)
 
 
 def _check_length(name: str, index: int, length: int, expected: int) -> None:

@@ -59,7 +59,7 @@ async def look_up(snapshot: Snapshot, user_id: str | None) -> UserLookup:
     try:
         record = await snapshot.users.user(row)
     except SourceUnavailable as error:
-        _logger.warning("user not read: %s", error)
+        _logger.info("user not read: %s", error)
         return UserLookup(
             state="unavailable",
             trouble=f"user {user_id!r} (and what they have seen) could not be read from the store",

@@ -182,7 +182,7 @@ def _artifact(version: str, seed: int) -> Artifact:
                 strict=True,
             )
         ],
-        experts_per_pair=PER_PAIR,
+        gate_threshold=0.5,
         chunk_bytes=1500,  # small, so that arrays span many chunks
         tensors={
             name: TensorSpec(dtype=array.dtype.str, shape=array.shape, sha256=sha256(array))

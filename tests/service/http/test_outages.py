@@ -120,7 +120,7 @@ def test_a_server_that_hangs_costs_one_timeout_and_mixes_up_nobody(
     publish(own_server.connection_url, artifact)
     with own_server.client() as admin:
         pid = int(admin.info("server")["process_id"])
-    settings = following(own_server.connection_url, user_cache_size=0)
+    settings = following(own_server.connection_url, user_cache_size=0, redis_timeout_seconds=0.25)
     with serving(settings) as client:
         until(client.ready)
         client.recommend("u001")
@@ -145,3 +145,15 @@ def test_a_namespace_sees_only_its_own_models(
     with serving(following(namespace="shop")) as client:
         until(client.ready)
         assert client.recommend("u001")["model_version"] == "v1"
+
+
+def test_a_burst_waits_for_connections_and_gets_real_answers(
+    redis_url, artifact, publish, serving, following, until
+) -> None:
+    publish(redis_url, artifact)
+    settings = following(user_cache_size=0, redis_timeout_seconds=30)
+    with serving(settings) as client, ThreadPoolExecutor(100) as pool:
+        until(client.ready)
+        paths = [f"/v1/users/u{turn % 28:03d}/recommendations" for turn in range(300)]
+        answers = list(pool.map(lambda path: client.get(path, timeout=30).json(), paths))
+    assert {answer["fallback"] for answer in answers} == {None}
