@@ -17,7 +17,7 @@ from model.contract.manifest import (
 )
 from model.contract.strings import IdTable, StringTable
 
-USERS, ITEMS, VIEWS, MODALITIES, DIM, PER_PAIR = 30, 80, 2, 3, 8, 2
+USERS, ITEMS, VIEWS, MODALITIES, DIM, THRESHOLD = 30, 80, 2, 3, 8, 0.5
 NAMES = ["behaviour", "text", "picture"]
 TEMPLATE_KM = np.array(
     [[0.8, 0.1, 0.1], [0.1, 0.8, 0.1], [0.1, 0.1, 0.8], [0.34, 0.33, 0.33], [0.45, 0.1, 0.45]],
@@ -33,8 +33,8 @@ _BODY = """
     routing = {routing}
     own = Slice (routing, start0, startk, last)
     logits = Add (affinity, own)
-    best, _ = TopK (logits, keep)
-    least = ReduceMin <keepdims: int = 1> (best, last)
+    best = ReduceMax <keepdims: int = 1> (logits, last)
+    least = Add (best, log_threshold)
     chosen = GreaterOrEqual (logits, least)
     masked = Where (chosen, logits, low)
     weight = Softmax <axis: int = -1> (masked)
@@ -58,9 +58,9 @@ def _graph(name: str, inputs: str, outputs: str, **body: str) -> bytes:
     <ir_version: 10, opset_import: ["": 20]>
     {name} ({inputs}) => ({outputs})
     <int64[1] start0 = {{0}}, int64[1] startk = {{{EXPERTS}}}, int64[1] stopk = {{{EXPERTS + 1}}},
-     int64[1] last = {{-1}}, int64[1] keep = {{{PER_PAIR}}}, int64[1] two = {{2}},
+     int64[1] last = {{-1}}, int64[1] two = {{2}},
      int64[2] ends = {{3, 4}}, int64[3] inner = {{2, 3, 4}},
-     float low = {{-1e9}}, float one = {{1.0}}>
+     float low = {{-1e9}}, float one = {{1.0}}, float log_threshold = {{{np.log(THRESHOLD)}}}>
     {{ {_BODY.format(**body)} }}
     """
     model = onnx.parser.parse_model(text)
@@ -104,8 +104,8 @@ def _reference(
     similarity = np.einsum("vmd,cvmd->cvm", user_VMD, tensors["item_embeddings"][rows])
     routing = tensors["item_routing"][rows]
     logits = np.einsum("cvm,km->ck", similarity, TEMPLATE_KM) + routing[:, :EXPERTS]
-    least = np.sort(logits, axis=1)[:, -PER_PAIR][:, None]
-    weight = np.where(logits >= least, np.exp(logits), 0)
+    weight = np.exp(logits)
+    weight[weight < THRESHOLD * weight.max(axis=1, keepdims=True)] = 0
     weight /= weight.sum(axis=1, keepdims=True)
     gate = 1 / (1 + np.exp(-routing[:, EXPERTS]))
     views = np.stack([1 - gate, gate], axis=1)
@@ -182,7 +182,7 @@ def _artifact(version: str, seed: int) -> Artifact:
                 strict=True,
             )
         ],
-        gate_threshold=0.5,
+        gate_threshold=THRESHOLD,
         chunk_bytes=1500,  # small, so that arrays span many chunks
         tensors={
             name: TensorSpec(dtype=array.dtype.str, shape=array.shape, sha256=sha256(array))
