@@ -33,8 +33,8 @@ class _Refused:
     """A version that could not be loaded, and when to try it again (monotonic seconds)."""
 
     version: str
-    attempts: int
-    retry_at: float
+    attempts: int = 0
+    retry_at: float = 0.0
 
 
 class ModelFollower:
@@ -55,7 +55,13 @@ class ModelFollower:
     async def run(self) -> None:
         """Follow until cancelled."""
         while True:
-            await self._step()
+            try:
+                await self._step()
+            except Exception as error:
+                # A follower that has died looks like one with nothing to do; go on instead.
+                _logger.exception("the live version could not be looked up")
+                self._silences += 1
+                self._say(f"the live version could not be looked up: {error!r}, retrying")
             await self._source.wait(self._pause_seconds())
 
     async def _step(self) -> None:
@@ -111,10 +117,12 @@ class ModelFollower:
             _logger.info("serving model version %s", version, extra={"seconds": seconds})
 
     def _refuse(self, version: str, reason: str, what: str) -> None:
-        same = self._refused is not None and self._refused.version == version
-        attempts = self._refused.attempts + 1 if same and self._refused else 1
-        pause = min(self._poll_seconds * 2 ** min(attempts, 30), LONGEST_RELOAD_SECONDS)
-        self._refused = _Refused(version, attempts, time.monotonic() + _jittered(pause))
+        refused = self._refused
+        if refused is None or refused.version != version:
+            refused = self._refused = _Refused(version)
+        refused.attempts += 1
+        pause = self._poll_seconds * 2 ** min(refused.attempts, 30)
+        refused.retry_at = time.monotonic() + _jittered(min(pause, LONGEST_RELOAD_SECONDS))
         self._failed(version, reason, what)
 
     def _failed(self, version: str, reason: str, what: str) -> None:

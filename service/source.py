@@ -91,8 +91,15 @@ class DiskSource:
     def _version(self) -> str:
         path = self._folder / MANIFEST
         if not path.is_file():
-            raise ArtifactError(f"{self._folder} has no {MANIFEST}; set MAGNET_ARTIFACT_DIR")
-        return parse_manifest(path.read_bytes(), str(path)).model_version
+            raise ArtifactError(
+                f"{self._folder} has no {MANIFEST}: put an artifact there, "
+                "or point MAGNET_ARTIFACT_DIR to one"
+            )
+        try:
+            text = path.read_bytes()
+        except OSError as error:
+            raise SourceUnavailable(f"{path} cannot be read: {error.strerror}") from error
+        return parse_manifest(text, str(path)).model_version
 
     async def open(self, version: str) -> OpenedModel:
         """Map the folder into memory and verify it."""

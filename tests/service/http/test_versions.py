@@ -83,6 +83,19 @@ def test_a_model_that_does_not_reproduce_its_golden_pairs_is_refused(
         assert client.metric('magnet_model_loads_total{reason="golden",result="failure"}') >= 1
 
 
+def test_a_version_that_is_deleted_under_the_service_costs_only_its_users(
+    redis_url, artifact, publish, serving, following, until
+) -> None:
+    publish(redis_url, artifact)
+    with serving(following()) as client, redis.Redis.from_url(redis_url) as admin:
+        until(client.ready)
+        admin.flushall()
+        answer = client.recommend("u010")
+        assert answer["fallback"] == "popular"
+        assert "could not be read" in answer["warnings"][0]
+        until(lambda: "no model has been published" in client.warnings())
+
+
 def test_a_model_of_a_later_format_is_refused_by_name(
     redis_url, artifact, publish, serving, following, until
 ) -> None:
