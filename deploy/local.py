@@ -18,7 +18,7 @@ from types import FrameType
 
 from deploy.curls import curl_lines
 from deploy.embedded import embedded_server
-from deploy.processes import Child, ChildDied
+from deploy.processes import STOP_SIGNALS, Child, ChildDied
 from deploy.recipe import Recipe, record, reusable
 from deploy.sample import SampleError, fetch_sample
 from deploy.server import HOST, PortTaken, claim_port, serve, wait_until_ready
@@ -29,7 +29,6 @@ from training.publish import PublishError, PublishPolicy, live_version, publish_
 
 SAMPLE_ARGUMENTS = ("--min-rating", "4")
 """In MovieLens a rating of 4 or 5 means that the user liked the film."""
-_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _WAIT_FOR_PUBLISHER_SECONDS = 60.0
 _DESCRIPTION = """\
 Get the sample data (or take your own), train a model, publish it to Redis and serve it.
@@ -64,7 +63,7 @@ class Launch:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run until stopped; 0 if stopped while serving, 130 before that, 1 with a message on error."""
-    for each in _STOP_SIGNALS:
+    for each in STOP_SIGNALS:
         signal.signal(each, _stop)
     try:
         with ExitStack() as stack:
@@ -78,7 +77,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _stop(_number: int, _frame: FrameType | None) -> None:
     """The first signal unwinds everything; later ones must not interrupt the unwinding."""
-    for each in _STOP_SIGNALS:
+    for each in STOP_SIGNALS:
         signal.signal(each, signal.SIG_IGN)
     raise KeyboardInterrupt
 

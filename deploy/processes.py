@@ -9,7 +9,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +19,9 @@ from typing import IO, Self
 
 _PR_SET_PDEATHSIG = 1
 _LAST_LINES = 15
+_POLL_SECONDS = 0.05
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Signals that ask the parent to stop; its handler may raise."""
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
@@ -86,21 +91,29 @@ class Child:
 
     def wait(self) -> int:
         """Its exit status, once it ends by itself."""
-        return self._process.wait()
+        while (status := self._poll()) is None:
+            time.sleep(_POLL_SECONDS)
+        return status
 
     def check(self) -> None:
         """Raise ChildDied, with the last lines of its log, unless it is running."""
-        if self._process.poll() is not None:
+        if self._poll() is not None:
             raise ChildDied(f"{self.name} ended ({self._ending()}){self._last_lines()}")
 
     def stop(self) -> None:
         """Ask it to end, and see to it; does nothing if it has ended."""
-        self._process.terminate()
-        try:
-            self._process.wait(self._grace_seconds)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        with _signals_held():
+            self._process.terminate()
+        deadline = time.monotonic() + self._grace_seconds
+        while self._poll() is None:
+            if time.monotonic() > deadline:
+                with _signals_held():
+                    self._process.kill()
+            time.sleep(_POLL_SECONDS)
+
+    def _poll(self) -> int | None:
+        with _signals_held():
+            return self._process.poll()
 
     def _ending(self) -> str:
         code = self._process.returncode
@@ -111,6 +124,20 @@ class Child:
             return ""
         lines = self._log.read_text(errors="replace").splitlines()[-_LAST_LINES:]
         return "".join(f"\n    {line}" for line in [f"the end of {self._log}:", *lines])
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Let signals wait while Popen holds its lock.
+
+    A handler that raises between Popen's taking the lock and its releasing it leaves the lock
+    taken for good, and every later wait for the child without an end.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _die_with(parent: int) -> None:

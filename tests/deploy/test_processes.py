@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -91,3 +92,33 @@ def test_a_child_does_not_outlive_a_killed_parent() -> None:
         parent.send_signal(signal.SIGKILL)
         parent.wait()
         assert until(lambda: not is_alive(pid))
+
+
+class RingingLock:
+    """Interrupts us the moment that it is taken for the first time."""
+
+    def __init__(self, lock: threading.Lock) -> None:
+        self._lock = lock
+        self._has_rung = False
+        self.release = lock.release
+
+    def acquire(self, blocking: bool = True) -> bool:
+        taken = self._lock.acquire(blocking)
+        if not self._has_rung:
+            self._has_rung = True
+            os.kill(os.getpid(), signal.SIGINT)
+        return taken
+
+
+def test_an_interrupt_at_the_worst_moment_leaves_the_child_stoppable() -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with Child("the worker", ["sleep", "60"], grace_seconds=1) as child:
+            process = child._process
+            process._waitpid_lock = RingingLock(process._waitpid_lock)
+            with pytest.raises(KeyboardInterrupt):
+                child.check()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with pytest.raises(ChildDied, match="SIGTERM"):
+        child.check()
