@@ -14,6 +14,9 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
+import redis
+
+from model.contract.keys import KeySpace
 
 PROJECT = Path(__file__).parents[2]
 SECOND_START_SECONDS = 15
@@ -24,12 +27,12 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(180)]
 class Launcher:
     """One run of `deploy.local`, its output and the processes below it."""
 
-    def __init__(self, shop: Path, state: Path, log: Path) -> None:
+    def __init__(self, shop: Path, state: Path, log: Path, **environment: str) -> None:
         with closing(socket.create_server(("127.0.0.1", 0))) as probe:
             self.port = probe.getsockname()[1]
         self.log = log
         env = {name: value for name, value in os.environ.items() if name != "REDIS_URL"}
-        env |= {"PORT": str(self.port), "OMP_NUM_THREADS": "1"}
+        env |= {"PORT": str(self.port), "OMP_NUM_THREADS": "1", **environment}
         command = [sys.executable, "-m", "deploy.local", "--state", str(state)]
         command += ["--data", str(shop), "--", "--max-epochs", "2"]
         with log.open("wb") as output:
@@ -64,11 +67,12 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def launch(shop: Path, state: Path, tmp_path: Path) -> Iterator[Callable[[], Launcher]]:
+def launch(shop: Path, state: Path, tmp_path: Path) -> Iterator[Callable[..., Launcher]]:
     launchers: list[Launcher] = []
 
-    def start() -> Launcher:
-        launchers.append(Launcher(shop, state, tmp_path / f"{len(launchers)}.log"))
+    def start(**environment: str) -> Launcher:
+        log = tmp_path / f"{len(launchers)}.log"
+        launchers.append(Launcher(shop, state, log, **environment))
         return launchers[-1]
 
     yield start
@@ -79,7 +83,7 @@ def launch(shop: Path, state: Path, tmp_path: Path) -> Iterator[Callable[[], Lau
 
 
 @pytest.fixture
-def serving(launch: Callable[[], Launcher]) -> Launcher:
+def serving(launch: Callable[..., Launcher]) -> Launcher:
     launcher = launch()
     launcher.until_serving(seconds=120)
     return launcher
@@ -125,7 +129,7 @@ def test_nothing_outlives_a_killed_launcher(serving: Launcher) -> None:
 
 
 def test_the_second_start_uses_what_stands(
-    serving: Launcher, launch: Callable[[], Launcher]
+    serving: Launcher, launch: Callable[..., Launcher]
 ) -> None:
     serving.process.send_signal(signal.SIGINT)
     serving.process.wait(20)
@@ -134,6 +138,18 @@ def test_the_second_start_uses_what_stands(
     assert "using the model" in second.output
     assert "is already live" in second.output
     assert "training on" not in second.output
+
+
+def test_a_given_redis_is_used_and_left_running(
+    launch: Callable[..., Launcher], redis_url: str
+) -> None:
+    launcher = launch(REDIS_URL=redis_url, MAGNET_NAMESPACE="shop")
+    launcher.until_serving(seconds=120)
+    assert len(launcher.children()) == 1
+    launcher.process.send_signal(signal.SIGINT)
+    assert launcher.process.wait(20) == 0
+    with redis.Redis.from_url(redis_url) as client:
+        assert client.exists(KeySpace("shop").current) == 1
 
 
 def test_a_child_that_dies_takes_the_launcher_down(serving: Launcher) -> None:
