@@ -18,12 +18,12 @@ from types import FrameType
 
 from deploy.curls import curl_lines
 from deploy.embedded import embedded_server
+from deploy.model_folder import ModelFolder, Recipe
 from deploy.processes import STOP_SIGNALS, Child, ChildDied
-from deploy.recipe import Recipe, record, reusable
 from deploy.sample import SampleError, fetch_sample
 from deploy.server import HOST, PortTaken, claim_port, serve, wait_until_ready
 from deploy.workspace import PROJECT, Workspace, WorkspaceBusy
-from model.contract.artifact import Artifact, read_artifact
+from model.contract.artifact import Artifact
 from service.settings import Settings
 from training.publish import PublishError, PublishPolicy, live_version, publish_artifact
 
@@ -134,9 +134,9 @@ def _start(launch: Launch, stack: ExitStack) -> list[Child]:
         children.append(server.child)
         redis_url = server.url
     live_version(redis_url, launch.namespace)
-    artifact, folder = _model(launch)
+    folder, artifact = _model(launch)
     publish_artifact(
-        folder,
+        folder.artifact,
         redis_url,
         launch.namespace,
         policy=PublishPolicy(wait_seconds=_WAIT_FOR_PUBLISHER_SECONDS),
@@ -153,30 +153,27 @@ def _start(launch: Launch, stack: ExitStack) -> list[Child]:
     return children
 
 
-def _model(launch: Launch) -> tuple[Artifact, Path]:
+def _model(launch: Launch) -> tuple[ModelFolder, Artifact]:
     """A whole artifact made from the data as they are now, trained only if there is none."""
     data, arguments = launch.data, launch.fit_arguments
     if data is None:
         data = fetch_sample(launch.workspace.sample)
         arguments = arguments or SAMPLE_ARGUMENTS
-    place = launch.workspace.model(data)
-    folder, made_from = place / "artifact", place / "recipe.json"
-    recipe = Recipe.of(data, arguments)
-    artifact, why_not = reusable(folder, recipe, made_from)
+    folder, recipe = launch.workspace.model(data), Recipe.of(data, arguments)
+    artifact, why_not = folder.reusable(recipe)
     if artifact is None:
         _say(f"training on {data}: {why_not}")
-        _fit(data, folder, arguments)
-        artifact = read_artifact(folder)
-        record(recipe, artifact, made_from)
+        folder.begin(recipe)
+        _fit(data, folder.artifact, arguments)
+        artifact = folder.finish(recipe)
     else:
-        _say(f"using the model {artifact.manifest.model_version} in {folder}")
-    return artifact, folder
+        _say(f"using the model {artifact.manifest.model_version} in {folder.artifact}")
+    return folder, artifact
 
 
-def _fit(data: Path, folder: Path, arguments: tuple[str, ...]) -> None:
+def _fit(data: Path, out: Path, arguments: tuple[str, ...]) -> None:
     """Train in a process of its own, whose progress goes to our output."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "training", "fit", "--data", str(data), "--out", str(folder)]
+    command = [sys.executable, "-m", "training", "fit", "--data", str(data), "--out", str(out)]
     with Child("the training", [*command, *arguments], cwd=PROJECT) as fit:
         status = fit.wait()
     if status != 0:

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploy.model_folder import ModelFolder
+
 PROJECT = Path(__file__).resolve().parents[1]
 """The checkout that this runs from; child processes run in it, so that they find the packages."""
 
@@ -34,10 +36,10 @@ class Workspace:
         """Data of the embedded server."""
         return self.root / "valkey"
 
-    def model(self, data: Path) -> Path:
-        """Everything made from the data in one folder; folders of equal name do not share it."""
+    def model(self, data: Path) -> ModelFolder:
+        """The model of the data in one folder; folders of equal name do not share it."""
         place = hashlib.sha256(str(data.resolve()).encode()).hexdigest()[:8]
-        return self.root / "models" / f"{data.resolve().name}-{place}"
+        return ModelFolder(self.root / "models" / f"{data.resolve().name}-{place}")
 
     def log(self, name: str) -> Path:
         """Log file of a child process."""

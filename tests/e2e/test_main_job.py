@@ -27,7 +27,7 @@ def publish(artifact: Path, redis_url: str) -> str:
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     version = read_artifact(artifact).manifest.model_version
-    assert version in done.stdout
+    assert f"{version} is live" in done.stderr
     return version
 
 

@@ -1,0 +1,102 @@
+"""A folder that holds one model, and a note of what it is made from.
+
+Knows files and options; knows nothing about training. The note is written before a training, so
+that a killed one can go on, and again after it with the version that came out: a model is used
+again only if the note names it and its recipe.
+"""
+
+import hashlib
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from model.contract.artifact import MANIFEST, Artifact, ArtifactError, read_artifact
+
+
+class _Note(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Recipe(_Note):
+    """Data and options of one training."""
+
+    data_sha256: str
+    """Over the names and contents of the data folder's files."""
+    arguments: tuple[str, ...]
+    """Options of `python -m training fit` besides the folders."""
+
+    @classmethod
+    def of(cls, data: Path, arguments: tuple[str, ...]) -> "Recipe":
+        """The recipe that `data` and `arguments` make now."""
+        digest = hashlib.sha256()
+        for file in sorted(path for path in data.rglob("*") if path.is_file()):
+            with file.open("rb") as content:
+                checksum = hashlib.file_digest(content, "sha256").hexdigest()
+            digest.update(f"{file.relative_to(data).as_posix()}\0{checksum}\n".encode())
+        return cls(data_sha256=digest.hexdigest(), arguments=arguments)
+
+
+class _Training(_Note):
+    recipe: Recipe
+    model_version: str | None
+    """What came out; None for a training that has begun."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFolder:
+    """Where one model is trained and kept."""
+
+    root: Path
+
+    @property
+    def artifact(self) -> Path:
+        """The artifact's folder."""
+        return self.root / "artifact"
+
+    def reusable(self, recipe: Recipe) -> tuple[Artifact | None, str]:
+        """The model, if it is whole and was made from `recipe`; else None and why not."""
+        last = self._last()
+        if last is None or not self.artifact.exists():
+            return None, "there is no model yet"
+        if last.recipe.data_sha256 != recipe.data_sha256:
+            return None, "the data have changed"
+        if last.recipe.arguments != recipe.arguments:
+            return None, f"the options were {' '.join(last.recipe.arguments) or 'the defaults'}"
+        try:
+            artifact = read_artifact(self.artifact)
+        except ArtifactError as error:
+            return None, str(error)
+        if last.model_version != artifact.manifest.model_version:
+            return None, "the last training did not end"
+        return artifact, ""
+
+    def begin(self, recipe: Recipe) -> None:
+        """Get ready for a training: what cannot be gone on from, or replaced, is removed."""
+        last = self._last()
+        if last is None or last.recipe != recipe:
+            self.artifact.with_name("artifact.checkpoint").unlink(missing_ok=True)
+        if self.artifact.exists() and not (self.artifact / MANIFEST).exists():
+            shutil.rmtree(self.artifact)
+        self.root.mkdir(parents=True, exist_ok=True)
+        self._write(_Training(recipe=recipe, model_version=None))
+
+    def finish(self, recipe: Recipe) -> Artifact:
+        """Note what came out of the training and return it."""
+        artifact = read_artifact(self.artifact)
+        self._write(_Training(recipe=recipe, model_version=artifact.manifest.model_version))
+        return artifact
+
+    @property
+    def _note(self) -> Path:
+        return self.root / "training.json"
+
+    def _last(self) -> _Training | None:
+        try:
+            return _Training.model_validate_json(self._note.read_bytes())
+        except (OSError, ValidationError):
+            return None
+
+    def _write(self, training: _Training) -> None:
+        self._note.write_text(training.model_dump_json(indent=1) + "\n")
