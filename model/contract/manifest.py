@@ -87,7 +87,8 @@ class TrainingRecord(_Frozen):
     best_epoch: int
     trigger_epoch: int | None
     """The epoch after which specialisation began, or None if it never did."""
-    config: dict[str, object]
+    config: dict[str, dict[str, object]]
+    """Settings of the `data` and of the `training`, enough to repeat the run."""
     history: list[EpochRecord]
 
 
@@ -104,8 +105,8 @@ class ArtifactManifest(_Frozen):
     modalities: list[str]
     embedding_dim: int = Field(ge=1)
     experts: list[ExpertSpec]
-    experts_per_pair: int = Field(ge=1)
-    """Experts that keep a weight above zero for one pair (sparse top-k, renormalised)."""
+    gate_threshold: float = Field(ge=0, lt=1)
+    """Share of the leading expert's routing probability below which an expert has no weight."""
     chunk_bytes: int = CHUNK_BYTES
     tensors: dict[str, TensorSpec]
     files: dict[str, FileSpec]
@@ -134,8 +135,6 @@ class ArtifactManifest(_Frozen):
                 raise ValueError(f"file {file!r} is missing")
         if any(len(expert.template) != len(self.modalities) for expert in self.experts):
             raise ValueError("an expert's template does not have one weight per modality")
-        if self.experts_per_pair > len(self.experts):
-            raise ValueError("experts_per_pair exceeds the number of experts")
         return self
 
 

@@ -76,7 +76,7 @@ def small_artifact(version: str, seed: int = 0, file_bytes: int = 700) -> Artifa
             )
             for name in ("one", "two")
         ],
-        experts_per_pair=1,
+        gate_threshold=0.5,
         chunk_bytes=256,
         tensors={
             name: TensorSpec(dtype=array.dtype.str, shape=array.shape, sha256=sha256(array))

@@ -1,0 +1,151 @@
+"""The command line of the offline half: fit, evaluate, publish.
+
+Composes the parts of one command each; knows nothing about how any of them works.
+"""
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from training.config import TrainingConfig
+from training.dataset import DataConfig
+from training.fit import FitError, evaluate_artifact, fit
+from training.publish import PublishError, PublishPolicy, publish_artifact
+from training.tables import DataError
+
+_TRAINING_OPTIONS = {
+    "max_epochs": "most epochs to train (default: %(default)s)",
+    "patience": "epochs without a better validation NDCG@20 before stopping (default: %(default)s)",
+    "batch_size": "positive pairs per step (default: %(default)s)",
+    "learning_rate": "of the encoders (default: %(default)s)",
+    "embedding_dim": "width of an embedding per modality and view (default: %(default)s)",
+    "seed": "of everything random (default: %(default)s)",
+    "device": "auto, cpu, cuda or cuda:N (default: %(default)s)",
+}
+_EXPLAINED = (DataError, FitError, PublishError)
+"""Errors whose message is all that a user needs."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; 0 on success, 1 with a message on an error, 130 when interrupted."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        options.run(options)
+    except ValidationError as error:
+        for fault in error.errors(include_url=False):
+            option = str(fault["loc"][0]).replace("_", "-") if fault["loc"] else "options"
+            sys.stderr.write(f"error: --{option}: {fault['msg']} (got {fault['input']!r})\n")
+        return 2
+    except _EXPLAINED as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m training",
+        description="Train, evaluate and publish MAGNET, a multimodal mixture of graph experts.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    fitting = commands.add_parser(
+        "fit",
+        help="train on a folder of interactions and write an artifact",
+        description="Train on a folder of interactions and write an artifact. A run that was "
+        "killed goes on where it was when started again with the same data and options.",
+    )
+    _add_data(fitting)
+    fitting.add_argument("--out", type=Path, required=True, help="the artifact folder to write")
+    for name, text in _TRAINING_OPTIONS.items():
+        default = TrainingConfig.model_fields[name].default
+        flag = "--" + name.replace("_", "-")
+        fitting.add_argument(flag, type=type(default), default=default, help=text)
+    fitting.set_defaults(run=_fit)
+
+    evaluating = commands.add_parser(
+        "evaluate",
+        help="measure an artifact on its data's test part",
+        description="Rank all items for every test user as the service does (through head.onnx), "
+        "with training items masked, and print the metrics overall and by group. The data are "
+        "split as they were when the artifact was trained.",
+    )
+    evaluating.add_argument("artifact", type=Path, help="an artifact folder")
+    evaluating.add_argument("--data", type=Path, required=True, help="the folder it was trained on")
+    evaluating.set_defaults(run=_evaluate)
+
+    publishing = commands.add_parser(
+        "publish",
+        help="make an artifact the live model of a Redis-protocol server",
+        description="Write an artifact to a Redis-protocol server, verify it there and make it "
+        "live in one atomic step. A publish that fails or is killed changes nothing live.",
+    )
+    publishing.add_argument("artifact", type=Path, help="an artifact folder")
+    publishing.add_argument("--redis-url", required=True, help="redis://[user:password@]host:port")
+    publishing.add_argument("--namespace", default="default", help="default: %(default)s")
+    publishing.add_argument(
+        "--keep",
+        type=int,
+        default=PublishPolicy().keep,
+        help="superseded versions to keep for a roll-back (default: %(default)s)",
+    )
+    publishing.set_defaults(run=_publish)
+    return parser
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        help="folder with one .inter file and, optionally, items.tsv and *_feat.npy, or with "
+        "RecBole's atomic files",
+    )
+    parser.add_argument(
+        "--min-rating",
+        type=float,
+        help="ratings from here on are positive (default: 0.8 of the largest: 4 of 5 stars)",
+    )
+    parser.add_argument(
+        "--split",
+        choices=["auto", "label", "time", "global-time", "random"],
+        default="auto",
+        help="how validation and test are held out (default: by label if there is one, else by "
+        "time, else at random)",
+    )
+    parser.add_argument(
+        "--modalities", nargs="*", help="content modalities to use (default: all that are found)"
+    )
+
+
+def _fit(options: argparse.Namespace) -> None:
+    data = DataConfig(
+        folder=options.data,
+        min_rating=options.min_rating,
+        split=options.split,
+        seed=options.seed,
+        modalities=options.modalities,
+    )
+    config = TrainingConfig(**{name: getattr(options, name) for name in _TRAINING_OPTIONS})
+    fit(data, config, options.out)
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    evaluate_artifact(options.artifact, options.data)
+
+
+def _publish(options: argparse.Namespace) -> None:
+    publish_artifact(
+        options.artifact,
+        options.redis_url,
+        options.namespace,
+        policy=PublishPolicy(keep=options.keep),
+    )

@@ -1,0 +1,62 @@
+"""Settings of one training run; every default is one value for all data sets.
+
+Knows names, ranges and defaults; where a default comes from stands beside it.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from model.config import MagnetConfig
+
+
+class TrainingConfig(BaseModel):
+    """Hyperparameters of the model and of its training."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    seed: int = 0
+    device: str = "auto"
+    """`cpu`, `cuda`, `cuda:1`, ... or `auto` for CUDA where there is one."""
+
+    embedding_dim: int = Field(default=64, ge=1)
+    num_layers: int = Field(default=2, ge=1)
+    gate_threshold: float = Field(default=0.5, ge=0, lt=1)
+    router_dim: int = Field(default=16, ge=1)
+    temperature: float = Field(default=0.2, gt=0)
+
+    max_epochs: int = Field(default=100, ge=1)
+    patience: int = Field(default=10, ge=1)
+    """Epochs without a better validation NDCG@20 before training stops."""
+    batch_size: int = Field(default=2048, ge=1)
+    negatives: int = Field(default=256, ge=1)
+    """Random items shared by a batch as negatives."""
+    learning_rate: float = Field(default=5e-3, gt=0)
+    router_learning_rate: float = Field(default=5e-4, gt=0)
+    """A tenth of the encoders': a router at full speed overfits at once."""
+    router_weight_decay: float = Field(default=0.05, ge=0)
+    average_decay: float = Field(default=0.99, ge=0, lt=1)
+    """Per step, of the moving average of the weights, which is what is validated and served."""
+    l2: float = Field(default=1e-4, ge=0)
+    """On the initial embeddings of the batch's users and items (LightGCN's value)."""
+
+    ranking_loss: Literal["sampled-softmax", "bpr"] = "sampled-softmax"
+    view_alignment: float = Field(default=0.01, ge=0)
+    """Contrast between the two views of a user and of an item."""
+    modality_alignment: float = Field(default=0.01, ge=0)
+    """Contrast between an item's behaviour and each of its content modalities."""
+    view_regulariser: float = Field(default=0.01, ge=0)
+    """On the squared logit of the view gate: equal shares unless evidence says otherwise."""
+    coverage_weight: float = Field(default=0.1, ge=0)
+    specialisation_weight: float = Field(default=0.1, ge=0)
+
+    def magnet(self, modalities: tuple[str, ...]) -> MagnetConfig:
+        """The part that fixes the model's shape."""
+        return MagnetConfig(
+            modalities=modalities,
+            embedding_dim=self.embedding_dim,
+            num_layers=self.num_layers,
+            gate_threshold=self.gate_threshold,
+            router_dim=self.router_dim,
+            temperature=self.temperature,
+        )

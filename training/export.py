@@ -1,0 +1,214 @@
+"""Trained model -> artifact folder: ONNX head, embeddings, ids, metadata, golden pairs, manifest.
+
+Knows what the service needs and how to prove it; knows nothing about Redis. Letters: U users,
+I items, V views, M modalities, D dimension, K experts, J routing channels.
+"""
+
+import json
+import shutil
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from model.config import VIEWS
+from model.contract.artifact import Artifact, read_artifact, sha256, write_artifact
+from model.contract.layout import little_endian
+from model.contract.manifest import (
+    ArtifactManifest,
+    ExpertSpec,
+    FileSpec,
+    Golden,
+    TensorSpec,
+    TrainingRecord,
+)
+from model.contract.strings import IdTable, StringTable
+from training.dataset import Dataset
+from training.onnx_head import export_head, session
+from training.trainer import TrainedModel
+
+_GOLDEN_SIDE = 8
+"""Users and items of the golden matrix."""
+_SAMPLED_USERS, _SAMPLED_ITEMS = 256, 256
+"""Pairs over which an expert's usual weight is taken."""
+
+Arrays = dict[str, NDArray[Any]]
+
+
+def export_artifact(
+    folder: Path,
+    model: TrainedModel,
+    dataset: Dataset,
+    *,
+    seed: int,
+    settings: dict[str, dict[str, object]],
+    metrics: dict[str, float],
+) -> ArtifactManifest:
+    """Write an artifact that replaces `folder` in one step, after proving that it is right.
+
+    Raises:
+        ParityError: ONNX does not compute what torch computes; `folder` is as it was.
+        FileExistsError: `folder` holds something that is not an artifact.
+    """
+    if folder.exists() and any(folder.iterdir()) and not (folder / "manifest.json").exists():
+        raise FileExistsError(f"{folder} exists and is not an artifact: choose another --out")
+    tensors = _tensors(model, dataset)
+    files = export_head(model.magnet.head)
+    record = TrainingRecord(
+        data_sha256=dataset.sha256,
+        split=dataset.split,
+        seed=seed,
+        best_epoch=model.best_epoch,
+        trigger_epoch=model.trigger_epoch,
+        config=settings,
+        history=list(model.history),
+    )
+    manifest = _manifest(tensors, files, model, record, metrics)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        write_artifact(staging, Artifact(manifest=manifest, tensors=tensors, files=files))
+        read_artifact(staging)
+        _replace(folder, staging)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return manifest
+
+
+def _replace(folder: Path, staging: Path) -> None:
+    """Put `staging` in the place of `folder`; a kill between the two renames leaves both whole."""
+    staging.chmod(0o755)
+    if folder.exists():
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-old-", dir=folder.parent) as old:
+            folder.rename(Path(old) / "artifact")
+            staging.rename(folder)
+    else:
+        staging.rename(folder)
+
+
+@torch.inference_mode()
+def _tensors(model: TrainedModel, dataset: Dataset) -> Arrays:
+    magnet, embeddings = model.magnet, model.embeddings
+    has_history_U = np.diff(dataset.train.indptr) > 0
+    user_UVMD = embeddings.user_UVMD.cpu().numpy() * has_history_U[:, None, None, None]
+    seen = dataset.seen.sorted_indices()
+    users, items = IdTable.of(dataset.user_ids), IdTable.of(dataset.item_ids)
+    metadata = StringTable.of(
+        json.dumps(fields, ensure_ascii=False) for fields in dataset.item_metadata
+    )
+    arrays = {
+        "user_embeddings": user_UVMD.astype(np.float32),
+        "item_embeddings": embeddings.item_IVMD.cpu().numpy(),
+        "item_foldin": model.foldin().cpu().numpy(),
+        "item_routing": magnet.head.router.item_evidence(embeddings.item_IVMD).cpu().numpy(),
+        "item_bias": magnet.item_bias().cpu().numpy(),
+        "item_popularity": np.bincount(dataset.train.indices, minlength=dataset.train.shape[1]),
+        "seen_offsets": seen.indptr.astype(np.int64),
+        "seen_items": seen.indices.astype(np.int32),
+    }
+    for name, table in (("user_ids", users), ("item_ids", items), ("item_metadata", metadata)):
+        arrays[f"{name}_blob"], arrays[f"{name}_offsets"] = table.blob, table.offsets
+    return {name: little_endian(array) for name, array in arrays.items()}
+
+
+def _manifest(
+    tensors: Arrays,
+    files: dict[str, bytes],
+    model: TrainedModel,
+    record: TrainingRecord,
+    metrics: dict[str, float],
+) -> ArtifactManifest:
+    now = datetime.now(UTC)
+    checksums = {name: sha256(array) for name, array in tensors.items()}
+    identity = sha256(json.dumps([checksums, [sha256(f) for f in files.values()]]).encode())
+    magnet = model.magnet.config
+    return ArtifactManifest(
+        model_version=f"{now:%Y%m%dT%H%M%S}-{identity[:8]}",
+        created_at=now.isoformat(timespec="seconds"),
+        num_users=len(tensors["user_embeddings"]),
+        num_items=len(tensors["item_bias"]),
+        views=list(VIEWS),
+        modalities=list(magnet.modalities),
+        embedding_dim=magnet.embedding_dim,
+        experts=_experts(model, tensors, files),
+        gate_threshold=magnet.gate_threshold,
+        tensors={
+            name: TensorSpec(dtype=array.dtype.str, shape=array.shape, sha256=checksums[name])
+            for name, array in tensors.items()
+        },
+        files={
+            name: FileSpec(num_bytes=len(data), sha256=sha256(data)) for name, data in files.items()
+        },
+        golden=_golden(tensors, files),
+        metrics=metrics,
+        training=record,
+    )
+
+
+def _experts(model: TrainedModel, tensors: Arrays, files: dict[str, bytes]) -> list[ExpertSpec]:
+    head = model.magnet.head
+    template_KM = head.templates().tolist()
+    usual_K = _usual_weights(tensors, files)
+    return [
+        ExpertSpec(
+            name=expert.name,
+            role=expert.role,
+            modality=None if expert.role == "balanced" else expert.modality,
+            template=template_M,
+            usual_weight=float(usual),
+        )
+        for expert, template_M, usual in zip(
+            head.templates.experts, template_KM, usual_K, strict=True
+        )
+    ]
+
+
+def _usual_weights(tensors: Arrays, files: dict[str, bytes]) -> NDArray[np.float64]:
+    """Mean weight of every expert over random pairs of users with a history and items [K]."""
+    generator = np.random.default_rng(0)
+    known_U = np.flatnonzero(tensors["user_embeddings"].any(axis=(1, 2, 3)))
+    user_B = generator.choice(known_U, min(_SAMPLED_USERS, len(known_U)), replace=False)
+    num_items = len(tensors["item_bias"])
+    item_C = generator.choice(num_items, min(_SAMPLED_ITEMS, num_items), replace=False)
+    explain = session(files["explain.onnx"])
+    total_K = sum(
+        explain.run(["weight"], _pair_feeds(tensors, user_B[b : b + 1], item_C))[0].mean((0, 1))
+        for b in range(len(user_B))
+    )
+    return np.asarray(total_K, dtype=np.float64) / len(user_B)
+
+
+def _golden(tensors: Arrays, files: dict[str, bytes]) -> Golden:
+    """Scores and contributions of some users with some items, by the exported graph."""
+    generator = np.random.default_rng(0)
+    num_users, num_items = len(tensors["user_embeddings"]), len(tensors["item_bias"])
+    user_B = generator.choice(num_users, min(_GOLDEN_SIDE, num_users), replace=False)
+    item_C = generator.choice(num_items, min(_GOLDEN_SIDE, num_items), replace=False)
+    score_BC, contribution_BCKVM = session(files["explain.onnx"]).run(
+        ["score", "contribution"], _pair_feeds(tensors, user_B, item_C)
+    )
+    return Golden(
+        user_rows=user_B.tolist(),
+        item_rows=item_C.tolist(),
+        scores=score_BC.tolist(),
+        contributions=contribution_BCKVM.sum((3, 4)).tolist(),
+    )
+
+
+def _pair_feeds(tensors: Arrays, user_B: NDArray[Any], item_C: NDArray[Any]) -> Arrays:
+    """Inputs of `explain.onnx` for every user with every one of the items."""
+
+    def for_each_user(name: str) -> NDArray[Any]:
+        rows = tensors[name][item_C]
+        return np.broadcast_to(rows, (len(user_B), *rows.shape)).copy()
+
+    return {
+        "user": tensors["user_embeddings"][user_B],
+        "item": for_each_user("item_embeddings"),
+        "item_routing": for_each_user("item_routing"),
+        "item_bias": for_each_user("item_bias"),
+    }

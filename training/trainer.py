@@ -1,0 +1,298 @@
+"""Trains one MAGNET: epochs, the entropy schedule, early stopping on validation, checkpoints.
+
+Knows a data set's training and validation parts; it never looks at the test part. Letters: U users,
+I items, B users of a block, P positives.
+"""
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from model.config import BEHAVIOUR
+from model.contract.manifest import EpochRecord
+from model.dual_view import DualViewEmbeddings, View
+from model.magnet import Magnet
+from model.schedule import EntropySchedule
+from training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from training.config import TrainingConfig
+from training.dataset import Dataset
+from training.evaluation import evaluate
+from training.graphs import build_views
+from training.modalities import ModalityFeatures
+from training.objective import batch_objective
+from training.sampling import batches
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on; the message says where it stopped and what to try."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainedModel:
+    """The best epoch of a run, ready to be evaluated and exported."""
+
+    magnet: Magnet
+    embeddings: DualViewEmbeddings
+    views: tuple[View, View]
+    history: tuple[EpochRecord, ...]
+    best_epoch: int
+    trigger_epoch: int | None
+
+    @torch.inference_mode()
+    def foldin(self) -> Tensor:
+        """What each item adds to a session's user vector [I, V, M, D], see `Magnet.foldin`."""
+        return self.magnet.foldin(self.views)
+
+    @torch.inference_mode()
+    def score(self, user_B: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Served scores of some users with every item [B, I]."""
+        embeddings, head = self.embeddings, self.magnet.head
+        rows = torch.from_numpy(user_B).to(embeddings.user_UVMD.device)
+        score_BI = head.score(
+            embeddings.user_UVMD[rows],
+            embeddings.item_IVMD,
+            head.router.item_evidence(embeddings.item_IVMD),
+            self.magnet.item_bias(),
+        )
+        result: NDArray[np.float32] = score_BI.cpu().numpy()
+        return result
+
+
+def train(
+    dataset: Dataset,
+    config: TrainingConfig,
+    *,
+    checkpoint: Path | None = None,
+    on_epoch: Callable[[EpochRecord], None] = lambda _: None,
+) -> TrainedModel:
+    """Train until validation NDCG@20 stops improving and return the best epoch.
+
+    Args:
+        dataset: positives and features.
+        config: hyperparameters; equal seeds give equal results on one machine and thread count.
+        checkpoint: where to save after epochs and to resume from, if it fits data and config.
+        on_epoch: called after each epoch.
+
+    Raises:
+        TrainingError: the loss is not finite, or there is nothing to train on or to validate with.
+        CheckpointError: `checkpoint` belongs to another run or is damaged.
+    """
+    if dataset.train.nnz == 0 or dataset.valid.nnz == 0:
+        raise TrainingError(
+            f"{dataset.name} has {dataset.train.nnz} training and {dataset.valid.nnz} validation "
+            "positives; both are needed (check --min-rating and --split)"
+        )
+    run = _Run(dataset, config)
+    if checkpoint is not None and checkpoint.exists():
+        run.restore(load_checkpoint(checkpoint, run.fingerprint))
+    while not run.finished:
+        on_epoch(run.epoch())
+        if checkpoint is not None:
+            save_checkpoint(checkpoint, run.snapshot())
+    return run.result()
+
+
+class _Run:
+    """State of a run between epochs; everything in it is in its checkpoint."""
+
+    def __init__(self, dataset: Dataset, config: TrainingConfig) -> None:
+        self.dataset, self.config = dataset, config
+        self.device = choose_device(config.device)
+        self.generator = torch.Generator().manual_seed(config.seed)
+        self.magnet = build_magnet(dataset, config, self.generator).to(self.device)
+        user_item = build_views(dataset.train, dataset.features.values())
+        self.views: tuple[View, View] = (
+            user_item[0].to(self.device),
+            user_item[1].to(self.device),
+        )
+        router = list(self.magnet.head.parameters())
+        in_router = {id(parameter) for parameter in router}
+        encoders = [p for p in self.magnet.parameters() if id(p) not in in_router]
+        groups: list[dict[str, Any]] = [
+            {"params": encoders},
+            {"params": router, "lr": config.router_learning_rate},
+        ]
+        self.optimizer = torch.optim.Adam(groups, lr=config.learning_rate)
+        self.average = AveragedModel(
+            self.magnet, multi_avg_fn=get_ema_multi_avg_fn(config.average_decay)
+        )
+        self.schedule = EntropySchedule(
+            coverage_weight=config.coverage_weight,
+            specialisation_weight=config.specialisation_weight,
+        )
+        self.history: list[EpochRecord] = []
+        self.best_epoch = 0
+        self.best_state: dict[str, Tensor] = {}
+
+    @property
+    def fingerprint(self) -> str:
+        """What a checkpoint must have in common with this run."""
+        return f"{self.dataset.sha256}:{self.config.model_dump_json(exclude={'device'})}"
+
+    @property
+    def finished(self) -> bool:
+        """The epochs are used up, or validation has stopped improving in the second stage."""
+        done = len(self.history)
+        since_best = done - max(self.best_epoch, self.schedule.trigger_epoch or done)
+        return done >= self.config.max_epochs or since_best >= self.config.patience
+
+    def epoch(self) -> EpochRecord:
+        """Train one epoch and evaluate on validation."""
+        start = time.monotonic()
+        stage, weights = self.schedule.stage, self.schedule.weights()
+        self.magnet.train()
+        totals = np.zeros(3)
+        share_K = torch.zeros(self.magnet.head.num_experts, device=self.device)
+        num_batches = 0
+        for batch in batches(
+            self.dataset.train,
+            batch_size=self.config.batch_size,
+            num_negatives=self.config.negatives,
+            generator=self.generator,
+            device=self.device,
+        ):
+            objective = batch_objective(self.magnet, self.views, batch, self.config, weights)
+            loss = objective.loss.item()
+            if not math.isfinite(loss):
+                raise TrainingError(
+                    f"the loss became {loss} in epoch {len(self.history) + 1}, step "
+                    f"{num_batches + 1}; nothing was exported. Try a lower learning_rate (now "
+                    f"{self.config.learning_rate:g}) and check the features for extreme values"
+                )
+            self.optimizer.zero_grad()
+            objective.loss.backward()
+            self._decay_router()
+            self.optimizer.step()
+            self.average.update_parameters(self.magnet)
+            totals += (loss, objective.coverage_entropy, objective.pair_entropy)
+            share_K += objective.share_K
+            num_batches += 1
+        mean_loss, coverage, pair = (totals / num_batches).tolist()
+        self.schedule.observe(coverage, mean_loss)
+        record = EpochRecord(
+            epoch=len(self.history) + 1,
+            stage=stage,
+            loss=mean_loss,
+            valid_ndcg20=self._validate(),
+            coverage_entropy=coverage,
+            pair_entropy=pair,
+            expert_shares=(share_K / num_batches).tolist(),
+            seconds=time.monotonic() - start,
+        )
+        self._remember(record)
+        return record
+
+    def _decay_router(self) -> None:
+        """Decoupled decay of the router's evidence weights towards an even mixture."""
+        keep = 1 - self.config.router_learning_rate * self.config.router_weight_decay
+        with torch.no_grad():
+            for parameter in self.magnet.head.router.parameters():
+                parameter.mul_(keep)
+
+    def _remember(self, record: EpochRecord) -> None:
+        self.history.append(record)
+        best = self.history[self.best_epoch - 1].valid_ndcg20 if self.best_epoch else -math.inf
+        if record.valid_ndcg20 > best:
+            self.best_epoch = record.epoch
+            self.best_state = copy.deepcopy(self._averaged().state_dict())
+
+    def _averaged(self) -> Magnet:
+        """The moving average of the weights, which is what is validated and kept."""
+        averaged = self.average.module
+        assert isinstance(averaged, Magnet)
+        return averaged.eval()
+
+    def _trained(self) -> TrainedModel:
+        magnet = self._averaged()
+        with torch.inference_mode():
+            embeddings = magnet.encode(self.views)
+        return TrainedModel(
+            magnet=magnet,
+            embeddings=embeddings,
+            views=self.views,
+            history=tuple(self.history),
+            best_epoch=self.best_epoch,
+            trigger_epoch=self.schedule.trigger_epoch,
+        )
+
+    def _validate(self) -> float:
+        result = evaluate(self._trained().score, self.dataset, self.dataset.valid, ks=(20,))
+        return result.metrics["ndcg@20"]
+
+    def result(self) -> TrainedModel:
+        """The best epoch's model."""
+        self._averaged().load_state_dict(self.best_state)
+        return self._trained()
+
+    def snapshot(self) -> Checkpoint:
+        """Everything needed to go on from here."""
+        return Checkpoint(
+            fingerprint=self.fingerprint,
+            magnet=self.magnet.state_dict(),
+            average=self.average.state_dict(),
+            optimizer=self.optimizer.state_dict(),
+            generator=self.generator.get_state(),
+            schedule=asdict(self.schedule),
+            history=[record.model_dump() for record in self.history],
+            best_epoch=self.best_epoch,
+            best_state=self.best_state,
+        )
+
+    def restore(self, saved: Checkpoint) -> None:
+        """Continue from a checkpoint of the same run."""
+        self.magnet.load_state_dict(saved.magnet)
+        self.average.load_state_dict(saved.average)
+        self.optimizer.load_state_dict(saved.optimizer)
+        self.generator.set_state(saved.generator)
+        self.schedule = EntropySchedule(**saved.schedule)
+        self.history = [EpochRecord.model_validate(record) for record in saved.history]
+        self.best_epoch, self.best_state = saved.best_epoch, saved.best_state
+
+
+def choose_device(name: str) -> torch.device:
+    """The device to train on; ValueError says why a wish cannot be met."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"device {name!r} is unknown: use auto, cpu, cuda or cuda:N") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device {name!r} was asked for, but CUDA is not available: use cpu")
+    return device
+
+
+def build_magnet(dataset: Dataset, config: TrainingConfig, generator: torch.Generator) -> Magnet:
+    """A fresh model for a data set."""
+    modalities = (BEHAVIOUR, *dataset.features)
+    popularity_I = np.log1p(np.bincount(dataset.train.indices, minlength=dataset.train.shape[1]))
+    popularity_I = (popularity_I - popularity_I.mean()) / max(float(popularity_I.std()), 1e-12)
+    return Magnet(
+        config.magnet(modalities),
+        num_users=len(dataset.user_ids),
+        features=[torch.from_numpy(_standardised(x)) for x in dataset.features.values()],
+        log_popularity_I=torch.from_numpy(popularity_I.astype(np.float32)),
+        generator=generator,
+    )
+
+
+def _standardised(features: ModalityFeatures) -> NDArray[np.float32]:
+    """Centred, with unit mean variance over the present rows; missing rows stay zero [I, F].
+
+    One scale for all columns: the relative spread of an embedding's columns is information.
+    """
+    x_IF = features.x_IF.copy()
+    present_PF = x_IF[features.present_I]
+    centred_PF = present_PF - present_PF.mean(axis=0)
+    x_IF[features.present_I] = centred_PF / max(float(centred_PF.std()), 1e-12)
+    return x_IF
