@@ -56,7 +56,7 @@ class RecommendationEngine:
         taste = choose_taste(user, session_VMD, session_given=bool(request.session_items))
         if taste.fallback_reason is not None:
             self._metrics.fallbacks.labels(taste.fallback_reason, taste.source).inc()
-        seen_rows = user.seen_H.astype(np.intp)
+        seen_rows = user.seen_N.astype(np.intp)
         excluded = [session_rows, seen_rows] if request.exclude_seen else []
         rows_C, missing_filters, warnings = _eligible(snapshot, request, excluded)
         items = self._ranked(snapshot, request, taste, rows_C)

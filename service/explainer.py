@@ -66,7 +66,7 @@ class PairExplainer:
         with self._metrics.stage("route"):
             scores_I = snapshot.scorer.score(user_VMD)
         with self._metrics.stage("rank"):
-            others_I = eligible_rows(len(items), np.append(lookup.seen_H, row))
+            others_I = eligible_rows(len(items), np.append(lookup.seen_N, row))
             ranked_I = np.sort(np.append(others_I, row))
             rank = rank_of(int(np.searchsorted(ranked_I, row)), scores_I[ranked_I])
         with self._metrics.stage("explain"):
@@ -90,7 +90,7 @@ class PairExplainer:
             bias=bias,
             rank=rank,
             ranked_items=len(ranked_I),
-            seen=bool(np.isin(row, lookup.seen_H)),
+            seen=bool(np.isin(row, lookup.seen_N)),
             experts=experts,
             by_modality=modalities,
             by_view=by_view(manifest, contribution_KVM),
@@ -106,17 +106,17 @@ def _history(
 ) -> list[HistoryEvidence]:
     """The history items that speak most for the item; the item itself is no evidence for it."""
     user_VMD, contribution_KVM = pair
-    items = snapshot.items
+    items, rows_H = snapshot.items, user.history_H
     parts_H = history_evidence(
-        user_VMD, items.embeddings_IVMD[row], items.foldin_IVMD[user.seen_H], contribution_KVM
+        user_VMD, items.embeddings_IVMD[row], items.foldin_IVMD[rows_H], contribution_KVM
     )
-    parts_H = np.where((parts_H > 0) & (user.seen_H != row), parts_H, 0.0)
+    parts_H = np.where((parts_H > 0) & (rows_H != row), parts_H, 0.0)
     total = parts_H.sum()
     best = [place for place in np.argsort(-parts_H, kind="stable")[:MAX_EVIDENCE] if parts_H[place]]
     return [
         HistoryEvidence(
-            item_id=items.ids[user.seen_H[place]],
-            title=items.title(user.seen_H[place]),
+            item_id=items.ids[rows_H[place]],
+            title=items.title(rows_H[place]),
             contribution=plain(parts_H[place]),
             share=plain(parts_H[place] / total),
         )

@@ -103,16 +103,17 @@ def gate_entropy(weight_K: Weights) -> float:
 
 
 def largest_parts(modalities: Mapping[str, float], bias: float) -> str:
-    """Words for the one or two largest parts of a score.
+    """Words for the one or two largest parts of a score above zero.
 
     Shares are of the parts above zero, since what speaks against an item is no part of why it is
-    here; the second part is named if it is at least a fifth.
+    here; the second part is named if it is at least a fifth. Of a score of zero or less, only what
+    speaks against it most is named.
     """
     parts = sorted({**modalities, POPULARITY: bias}.items(), key=lambda part: -part[1])
     total = sum(part for _, part in parts if part > 0)
     (first, largest), *rest = parts
-    if total <= 0:
-        return f"nothing speaks for it; {first} speaks least against it"
+    if total <= -sum(part for _, part in parts if part < 0):
+        return f"no more speaks for it than against it; {parts[-1][0]} least of all"
     words = "mostly" if largest >= total / 2 else "led by"
     words += f" {first} ({100 * largest / total:.0f} % of what speaks for it)"
     second, next_largest = rest[0]

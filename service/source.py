@@ -3,7 +3,7 @@
 A `ModelSource` says which version is live and opens it; an opened model keeps the items in memory
 and a `UserSource` that reads one user at a time. Knows nothing about scoring.
 
-Letters: V views, M modalities, D dimension, H history length.
+Letters: V views, M modalities, D dimension, N items seen, H history length.
 """
 
 import asyncio
@@ -40,8 +40,10 @@ class UserRecord:
 
     vector_VMD: NDArray[np.float32]
     """All zero for a user without a usable history."""
-    seen_H: NDArray[np.int32]
-    """Item rows."""
+    seen_N: NDArray[np.int32]
+    """Rows of all items that she has interacted with."""
+    history_H: NDArray[np.int32]
+    """Those of them that her vector was learnt from."""
 
 
 class UserSource(Protocol):
@@ -128,12 +130,15 @@ class DiskUsers:
         self._vectors_UVMD = tensors["user_embeddings"]
         self._seen = tensors["seen_items"]
         self._offsets = tensors["seen_offsets"]
+        self._history_lengths = tensors["history_lengths"]
 
     async def user(self, row: int) -> UserRecord:
         """The user at `row`; at worst a few pages are read from disk."""
+        seen_N = np.array(self._seen[self._offsets[row] : self._offsets[row + 1]])
         return UserRecord(
             vector_VMD=np.array(self._vectors_UVMD[row]),
-            seen_H=np.array(self._seen[self._offsets[row] : self._offsets[row + 1]]),
+            seen_N=seen_N,
+            history_H=seen_N[: self._history_lengths[row]],
         )
 
 
@@ -162,9 +167,7 @@ class RedisSource:
         for name in manifest.files:
             files[name] = await self._store.file(manifest, name)
             check_file(name, files[name], manifest)
-        users = RedisUsers(
-            self._store, manifest, tensors["seen_offsets"], cache_size=self._user_cache_size
-        )
+        users = RedisUsers(self._store, manifest, tensors, cache_size=self._user_cache_size)
         return OpenedModel(manifest=manifest, tensors=tensors, files=files, users=users)
 
     async def wait(self, seconds: float) -> None:
@@ -186,7 +189,7 @@ class RedisUsers:
         self,
         store: RedisStore,
         manifest: ArtifactManifest,
-        seen_offsets: NDArray[np.int64],
+        tensors: Mapping[str, NDArray[Any]],
         *,
         cache_size: int,
     ) -> None:
@@ -197,7 +200,8 @@ class RedisUsers:
         self._shape_VMD = vectors.shape[1:]
         self._vector_layout = RowLayout.of(vectors.shape, vectors.dtype, manifest.chunk_bytes)
         self._seen_layout = RowLayout.of(seen.shape, seen.dtype, manifest.chunk_bytes)
-        self._seen_offsets = seen_offsets
+        self._seen_offsets = tensors["seen_offsets"]
+        self._history_lengths = tensors["history_lengths"]
         self._cache: OrderedDict[int, UserRecord] = OrderedDict()
         self._cache_size = cache_size
 
@@ -219,12 +223,11 @@ class RedisUsers:
             RowSpan("user_embeddings", self._vector_layout, row, row + 1),
             RowSpan("seen_items", self._seen_layout, first, stop),
         )
-        record = UserRecord(
-            vector_VMD=np.frombuffer(vector, dtype="<f4").reshape(self._shape_VMD),
-            seen_H=np.frombuffer(seen, dtype="<i4"),
-        )
+        vector_VMD = np.frombuffer(vector, dtype="<f4").reshape(self._shape_VMD)
+        seen_N = np.frombuffer(seen, dtype="<i4")
         # Single rows have no checksum; these are the two faults that would break an answer.
-        seen_fit = ((record.seen_H >= 0) & (record.seen_H < self._num_items)).all()
-        if not (np.isfinite(record.vector_VMD).all() and seen_fit):
+        seen_fit = ((seen_N >= 0) & (seen_N < self._num_items)).all()
+        if not (np.isfinite(vector_VMD).all() and seen_fit):
             raise SourceUnavailable(f"the row of user {row} is damaged in {self._store.address}")
-        return record
+        history_H = seen_N[: self._history_lengths[row]]
+        return UserRecord(vector_VMD=vector_VMD, seen_N=seen_N, history_H=history_H)

@@ -2,7 +2,7 @@
 
 The decision is one table (`choose_taste`). Knows nothing about scores or HTTP.
 
-Letters: V views, M modalities, D dimension, H history length.
+Letters: V views, M modalities, D dimension, N items seen, H history length.
 """
 
 import logging
@@ -34,7 +34,8 @@ class UserLookup:
     trouble: str = ""
     """Why the state is not `known`, for the caller of the API."""
     vector_VMD: Vectors | None = None
-    seen_H: NDArray[np.int32] = field(default_factory=_nothing_seen)
+    seen_N: NDArray[np.int32] = field(default_factory=_nothing_seen)
+    history_H: NDArray[np.int32] = field(default_factory=_nothing_seen)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,9 +69,14 @@ async def look_up(snapshot: Snapshot, user_id: str | None) -> UserLookup:
         return UserLookup(
             state="no_history",
             trouble=f"user {user_id!r} has no usable history",
-            seen_H=record.seen_H,
+            seen_N=record.seen_N,
         )
-    return UserLookup(state="known", vector_VMD=record.vector_VMD, seen_H=record.seen_H)
+    return UserLookup(
+        state="known",
+        vector_VMD=record.vector_VMD,
+        seen_N=record.seen_N,
+        history_H=record.history_H,
+    )
 
 
 def choose_taste(user: UserLookup, session_VMD: Vectors | None, *, session_given: bool) -> Taste:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from model.config import VIEWS
 from model.contract.artifact import Artifact, read_artifact, sha256, write_artifact
@@ -95,7 +96,6 @@ def _tensors(model: TrainedModel, dataset: Dataset) -> Arrays:
     magnet, embeddings = model.magnet, model.embeddings
     has_history_U = np.diff(dataset.train.indptr) > 0
     user_UVMD = embeddings.user_UVMD.cpu().numpy() * has_history_U[:, None, None, None]
-    seen = dataset.seen.sorted_indices()
     users, items = IdTable.of(dataset.user_ids), IdTable.of(dataset.item_ids)
     metadata = StringTable.of(
         json.dumps(fields, ensure_ascii=False) for fields in dataset.item_metadata
@@ -107,12 +107,21 @@ def _tensors(model: TrainedModel, dataset: Dataset) -> Arrays:
         "item_routing": magnet.head.router.item_evidence(embeddings.item_IVMD).cpu().numpy(),
         "item_bias": magnet.item_bias().cpu().numpy(),
         "item_popularity": np.bincount(dataset.train.indices, minlength=dataset.train.shape[1]),
-        "seen_offsets": seen.indptr.astype(np.int64),
-        "seen_items": seen.indices.astype(np.int32),
+        "seen_offsets": dataset.seen.indptr.astype(np.int64),
+        "seen_items": _history_first(dataset).astype(np.int32),
+        "history_lengths": np.diff(dataset.train.indptr).astype(np.int32),
     }
     for name, table in (("user_ids", users), ("item_ids", items), ("item_metadata", metadata)):
         arrays[f"{name}_blob"], arrays[f"{name}_offsets"] = table.blob, table.offsets
     return {name: little_endian(array) for name, array in arrays.items()}
+
+
+def _history_first(dataset: Dataset) -> NDArray[np.integer]:
+    """Seen item rows, user after user; of each user the training positives first, then the rest."""
+    marked = csr_array(dataset.seen + dataset.train)
+    user_N = np.repeat(np.arange(marked.shape[0]), np.diff(marked.indptr))
+    order_N = np.lexsort((marked.indices, -marked.data, user_N))
+    return marked.indices[order_N]
 
 
 def _manifest(

@@ -146,7 +146,9 @@ def expected_tensors(manifest: ArtifactManifest) -> dict[str, tuple[str, tuple[i
     item_routing     [I, K + 1] the item's share of the router's K logits and of the view gate's
     item_bias        [I] the additive popularity term of the score
     item_popularity  [I] interactions in training
-    seen_*           CSR of item rows per user (every known interaction, whatever its rating)
+    seen_*           CSR of item rows per user (every known interaction, whatever its rating),
+                     the training positives that made her vector first
+    history_lengths  [U] how many of a user's seen items those positives are
     *_ids_*          `IdTable` of external ids; row order of every other tensor
     item_metadata_*  `StringTable` of one JSON object per item (title, picture_url, categories, ...)
     """
@@ -161,6 +163,7 @@ def expected_tensors(manifest: ArtifactManifest) -> dict[str, tuple[str, tuple[i
         "item_popularity": ("<i8", (items,)),
         "seen_offsets": ("<i8", (users + 1,)),
         "seen_items": ("<i4", (None,)),
+        "history_lengths": ("<i4", (users,)),
         "user_ids_blob": ("|u1", (None,)),
         "user_ids_offsets": ("<i8", (users + 1,)),
         "item_ids_blob": ("|u1", (None,)),

@@ -124,7 +124,7 @@ def _tensors(seed: int) -> dict[str, NDArray[Any]]:
     foldin = rng.normal(size=shape).astype(np.float32)
     seen = [np.sort(rng.choice(ITEMS, size=rng.integers(3, 12), replace=False)) for _ in range(29)]
     seen.append(np.array([5]))  # the last user: seen something, but no usable history
-    users = _unit(np.stack([foldin[rows].sum(axis=0) for rows in seen]))
+    users = _unit(np.stack([foldin[rows[:-1]].sum(axis=0) for rows in seen]))
     users[-1] = 0
     metadata = [
         f'{{"title": "Title {i}", "categories": ["{"even" if i % 2 == 0 else "odd"}"]}}'
@@ -141,6 +141,7 @@ def _tensors(seed: int) -> dict[str, NDArray[Any]]:
         "item_popularity": rng.integers(0, 20, size=ITEMS),
         "seen_offsets": np.cumsum([0, *map(len, seen)]),
         "seen_items": np.concatenate(seen).astype(np.int32),
+        "history_lengths": np.array([*(len(rows) - 1 for rows in seen[:-1]), 0], dtype=np.int32),
     }
     tables = {
         "user_ids": IdTable.of(f"u{i:03d}" for i in range(USERS)),

@@ -59,12 +59,13 @@ def test_gate_entropy(weights: list[float], entropy: float) -> None:
         ({"text": 0.9, "behaviour": 0.05}, 0.05, "mostly text (90 % of what speaks for it)"),
         ({"text": 0.4, "behaviour": 0.35}, 0.25, "led by text (40 % of what speaks for it), then "),
         (
-            {"text": -1.0, "behaviour": 0.1},
+            {"text": -0.3, "behaviour": 0.1},
             0.3,
             "mostly popularity (75 % of what speaks for it), then ",
         ),
-        ({"text": -1.0, "behaviour": -2.0}, -1.5, "nothing speaks for it; text speaks least"),
-        ({"text": 0.0}, 0.0, "nothing speaks for it"),
+        ({"text": -1.0, "behaviour": 0.1}, 0.3, "no more speaks for it than against it; text "),
+        ({"text": -1.0, "behaviour": -2}, -1.5, "no more speaks for it than against it; behaviour"),
+        ({"text": 0.0}, 0.0, "no more speaks for it than against it"),
     ],
 )
 def test_words_are_true_to_the_numbers(modalities, bias: float, words: str) -> None:

@@ -42,7 +42,7 @@ class CountingStore:
 
 
 def users_of(store: CountingStore, manifest: ArtifactManifest, cache_size: int) -> RedisUsers:
-    return RedisUsers(store, manifest, store.tensors["seen_offsets"], cache_size=cache_size)
+    return RedisUsers(store, manifest, store.tensors, cache_size=cache_size)
 
 
 def read(users: RedisUsers, *rows: int) -> None:

@@ -54,6 +54,7 @@ def small_artifact(version: str, seed: int = 0, file_bytes: int = 700) -> Artifa
         "item_popularity": np.arange(NUM_ITEMS, dtype="<i8"),
         "seen_offsets": np.zeros(NUM_USERS + 1, dtype="<i8"),
         "seen_items": np.zeros(0, dtype="<i4"),
+        "history_lengths": np.zeros(NUM_USERS, dtype="<i4"),
         "user_ids_blob": users.blob,
         "user_ids_offsets": users.offsets,
         "item_ids_blob": items.blob,
