@@ -30,13 +30,15 @@ def test_an_explanation_belongs_to_the_recommended_list(disk_client) -> None:
     items = disk_client.get("/v1/users/u008/recommendations?k=20").json()["items"]
     for item in items:
         answer = explain(disk_client, "u008", item["item_id"])
-        assert answer["score"] == item["score"]
+        assert answer["score"] == pytest.approx(item["score"], abs=1e-6)
         assert answer["rank"] == item["rank"]
         assert answer["seen"] is False
         active = [expert for expert in answer["experts"] if expert["weight"] > 0]
-        for expert in active:
-            assert expert.pop("usual_weight") == 0.2
-        assert active == item["experts"]
+        for explained, listed in zip(active, item["experts"], strict=True):
+            assert explained.pop("usual_weight") == 0.2
+            for number in ("weight", "contribution"):
+                assert explained.pop(number) == pytest.approx(listed.pop(number), abs=1e-6)
+            assert explained == listed
 
 
 def test_a_seen_item_is_ranked_among_the_unseen_ones(disk_client, artifact, reference) -> None:
