@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from model.config import BEHAVIOUR
 from training.items import ItemTable
 from training.knowledge import read_facts
 from training.modalities import (
@@ -22,9 +23,6 @@ from training.modalities import (
 )
 from training.tables import DataError
 from training.text import text_tokens
-
-BEHAVIOUR = "behaviour"
-"""The modality that every data set has; it needs no features."""
 
 
 def read_content(
