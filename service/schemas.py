@@ -116,7 +116,10 @@ class ExpertDetail(ExpertContribution):
 
 
 class HistoryEvidence(BaseModel):
-    """One item of the user's history that speaks for the explained item."""
+    """One item of the user's history that speaks for the explained item.
+
+    The history is what her vector was learnt from: training positives, not all that she has seen.
+    """
 
     item_id: str
     title: str | None
