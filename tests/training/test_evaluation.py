@@ -7,31 +7,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.sparse import csr_array
 
-from training.dataset import Dataset
 from training.evaluation import evaluate, item_groups, top_items, user_groups
 
 
-def dataset_of(train: np.ndarray, test: np.ndarray) -> Dataset:
-    users, items = train.shape
-    return Dataset(
-        name="hand-made",
-        user_ids=[f"u{u}" for u in range(users)],
-        item_ids=[f"i{i}" for i in range(items)],
-        train=csr_array(train, dtype=np.float32),
-        valid=csr_array((users, items), dtype=np.float32),
-        test=csr_array(test, dtype=np.float32),
-        seen=csr_array(train, dtype=np.float32),
-        features={},
-        item_metadata=[{} for _ in range(items)],
-        split="random",
-        sha256="",
-    )
-
-
-def test_training_items_are_masked_and_users_without_target_left_out():
-    dataset = dataset_of(
+def test_training_items_are_masked_and_users_without_target_left_out(make_dataset):
+    dataset = make_dataset(
         np.array([[1, 0, 0, 0], [0, 1, 0, 0], [1, 1, 1, 0]]),
-        np.array([[0, 1, 1, 0], [0, 0, 0, 0], [0, 0, 0, 1]]),
+        test=np.array([[0, 1, 1, 0], [0, 0, 0, 0], [0, 0, 0, 1]]),
     )
     score = np.array([[9, 5, 1, 8], [0, 0, 0, 0], [9, 8, 7, -1]], dtype=np.float32)
     result = evaluate(lambda rows: score[rows], dataset, dataset.test, ks=(1, 2))
@@ -44,7 +26,7 @@ def test_training_items_are_masked_and_users_without_target_left_out():
     assert result.metrics["coverage@2"] == 3 / 4
 
 
-def test_groups_score_each_user_on_her_items_of_that_group():
+def test_groups_score_each_user_on_her_items_of_that_group(make_dataset):
     train = np.zeros((8, 4))
     train[:6, 0] = 1  # head: six positives
     train[6, 1] = 1  # tail: one; items 2 and 3 are cold
@@ -53,7 +35,7 @@ def test_groups_score_each_user_on_her_items_of_that_group():
     test = np.zeros((8, 4))
     test[6, [0, 2]] = 1
     test[0, 2] = 1
-    dataset = dataset_of(train, test)
+    dataset = make_dataset(train, test=test)
     score = np.tile(np.array([4, 3, 2, 1], dtype=np.float32), (8, 1))
     result = evaluate(lambda rows: score[rows], dataset, dataset.test, ks=(1,))
     assert item_groups(dataset.train).tolist() == [2, 1, 0, 0]
@@ -75,10 +57,10 @@ def test_the_boundaries_of_the_groups():
     assert user_groups(matrix).tolist() == [1, 0, 0, 0, 0, 0]
 
 
-def test_blocks_do_not_change_the_result():
+def test_blocks_do_not_change_the_result(make_dataset):
     rng = np.random.default_rng(0)
     part = rng.choice(3, size=(50, 30), p=[0.7, 0.2, 0.1])
-    dataset = dataset_of(part == 1, part == 2)
+    dataset = make_dataset(part == 1, test=part == 2)
     score = rng.integers(0, 4, (50, 30)).astype(np.float32)
     whole = evaluate(lambda rows: score[rows], dataset, dataset.test)
     pieces = evaluate(lambda rows: score[rows], dataset, dataset.test, block=7)
@@ -86,15 +68,15 @@ def test_blocks_do_not_change_the_result():
     assert whole.groups == pieces.groups
 
 
-def test_scores_are_read_and_not_written():
-    dataset = dataset_of(np.eye(3), 1 - np.eye(3))
+def test_scores_are_read_and_not_written(make_dataset):
+    dataset = make_dataset(np.eye(3), test=1 - np.eye(3))
     score = np.ones((3, 3), dtype=np.float32)
     evaluate(lambda rows: score, dataset, dataset.test)
     assert (score == 1).all()
 
 
-def test_scores_that_are_no_numbers_are_refused():
-    dataset = dataset_of(np.eye(2), 1 - np.eye(2))
+def test_scores_that_are_no_numbers_are_refused(make_dataset):
+    dataset = make_dataset(np.eye(2), test=1 - np.eye(2))
     with pytest.raises(ValueError, match="scores hold NaN"):
         evaluate(lambda rows: np.full((2, 2), np.nan, np.float32), dataset, dataset.test)
 

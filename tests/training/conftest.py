@@ -1,0 +1,41 @@
+import numpy as np
+import pytest
+from numpy.typing import ArrayLike
+from scipy.sparse import csr_array
+
+from training.dataset import Dataset
+
+
+def dataset_of(train: ArrayLike, valid: ArrayLike = False, test: ArrayLike = False) -> Dataset:
+    """A data set without content, from dense matrices [U, I]; an absent part is empty."""
+    parts = np.broadcast_arrays(train, valid, test)
+    matrices = [csr_array(part, dtype=np.float32) for part in parts]
+    users, items = matrices[0].shape
+    return Dataset(
+        name="hand-made",
+        user_ids=[f"u{user:03}" for user in range(users)],
+        item_ids=[f"i{item:03}" for item in range(items)],
+        train=matrices[0],
+        valid=matrices[1],
+        test=matrices[2],
+        seen=matrices[0],
+        features={},
+        item_metadata=[{} for _ in range(items)],
+        split="random",
+        sha256="",
+    )
+
+
+@pytest.fixture(scope="session")
+def make_dataset():
+    return dataset_of
+
+
+@pytest.fixture(scope="session")
+def communities() -> Dataset:
+    """80 users in four groups, each with items of its own; two tenths of the likes are held out."""
+    rng = np.random.default_rng(0)
+    likes = np.arange(80)[:, None] % 4 == np.arange(60) % 4
+    likes &= rng.random(likes.shape) < 0.8
+    part = rng.choice(3, size=likes.shape, p=[0.8, 0.1, 0.1])
+    return dataset_of(*(likes & (part == p) for p in range(3)))
