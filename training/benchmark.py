@@ -155,6 +155,10 @@ def _run_model(
 
         def run_lightgcn(seed: int) -> _Run:
             model = train_lightgcn(dataset, chosen, seed)
+            log.info(
+                f"{name}, seed {seed}: best epoch {model.best_epoch}, validation NDCG@20 "
+                f"{model.valid_ndcg20:.4f}, {model.seconds_per_epoch:.1f} s per epoch"
+            )
             return _Run(evaluate(model.score, dataset, dataset.test), model.seconds_per_epoch)
 
         return _repeat(run_lightgcn, seeds, repr(chosen))
