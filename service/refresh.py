@@ -26,6 +26,8 @@ LONGEST_RELOAD_SECONDS = 300.0
 """A version that was refused once is read again only after a growing pause; it is large."""
 
 _logger = logging.getLogger(__name__)
+_dice = random.Random()
+"""Our own: a thread that draws from the global generator disturbs whoever has seeded it."""
 
 
 @dataclass(slots=True)
@@ -152,7 +154,7 @@ class ModelFollower:
 
 def _jittered(seconds: float) -> float:
     """Spread over +-20 %, so that replicas do not ask in step."""
-    return seconds * random.uniform(0.8, 1.2)
+    return seconds * _dice.uniform(0.8, 1.2)
 
 
 async def stop(task: asyncio.Task[None]) -> None:
