@@ -1,9 +1,11 @@
 """Dual-view encoder: LightGCN propagation over the interaction view and over the augmented view.
 
 Knows tensors and sparse operators; nothing about where graphs or features come from.
-Letters: U users, I items, V views, M modalities, D dimension.
+Letters: U users, I items, B users of a batch, H their history items side by side, V views,
+M modalities, D dimension, F = M * D.
 Views of the same graph with and without content-induced edges: arXiv:2602.20723. Propagation:
-LightGCN (arXiv:2002.02126, Eq. 3 and 4). The factored operator and the fold-in are ours.
+LightGCN (arXiv:2002.02126, Eq. 3 and 4), users' initial embeddings being zero, so that a user is
+what her history makes of her. The factored operator and the fold-in are ours.
 """
 
 from dataclasses import dataclass
@@ -61,14 +63,6 @@ class _SparseProduct(torch.autograd.Function):
 
 
 @dataclass(frozen=True, slots=True)
-class DualViewEmbeddings:
-    """What encoding yields; rows [M, D] of every view are L2-normalised (a zero row stays zero)."""
-
-    user_UVMD: Tensor
-    item_IVMD: Tensor
-
-
-@dataclass(frozen=True, slots=True)
 class View:
     """One graph as normalised operators."""
 
@@ -83,32 +77,43 @@ class View:
 
 
 @dataclass(frozen=True, slots=True)
-class EncodedView:
-    """Sums over the layers 0..L of one view, all modalities side by side (F = M * D)."""
+class DualViewEmbeddings:
+    """What encoding yields for every item; users follow by `fold_in`."""
 
-    user_UF: Tensor
-    item_IF: Tensor
-    carried_IF: Tensor
-    """The items' part of the users: `user_UF` is its image under the view, plus residuals."""
+    item_IVMD: Tensor
+    """Rows [D] are L2-normalised (a zero row stays zero)."""
+    foldin_IVMD: Tensor
+    """What an item adds to the vector of a user who has it in her history; not normalised."""
 
 
-def encode_view(view: View, user_UF: Tensor, item_IF: Tensor, num_layers: int) -> EncodedView:
-    """Propagate one view.
+def encode_view(view: View, item_IF: Tensor, num_layers: int) -> tuple[Tensor, Tensor]:
+    """Propagate one view: items to users and back, `num_layers` times.
 
-    A user starts from the history-induced cue (the degree-weighted mean over her items, taken
-    through the view) plus her residual `user_UF`; items start from `item_IF`.
+    Returns:
+        The items' sum over their layers [I, F], and its image under `view.foldin` [I, F]: the sum
+        over a user's layers is, up to length, the sum of these rows over her history.
     """
     item_from_user = view.user_from_item.T
-    item, cue = item_IF, view.user_from_item(item_IF)
-    user = user_UF + cue
-    following, user_sum, item_sum, carried_sum = cue, user, item, item
-    for layer in range(num_layers):
-        if layer > 0:
-            following = view.user_from_item(item)
-        carried_sum = carried_sum + item
-        user, item = following, item_from_user(user)
-        user_sum, item_sum = user_sum + user, item_sum + item
-    return EncodedView(user_sum, item_sum, carried_sum)
+    item, item_sum = item_IF, item_IF
+    for _ in range(num_layers):
+        item = item_from_user(view.user_from_item(item))
+        item_sum = item_sum + item
+    return item_sum, view.foldin(item_sum)
+
+
+def fold_in(foldin_IVMD: Tensor, history_H: Tensor, start_B: Tensor, weight_H: Tensor) -> Tensor:
+    """Users [B, V, M, D] of some histories: weighted sums of fold-in rows, L2-normalised.
+
+    Args:
+        foldin_IVMD: see `DualViewEmbeddings`.
+        history_H: item rows, one history after the other.
+        start_B: where each history begins; an empty one makes a zero user.
+        weight_H: of each history item.
+    """
+    summed_BF = functional.embedding_bag(
+        history_H, foldin_IVMD.flatten(1), start_B, mode="sum", per_sample_weights=weight_H
+    )
+    return normalise_rows(summed_BF.unflatten(1, foldin_IVMD.shape[1:]))
 
 
 def normalise_rows(x: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
-"""MAGNET: dual-view embeddings of users and items over M modalities, and the head that fuses them.
+"""MAGNET: dual-view embeddings over M modalities, and the head that fuses them.
 
 Knows tensors only: graphs and features are handed in. `encode` runs once per step or export,
-scoring many times. Letters: U users, I items, V views, M modalities, D dimension, F feature width.
+scoring many times. Letters: U users, I items, V views, M modalities, D dimension, F = M * D.
 """
 
 from collections.abc import Sequence
@@ -10,17 +10,19 @@ import torch
 from torch import Tensor, nn
 
 from model.config import MagnetConfig
-from model.dual_view import DualViewEmbeddings, EncodedView, View, encode_view, normalise_rows
+from model.dual_view import DualViewEmbeddings, View, encode_view, normalise_rows
 from model.fusion_head import FusionHead
 
 
 class Magnet(nn.Module):
     """Encoders of both views plus the fusion head.
 
-    - behaviour: free embeddings of users and items.
+    - behaviour: a free embedding per item.
     - a content modality: its features through a linear encoder without bias (a missing row, zero by
-      contract, stays zero and gets its signal from the graph alone), plus an item residual; users
-      start from the history-induced cue plus a residual. Residuals start at zero.
+      contract, stays zero and gets its signal from the graph alone), plus an item residual that
+      starts at zero.
+    - users have no parameters: in every modality and view a user is the fold-in of her history, so
+      a new user or a session is embedded exactly as a known one (ours, docs/adr/0004).
     - bias: one learnt weight on the item's standardised log-popularity, so that the personal part
       of the score need not spend itself on popularity (ours).
     """
@@ -29,19 +31,17 @@ class Magnet(nn.Module):
         self,
         config: MagnetConfig,
         *,
-        num_users: int,
         features: Sequence[Tensor],
         log_popularity_I: Tensor,
         generator: torch.Generator,
     ) -> None:
         super().__init__()
         num_items, dim = len(log_popularity_I), config.embedding_dim
-        content = (config.num_modalities - 1) * dim
         self.config = config
-        self.user_behaviour_UD = nn.Parameter(torch.empty(num_users, dim))
         self.item_behaviour_ID = nn.Parameter(torch.empty(num_items, dim))
-        self.user_residual_UF = nn.Parameter(torch.zeros(num_users, content))
-        self.item_residual_IF = nn.Parameter(torch.zeros(num_items, content))
+        self.item_residual_IF = nn.Parameter(
+            torch.zeros(num_items, (config.num_modalities - 1) * dim)
+        )
         self.encoders = nn.ModuleList(
             nn.Linear(feature.shape[1], dim, bias=False) for feature in features
         )
@@ -56,7 +56,6 @@ class Magnet(nn.Module):
 
     def _reset_parameters(self, generator: torch.Generator) -> None:
         """Behaviour rows: std 0.1 (LightGCN); encoders: unit gain; the rest starts at zero."""
-        nn.init.normal_(self.user_behaviour_UD, std=0.1, generator=generator)
         nn.init.normal_(self.item_behaviour_ID, std=0.1, generator=generator)
         for encoder in self.encoders:
             assert isinstance(encoder, nn.Linear)
@@ -75,34 +74,14 @@ class Magnet(nn.Module):
         return torch.cat([self.item_behaviour_ID, content_IF], dim=1)
 
     def encode(self, views: Sequence[View]) -> DualViewEmbeddings:
-        """Embeddings of every user and item in both views."""
-        encoded = self._encode_views(views)
-        return DualViewEmbeddings(
-            user_UVMD=normalise_rows(self._stack([view.user_UF for view in encoded])),
-            item_IVMD=normalise_rows(self._stack([view.item_IF for view in encoded])),
-        )
-
-    def foldin(self, views: Sequence[View]) -> Tensor:
-        """What each item adds to the user vector of a history that holds it [I, V, M, D].
-
-        Summed over a history and row-normalised, these rows are the user vector that propagation
-        would give a new user with this history and no residual (ours): a session needs no training.
-        """
-        encoded = self._encode_views(views)
-        return self._stack(
-            [view.foldin(sums.carried_IF) for view, sums in zip(views, encoded, strict=True)]
-        )
-
-    def _encode_views(self, views: Sequence[View]) -> list[EncodedView]:
+        """Embeddings and fold-in rows of every item in both views."""
         item_IF = self.initial_items()
-        user_UF = torch.cat([self.user_behaviour_UD, self.user_residual_UF], dim=1)
-        return [encode_view(view, user_UF, item_IF, self.config.num_layers) for view in views]
-
-    def _stack(self, view_XF: list[Tensor]) -> Tensor:
-        """Both views, modalities apart [X, V, M, D]."""
+        encoded = [encode_view(view, item_IF, self.config.num_layers) for view in views]
         shape = (self.config.num_modalities, self.config.embedding_dim)
-        stacked_XVMD: Tensor = torch.stack(view_XF, dim=1).unflatten(2, shape)
-        return stacked_XVMD
+        item_IVMD, foldin_IVMD = (
+            torch.stack(parts, dim=1).unflatten(2, shape) for parts in zip(*encoded, strict=True)
+        )
+        return DualViewEmbeddings(normalise_rows(item_IVMD), foldin_IVMD)
 
     def item_bias(self) -> Tensor:
         """The additive popularity term of every item [I]."""

@@ -22,7 +22,7 @@ from service.explanation import (
     sentence_case,
     settled_scores,
 )
-from service.foldin import Vectors, fold_in
+from service.foldin import Vectors, fold_in, history_rows
 from service.metrics import Metrics
 from service.ranking import Rows, eligible_rows, top_places
 from service.schemas import Recommendation, RecommendationRequest, RecommendedItem
@@ -52,7 +52,9 @@ class RecommendationEngine:
         self, snapshot: Snapshot, request: RecommendationRequest, user: UserLookup
     ) -> Recommendation:
         session_rows, missing = snapshot.items.rows(request.session_items)
-        session_VMD = fold_in(snapshot.items.foldin_IVMD[session_rows])
+        session_VMD = fold_in(
+            history_rows(snapshot.items.foldin_IVMD, session_rows, snapshot.manifest.recency_power)
+        )
         taste = choose_taste(user, session_VMD, session_given=bool(request.session_items))
         if taste.fallback_reason is not None:
             self._metrics.fallbacks.labels(taste.fallback_reason, taste.source).inc()

@@ -23,7 +23,7 @@ from service.explanation import (
     sentence_case,
     settled_scores,
 )
-from service.foldin import Vectors
+from service.foldin import Vectors, history_rows
 from service.metrics import Metrics
 from service.ranking import eligible_rows, rank_of
 from service.schemas import ExpertDetail, Explanation, HistoryEvidence
@@ -107,8 +107,9 @@ def _history(
     """The history items that speak most for the item; the item itself is no evidence for it."""
     user_VMD, contribution_KVM = pair
     items, rows_H = snapshot.items, user.history_H
+    weighted_HVMD = history_rows(items.foldin_IVMD, rows_H, snapshot.manifest.recency_power)
     parts_H = history_evidence(
-        user_VMD, items.embeddings_IVMD[row], items.foldin_IVMD[rows_H], contribution_KVM
+        user_VMD, items.embeddings_IVMD[row], weighted_HVMD, contribution_KVM
     )
     parts_H = np.where((parts_H > 0) & (rows_H != row), parts_H, 0.0)
     total = parts_H.sum()

@@ -133,11 +133,10 @@ def history_evidence(
     """What each history item adds to the score of one item [H], in points of the score.
 
     Ours. A score holds, per view and modality, contribution = w * <user, item> with the same
-    effective weight w for any user vector of that direction. Folding the history in gives the
-    user vector sum_h(f_h) / |sum_h(f_h)|, which is linear in its items, so the part of item h is
-    w * <f_h, item> / |sum_h(f_h)|. The parts add up exactly to the score (less its bias) that the
-    fold-in view of this user would get at these weights; where training moved her away from the
-    plain sum of her history, they attribute that view and not the trained vector.
+    effective weight w for any user vector of that direction. A user vector is the fold-in of its
+    history, sum_h(f_h) / |sum_h(f_h)| over the weighted rows f_h (`foldin.history_rows`), linear in
+    its items: the part of item h is w * <f_h, item> / |sum_h(f_h)|, and the parts add up to the
+    score less its bias.
     """
     similarity_VM = np.einsum("vmd,vmd->vm", user_VMD, item_VMD, dtype=np.float64)
     contribution_VM = contribution_KVM.sum(axis=0, dtype=np.float64)

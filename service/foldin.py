@@ -1,4 +1,4 @@
-"""Vectors of users who were not trained: fold-in of a session, and its blend with a known user.
+"""Vectors of histories: fold-in of a session, and its blend with a known user.
 
 Pure numpy; knows nothing about ids, stores or requests.
 
@@ -8,7 +8,10 @@ Letters: H items of a session, V views, M modalities, D dimension.
 import numpy as np
 from numpy.typing import NDArray
 
+from model.contract.recency import recency_weights
+
 Vectors = NDArray[np.float32]
+Rows = NDArray[np.integer]
 
 
 def normalise(vectors_VMD: Vectors) -> Vectors:
@@ -17,6 +20,14 @@ def normalise(vectors_VMD: Vectors) -> Vectors:
     unit_VMD: Vectors = np.zeros_like(vectors_VMD)
     np.divide(vectors_VMD, length_VM1, out=unit_VMD, where=length_VM1 > 0)
     return unit_VMD
+
+
+def history_rows(foldin_IVMD: Vectors, rows_H: Rows, recency_power: float) -> Vectors:
+    """What each item of a history, oldest first, adds to the user's vector [H, V, M, D]."""
+    age_H = np.arange(len(rows_H))[::-1]
+    weight_H = recency_weights(age_H, recency_power)
+    weighted_HVMD: Vectors = foldin_IVMD[rows_H] * weight_H[:, None, None, None]
+    return weighted_HVMD
 
 
 def fold_in(foldin_HVMD: Vectors) -> Vectors | None:

@@ -29,6 +29,10 @@ class TrainingConfig(BaseModel):
     patience: int = Field(default=10, ge=1)
     """Epochs without a better validation NDCG@20 before training stops."""
     batch_size: int = Field(default=2048, ge=1)
+    recency_power: float = Field(default=0.5, ge=0)
+    """A history item that is followed by n others counts (1 + n)^-power, where time is known."""
+    longest_history: int = Field(default=100, ge=1)
+    """Most history items that a positive is trained from."""
     negatives: int = Field(default=256, ge=1)
     """Random items shared by a batch as negatives."""
     learning_rate: float = Field(default=5e-3, gt=0)

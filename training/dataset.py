@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from scipy.sparse import csr_array
 
 from training.content import read_content
+from training.histories import Histories
 from training.interactions import interaction_file, read_interactions
 from training.items import Metadata, read_items
 from training.modalities import ModalityFeatures
@@ -53,6 +54,10 @@ class Dataset:
     """Positives [U, I], float32 ones; `train`, `valid` and `test` are disjoint."""
     valid: csr_array
     test: csr_array
+    train_histories: Histories
+    """Each user's training positives in the order of time."""
+    histories: Histories
+    """Each user's positives of all parts in the order of time."""
     seen: csr_array
     """Every interaction [U, I], whatever its rating or part, float32 ones."""
     features: dict[str, ModalityFeatures]
@@ -60,7 +65,7 @@ class Dataset:
     item_metadata: list[Metadata]
     split: Split
     sha256: str
-    """Of ids, matrices, features and metadata: equal for equal training input."""
+    """Of ids, matrices, orders, features and metadata: equal for equal training input."""
 
     @property
     def summary(self) -> str:
@@ -99,6 +104,15 @@ def load_dataset(config: DataConfig) -> Dataset:
         for rows in (kept_N[part_N == part] for part in (TRAIN, VALID, TEST))
     )
     seen = _matrix(interactions.user_N, item_N, shape)
+    train_histories, histories = (
+        Histories.of(
+            interactions.user_N[rows],
+            item_N[rows],
+            None if interactions.timestamp_N is None else interactions.timestamp_N[rows],
+            shape,
+        )
+        for rows in (kept_N[part_N == TRAIN], kept_N)
+    )
     return Dataset(
         name=path.stem,
         user_ids=interactions.user_ids,
@@ -106,6 +120,8 @@ def load_dataset(config: DataConfig) -> Dataset:
         train=train,
         valid=valid,
         test=test,
+        train_histories=train_histories,
+        histories=histories,
         seen=seen,
         features=features,
         item_metadata=metadata,
@@ -113,6 +129,7 @@ def load_dataset(config: DataConfig) -> Dataset:
         sha256=_digest(
             [interactions.user_ids, item_ids, metadata, list(features)],
             [train, valid, test, seen],
+            histories,
             features,
         ),
     )
@@ -128,12 +145,16 @@ def _matrix(
 
 
 def _digest(
-    texts: Sequence[object], matrices: Sequence[csr_array], features: dict[str, ModalityFeatures]
+    texts: Sequence[object],
+    matrices: Sequence[csr_array],
+    histories: Histories,
+    features: dict[str, ModalityFeatures],
 ) -> str:
     digest = hashlib.sha256(json.dumps(texts, sort_keys=True).encode())
     for matrix in matrices:
         digest.update(matrix.indptr.astype("<i8").tobytes())
         digest.update(matrix.indices.astype("<i8").tobytes())
+    digest.update(histories.item_P.astype("<i8").tobytes())
     for feature in features.values():
         digest.update(np.packbits(feature.present_I).tobytes())
         digest.update(np.ascontiguousarray(feature.x_IF, dtype="<f4").tobytes())

@@ -93,35 +93,41 @@ def _replace(folder: Path, staging: Path) -> None:
 
 @torch.inference_mode()
 def _tensors(model: TrainedModel, dataset: Dataset) -> Arrays:
+    """Users are folded in from everything known of them, the held-out parts included.
+
+    What was held out measured the model; it would be a loss to withhold it from the user.
+    """
     magnet, embeddings = model.magnet, model.embeddings
-    has_history_U = np.diff(dataset.train.indptr) > 0
-    user_UVMD = embeddings.user_UVMD.cpu().numpy() * has_history_U[:, None, None, None]
+    user_UVMD = model.users(dataset.histories.recency_weighted(model.recency_power))
     users, items = IdTable.of(dataset.user_ids), IdTable.of(dataset.item_ids)
     metadata = StringTable.of(
         json.dumps(fields, ensure_ascii=False) for fields in dataset.item_metadata
     )
     arrays = {
-        "user_embeddings": user_UVMD.astype(np.float32),
+        "user_embeddings": user_UVMD,
         "item_embeddings": embeddings.item_IVMD.cpu().numpy(),
-        "item_foldin": model.foldin().cpu().numpy(),
+        "item_foldin": embeddings.foldin_IVMD.cpu().numpy(),
         "item_routing": magnet.head.router.item_evidence(embeddings.item_IVMD).cpu().numpy(),
         "item_bias": magnet.item_bias().cpu().numpy(),
         "item_popularity": np.bincount(dataset.train.indices, minlength=dataset.train.shape[1]),
         "seen_offsets": dataset.seen.indptr.astype(np.int64),
         "seen_items": _history_first(dataset).astype(np.int32),
-        "history_lengths": np.diff(dataset.train.indptr).astype(np.int32),
+        "history_lengths": dataset.histories.length_U.astype(np.int32),
     }
     for name, table in (("user_ids", users), ("item_ids", items), ("item_metadata", metadata)):
         arrays[f"{name}_blob"], arrays[f"{name}_offsets"] = table.blob, table.offsets
     return {name: little_endian(array) for name, array in arrays.items()}
 
 
-def _history_first(dataset: Dataset) -> NDArray[np.integer]:
-    """Seen item rows, user after user; of each user the training positives first, then the rest."""
-    marked = csr_array(dataset.seen + dataset.train)
-    user_N = np.repeat(np.arange(marked.shape[0]), np.diff(marked.indptr))
-    order_N = np.lexsort((marked.indices, -marked.data, user_N))
-    return marked.indices[order_N]
+def _history_first(dataset: Dataset) -> NDArray[np.int64]:
+    """Seen item rows, user after user; each one's positives oldest to newest, then the rest."""
+    histories = dataset.histories
+    rest = csr_array(dataset.seen - (histories.recency_weighted(0.0) > 0))
+    rest.eliminate_zeros()
+    user_U = np.arange(len(histories.length_U))
+    user_N = np.repeat(np.tile(user_U, 2), np.append(histories.length_U, np.diff(rest.indptr)))
+    item_N = np.append(histories.item_P, rest.indices).astype(np.int64)
+    return item_N[np.argsort(user_N, kind="stable")]
 
 
 def _manifest(
@@ -145,6 +151,7 @@ def _manifest(
         embedding_dim=magnet.embedding_dim,
         experts=_experts(model, tensors, files),
         gate_threshold=magnet.gate_threshold,
+        recency_power=model.recency_power,
         tensors={
             name: TensorSpec(dtype=array.dtype.str, shape=array.shape, sha256=checksums[name])
             for name, array in tensors.items()

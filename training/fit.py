@@ -13,9 +13,10 @@ from model.contract.artifact import Artifact, ArtifactError, read_artifact
 from model.contract.manifest import ArtifactManifest
 from training.checkpoint import CheckpointError
 from training.config import TrainingConfig
-from training.dataset import DataConfig, load_dataset
+from training.dataset import DataConfig, Dataset, load_dataset
 from training.evaluation import Evaluation, ScoreFunction, evaluate
 from training.export import export_artifact
+from training.histories import fold_in_histories
 from training.onnx_head import ParityError, session
 from training.progress import EpochLog, metrics_table
 from training.trainer import TrainingError, train
@@ -84,18 +85,23 @@ def evaluate_artifact(folder: Path, data: Path) -> Evaluation:
             "its test part may have been trained on: fit again, or name the right folder"
         )
     log.info(dataset.summary)
-    test = evaluate(_served_scores(artifact), dataset, dataset.test)
+    test = evaluate(_held_out_scores(artifact, dataset), dataset, dataset.test)
     log.info(f"{artifact.manifest.model_version}, test part:\n{metrics_table(test)}")
     return test
 
 
-def _served_scores(artifact: Artifact) -> ScoreFunction:
-    """Scores of users [B] with every item [B, I] through `head.onnx`."""
+def _held_out_scores(artifact: Artifact, dataset: Dataset) -> ScoreFunction:
+    """Scores of users [B] with every item [B, I] through `head.onnx`.
+
+    Users are folded in from their training histories: the vectors that the artifact serves know
+    the held-out parts too.
+    """
     head, tensors = session(artifact.files["head.onnx"]), artifact.tensors
+    histories = dataset.train_histories.recency_weighted(artifact.manifest.recency_power)
 
     def score(user_B: NDArray[np.int64]) -> NDArray[np.float32]:
         feeds = {
-            "user": tensors["user_embeddings"][user_B],
+            "user": fold_in_histories(histories[user_B], tensors["item_foldin"]),
             "item": tensors["item_embeddings"],
             "item_routing": tensors["item_routing"],
             "item_bias": tensors["item_bias"],

@@ -59,7 +59,7 @@ def augmentation(train: csr_array, neighbours: Iterable[csr_array]) -> csr_array
     neighbours of her items: the pseudo-edges that content implies.
     """
     num_items = train.shape[1]
-    degree_I = np.bincount(train.indices, minlength=num_items).astype(np.float32)
+    degree_I = np.asarray(train.sum(axis=0)).ravel()
     mean_degree = float(degree_I.mean())
     help_I = mean_degree / np.maximum(mean_degree + degree_I, 1e-12)
     total = _no_edges(num_items)
@@ -70,7 +70,7 @@ def augmentation(train: csr_array, neighbours: Iterable[csr_array]) -> csr_array
 
 
 def build_views(train: csr_array, features: Iterable[ModalityFeatures]) -> tuple[View, View]:
-    """The interaction view and the augmented view of training positives [U, I]."""
+    """The interaction view and the augmented view of weighted training positives [U, I]."""
     num_items = train.shape[1]
     plain = csr_array(eye_array(num_items, dtype=np.float32))
     augmented = augmentation(train, [content_neighbours(x) for x in features])
@@ -80,7 +80,7 @@ def build_views(train: csr_array, features: Iterable[ModalityFeatures]) -> tuple
 def _view(train: csr_array, smoothing: csr_array) -> View:
     """Symmetric normalisation of R S by the degrees of the product, kept as two factors."""
     user_degree_U = train @ np.asarray(smoothing.sum(axis=1)).ravel()
-    item_degree_I = smoothing.T @ np.bincount(train.indices, minlength=train.shape[1])
+    item_degree_I = smoothing.T @ np.asarray(train.sum(axis=0)).ravel()
     user = csr_array(diags_array(_inverse_root(user_degree_U)) @ train)
     item = csr_array(smoothing @ diags_array(_inverse_root(item_degree_I)))
     user_pair, item_pair = _torch_pair(user), _torch_pair(item)

@@ -24,7 +24,7 @@ from model.losses import bpr_loss, sampled_softmax_loss
 from training.dataset import Dataset
 from training.evaluation import evaluate
 from training.graphs import build_views
-from training.sampling import Batch, batches
+from training.sampling import PairBatch, pair_batches
 
 log = logging.getLogger(__name__)
 
@@ -154,7 +154,7 @@ class _LightGCN(nn.Module):
         scale = self.config.temperature**-0.5
         return normalise_rows(user_sum) * scale, normalise_rows(item_sum) * scale
 
-    def bpr(self, batch: Batch) -> Tensor:
+    def bpr(self, batch: PairBatch) -> Tensor:
         """One random negative per pair."""
         user, item = self()
         user_BD = user[batch.user_B]
@@ -169,7 +169,7 @@ class _LightGCN(nn.Module):
         masked_B1 = negative_B1.masked_fill(torch.from_numpy(known_B)[:, None], -torch.inf)
         return bpr_loss(positive_B, masked_B1)
 
-    def sampled_softmax(self, batch: Batch) -> Tensor:
+    def sampled_softmax(self, batch: PairBatch) -> Tensor:
         """Negatives shared by the batch, without each user's own positives."""
         user, item = self()
         user_BD = user[batch.user_B]
@@ -179,7 +179,7 @@ class _LightGCN(nn.Module):
         masked_BN = negative_BN.masked_fill(torch.from_numpy(known_BN), -torch.inf)
         return sampled_softmax_loss(positive_B, masked_BN)
 
-    def squared_norm(self, batch: Batch) -> Tensor:
+    def squared_norm(self, batch: PairBatch) -> Tensor:
         """Half the mean squared length of the batch's initial embeddings."""
         user_BD, item_BD = self.user_UD[batch.user_B], self.item_ID[batch.item_B]
         return 0.5 * (user_BD.square().sum(1).mean() + item_BD.square().sum(1).mean())
@@ -193,12 +193,11 @@ def _train_epoch(
 ) -> None:
     config = model.config
     bpr = config.loss == "bpr"
-    for batch in batches(
+    for batch in pair_batches(
         dataset.train,
         batch_size=config.batch_size,
         num_negatives=config.batch_size if bpr else config.negatives,
         generator=generator,
-        device=torch.device("cpu"),
     ):
         loss = model.bpr(batch) if bpr else model.sampled_softmax(batch)
         optimizer.zero_grad()

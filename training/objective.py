@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from model.dual_view import DualViewEmbeddings, View
+from model.dual_view import DualViewEmbeddings, View, fold_in
 from model.fusion_head import Routing, own_similarity, shared_similarity
 from model.losses import alignment_loss, bpr_loss, routing_entropies, sampled_softmax_loss
 from model.magnet import Magnet
@@ -41,7 +41,7 @@ def batch_objective(
 ) -> Objective:
     """Loss of one batch in the epoch that `routing_weights` belongs to."""
     embeddings = magnet.encode(views)
-    user_BVMD = embeddings.user_UVMD.index_select(0, batch.user_B)
+    user_BVMD = fold_in(embeddings.foldin_IVMD, batch.history_H, batch.start_B, batch.weight_H)
     item_BVMD = embeddings.item_IVMD.index_select(0, batch.item_B)
     negative_NVMD = embeddings.item_IVMD.index_select(0, batch.negative_N)
     head, router = magnet.head, magnet.head.router
@@ -77,21 +77,20 @@ def batch_objective(
 
 
 def _alignment(embeddings: DualViewEmbeddings, batch: Batch, config: TrainingConfig) -> Tensor:
-    """Contrast between views (users and items) and between behaviour and content (items)."""
-    user_B = batch.user_B[:_ALIGNED_ROWS].unique()
+    """Contrast of the batch's items between views, and between behaviour and content."""
     item_B = batch.item_B[:_ALIGNED_ROWS].unique()
     item_BVMD = embeddings.item_IVMD.index_select(0, item_B)
+    views = list(zip(item_BVMD[:, 0].unbind(1), item_BVMD[:, 1].unbind(1), strict=True))
+    behaviour_BD, *content = item_BVMD[:, 0].unbind(1)
+    modalities = [(behaviour_BD, x_BD) for x_BD in content]
     loss = item_BVMD.new_zeros(())
-    if config.view_alignment > 0:
-        user_BVMD = embeddings.user_UVMD.index_select(0, user_B)
-        for side_BVMD in (user_BVMD, item_BVMD):
-            pairs = zip(side_BVMD[:, 0].unbind(1), side_BVMD[:, 1].unbind(1), strict=True)
+    for weight, pairs in (
+        (config.view_alignment, views),
+        (config.modality_alignment, modalities),
+    ):
+        if weight > 0 and pairs:
             terms = [alignment_loss(x_BD, y_BD) for x_BD, y_BD in pairs]
-            loss = loss + config.view_alignment * torch.stack(terms).mean()
-    if config.modality_alignment > 0 and item_BVMD.shape[2] > 1:
-        behaviour_BD, *content = item_BVMD[:, 0].unbind(1)
-        terms = [alignment_loss(behaviour_BD, x_BD) for x_BD in content]
-        loss = loss + config.modality_alignment * torch.stack(terms).mean()
+            loss = loss + weight * torch.stack(terms).mean()
     return loss
 
 
@@ -101,8 +100,6 @@ def _view_imbalance(routing: Routing) -> Tensor:
 
 
 def _squared_norm(magnet: Magnet, batch: Batch) -> Tensor:
-    """Half the mean squared length of the batch's trainable rows (users and items)."""
-    user = torch.cat([magnet.user_behaviour_UD, magnet.user_residual_UF], dim=1)
-    item = torch.cat([magnet.item_behaviour_ID, magnet.item_residual_IF], dim=1)
-    rows = user.index_select(0, batch.user_B), item.index_select(0, batch.item_B)
-    return 0.5 * sum(row.square().sum(1).mean() for row in rows)  # type: ignore[return-value]
+    """Half the mean squared length of the batch's item parameters."""
+    item_IF = torch.cat([magnet.item_behaviour_ID, magnet.item_residual_IF], dim=1)
+    return 0.5 * item_IF.index_select(0, batch.item_B).square().sum(1).mean()

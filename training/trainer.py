@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from model.config import BEHAVIOUR
 from model.contract.manifest import EpochRecord
-from model.dual_view import DualViewEmbeddings, View
+from model.dual_view import DualViewEmbeddings
 from model.magnet import Magnet
 from model.schedule import EntropySchedule
 from training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -28,9 +29,10 @@ from training.config import TrainingConfig
 from training.dataset import Dataset
 from training.evaluation import evaluate
 from training.graphs import build_views
+from training.histories import fold_in_histories
 from training.modalities import ModalityFeatures
 from training.objective import batch_objective
-from training.sampling import batches
+from training.sampling import Sampler
 
 
 class TrainingError(RuntimeError):
@@ -43,25 +45,26 @@ class TrainedModel:
 
     magnet: Magnet
     embeddings: DualViewEmbeddings
-    views: tuple[View, View]
+    train_weight_UI: csr_array
+    """The users' training histories, weighted by recency."""
+    recency_power: float
+    """0 where the order of a history means nothing."""
     history: tuple[EpochRecord, ...]
     best_epoch: int
     trigger_epoch: int | None
 
-    @torch.inference_mode()
-    def foldin(self) -> Tensor:
-        """What each item adds to a session's user vector [I, V, M, D], see `Magnet.foldin`."""
-        return self.magnet.foldin(self.views)
+    def users(self, weight_BI: csr_array) -> NDArray[np.float32]:
+        """Users [B, V, M, D] of weighted histories [B, I]; a user without history is zero."""
+        return fold_in_histories(weight_BI, self.embeddings.foldin_IVMD.cpu().numpy())
 
     @torch.inference_mode()
     def score(self, user_B: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Served scores of some users with every item [B, I]."""
-        embeddings, head = self.embeddings, self.magnet.head
-        rows = torch.from_numpy(user_B).to(embeddings.user_UVMD.device)
+        """Scores [B, I] of every item for some users, from their training histories."""
+        item_IVMD, head = self.embeddings.item_IVMD, self.magnet.head
         score_BI = head.score(
-            embeddings.user_UVMD[rows],
-            embeddings.item_IVMD,
-            head.router.item_evidence(embeddings.item_IVMD),
+            torch.from_numpy(self.users(self.train_weight_UI[user_B])).to(item_IVMD.device),
+            item_IVMD,
+            head.router.item_evidence(item_IVMD),
             self.magnet.item_bias(),
         )
         result: NDArray[np.float32] = score_BI.cpu().numpy()
@@ -87,10 +90,12 @@ def train(
         TrainingError: the loss is not finite, or there is nothing to train on or to validate with.
         CheckpointError: `checkpoint` belongs to another run or is damaged.
     """
-    if dataset.train.nnz == 0 or dataset.valid.nnz == 0:
+    trainable = len(dataset.train_histories.predictable())
+    if trainable == 0 or dataset.valid.nnz == 0:
         raise TrainingError(
-            f"{dataset.name} has {dataset.train.nnz} training and {dataset.valid.nnz} validation "
-            "positives; both are needed (check --min-rating and --split)"
+            f"{dataset.name} has {trainable} training positives with a history to predict them "
+            f"from and {dataset.valid.nnz} validation positives; both are needed (users with two "
+            "positives or more; check --min-rating and --split)"
         )
     run = _Run(dataset, config)
     if checkpoint is not None and checkpoint.exists():
@@ -110,10 +115,18 @@ class _Run:
         self.device = choose_device(config.device)
         self.generator = torch.Generator().manual_seed(config.seed)
         self.magnet = build_magnet(dataset, config, self.generator).to(self.device)
-        user_item = build_views(dataset.train, dataset.features.values())
-        self.views: tuple[View, View] = (
-            user_item[0].to(self.device),
-            user_item[1].to(self.device),
+        histories = dataset.train_histories
+        self.recency_power = config.recency_power if histories.ordered else 0.0
+        self.train_weight_UI = histories.recency_weighted(self.recency_power)
+        plain, augmented = build_views(self.train_weight_UI, dataset.features.values())
+        self.views = plain.to(self.device), augmented.to(self.device)
+        self.sampler = Sampler(
+            batch_size=config.batch_size,
+            num_negatives=config.negatives,
+            longest_history=config.longest_history,
+            recency_power=self.recency_power,
+            generator=self.generator,
+            device=self.device,
         )
         router = list(self.magnet.head.parameters())
         in_router = {id(parameter) for parameter in router}
@@ -154,13 +167,7 @@ class _Run:
         totals = np.zeros(3)
         share_K = torch.zeros(self.magnet.head.num_experts, device=self.device)
         num_batches = 0
-        for batch in batches(
-            self.dataset.train,
-            batch_size=self.config.batch_size,
-            num_negatives=self.config.negatives,
-            generator=self.generator,
-            device=self.device,
-        ):
+        for batch in self.sampler.epoch(self.dataset.train_histories):
             objective = batch_objective(self.magnet, self.views, batch, self.config, weights)
             loss = objective.loss.item()
             if not math.isfinite(loss):
@@ -219,7 +226,8 @@ class _Run:
         return TrainedModel(
             magnet=magnet,
             embeddings=embeddings,
-            views=self.views,
+            train_weight_UI=self.train_weight_UI,
+            recency_power=self.recency_power,
             history=tuple(self.history),
             best_epoch=self.best_epoch,
             trigger_epoch=self.schedule.trigger_epoch,
@@ -279,7 +287,6 @@ def build_magnet(dataset: Dataset, config: TrainingConfig, generator: torch.Gene
     popularity_I = (popularity_I - popularity_I.mean()) / max(float(popularity_I.std()), 1e-12)
     return Magnet(
         config.magnet(modalities),
-        num_users=len(dataset.user_ids),
         features=[torch.from_numpy(_standardised(x)) for x in dataset.features.values()],
         log_popularity_I=torch.from_numpy(popularity_I.astype(np.float32)),
         generator=generator,

@@ -107,6 +107,8 @@ class ArtifactManifest(_Frozen):
     experts: list[ExpertSpec]
     gate_threshold: float = Field(ge=0, lt=1)
     """Share of the leading expert's routing probability below which an expert has no weight."""
+    recency_power: float = Field(ge=0)
+    """Of `recency_weights`: how a history's items are weighted when they are folded in."""
     chunk_bytes: int = CHUNK_BYTES
     tensors: dict[str, TensorSpec]
     files: dict[str, FileSpec]
@@ -142,12 +144,13 @@ def expected_tensors(manifest: ArtifactManifest) -> dict[str, tuple[str, tuple[i
     """Name -> (dtype, shape) of every tensor of an artifact; None stands for any length.
 
     user_embeddings, item_embeddings  row-normalised [.., V, M, D]: inner products are cosines
-    item_foldin      [I, V, M, D] a session's user vector is the normalised sum of these rows
+    item_foldin      [I, V, M, D] a user's vector is the normalised sum of these rows over her
+                     history, each times its recency weight; so is a session's
     item_routing     [I, K + 1] the item's share of the router's K logits and of the view gate's
     item_bias        [I] the additive popularity term of the score
     item_popularity  [I] interactions in training
     seen_*           CSR of item rows per user (every known interaction, whatever its rating),
-                     the training positives that made her vector first
+                     the positives that make her vector first, oldest to newest
     history_lengths  [U] how many of a user's seen items those positives are
     *_ids_*          `IdTable` of external ids; row order of every other tensor
     item_metadata_*  `StringTable` of one JSON object per item (title, picture_url, categories, ...)

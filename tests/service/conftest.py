@@ -184,6 +184,7 @@ def _artifact(version: str, seed: int) -> Artifact:
             )
         ],
         gate_threshold=THRESHOLD,
+        recency_power=0.0,
         chunk_bytes=1500,  # small, so that arrays span many chunks
         tensors={
             name: TensorSpec(dtype=array.dtype.str, shape=array.shape, sha256=sha256(array))

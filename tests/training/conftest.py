@@ -4,6 +4,7 @@ from numpy.typing import ArrayLike
 from scipy.sparse import csr_array
 
 from training.dataset import Dataset
+from training.histories import Histories
 
 
 def dataset_of(train: ArrayLike, valid: ArrayLike = False, test: ArrayLike = False) -> Dataset:
@@ -18,6 +19,8 @@ def dataset_of(train: ArrayLike, valid: ArrayLike = False, test: ArrayLike = Fal
         train=matrices[0],
         valid=matrices[1],
         test=matrices[2],
+        train_histories=Histories.of(*matrices[0].nonzero(), None, matrices[0].shape),
+        histories=Histories.of(*sum(matrices).nonzero(), None, matrices[0].shape),
         seen=matrices[0],
         features={},
         item_metadata=[{} for _ in range(items)],

@@ -78,6 +78,7 @@ def small_artifact(version: str, seed: int = 0, file_bytes: int = 700) -> Artifa
             for name in ("one", "two")
         ],
         gate_threshold=0.5,
+        recency_power=0.5,
         chunk_bytes=256,
         tensors={
             name: TensorSpec(dtype=array.dtype.str, shape=array.shape, sha256=sha256(array))
