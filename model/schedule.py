@@ -42,7 +42,7 @@ class EntropySchedule:
     specialisation_weight: float
     window: int = 5
     entropy_tolerance: float = 0.01
-    loss_tolerance: float = 0.02
+    loss_tolerance: float = 0.03
     ramp: int = 10
     floor_share: float = 0.9
     """Specialisation may cost this much of the utilisation reached, no more."""

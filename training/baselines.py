@@ -96,6 +96,11 @@ class EASE:
 
     def fit(self, train: csr_array) -> ScoreFunction:
         """Scores are X B; BaselineError above MAX_EASE_ITEMS items."""
+        weight_II = self.weights(train)
+        return lambda users: np.asarray(train[users] @ weight_II, dtype=np.float32)
+
+    def weights(self, train: csr_array) -> NDArray[np.float32]:
+        """B [I, I]."""
         num_items = train.shape[1]
         if num_items > MAX_EASE_ITEMS:
             raise BaselineError(
@@ -111,10 +116,21 @@ class EASE:
         inverse_II = _inverse(gram_II)
         weight_II = (inverse_II / -np.diag(inverse_II)).astype(np.float32)
         np.fill_diagonal(weight_II, 0.0)
-        return lambda users: np.asarray(train[users] @ weight_II, dtype=np.float32)
+        return weight_II
 
 
-Baseline = Popularity | ItemKNN | RP3beta | EASE
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecencyEASE:
+    """EASE that is asked about weighted histories: each item counts (1 + age)^-power (ours).
+
+    Not a published baseline: it tells how much of a lead is owed to time alone.
+    """
+
+    ease: EASE
+    power: float
+
+
+Baseline = Popularity | ItemKNN | RP3beta | EASE | RecencyEASE
 
 GRIDS: dict[str, list[Baseline]] = {
     "popularity": [Popularity()],
@@ -132,8 +148,21 @@ GRIDS: dict[str, list[Baseline]] = {
         EASE(penalty=p, user_damping=d)
         for p, d in product((10.0, 30.0, 100.0, 200.0, 500.0), (0.0, 0.5))
     ],
+    "ease_recency": [
+        RecencyEASE(ease=EASE(penalty=p, user_damping=d), power=a)
+        for p, d, a in product((100.0, 200.0, 500.0), (0.0, 0.5), (0.25, 0.5, 0.75, 1.0))
+    ],
 }
 """Settings among which validation chooses."""
+
+
+def fit(baseline: Baseline, dataset: Dataset) -> ScoreFunction:
+    """Fit to the training part."""
+    if not isinstance(baseline, RecencyEASE):
+        return baseline.fit(dataset.train)
+    weight_II = baseline.ease.weights(dataset.train)
+    history_UI = dataset.train_histories.recency_weighted(baseline.power)
+    return lambda users: np.asarray(history_UI[users] @ weight_II, dtype=np.float32)
 
 
 def tune(
@@ -146,7 +175,7 @@ def tune(
     """
     best: tuple[float, Baseline, ScoreFunction] | None = None
     for candidate in candidates:
-        score = candidate.fit(dataset.train)
+        score = fit(candidate, dataset)
         value = evaluate(score, dataset, dataset.valid).metrics[metric]
         if best is None or value > best[0]:
             best = value, candidate, score

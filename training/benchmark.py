@@ -182,7 +182,7 @@ def _run_model(
 def _run_closed_form(name: str, dataset: Dataset) -> Outcome:
     chosen, _ = baselines.tune(baselines.GRIDS[name], dataset)
     start = time.perf_counter()
-    score = chosen.fit(dataset.train)
+    score = baselines.fit(chosen, dataset)
     return Outcome(
         settings=repr(chosen),
         tests=(evaluate(score, dataset, dataset.test),),

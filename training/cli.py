@@ -1,20 +1,26 @@
-"""The command line of the offline half: fit, evaluate, publish.
+"""The command line of the offline half: fit, evaluate, benchmark, publish.
 
 Composes the parts of one command each; knows nothing about how any of them works.
 """
 
 import argparse
+import json
 import logging
 import sys
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from training.benchmark import MODELS, run_benchmark
+from training.benchmark_report import as_json, as_markdown, update_document
 from training.config import TrainingConfig
-from training.dataset import DataConfig
+from training.dataset import DataConfig, load_dataset
 from training.fit import FitError, evaluate_artifact, fit
 from training.publish import PublishError, PublishPolicy, publish_artifact
 from training.tables import DataError
+from training.trainer import TrainingError
+
+log = logging.getLogger(__name__)
 
 _TRAINING_OPTIONS = {
     "max_epochs": "most epochs to train (default: %(default)s)",
@@ -25,13 +31,14 @@ _TRAINING_OPTIONS = {
     "seed": "of everything random (default: %(default)s)",
     "device": "auto, cpu, cuda or cuda:N (default: %(default)s)",
 }
-_EXPLAINED = (DataError, FitError, PublishError)
+_EXPLAINED = (DataError, FitError, PublishError, TrainingError)
 """Errors whose message is all that a user needs."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; 0 on success, 1 with a message on an error, 130 when interrupted."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("training").setLevel(logging.INFO)
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
@@ -82,6 +89,26 @@ def _parser() -> argparse.ArgumentParser:
     evaluating.add_argument("--data", type=Path, required=True, help="the folder it was trained on")
     evaluating.set_defaults(run=_evaluate)
 
+    benchmarking = commands.add_parser(
+        "benchmark",
+        help="compare MAGNET with tuned baselines on a folder of interactions",
+        description="Tune every baseline on the validation part, train MAGNET and the baselines "
+        "that have a seed with each seed, and print the table of the test part by group, with "
+        "paired bootstrap intervals.",
+    )
+    _add_data(benchmarking)
+    benchmarking.add_argument(
+        "--seeds", type=int, default=3, help="seeds 0, 1, ... (default: %(default)s)"
+    )
+    benchmarking.add_argument(
+        "--models", nargs="+", choices=MODELS, default=MODELS, help="default: all of them"
+    )
+    benchmarking.add_argument("--json", type=Path, help="write all figures to this file")
+    benchmarking.add_argument(
+        "--document", type=Path, help="replace the data set's section of this Markdown file"
+    )
+    benchmarking.set_defaults(run=_benchmark, seed=0)
+
     publishing = commands.add_parser(
         "publish",
         help="make an artifact the live model of a Redis-protocol server",
@@ -126,20 +153,35 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _fit(options: argparse.Namespace) -> None:
-    data = DataConfig(
+def _data(options: argparse.Namespace) -> DataConfig:
+    return DataConfig(
         folder=options.data,
         min_rating=options.min_rating,
         split=options.split,
         seed=options.seed,
         modalities=options.modalities,
     )
+
+
+def _fit(options: argparse.Namespace) -> None:
     config = TrainingConfig(**{name: getattr(options, name) for name in _TRAINING_OPTIONS})
-    fit(data, config, options.out)
+    fit(_data(options), config, options.out)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
     evaluate_artifact(options.artifact, options.data)
+
+
+def _benchmark(options: argparse.Namespace) -> None:
+    dataset = load_dataset(_data(options))
+    log.info(dataset.summary)
+    result = run_benchmark(dataset, range(options.seeds), TrainingConfig(), options.models)
+    command = f"python -m training benchmark --data {dataset.name} --seeds {options.seeds}"
+    sys.stdout.write(as_markdown(result, command) + "\n")
+    if options.json:
+        options.json.write_text(json.dumps(as_json(result), indent=1) + "\n")
+    if options.document:
+        update_document(options.document, result, command)
 
 
 def _publish(options: argparse.Namespace) -> None:

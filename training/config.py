@@ -27,7 +27,7 @@ class TrainingConfig(BaseModel):
 
     max_epochs: int = Field(default=100, ge=1)
     patience: int = Field(default=10, ge=1)
-    """Epochs without a better validation NDCG@20 before training stops."""
+    """Epochs of the specialisation stage without a better validation NDCG@20 before it stops."""
     batch_size: int = Field(default=2048, ge=1)
     recency_power: float = Field(default=0.5, ge=0)
     """A history item that is followed by n others counts (1 + n)^-power, where time is known."""

@@ -156,8 +156,9 @@ class _Run:
     def finished(self) -> bool:
         """The epochs are used up, or validation has stopped improving in the second stage."""
         done = len(self.history)
-        since_best = done - max(self.best_epoch, self.schedule.trigger_epoch or done)
-        return done >= self.config.max_epochs or since_best >= self.config.patience
+        specialising = self.schedule.trigger_epoch is not None
+        stale = specialising and done - self.best_epoch >= self.config.patience
+        return done >= self.config.max_epochs or stale
 
     def epoch(self) -> EpochRecord:
         """Train one epoch and evaluate on validation."""
@@ -207,9 +208,10 @@ class _Run:
                 parameter.mul_(keep)
 
     def _remember(self, record: EpochRecord) -> None:
+        """Keep the best epoch; one that has specialised beats any that has not."""
         self.history.append(record)
-        best = self.history[self.best_epoch - 1].valid_ndcg20 if self.best_epoch else -math.inf
-        if record.valid_ndcg20 > best:
+        best = self.history[self.best_epoch - 1] if self.best_epoch else None
+        if best is None or best.stage != record.stage or record.valid_ndcg20 > best.valid_ndcg20:
             self.best_epoch = record.epoch
             self.best_state = copy.deepcopy(self._averaged().state_dict())
 
