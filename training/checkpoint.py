@@ -5,6 +5,7 @@ Knows tensors and plain values; knows nothing about what they mean to the traine
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -48,8 +49,8 @@ def load_checkpoint(path: Path, fingerprint: str) -> Checkpoint:
     advice = f"delete {path} to start over"
     try:
         checkpoint = Checkpoint(**torch.load(path, weights_only=True))
-    except Exception as error:
-        raise CheckpointError(f"checkpoint {path} cannot be read ({error}); {advice}") from error
+    except (OSError, EOFError, RuntimeError, TypeError, UnpicklingError) as error:
+        raise CheckpointError(f"checkpoint {path} cannot be read: {advice}") from error
     if checkpoint.fingerprint != fingerprint:
         raise CheckpointError(
             f"checkpoint {path} belongs to other data or settings; {advice}, or use another --out"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from training.allocator import reuse_large_buffers
 from training.benchmark import MODELS, run_benchmark
 from training.benchmark_report import as_json, as_markdown, update_document
 from training.config import TrainingConfig
@@ -39,6 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; 0 on success, 1 with a message on an error, 130 when interrupted."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("training").setLevel(logging.INFO)
+    reuse_large_buffers()
     parser = _parser()
     options = parser.parse_args(arguments)
     try:

@@ -29,7 +29,7 @@ class TrainingConfig(BaseModel):
     patience: int = Field(default=10, ge=1)
     """Epochs of the specialisation stage without a better validation NDCG@20 before it stops."""
     batch_size: int = Field(default=2048, ge=1)
-    recency_power: float = Field(default=0.5, ge=0)
+    recency_power: float = Field(default=0.75, ge=0)
     """A history item that is followed by n others counts (1 + n)^-power, where time is known."""
     longest_history: int = Field(default=100, ge=1)
     """Most history items that a positive is trained from."""

@@ -156,9 +156,8 @@ class _Run:
     def finished(self) -> bool:
         """The epochs are used up, or validation has stopped improving in the second stage."""
         done = len(self.history)
-        specialising = self.schedule.trigger_epoch is not None
-        stale = specialising and done - self.best_epoch >= self.config.patience
-        return done >= self.config.max_epochs or stale
+        since_best = done - max(self.best_epoch, self.schedule.trigger_epoch or done)
+        return done >= self.config.max_epochs or since_best >= self.config.patience
 
     def epoch(self) -> EpochRecord:
         """Train one epoch and evaluate on validation."""
