@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from model.config import VIEWS
-from model.contract.artifact import Artifact, read_artifact, sha256, write_artifact
+from model.contract.artifact import MANIFEST, Artifact, read_artifact, sha256, write_artifact
 from model.contract.layout import little_endian
 from model.contract.manifest import (
     ArtifactManifest,
@@ -53,10 +53,9 @@ def export_artifact(
 
     Raises:
         ParityError: ONNX does not compute what torch computes; `folder` is as it was.
-        FileExistsError: `folder` holds something that is not an artifact.
+        FileExistsError: see `check_target`.
     """
-    if folder.exists() and any(folder.iterdir()) and not (folder / "manifest.json").exists():
-        raise FileExistsError(f"{folder} exists and is not an artifact: choose another --out")
+    check_target(folder)
     tensors = _tensors(model, dataset)
     files = export_head(model.magnet.head)
     record = TrainingRecord(
@@ -78,6 +77,13 @@ def export_artifact(
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return manifest
+
+
+def check_target(folder: Path) -> None:
+    """Raise FileExistsError if `folder` holds something that is not an artifact."""
+    is_file = folder.exists() and not folder.is_dir()
+    if is_file or (folder.is_dir() and any(folder.iterdir()) and not (folder / MANIFEST).exists()):
+        raise FileExistsError(f"{folder} exists and is not an artifact: choose another --out")
 
 
 def _replace(folder: Path, staging: Path) -> None:

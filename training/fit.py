@@ -15,7 +15,7 @@ from training.checkpoint import CheckpointError
 from training.config import TrainingConfig
 from training.dataset import DataConfig, Dataset, load_dataset
 from training.evaluation import Evaluation, ScoreFunction, evaluate
-from training.export import export_artifact
+from training.export import check_target, export_artifact
 from training.histories import fold_in_histories
 from training.onnx_head import ParityError, session
 from training.progress import EpochLog, metrics_table
@@ -35,19 +35,21 @@ def fit(data: DataConfig, config: TrainingConfig, out: Path) -> ArtifactManifest
         DataError: the data folder cannot be used.
         FitError: training or export failed.
     """
-    dataset = load_dataset(data)
-    log.info(dataset.summary)
     checkpoint = out.with_name(out.name + ".checkpoint")
-    if checkpoint.exists():
-        log.info(f"going on from {checkpoint}")
     try:
+        check_target(out)
+        dataset = load_dataset(data)
+        log.info(dataset.summary)
+        if checkpoint.exists():
+            log.info(f"going on from {checkpoint}")
         model = train(dataset, config, checkpoint=checkpoint, on_epoch=EpochLog(config))
-        valid = evaluate(model.score, dataset, dataset.valid)
-        test = evaluate(model.score, dataset, dataset.test)
-        log.info(
-            f"best epoch {model.best_epoch}, specialisation after epoch {model.trigger_epoch}; "
-            f"test part:\n{metrics_table(test)}\nexporting and checking against torch ..."
-        )
+        log.info(f"best epoch {model.best_epoch}, specialisation after epoch {model.trigger_epoch}")
+        metrics = _flat("valid", evaluate(model.score, dataset, dataset.valid))
+        if dataset.test.nnz > 0:
+            test = evaluate(model.score, dataset, dataset.test)
+            log.info(f"test part:\n{metrics_table(test)}")
+            metrics |= _flat("test", test)
+        log.info("exporting, and checking ONNX against torch ...")
         manifest = export_artifact(
             out,
             model,
@@ -57,9 +59,9 @@ def fit(data: DataConfig, config: TrainingConfig, out: Path) -> ArtifactManifest
                 "data": data.model_dump(mode="json", exclude={"folder"}),
                 "training": config.model_dump(),
             },
-            metrics=_flat("valid", valid) | _flat("test", test),
+            metrics=metrics,
         )
-    except (TrainingError, CheckpointError, ParityError, FileExistsError, ValueError) as error:
+    except (TrainingError, CheckpointError, ParityError, FileExistsError) as error:
         raise FitError(str(error)) from error
     checkpoint.unlink(missing_ok=True)
     log.info(f"wrote {out}: model version {manifest.model_version}")

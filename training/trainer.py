@@ -269,15 +269,15 @@ class _Run:
 
 
 def choose_device(name: str) -> torch.device:
-    """The device to train on; ValueError says why a wish cannot be met."""
+    """The device to train on; TrainingError says why a wish cannot be met."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise ValueError(f"device {name!r} is unknown: use auto, cpu, cuda or cuda:N") from error
+        raise TrainingError(f"device {name!r} is unknown: use auto, cpu, cuda or cuda:N") from error
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device {name!r} was asked for, but CUDA is not available: use cpu")
+        raise TrainingError(f"device {name!r} was asked for, but CUDA is not available: use cpu")
     return device
 
 

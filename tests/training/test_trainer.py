@@ -117,8 +117,8 @@ def test_nothing_to_train_on(dataset: Dataset) -> None:
 
 def test_devices() -> None:
     assert choose_device("cpu") == torch.device("cpu")
-    with pytest.raises(ValueError, match="unknown"):
+    with pytest.raises(TrainingError, match="unknown"):
         choose_device("toaster")
     if not torch.cuda.is_available():
-        with pytest.raises(ValueError, match="CUDA is not available"):
+        with pytest.raises(TrainingError, match="CUDA is not available"):
             choose_device("cuda")
