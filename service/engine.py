@@ -20,7 +20,6 @@ from service.explanation import (
     largest_parts,
     plain,
     sentence_case,
-    settled_scores,
 )
 from service.foldin import Vectors, fold_in, history_rows
 from service.metrics import Metrics
@@ -88,9 +87,6 @@ class RecommendationEngine:
         if request.explain != "none" and len(places):
             with self._metrics.stage("explain"):
                 breakdown = snapshot.scorer.explain(taste.vector_VMD, best_rows)
-            best_scores = settled_scores(
-                best_scores, snapshot.items.bias_I[best_rows], breakdown.contribution_CKVM
-            )
         return _scored_items(snapshot, request, taste, scored=(best_rows, best_scores, breakdown))
 
 

@@ -21,7 +21,6 @@ from service.explanation import (
     largest_parts,
     plain,
     sentence_case,
-    settled_scores,
 )
 from service.foldin import Vectors, history_rows
 from service.metrics import Metrics
@@ -73,9 +72,6 @@ class PairExplainer:
             breakdown = snapshot.scorer.explain(user_VMD, np.array([row]))
             weight_K = breakdown.weight_CK[0]
             contribution_KVM = breakdown.contribution_CKVM[0]
-            (score,) = settled_scores(
-                scores_I[[row]], items.bias_I[[row]], breakdown.contribution_CKVM
-            )
             history = _history(snapshot, lookup, row, (user_VMD, contribution_KVM))
         modalities = by_modality(manifest, contribution_KVM)
         experts = expert_details(manifest, weight_K, contribution_KVM)
@@ -86,7 +82,7 @@ class PairExplainer:
             user_id=user_id,
             item_id=items.ids[row],
             title=items.title(row),
-            score=plain(score),
+            score=plain(scores_I[row]),
             bias=bias,
             rank=rank,
             ranked_items=len(ranked_I),

@@ -26,18 +26,6 @@ def plain(number: float) -> float:
     return round(float(number), 7)
 
 
-def settled_scores(
-    scores_C: Weights, bias_C: Weights, contribution_CKVM: Weights
-) -> NDArray[np.float32]:
-    """The scores [C] that are shown: always the sum of the parts that are shown, within 1e-5.
-
-    Where a pair's last expert is all but tied with the next, the scoring graph and the explaining
-    graph may round to different ones. The ranking keeps the former; the answer shows the latter.
-    """
-    sums_C = bias_C + contribution_CKVM.sum(axis=(1, 2, 3))
-    return np.where(np.abs(sums_C - scores_C) > 5e-6, sums_C, scores_C)
-
-
 def active_experts(
     manifest: ArtifactManifest, weight_K: Weights, contribution_KVM: Weights
 ) -> list[ExpertContribution]:
