@@ -178,7 +178,7 @@ def _benchmark(options: argparse.Namespace) -> None:
     dataset = load_dataset(_data(options))
     log.info(dataset.summary)
     result = run_benchmark(dataset, range(options.seeds), TrainingConfig(), options.models)
-    command = f"python -m training benchmark --data {dataset.name} --seeds {options.seeds}"
+    command = f"python -m training benchmark --data {options.data} --seeds {options.seeds}"
     sys.stdout.write(as_markdown(result, command) + "\n")
     if options.json:
         options.json.write_text(json.dumps(as_json(result), indent=1) + "\n")

@@ -47,7 +47,7 @@ class TrainingConfig(BaseModel):
     ranking_loss: Literal["sampled-softmax", "bpr"] = "sampled-softmax"
     view_alignment: float = Field(default=0.01, ge=0)
     """Contrast between the two views of a user and of an item."""
-    modality_alignment: float = Field(default=0.01, ge=0)
+    modality_alignment: float = Field(default=0.03, ge=0)
     """Contrast between an item's behaviour and each of its content modalities."""
     view_regulariser: float = Field(default=0.01, ge=0)
     """On the squared logit of the view gate: equal shares unless evidence says otherwise."""

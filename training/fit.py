@@ -86,6 +86,8 @@ def evaluate_artifact(folder: Path, data: Path) -> Evaluation:
             f"{folder} was not trained on {data} as it is now (the data's checksum differs), so "
             "its test part may have been trained on: fit again, or name the right folder"
         )
+    if dataset.test.nnz == 0:
+        raise FitError(f"{data} has no test positives under the split by {dataset.split}")
     log.info(dataset.summary)
     test = evaluate(_held_out_scores(artifact, dataset), dataset, dataset.test)
     log.info(f"{artifact.manifest.model_version}, test part:\n{metrics_table(test)}")
