@@ -1,6 +1,6 @@
 """Draws a recommendation response as the picture in the README.
 
-    curl -s 'http://127.0.0.1:8000/v1/users/1/recommendations?k=3' | python docs/draw_response.py
+    curl -s 'http://127.0.0.1:8000/v1/users/145/recommendations?k=3' | python docs/draw_response.py
 
 Reads the JSON from standard input and writes `docs/response.svg`. Every bar is a term of the score.
 """
@@ -49,7 +49,7 @@ def _experts(item: dict[str, Any]) -> list[tuple[str, str, float]]:
 def _legend() -> list[str]:
     parts = []
     for place, (name, colour) in enumerate(COLOURS.items()):
-        x = WIDTH - 420 + 105 * place
+        x = WIDTH - 455 + 105 * place
         parts.append(f'<rect x="{x}" y="15" width="12" height="12" fill="{colour}"/>')
         parts.append(f'<text x="{x + 17}" y="26" fill="#1a1a1a">{name}</text>')
     return parts
@@ -61,7 +61,7 @@ def _item(
     title = escape(item["title"] or item["item_id"])
     parts = [
         f'<text x="{LEFT}" y="{top + 12}" font-weight="bold" fill="#1a1a1a">{item["rank"]}. '
-        f'{title}<tspan font-weight="normal"> - score {item["score"]:.2f}</tspan></text>'
+        f'{title}<tspan font-weight="normal" dx="8">score {item["score"]:.2f}</tspan></text>'
     ]
     x = float(LEFT)
     for role, _, value in terms:

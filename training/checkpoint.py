@@ -48,7 +48,7 @@ def load_checkpoint(path: Path, fingerprint: str) -> Checkpoint:
     """
     advice = f"delete {path} to start over"
     try:
-        checkpoint = Checkpoint(**torch.load(path, weights_only=True))
+        checkpoint = Checkpoint(**torch.load(path, map_location="cpu", weights_only=True))
     except (OSError, EOFError, RuntimeError, TypeError, UnpicklingError) as error:
         raise CheckpointError(f"checkpoint {path} cannot be read: {advice}") from error
     if checkpoint.fingerprint != fingerprint:
