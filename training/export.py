@@ -30,7 +30,7 @@ from model.contract.manifest import (
 from model.contract.strings import IdTable, StringTable
 from training.dataset import Dataset
 from training.onnx_head import export_head, session
-from training.trainer import TrainedModel
+from training.trained_model import TrainedModel
 
 _GOLDEN_SIDE = 8
 """Users and items of the golden matrix."""

@@ -1,74 +1,38 @@
 """Trains one MAGNET: epochs, the entropy schedule, early stopping on validation, checkpoints.
 
 Knows a data set's training and validation parts; it never looks at the test part. Letters: U users,
-I items, B users of a block, P positives.
+I items, K experts.
 """
 
 import copy
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from scipy.sparse import csr_array
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from model.config import BEHAVIOUR
 from model.contract.manifest import EpochRecord
-from model.dual_view import DualViewEmbeddings
 from model.magnet import Magnet
 from model.schedule import EntropySchedule
 from training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from training.config import TrainingConfig
 from training.dataset import Dataset
 from training.evaluation import evaluate
+from training.fresh_model import build_magnet
 from training.graphs import build_views
-from training.histories import fold_in_histories
-from training.modalities import ModalityFeatures
 from training.objective import batch_objective
 from training.sampling import Sampler
+from training.trained_model import TrainedModel
 
 
 class TrainingError(RuntimeError):
     """Training cannot go on; the message says where it stopped and what to try."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainedModel:
-    """The best epoch of a run, ready to be evaluated and exported."""
-
-    magnet: Magnet
-    embeddings: DualViewEmbeddings
-    train_weight_UI: csr_array
-    """The users' training histories, weighted by recency."""
-    recency_power: float
-    """0 where the order of a history means nothing."""
-    history: tuple[EpochRecord, ...]
-    best_epoch: int
-    trigger_epoch: int | None
-
-    def users(self, weight_BI: csr_array) -> NDArray[np.float32]:
-        """Users [B, V, M, D] of weighted histories [B, I]; a user without history is zero."""
-        return fold_in_histories(weight_BI, self.embeddings.foldin_IVMD.cpu().numpy())
-
-    @torch.inference_mode()
-    def score(self, user_B: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Scores [B, I] of every item for some users, from their training histories."""
-        item_IVMD, head = self.embeddings.item_IVMD, self.magnet.head
-        score_BI = head.score(
-            torch.from_numpy(self.users(self.train_weight_UI[user_B])).to(item_IVMD.device),
-            item_IVMD,
-            head.router.item_evidence(item_IVMD),
-            self.magnet.item_bias(),
-        )
-        result: NDArray[np.float32] = score_BI.cpu().numpy()
-        return result
 
 
 def train(
@@ -279,28 +243,3 @@ def choose_device(name: str) -> torch.device:
     if device.type == "cuda" and not torch.cuda.is_available():
         raise TrainingError(f"device {name!r} was asked for, but CUDA is not available: use cpu")
     return device
-
-
-def build_magnet(dataset: Dataset, config: TrainingConfig, generator: torch.Generator) -> Magnet:
-    """A fresh model for a data set."""
-    modalities = (BEHAVIOUR, *dataset.features)
-    popularity_I = np.log1p(np.bincount(dataset.train.indices, minlength=dataset.train.shape[1]))
-    popularity_I = (popularity_I - popularity_I.mean()) / max(float(popularity_I.std()), 1e-12)
-    return Magnet(
-        config.magnet(modalities),
-        features=[torch.from_numpy(_standardised(x)) for x in dataset.features.values()],
-        log_popularity_I=torch.from_numpy(popularity_I.astype(np.float32)),
-        generator=generator,
-    )
-
-
-def _standardised(features: ModalityFeatures) -> NDArray[np.float32]:
-    """Centred, with unit mean variance over the present rows; missing rows stay zero [I, F].
-
-    One scale for all columns: the relative spread of an embedding's columns is information.
-    """
-    x_IF = features.x_IF.copy()
-    present_PF = x_IF[features.present_I]
-    centred_PF = present_PF - present_PF.mean(axis=0)
-    x_IF[features.present_I] = centred_PF / max(float(centred_PF.std()), 1e-12)
-    return x_IF

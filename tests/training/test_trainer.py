@@ -10,7 +10,8 @@ from training.checkpoint import CheckpointError
 from training.config import TrainingConfig
 from training.dataset import DataConfig, Dataset, load_dataset
 from training.evaluation import evaluate
-from training.trainer import TrainedModel, TrainingError, choose_device, train
+from training.trained_model import TrainedModel
+from training.trainer import TrainingError, choose_device, train
 
 SMALL = TrainingConfig(embedding_dim=8, batch_size=64, negatives=16, max_epochs=4)
 

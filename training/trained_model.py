@@ -1,0 +1,49 @@
+"""A trained model: the best epoch of a run, ready to be evaluated and exported.
+
+Knows histories and embeddings; nothing about how they were trained. Letters: U users, I items,
+B users of a block, V views, M modalities, D dimension.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from model.contract.manifest import EpochRecord
+from model.dual_view import DualViewEmbeddings
+from model.magnet import Magnet
+from training.histories import fold_in_histories
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainedModel:
+    """Weights, embeddings and the way there."""
+
+    magnet: Magnet
+    embeddings: DualViewEmbeddings
+    train_weight_UI: csr_array
+    """The users' training histories, weighted by recency."""
+    recency_power: float
+    """0 where the order of a history means nothing."""
+    history: tuple[EpochRecord, ...]
+    best_epoch: int
+    trigger_epoch: int | None
+
+    def users(self, weight_BI: csr_array) -> NDArray[np.float32]:
+        """Users [B, V, M, D] of weighted histories [B, I]; a user without history is zero."""
+        return fold_in_histories(weight_BI, self.embeddings.foldin_IVMD.cpu().numpy())
+
+    @torch.inference_mode()
+    def score(self, user_B: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Scores [B, I] of every item for some users, from their training histories."""
+        item_IVMD, head = self.embeddings.item_IVMD, self.magnet.head
+        score_BI = head.score(
+            torch.from_numpy(self.users(self.train_weight_UI[user_B])).to(item_IVMD.device),
+            item_IVMD,
+            head.router.item_evidence(item_IVMD),
+            self.magnet.item_bias(),
+        )
+        result: NDArray[np.float32] = score_BI.cpu().numpy()
+        return result
