@@ -29,16 +29,11 @@ def get_json(url: str) -> Any:
 
 
 def curl_lines(base_url: str, artifact: Artifact) -> Iterator[tuple[str, str]]:
-    """What to try and how: (title, command) pairs for the model that `base_url` serves.
-
-    Ids that hold a slash cannot stand in a path; if every user's does, there is nothing to show.
-    """
+    """What to try and how: (title, command) pairs for the model that `base_url` serves."""
     user = _example_user(artifact)
-    if user is None:
-        return
     path = f"{base_url}/v1/users/{quote(user, safe='')}"
     shown = [item["item_id"] for item in get_json(f"{path}/recommendations?k=20")["items"]]
-    items = [item for item in shown if "/" not in item][:_SESSION_ITEMS]
+    items = shown[:_SESSION_ITEMS]
     yield f"what to recommend to user {user}", _curl(f"{path}/recommendations?k=3")
     if not items:
         return
@@ -51,13 +46,12 @@ def curl_lines(base_url: str, artifact: Artifact) -> Iterator[tuple[str, str]]:
     )
 
 
-def _example_user(artifact: Artifact) -> str | None:
+def _example_user(artifact: Artifact) -> str:
     """The first user with enough history for her list to say something about her."""
     tensors = artifact.tensors
     seen_per_user = np.minimum(np.diff(tensors["seen_offsets"]), _ENOUGH_HISTORY)
     ids = IdTable(tensors["user_ids_blob"], tensors["user_ids_offsets"])
-    by_history = np.argsort(-seen_per_user, kind="stable").tolist()
-    return next((ids[row] for row in by_history if "/" not in ids[row]), None)
+    return ids[int(np.argmax(seen_per_user))]
 
 
 def _curl(url: str, *options: str) -> str:

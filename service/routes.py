@@ -97,7 +97,7 @@ StopwatchDep = Annotated[_Stopwatch, Depends()]
 
 
 @router.get(
-    "/v1/users/{user_id}/recommendations",
+    "/v1/users/{user_id:path}/recommendations",
     response_model=RecommendationResponse,
     responses=REFUSED,
     tags=["recommend"],
@@ -146,7 +146,7 @@ async def recommend(
 
 
 @router.get(
-    "/v1/users/{user_id}/explanations/{item_id}",
+    "/v1/users/{user_id:path}/explanations/{item_id:path}",
     response_model=ExplanationResponse,
     responses=NOT_FOUND | REFUSED,
     tags=["explain"],
@@ -164,7 +164,7 @@ async def explain(
 
 
 @router.get(
-    "/v1/items/{item_id}/similar",
+    "/v1/items/{item_id:path}/similar",
     response_model=SimilarResponse,
     responses=NOT_FOUND | REFUSED,
     tags=["explain"],

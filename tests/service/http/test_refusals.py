@@ -123,3 +123,14 @@ def test_a_path_of_raw_bytes_is_no_server_error(disk_client) -> None:
     answer = connection.getresponse()
     assert (answer.status, json.load(answer)["fallback"]) == (200, "popular")
     connection.close()
+
+
+def test_an_id_may_hold_what_a_path_must_quote(disk_client) -> None:
+    for user in ("a%2Fb", "a/b", "%C3%BC%20%3F%23"):
+        answer = disk_client.get(f"/v1/users/{user}/recommendations")
+        assert answer.status_code == 200
+        assert answer.json()["fallback"] == "popular"
+    answer = disk_client.get("/v1/users/a%2Fb/explanations/x%2Fy")
+    assert answer.status_code == 404
+    assert "item 'x/y'" in answer.json()["detail"]
+    assert disk_client.get("/v1/items/x%2Fy/similar").status_code == 404
