@@ -15,6 +15,7 @@ LABELS = {
     "item_knn": "ItemKNN",
     "rp3beta": "RP3beta",
     "ease": "EASE",
+    "ease_recency": "EASE, recency-weighted histories",
     "lightgcn_bpr": "LightGCN, BPR",
     "lightgcn_ssm": "LightGCN, sampled softmax",
     MAGNET: "**MAGNET**",
