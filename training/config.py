@@ -51,7 +51,7 @@ class TrainingConfig(BaseModel):
     """Contrast between an item's behaviour and each of its content modalities."""
     view_regulariser: float = Field(default=0.01, ge=0)
     """On the squared logit of the view gate: equal shares unless evidence says otherwise."""
-    coverage_weight: float = Field(default=0.1, ge=0)
+    coverage_weight: float = Field(default=1.0, ge=0)
     specialisation_weight: float = Field(default=0.1, ge=0)
 
     def magnet(self, modalities: tuple[str, ...]) -> MagnetConfig:
