@@ -46,13 +46,15 @@ class TrainingConfig(BaseModel):
 
     ranking_loss: Literal["sampled-softmax", "bpr"] = "sampled-softmax"
     view_alignment: float = Field(default=0.01, ge=0)
-    """Contrast between the two views of a user and of an item."""
+    """Contrast between the two views of an item."""
     modality_alignment: float = Field(default=0.03, ge=0)
     """Contrast between an item's behaviour and each of its content modalities."""
     view_regulariser: float = Field(default=0.01, ge=0)
     """On the squared logit of the view gate: equal shares unless evidence says otherwise."""
     coverage_weight: float = Field(default=1.0, ge=0)
+    """On utilisation below its aim: all of it at first, its floor in the second stage."""
     specialisation_weight: float = Field(default=0.1, ge=0)
+    """On the entropy of single pairs; a tenth of the above, so that the floor holds."""
 
     def magnet(self, modalities: tuple[str, ...]) -> MagnetConfig:
         """The part that fixes the model's shape."""
