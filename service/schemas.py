@@ -41,15 +41,27 @@ class RecommendationRequest(BaseModel):
         },
     )
 
-    user_id: Id | None = None
-    session_items: list[Id] = Field([], max_length=MAX_SESSION)
-    k: int = Field(10, ge=1)
-    offset: int = Field(0, ge=0)
-    exclude_seen: bool = True
-    candidates: list[Id] | None = Field(None, max_length=MAX_LIST)
-    exclude: list[Id] = Field([], max_length=MAX_LIST)
-    categories: list[str] = Field([], max_length=100)
-    explain: Detail = "experts"
+    user_id: Id | None = Field(None, description="Whom; may be left out if there is a session")
+    session_items: list[Id] = Field(
+        [],
+        max_length=MAX_SESSION,
+        description="What she has just looked at, oldest first: the newest counts most. For a "
+        "known user, her history and the session count one half each",
+    )
+    k: int = Field(10, ge=1, description="How many items")
+    offset: int = Field(0, ge=0, description="How many better items to skip, for paging")
+    exclude_seen: bool = Field(
+        True, description="Leave out the session's items and what the user has interacted with"
+    )
+    candidates: list[Id] | None = Field(
+        None, max_length=MAX_LIST, description="Only these items; null for the whole catalogue"
+    )
+    exclude: list[Id] = Field([], max_length=MAX_LIST, description="None of these items")
+    categories: list[str] = Field([], max_length=100, description="Only items in any of these")
+    explain: Detail = Field(
+        "experts",
+        description="`none`; `experts`: the contribution of each; `full`: by modality and view too",
+    )
 
     @model_validator(mode="after")
     def _someone(self) -> Self:
