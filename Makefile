@@ -24,7 +24,7 @@ VENV := $(BIN)/.made
 RUNTIME := $(BIN)/.runtime
 DEV := $(BIN)/.dev
 
-.PHONY: help run install test check lint format e2e clean
+.PHONY: help run install test check lint format e2e benchmark clean
 
 help: ## list the commands
 	@sed -nE 's/^([a-z0-9]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -51,6 +51,10 @@ format: $(DEV) ## rewrite the code in the project's format
 
 e2e: $(DEV) ## only the tests of the main job, over real sockets
 	$(BIN)/python -m pytest -m e2e
+
+benchmark: $(RUNTIME) ## MAGNET beside tuned baselines on the sample; rewrites docs/benchmarks.md
+	$(BIN)/python -m deploy.sample
+	$(BIN)/python -m training benchmark --data .magnet/data/ml-100k --seeds 3 --document docs/benchmarks.md
 
 clean: ## remove .venv, caches and everything that `make run` made
 	rm -rf .venv .magnet .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

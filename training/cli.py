@@ -192,6 +192,8 @@ def _benchmark(options: argparse.Namespace) -> None:
     log.info(dataset.summary)
     result = run_benchmark(dataset, range(options.seeds), TrainingConfig(), options.models)
     command = f"python -m training benchmark --data {options.data} --seeds {options.seeds}"
+    if options.document:
+        command += f" --document {options.document}"
     sys.stdout.write(as_markdown(result, command) + "\n")
     if options.json:
         options.json.write_text(json.dumps(as_json(result), indent=1) + "\n")
