@@ -27,7 +27,7 @@ class MagnetConfig:
     router_dim: int = 16
     """Width of the router's projections of the user and of the item."""
     temperature: float = 0.2
-    """Cosines are divided by it, so a score reads as a log-odds (measured best near 0.2, ours)."""
+    """Cosines are divided by it, so a score reads as a log-odds (0.2 as for LightGCN, ours)."""
 
     def __post_init__(self) -> None:
         if not self.modalities or self.modalities[0] != BEHAVIOUR:

@@ -14,8 +14,8 @@ _TOP_PAD_BYTES = 2**26
 def reuse_large_buffers() -> None:
     """Let freed tensors be used again instead of mapping and zeroing fresh pages for each.
 
-    A step's tensors of tens of MB are otherwise mapped anew by the kernel: without this a training
-    step takes 1.8 times as long (ours: 256 negatives, nine experts, one thread).
+    A step's tensors of tens of MB are otherwise mapped anew by the kernel each time, and zeroing
+    their pages takes a good part of the step.
     """
     try:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
