@@ -1,7 +1,7 @@
 """MAGNET: dual-view embeddings over M modalities, and the head that fuses them.
 
 Knows tensors only: graphs and features are handed in. `encode` runs once per step or export,
-scoring many times. Letters: U users, I items, V views, M modalities, D dimension, F = M * D.
+scoring many times. Letters: I items, V views, M modalities, D dimension, F = M * D.
 """
 
 from collections.abc import Sequence

@@ -53,7 +53,7 @@ class Catalogue:
         return title
 
     def rows(self, item_ids: Iterable[str]) -> tuple[NDArray[np.intp], list[str]]:
-        """Rows of the distinct ids that are known, in order, and the ids that are not."""
+        """Rows of the known ids, each where it is named last, and the ids that are not known."""
         known: dict[int, None] = {}
         missing: dict[str, None] = {}
         for item_id in item_ids:
@@ -61,6 +61,7 @@ class Catalogue:
             if row is None:
                 missing[item_id] = None
             else:
+                known.pop(row, None)
                 known[row] = None
         return np.fromiter(known, dtype=np.intp, count=len(known)), list(missing)
 

@@ -43,7 +43,7 @@ class UserRecord:
     seen_N: NDArray[np.int32]
     """Rows of all items that she has interacted with."""
     history_H: NDArray[np.int32]
-    """Those of them that her vector was learnt from."""
+    """Those of them that make her vector, oldest first."""
 
 
 class UserSource(Protocol):

@@ -19,12 +19,15 @@ class EpochLog:
 
     def __init__(self, config: TrainingConfig) -> None:
         self._config = config
+        self._stage: str | None = None
         self._best = 0.0
 
     def __call__(self, record: EpochRecord) -> None:
         """Log one epoch."""
-        if record.epoch == 1:
+        if self._stage is None:
             log.info("epoch  stage               loss  ndcg@20  coverage  pair    s/epoch  at most")
+        if record.stage != self._stage:
+            self._stage, self._best = record.stage, 0.0  # the best is chosen anew in each stage
         mark = "*" if record.valid_ndcg20 > self._best else " "
         self._best = max(self._best, record.valid_ndcg20)
         left = (self._config.max_epochs - record.epoch) * record.seconds

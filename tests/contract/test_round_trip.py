@@ -124,3 +124,14 @@ def test_an_explanation_names_nothing_that_the_user_disliked(client, artifact) -
         for item in ("i000", "i001", "i038"):
             pair = answer(client, f"/v1/users/u{user:03d}/explanations/{item}")
             assert disliked not in [evidence["item_id"] for evidence in pair["history"]]
+
+
+def test_a_session_is_weighted_from_the_item_named_last(client) -> None:
+    def scores(*session: str) -> dict[str, float]:
+        body = {"session_items": session, "k": 40, "exclude_seen": False}
+        items = client.post("/v1/recommendations", json=body).json()["items"]
+        return {item["item_id"]: item["score"] for item in items}
+
+    latest = scores("i003", "i001")
+    assert scores("i001", "i003", "i001") == pytest.approx(latest, abs=1e-5)
+    assert scores("i001", "i003") != pytest.approx(latest, abs=1e-5)

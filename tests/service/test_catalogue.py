@@ -11,9 +11,9 @@ def with_metadata(artifact, *texts: str):
     return {**artifact.tensors, **metadata}
 
 
-def test_ids_are_resolved_in_order_and_once(artifact) -> None:
+def test_ids_are_resolved_once_each_where_it_is_named_last(artifact) -> None:
     rows, missing = Catalogue.of(artifact.tensors).rows(["i009", "x", "i002", "i009", "x", "y"])
-    assert rows.tolist() == [9, 2]
+    assert rows.tolist() == [2, 9]
     assert missing == ["x", "y"]
 
 
