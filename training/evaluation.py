@@ -2,7 +2,7 @@
 
 Knows data sets and ranked lists; knows nothing about how a model scores.
 
-Letters: B users of a block, I items, K length of the ranked list, U users.
+Letters: B users of a block, I items, K length of the ranked list, U users, N candidates.
 """
 
 from collections.abc import Callable, Sequence
@@ -93,14 +93,17 @@ def top_items(score_BI: NDArray[np.float32], k: int) -> NDArray[np.int64]:
     num_items = score_BI.shape[1]
     if k >= num_items:
         return np.argsort(-score_BI, axis=1, kind="stable")
-    kth_B = np.partition(score_BI, num_items - k, axis=1)[:, num_items - k, None]
+    kth_B1 = np.partition(score_BI, num_items - k, axis=1)[:, num_items - k, None]
+    above_N, above_item_N = np.nonzero(score_BI > kth_B1)
+    equal_N, equal_item_N = np.nonzero(score_BI == kth_B1)
     # Of the items that tie with the k-th, keep the first: as many as there are places left.
-    above_BI, equal_BI = score_BI > kth_B, score_BI == kth_B
-    places_B = k - above_BI.sum(axis=1, keepdims=True)
-    keep_BI = above_BI | (equal_BI & (np.cumsum(equal_BI, axis=1) <= places_B))
-    kept_BK = np.nonzero(keep_BI)[1].reshape(-1, k)
-    order_BK = np.argsort(-np.take_along_axis(score_BI, kept_BK, axis=1), axis=1, kind="stable")
-    return np.take_along_axis(kept_BK, order_BK, axis=1)
+    places_B = k - np.bincount(above_N, minlength=len(score_BI))
+    rank_N = np.arange(len(equal_N)) - np.searchsorted(equal_N, np.arange(len(score_BI)))[equal_N]
+    kept_N = rank_N < places_B[equal_N]
+    row_N = np.concatenate([above_N, equal_N[kept_N]])
+    item_N = np.concatenate([above_item_N, equal_item_N[kept_N]])
+    order_N = np.lexsort((item_N, -score_BI[row_N, item_N], row_N))
+    return item_N[order_N].reshape(-1, k)
 
 
 def _summarise(
