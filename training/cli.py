@@ -1,4 +1,4 @@
-"""The command line of the offline half: fit, evaluate, benchmark, publish.
+"""The command line of the offline half: encode, fit, evaluate, benchmark, publish.
 
 Composes the parts of one command each; knows nothing about how any of them works.
 """
@@ -13,11 +13,13 @@ from pathlib import Path
 import torch
 from pydantic import ValidationError
 
+from training import encode_command
 from training.allocator import reuse_large_buffers
 from training.benchmark import MODELS, run_benchmark
 from training.benchmark_report import as_json, as_markdown, update_document
 from training.config import TrainingConfig
 from training.dataset import DataConfig, load_dataset
+from training.encode.encoder import EncoderError
 from training.fit import FitError, evaluate_artifact, fit
 from training.publish import PublishError, PublishPolicy, publish_artifact
 from training.tables import DataError
@@ -34,7 +36,7 @@ _TRAINING_OPTIONS = {
     "seed": "of everything random (default: %(default)s)",
     "device": "auto, cpu, cuda or cuda:N (default: %(default)s)",
 }
-_EXPLAINED = (DataError, FitError, PublishError, TrainingError)
+_EXPLAINED = (DataError, EncoderError, FitError, PublishError, TrainingError)
 """Errors whose message is all that a user needs."""
 
 
@@ -78,6 +80,8 @@ def _parser() -> argparse.ArgumentParser:
         description="Train, evaluate and publish MAGNET, a multimodal mixture of graph experts.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    encode_command.add_command(commands)
 
     fitting = commands.add_parser(
         "fit",
