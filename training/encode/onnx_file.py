@@ -45,8 +45,12 @@ class OnnxFile:
         return json.loads(path.read_text()) if path else {}
 
     def fingerprint(self, recipe: str) -> str:
-        """SHA-256 of the file and of a recipe in words."""
-        return hashlib.sha256(recipe.encode() + self.path.read_bytes()).hexdigest()
+        """SHA-256 of the model, of tensors kept outside it (`model.onnx.data`) and of a recipe."""
+        digest = hashlib.sha256(recipe.encode())
+        for path in sorted(self.path.parent.iterdir()):
+            if path.name.startswith(self.path.name):
+                digest.update(path.read_bytes())
+        return digest.hexdigest()
 
     def run(self, output: str, feeds: Mapping[str, NDArray[np.generic]]) -> NDArray[np.float32]:
         """One output for these inputs; EncoderError if the model refuses them."""
