@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
+from transformers.utils.logging import disable_progress_bar
 
 from training.encode.encoder import EncoderError, first_line, weights_fingerprint
 
@@ -19,6 +20,7 @@ class SentenceNetwork:
 
     def __init__(self, name: str, device: str) -> None:
         """Load a model by its hub name or folder; EncoderError if there is none."""
+        disable_progress_bar()
         try:
             self._network = SentenceTransformer(name, device=device)
         except (OSError, ValueError) as error:
@@ -27,7 +29,8 @@ class SentenceNetwork:
                 "sentence-transformers model (fetching one needs a network), the folder of one, "
                 "or an .onnx file"
             ) from error
-        self.fingerprint = weights_fingerprint(self._network, str(self._network))
+        recipe = f"{self._network} cut off at {self._network.max_seq_length} tokens"
+        self.fingerprint = weights_fingerprint(self._network, recipe)
 
     def encode(self, contents: Sequence[str]) -> NDArray[np.float32]:
         """One vector for each text, [B, F]."""

@@ -13,7 +13,7 @@ from training.dataset import DataConfig, load_dataset
 
 @pytest.fixture
 def shop(tiny_data: Path, tmp_path: Path) -> Path:
-    """A read-only folder: texts for all but one of 40 items, two pictures, one of them torn."""
+    """Texts for all but one of 40 items; two pictures, one of them torn."""
     folder = tmp_path / "shop"
     (folder / "images").mkdir(parents=True)
     shutil.copy(tiny_data / "tiny.inter", folder)
@@ -21,15 +21,15 @@ def shop(tiny_data: Path, tmp_path: Path) -> Path:
     (folder / "items.tsv").write_text("\n".join([*lines[:-1], "i039\t\t"]) + "\n")
     Image.new("RGB", (30, 20), "green").save(folder / "images" / "i000.png")
     (folder / "images" / "i001.png").write_bytes(b"torn")
-    folder.chmod(0o555)
     return folder
 
 
 def test_a_folder_becomes_one_with_features(
     shop: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    out = tmp_path / "out"
+    out, files = tmp_path / "out", sorted(shop.rglob("*"))
     assert main(["encode", "--data", str(shop), "--out", str(out)]) == 0
+    assert sorted(shop.rglob("*")) == files
     features = load_dataset(DataConfig(folder=out)).features
     assert {name: x.x_IF.shape for name, x in features.items()} == {
         "text": (40, 384),
