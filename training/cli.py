@@ -1,4 +1,4 @@
-"""The command line of the offline half: encode, fit, evaluate, benchmark, publish.
+"""The command line of the offline half: data, fit, evaluate, benchmark, faithfulness, publish.
 
 Composes the parts of one command each; knows nothing about how any of them works.
 """
@@ -12,7 +12,8 @@ from pathlib import Path
 import torch
 from pydantic import ValidationError
 
-from training import encode_command
+from model.contract.artifact import ArtifactError
+from training import encode_command, faithfulness_command, synthesise_command
 from training.allocator import reuse_large_buffers
 from training.benchmark import command as benchmark_command
 from training.config import TrainingConfig
@@ -34,7 +35,7 @@ _TRAINING_OPTIONS = {
     "seed": "of everything random (default: %(default)s)",
     "device": "auto, cpu, cuda or cuda:N (default: %(default)s)",
 }
-_EXPLAINED = (DataError, EncoderError, FitError, PublishError, TrainingError)
+_EXPLAINED = (ArtifactError, DataError, EncoderError, FitError, PublishError, TrainingError)
 """Errors whose message is all that a user needs."""
 
 
@@ -79,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
+    synthesise_command.add_command(commands)
     encode_command.add_command(commands)
 
     fitting = commands.add_parser(
@@ -107,6 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluating.set_defaults(run=_evaluate)
 
     benchmark_command.add_command(commands)
+    faithfulness_command.add_command(commands)
 
     publishing = commands.add_parser(
         "publish",

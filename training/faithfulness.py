@@ -10,9 +10,9 @@ catalogue, the score being a sum of parts (arXiv:1705.07874, Corollary 1).
 Letters: C candidates, L listed items, X parts, K experts, M modalities.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Literal, get_args
 
 import numpy as np
@@ -58,7 +58,7 @@ class Faithfulness:
     deletion: dict[Removal, dict[Reading, DeletionTest]]
     """Without the parts of which a score has one only."""
     planted: dict[Pairs, dict[Reading, Agreement]]
-    """Empty where no tastes are planted."""
+    """Without the kinds of which there is no pair; empty where no tastes are planted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,13 +171,14 @@ def _planted(
             for reading, of_users in by_reading.items()
         }
         for pairs, by_reading in lead_L.items()
+        if any(map(len, by_reading["largest"]))
     }
 
 
 def _agreement(
     drivers: Sequence[tuple[str, ...]], lead_L: Sequence[Rows], modalities: Sequence[str]
 ) -> Agreement:
-    """Every pair counts once, whoever's it is; NaN where there is none."""
+    """Every pair counts once, whoever's it is."""
     agrees: dict[str, list[bool]] = {}
     for driver, lead in zip(drivers, lead_L, strict=True):
         name = driver[0] if len(driver) == 1 else "mixed"
@@ -185,10 +186,6 @@ def _agreement(
     every = [agreed for of_driver in agrees.values() for agreed in of_driver]
     return Agreement(
         pairs=len(every),
-        share=_share(every),
-        by_driver={name: _share(of_driver) for name, of_driver in sorted(agrees.items())},
+        share=fmean(every),
+        by_driver={name: fmean(each) for name, each in sorted(agrees.items()) if each},
     )
-
-
-def _share(agrees: Sequence[bool]) -> float:
-    return sum(agrees) / len(agrees) if agrees else math.nan
