@@ -7,8 +7,13 @@ import numpy as np
 import pytest
 
 from training.cli import main
+from training.config import TrainingConfig
+from training.dataset import DataConfig
 from training.faithfulness import Agreement, Faithfulness, leading, measure_faithfulness
+from training.fit import fit
 from training.held_out import HeldOut
+from training.planted import read_planted
+from training.synthetic import Planting, write_planting
 
 
 @pytest.fixture(scope="module")
@@ -90,3 +95,28 @@ def test_a_number_of_users_that_is_none(
 def test_no_artifact(tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["faithfulness", str(tmp_path), "--data", str(tiny_data)]) == 1
     assert "is not an artifact" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_what_was_planted_leads(tmp_path: Path) -> None:
+    data, out = tmp_path / "planted", tmp_path / "artifact"
+    write_planting(Planting(users=240, items=200, choices=20, noise=0.0, cold=0.0), data)
+    config = TrainingConfig(
+        max_epochs=25,
+        embedding_dim=16,
+        batch_size=256,
+        negatives=64,
+        router_learning_rate=0.02,  # a few hundred steps are not enough for the default
+    )
+    fit(DataConfig(folder=data), config, out)
+    held_out = HeldOut.open(out, data)
+    modalities = held_out.artifact.manifest.modalities
+    planted = read_planted(data, held_out.dataset.user_ids, modalities)
+    result = measure_faithfulness(held_out, planted, num_users=240)
+    for pairs, floor in (("recommended", 0.8), ("test", 0.9)):
+        agreement = result.planted[pairs]["above_usual"]
+        assert agreement.share > floor
+        assert set(agreement.by_driver) == set(modalities)
+        assert min(agreement.by_driver.values()) > floor - 0.1
+    assert result.deletion["expert"]["above_usual"].passed > 0.8
