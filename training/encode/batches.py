@@ -22,7 +22,7 @@ from training.encode.vectors import VectorCache
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-_REPORT_EVERY_S = 5.0
+_REPORT_EVERY_S = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,8 +20,8 @@ from training.encode.folder import (
     write_features,
 )
 from training.encode.named import image_encoder, text_encoder
-from training.encode.passages import passages
-from training.encode.pictures import PICTURE_FOLDER, pictures
+from training.encode.passages import Passage, passages
+from training.encode.pictures import PICTURE_FOLDER, Picture, pictures
 from training.encode.vectors import VectorCache, open_cache
 from training.items import read_items
 from training.modalities import FEATURE_SUFFIX
@@ -59,6 +59,26 @@ def encode_folder(job: EncodeJob) -> None:
         DataError: there is no item table or nothing to encode, or `out` cannot be written.
         EncoderError: an encoder cannot be had or used.
     """
+    texts, images = _contents(job)
+    check_target(job.data, job.out)
+    with open_cache(job.out / CACHE_FILE) as cache:
+        if job.text is not None:
+            check_ours(job.out / _TEXT_FILE, cache)
+        if job.images is not None:
+            check_ours(job.out / _VISUAL_FILE, cache)
+        if job.text is not None:
+            log.info(f"texts: {job.text} on {job.device}")
+            _encode(texts, text_encoder(job.text, job.device), job, _TEXT_FILE, cache)
+        if job.images is not None:
+            log.info(f"pictures: {job.images} on {job.device}")
+            _encode(images, image_encoder(job.images, job.device), job, _VISUAL_FILE, cache)
+    carry_over(job.data, job.out)
+
+
+def _contents(job: EncodeJob) -> tuple[list[Passage | None], list[Picture | None]]:
+    """Texts and pictures of all items [I], of which there are some if they are to be encoded."""
+    if not job.data.is_dir():
+        raise DataError(job.data, "is not a folder", "give the one with items.tsv (--data DIR)")
     table = read_items(job.data)
     if table is None:
         raise DataError(
@@ -78,19 +98,7 @@ def encode_folder(job: EncodeJob) -> None:
             "has no picture of any item",
             f"add files {PICTURE_FOLDER}/<item id>.jpg, or give --text alone",
         )
-    check_target(job.data, job.out)
-    with open_cache(job.out / CACHE_FILE) as cache:
-        if job.text is not None:
-            check_ours(job.out / _TEXT_FILE, cache)
-        if job.images is not None:
-            check_ours(job.out / _VISUAL_FILE, cache)
-        if job.text is not None:
-            log.info(f"texts: {job.text} on {job.device}")
-            _encode(texts, text_encoder(job.text, job.device), job, _TEXT_FILE, cache)
-        if job.images is not None:
-            log.info(f"pictures: {job.images} on {job.device}")
-            _encode(images, image_encoder(job.images, job.device), job, _VISUAL_FILE, cache)
-    carry_over(job.data, job.out)
+    return texts, images
 
 
 def _encode(

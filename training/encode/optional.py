@@ -6,14 +6,16 @@ Knows what to tell a user who lacks one; knows nothing about what the module doe
 from importlib import import_module
 from types import ModuleType
 
-from training.encode.encoder import EncoderError
+from training.encode.encoder import EncoderError, first_line
 
 ENCODERS_EXTRA = "pip install -e '.[training,encoders]' in the project's folder"
 
 
 def load(module: str, remedy: str = ENCODERS_EXTRA) -> ModuleType:
-    """A module by its full name; EncoderError names the library that it misses and the remedy."""
+    """A module by its full name; EncoderError says why it cannot be loaded, and the remedy."""
     try:
         return import_module(module)
-    except ModuleNotFoundError as error:
-        raise EncoderError(f"the library {error.name} is not installed: {remedy}") from error
+    except (ImportError, RuntimeError) as error:  # torchvision's, for a torch that does not fit
+        raise EncoderError(
+            f"a library is missing or unfit ({first_line(error)}): {remedy}"
+        ) from error

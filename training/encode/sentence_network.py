@@ -23,7 +23,7 @@ class SentenceNetwork:
         disable_progress_bar()
         try:
             self._network = SentenceTransformer(name, device=device)
-        except (OSError, ValueError) as error:
+        except (ImportError, OSError, ValueError) as error:
             raise EncoderError(
                 f"the text encoder {name!r} cannot be loaded ({first_line(error)}): name a "
                 "sentence-transformers model (fetching one needs a network), the folder of one, "

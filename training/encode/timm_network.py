@@ -33,7 +33,8 @@ class TimmNetwork:
             ) from error
         wanted = timm.data.resolve_model_data_config(network)
         _, height, width = wanted["input_size"]
-        self._pixels = Pixels(height=height, width=width, mean=wanted["mean"], std=wanted["std"])
+        mean, std = tuple(wanted["mean"]), tuple(wanted["std"])
+        self._pixels = Pixels(height=height, width=width, mean=mean, std=std)
         self.fingerprint = weights_fingerprint(network, f"{self._pixels}")
         self._device = device
         self._network = network.eval().to(device, memory_format=torch.channels_last)

@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 from training.tables import DataError
 
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS written (sha256 BLOB PRIMARY KEY) WITHOUT ROWID;
+PRAGMA page_size = 16384;
+CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, value BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS written (sha256 BLOB PRIMARY KEY);
 """
+"""Pages several times as large as a vector: little of the file is empty."""
 _LOCK_TIMEOUT_S = 60.0
 
 

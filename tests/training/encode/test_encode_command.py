@@ -1,6 +1,8 @@
 """The command from options to a data folder that training reads; default encoders."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +50,19 @@ def test_a_folder_becomes_one_with_features(
     assert "39 items have content (1 newly encoded)" in caplog.text
     assert (out / "text_feat.npy").read_bytes() != before
     assert "Another title" in (out / "items.tsv").read_text()
+
+
+def test_other_commands_need_no_encoder_library() -> None:
+    optional = {"PIL", "sentence_transformers", "transformers", "efficientnet_lite_pytorch"}
+    code = f"import sys, training.cli; print(*sys.modules.keys() & {optional})"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).split() == []
+
+
+@pytest.mark.parametrize("size", ["0", "-1", "many"])
+def test_a_batch_size_is_a_positive_number(size: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["encode", "--data", ".", "--batch-size", size])
+    assert f"whole number from 1 on, got '{size}'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,11 @@
 """The default encoders with their real weights."""
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
@@ -64,14 +66,26 @@ def test_fingerprints_are_those_of_the_weights(texts: Encoder[str]) -> None:
     assert text_encoder(DEFAULT_TEXT, "cpu").fingerprint == texts.fingerprint
 
 
-def test_an_unknown_name_says_what_names_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(EncoderError, match=r"no-such/model.*needs a network.*\.onnx"):
-        text_encoder("no-such/model", "cpu")
+def test_a_folder_that_is_no_model_says_what_names_there_are(tmp_path: Path) -> None:
+    with pytest.raises(EncoderError, match=r"cannot be loaded.*needs a network.*\.onnx"):
+        text_encoder(str(tmp_path), "cpu")
+
+
+def test_a_timm_folder_gives_pooled_features(tmp_path: Path) -> None:
+    timm = pytest.importorskip("timm", reason="timm is not installed")
+    network = timm.create_model("resnet10t", pretrained=False).eval()
+    timm.models.save_for_hf(network, tmp_path)
+    vectors = image_encoder(str(tmp_path), "cpu").encode([Image.new("RGB", (9, 9), "white")])
+    mean, std = (np.array(network.pretrained_cfg[name]) for name in ("mean", "std"))
+    _, height, width = network.pretrained_cfg["input_size"]
+    white = torch.tensor((1 - mean) / std, dtype=torch.float32)[None, :, None, None]
+    with torch.inference_mode():
+        features = network.forward_features(white.expand(1, 3, height, width))
+    np.testing.assert_allclose(vectors, features.mean((2, 3)), atol=1e-5)
 
 
 def test_a_missing_library_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "timm", None)
     monkeypatch.delitem(sys.modules, "training.encode.timm_network", raising=False)
-    with pytest.raises(EncoderError, match=r"timm is not installed: pip install timm"):
+    with pytest.raises(EncoderError, match=r"timm.*pip install timm"):
         image_encoder("resnet50.a1_in1k", "cpu")
