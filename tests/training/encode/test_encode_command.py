@@ -26,6 +26,7 @@ def shop(tiny_data: Path, tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_folder_becomes_one_with_features(
     shop: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -52,6 +53,7 @@ def test_a_folder_becomes_one_with_features(
     assert "Another title" in (out / "items.tsv").read_text()
 
 
+@pytest.mark.slow
 def test_other_commands_need_no_encoder_library() -> None:
     optional = {"PIL", "sentence_transformers", "transformers", "efficientnet_lite_pytorch"}
     code = f"import sys, training.cli; print(*sys.modules.keys() & {optional})"

@@ -12,6 +12,8 @@ from sklearn.datasets import load_sample_image
 from training.encode.encoder import Encoder, EncoderError
 from training.encode.named import DEFAULT_IMAGES, DEFAULT_TEXT, image_encoder, text_encoder
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def texts() -> Encoder[str]:
