@@ -1,8 +1,6 @@
 """The command from options to a data folder that training reads; default encoders."""
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -51,13 +49,6 @@ def test_a_folder_becomes_one_with_features(
     assert "39 items have content (1 newly encoded)" in caplog.text
     assert (out / "text_feat.npy").read_bytes() != before
     assert "Another title" in (out / "items.tsv").read_text()
-
-
-@pytest.mark.slow
-def test_other_commands_need_no_encoder_library() -> None:
-    optional = {"PIL", "sentence_transformers", "transformers", "efficientnet_lite_pytorch"}
-    code = f"import sys, training.cli; print(*sys.modules.keys() & {optional})"
-    assert subprocess.check_output([sys.executable, "-c", code], text=True).split() == []
 
 
 @pytest.mark.parametrize("size", ["0", "-1", "many"])
