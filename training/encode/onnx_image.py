@@ -16,6 +16,7 @@ from training.encode.onnx_file import OnnxFile
 from training.encode.pixels import Channels, Pixels
 
 _SIDE = 224
+_SETTINGS = "preprocessor_config.json"
 
 
 class _Preprocessor(BaseModel):
@@ -23,7 +24,13 @@ class _Preprocessor(BaseModel):
 
     image_mean: Channels = (0.485, 0.456, 0.406)
     image_std: Channels = (0.229, 0.224, 0.225)
+    crop_size: dict[str, int] = {}
     size: dict[str, int] = {}
+
+    def side(self, name: str) -> int:
+        """The height or the width that the model reads."""
+        sides = self.crop_size or self.size
+        return sides.get(name, sides.get("shortest_edge", _SIDE))
 
 
 class OnnxImage:
@@ -33,14 +40,20 @@ class OnnxImage:
         """Open a model of one input [B, 3, H, W]; EncoderError if it is none."""
         self._model = OnnxFile(path)
         (self._input, shape), *others = self._model.shapes.items()
-        if others or len(shape) != 4 or shape[1] not in (3, "num_channels"):
+        if others or len(shape) != 4 or (isinstance(shape[1], int) and shape[1] != 3):
             raise EncoderError(
                 f"{path} reads {self._model.shapes}, expected one input [batch, 3, height, width]"
             )
-        wanted = _Preprocessor.model_validate(self._model.settings("preprocessor_config.json"))
+        try:
+            wanted = _Preprocessor.model_validate(self._model.settings(_SETTINGS))
+        except ValueError as error:
+            raise EncoderError(
+                f"{_SETTINGS} beside {path} cannot be read as JSON with image_mean, image_std and "
+                "size: correct or remove it"
+            ) from error
         height, width = (
-            size if isinstance(size, int) else wanted.size.get(side, _SIDE)
-            for size, side in zip(shape[2:], ("height", "width"), strict=True)
+            size if isinstance(size, int) else wanted.side(name)
+            for size, name in zip(shape[2:], ("height", "width"), strict=True)
         )
         self._pixels = Pixels(
             height=height, width=width, mean=wanted.image_mean, std=wanted.image_std

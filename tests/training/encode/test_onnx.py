@@ -105,6 +105,13 @@ def test_an_exporters_settings_are_obeyed(tmp_path: Path) -> None:
     np.testing.assert_allclose(encoder.encode([image]), [[-0.5] * 3], rtol=1e-5)
 
 
+@pytest.mark.parametrize("settings", ["no JSON", '{"image_mean": [0.5]}'])
+def test_settings_that_cannot_be_read_are_named(tmp_path: Path, settings: str) -> None:
+    (tmp_path / "preprocessor_config.json").write_text(settings)
+    with pytest.raises(EncoderError, match=r"preprocessor_config\.json"):
+        image_encoder(image_model(tmp_path / "model.onnx"), "cpu")
+
+
 def test_a_file_that_is_no_model_is_named(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     with pytest.raises(EncoderError, match="no file"):
