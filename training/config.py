@@ -23,18 +23,22 @@ class TrainingConfig(BaseModel):
     num_layers: int = Field(default=2, ge=1)
     gate_threshold: float = Field(default=0.5, ge=0, lt=1)
     router_dim: int = Field(default=16, ge=1)
-    temperature: float = Field(default=0.2, gt=0)
+    temperature: float = Field(default=0.14, gt=0)
 
     max_epochs: int = Field(default=100, ge=1)
     patience: int = Field(default=10, ge=1)
     """Epochs of the specialisation stage without a better validation NDCG@20 before it stops."""
-    batch_size: int = Field(default=2048, ge=1)
+    batch_size: int = Field(default=4096, ge=1)
     recency_power: float = Field(default=0.75, ge=0)
     """A history item that is followed by n others counts (1 + n)^-power, where time is known."""
+    user_damping: float = Field(default=0.7, ge=0)
+    """A user's positives are drawn in proportion to (their number)^-user_damping; 0 is equally."""
     longest_history: int = Field(default=100, ge=1)
     """Most history items that a positive is trained from."""
     negatives: int = Field(default=256, ge=1)
     """Random items shared by a batch as negatives."""
+    popularity_power: float = Field(default=0.5, ge=0)
+    """Negatives are drawn in proportion to (1 + their positives)^popularity_power."""
     learning_rate: float = Field(default=5e-3, gt=0)
     router_learning_rate: float = Field(default=5e-4, gt=0)
     """A tenth of the encoders': a router at full speed overfits at once."""
