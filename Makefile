@@ -77,5 +77,5 @@ $(RUNTIME): $(VENV) $(PINS)
 
 $(DEV): $(RUNTIME)
 	@echo "Installing the development tools into .venv"
-	@$(PIP) install --quiet $(PIP_ARGS) -c constraints.txt --group dev
+	@$(PIP) install --quiet $(PIP_ARGS) -c constraints.txt -e '.[encoders]' --group dev
 	@touch $@

@@ -1,10 +1,9 @@
-"""The command line of the offline half: fit, evaluate, benchmark, publish.
+"""The command line of the offline half: data, fit, evaluate, benchmark, faithfulness, publish.
 
 Composes the parts of one command each; knows nothing about how any of them works.
 """
 
 import argparse
-import json
 import logging
 import os
 import sys
@@ -13,11 +12,13 @@ from pathlib import Path
 import torch
 from pydantic import ValidationError
 
+from model.contract.artifact import ArtifactError
+from training import encode_command, faithfulness_command, synthesise_command
 from training.allocator import reuse_large_buffers
-from training.benchmark import MODELS, run_benchmark
-from training.benchmark_report import as_json, as_markdown, update_document
+from training.benchmark import command as benchmark_command
 from training.config import TrainingConfig
-from training.dataset import DataConfig, load_dataset
+from training.data_options import add_data_options, data_config
+from training.encode.encoder import EncoderError
 from training.fit import FitError, evaluate_artifact, fit
 from training.publish import PublishError, PublishPolicy, publish_artifact
 from training.tables import DataError
@@ -34,7 +35,7 @@ _TRAINING_OPTIONS = {
     "seed": "of everything random (default: %(default)s)",
     "device": "auto, cpu, cuda or cuda:N (default: %(default)s)",
 }
-_EXPLAINED = (DataError, FitError, PublishError, TrainingError)
+_EXPLAINED = (ArtifactError, DataError, EncoderError, FitError, PublishError, TrainingError)
 """Errors whose message is all that a user needs."""
 
 
@@ -79,13 +80,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
+    synthesise_command.add_command(commands)
+    encode_command.add_command(commands)
+
     fitting = commands.add_parser(
         "fit",
         help="train on a folder of interactions and write an artifact",
         description="Train on a folder of interactions and write an artifact. A run that was "
         "killed goes on where it was when started again with the same data and options.",
     )
-    _add_data(fitting)
+    add_data_options(fitting)
     fitting.add_argument("--out", type=Path, required=True, help="the artifact folder to write")
     for name, text in _TRAINING_OPTIONS.items():
         default = TrainingConfig.model_fields[name].default
@@ -104,25 +108,8 @@ def _parser() -> argparse.ArgumentParser:
     evaluating.add_argument("--data", type=Path, required=True, help="the folder it was trained on")
     evaluating.set_defaults(run=_evaluate)
 
-    benchmarking = commands.add_parser(
-        "benchmark",
-        help="compare MAGNET with tuned baselines on a folder of interactions",
-        description="Tune every baseline on the validation part, train MAGNET and the baselines "
-        "that have a seed with each seed, and print the table of the test part by group, with "
-        "paired bootstrap intervals.",
-    )
-    _add_data(benchmarking)
-    benchmarking.add_argument(
-        "--seeds", type=int, default=3, help="seeds 0, 1, ... (default: %(default)s)"
-    )
-    benchmarking.add_argument(
-        "--models", nargs="+", choices=MODELS, default=MODELS, help="default: all of them"
-    )
-    benchmarking.add_argument("--json", type=Path, help="write all figures to this file")
-    benchmarking.add_argument(
-        "--document", type=Path, help="replace the data set's section of this Markdown file"
-    )
-    benchmarking.set_defaults(run=_benchmark, seed=0)
+    benchmark_command.add_command(commands)
+    faithfulness_command.add_command(commands)
 
     publishing = commands.add_parser(
         "publish",
@@ -143,62 +130,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_data(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--data",
-        type=Path,
-        required=True,
-        help="folder with one .inter file and, optionally, items.tsv and *_feat.npy, or with "
-        "RecBole's atomic files",
-    )
-    parser.add_argument(
-        "--min-rating",
-        type=float,
-        help="ratings from here on are positive (default: 0.8 of the largest: 4 of 5 stars)",
-    )
-    parser.add_argument(
-        "--split",
-        choices=["auto", "label", "time", "global-time", "random"],
-        default="auto",
-        help="how validation and test are held out (default: by label if there is one, else by "
-        "time, else at random)",
-    )
-    parser.add_argument(
-        "--modalities", nargs="*", help="content modalities to use (default: all that are found)"
-    )
-
-
-def _data(options: argparse.Namespace) -> DataConfig:
-    return DataConfig(
-        folder=options.data,
-        min_rating=options.min_rating,
-        split=options.split,
-        seed=options.seed,
-        modalities=options.modalities,
-    )
-
-
 def _fit(options: argparse.Namespace) -> None:
     config = TrainingConfig(**{name: getattr(options, name) for name in _TRAINING_OPTIONS})
-    fit(_data(options), config, options.out)
+    fit(data_config(options), config, options.out)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
     evaluate_artifact(options.artifact, options.data)
-
-
-def _benchmark(options: argparse.Namespace) -> None:
-    dataset = load_dataset(_data(options))
-    log.info(dataset.summary)
-    result = run_benchmark(dataset, range(options.seeds), TrainingConfig(), options.models)
-    command = f"python -m training benchmark --data {options.data} --seeds {options.seeds}"
-    if options.document:
-        command += f" --document {options.document}"
-    sys.stdout.write(as_markdown(result, command) + "\n")
-    if options.json:
-        options.json.write_text(json.dumps(as_json(result), indent=1) + "\n")
-    if options.document:
-        update_document(options.document, result, command)
 
 
 def _publish(options: argparse.Namespace) -> None:

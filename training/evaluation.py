@@ -2,7 +2,7 @@
 
 Knows data sets and ranked lists; knows nothing about how a model scores.
 
-Letters: B users of a block, I items, K length of the ranked list, U users.
+Letters: B users of a block, I items, K length of the ranked list, U users, N candidates.
 """
 
 from collections.abc import Callable, Sequence
@@ -39,8 +39,12 @@ class Evaluation:
     """
     users: NDArray[np.int64]
     """Rows of the users that are averaged [U], ascending."""
+    top_UK: NDArray[np.int64]
+    """Their ranked lists, best item first."""
     per_user: dict[str, NDArray[np.float64]]
     """Each metric's values [U] in the order of `users`."""
+    group_per_user: dict[str, dict[str, NDArray[np.float64]]]
+    """The same per group; NaN for a user who is not in the group or has no target item in it."""
 
 
 def item_groups(train: csr_array) -> NDArray[np.int64]:
@@ -74,18 +78,54 @@ def evaluate(
     """
     users = np.flatnonzero(np.diff(target.indptr))
     top_UK = np.empty((len(users), min(max(ks), target.shape[1])), dtype=np.int64)
-    hit_UK = np.zeros(top_UK.shape, dtype=np.bool_)
     for start in range(0, len(users), block):
         user_B = users[start : start + block]
         score_BI = np.array(score(user_B), dtype=np.float32)
         if np.isnan(score_BI).any():
             raise ValueError("the scores hold NaN: this model cannot be evaluated")
-        relevant_BI = target[user_B].toarray() > 0
         score_BI[dataset.train[user_B].nonzero()] = -np.inf
-        top_BK = top_items(score_BI, top_UK.shape[1])
-        top_UK[start : start + block] = top_BK
-        hit_UK[start : start + block] = np.take_along_axis(relevant_BI, top_BK, axis=1)
-    return _summarise(dataset, target, users, top_UK, hit_UK, ks)
+        top_UK[start : start + block] = top_items(score_BI, top_UK.shape[1])
+    return measure(top_UK, dataset, target, ks)
+
+
+def measure(
+    top_UK: NDArray[np.int64], dataset: Dataset, target: csr_array, ks: Sequence[int] = (10, 20)
+) -> Evaluation:
+    """What some ranked lists reach.
+
+    Args:
+        top_UK: for each user with target items, in order of rows, max(ks) items, best first.
+        dataset: its `train` makes the groups.
+        target: the positives to find [U, I].
+        ks: lengths of the list at which metrics are taken.
+    """
+    users = np.flatnonzero(np.diff(target.indptr))
+    hit_UK = _hits(top_UK, users, target)
+    relevant_U = np.diff(target.indptr)[users]
+    per_user = _per_user(hit_UK, relevant_U, ks)
+    group_per_user: dict[str, dict[str, NDArray[np.float64]]] = {}
+    item_group_I = item_groups(dataset.train)
+    for index, name in enumerate(ITEM_GROUPS):
+        in_group = item_group_I == index
+        group_relevant_U = np.asarray(target @ in_group.astype(np.float32))[users].astype(np.int64)
+        group_per_user[name] = _per_user(hit_UK & in_group[top_UK], group_relevant_U, ks)
+    user_group_U = user_groups(dataset.train)[users]
+    for index, name in enumerate(USER_GROUPS):
+        member_U = user_group_U == index
+        group_per_user[name] = {
+            key: np.where(member_U, value_U, np.nan) for key, value_U in per_user.items()
+        }
+    groups = {name: _mean(values) for name, values in group_per_user.items()}
+    overall = _mean(per_user)
+    overall.pop("users", None)
+    return Evaluation(
+        metrics=overall | {f"coverage@{max(ks)}": coverage(top_UK, target.shape[1])},
+        groups={name: values for name, values in groups.items() if values},
+        users=users,
+        top_UK=top_UK,
+        per_user=per_user,
+        group_per_user=group_per_user,
+    )
 
 
 def top_items(score_BI: NDArray[np.float32], k: int) -> NDArray[np.int64]:
@@ -93,44 +133,26 @@ def top_items(score_BI: NDArray[np.float32], k: int) -> NDArray[np.int64]:
     num_items = score_BI.shape[1]
     if k >= num_items:
         return np.argsort(-score_BI, axis=1, kind="stable")
-    kth_B = np.partition(score_BI, num_items - k, axis=1)[:, num_items - k, None]
+    kth_B1 = np.partition(score_BI, num_items - k, axis=1)[:, num_items - k, None]
+    above_N, above_item_N = np.nonzero(score_BI > kth_B1)
+    equal_N, equal_item_N = np.nonzero(score_BI == kth_B1)
     # Of the items that tie with the k-th, keep the first: as many as there are places left.
-    above_BI, equal_BI = score_BI > kth_B, score_BI == kth_B
-    places_B = k - above_BI.sum(axis=1, keepdims=True)
-    keep_BI = above_BI | (equal_BI & (np.cumsum(equal_BI, axis=1) <= places_B))
-    kept_BK = np.nonzero(keep_BI)[1].reshape(-1, k)
-    order_BK = np.argsort(-np.take_along_axis(score_BI, kept_BK, axis=1), axis=1, kind="stable")
-    return np.take_along_axis(kept_BK, order_BK, axis=1)
+    places_B = k - np.bincount(above_N, minlength=len(score_BI))
+    rank_N = np.arange(len(equal_N)) - np.searchsorted(equal_N, np.arange(len(score_BI)))[equal_N]
+    kept_N = rank_N < places_B[equal_N]
+    row_N = np.concatenate([above_N, equal_N[kept_N]])
+    item_N = np.concatenate([above_item_N, equal_item_N[kept_N]])
+    order_N = np.lexsort((item_N, -score_BI[row_N, item_N], row_N))
+    return item_N[order_N].reshape(-1, k)
 
 
-def _summarise(
-    dataset: Dataset,
-    target: csr_array,
-    users: NDArray[np.int64],
-    top_UK: NDArray[np.int64],
-    hit_UK: NDArray[np.bool_],
-    ks: Sequence[int],
-) -> Evaluation:
-    relevant_U = np.diff(target.indptr)[users]
-    per_user = _per_user(hit_UK, relevant_U, ks)
-    groups: dict[str, dict[str, float]] = {}
-    item_group_I = item_groups(dataset.train)
-    for index, name in enumerate(ITEM_GROUPS):
-        in_group = item_group_I == index
-        group_relevant_U = np.asarray(target @ in_group.astype(np.float32))[users].astype(np.int64)
-        groups[name] = _mean(_per_user(hit_UK & in_group[top_UK], group_relevant_U, ks))
-    user_group_U = user_groups(dataset.train)[users]
-    for index, name in enumerate(USER_GROUPS):
-        members = user_group_U == index
-        groups[name] = _mean({key: values_U[members] for key, values_U in per_user.items()})
-    overall = _mean(per_user)
-    overall.pop("users", None)
-    return Evaluation(
-        metrics=overall | {f"coverage@{max(ks)}": coverage(top_UK, target.shape[1])},
-        groups={name: values for name, values in groups.items() if values},
-        users=users,
-        per_user=per_user,
-    )
+def _hits(
+    top_UK: NDArray[np.int64], users: NDArray[np.int64], target: csr_array
+) -> NDArray[np.bool_]:
+    """Which places of the lists hold a target item."""
+    user_P, item_P = (axis.astype(np.int64) for axis in target.nonzero())
+    num_items = target.shape[1]
+    return np.isin(users[:, None] * num_items + top_UK, user_P * num_items + item_P)
 
 
 def _per_user(

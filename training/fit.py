@@ -6,18 +6,15 @@ Composes data set, trainer, evaluation and export; knows nothing about the comma
 import logging
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from model.contract.artifact import Artifact, ArtifactError, read_artifact
+from model.contract.artifact import ArtifactError
 from model.contract.manifest import ArtifactManifest
 from training.checkpoint import CheckpointError
 from training.config import TrainingConfig
-from training.dataset import DataConfig, Dataset, load_dataset
-from training.evaluation import Evaluation, ScoreFunction, evaluate
+from training.dataset import DataConfig, load_dataset
+from training.evaluation import Evaluation, evaluate
 from training.export import check_target, export_artifact
-from training.histories import fold_in_histories
-from training.onnx_head import ParityError, session
+from training.held_out import HeldOut
+from training.onnx_head import ParityError
 from training.progress import EpochLog, metrics_table
 from training.trainer import TrainingError, train
 
@@ -72,48 +69,20 @@ def evaluate_artifact(folder: Path, data: Path) -> Evaluation:
     """Measure an artifact on the test part of the data it was trained on, as it is served.
 
     Raises:
-        DataError: the data folder cannot be used.
-        FitError: the artifact is damaged, or was trained on other data.
+        DataError: the data cannot be used, or are not what the artifact was trained on.
+        FitError: the artifact is damaged, or there is nothing to test on.
     """
     try:
-        artifact = read_artifact(folder)
+        held_out = HeldOut.open(folder, data)
     except ArtifactError as error:
         raise FitError(str(error)) from error
-    trained_on = artifact.manifest.training
-    dataset = load_dataset(DataConfig.model_validate(trained_on.config["data"] | {"folder": data}))
-    if dataset.sha256 != trained_on.data_sha256:
-        raise FitError(
-            f"{folder} was not trained on {data} as it is now (the data's checksum differs), so "
-            "its test part may have been trained on: fit again, or name the right folder"
-        )
+    dataset = held_out.dataset
     if dataset.test.nnz == 0:
         raise FitError(f"{data} has no test positives under the split by {dataset.split}")
     log.info(dataset.summary)
-    test = evaluate(_held_out_scores(artifact, dataset), dataset, dataset.test)
-    log.info(f"{artifact.manifest.model_version}, test part:\n{metrics_table(test)}")
+    test = evaluate(held_out.score, dataset, dataset.test)
+    log.info(f"{held_out.artifact.manifest.model_version}, test part:\n{metrics_table(test)}")
     return test
-
-
-def _held_out_scores(artifact: Artifact, dataset: Dataset) -> ScoreFunction:
-    """Scores of users [B] with every item [B, I] through `head.onnx`.
-
-    Users are folded in from their training histories: the vectors that the artifact serves know
-    the held-out parts too.
-    """
-    head, tensors = session(artifact.files["head.onnx"]), artifact.tensors
-    histories = dataset.train_histories.recency_weighted(artifact.manifest.recency_power)
-
-    def score(user_B: NDArray[np.int64]) -> NDArray[np.float32]:
-        feeds = {
-            "user": fold_in_histories(histories[user_B], tensors["item_foldin"]),
-            "item": tensors["item_embeddings"],
-            "item_routing": tensors["item_routing"],
-            "item_bias": tensors["item_bias"],
-        }
-        score_BI: NDArray[np.float32] = head.run(["score"], feeds)[0]
-        return score_BI
-
-    return score
 
 
 def _flat(part: str, evaluation: Evaluation) -> dict[str, float]:

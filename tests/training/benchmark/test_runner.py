@@ -1,0 +1,110 @@
+"""Benchmarks that really run, and what they keep for the next time."""
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from training.benchmark.ablations import ABLATIONS
+from training.benchmark.cache import BaselineCache, outcome_key
+from training.benchmark.outcome import COMPARED, MAGNET
+from training.benchmark.runner import BenchmarkPlan, run_benchmark
+from training.config import TrainingConfig
+from training.dataset import Dataset
+from training.memory import peak_mb, reset_peak
+
+QUICK = TrainingConfig(max_epochs=3, embedding_dim=8, batch_size=256, negatives=16)
+
+
+def plan(*models: str, **changes: object) -> BenchmarkPlan:
+    return BenchmarkPlan(**{"seeds": (0, 1), "config": QUICK, "models": models, **changes})
+
+
+def test_a_benchmark_trains_tests_and_compares(communities: Dataset):
+    wanted = plan("popularity", "p3alpha", "vbpr", MAGNET, ablations=("bpr",))
+    result = run_benchmark(communities, wanted)
+    assert list(result.outcomes) == ["popularity", "p3alpha", MAGNET]
+    assert [len(outcome.tests) for outcome in result.outcomes.values()] == [1, 1, 2]
+    assert result.outcomes["p3alpha"].tests[0].metrics["recall@20"] > 0.9
+    assert set(result.leads(COMPARED[0])) == {"popularity", "p3alpha"}
+    assert result.outcomes[MAGNET].seconds_per_epoch is not None
+    assert "needs content" in result.left_out["vbpr"]
+    assert "ranking_loss='bpr'" in result.ablations["bpr"].settings
+    assert result.validation_users is None
+
+
+def test_what_is_cut_short_is_said(communities: Dataset):
+    result = run_benchmark(communities, plan("lightgcn_bpr", tuning_seconds=0.0))
+    notes = result.outcomes["lightgcn_bpr"].notes
+    assert notes == (
+        "1 of 4 settings tried in 0 minutes",
+        "2 of 2 runs stopped after 0 minutes, while validation still improved",
+    )
+
+
+def test_a_baseline_is_reused_where_nothing_has_changed(communities: Dataset, tmp_path: Path):
+    cache = BaselineCache(tmp_path / "kept")
+    wanted = plan("p3alpha", "lightgcn_bpr", tuning_seconds=0.0)
+    first = run_benchmark(communities, wanted, cache).outcomes
+    again = run_benchmark(communities, wanted, cache).outcomes
+    for name, outcome in first.items():
+        reused = again[name]
+        assert reused.notes == (*outcome.notes, reused.notes[-1])
+        assert "earlier run" in reused.notes[-1]
+        assert reused.fit_seconds == outcome.fit_seconds
+        for one, other in zip(outcome.tests, reused.tests, strict=True):
+            assert one.metrics == other.metrics
+            np.testing.assert_array_equal(one.top_UK, other.top_UK)
+
+
+def test_a_key_differs_whenever_the_outcome_may(communities: Dataset):
+    base = outcome_key("p3alpha", communities, (0,), 60.0)
+    assert base == outcome_key("p3alpha", communities, (0,), 60.0)
+    others = {
+        outcome_key("rp3beta", communities, (0,), 60.0),
+        outcome_key("p3alpha", replace(communities, sha256="other"), (0,), 60.0),
+        outcome_key("p3alpha", communities, (1,), 60.0),
+        outcome_key("p3alpha", communities, (0,), 61.0),
+    }
+    assert len(others - {base}) == 4
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"models": ("als",)}, "unknown model 'als': choose among popularity"),
+        ({"ablations": ("no_soul",), "models": (MAGNET,)}, "unknown model 'no_soul'"),
+        ({"seeds": ()}, "at least one seed"),
+        ({"models": ("ease",), "ablations": ("bpr",)}, "add it to the models"),
+    ],
+)
+def test_a_wish_that_cannot_be_met(changes: dict[str, object], message: str):
+    with pytest.raises(ValueError, match=message):
+        plan(**changes)
+
+
+def test_without_anything_to_test_there_is_no_benchmark(make_dataset):
+    with pytest.raises(ValueError, match="0 validation and 0 test positives"):
+        run_benchmark(make_dataset(np.eye(3)), plan("popularity"))
+
+
+@pytest.mark.parametrize("name", ABLATIONS)
+def test_every_variant_changes_a_setting_that_exists(name: str):
+    default = TrainingConfig()
+    assert ABLATIONS[name].apply(default) != default
+
+
+def test_progress_is_told(communities: Dataset, caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.INFO, logger="training")
+    run_benchmark(communities, plan("popularity"))
+    assert "popularity: Recall@20 0." in caplog.text
+
+
+def test_peak_memory_sees_a_large_array():
+    reset_peak()
+    before = peak_mb()
+    ballast = np.ones(25_000_000, dtype=np.float64)
+    assert peak_mb() - before > 150
+    del ballast

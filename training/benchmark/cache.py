@@ -1,0 +1,71 @@
+"""Outcomes of baselines kept in a folder, so that they need not be tuned again.
+
+Knows that an outcome is its ranked lists and its costs; knows nothing about how it came about. An
+outcome is found again only by the same data, seeds, grid, time limit and source code of the
+baselines; metrics are computed afresh from the lists.
+
+Letters: S seeds, U users with test positives, K length of the ranked list.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from training.baselines import CATALOGUE
+from training.benchmark.outcome import Outcome
+from training.dataset import Dataset
+from training.evaluation import measure
+
+_SOURCES = Path(__file__).parents[1] / "baselines"
+_REUSED = "figures of an earlier run with the same data, settings and seeds"
+
+
+@dataclass(frozen=True, slots=True)
+class BaselineCache:
+    """One file per outcome."""
+
+    folder: Path
+
+    def load(self, key: str, dataset: Dataset) -> Outcome | None:
+        """The outcome kept under a key of `outcome_key`, or None."""
+        path = self._path(key)
+        if not path.exists():
+            return None
+        with np.load(path, allow_pickle=False) as kept:
+            top_SUK, about = kept["top_SUK"], json.loads(str(kept["about"]))
+        about["notes"] = (*about["notes"], _REUSED)
+        tests = tuple(measure(top_UK.astype(np.int64), dataset, dataset.test) for top_UK in top_SUK)
+        return Outcome(tests=tests, **about)
+
+    def save(self, key: str, outcome: Outcome) -> None:
+        """Keep an outcome; a kill leaves no damaged file."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        about = {
+            "settings": outcome.settings,
+            "fit_seconds": outcome.fit_seconds,
+            "seconds_per_epoch": outcome.seconds_per_epoch,
+            "peak_rss_mb": outcome.peak_rss_mb,
+            "notes": outcome.notes,
+        }
+        top_SUK = np.stack([test.top_UK.astype(np.int32) for test in outcome.tests])
+        partial = self._path(key).with_suffix(".partial")
+        with partial.open("wb") as file:
+            np.savez_compressed(file, top_SUK=top_SUK, about=json.dumps(about))
+        partial.replace(self._path(key))
+
+    def _path(self, key: str) -> Path:
+        return self.folder / f"{key}.npz"
+
+
+def outcome_key(name: str, dataset: Dataset, seeds: Sequence[int], tuning_seconds: float) -> str:
+    """A file name that differs whenever the baseline's outcome may."""
+    digest = hashlib.sha256()
+    for source in sorted(_SOURCES.glob("*.py")):
+        digest.update(source.read_bytes())
+    wanted = [dataset.sha256, list(seeds), tuning_seconds, repr(CATALOGUE[name].grid)]
+    digest.update(json.dumps(wanted).encode())
+    return f"{name}-{digest.hexdigest()[:16]}"

@@ -1,0 +1,77 @@
+"""A benchmark as plain numbers for JSON.
+
+Knows outcomes; knows nothing about how they are shown to people.
+"""
+
+from collections.abc import Mapping, Sequence
+from statistics import mean, stdev
+
+from training.benchmark.outcome import COMPARED, METRICS, Benchmark, Comparison, Lead, Outcome
+
+
+def as_json(benchmark: Benchmark) -> dict[str, object]:
+    """Numbers by model name, `ablations` by variant, and under `benchmark` what was measured on.
+
+    A lead over everything is named after its metric, one on a group `metric (group)`.
+    """
+    leads = {compared: benchmark.leads(compared) for compared in COMPARED}
+    worth = {compared: benchmark.ablation_leads(compared) for compared in COMPARED}
+    about = {
+        "dataset": benchmark.dataset_name,
+        "summary": benchmark.summary,
+        "seeds": list(benchmark.seeds),
+        "validation_users": benchmark.validation_users,
+        "line_to_pass": {_name(compared): benchmark.line(compared) for compared in COMPARED},
+        "left_out": benchmark.left_out,
+    }
+    models = {
+        name: _outcome_json(outcome) | {"magnet_lead": _leads_json(leads, name)}
+        for name, outcome in benchmark.outcomes.items()
+    }
+    ablations = {
+        name: _outcome_json(outcome) | {"magnet_lead": _leads_json(worth, name)}
+        for name, outcome in benchmark.ablations.items()
+    }
+    return {"benchmark": about, **models, "ablations": ablations}
+
+
+def _outcome_json(outcome: Outcome) -> dict[str, object]:
+    groups = outcome.tests[0].groups
+    return {
+        "settings": outcome.settings,
+        "test": {m: _spread([test.metrics[m] for test in outcome.tests]) for m in METRICS},
+        "groups": {
+            group: {
+                key: _spread([test.groups[group][key] for test in outcome.tests])
+                for key in groups[group]
+            }
+            for group in groups
+        },
+        "fit_seconds": outcome.fit_seconds,
+        "seconds_per_epoch": outcome.seconds_per_epoch,
+        "peak_rss_mb": outcome.peak_rss_mb,
+        "notes": list(outcome.notes),
+    }
+
+
+def _leads_json(
+    leads: Mapping[Comparison, Mapping[str, Lead]], name: str
+) -> dict[str, dict[str, object]]:
+    return {
+        _name(compared): {
+            "mean": by_name[name].mean,
+            "low": by_name[name].low,
+            "high": by_name[name].high,
+            "verdict": by_name[name].verdict,
+        }
+        for compared, by_name in leads.items()
+        if name in by_name
+    }
+
+
+def _name(compared: Comparison) -> str:
+    return compared.metric if compared.group is None else f"{compared.metric} ({compared.group})"
+
+
+def _spread(values: Sequence[float]) -> dict[str, float]:
+    return {"mean": mean(values), "std": stdev(values) if len(values) > 1 else 0.0}

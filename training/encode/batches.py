@@ -1,0 +1,110 @@
+"""Contents -> keys of their vectors: only what the cache lacks is encoded, batch by batch.
+
+Knows contents, an encoder and a cache; knows nothing about feature files.
+
+Letters: B contents of a batch, F width of a vector, I items.
+"""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from training.encode.content import Content, UnreadableContentError
+from training.encode.encoder import Encoder, EncoderError
+from training.encode.vectors import VectorCache
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+_REPORT_EVERY_S = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodedItems:
+    """Where the vector of each item lies."""
+
+    key_I: list[bytes | None]
+    """Keys in the cache; None for an item without a content that can be read."""
+    num_new: int
+    """Vectors that the cache did not have before."""
+    unreadable: list[str]
+    """Contents that could not be opened, and why."""
+
+
+def encode_contents(
+    contents: Sequence[Content[T] | None],
+    encoder: Encoder[T],
+    cache: VectorCache,
+    batch_size: int,
+) -> EncodedItems:
+    """Encode the contents of all items [I], equal ones once.
+
+    Raises:
+        EncoderError: the encoder gives something else than finite numbers, or lacks memory.
+    """
+    unreadable: list[str] = []
+    key_I = [_key(content, encoder.fingerprint, unreadable) for content in contents]
+    waiting = {
+        key: content
+        for key, content in zip(key_I, contents, strict=True)
+        if key is not None and content is not None and key not in cache
+    }
+    # Largest first: batches are of like size, and too little memory is known at once.
+    order = sorted(waiting, key=lambda key: waiting[key].size, reverse=True)
+    started = reported = time.monotonic()
+    for start in range(0, len(order), batch_size):
+        batch = order[start : start + batch_size]
+        opened = _opened({key: waiting[key] for key in batch}, unreadable)
+        if opened:
+            cache.add(list(opened), _vectors(encoder, list(opened.values())))
+        now, done = time.monotonic(), start + len(batch)
+        if now - reported > _REPORT_EVERY_S:
+            reported = now
+            left_s = (now - started) / done * (len(order) - done)
+            log.info(f"{done:,} of {len(order):,} encoded, about {left_s:,.0f} s left")
+    lost = {key for key in order if key not in cache}
+    return EncodedItems(
+        key_I=[None if key in lost else key for key in key_I],
+        num_new=len(order) - len(lost),
+        unreadable=unreadable,
+    )
+
+
+def _key(content: Content[T] | None, fingerprint: str, unreadable: list[str]) -> bytes | None:
+    if content is None:
+        return None
+    try:
+        return VectorCache.key(fingerprint, content.digest)
+    except UnreadableContentError as error:
+        unreadable.append(str(error))
+        return None
+
+
+def _opened(contents: Mapping[bytes, Content[T]], unreadable: list[str]) -> dict[bytes, T]:
+    """The contents that can be opened; the others are added to `unreadable`."""
+    opened: dict[bytes, T] = {}
+    for key, content in contents.items():
+        try:
+            opened[key] = content.open()
+        except UnreadableContentError as error:
+            unreadable.append(str(error))
+    return opened
+
+
+def _vectors(encoder: Encoder[T], contents: Sequence[T]) -> NDArray[np.float32]:
+    try:
+        vector_BF = encoder.encode(contents)
+    except torch.OutOfMemoryError as error:
+        raise EncoderError(
+            f"the device has too little memory for {len(contents)} contents at once: "
+            "lower --batch-size"
+        ) from error
+    if not np.isfinite(vector_BF).all():
+        raise EncoderError("the encoder gives NaN or infinity: use another one")
+    return vector_BF

@@ -1,0 +1,94 @@
+"""The data folder that features are written to; every file in it is replaced whole or not at all.
+
+Knows which files make a data folder; knows nothing about encoders.
+
+Letters: I items, F width of a vector.
+"""
+
+import hashlib
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from training.encode.vectors import VectorCache
+from training.modalities import FEATURE_SUFFIX
+from training.tables import DataError
+
+CACHE_FILE = ".encoded.sqlite"
+_TABLES = ("*.inter", "items.tsv", "*.item", "*.kg", "*.link")
+
+
+def check_target(data: Path, out: Path) -> None:
+    """Make the folder `out`; DataError if it holds tables that are not those of `data`."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(
+            out, f"cannot be made ({error.strerror})", "name another folder with --out"
+        ) from error
+    stray = sorted({path.name for path in _tables(out)} - {path.name for path in _tables(data)})
+    if stray:
+        raise DataError(
+            out,
+            f"holds {stray[0]}, which {data} does not",
+            "name an empty folder, or one of an earlier run with the same data, with --out",
+        )
+
+
+def carry_over(data: Path, out: Path) -> None:
+    """Copy what training reads from `data` to `out`; feature files that `out` has are kept."""
+    if out.samefile(data):
+        return
+    features = [path for path in data.glob(f"*{FEATURE_SUFFIX}") if not (out / path.name).exists()]
+    for path in [*_tables(data), *features]:
+        with _replaced(out / path.name) as partial:
+            shutil.copyfile(path, partial)
+
+
+def check_ours(path: Path, cache: VectorCache) -> None:
+    """Overwrite nobody's work: DataError for a feature file that this cache did not make."""
+    if path.exists() and not cache.wrote(_sha256(path)):
+        raise DataError(
+            path,
+            "was not written by this command",
+            "move it away if it may be replaced, or name another folder with --out",
+        )
+
+
+def write_features(path: Path, key_I: Sequence[bytes | None], cache: VectorCache) -> list[int]:
+    """Write float32 [I, F] row by row, NaN throughout for a None; the shape that was written."""
+    width = len(cache[next(key for key in key_I if key is not None)])
+    with _replaced(path) as partial:
+        x_IF = np.lib.format.open_memmap(
+            partial, mode="w+", dtype=np.float32, shape=(len(key_I), width)
+        )
+        for item, key in enumerate(key_I):
+            x_IF[item] = np.nan if key is None else cache[key]
+        x_IF.flush()
+        cache.note_written(_sha256(partial))
+    return [len(key_I), width]
+
+
+def _tables(folder: Path) -> list[Path]:
+    return [path for pattern in _TABLES for path in sorted(folder.glob(pattern))]
+
+
+def _sha256(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
+@contextmanager
+def _replaced(path: Path) -> Iterator[Path]:
+    """A name to write to, which becomes `path` once all is written."""
+    partial = path.with_name(path.name + ".partial")
+    try:
+        yield partial
+        partial.replace(path)
+    except OSError as error:
+        raise DataError(
+            path, f"cannot be written ({error.strerror})", "name another folder with --out"
+        ) from error

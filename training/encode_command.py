@@ -1,0 +1,86 @@
+"""The command `encode`: texts and pictures become content features.
+
+Knows options and their defaults; the encoders' libraries are loaded only when the command runs.
+"""
+
+import argparse
+from pathlib import Path
+
+from training.encode.named import DEFAULT_IMAGES, DEFAULT_TEXT
+from training.encode.optional import load
+from training.trainer import choose_device
+
+_DEFAULT_BATCH_SIZE = 32
+
+
+def add_command(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Register the command and its options."""
+    parser = subparsers.add_parser(
+        "encode",
+        help="turn items' texts and pictures into content features",
+        description="Turn the texts of the item table and the pictures in DIR/images into "
+        "text_feat.npy and visual_feat.npy with pretrained encoders. Without --text and --images, "
+        "both are encoded. A further run encodes only what has changed.",
+    )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder with items.tsv and, for pictures, images/<item id>.jpg (or .png, ...)",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="make this a data folder with the features and a copy of all else that training reads "
+        "(default: write into --data)",
+    )
+    parser.add_argument(
+        "--text",
+        nargs="?",
+        const=DEFAULT_TEXT,
+        metavar="ENCODER",
+        help="encode texts: with the named sentence-transformers model, the folder of one, or an "
+        f".onnx file (default: {DEFAULT_TEXT})",
+    )
+    parser.add_argument(
+        "--images",
+        nargs="?",
+        const=DEFAULT_IMAGES,
+        metavar="ENCODER",
+        help="encode pictures: with the named timm model, the folder of one, or an .onnx file "
+        f"(default: {DEFAULT_IMAGES})",
+    )
+    parser.add_argument(
+        "--batch-size",
+        type=_positive,
+        default=_DEFAULT_BATCH_SIZE,
+        metavar="N",
+        help="contents encoded at once (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)"
+    )
+    parser.set_defaults(run=_encode)
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, got {text!r}")
+    return int(text)
+
+
+def _encode(options: argparse.Namespace) -> None:
+    neither = options.text is None and options.images is None
+    job = load("training.encode.job")
+    job.encode_folder(
+        job.EncodeJob(
+            data=options.data,
+            out=options.out or options.data,
+            text=DEFAULT_TEXT if neither else options.text,
+            images=DEFAULT_IMAGES if neither else options.images,
+            batch_size=options.batch_size,
+            device=str(choose_device(options.device)),
+        )
+    )
