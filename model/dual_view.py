@@ -79,7 +79,9 @@ class View:
         edges = () if weight_E is None else zip(weight_E, graph.content_edges, strict=True)
         self._interactions = graph.interactions
         self._edges = tuple(edges)
-        ones_I1 = torch.ones(graph.interactions.matrix.shape[1], 1, device=graph.interactions.matrix.device)
+        ones_I1 = torch.ones(
+            graph.interactions.matrix.shape[1], 1, device=graph.interactions.matrix.device
+        )
         ones_U1 = ones_I1.new_ones(graph.interactions.matrix.shape[0], 1)
         user_degree_U1 = self._interactions(self._smoothed(ones_I1))
         item_degree_I1 = self._gathered(self._interactions.T(ones_U1))

@@ -97,10 +97,21 @@ class Magnet(nn.Module):
         return PropagatedContent(*encode_view(view, self.feature_IF, self.config.num_layers))
 
     def encode(
-        self, views: Sequence[View], contents: Sequence[PropagatedContent]
+        self,
+        views: Sequence[View],
+        contents: Sequence[PropagatedContent],
+        keep_ID: Tensor | None = None,
     ) -> DualViewEmbeddings:
-        """Embeddings and fold-in rows of every item in both views."""
+        """Embeddings and fold-in rows of every item in both views.
+
+        Args:
+            views: see `views`.
+            contents: `propagate_content` of each view.
+            keep_ID: what behaviour embeddings are multiplied with before propagation (dropout).
+        """
         item_ID = self.item_behaviour_ID * self.known_I1
+        if keep_ID is not None:
+            item_ID = item_ID * keep_ID
         both = []
         for view, content in zip(views, contents, strict=True):
             item, foldin = encode_view(view, item_ID, self.config.num_layers)

@@ -4,17 +4,14 @@ Knows matrices and features; knows nothing about models. Cost and memory grow li
 interactions (plus I * neighbours item-item edges). Letters: U users, I items, F feature width.
 """
 
-import warnings
 from collections.abc import Iterable
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 from scipy.sparse import csr_array, diags_array
-from torch import Tensor
 
-from model.dual_view import Graph, SparseOperator
+from model.dual_view import Graph
 from training.modalities import ModalityFeatures
+from training.sparse import sparse_operator
 
 NEIGHBOURS = 10
 """Content neighbours of an item per modality (as FREEDOM and MGCN use)."""
@@ -33,7 +30,7 @@ def content_neighbours(features: ModalityFeatures, k: int = NEIGHBOURS) -> csr_a
     num_items = len(x_IF)
     k = min(k, num_items - 1)
     if k < 1:
-        return csr_array((num_items, num_items), dtype=np.float32)
+        return csr_array(diags_array(np.zeros(num_items, dtype=np.float32)))
     column_IK = np.empty((num_items, k), dtype=np.int64)
     weight_IK = np.empty((num_items, k), dtype=np.float32)
     for start in range(0, num_items, _BLOCK):
@@ -65,28 +62,11 @@ def content_edges(train: csr_array, features: ModalityFeatures) -> csr_array:
 
 def build_graph(train: csr_array, features: Iterable[ModalityFeatures]) -> Graph:
     """Weighted training positives [U, I] and the content-induced edges of each modality."""
-    edges = tuple(_operator(content_edges(train, x)) for x in features)
-    return Graph(_operator(train), edges)
-
-
-def _operator(matrix: csr_array) -> SparseOperator:
-    return SparseOperator(_torch_csr(matrix), _torch_csr(csr_array(matrix.T)))
+    edges = tuple(sparse_operator(content_edges(train, x)) for x in features)
+    return Graph(sparse_operator(train), edges)
 
 
 def _row_stochastic(edges: csr_array) -> csr_array:
     total_I = np.asarray(edges.sum(axis=1)).ravel()
     scale_I = np.where(total_I > 0, 1 / np.maximum(total_I, 1e-12), 0)
     return csr_array(diags_array(scale_I.astype(np.float32)) @ edges)
-
-
-def _torch_csr(matrix: csr_array) -> Tensor:
-    matrix.sort_indices()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
-        return torch.sparse_csr_tensor(
-            torch.from_numpy(matrix.indptr.astype(np.int32)),
-            torch.from_numpy(matrix.indices.astype(np.int32)),
-            torch.from_numpy(matrix.data.astype(np.float32)),
-            size=matrix.shape,
-            check_invariants=True,
-        )

@@ -112,7 +112,10 @@ def _ranking(
     """
     total = pairs[0].new_zeros(())
     shared = [_leaf(x) for x in negatives]
-    blocks = [[_leaf(x) for x in block] for block in zip(*(x.split(_BLOCK_ROWS) for x in pairs), strict=True)]
+    blocks = [
+        [_leaf(x) for x in block]
+        for block in zip(*(x.split(_BLOCK_ROWS) for x in pairs), strict=True)
+    ]
     for positive_B, *user in blocks:
         negative_BN = scores((user[0], user[1], user[2]), (shared[0], shared[1], shared[2]))
         loss = criterion(positive_B, negative_BN) * (len(positive_B) / len(pairs[0]))

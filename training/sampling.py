@@ -76,7 +76,7 @@ class Sampler:
         """As many draws as there are positives that can be predicted."""
         position_P = histories.predictable()
         length_P = np.repeat(histories.length_U, histories.length_U)[position_P]
-        drawn_P = self._drawn(length_P ** -self.user_damping, len(position_P))
+        drawn_P = self._drawn(length_P**-self.user_damping, len(position_P))
         count_I = np.bincount(histories.item_P, minlength=histories.num_items)
         negative_weight_I = (1.0 + count_I) ** self.popularity_power
         for start in range(0, len(position_P), self.batch_size):
@@ -92,9 +92,10 @@ class Sampler:
                 negative_N=negative_N.to(self.device),
             )
 
-    def _drawn(self, weight_X: NDArray[np.float64], count: int) -> NDArray[np.int64]:
+    def _drawn(self, weight_X: NDArray[np.floating], count: int) -> NDArray[np.int64]:
         """Indices drawn in proportion to their weights; any number of them, unlike multinomial."""
         bound_X = np.cumsum(weight_X)
         uniform_N = torch.rand(count, generator=self.generator, dtype=torch.float64).numpy()
-        drawn_N = np.searchsorted(bound_X, uniform_N * bound_X[-1], side="right")
-        return np.minimum(drawn_N, len(weight_X) - 1)
+        place_N = np.searchsorted(bound_X, uniform_N * bound_X[-1], side="right")
+        drawn_N: NDArray[np.int64] = np.minimum(place_N, len(weight_X) - 1)
+        return drawn_N

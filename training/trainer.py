@@ -20,15 +20,19 @@ from torch.optim.swa_utils import AveragedModel
 from model.contract.manifest import EpochRecord
 from model.magnet import Magnet, PropagatedContent
 from model.schedule import EntropySchedule
+from training.calibration import popularity_share
 from training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from training.config import TrainingConfig
 from training.dataset import Dataset
-from training.evaluation import evaluate
+from training.evaluation import evaluate, some_users
 from training.fresh_model import build_magnet
 from training.graphs import build_graph
 from training.objective import batch_objective
 from training.sampling import Sampler
 from training.trained_model import TrainedModel
+
+MAX_VALIDATION_USERS = 4096
+"""Users that validation looks at; more would cost much time and change little."""
 
 
 class TrainingError(RuntimeError):
@@ -79,6 +83,7 @@ class _Run:
         self.device = choose_device(config.device)
         self.generator = torch.Generator().manual_seed(config.seed)
         self.magnet = build_magnet(dataset, config, self.generator).to(self.device)
+        self.valid = some_users(dataset.valid, MAX_VALIDATION_USERS)
         histories = dataset.train_histories
         self.recency_power = config.recency_power if histories.ordered else 0.0
         self.train_weight_UI = histories.recency_weighted(self.recency_power)
@@ -106,6 +111,7 @@ class _Run:
         self.schedule = EntropySchedule(
             coverage_weight=config.coverage_weight,
             specialisation_weight=config.specialisation_weight,
+            switch=config.stage_switch,
         )
         self._interaction_content: PropagatedContent | None = None
         self.history: list[EpochRecord] = []
@@ -119,9 +125,10 @@ class _Run:
 
     @property
     def finished(self) -> bool:
-        """The epochs are used up, or validation has stopped improving in the second stage."""
+        """The epochs are used up, or validation has stopped improving in the last stage."""
         done = len(self.history)
-        since_best = done - max(self.best_epoch, self.schedule.trigger_epoch or done)
+        last_stage = 0 if self.config.stage_switch == "never" else self.schedule.trigger_epoch
+        since_best = done - max(self.best_epoch, done if last_stage is None else last_stage)
         return done >= self.config.max_epochs or since_best >= self.config.patience
 
     def epoch(self) -> EpochRecord:
@@ -135,7 +142,9 @@ class _Run:
         contents = self._propagated(self.magnet)
         for batch in self.sampler.epoch(self.dataset.train_histories):
             self.optimizer.zero_grad()
-            embeddings = self.magnet.encode(self.magnet.views(self.graph), contents)
+            embeddings = self.magnet.encode(
+                self.magnet.views(self.graph), contents, self._dropout()
+            )
             objective = batch_objective(self.magnet, embeddings, batch, self.config, weights)
             loss = objective.loss.item()
             if not math.isfinite(loss):
@@ -165,6 +174,15 @@ class _Run:
         )
         self._remember(record)
         return record
+
+    def _dropout(self) -> Tensor | None:
+        """A random mask of behaviour embeddings, scaled so that their mean stays."""
+        keep = 1 - self.config.dropout
+        if keep == 1:
+            return None
+        mask_ID = torch.empty(self.magnet.item_behaviour_ID.shape)
+        mask_ID.bernoulli_(keep, generator=self.generator).div_(keep)
+        return mask_ID.to(self.device)
 
     def _decay_router(self) -> None:
         """Decoupled decay of the router's evidence weights towards an even mixture."""
@@ -209,12 +227,16 @@ class _Run:
         return self._interaction_content, magnet.propagate_content(augmented)
 
     def _validate(self) -> float:
-        result = evaluate(self._trained().score, self.dataset, self.dataset.valid, ks=(20,))
+        result = evaluate(self._trained().score, self.dataset, self.valid, ks=(20,))
         return result.metrics["ndcg@20"]
 
     def result(self) -> TrainedModel:
-        """The best epoch's model."""
-        self._averaged().load_state_dict(self.best_state)
+        """The best epoch's model, its popularity weight chosen on validation."""
+        magnet = self._averaged()
+        magnet.load_state_dict(self.best_state)
+        share = popularity_share(self._trained(), self.dataset, self.valid)
+        with torch.no_grad():
+            magnet.popularity_weight.mul_(share)
         return self._trained()
 
     def snapshot(self) -> Checkpoint:
