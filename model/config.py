@@ -4,6 +4,7 @@ Knows nothing about how it is trained (`training.config`).
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 VIEWS = ("interaction", "augmented")
 """The dual view, in the order of every V axis."""
@@ -26,8 +27,12 @@ class MagnetConfig:
     """Share of the leading expert's probability below which an expert is silent when serving."""
     router_dim: int = 16
     """Width of the router's projections of the user and of the item."""
-    temperature: float = 0.2
-    """Cosines are divided by it, so a score reads as a log-odds (0.2 as for LightGCN, ours)."""
+    temperature: float = 0.14
+    """Cosines are divided by it, so a score reads as a log-odds (ours)."""
+    experts: Literal["structured", "free", "average"] = "structured"
+    """`free`: as many experts without roles; `average`: one that weighs all modalities equally."""
+    views: Literal["dual", "interaction"] = "dual"
+    """`interaction`: the augmented view is computed but has no share in any score."""
 
     def __post_init__(self) -> None:
         if not self.modalities or self.modalities[0] != BEHAVIOUR:

@@ -1,11 +1,12 @@
 """Dual-view encoder: LightGCN propagation over the interaction view and over the augmented view.
 
-Knows tensors and sparse operators; nothing about where graphs or features come from.
+Knows tensors and sparse matrices; nothing about where graphs or features come from.
 Letters: U users, I items, B users of a batch, H their history items side by side, V views,
-M modalities, D dimension, F = M * D.
+M modalities, E kinds of content edge, D dimension, F width of the rows at hand.
 Views of the same graph with and without content-induced edges: arXiv:2602.20723. Propagation:
 LightGCN (arXiv:2002.02126, Eq. 3 and 4), users' initial embeddings being zero, so that a user is
-what her history makes of her. The factored operator and the fold-in are ours.
+what her history makes of her. The factored operator, its learnt edge weights and the fold-in are
+ours.
 """
 
 from dataclasses import dataclass
@@ -18,40 +19,27 @@ from torch.nn import functional
 
 @dataclass(frozen=True, slots=True)
 class SparseOperator:
-    """A product of sparse CSR matrices with its transpose, applied factor by factor.
+    """A sparse CSR matrix with its transpose at hand, so that no backward need build it."""
 
-    The augmented view's user-item matrix R S is far denser than its factors; applying S and then R
-    keeps a step's cost linear in interactions plus item-item edges.
-    """
-
-    factors: tuple[Tensor, ...]
-    """Applied from last to first, as in the matrix product that they spell."""
-    transposed: tuple[Tensor, ...]
+    matrix: Tensor
+    transpose: Tensor
 
     def __call__(self, x: Tensor) -> Tensor:
         """The product with a dense [columns, F]; gradients flow to `x` only."""
-        for factor, transpose in zip(
-            reversed(self.factors), reversed(self.transposed), strict=True
-        ):
-            x = _SparseProduct.apply(factor, transpose, x)  # type: ignore[no-untyped-call]
-        return x
+        product: Tensor = _SparseProduct.apply(self.matrix, self.transpose, x)  # type: ignore[no-untyped-call]
+        return product
 
     @property
     def T(self) -> "SparseOperator":
         """The transposed operator."""
-        return SparseOperator(self.transposed[::-1], self.factors[::-1])
+        return SparseOperator(self.transpose, self.matrix)
 
     def to(self, device: torch.device) -> "SparseOperator":
         """The same operator on another device."""
-        return SparseOperator(
-            tuple(f.to(device) for f in self.factors),
-            tuple(t.to(device) for t in self.transposed),
-        )
+        return SparseOperator(self.matrix.to(device), self.transpose.to(device))
 
 
 class _SparseProduct(torch.autograd.Function):
-    """Sparse times dense with the transpose at hand, so that backward need not build it."""
-
     @staticmethod
     def forward(ctx: Any, matrix: Tensor, transpose: Tensor, x: Tensor) -> Tensor:
         ctx.transpose = transpose
@@ -63,17 +51,64 @@ class _SparseProduct(torch.autograd.Function):
 
 
 @dataclass(frozen=True, slots=True)
+class Graph:
+    """Interactions and content-induced edges, of which both views are made."""
+
+    interactions: SparseOperator
+    """R [U, I], weighted positives."""
+    content_edges: tuple[SparseOperator, ...]
+    """E matrices [I, I]: row i holds the content neighbours that item i hears, by one modality."""
+
+    def to(self, device: torch.device) -> "Graph":
+        """The same graph on another device."""
+        return Graph(
+            self.interactions.to(device), tuple(edges.to(device) for edges in self.content_edges)
+        )
+
+
 class View:
-    """One graph as normalised operators."""
+    """The symmetrically normalised product R S of a graph, S = identity + (sum_e w_e C_e)^T.
 
-    user_from_item: SparseOperator
-    """[U, I]; its transpose carries users to items."""
-    foldin: SparseOperator
-    """[I, I]; `user_from_item` without the user's own row: what one history item contributes."""
+    C_e are the content edges and w_e their weights; without weights S is the identity, which makes
+    the interaction view. The product is far denser than its factors: applying them one after the
+    other keeps a step's cost linear in interactions and edges. Degrees follow the weights, so
+    gradients reach them through the normalisation too.
+    """
 
-    def to(self, device: torch.device) -> "View":
-        """The same view on another device."""
-        return View(self.user_from_item.to(device), self.foldin.to(device))
+    def __init__(self, graph: Graph, weight_E: Tensor | None = None) -> None:
+        edges = () if weight_E is None else zip(weight_E, graph.content_edges, strict=True)
+        self._interactions = graph.interactions
+        self._edges = tuple(edges)
+        ones_I1 = torch.ones(
+            graph.interactions.matrix.shape[1], 1, device=graph.interactions.matrix.device
+        )
+        ones_U1 = ones_I1.new_ones(graph.interactions.matrix.shape[0], 1)
+        user_degree_U1 = self._interactions(self._smoothed(ones_I1))
+        item_degree_I1 = self._gathered(self._interactions.T(ones_U1))
+        self._user_scale_U1 = _inverse_root(user_degree_U1)
+        self._item_scale_I1 = _inverse_root(item_degree_I1)
+
+    def foldin(self, item_IF: Tensor) -> Tensor:
+        """What each item adds to a user who has it in her history, before her own scale [I, F]."""
+        return self._smoothed(self._item_scale_I1 * item_IF)
+
+    def users(self, item_IF: Tensor) -> Tensor:
+        """Items to users [U, F]."""
+        return self._user_scale_U1 * self._interactions(self.foldin(item_IF))
+
+    def items(self, user_UF: Tensor) -> Tensor:
+        """Users to items [I, F]."""
+        return self._item_scale_I1 * self._gathered(
+            self._interactions.T(self._user_scale_U1 * user_UF)
+        )
+
+    def _smoothed(self, x_IF: Tensor) -> Tensor:
+        """S x: every item's row spreads to the items that hear it."""
+        return sum((weight * edges.T(x_IF) for weight, edges in self._edges), start=x_IF)
+
+    def _gathered(self, x_IF: Tensor) -> Tensor:
+        """S^T x: every item also hears its content neighbours."""
+        return sum((weight * edges(x_IF) for weight, edges in self._edges), start=x_IF)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +128,9 @@ def encode_view(view: View, item_IF: Tensor, num_layers: int) -> tuple[Tensor, T
         The items' sum over their layers [I, F], and its image under `view.foldin` [I, F]: the sum
         over a user's layers is, up to length, the sum of these rows over her history.
     """
-    item_from_user = view.user_from_item.T
     item, item_sum = item_IF, item_IF
     for _ in range(num_layers):
-        item = item_from_user(view.user_from_item(item))
+        item = view.items(view.users(item))
         item_sum = item_sum + item
     return item_sum, view.foldin(item_sum)
 
@@ -119,3 +153,8 @@ def fold_in(foldin_IVMD: Tensor, history_H: Tensor, start_B: Tensor, weight_H: T
 def normalise_rows(x: Tensor) -> Tensor:
     """L2-normalise the last axis; a zero row stays zero."""
     return functional.normalize(x, dim=-1, eps=1e-12)
+
+
+def _inverse_root(degree: Tensor) -> Tensor:
+    """degree^-1/2, and zero where there are no edges."""
+    return torch.where(degree > 0, degree.clamp_min(1e-12).rsqrt(), 0.0)

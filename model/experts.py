@@ -102,6 +102,33 @@ class ExpertTemplates(nn.Module):
         return torch.where((self.role_K == 1)[:, None], balanced_KM, named_KM)
 
 
+class FreeTemplates(ExpertTemplates):
+    """As many experts, starting alike, that training may bend at will: roles are names only."""
+
+    def __init__(self, modalities: tuple[str, ...]) -> None:
+        super().__init__(modalities)
+        self.logit_KM = nn.Parameter(super()._bent().detach().log())
+
+    def _bent(self) -> Tensor:
+        return self.logit_KM.softmax(-1)
+
+
+class AverageTemplate(ExpertTemplates):
+    """One expert that weighs all modalities equally."""
+
+    def __init__(self, modalities: tuple[str, ...]) -> None:
+        super().__init__(modalities)
+        self.experts = (Expert("balanced", modalities[0]),)
+        self.register_buffer(
+            "even_KM", torch.full((1, len(modalities)), 1 / len(modalities)), persistent=False
+        )
+
+    even_KM: Tensor
+
+    def _bent(self) -> Tensor:
+        return self.even_KM
+
+
 def _bounded_softmax(logit_KM: Tensor, ratio: float) -> Tensor:
     """Softmax whose largest weight is at most `ratio` times its smallest; -inf is left out."""
     half = 0.5 * math.log(ratio)

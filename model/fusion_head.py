@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from model.config import VIEWS, MagnetConfig
-from model.experts import ExpertTemplates
+from model.experts import AverageTemplate, ExpertTemplates, FreeTemplates
 from model.router import InteractionRouter, sparse_gate
+
+_TEMPLATES = {"structured": ExpertTemplates, "free": FreeTemplates, "average": AverageTemplate}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ class FusionHead(nn.Module):
     def __init__(self, config: MagnetConfig) -> None:
         super().__init__()
         self.config = config
-        self.templates = ExpertTemplates(config.modalities)
+        self.templates = _TEMPLATES[config.experts](config.modalities)
         self.num_experts = len(self.templates.experts)
         self.router = InteractionRouter(
             num_experts=self.num_experts,
@@ -51,10 +53,11 @@ class FusionHead(nn.Module):
     ) -> Routing:
         """Expert and view weights of every pair, experts gated with `threshold`."""
         channel_JBC = self.router(similarity_GBC, user_BJ, item_XCJ)
+        dual = self.config.views == "dual"
         return Routing(
             logit_KBC=channel_JBC[:-1],
             weight_KBC=sparse_gate(channel_JBC[:-1], threshold),
-            augmented_BC=torch.sigmoid(channel_JBC[-1]),
+            augmented_BC=torch.sigmoid(channel_JBC[-1] if dual else channel_JBC[-1] - torch.inf),
         )
 
     def mix(self, similarity_GBC: Tensor, routing: Routing) -> Tensor:

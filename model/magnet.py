@@ -1,26 +1,43 @@
 """MAGNET: dual-view embeddings over M modalities, and the head that fuses them.
 
-Knows tensors only: graphs and features are handed in. `encode` runs once per step or export,
-scoring many times. Letters: I items, V views, M modalities, D dimension, F = M * D.
+Knows tensors only: the graph and features are handed in. `encode` runs once per step or export,
+scoring many times. Letters: U users, I items, V views, M modalities, E = M - 1 content modalities
+(and as many kinds of content edge), D dimension, F width of all features side by side.
 """
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from model.config import MagnetConfig
-from model.dual_view import DualViewEmbeddings, View, encode_view, normalise_rows
+from model.dual_view import DualViewEmbeddings, Graph, View, encode_view, normalise_rows
 from model.fusion_head import FusionHead
+
+
+@dataclass(frozen=True, slots=True)
+class PropagatedContent:
+    """All features side by side after propagation through one view, constant while the view is.
+
+    Encoders and propagation are linear, so features may be propagated before they are encoded:
+    once per view instead of once per step (ours).
+    """
+
+    item_IF: Tensor
+    foldin_IF: Tensor
 
 
 class Magnet(nn.Module):
     """Encoders of both views plus the fusion head.
 
-    - behaviour: a free embedding per item.
-    - a content modality: its features through a linear encoder without bias (a missing row, zero by
-      contract, stays zero and gets its signal from the graph alone), plus an item residual that
-      starts at zero.
+    - behaviour: a free embedding per item that was interacted with; an item without interactions
+      has none, and gets its behaviour from its content neighbours in the augmented view.
+    - a content modality: its features through a linear encoder, nothing else, so that what an
+      explanation calls pictures is pictures. A missing row is zero by contract and gets its signal
+      from the graph alone.
+    - content-induced edges: one learnt weight per modality.
     - users have no parameters: in every modality and view a user is the fold-in of her history, so
       a new user or a session is embedded exactly as a known one (ours, docs/adr/0004).
     - bias: one learnt weight on the item's standardised log-popularity, so that the personal part
@@ -32,56 +49,90 @@ class Magnet(nn.Module):
         config: MagnetConfig,
         *,
         features: Sequence[Tensor],
-        log_popularity_I: Tensor,
+        popularity_I: Tensor,
         generator: torch.Generator,
     ) -> None:
         super().__init__()
-        num_items, dim = len(log_popularity_I), config.embedding_dim
         self.config = config
-        self.item_behaviour_ID = nn.Parameter(torch.empty(num_items, dim))
-        self.item_residual_IF = nn.Parameter(
-            torch.zeros(num_items, (config.num_modalities - 1) * dim)
-        )
+        self.item_behaviour_ID = nn.Parameter(torch.empty(len(popularity_I), config.embedding_dim))
         self.encoders = nn.ModuleList(
-            nn.Linear(feature.shape[1], dim, bias=False) for feature in features
+            nn.Linear(feature.shape[1], config.embedding_dim, bias=False) for feature in features
         )
+        self.log_edge_weight_E = nn.Parameter(torch.empty(len(features)))
         self.popularity_weight = nn.Parameter(torch.zeros(()))
         self.head = FusionHead(config)
-        for index, feature in enumerate(features):
-            self.register_buffer(f"feature_{index}", feature, persistent=False)
-        self.register_buffer("log_popularity_I", log_popularity_I, persistent=False)
+        log_popularity_I = popularity_I.log1p()
+        spread = log_popularity_I.std(correction=0).clamp_min(1e-12)
+        for name, buffer in (
+            ("feature_IF", torch.cat([torch.empty(len(popularity_I), 0), *features], dim=1)),
+            ("log_popularity_I", (log_popularity_I - log_popularity_I.mean()) / spread),
+            ("known_I1", (popularity_I > 0).float().unsqueeze(1)),
+        ):
+            self.register_buffer(name, buffer, persistent=False)
         self._reset_parameters(generator)
 
+    feature_IF: Tensor
     log_popularity_I: Tensor
+    known_I1: Tensor
 
     def _reset_parameters(self, generator: torch.Generator) -> None:
-        """Behaviour rows: std 0.1 (LightGCN); encoders: unit gain; the rest starts at zero."""
+        """Behaviour rows: std 0.1 (LightGCN); encoders: unit gain; edge kinds share a weight of 1.
+
+        The rest starts at zero.
+        """
         nn.init.normal_(self.item_behaviour_ID, std=0.1, generator=generator)
         for encoder in self.encoders:
             assert isinstance(encoder, nn.Linear)
             nn.init.normal_(encoder.weight, std=encoder.in_features**-0.5, generator=generator)
+        nn.init.constant_(self.log_edge_weight_E, -math.log(max(1, len(self.encoders))))
         self.head.router.reset_parameters(generator)
 
-    def initial_items(self) -> Tensor:
-        """Items before propagation, all modalities side by side [I, M * D]."""
-        if not self.encoders:
-            return self.item_behaviour_ID
-        encoded = [
-            encoder(self.get_buffer(f"feature_{index}"))
-            for index, encoder in enumerate(self.encoders)
-        ]
-        content_IF = torch.cat(encoded, dim=1) + self.item_residual_IF
-        return torch.cat([self.item_behaviour_ID, content_IF], dim=1)
+    def views(self, graph: Graph) -> tuple[View, View]:
+        """The interaction view and the augmented view with the present edge weights."""
+        return View(graph), View(graph, self.log_edge_weight_E.exp())
 
-    def encode(self, views: Sequence[View]) -> DualViewEmbeddings:
-        """Embeddings and fold-in rows of every item in both views."""
-        item_IF = self.initial_items()
-        encoded = [encode_view(view, item_IF, self.config.num_layers) for view in views]
-        shape = (self.config.num_modalities, self.config.embedding_dim)
-        item_IVMD, foldin_IVMD = (
-            torch.stack(parts, dim=1).unflatten(2, shape) for parts in zip(*encoded, strict=True)
-        )
+    @torch.no_grad()
+    def propagate_content(self, view: View) -> PropagatedContent:
+        """Features through a view; call again when its edge weights have moved."""
+        return PropagatedContent(*encode_view(view, self.feature_IF, self.config.num_layers))
+
+    def encode(
+        self,
+        views: Sequence[View],
+        contents: Sequence[PropagatedContent],
+        keep_ID: Tensor | None = None,
+    ) -> DualViewEmbeddings:
+        """Embeddings and fold-in rows of every item in both views.
+
+        Args:
+            views: see `views`.
+            contents: `propagate_content` of each view.
+            keep_ID: what behaviour embeddings are multiplied with before propagation (dropout).
+        """
+        item_ID = self.item_behaviour_ID * self.known_I1
+        if keep_ID is not None:
+            item_ID = item_ID * keep_ID
+        both = []
+        for view, content in zip(views, contents, strict=True):
+            item, foldin = encode_view(view, item_ID, self.config.num_layers)
+            both.append(
+                (
+                    torch.stack([item, *self._encoded(content.item_IF)], dim=1),
+                    torch.stack([foldin, *self._encoded(content.foldin_IF)], dim=1),
+                )
+            )
+        item_IVMD, foldin_IVMD = (torch.stack(parts, dim=1) for parts in zip(*both, strict=True))
         return DualViewEmbeddings(normalise_rows(item_IVMD), foldin_IVMD)
+
+    def _encoded(self, propagated_IF: Tensor) -> list[Tensor]:
+        """Propagated features through each modality's encoder."""
+        encoded, start = [], 0
+        for encoder in self.encoders:
+            assert isinstance(encoder, nn.Linear)
+            end = start + encoder.in_features
+            encoded.append(encoder(propagated_IF[:, start:end]))
+            start = end
+        return encoded
 
     def item_bias(self) -> Tensor:
         """The additive popularity term of every item [I]."""

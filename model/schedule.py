@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Stage = Literal["coverage", "specialisation"]
+Switch = Literal["entropy", "never"] | int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,12 +35,14 @@ class EntropySchedule:
     distribution over log K) and the training loss. Coverage is done when over `window` epochs the
     first has moved by less than `entropy_tolerance` and the second by less than `loss_tolerance` of
     itself: every expert has its place, and what the router reads from the encoders means something.
-    The tolerances are in units of normalised entropy and of relative loss, so they are the same for
+    `switch` fixes the trigger instead, for comparison: after so many epochs, or never. The
+    tolerances are in units of normalised entropy and of relative loss, so they are the same for
     every data set. From then on specialisation ramps up linearly over `ramp` epochs.
     """
 
     coverage_weight: float
     specialisation_weight: float
+    switch: Switch = "entropy"
     window: int = 5
     entropy_tolerance: float = 0.01
     loss_tolerance: float = 0.03
@@ -50,6 +53,10 @@ class EntropySchedule:
     loss: list[float] = field(default_factory=list)
     trigger_epoch: int | None = None
     """The epoch after which specialisation began."""
+
+    def __post_init__(self) -> None:
+        if self.switch == 0:
+            self.trigger_epoch = 0
 
     @property
     def stage(self) -> Stage:
@@ -68,10 +75,11 @@ class EntropySchedule:
                 coverage=self.coverage_weight, specialisation=0.0, floor=1.0, gate=0.0
             )
         share = min(1.0, (self.epoch - self.trigger_epoch + 1) / self.ramp)
+        reached = self.utilisation[self.trigger_epoch - 1] if self.trigger_epoch else 1.0
         return RoutingWeights(
             coverage=self.coverage_weight,
             specialisation=self.specialisation_weight * share,
-            floor=self.floor_share * self.utilisation[self.trigger_epoch - 1],
+            floor=self.floor_share * reached,
             gate=share,
         )
 
@@ -79,11 +87,15 @@ class EntropySchedule:
         """Record an epoch; may start the second stage."""
         for series, value in ((self.utilisation, utilisation), (self.loss, loss)):
             series.append(0.5 * (series[-1] + value) if series else value)
-        if self.trigger_epoch is None and (
-            swing(self.utilisation, self.window) < self.entropy_tolerance
-            and swing(self.loss, self.window) < self.loss_tolerance * abs(self.loss[-1])
-        ):
+        if self.trigger_epoch is None and self._due():
             self.trigger_epoch = self.epoch
+
+    def _due(self) -> bool:
+        if self.switch != "entropy":
+            return self.epoch == self.switch
+        return swing(self.utilisation, self.window) < self.entropy_tolerance and swing(
+            self.loss, self.window
+        ) < self.loss_tolerance * abs(self.loss[-1])
 
 
 def swing(series: Sequence[float], window: int) -> float:

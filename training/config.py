@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from model.config import MagnetConfig
+from model.schedule import Switch
 
 
 class TrainingConfig(BaseModel):
@@ -23,24 +24,32 @@ class TrainingConfig(BaseModel):
     num_layers: int = Field(default=2, ge=1)
     gate_threshold: float = Field(default=0.5, ge=0, lt=1)
     router_dim: int = Field(default=16, ge=1)
-    temperature: float = Field(default=0.2, gt=0)
+    temperature: float = Field(default=0.14, gt=0)
+    experts: Literal["structured", "free", "average"] = "structured"
+    views: Literal["dual", "interaction"] = "dual"
 
     max_epochs: int = Field(default=100, ge=1)
     patience: int = Field(default=10, ge=1)
     """Epochs of the specialisation stage without a better validation NDCG@20 before it stops."""
-    batch_size: int = Field(default=2048, ge=1)
+    batch_size: int = Field(default=4096, ge=1)
     recency_power: float = Field(default=0.75, ge=0)
     """A history item that is followed by n others counts (1 + n)^-power, where time is known."""
+    user_damping: float = Field(default=0.7, ge=0)
+    """A user's positives are drawn in proportion to (their number)^-user_damping; 0 is equally."""
     longest_history: int = Field(default=100, ge=1)
     """Most history items that a positive is trained from."""
     negatives: int = Field(default=256, ge=1)
     """Random items shared by a batch as negatives."""
+    popularity_power: float = Field(default=0.5, ge=0)
+    """Negatives are drawn in proportion to (1 + their positives)^popularity_power."""
     learning_rate: float = Field(default=5e-3, gt=0)
     router_learning_rate: float = Field(default=5e-4, gt=0)
     """A tenth of the encoders': a router at full speed overfits at once."""
     router_weight_decay: float = Field(default=0.05, ge=0)
     average_decay: float = Field(default=0.99, ge=0, lt=1)
     """Per step, of the moving average of the weights, which is what is validated and served."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the behaviour embeddings' entries that are dropped at each step."""
     l2: float = Field(default=1e-4, ge=0)
     """On the initial embeddings of the batch's users and items (LightGCN's value)."""
 
@@ -53,6 +62,8 @@ class TrainingConfig(BaseModel):
     """On the squared logit of the view gate: equal shares unless evidence says otherwise."""
     coverage_weight: float = Field(default=1.0, ge=0)
     """On utilisation below its aim: all of it at first, its floor in the second stage."""
+    stage_switch: Switch = "entropy"
+    """What starts the second stage: the entropy trigger, a number of epochs, or nothing ever."""
     specialisation_weight: float = Field(default=0.1, ge=0)
     """On the entropy of single pairs; a tenth of the above, so that the floor holds."""
 
@@ -65,4 +76,6 @@ class TrainingConfig(BaseModel):
             gate_threshold=self.gate_threshold,
             router_dim=self.router_dim,
             temperature=self.temperature,
+            experts=self.experts,
+            views=self.views,
         )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, diags_array
 
 from training.dataset import Dataset
 from training.metrics import coverage, ndcg_at_k, recall_at_k
@@ -127,6 +127,18 @@ def measure(
         per_user=per_user,
         group_per_user=group_per_user,
     )
+
+
+def some_users(target: csr_array, most: int) -> csr_array:
+    """The positives [U, I] of at most so many users, by a fixed seed; other rows are empty."""
+    users = np.flatnonzero(np.diff(target.indptr))
+    if len(users) <= most:
+        return target
+    kept_U = np.zeros(target.shape[0], dtype=np.float32)
+    kept_U[np.random.default_rng(0).choice(users, most, replace=False)] = 1
+    kept = csr_array(diags_array(kept_U) @ target)
+    kept.eliminate_zeros()
+    return kept
 
 
 def top_items(score_BI: NDArray[np.float32], k: int) -> NDArray[np.int64]:

@@ -1,16 +1,17 @@
 """The training objective of one batch: ranking, alignment, view and routing terms, L2.
 
 Knows the model and a batch; knows nothing about epochs, files or devices. Letters: B pairs,
-N negatives, K experts, M modalities, D dimension.
+N negatives, J routing channels, V views, M modalities, D dimension.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from model.dual_view import DualViewEmbeddings, View, fold_in
-from model.fusion_head import Routing, own_similarity, shared_similarity
+from model.dual_view import DualViewEmbeddings, fold_in
+from model.fusion_head import FusionHead, Routing, own_similarity, shared_similarity
 from model.losses import alignment_loss, bpr_loss, routing_entropies, sampled_softmax_loss
 from model.magnet import Magnet
 from model.schedule import RoutingWeights
@@ -19,6 +20,8 @@ from training.sampling import Batch
 
 _ALIGNED_ROWS = 512
 """Rows of a batch that the contrastive terms compare; enough negatives, at a bounded cost."""
+_BLOCK_ROWS = 64
+"""Pairs that meet all negatives at once: a block's tensors stay in the processor's cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +37,15 @@ class Objective:
 
 def batch_objective(
     magnet: Magnet,
-    views: tuple[View, View],
+    embeddings: DualViewEmbeddings,
     batch: Batch,
     config: TrainingConfig,
     routing_weights: RoutingWeights,
 ) -> Objective:
-    """Loss of one batch in the epoch that `routing_weights` belongs to."""
-    embeddings = magnet.encode(views)
+    """Loss of one batch in the epoch that `routing_weights` belongs to.
+
+    Gradients must be zero before the call: part of the head's are taken in it (`_ranking`).
+    """
     user_BVMD = fold_in(embeddings.foldin_IVMD, batch.history_H, batch.start_B, batch.weight_H)
     item_BVMD = embeddings.item_IVMD.index_select(0, batch.item_B)
     negative_NVMD = embeddings.item_IVMD.index_select(0, batch.negative_N)
@@ -54,19 +59,16 @@ def batch_objective(
         positive_GB1, user_BJ, router.item_evidence(item_BVMD).unsqueeze(1), threshold
     )
     positive_B = head.mix(positive_GB1, positive_routing).squeeze(1) + bias_I[batch.item_B]
-    negative_GBN = shared_similarity(user_BVMD, negative_NVMD)
-    negative_routing = head.route(
-        negative_GBN, user_BJ, router.item_evidence(negative_NVMD), threshold
-    )
-    negative_BN = head.mix(negative_GBN, negative_routing) + bias_I[batch.negative_N]
-    clash_BN = batch.item_B[:, None] == batch.negative_N[None, :]
-    negative_BN = negative_BN.masked_fill(clash_BN, -torch.inf)
-
-    ranking = bpr_loss if config.ranking_loss == "bpr" else sampled_softmax_loss
     coverage, pair = routing_entropies(positive_routing.logit_KBC.squeeze(2).T.softmax(1))
     share_K = positive_routing.weight_KBC.detach().mean((1, 2))
+    clash_BN = batch.item_B[:, None] == batch.negative_N[None, :]
     loss = (
-        ranking(positive_B, negative_BN)
+        _ranking(
+            _NegativeScores(head, threshold),
+            bpr_loss if config.ranking_loss == "bpr" else sampled_softmax_loss,
+            (positive_B, user_BVMD, user_BJ, clash_BN),
+            (negative_NVMD, router.item_evidence(negative_NVMD), bias_I[batch.negative_N]),
+        )
         + _alignment(embeddings, batch, config)
         + config.view_regulariser * _view_imbalance(positive_routing)
         + routing_weights.coverage * torch.relu(routing_weights.floor - coverage)
@@ -74,6 +76,70 @@ def batch_objective(
         + config.l2 * _squared_norm(magnet, batch)
     )
     return Objective(loss, coverage.item(), pair.item(), share_K)
+
+
+@dataclass(frozen=True, slots=True)
+class _NegativeScores:
+    """Scores [B, N] of the shared negatives; -inf where one is the pair's own item."""
+
+    head: FusionHead
+    threshold: float
+
+    def __call__(
+        self,
+        user: tuple[Tensor, Tensor, Tensor],
+        negative: tuple[Tensor, Tensor, Tensor],
+    ) -> Tensor:
+        user_BVMD, user_BJ, clash_BN = user
+        negative_NVMD, negative_NJ, bias_N = negative
+        similarity_GBN = shared_similarity(user_BVMD, negative_NVMD)
+        routing = self.head.route(similarity_GBN, user_BJ, negative_NJ, self.threshold)
+        score_BN = self.head.mix(similarity_GBN, routing) + bias_N
+        return score_BN.masked_fill(clash_BN, -torch.inf)
+
+
+def _ranking(
+    scores: _NegativeScores,
+    criterion: Callable[[Tensor, Tensor], Tensor],
+    pairs: tuple[Tensor, Tensor, Tensor, Tensor],
+    negatives: tuple[Tensor, Tensor, Tensor],
+) -> Tensor:
+    """Mean ranking loss, its gradients taken block by block.
+
+    All routed pairs of a batch at once are many times what a cache holds, and the time goes into
+    moving them. Here each block's graph is built and freed on its own: gradients of the head's
+    parameters add up at once, those of the inputs are handed on by the value that is returned.
+    """
+    total = pairs[0].new_zeros(())
+    shared = [_leaf(x) for x in negatives]
+    blocks = [
+        [_leaf(x) for x in block]
+        for block in zip(*(x.split(_BLOCK_ROWS) for x in pairs), strict=True)
+    ]
+    for positive_B, *user in blocks:
+        negative_BN = scores((user[0], user[1], user[2]), (shared[0], shared[1], shared[2]))
+        loss = criterion(positive_B, negative_BN) * (len(positive_B) / len(pairs[0]))
+        loss.backward()
+        total += loss.detach()
+    gradients = [
+        *(_gradient(list(parts)) for parts in zip(*blocks, strict=True)),
+        *(_gradient([x]) for x in shared),
+    ]
+    carried = total
+    for x, gradient in zip((*pairs, *negatives), gradients, strict=True):
+        if gradient is not None:
+            carry = (x * gradient).sum()
+            carried = carried + (carry - carry.detach())
+    return carried
+
+
+def _leaf(x: Tensor) -> Tensor:
+    return x.detach().requires_grad_(x.is_floating_point())
+
+
+def _gradient(parts: list[Tensor]) -> Tensor | None:
+    gradients = [x.grad for x in parts if x.grad is not None]
+    return torch.cat(gradients) if gradients else None
 
 
 def _alignment(embeddings: DualViewEmbeddings, batch: Batch, config: TrainingConfig) -> Tensor:
@@ -100,6 +166,5 @@ def _view_imbalance(routing: Routing) -> Tensor:
 
 
 def _squared_norm(magnet: Magnet, batch: Batch) -> Tensor:
-    """Half the mean squared length of the batch's item parameters."""
-    item_IF = torch.cat([magnet.item_behaviour_ID, magnet.item_residual_IF], dim=1)
-    return 0.5 * item_IF.index_select(0, batch.item_B).square().sum(1).mean()
+    """Half the mean squared length of the batch's behaviour embeddings."""
+    return 0.5 * magnet.item_behaviour_ID.index_select(0, batch.item_B).square().sum(1).mean()

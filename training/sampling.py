@@ -7,7 +7,9 @@ N negatives.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from torch import Tensor
 
@@ -26,7 +28,7 @@ class Batch:
     weight_H: Tensor
     item_B: Tensor
     negative_N: Tensor
-    """Items drawn uniformly, shared by all positives of the batch."""
+    """Items shared by all positives of the batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,26 +53,37 @@ def pair_batches(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampler:
-    """How batches are drawn."""
+    """How batches are drawn.
+
+    - positives: with replacement, a user's being weighed by (her number of positives)^-user_damping
+      (ours). Quality is an average over users, training one over positives; a few users with most
+      of the positives would otherwise be most of what is learnt.
+    - negatives: with replacement, an item being weighed by (1 + its positives)^popularity_power.
+      0 is uniform; above, scores need less popularity to tell positives from negatives, which
+      leaves room for the tail (word2vec's smoothed unigrams, arXiv:1310.4546, section 2.2).
+    """
 
     batch_size: int
     num_negatives: int
     longest_history: int
     recency_power: float
+    user_damping: float
+    popularity_power: float
     generator: torch.Generator
     device: torch.device
 
     def epoch(self, histories: Histories) -> Iterator[Batch]:
-        """One pass over the positives that can be predicted, in random order."""
-        position_P = torch.from_numpy(histories.predictable())
-        order_P = torch.randperm(len(position_P), generator=self.generator)
-        for chosen_B in position_P[order_P].split(self.batch_size):
-            position_B = chosen_B.numpy()
+        """As many draws as there are positives that can be predicted."""
+        position_P = histories.predictable()
+        length_P = np.repeat(histories.length_U, histories.length_U)[position_P]
+        drawn_P = self._drawn(length_P**-self.user_damping, len(position_P))
+        count_I = np.bincount(histories.item_P, minlength=histories.num_items)
+        negative_weight_I = (1.0 + count_I) ** self.popularity_power
+        for start in range(0, len(position_P), self.batch_size):
+            position_B = position_P[drawn_P[start : start + self.batch_size]]
             bag = histories.before(position_B, self.longest_history)
             weight_H = torch.from_numpy(recency_weights(bag.age_H, self.recency_power))
-            negative_N = torch.randint(
-                histories.num_items, (self.num_negatives,), generator=self.generator
-            )
+            negative_N = torch.from_numpy(self._drawn(negative_weight_I, self.num_negatives))
             yield Batch(
                 history_H=torch.from_numpy(bag.item_H).to(self.device),
                 start_B=torch.from_numpy(bag.start_B).to(self.device),
@@ -78,3 +91,11 @@ class Sampler:
                 item_B=torch.from_numpy(histories.item_P[position_B]).to(self.device),
                 negative_N=negative_N.to(self.device),
             )
+
+    def _drawn(self, weight_X: NDArray[np.floating], count: int) -> NDArray[np.int64]:
+        """Indices drawn in proportion to their weights; any number of them, unlike multinomial."""
+        bound_X = np.cumsum(weight_X)
+        uniform_N = torch.rand(count, generator=self.generator, dtype=torch.float64).numpy()
+        place_N = np.searchsorted(bound_X, uniform_N * bound_X[-1], side="right")
+        drawn_N: NDArray[np.int64] = np.minimum(place_N, len(weight_X) - 1)
+        return drawn_N

@@ -15,20 +15,24 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from model.contract.manifest import EpochRecord
-from model.magnet import Magnet
+from model.magnet import Magnet, PropagatedContent
 from model.schedule import EntropySchedule
+from training.calibration import popularity_share
 from training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from training.config import TrainingConfig
 from training.dataset import Dataset
-from training.evaluation import evaluate
+from training.evaluation import evaluate, some_users
 from training.fresh_model import build_magnet
-from training.graphs import build_views
+from training.graphs import build_graph
 from training.objective import batch_objective
 from training.sampling import Sampler
 from training.trained_model import TrainedModel
+
+MAX_VALIDATION_USERS = 4096
+"""Users that validation looks at; more would cost much time and change little."""
 
 
 class TrainingError(RuntimeError):
@@ -79,16 +83,19 @@ class _Run:
         self.device = choose_device(config.device)
         self.generator = torch.Generator().manual_seed(config.seed)
         self.magnet = build_magnet(dataset, config, self.generator).to(self.device)
+        self.valid = some_users(dataset.valid, MAX_VALIDATION_USERS)
         histories = dataset.train_histories
         self.recency_power = config.recency_power if histories.ordered else 0.0
         self.train_weight_UI = histories.recency_weighted(self.recency_power)
-        plain, augmented = build_views(self.train_weight_UI, dataset.features.values())
-        self.views = plain.to(self.device), augmented.to(self.device)
+        graph = build_graph(self.train_weight_UI, dataset.features.values())
+        self.graph = graph.to(self.device)
         self.sampler = Sampler(
             batch_size=config.batch_size,
             num_negatives=config.negatives,
             longest_history=config.longest_history,
             recency_power=self.recency_power,
+            user_damping=config.user_damping,
+            popularity_power=config.popularity_power,
             generator=self.generator,
             device=self.device,
         )
@@ -100,13 +107,13 @@ class _Run:
             {"params": router, "lr": config.router_learning_rate},
         ]
         self.optimizer = torch.optim.Adam(groups, lr=config.learning_rate)
-        self.average = AveragedModel(
-            self.magnet, multi_avg_fn=get_ema_multi_avg_fn(config.average_decay)
-        )
+        self.average = AveragedModel(self.magnet, avg_fn=_warmed_average(config.average_decay))
         self.schedule = EntropySchedule(
             coverage_weight=config.coverage_weight,
             specialisation_weight=config.specialisation_weight,
+            switch=config.stage_switch,
         )
+        self._interaction_content: PropagatedContent | None = None
         self.history: list[EpochRecord] = []
         self.best_epoch = 0
         self.best_state: dict[str, Tensor] = {}
@@ -118,9 +125,10 @@ class _Run:
 
     @property
     def finished(self) -> bool:
-        """The epochs are used up, or validation has stopped improving in the second stage."""
+        """The epochs are used up, or validation has stopped improving in the last stage."""
         done = len(self.history)
-        since_best = done - max(self.best_epoch, self.schedule.trigger_epoch or done)
+        last_stage = 0 if self.config.stage_switch == "never" else self.schedule.trigger_epoch
+        since_best = done - max(self.best_epoch, done if last_stage is None else last_stage)
         return done >= self.config.max_epochs or since_best >= self.config.patience
 
     def epoch(self) -> EpochRecord:
@@ -131,8 +139,13 @@ class _Run:
         totals = np.zeros(3)
         share_K = torch.zeros(self.magnet.head.num_experts, device=self.device)
         num_batches = 0
+        contents = self._propagated(self.magnet)
         for batch in self.sampler.epoch(self.dataset.train_histories):
-            objective = batch_objective(self.magnet, self.views, batch, self.config, weights)
+            self.optimizer.zero_grad()
+            embeddings = self.magnet.encode(
+                self.magnet.views(self.graph), contents, self._dropout()
+            )
+            objective = batch_objective(self.magnet, embeddings, batch, self.config, weights)
             loss = objective.loss.item()
             if not math.isfinite(loss):
                 raise TrainingError(
@@ -140,7 +153,6 @@ class _Run:
                     f"{num_batches + 1}; nothing was exported. Try a lower learning_rate (now "
                     f"{self.config.learning_rate:g}) and check the features for extreme values"
                 )
-            self.optimizer.zero_grad()
             objective.loss.backward()
             self._decay_router()
             self.optimizer.step()
@@ -162,6 +174,15 @@ class _Run:
         )
         self._remember(record)
         return record
+
+    def _dropout(self) -> Tensor | None:
+        """A random mask of behaviour embeddings, scaled so that their mean stays."""
+        keep = 1 - self.config.dropout
+        if keep == 1:
+            return None
+        mask_ID = torch.empty(self.magnet.item_behaviour_ID.shape)
+        mask_ID.bernoulli_(keep, generator=self.generator).div_(keep)
+        return mask_ID.to(self.device)
 
     def _decay_router(self) -> None:
         """Decoupled decay of the router's evidence weights towards an even mixture."""
@@ -186,8 +207,8 @@ class _Run:
 
     def _trained(self) -> TrainedModel:
         magnet = self._averaged()
-        with torch.inference_mode():
-            embeddings = magnet.encode(self.views)
+        with torch.no_grad():
+            embeddings = magnet.encode(magnet.views(self.graph), self._propagated(magnet))
         return TrainedModel(
             magnet=magnet,
             embeddings=embeddings,
@@ -198,13 +219,24 @@ class _Run:
             trigger_epoch=self.schedule.trigger_epoch,
         )
 
+    def _propagated(self, magnet: Magnet) -> tuple[PropagatedContent, PropagatedContent]:
+        """Content through both views; the interaction view has no weights, so once is enough."""
+        interaction, augmented = magnet.views(self.graph)
+        if self._interaction_content is None:
+            self._interaction_content = magnet.propagate_content(interaction)
+        return self._interaction_content, magnet.propagate_content(augmented)
+
     def _validate(self) -> float:
-        result = evaluate(self._trained().score, self.dataset, self.dataset.valid, ks=(20,))
+        result = evaluate(self._trained().score, self.dataset, self.valid, ks=(20,))
         return result.metrics["ndcg@20"]
 
     def result(self) -> TrainedModel:
-        """The best epoch's model."""
-        self._averaged().load_state_dict(self.best_state)
+        """The best epoch's model, its popularity weight chosen on validation."""
+        magnet = self._averaged()
+        magnet.load_state_dict(self.best_state)
+        share = popularity_share(self._trained(), self.dataset, self.valid)
+        with torch.no_grad():
+            magnet.popularity_weight.mul_(share)
         return self._trained()
 
     def snapshot(self) -> Checkpoint:
@@ -230,6 +262,16 @@ class _Run:
         self.schedule = EntropySchedule(**saved.schedule)
         self.history = [EpochRecord.model_validate(record) for record in saved.history]
         self.best_epoch, self.best_state = saved.best_epoch, saved.best_state
+
+
+def _warmed_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
+    """Exponential moving average whose decay starts low, so that it soon forgets the start."""
+
+    def average(averaged: Tensor, current: Tensor, steps: Tensor | int) -> Tensor:
+        warmed = min(decay, (1 + int(steps)) / (10 + int(steps)))
+        return torch.lerp(current, averaged, warmed)
+
+    return average
 
 
 def choose_device(name: str) -> torch.device:

@@ -3,7 +3,8 @@ import pytest
 import torch
 from scipy.sparse import csr_array
 
-from training.graphs import augmentation, build_views, content_neighbours
+from model.dual_view import View, encode_view
+from training.graphs import build_graph, content_edges, content_neighbours
 from training.modalities import ModalityFeatures
 
 
@@ -29,40 +30,53 @@ def test_a_catalogue_smaller_than_the_neighbourhood(num_items: int) -> None:
     assert content_neighbours(features(TWO_KINDS[:num_items])).shape == (num_items, num_items)
 
 
-def test_augmentation_helps_items_of_low_degree_more() -> None:
+def test_content_edges_help_items_of_low_degree_more() -> None:
     train = csr_array(
         np.array([[1, 0, 1, 0, 0], [1, 0, 0, 0, 0], [1, 0, 0, 0, 0]], dtype=np.float32)
     )
-    smoothing_II = augmentation(train, [content_neighbours(features(TWO_KINDS), k=1)]).toarray()
-    assert np.diag(smoothing_II) == pytest.approx(np.ones(5))
-    assert smoothing_II[0, 1] > smoothing_II[1, 0] > 0  # item 1, without users, hears more
+    edges_II = content_edges(train, features(TWO_KINDS)).toarray()
+    assert edges_II[1].sum() == pytest.approx(1)  # without users, it hears its neighbours in full
+    assert 0 < edges_II[0].sum() < edges_II[2].sum() < 1
 
 
 def test_views_are_the_symmetrically_normalised_products() -> None:
     train = csr_array(np.array([[1, 0.5, 0], [0, 1, 1]], dtype=np.float32))
     x_IF = torch.randn(3, 2, generator=torch.Generator().manual_seed(0))
-    kind = features([[1, 0], [0.9, 0.1], [0, 1]])
-    smoothing_II = augmentation(train, [content_neighbours(kind)]).toarray()
-    for view, product in zip(
-        build_views(train, [kind]), (train.toarray(), train.toarray() @ smoothing_II), strict=True
+    y_UF = torch.randn(2, 2, generator=torch.Generator().manual_seed(1))
+    kinds = [features([[1, 0], [0.9, 0.1], [0, 1]]), features([[0, 1], [1, 0], [0.1, 1]])]
+    graph, weight_E = build_graph(train, kinds), torch.tensor([0.3, 0.7])
+    edges = sum(
+        w * content_edges(train, kind).toarray()
+        for w, kind in zip(weight_E.tolist(), kinds, strict=True)
+    )
+    for view, product in (
+        (View(graph), train.toarray()),
+        (View(graph, weight_E), train.toarray() @ (np.eye(3) + np.asarray(edges).T)),
     ):
         user, item = product.sum(1, keepdims=True) ** -0.5, product.sum(0) ** -0.5
         normalised_UI = user * product * item
-        assert view.user_from_item(x_IF).numpy() == pytest.approx(
-            normalised_UI @ x_IF.numpy(), abs=1e-5
-        )
-        y_UF = torch.randn(2, 2, generator=torch.Generator().manual_seed(1))
-        back = view.user_from_item.T(y_UF).numpy()
-        assert back == pytest.approx(normalised_UI.T @ y_UF.numpy(), abs=1e-5)
+        assert view.users(x_IF).numpy() == pytest.approx(normalised_UI @ x_IF.numpy(), abs=1e-5)
+        assert view.items(y_UF).numpy() == pytest.approx(normalised_UI.T @ y_UF.numpy(), abs=1e-5)
         summed = train.toarray() @ view.foldin(x_IF).numpy()
         assert user * summed == pytest.approx(normalised_UI @ x_IF.numpy(), abs=1e-5)
 
 
-def test_gradients_flow_through_the_operators() -> None:
-    train = csr_array(np.array([[1, 1, 0], [0, 1, 1]], dtype=np.float32))
-    view, _ = build_views(train, [])
-    x_IF = torch.randn(3, 2, dtype=torch.float32, requires_grad=True)
-    weight_UF = torch.randn(2, 2)
-    (view.user_from_item(x_IF) * weight_UF).sum().backward()
+def test_gradients_reach_embeddings_and_edge_weights() -> None:
+    train = csr_array(np.array([[1, 1, 0, 0], [0, 1, 1, 0]], dtype=np.float32))
+    graph = build_graph(train, [features([[1, 0], [0.9, 0.1], [0, 1], [0.1, 0.9]])])
+    x_IF = torch.randn(4, 2, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    weight_E = torch.tensor([0.6], requires_grad=True)
+
+    def value(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        return encode_view(View(graph, weight), x, num_layers=2)[1].sin().sum()
+
+    value(x_IF, weight_E).backward()
     assert x_IF.grad is not None
-    assert torch.allclose(x_IF.grad, view.user_from_item.T(weight_UF), atol=1e-6)
+    assert weight_E.grad is not None
+    step = 1e-2
+    slope = (value(x_IF, weight_E + step) - value(x_IF, weight_E - step)) / (2 * step)
+    assert weight_E.grad.item() == pytest.approx(slope.item(), rel=1e-2)
+    direction_IF = torch.randn(4, 2, generator=torch.Generator().manual_seed(1))
+    moved = [value(x_IF + sign * step * direction_IF, weight_E) for sign in (1, -1)]
+    slope = (moved[0] - moved[1]) / (2 * step)
+    assert (x_IF.grad * direction_IF).sum().item() == pytest.approx(slope.item(), rel=1e-2)

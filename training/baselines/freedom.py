@@ -23,9 +23,10 @@ from training.baselines.factors import (
     train_factors,
 )
 from training.baselines.features import content_features
-from training.baselines.propagation import UserItemGraph, operator, symmetrically_normalised
+from training.baselines.propagation import UserItemGraph, symmetrically_normalised
 from training.dataset import Dataset
 from training.graphs import content_neighbours
+from training.sparse import sparse_operator
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +69,7 @@ class _Freedom(FactorModel):
         self.train_UI = dataset.train
         self.graph = UserItemGraph.of(dataset.train)
         self.pruned = self.graph
-        self.item_graph = operator(_item_graph(dataset))
+        self.item_graph = sparse_operator(_item_graph(dataset))
         self.user_UD = embedding(num_users, config.embedding_dim, generator)
         self.item_ID = embedding(num_items, config.embedding_dim, generator)
         self.projection_MFD = nn.ParameterList(

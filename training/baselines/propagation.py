@@ -11,12 +11,7 @@ from scipy.sparse import csr_array, diags_array
 from torch import Tensor
 
 from model.dual_view import SparseOperator
-from training.sparse import torch_csr
-
-
-def operator(matrix: csr_array) -> SparseOperator:
-    """A scipy matrix as an operator that gradients flow through."""
-    return SparseOperator((torch_csr(matrix),), (torch_csr(csr_array(matrix.T)),))
+from training.sparse import sparse_operator
 
 
 def symmetrically_normalised(edges: csr_array) -> csr_array:
@@ -34,7 +29,7 @@ class UserItemGraph:
     @classmethod
     def of(cls, train: csr_array) -> "UserItemGraph":
         """The graph of some positives [U, I]."""
-        return cls(operator(symmetrically_normalised(train)))
+        return cls(sparse_operator(symmetrically_normalised(train)))
 
     def propagate(self, user_UD: Tensor, item_ID: Tensor, num_layers: int) -> tuple[Tensor, Tensor]:
         """The mean over layers 0 to num_layers. Ref: arXiv:2002.02126, Eq. 3 and 4."""
