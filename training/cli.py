@@ -16,25 +16,16 @@ from model.contract.artifact import ArtifactError
 from training import encode_command, faithfulness_command, synthesise_command
 from training.allocator import reuse_large_buffers
 from training.benchmark import command as benchmark_command
-from training.config import TrainingConfig
 from training.data_options import add_data_options, data_config
 from training.encode.encoder import EncoderError
 from training.fit import FitError, evaluate_artifact, fit
 from training.publish import PublishError, PublishPolicy, publish_artifact
 from training.tables import DataError
 from training.trainer import TrainingError
+from training.training_options import add_training_options, training_config
 
 log = logging.getLogger(__name__)
 
-_TRAINING_OPTIONS = {
-    "max_epochs": "most epochs to train (default: %(default)s)",
-    "patience": "epochs without a better validation NDCG@20 before stopping (default: %(default)s)",
-    "batch_size": "positive pairs per step (default: %(default)s)",
-    "learning_rate": "of the encoders (default: %(default)s)",
-    "embedding_dim": "width of an embedding per modality and view (default: %(default)s)",
-    "seed": "of everything random (default: %(default)s)",
-    "device": "auto, cpu, cuda or cuda:N (default: %(default)s)",
-}
 _EXPLAINED = (ArtifactError, DataError, EncoderError, FitError, PublishError, TrainingError)
 """Errors whose message is all that a user needs."""
 
@@ -91,10 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_data_options(fitting)
     fitting.add_argument("--out", type=Path, required=True, help="the artifact folder to write")
-    for name, text in _TRAINING_OPTIONS.items():
-        default = TrainingConfig.model_fields[name].default
-        flag = "--" + name.replace("_", "-")
-        fitting.add_argument(flag, type=type(default), default=default, help=text)
+    add_training_options(fitting)
     fitting.set_defaults(run=_fit)
 
     evaluating = commands.add_parser(
@@ -131,8 +119,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _fit(options: argparse.Namespace) -> None:
-    config = TrainingConfig(**{name: getattr(options, name) for name in _TRAINING_OPTIONS})
-    fit(data_config(options), config, options.out)
+    fit(data_config(options), training_config(options), options.out)
 
 
 def _evaluate(options: argparse.Namespace) -> None:

@@ -16,9 +16,9 @@ from training.benchmark.document import update_document
 from training.benchmark.figures import as_json
 from training.benchmark.report import as_markdown
 from training.benchmark.runner import MODELS, BenchmarkPlan, run_benchmark
-from training.config import TrainingConfig
 from training.data_options import add_data_options, data_config, data_options_of
 from training.dataset import load_dataset
+from training.training_options import add_set_option, training_config, training_options_of
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +64,7 @@ def add_command(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]
         help="take baselines from this folder where data, settings, seeds and code are the same as "
         "when they were put there, and put the others there",
     )
+    add_set_option(parser)
     parser.add_argument("--json", type=Path, help="write all figures to this file")
     parser.add_argument(
         "--document", type=Path, help="replace the data set's section of this Markdown file"
@@ -76,7 +77,7 @@ def _run(options: argparse.Namespace) -> None:
     log.info(dataset.summary)
     plan = BenchmarkPlan(
         seeds=tuple(range(options.seeds)),
-        config=TrainingConfig(),
+        config=training_config(options),
         models=tuple(options.models),
         ablations=tuple(ABLATIONS) if options.ablate == [] else tuple(options.ablate or ()),
         tuning_seconds=60 * options.tuning_minutes,
@@ -94,7 +95,7 @@ def _run(options: argparse.Namespace) -> None:
 def _command(options: argparse.Namespace) -> str:
     """The command as it should be typed to get the same report."""
     words = ["python", "-m", "training", "benchmark", *data_options_of(options)]
-    words += ["--seeds", str(options.seeds)]
+    words += ["--seeds", str(options.seeds), *training_options_of(options)]
     if tuple(options.models) != MODELS:
         words += ["--models", *options.models]
     if options.ablate is not None:
