@@ -88,8 +88,14 @@ class Magnet(nn.Module):
         self.head.router.reset_parameters(generator)
 
     def views(self, graph: Graph) -> tuple[View, View]:
-        """The interaction view and the augmented view with the present edge weights."""
-        return View(graph), View(graph, self.log_edge_weight_E.exp())
+        """The interaction view and the augmented view with the present edge weights.
+
+        Without content they are one and the same object, which is encoded once.
+        """
+        interaction = View(graph)
+        if not graph.content_edges:
+            return interaction, interaction
+        return interaction, View(graph, self.log_edge_weight_E.exp())
 
     @torch.no_grad()
     def propagate_content(self, view: View) -> PropagatedContent:
@@ -112,17 +118,26 @@ class Magnet(nn.Module):
         item_ID = self.item_behaviour_ID * self.known_I1
         if keep_ID is not None:
             item_ID = item_ID * keep_ID
-        both = []
-        for view, content in zip(views, contents, strict=True):
-            item, foldin = encode_view(view, item_ID, self.config.num_layers)
-            both.append(
-                (
-                    torch.stack([item, *self._encoded(content.item_IF)], dim=1),
-                    torch.stack([foldin, *self._encoded(content.foldin_IF)], dim=1),
-                )
-            )
-        item_IVMD, foldin_IVMD = (torch.stack(parts, dim=1) for parts in zip(*both, strict=True))
+        interaction = self._encode_view(views[0], contents[0], item_ID)
+        augmented = (
+            interaction
+            if views[1] is views[0]
+            else self._encode_view(views[1], contents[1], item_ID)
+        )
+        item_IVMD, foldin_IVMD = (
+            torch.stack(parts, dim=1) for parts in zip(interaction, augmented, strict=True)
+        )
         return DualViewEmbeddings(normalise_rows(item_IVMD), foldin_IVMD)
+
+    def _encode_view(
+        self, view: View, content: PropagatedContent, item_ID: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Items and their fold-in rows in one view, both [I, M, D]."""
+        item, foldin = encode_view(view, item_ID, self.config.num_layers)
+        return (
+            torch.stack([item, *self._encoded(content.item_IF)], dim=1),
+            torch.stack([foldin, *self._encoded(content.foldin_IF)], dim=1),
+        )
 
     def _encoded(self, propagated_IF: Tensor) -> list[Tensor]:
         """Propagated features through each modality's encoder."""

@@ -32,6 +32,9 @@ class TrainingConfig(BaseModel):
     patience: int = Field(default=10, ge=1)
     """Epochs of the specialisation stage without a better validation NDCG@20 before it stops."""
     batch_size: int = Field(default=4096, ge=1)
+    max_steps: int = Field(default=64, ge=1)
+    """Most steps of an epoch. A step propagates the whole graph: data too large for so many get
+    larger batches, so that an epoch's cost grows linearly with interactions."""
     recency_power: float = Field(default=0.75, ge=0)
     """A history item that is followed by n others counts (1 + n)^-power, where time is known."""
     user_damping: float = Field(default=0.7, ge=0)

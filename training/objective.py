@@ -59,7 +59,7 @@ def batch_objective(
         positive_GB1, user_BJ, router.item_evidence(item_BVMD).unsqueeze(1), threshold
     )
     positive_B = head.mix(positive_GB1, positive_routing).squeeze(1) + bias_I[batch.item_B]
-    coverage, pair = routing_entropies(positive_routing.logit_KBC.squeeze(2).T.softmax(1))
+    coverage, pair = routing_entropies(positive_routing.weight_KBC.squeeze(2).T)
     share_K = positive_routing.weight_KBC.detach().mean((1, 2))
     clash_BN = batch.item_B[:, None] == batch.negative_N[None, :]
     loss = (

@@ -4,6 +4,7 @@ Knows histories as index arrays; knows nothing about models. Letters: B positive
 N negatives.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -64,6 +65,7 @@ class Sampler:
     """
 
     batch_size: int
+    max_steps: int
     num_negatives: int
     longest_history: int
     recency_power: float
@@ -79,8 +81,9 @@ class Sampler:
         drawn_P = self._drawn(length_P**-self.user_damping, len(position_P))
         count_I = np.bincount(histories.item_P, minlength=histories.num_items)
         negative_weight_I = (1.0 + count_I) ** self.popularity_power
-        for start in range(0, len(position_P), self.batch_size):
-            position_B = position_P[drawn_P[start : start + self.batch_size]]
+        batch_size = max(self.batch_size, math.ceil(len(position_P) / self.max_steps))
+        for start in range(0, len(position_P), batch_size):
+            position_B = position_P[drawn_P[start : start + batch_size]]
             bag = histories.before(position_B, self.longest_history)
             weight_H = torch.from_numpy(recency_weights(bag.age_H, self.recency_power))
             negative_N = torch.from_numpy(self._drawn(negative_weight_I, self.num_negatives))

@@ -91,6 +91,7 @@ class _Run:
         self.graph = graph.to(self.device)
         self.sampler = Sampler(
             batch_size=config.batch_size,
+            max_steps=config.max_steps,
             num_negatives=config.negatives,
             longest_history=config.longest_history,
             recency_power=self.recency_power,
