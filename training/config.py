@@ -22,7 +22,7 @@ class TrainingConfig(BaseModel):
 
     embedding_dim: int = Field(default=64, ge=1)
     num_layers: int = Field(default=2, ge=1)
-    gate_threshold: float = Field(default=0.5, ge=0, lt=1)
+    gate_threshold: float = Field(default=0.25, ge=0, lt=1)
     router_dim: int = Field(default=16, ge=1)
     temperature: float = Field(default=0.14, gt=0)
     experts: Literal["structured", "free", "average"] = "structured"
@@ -46,8 +46,12 @@ class TrainingConfig(BaseModel):
     popularity_power: float = Field(default=0.5, ge=0)
     """Negatives are drawn in proportion to (1 + their positives)^popularity_power."""
     learning_rate: float = Field(default=5e-3, gt=0)
+    settled_learning_rate: float = Field(default=1e-3, gt=0)
+    """Of the encoders in the second stage: the router specialises on embeddings that hold still."""
     router_learning_rate: float = Field(default=5e-4, gt=0)
     """A tenth of the encoders': a router at full speed overfits at once."""
+    router_share: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the positives that teach the router and not the encoders; 0: all teach both."""
     router_weight_decay: float = Field(default=0.05, ge=0)
     average_decay: float = Field(default=0.99, ge=0, lt=1)
     """Per step, of the moving average of the weights, which is what is validated and served."""
@@ -63,11 +67,11 @@ class TrainingConfig(BaseModel):
     """Contrast between an item's behaviour and each of its content modalities."""
     view_regulariser: float = Field(default=0.01, ge=0)
     """On the squared logit of the view gate: equal shares unless evidence says otherwise."""
-    coverage_weight: float = Field(default=1.0, ge=0)
+    coverage_weight: float = Field(default=10.0, ge=0)
     """On utilisation below its aim: all of it at first, its floor in the second stage."""
     stage_switch: Switch = "entropy"
     """What starts the second stage: the entropy trigger, a number of epochs, or nothing ever."""
-    specialisation_weight: float = Field(default=0.1, ge=0)
+    specialisation_weight: float = Field(default=0.02, ge=0)
     """On the entropy of single pairs; a tenth of the above, so that the floor holds."""
 
     def magnet(self, modalities: tuple[str, ...]) -> MagnetConfig:

@@ -6,6 +6,7 @@ N negatives, J routing channels, V views, M modalities, D dimension.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 
 import torch
 from torch import Tensor
@@ -55,27 +56,59 @@ def batch_objective(
 
     user_BJ = router.user_evidence(user_BVMD)
     positive_GB1 = own_similarity(user_BVMD, item_BVMD.unsqueeze(1))
-    positive_routing = head.route(
+    routing = head.route(
         positive_GB1, user_BJ, router.item_evidence(item_BVMD).unsqueeze(1), threshold
     )
-    positive_B = head.mix(positive_GB1, positive_routing).squeeze(1) + bias_I[batch.item_B]
-    coverage, pair = routing_entropies(positive_routing.weight_KBC.squeeze(2).T)
-    share_K = positive_routing.weight_KBC.detach().mean((1, 2))
+    coverage, pair = routing_entropies(routing.weight_KBC.squeeze(2).T)
+    share_K = routing.weight_KBC.detach().mean((1, 2))
     clash_BN = batch.item_B[:, None] == batch.negative_N[None, :]
+    negatives = (negative_NVMD, router.item_evidence(negative_NVMD), bias_I[batch.negative_N])
     loss = (
-        _ranking(
-            _NegativeScores(head, threshold),
-            bpr_loss if config.ranking_loss == "bpr" else sampled_softmax_loss,
-            (positive_B, user_BVMD, user_BJ, clash_BN),
-            (negative_NVMD, router.item_evidence(negative_NVMD), bias_I[batch.negative_N]),
-        )
-        + _alignment(embeddings, batch, config)
-        + config.view_regulariser * _view_imbalance(positive_routing)
+        _alignment(embeddings, batch, config)
+        + config.view_regulariser * _view_imbalance(routing)
         + routing_weights.coverage * torch.relu(routing_weights.floor - coverage)
         + routing_weights.specialisation * pair
         + config.l2 * _squared_norm(magnet, batch)
     )
+    for rows, pupil in _lessons(batch):
+        mixed_B1 = pupil.mix(head, positive_GB1[:, rows], routing.of(rows))
+        pairs = (
+            mixed_B1.squeeze(1) + bias_I[batch.item_B[rows]],
+            user_BVMD[rows],
+            user_BJ[rows],
+            clash_BN[rows],
+        )
+        criterion = bpr_loss if config.ranking_loss == "bpr" else sampled_softmax_loss
+        scores = _NegativeScores(head, threshold, pupil)
+        loss = loss + _ranking(scores, criterion, pairs, negatives) * (
+            len(pairs[0]) / len(batch.item_B)
+        )
     return Objective(loss, coverage.item(), pair.item(), share_K)
+
+
+class _Pupil(Enum):
+    """What learns from some pairs."""
+
+    ROUTER = "router"
+    ENCODERS = "encoders"
+    BOTH = "both"
+
+    def mix(self, head: FusionHead, similarity_GBC: Tensor, routing: Routing) -> Tensor:
+        """The personal part of the score [B, C], attached to what learns."""
+        if self is _Pupil.ROUTER:
+            similarity_GBC = similarity_GBC.detach()
+        if self is _Pupil.ENCODERS:
+            return head.mix(similarity_GBC, routing.detached(), head.templates().detach())
+        return head.mix(similarity_GBC, routing, head.templates())
+
+
+def _lessons(batch: Batch) -> list[tuple[slice, _Pupil]]:
+    """Which rows of a batch teach what; no rows for the router alone means that all teach both."""
+    split, size = batch.router_rows, len(batch.item_B)
+    if split == 0:
+        return [(slice(size), _Pupil.BOTH)]
+    lessons = [(slice(split), _Pupil.ROUTER), (slice(split, size), _Pupil.ENCODERS)]
+    return [(rows, pupil) for rows, pupil in lessons if rows.start != size]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +117,7 @@ class _NegativeScores:
 
     head: FusionHead
     threshold: float
+    pupil: _Pupil
 
     def __call__(
         self,
@@ -92,9 +126,11 @@ class _NegativeScores:
     ) -> Tensor:
         user_BVMD, user_BJ, clash_BN = user
         negative_NVMD, negative_NJ, bias_N = negative
-        similarity_GBN = shared_similarity(user_BVMD, negative_NVMD)
-        routing = self.head.route(similarity_GBN, user_BJ, negative_NJ, self.threshold)
-        score_BN = self.head.mix(similarity_GBN, routing) + bias_N
+        with torch.set_grad_enabled(self.pupil is not _Pupil.ROUTER):
+            similarity_GBN = shared_similarity(user_BVMD, negative_NVMD)
+        with torch.set_grad_enabled(self.pupil is not _Pupil.ENCODERS):
+            routing = self.head.route(similarity_GBN, user_BJ, negative_NJ, self.threshold)
+        score_BN = self.pupil.mix(self.head, similarity_GBN, routing) + bias_N
         return score_BN.masked_fill(clash_BN, -torch.inf)
 
 

@@ -28,6 +28,8 @@ class Batch:
     """Where each history begins."""
     weight_H: Tensor
     item_B: Tensor
+    router_rows: int
+    """The first so many positives teach the router, the others the encoders; 0: all teach both."""
     negative_N: Tensor
     """Items shared by all positives of the batch."""
 
@@ -62,6 +64,8 @@ class Sampler:
     - negatives: with replacement, an item being weighed by (1 + its positives)^popularity_power.
       0 is uniform; above, scores need less popularity to tell positives from negatives, which
       leaves room for the tail (word2vec's smoothed unigrams, arXiv:1310.4546, section 2.2).
+    - a fixed random share of the positives teaches the router and never the encoders, as in
+      stacking (ours): similarities of pairs that an encoder was trained on flatter it.
     """
 
     batch_size: int
@@ -71,6 +75,7 @@ class Sampler:
     recency_power: float
     user_damping: float
     popularity_power: float
+    router_share: float
     generator: torch.Generator
     device: torch.device
 
@@ -81,9 +86,13 @@ class Sampler:
         drawn_P = self._drawn(length_P**-self.user_damping, len(position_P))
         count_I = np.bincount(histories.item_P, minlength=histories.num_items)
         negative_weight_I = (1.0 + count_I) ** self.popularity_power
+        routed_P = np.random.default_rng(0).random(len(position_P)) < self.router_share
         batch_size = max(self.batch_size, math.ceil(len(position_P) / self.max_steps))
         for start in range(0, len(position_P), batch_size):
-            position_B = position_P[drawn_P[start : start + batch_size]]
+            drawn_B = drawn_P[start : start + batch_size]
+            for_router_B = routed_P[drawn_B]
+            drawn_B = drawn_B[np.argsort(~for_router_B, kind="stable")]
+            position_B = position_P[drawn_B]
             bag = histories.before(position_B, self.longest_history)
             weight_H = torch.from_numpy(recency_weights(bag.age_H, self.recency_power))
             negative_N = torch.from_numpy(self._drawn(negative_weight_I, self.num_negatives))
@@ -92,6 +101,7 @@ class Sampler:
                 start_B=torch.from_numpy(bag.start_B).to(self.device),
                 weight_H=weight_H.to(self.device),
                 item_B=torch.from_numpy(histories.item_P[position_B]).to(self.device),
+                router_rows=int(for_router_B.sum()),
                 negative_N=negative_N.to(self.device),
             )
 

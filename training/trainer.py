@@ -97,6 +97,7 @@ class _Run:
             recency_power=self.recency_power,
             user_damping=config.user_damping,
             popularity_power=config.popularity_power,
+            router_share=config.router_share,
             generator=self.generator,
             device=self.device,
         )
@@ -137,6 +138,8 @@ class _Run:
         start = time.monotonic()
         stage, weights = self.schedule.stage, self.schedule.weights()
         self.magnet.train()
+        if stage == "specialisation":
+            self.optimizer.param_groups[0]["lr"] = self.config.settled_learning_rate
         totals = np.zeros(3)
         share_K = torch.zeros(self.magnet.head.num_experts, device=self.device)
         num_batches = 0
@@ -193,10 +196,10 @@ class _Run:
                 parameter.mul_(keep)
 
     def _remember(self, record: EpochRecord) -> None:
-        """Keep the best epoch; one that has specialised beats any that has not."""
+        """Keep the best epoch, whatever its stage."""
         self.history.append(record)
         best = self.history[self.best_epoch - 1] if self.best_epoch else None
-        if best is None or best.stage != record.stage or record.valid_ndcg20 > best.valid_ndcg20:
+        if best is None or record.valid_ndcg20 > best.valid_ndcg20:
             self.best_epoch = record.epoch
             self.best_state = copy.deepcopy(self._averaged().state_dict())
 
