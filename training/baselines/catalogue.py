@@ -82,7 +82,7 @@ CATALOGUE = {
     ),
     "vbpr": Entry(
         label="VBPR",
-        grid=tuple(VBPR(l2=l2) for l2 in (1e-2, 1e-1, 1e-3)),
+        grid=tuple(VBPR(l2=l2) for l2 in (1e-1, 1e-2, 1.0)),
         uses_content=True,
     ),
     "freedom": Entry(
