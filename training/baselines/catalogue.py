@@ -42,7 +42,7 @@ CATALOGUE = {
         label="P3alpha",
         grid=tuple(
             P3Alpha(alpha=a, neighbours=n)
-            for n, a in product((100, 400), (0.8, 1.0, 0.6, 0.4, 0.2, 1.2))
+            for n, a in product((400, 100), (0.8, 1.0, 0.6, 1.2, 0.4))
         ),
     ),
     "rp3beta": Entry(
@@ -63,7 +63,7 @@ CATALOGUE = {
         label="EASE, recency-weighted histories",
         grid=tuple(
             RecencyEASE(ease=EASE(penalty=p, user_damping=d), power=a)
-            for p, d, a in product((200.0, 100.0, 500.0), (0.0, 0.5), (0.5, 0.75, 0.25, 1.0))
+            for p, d, a in product((200.0, 500.0), (0.0, 0.5), (0.5, 0.75, 0.25))
         ),
     ),
     "lightgcn_bpr": Entry(
@@ -82,14 +82,14 @@ CATALOGUE = {
     ),
     "vbpr": Entry(
         label="VBPR",
-        grid=tuple(VBPR(l2=l2) for l2 in (1e-3, 1e-2, 1e-4)),
+        grid=tuple(VBPR(l2=l2) for l2 in (1e-1, 1e-2, 1.0)),
         uses_content=True,
     ),
     "freedom": Entry(
         label="FREEDOM",
         grid=tuple(
             Freedom(dropped=dropped, content_loss=weight)
-            for weight, dropped in product((1e-3, 1e-1), (0.8, 0.5))
+            for weight, dropped in product((1e-3, 1e-1), (0.5, 0.8, 0.2))
         ),
         uses_content=True,
     ),

@@ -68,9 +68,13 @@ class FactorModel(nn.Module, ABC):
 
 
 def embedding(rows: int, columns: int, generator: torch.Generator) -> nn.Parameter:
-    """Small normal random numbers."""
+    """Normal random numbers.
+
+    They are small because what a user with two interactions starts from is never unlearnt (ours: a
+    tenth of LightGCN's 0.1 gives the better validation NDCG@20 for every model here).
+    """
     weight = torch.empty(rows, columns)
-    nn.init.normal_(weight, std=0.1, generator=generator)
+    nn.init.normal_(weight, std=0.01, generator=generator)
     return nn.Parameter(weight)
 
 

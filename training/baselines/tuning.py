@@ -1,6 +1,6 @@
 """Choosing a baseline's settings on the validation part, within a time limit.
 
-Knows settings and validation positives; nothing here reads the test part. Letters: U users.
+Knows settings and validation positives; nothing here reads the test part.
 """
 
 import logging
@@ -8,13 +8,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-from scipy.sparse import csr_array, diags_array
-
 from training.baselines.baseline import Deadline, Fitted
 from training.baselines.catalogue import Baseline, ClosedForm
 from training.dataset import Dataset
-from training.evaluation import evaluate
+from training.evaluation import evaluate, some_users
 
 log = logging.getLogger(__name__)
 
@@ -81,11 +78,5 @@ def tune(
 
 def thinned_validation(dataset: Dataset, max_users: int = VALIDATION_USERS) -> Dataset:
     """The data set with validation positives of at most so many users, drawn with a fixed seed."""
-    users = np.flatnonzero(np.diff(dataset.valid.indptr))
-    if len(users) <= max_users:
-        return dataset
-    kept_U = np.zeros(dataset.valid.shape[0], dtype=np.float32)
-    kept_U[np.random.default_rng(0).choice(users, max_users, replace=False)] = 1.0
-    valid = csr_array(diags_array(kept_U) @ dataset.valid)
-    valid.eliminate_zeros()
-    return replace(dataset, valid=valid)
+    valid = some_users(dataset.valid, max_users)
+    return dataset if valid is dataset.valid else replace(dataset, valid=valid)

@@ -25,17 +25,18 @@ def as_json(benchmark: Benchmark) -> dict[str, object]:
         "left_out": benchmark.left_out,
     }
     models = {
-        name: _outcome_json(outcome) | {"magnet_lead": _leads_json(leads, name)}
+        name: outcome_json(outcome) | {"magnet_lead": _leads_json(leads, name)}
         for name, outcome in benchmark.outcomes.items()
     }
     ablations = {
-        name: _outcome_json(outcome) | {"magnet_lead": _leads_json(worth, name)}
+        name: outcome_json(outcome) | {"magnet_lead": _leads_json(worth, name)}
         for name, outcome in benchmark.ablations.items()
     }
     return {"benchmark": about, **models, "ablations": ablations}
 
 
-def _outcome_json(outcome: Outcome) -> dict[str, object]:
+def outcome_json(outcome: Outcome) -> dict[str, object]:
+    """One model's metrics with their spread over seeds, overall and by group, and its costs."""
     groups = outcome.tests[0].groups
     return {
         "settings": outcome.settings,
@@ -58,15 +59,15 @@ def _leads_json(
     leads: Mapping[Comparison, Mapping[str, Lead]], name: str
 ) -> dict[str, dict[str, object]]:
     return {
-        _name(compared): {
-            "mean": by_name[name].mean,
-            "low": by_name[name].low,
-            "high": by_name[name].high,
-            "verdict": by_name[name].verdict,
-        }
+        _name(compared): lead_json(by_name[name])
         for compared, by_name in leads.items()
         if name in by_name
     }
+
+
+def lead_json(lead: Lead) -> dict[str, object]:
+    """A lead with its interval and what that bears out."""
+    return {"mean": lead.mean, "low": lead.low, "high": lead.high, "verdict": lead.verdict}
 
 
 def _name(compared: Comparison) -> str:

@@ -4,10 +4,11 @@ Knows how figures are shown; knows nothing about how they were reached.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from statistics import mean, stdev
+from statistics import mean
 
 from training.baselines import CATALOGUE
 from training.benchmark.ablations import ABLATIONS
+from training.benchmark.markdown import figure, lead_text, table
 from training.benchmark.outcome import (
     COMPARED,
     MAGNET,
@@ -78,11 +79,11 @@ def _overall_table(benchmark: Benchmark) -> str:
     header = ["model", "R@10", "R@20", "N@10", "N@20", "coverage@20", "fit s", "s/epoch", "peak MB"]
     rows = []
     for name, outcome in benchmark.outcomes.items():
-        figures = [_figure(outcome.values(Comparison(metric, None))) for metric in METRICS]
+        figures = [figure(outcome.values(Comparison(metric, None))) for metric in METRICS]
         epoch = outcome.seconds_per_epoch
         cost = [f"{outcome.fit_seconds:.1f}", "" if epoch is None else f"{epoch:.2f}"]
         rows.append([_bold_label(name), *figures, *cost, f"{outcome.peak_rss_mb:.0f}"])
-    return _table(header, rows)
+    return table(header, rows)
 
 
 def _group_table(benchmark: Benchmark) -> str:
@@ -96,7 +97,7 @@ def _group_table(benchmark: Benchmark) -> str:
         [_bold_label(name), *(_recall_ndcg(outcome, group) for group in groups)]
         for name, outcome in benchmark.outcomes.items()
     ]
-    return _table(header, rows)
+    return table(header, rows)
 
 
 def _ablation_table(benchmark: Benchmark) -> str:
@@ -106,20 +107,20 @@ def _ablation_table(benchmark: Benchmark) -> str:
     }
     header = ["model", *(_comparison_label(compared) for compared in COMPARED), "s/epoch"]
     rows = [
-        [label, *(_figure(outcome.values(compared)) for compared in COMPARED), _epoch(outcome)]
+        [label, *(figure(outcome.values(compared)) for compared in COMPARED), _epoch(outcome)]
         for label, outcome in variants.items()
     ]
-    return _table(header, rows)
+    return table(header, rows)
 
 
 def _lead_table(
     title: str, leads: Sequence[Mapping[str, Lead]], label: Callable[[str], str]
 ) -> str:
     rows = [
-        [label(name), *(_lead_text(by_name[name]) if name in by_name else "" for by_name in leads)]
+        [label(name), *(lead_text(by_name[name]) if name in by_name else "" for by_name in leads)]
         for name in leads[0]
     ]
-    return _table([title, *map(_comparison_label, COMPARED)], rows)
+    return table([title, *map(_comparison_label, COMPARED)], rows)
 
 
 def _lines_to_pass(benchmark: Benchmark) -> str:
@@ -154,29 +155,13 @@ def _list_of_notes(benchmark: Benchmark) -> str:
     return "\n".join(["To know:", "", *notes]) if notes else ""
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
 def _recall_ndcg(outcome: Outcome, group: str) -> str:
     figures = [outcome.values(Comparison(metric, group)) for metric in ("recall@20", "ndcg@20")]
     return " / ".join(f"{mean(values):.4f}" for values in figures)
 
 
-def _figure(values: Sequence[float]) -> str:
-    if not values:
-        return ""
-    spread = f" ± {stdev(values):.4f}" if len(values) > 1 else ""
-    return f"{mean(values):.4f}{spread}"
-
-
 def _epoch(outcome: Outcome) -> str:
     return "" if outcome.seconds_per_epoch is None else f"{outcome.seconds_per_epoch:.2f}"
-
-
-def _lead_text(lead: Lead) -> str:
-    return f"{lead.mean:+.4f} [{lead.low:+.4f}, {lead.high:+.4f}] {lead.verdict}"
 
 
 def _comparison_label(compared: Comparison) -> str:
