@@ -27,7 +27,7 @@ class MagnetConfig:
     """Share of the leading expert's probability below which an expert is silent when serving."""
     router_dim: int = 16
     """Width of the router's projections of the user and of the item."""
-    temperature: float = 0.14
+    temperature: float = 0.2
     """Cosines are divided by it, so a score reads as a log-odds (ours)."""
     experts: Literal["structured", "free", "average"] = "structured"
     """`free`: as many experts without roles; `average`: one that weighs all modalities equally."""

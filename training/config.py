@@ -24,7 +24,7 @@ class TrainingConfig(BaseModel):
     num_layers: int = Field(default=2, ge=1)
     gate_threshold: float = Field(default=0.25, ge=0, lt=1)
     router_dim: int = Field(default=16, ge=1)
-    temperature: float = Field(default=0.14, gt=0)
+    temperature: float = Field(default=0.2, gt=0)
     experts: Literal["structured", "free", "average"] = "structured"
     views: Literal["dual", "interaction"] = "dual"
 
@@ -67,7 +67,7 @@ class TrainingConfig(BaseModel):
     """Contrast between an item's behaviour and each of its content modalities."""
     view_regulariser: float = Field(default=0.01, ge=0)
     """On the squared logit of the view gate: equal shares unless evidence says otherwise."""
-    coverage_weight: float = Field(default=10.0, ge=0)
+    coverage_weight: float = Field(default=3.0, ge=0)
     """On utilisation below its aim: all of it at first, its floor in the second stage."""
     stage_switch: Switch = "entropy"
     """What starts the second stage: the entropy trigger, a number of epochs, or nothing ever."""

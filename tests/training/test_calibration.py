@@ -1,0 +1,50 @@
+import dataclasses
+
+import numpy as np
+import torch
+
+from training.calibration import SHARES, popularity_share
+from training.config import TrainingConfig
+from training.dataset import Dataset
+from training.evaluation import evaluate
+from training.trained_model import TrainedModel
+from training.trainer import train
+
+SMALL = TrainingConfig(embedding_dim=8, batch_size=64, negatives=16, max_epochs=6)
+
+
+def with_popularity(model: TrainedModel, weight: float) -> TrainedModel:
+    with torch.no_grad():
+        model.magnet.popularity_weight.fill_(weight)
+    return model
+
+
+def test_popularity_that_only_misleads_is_taken_out(communities: Dataset) -> None:
+    model = with_popularity(train(communities, SMALL), 0.2)
+    assert popularity_share(model, communities, communities.valid) < 1
+
+
+def test_popularity_that_decides_is_put_back(communities: Dataset) -> None:
+    model = with_popularity(train(communities, SMALL), 0.05)
+    count_I = np.bincount(communities.train.indices, minlength=communities.train.shape[1])
+    popular_I = np.argsort(-count_I)[:5]
+    target = communities.valid.tolil()
+    target[:, :] = 0
+    for user in range(target.shape[0]):
+        target[user, [i for i in popular_I if communities.train[user, i] == 0][:1]] = 1
+    held_out = dataclasses.replace(communities, valid=target.tocsr())
+    assert popularity_share(model, held_out, held_out.valid) == max(SHARES)
+
+
+def test_the_choice_is_about_the_best_of_all_shares(communities: Dataset) -> None:
+    model = train(communities, SMALL)
+    weight = model.magnet.popularity_weight.item() or 0.05
+
+    def ndcg(share: float) -> float:
+        scored = with_popularity(model, share * weight)
+        return evaluate(scored.score, communities, communities.valid).metrics["ndcg@20"]
+
+    best = max(ndcg(share) for share in SHARES)
+    with_popularity(model, weight)
+    chosen = popularity_share(model, communities, communities.valid)
+    assert ndcg(chosen) >= 0.989 * best

@@ -1,0 +1,75 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from model.schedule import EntropySchedule
+from training import objective as objective_module
+from training.config import TrainingConfig
+from training.dataset import DataConfig, Dataset, load_dataset
+from training.fresh_model import build_magnet
+from training.graphs import build_graph
+from training.objective import batch_objective
+from training.sampling import Sampler
+
+CONFIG = TrainingConfig(embedding_dim=8, batch_size=150, negatives=12)
+WEIGHTS = EntropySchedule(coverage_weight=1.0, specialisation_weight=0.1, switch=0).weights()
+
+
+@pytest.fixture(scope="module")
+def dataset(tiny_data: Path) -> Dataset:
+    return load_dataset(DataConfig(folder=tiny_data))
+
+
+def gradients(dataset: Dataset, router_share: float = 0.0) -> tuple[float, dict[str, torch.Tensor]]:
+    """The loss of one batch and every parameter's gradient."""
+    generator = torch.Generator().manual_seed(0)
+    magnet = build_magnet(dataset, CONFIG, generator)
+    with torch.no_grad():
+        magnet.head.router.scale.fill_(0.5)  # at zero the evidence weights have no gradient
+    sampler = Sampler(
+        batch_size=CONFIG.batch_size,
+        max_steps=1,
+        num_negatives=CONFIG.negatives,
+        longest_history=10,
+        recency_power=0.5,
+        user_damping=0.7,
+        popularity_power=0.5,
+        router_share=router_share,
+        generator=generator,
+        device=torch.device("cpu"),
+    )
+    batch = next(sampler.epoch(dataset.train_histories))
+    views = magnet.views(build_graph(dataset.train, dataset.features.values()))
+    contents = [magnet.propagate_content(view) for view in views]
+    found = batch_objective(magnet, magnet.encode(views, contents), batch, CONFIG, WEIGHTS)
+    found.loss.backward()
+    return found.loss.item(), {
+        name: torch.zeros_like(p) if p.grad is None else p.grad.clone()
+        for name, p in magnet.named_parameters()
+    }
+
+
+@pytest.mark.parametrize("router_share", [0.0, 0.4])
+def test_blocks_change_neither_loss_nor_gradients(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch, router_share: float
+) -> None:
+    whole_loss, whole = gradients(dataset, router_share)
+    monkeypatch.setattr(objective_module, "_BLOCK_ROWS", 7)
+    loss, blocked = gradients(dataset, router_share)
+    assert loss == pytest.approx(whole_loss, rel=1e-5)
+    for name, gradient in whole.items():
+        assert torch.allclose(blocked[name], gradient, rtol=1e-3, atol=1e-6), name
+
+
+def test_every_parameter_learns(dataset: Dataset) -> None:
+    _, found = gradients(dataset)
+    assert {name for name, gradient in found.items() if not gradient.abs().sum() > 0} == set()
+
+
+def test_the_router_can_be_taught_by_positives_of_its_own(dataset: Dataset) -> None:
+    _, together = gradients(dataset)
+    _, apart = gradients(dataset, router_share=0.4)
+    for name in ("head.router.user_out.weight", "item_behaviour_ID"):
+        assert apart[name].abs().sum() > 0
+        assert not torch.allclose(apart[name], together[name], rtol=1e-2)

@@ -1,0 +1,83 @@
+import dataclasses
+
+import numpy as np
+import torch
+
+from training.histories import Histories
+from training.sampling import Batch, Sampler
+
+SAMPLER = Sampler(
+    batch_size=50,
+    max_steps=100,
+    num_negatives=40,
+    longest_history=10,
+    recency_power=0.0,
+    user_damping=0.0,
+    popularity_power=0.0,
+    router_share=0.0,
+    generator=torch.Generator(),
+    device=torch.device("cpu"),
+)
+
+
+def heavy_and_light() -> Histories:
+    """User 0 has 90 items; users 1 to 5 have items 90 and 91 each; item 92 nobody has."""
+    user_N = np.array([0] * 90 + [user for user in range(1, 6) for _ in range(2)])
+    item_N = np.array([*range(90), *([90, 91] * 5)])
+    return Histories.of(user_N, item_N, None, (6, 93))
+
+
+def epoch(seed: int = 0, **changes: float) -> list[Batch]:
+    generator = torch.Generator().manual_seed(seed)
+    return list(
+        dataclasses.replace(SAMPLER, generator=generator, **changes).epoch(heavy_and_light())
+    )
+
+
+def drawn_items(batches: list[Batch]) -> np.ndarray:
+    return np.concatenate([batch.item_B.numpy() for batch in batches])
+
+
+def test_an_epoch_has_as_many_draws_as_positives_in_bounded_steps() -> None:
+    assert [len(batch.item_B) for batch in epoch()] == [50, 50]
+    assert [len(batch.item_B) for batch in epoch(max_steps=1)] == [100]
+
+
+def test_heavy_users_are_weighed_down() -> None:
+    even = (drawn_items(epoch()) < 90).mean()
+    damped = (drawn_items(epoch(user_damping=1.0)) < 90).mean()
+    assert 0.8 < even <= 1.0
+    assert 0.05 < damped < 0.35  # one user of six
+
+
+def test_negatives_follow_popularity_as_asked() -> None:
+    def share_of_popular(power: float) -> float:
+        drawn = [batch.negative_N for batch in epoch(popularity_power=power, num_negatives=2000)]
+        return float(torch.isin(torch.cat(drawn), torch.tensor([90, 91])).float().mean())
+
+    assert abs(share_of_popular(0.0) - 2 / 93) < 0.01
+    assert abs(share_of_popular(1.0) - 12 / (90 * 2 + 12 + 1)) < 0.02
+
+
+def test_a_positive_is_not_in_the_history_that_predicts_it() -> None:
+    for batch in epoch():
+        end_B = torch.cat([batch.start_B[1:], torch.tensor([len(batch.history_H)])])
+        for item, start, end in zip(batch.item_B, batch.start_B, end_B, strict=True):
+            assert item not in batch.history_H[start:end]
+
+
+def test_positives_of_the_router_are_never_the_encoders() -> None:
+    router: set[int] = set()
+    encoders: set[int] = set()
+    for batch in (batch for seed in range(5) for batch in epoch(seed, router_share=0.3)):
+        item_B = batch.item_B.tolist()  # the heavy user's items have one positive each
+        router.update(item for item in item_B[: batch.router_rows] if item < 90)
+        encoders.update(item for item in item_B[batch.router_rows :] if item < 90)
+    assert router
+    assert encoders
+    assert not router & encoders
+
+
+def test_a_seed_fixes_the_draws() -> None:
+    assert np.array_equal(drawn_items(epoch(1)), drawn_items(epoch(1)))
+    assert not np.array_equal(drawn_items(epoch(1)), drawn_items(epoch(2)))
