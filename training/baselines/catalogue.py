@@ -70,14 +70,14 @@ CATALOGUE = {
         label="LightGCN, BPR",
         grid=tuple(
             LightGCN(loss="bpr", num_layers=layers, l2=l2)
-            for layers, l2 in product((2, 1), (1e-4, 1e-3))
+            for layers, l2 in product((2, 3), (1e-3, 1e-2))
         ),
     ),
     "lightgcn_ssm": Entry(
         label="LightGCN, sampled softmax",
         grid=tuple(
             LightGCN(loss="sampled-softmax", num_layers=layers, temperature=temperature)
-            for layers, temperature in product((2, 1), (0.15, 0.2, 0.1, 0.3))
+            for layers, temperature in product((2, 3), (0.15, 0.2, 0.1))
         ),
     ),
     "vbpr": Entry(
@@ -88,8 +88,8 @@ CATALOGUE = {
     "freedom": Entry(
         label="FREEDOM",
         grid=tuple(
-            Freedom(dropped=dropped, content_loss=weight)
-            for weight, dropped in product((1e-3, 1e-1), (0.5, 0.8, 0.2))
+            Freedom(dropped=dropped, l2=l2)
+            for l2, dropped in product((1e-3, 1e-2), (0.5, 0.8, 0.2))
         ),
         uses_content=True,
     ),

@@ -40,7 +40,7 @@ class Freedom:
 
     dropped: float
     """Share of the user-item edges that an epoch does without (rho)."""
-    content_loss: float
+    content_loss: float = 1e-3
     """Weight of the modalities' own ranking losses (lambda)."""
     num_layers: int = 2
     embedding_dim: int = 64

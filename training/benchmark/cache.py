@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from training.baselines import CATALOGUE
+from training.baselines import CATALOGUE, ClosedForm
 from training.benchmark.outcome import Outcome
 from training.dataset import Dataset
 from training.evaluation import measure
@@ -66,6 +66,8 @@ def outcome_key(name: str, dataset: Dataset, seeds: Sequence[int], tuning_second
     digest = hashlib.sha256()
     for source in sorted(_SOURCES.glob("*.py")):
         digest.update(source.read_bytes())
-    wanted = [dataset.sha256, list(seeds), tuning_seconds, repr(CATALOGUE[name].grid)]
+    grid = CATALOGUE[name].grid
+    relevant_seeds = [] if isinstance(grid[0], ClosedForm) else list(seeds)
+    wanted = [dataset.sha256, relevant_seeds, tuning_seconds, repr(grid)]
     digest.update(json.dumps(wanted).encode())
     return f"{name}-{digest.hexdigest()[:16]}"
