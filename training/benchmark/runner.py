@@ -98,7 +98,8 @@ def run_benchmark(
     ablations: dict[str, Outcome] = {}
     for name in plan.ablations:
         log.info(f"{ABLATIONS[name].label} ...")
-        ablations[name] = _run_magnet(dataset, plan, ABLATIONS[name].apply(plan.config))
+        variant = ABLATIONS[name]
+        ablations[name] = _run_magnet(variant.dataset(dataset), plan, variant.apply(plan.config))
         _report(name, ablations[name])
     thinned = thinned_validation(dataset)
     return Benchmark(
