@@ -71,11 +71,7 @@ def embedding(rows: int, columns: int, generator: torch.Generator) -> nn.Paramet
     """Normal random numbers.
 
     They are small because what a user with two interactions starts from is never unlearnt (ours: a
-<<<<<<< HEAD
-    tenth of LightGCN's 0.1 gives better validation NDCG@20 with BPR, and the same with the softmax).
-=======
     tenth of LightGCN's 0.1 gives better validation NDCG@20 with BPR, the same with the softmax).
->>>>>>> main
     """
     weight = torch.empty(rows, columns)
     nn.init.normal_(weight, std=0.01, generator=generator)
