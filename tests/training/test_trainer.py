@@ -43,7 +43,8 @@ def test_it_learns_the_planted_tastes(dataset: Dataset) -> None:
 
 
 def test_both_stages_are_reached_and_the_best_epoch_is_kept(dataset: Dataset) -> None:
-    config = SMALL.model_copy(update={"max_epochs": 60, "router_learning_rate": 0.01})
+    specialising = {"router_learning_rate": 0.01, "specialisation_weight": 1.0}
+    config = SMALL.model_copy(update={"max_epochs": 40, "patience": 20} | specialising)
     model = train(dataset, config)
     stages = [record.stage for record in model.history]
     assert model.trigger_epoch is not None
