@@ -16,10 +16,9 @@ from model.losses import alignment_loss, bpr_loss, routing_entropies, sampled_so
 from model.magnet import Magnet
 from model.schedule import RoutingWeights
 from training.config import TrainingConfig
+from training.processes import ALONE, Processes
 from training.sampling import Batch
 
-_ALIGNED_ROWS = 512
-"""Rows of a batch that the contrastive terms compare; enough negatives, at a bounded cost."""
 _BLOCK_ROWS = 64
 """Pairs that meet all negatives at once: a block's tensors stay in the processor's cache."""
 
@@ -41,10 +40,12 @@ def batch_objective(
     batch: Batch,
     config: TrainingConfig,
     routing_weights: RoutingWeights,
+    processes: Processes = ALONE,
 ) -> Objective:
     """Loss of one batch in the epoch that `routing_weights` belongs to.
 
-    Gradients must be zero before the call: part of the head's are taken in it (`_ranking`).
+    Gradients must be zero before the call: part of the head's are taken in it (`_ranking`). With
+    several processes, `batch` is a share, and the mean of their gradients is that of the whole.
     """
     user_BVMD = fold_in(embeddings.foldin_IVMD, batch.history_H, batch.start_B, batch.weight_H)
     item_BVMD = embeddings.item_IVMD.index_select(0, batch.item_B)
@@ -59,7 +60,8 @@ def batch_objective(
         positive_GB1, user_BJ, router.item_evidence(item_BVMD).unsqueeze(1), threshold
     )
     positive_B = head.mix(positive_GB1, positive_routing).squeeze(1) + bias_I[batch.item_B]
-    coverage, pair = routing_entropies(positive_routing.logit_KBC.squeeze(2).T.softmax(1))
+    weight_BK = positive_routing.logit_KBC.squeeze(2).T.softmax(1)
+    coverage, pair = routing_entropies(weight_BK, processes.mean(weight_BK.mean(0)))
     share_K = positive_routing.weight_KBC.detach().mean((1, 2))
     clash_BN = batch.item_B[:, None] == batch.negative_N[None, :]
     loss = (
@@ -144,7 +146,7 @@ def _gradient(parts: list[Tensor]) -> Tensor | None:
 
 def _alignment(embeddings: DualViewEmbeddings, batch: Batch, config: TrainingConfig) -> Tensor:
     """Contrast of the batch's items between views, and between behaviour and content."""
-    item_B = batch.item_B[:_ALIGNED_ROWS].unique()
+    item_B = batch.contrasted_C.unique()
     item_BVMD = embeddings.item_IVMD.index_select(0, item_B)
     views = list(zip(item_BVMD[:, 0].unbind(1), item_BVMD[:, 1].unbind(1), strict=True))
     behaviour_BD, *content = item_BVMD[:, 0].unbind(1)

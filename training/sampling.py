@@ -1,7 +1,7 @@
 """Batches of positives with their histories and shared random negatives, from explicit generators.
 
 Knows histories as index arrays; knows nothing about models. Letters: B positives, H history items,
-N negatives.
+N negatives, C items that are compared.
 """
 
 from collections.abc import Iterator
@@ -15,11 +15,15 @@ from torch import Tensor
 
 from model.contract.recency import recency_weights
 from training.histories import Histories
+from training.processes import ALONE, Processes
+
+_CONTRASTED_ROWS = 512
+"""Rows of a batch that the contrastive terms compare; enough negatives, at a bounded cost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Row indices of one training step."""
+    """Row indices of one training step, the positives being this process's share."""
 
     history_H: Tensor
     """Items that the batch's positives are predicted from, one history after the other."""
@@ -29,6 +33,8 @@ class Batch:
     item_B: Tensor
     negative_N: Tensor
     """Items shared by all positives of the batch."""
+    contrasted_C: Tensor
+    """Items that are compared with each other, of all processes' positives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +77,7 @@ class Sampler:
     popularity_power: float
     generator: torch.Generator
     device: torch.device
+    processes: Processes = ALONE
 
     def epoch(self, histories: Histories) -> Iterator[Batch]:
         """As many draws as there are positives that can be predicted."""
@@ -81,15 +88,18 @@ class Sampler:
         negative_weight_I = (1.0 + count_I) ** self.popularity_power
         for start in range(0, len(position_P), self.batch_size):
             position_B = position_P[drawn_P[start : start + self.batch_size]]
-            bag = histories.before(position_B, self.longest_history)
+            own_B = self.processes.equal_share(position_B)
+            bag = histories.before(own_B, self.longest_history)
             weight_H = torch.from_numpy(recency_weights(bag.age_H, self.recency_power))
+            contrasted_C = histories.item_P[position_B[:_CONTRASTED_ROWS]]
             negative_N = torch.from_numpy(self._drawn(negative_weight_I, self.num_negatives))
             yield Batch(
                 history_H=torch.from_numpy(bag.item_H).to(self.device),
                 start_B=torch.from_numpy(bag.start_B).to(self.device),
                 weight_H=weight_H.to(self.device),
-                item_B=torch.from_numpy(histories.item_P[position_B]).to(self.device),
+                item_B=torch.from_numpy(histories.item_P[own_B]).to(self.device),
                 negative_N=negative_N.to(self.device),
+                contrasted_C=torch.from_numpy(contrasted_C).to(self.device),
             )
 
     def _drawn(self, weight_X: NDArray[np.floating], count: int) -> NDArray[np.int64]:
