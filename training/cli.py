@@ -16,12 +16,14 @@ from model.contract.artifact import ArtifactError
 from training import encode_command, faithfulness_command, synthesise_command
 from training.allocator import reuse_large_buffers
 from training.benchmark import command as benchmark_command
+from training.cold_start import command as cold_start_command
 from training.data_options import add_data_options, data_config
 from training.devices import DeviceError
 from training.encode.encoder import EncoderError
 from training.fit import FitError, assist, evaluate_artifact, fit
 from training.processes import ProcessesError, joined
 from training.publish import PublishError, PublishPolicy, publish_artifact
+from training.schedules import command as schedules_command
 from training.tables import DataError
 from training.trainer import TrainingError
 from training.training_options import add_training_options, training_config
@@ -109,6 +111,8 @@ def _parser() -> argparse.ArgumentParser:
     evaluating.set_defaults(run=_evaluate)
 
     benchmark_command.add_command(commands)
+    cold_start_command.add_command(commands)
+    schedules_command.add_command(commands)
     faithfulness_command.add_command(commands)
 
     publishing = commands.add_parser(
