@@ -27,16 +27,6 @@ class Routing:
     augmented_BC: Tensor
     """Share of the augmented view; the interaction view has the rest."""
 
-    def of(self, rows: slice) -> "Routing":
-        """The routing of some users of the batch."""
-        return Routing(self.logit_KBC[:, rows], self.weight_KBC[:, rows], self.augmented_BC[rows])
-
-    def detached(self) -> "Routing":
-        """The same weights without gradients."""
-        return Routing(
-            self.logit_KBC.detach(), self.weight_KBC.detach(), self.augmented_BC.detach()
-        )
-
 
 class FusionHead(nn.Module):
     """score(u, i) = bias_i + sum over k, m, v of g_k(u, i) t_k[m] a_v(u, i) S[v, m](u, i) / tau.
@@ -70,11 +60,11 @@ class FusionHead(nn.Module):
             augmented_BC=torch.sigmoid(channel_JBC[-1] if dual else channel_JBC[-1] - torch.inf),
         )
 
-    def mix(self, similarity_GBC: Tensor, routing: Routing, template_KM: Tensor) -> Tensor:
+    def mix(self, similarity_GBC: Tensor, routing: Routing) -> Tensor:
         """The personal part of the score [B, C], without the item's bias."""
         interaction_MBC, augmented_MBC = similarity_GBC.chunk(2)
         fused_MBC = torch.lerp(interaction_MBC, augmented_MBC, routing.augmented_BC)
-        modality_MP: Tensor = template_KM.T @ routing.weight_KBC.flatten(1)
+        modality_MP: Tensor = self.templates().T @ routing.weight_KBC.flatten(1)
         modality_MBC = modality_MP.unflatten(1, fused_MBC.shape[1:])
         mixed_BC: Tensor = (modality_MBC * fused_MBC).sum(0) / self.config.temperature
         return mixed_BC
@@ -96,7 +86,7 @@ class FusionHead(nn.Module):
         similarity_GBC = shared_similarity(user_BVMD, item_CVMD)
         user_BJ = self.router.user_evidence(user_BVMD)
         routing = self.route(similarity_GBC, user_BJ, item_routing_CJ, self.config.gate_threshold)
-        return item_bias_C + self.mix(similarity_GBC, routing, self.templates())
+        return item_bias_C + self.mix(similarity_GBC, routing)
 
     def explain(
         self, user_BVMD: Tensor, item_BCVMD: Tensor, item_routing_BCJ: Tensor, item_bias_BC: Tensor
@@ -105,7 +95,7 @@ class FusionHead(nn.Module):
         similarity_GBC = own_similarity(user_BVMD, item_BCVMD)
         user_BJ = self.router.user_evidence(user_BVMD)
         routing = self.route(similarity_GBC, user_BJ, item_routing_BCJ, self.config.gate_threshold)
-        score_BC = item_bias_BC + self.mix(similarity_GBC, routing, self.templates())
+        score_BC = item_bias_BC + self.mix(similarity_GBC, routing)
         weight_BCK = routing.weight_KBC.movedim(0, -1)
         return score_BC, weight_BCK, self.contributions(similarity_GBC, routing)
 

@@ -39,17 +39,22 @@ def alignment_loss(x_BD: Tensor, y_BD: Tensor, temperature: float = 0.2) -> Tens
     return functional.cross_entropy(similarity_BB, torch.arange(len(x_BD), device=x_BD.device))
 
 
-def routing_entropies(weight_BK: Tensor) -> tuple[Tensor, Tensor]:
+def routing_entropies(weight_BK: Tensor, mean_K: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Entropy of the mean routing distribution and mean entropy of single pairs, both in [0, 1].
 
     Normalised by log K. The first is high when every expert is used, the second low when each pair
     is sure; their difference is the mutual information between pair and expert over log K. With one
     expert, use is complete and every pair is sure: (1, 0).
+
+    Args:
+        weight_BK: routing distributions of some pairs.
+        mean_K: the mean distribution, where these pairs are only a part of what it is taken over.
     """
     num_experts = weight_BK.shape[1]
     if num_experts == 1:
         return weight_BK.new_ones(()), weight_BK.new_zeros(())
-    coverage = _entropy(weight_BK.mean(dim=0)) / math.log(num_experts)
+    used_K = weight_BK.mean(dim=0) if mean_K is None else mean_K
+    coverage = _entropy(used_K) / math.log(num_experts)
     pair = _entropy(weight_BK).mean() / math.log(num_experts)
     return coverage, pair
 

@@ -106,18 +106,9 @@ class Magnet(nn.Module):
         self,
         views: Sequence[View],
         contents: Sequence[PropagatedContent],
-        keep_ID: Tensor | None = None,
     ) -> DualViewEmbeddings:
-        """Embeddings and fold-in rows of every item in both views.
-
-        Args:
-            views: see `views`.
-            contents: `propagate_content` of each view.
-            keep_ID: what behaviour embeddings are multiplied with before propagation (dropout).
-        """
+        """Embeddings and fold-in rows of every item in both views."""
         item_ID = self.item_behaviour_ID * self.known_I1
-        if keep_ID is not None:
-            item_ID = item_ID * keep_ID
         interaction = self._encode_view(views[0], contents[0], item_ID)
         augmented = (
             interaction

@@ -57,7 +57,7 @@ def test_documents_name_real_modules() -> None:
 
 
 def test_documents_name_real_training_commands() -> None:
-    for command in documented(r"python -m training ([a-z]+)"):
+    for command in documented(r"python -m training ([a-z]+(?:-[a-z]+)*)"):
         done = subprocess.run(
             [sys.executable, "-m", "training", command, "--help"],
             cwd=PROJECT,

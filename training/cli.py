@@ -16,17 +16,30 @@ from model.contract.artifact import ArtifactError
 from training import encode_command, faithfulness_command, synthesise_command
 from training.allocator import reuse_large_buffers
 from training.benchmark import command as benchmark_command
+from training.cold_start import command as cold_start_command
 from training.data_options import add_data_options, data_config
+from training.devices import DeviceError
 from training.encode.encoder import EncoderError
-from training.fit import FitError, evaluate_artifact, fit
+from training.fit import FitError, assist, evaluate_artifact, fit
+from training.processes import ProcessesError, joined
 from training.publish import PublishError, PublishPolicy, publish_artifact
+from training.schedules import command as schedules_command
 from training.tables import DataError
 from training.trainer import TrainingError
 from training.training_options import add_training_options, training_config
 
 log = logging.getLogger(__name__)
 
-_EXPLAINED = (ArtifactError, DataError, EncoderError, FitError, PublishError, TrainingError)
+_EXPLAINED = (
+    ArtifactError,
+    DataError,
+    DeviceError,
+    EncoderError,
+    FitError,
+    ProcessesError,
+    PublishError,
+    TrainingError,
+)
 """Errors whose message is all that a user needs."""
 
 
@@ -78,7 +91,8 @@ def _parser() -> argparse.ArgumentParser:
         "fit",
         help="train on a folder of interactions and write an artifact",
         description="Train on a folder of interactions and write an artifact. A run that was "
-        "killed goes on where it was when started again with the same data and options.",
+        "killed goes on where it was when started again with the same data and options. On "
+        "several processors: torchrun --nproc-per-node=2 -m training fit ...",
     )
     add_data_options(fitting)
     fitting.add_argument("--out", type=Path, required=True, help="the artifact folder to write")
@@ -97,6 +111,8 @@ def _parser() -> argparse.ArgumentParser:
     evaluating.set_defaults(run=_evaluate)
 
     benchmark_command.add_command(commands)
+    cold_start_command.add_command(commands)
+    schedules_command.add_command(commands)
     faithfulness_command.add_command(commands)
 
     publishing = commands.add_parser(
@@ -119,7 +135,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _fit(options: argparse.Namespace) -> None:
-    fit(data_config(options), training_config(options), options.out)
+    with joined() as processes:
+        if processes.leads:
+            fit(data_config(options), training_config(options), options.out, processes)
+        else:
+            assist(data_config(options), training_config(options), processes)
 
 
 def _evaluate(options: argparse.Namespace) -> None:

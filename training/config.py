@@ -50,13 +50,9 @@ class TrainingConfig(BaseModel):
     """Of the encoders in the second stage: the router specialises on embeddings that hold still."""
     router_learning_rate: float = Field(default=5e-4, gt=0)
     """A tenth of the encoders': a router at full speed overfits at once."""
-    router_share: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the positives that teach the router and not the encoders; 0: all teach both."""
     router_weight_decay: float = Field(default=0.05, ge=0)
     average_decay: float = Field(default=0.99, ge=0, lt=1)
     """Per step, of the moving average of the weights, which is what is validated and served."""
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the behaviour embeddings' entries that are dropped at each step."""
     l2: float = Field(default=1e-4, ge=0)
     """On the initial embeddings of the batch's users and items (LightGCN's value)."""
 
@@ -72,7 +68,7 @@ class TrainingConfig(BaseModel):
     stage_switch: Switch = "entropy"
     """What starts the second stage: the entropy trigger, a number of epochs, or nothing ever."""
     specialisation_weight: float = Field(default=0.02, ge=0)
-    """On the entropy of single pairs; a tenth of the above, so that the floor holds."""
+    """On the entropy of single pairs; small: evidence makes them sure, not this term."""
 
     def magnet(self, modalities: tuple[str, ...]) -> MagnetConfig:
         """The part that fixes the model's shape."""

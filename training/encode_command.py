@@ -6,9 +6,9 @@ Knows options and their defaults; the encoders' libraries are loaded only when t
 import argparse
 from pathlib import Path
 
+from training.devices import choose_device
 from training.encode.named import DEFAULT_IMAGES, DEFAULT_TEXT
 from training.encode.optional import load
-from training.trainer import choose_device
 
 _DEFAULT_BATCH_SIZE = 32
 

@@ -134,8 +134,13 @@ def some_users(target: csr_array, most: int) -> csr_array:
     users = np.flatnonzero(np.diff(target.indptr))
     if len(users) <= most:
         return target
+    return only_users(target, np.random.default_rng(0).choice(users, most, replace=False))
+
+
+def only_users(target: csr_array, users: NDArray[np.int64]) -> csr_array:
+    """The positives [U, I] of these users; other rows are empty."""
     kept_U = np.zeros(target.shape[0], dtype=np.float32)
-    kept_U[np.random.default_rng(0).choice(users, most, replace=False)] = 1
+    kept_U[users] = 1
     kept = csr_array(diags_array(kept_U) @ target)
     kept.eliminate_zeros()
     return kept

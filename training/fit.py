@@ -15,6 +15,7 @@ from training.evaluation import Evaluation, evaluate
 from training.export import check_target, export_artifact
 from training.held_out import HeldOut
 from training.onnx_head import ParityError
+from training.processes import ALONE, Processes
 from training.progress import EpochLog, metrics_table
 from training.trainer import TrainingError, train
 
@@ -25,12 +26,17 @@ class FitError(RuntimeError):
     """A job cannot be done; the message says why and what to do. Nothing was changed."""
 
 
-def fit(data: DataConfig, config: TrainingConfig, out: Path) -> ArtifactManifest:
+def fit(
+    data: DataConfig, config: TrainingConfig, out: Path, processes: Processes = ALONE
+) -> ArtifactManifest:
     """Train on `data` and write an artifact to `out`, resuming a run that was killed.
+
+    With several processes the leader calls this and the others `assist`.
 
     Raises:
         DataError: the data folder cannot be used.
         FitError: training or export failed.
+        ProcessesError: one of the processes has ended, or cannot work with the others.
     """
     checkpoint = out.with_name(out.name + ".checkpoint")
     try:
@@ -39,7 +45,13 @@ def fit(data: DataConfig, config: TrainingConfig, out: Path) -> ArtifactManifest
         log.info(dataset.summary)
         if checkpoint.exists():
             log.info(f"going on from {checkpoint}")
-        model = train(dataset, config, checkpoint=checkpoint, on_epoch=EpochLog(config))
+        model = train(
+            dataset,
+            config,
+            checkpoint=checkpoint,
+            on_epoch=EpochLog(config),
+            processes=processes,
+        )
         log.info(f"best epoch {model.best_epoch}, specialisation after epoch {model.trigger_epoch}")
         metrics = _flat("valid", evaluate(model.score, dataset, dataset.valid))
         if dataset.test.nnz > 0:
@@ -63,6 +75,17 @@ def fit(data: DataConfig, config: TrainingConfig, out: Path) -> ArtifactManifest
     checkpoint.unlink(missing_ok=True)
     log.info(f"wrote {out}: model version {manifest.model_version}")
     return manifest
+
+
+def assist(data: DataConfig, config: TrainingConfig, processes: Processes) -> None:
+    """Take a share of a `fit` that another process leads; nothing is written.
+
+    Raises:
+        DataError: the data folder cannot be used.
+        TrainingError: training cannot go on, see `train`.
+        ProcessesError: one of the processes has ended, or cannot work with the others.
+    """
+    train(load_dataset(data), config, processes=processes)
 
 
 def evaluate_artifact(folder: Path, data: Path) -> Evaluation:

@@ -6,7 +6,6 @@ N negatives, J routing channels, V views, M modalities, D dimension.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
 
 import torch
 from torch import Tensor
@@ -17,10 +16,9 @@ from model.losses import alignment_loss, bpr_loss, routing_entropies, sampled_so
 from model.magnet import Magnet
 from model.schedule import RoutingWeights
 from training.config import TrainingConfig
+from training.processes import ALONE, Processes
 from training.sampling import Batch
 
-_ALIGNED_ROWS = 512
-"""Rows of a batch that the contrastive terms compare; enough negatives, at a bounded cost."""
 _BLOCK_ROWS = 64
 """Pairs that meet all negatives at once: a block's tensors stay in the processor's cache."""
 
@@ -42,10 +40,12 @@ def batch_objective(
     batch: Batch,
     config: TrainingConfig,
     routing_weights: RoutingWeights,
+    processes: Processes = ALONE,
 ) -> Objective:
     """Loss of one batch in the epoch that `routing_weights` belongs to.
 
-    Gradients must be zero before the call: part of the head's are taken in it (`_ranking`).
+    Gradients must be zero before the call: part of the head's are taken in it (`_ranking`). With
+    several processes, `batch` is a share, and the mean of their gradients is that of the whole.
     """
     user_BVMD = fold_in(embeddings.foldin_IVMD, batch.history_H, batch.start_B, batch.weight_H)
     item_BVMD = embeddings.item_IVMD.index_select(0, batch.item_B)
@@ -56,59 +56,28 @@ def batch_objective(
 
     user_BJ = router.user_evidence(user_BVMD)
     positive_GB1 = own_similarity(user_BVMD, item_BVMD.unsqueeze(1))
-    routing = head.route(
+    positive_routing = head.route(
         positive_GB1, user_BJ, router.item_evidence(item_BVMD).unsqueeze(1), threshold
     )
-    coverage, pair = routing_entropies(routing.weight_KBC.squeeze(2).T)
-    share_K = routing.weight_KBC.detach().mean((1, 2))
+    positive_B = head.mix(positive_GB1, positive_routing).squeeze(1) + bias_I[batch.item_B]
+    weight_BK = positive_routing.weight_KBC.squeeze(2).T
+    coverage, pair = routing_entropies(weight_BK, processes.mean(weight_BK.mean(0)))
+    share_K = positive_routing.weight_KBC.detach().mean((1, 2))
     clash_BN = batch.item_B[:, None] == batch.negative_N[None, :]
-    negatives = (negative_NVMD, router.item_evidence(negative_NVMD), bias_I[batch.negative_N])
     loss = (
-        _alignment(embeddings, batch, config)
-        + config.view_regulariser * _view_imbalance(routing)
+        _ranking(
+            _NegativeScores(head, threshold),
+            bpr_loss if config.ranking_loss == "bpr" else sampled_softmax_loss,
+            (positive_B, user_BVMD, user_BJ, clash_BN),
+            (negative_NVMD, router.item_evidence(negative_NVMD), bias_I[batch.negative_N]),
+        )
+        + _alignment(embeddings, batch, config)
+        + config.view_regulariser * _view_imbalance(positive_routing)
         + routing_weights.coverage * torch.relu(routing_weights.floor - coverage)
         + routing_weights.specialisation * pair
         + config.l2 * _squared_norm(magnet, batch)
     )
-    for rows, pupil in _lessons(batch):
-        mixed_B1 = pupil.mix(head, positive_GB1[:, rows], routing.of(rows))
-        pairs = (
-            mixed_B1.squeeze(1) + bias_I[batch.item_B[rows]],
-            user_BVMD[rows],
-            user_BJ[rows],
-            clash_BN[rows],
-        )
-        criterion = bpr_loss if config.ranking_loss == "bpr" else sampled_softmax_loss
-        scores = _NegativeScores(head, threshold, pupil)
-        loss = loss + _ranking(scores, criterion, pairs, negatives) * (
-            len(pairs[0]) / len(batch.item_B)
-        )
     return Objective(loss, coverage.item(), pair.item(), share_K)
-
-
-class _Pupil(Enum):
-    """What learns from some pairs."""
-
-    ROUTER = "router"
-    ENCODERS = "encoders"
-    BOTH = "both"
-
-    def mix(self, head: FusionHead, similarity_GBC: Tensor, routing: Routing) -> Tensor:
-        """The personal part of the score [B, C], attached to what learns."""
-        if self is _Pupil.ROUTER:
-            similarity_GBC = similarity_GBC.detach()
-        if self is _Pupil.ENCODERS:
-            return head.mix(similarity_GBC, routing.detached(), head.templates().detach())
-        return head.mix(similarity_GBC, routing, head.templates())
-
-
-def _lessons(batch: Batch) -> list[tuple[slice, _Pupil]]:
-    """Which rows of a batch teach what; no rows for the router alone means that all teach both."""
-    split, size = batch.router_rows, len(batch.item_B)
-    if split == 0:
-        return [(slice(size), _Pupil.BOTH)]
-    lessons = [(slice(split), _Pupil.ROUTER), (slice(split, size), _Pupil.ENCODERS)]
-    return [(rows, pupil) for rows, pupil in lessons if rows.start != size]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +86,6 @@ class _NegativeScores:
 
     head: FusionHead
     threshold: float
-    pupil: _Pupil
 
     def __call__(
         self,
@@ -126,11 +94,9 @@ class _NegativeScores:
     ) -> Tensor:
         user_BVMD, user_BJ, clash_BN = user
         negative_NVMD, negative_NJ, bias_N = negative
-        with torch.set_grad_enabled(self.pupil is not _Pupil.ROUTER):
-            similarity_GBN = shared_similarity(user_BVMD, negative_NVMD)
-        with torch.set_grad_enabled(self.pupil is not _Pupil.ENCODERS):
-            routing = self.head.route(similarity_GBN, user_BJ, negative_NJ, self.threshold)
-        score_BN = self.pupil.mix(self.head, similarity_GBN, routing) + bias_N
+        similarity_GBN = shared_similarity(user_BVMD, negative_NVMD)
+        routing = self.head.route(similarity_GBN, user_BJ, negative_NJ, self.threshold)
+        score_BN = self.head.mix(similarity_GBN, routing) + bias_N
         return score_BN.masked_fill(clash_BN, -torch.inf)
 
 
@@ -180,7 +146,7 @@ def _gradient(parts: list[Tensor]) -> Tensor | None:
 
 def _alignment(embeddings: DualViewEmbeddings, batch: Batch, config: TrainingConfig) -> Tensor:
     """Contrast of the batch's items between views, and between behaviour and content."""
-    item_B = batch.item_B[:_ALIGNED_ROWS].unique()
+    item_B = batch.contrasted_C.unique()
     item_BVMD = embeddings.item_IVMD.index_select(0, item_B)
     views = list(zip(item_BVMD[:, 0].unbind(1), item_BVMD[:, 1].unbind(1), strict=True))
     behaviour_BD, *content = item_BVMD[:, 0].unbind(1)

@@ -1,7 +1,7 @@
 """Batches of positives with their histories and shared random negatives, from explicit generators.
 
 Knows histories as index arrays; knows nothing about models. Letters: B positives, H history items,
-N negatives.
+N negatives, C items that are compared.
 """
 
 import math
@@ -16,11 +16,15 @@ from torch import Tensor
 
 from model.contract.recency import recency_weights
 from training.histories import Histories
+from training.processes import ALONE, Processes
+
+_CONTRASTED_ROWS = 512
+"""Rows of a batch that the contrastive terms compare; enough negatives, at a bounded cost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Row indices of one training step."""
+    """Row indices of one training step, the positives being this process's share."""
 
     history_H: Tensor
     """Items that the batch's positives are predicted from, one history after the other."""
@@ -28,10 +32,10 @@ class Batch:
     """Where each history begins."""
     weight_H: Tensor
     item_B: Tensor
-    router_rows: int
-    """The first so many positives teach the router, the others the encoders; 0: all teach both."""
     negative_N: Tensor
     """Items shared by all positives of the batch."""
+    contrasted_C: Tensor
+    """Items that are compared with each other, of all processes' positives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +68,6 @@ class Sampler:
     - negatives: with replacement, an item being weighed by (1 + its positives)^popularity_power.
       0 is uniform; above, scores need less popularity to tell positives from negatives, which
       leaves room for the tail (word2vec's smoothed unigrams, arXiv:1310.4546, section 2.2).
-    - a fixed random share of the positives teaches the router and never the encoders, as in
-      stacking (ours): similarities of pairs that an encoder was trained on flatter it.
     """
 
     batch_size: int
@@ -75,9 +77,9 @@ class Sampler:
     recency_power: float
     user_damping: float
     popularity_power: float
-    router_share: float
     generator: torch.Generator
     device: torch.device
+    processes: Processes = ALONE
 
     def epoch(self, histories: Histories) -> Iterator[Batch]:
         """As many draws as there are positives that can be predicted."""
@@ -86,23 +88,21 @@ class Sampler:
         drawn_P = self._drawn(length_P**-self.user_damping, len(position_P))
         count_I = np.bincount(histories.item_P, minlength=histories.num_items)
         negative_weight_I = (1.0 + count_I) ** self.popularity_power
-        routed_P = np.random.default_rng(0).random(len(position_P)) < self.router_share
         batch_size = max(self.batch_size, math.ceil(len(position_P) / self.max_steps))
         for start in range(0, len(position_P), batch_size):
-            drawn_B = drawn_P[start : start + batch_size]
-            for_router_B = routed_P[drawn_B]
-            drawn_B = drawn_B[np.argsort(~for_router_B, kind="stable")]
-            position_B = position_P[drawn_B]
-            bag = histories.before(position_B, self.longest_history)
+            position_B = position_P[drawn_P[start : start + batch_size]]
+            own_B = self.processes.equal_share(position_B)
+            bag = histories.before(own_B, self.longest_history)
             weight_H = torch.from_numpy(recency_weights(bag.age_H, self.recency_power))
+            contrasted_C = histories.item_P[position_B[:_CONTRASTED_ROWS]]
             negative_N = torch.from_numpy(self._drawn(negative_weight_I, self.num_negatives))
             yield Batch(
                 history_H=torch.from_numpy(bag.item_H).to(self.device),
                 start_B=torch.from_numpy(bag.start_B).to(self.device),
                 weight_H=weight_H.to(self.device),
-                item_B=torch.from_numpy(histories.item_P[position_B]).to(self.device),
-                router_rows=int(for_router_B.sum()),
+                item_B=torch.from_numpy(histories.item_P[own_B]).to(self.device),
                 negative_N=negative_N.to(self.device),
+                contrasted_C=torch.from_numpy(contrasted_C).to(self.device),
             )
 
     def _drawn(self, weight_X: NDArray[np.floating], count: int) -> NDArray[np.int64]:

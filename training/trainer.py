@@ -24,10 +24,12 @@ from training.calibration import popularity_share
 from training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from training.config import TrainingConfig
 from training.dataset import Dataset
-from training.evaluation import evaluate, some_users
+from training.devices import choose_device
+from training.evaluation import evaluate, only_users, some_users
 from training.fresh_model import build_magnet
 from training.graphs import build_graph
 from training.objective import batch_objective
+from training.processes import ALONE, Processes
 from training.sampling import Sampler
 from training.trained_model import TrainedModel
 
@@ -45,6 +47,7 @@ def train(
     *,
     checkpoint: Path | None = None,
     on_epoch: Callable[[EpochRecord], None] = lambda _: None,
+    processes: Processes = ALONE,
 ) -> TrainedModel:
     """Train until validation NDCG@20 stops improving and return the best epoch.
 
@@ -53,9 +56,12 @@ def train(
         config: hyperparameters; equal seeds give equal results on one machine and thread count.
         checkpoint: where to save after epochs and to resume from, if it fits data and config.
         on_epoch: called after each epoch.
+        processes: who trains along, each with a call of its own; the leader's checkpoint counts.
 
     Raises:
         TrainingError: the loss is not finite, or there is nothing to train on or to validate with.
+        DeviceError: `config.device` cannot be had.
+        ProcessesError: the processes have different data or settings, or one of them has ended.
         CheckpointError: `checkpoint` belongs to another run or is damaged.
     """
     trainable = len(dataset.train_histories.predictable())
@@ -65,9 +71,14 @@ def train(
             f"from and {dataset.valid.nnz} validation positives; both are needed (users with two "
             "positives or more; check --min-rating and --split)"
         )
-    run = _Run(dataset, config)
+    run = _Run(dataset, config, processes)
+    processes.require_equal(run.fingerprint, "data or settings")
+    saved = None
     if checkpoint is not None and checkpoint.exists():
-        run.restore(load_checkpoint(checkpoint, run.fingerprint))
+        saved = load_checkpoint(checkpoint, run.fingerprint)
+    saved = processes.from_leader(saved)
+    if saved is not None:
+        run.restore(saved)
     while not run.finished:
         on_epoch(run.epoch())
         if checkpoint is not None:
@@ -78,11 +89,12 @@ def train(
 class _Run:
     """State of a run between epochs; everything in it is in its checkpoint."""
 
-    def __init__(self, dataset: Dataset, config: TrainingConfig) -> None:
-        self.dataset, self.config = dataset, config
-        self.device = choose_device(config.device)
+    def __init__(self, dataset: Dataset, config: TrainingConfig, processes: Processes) -> None:
+        self.dataset, self.config, self.processes = dataset, config, processes
+        self.device = choose_device(config.device, processes)
         self.generator = torch.Generator().manual_seed(config.seed)
         self.magnet = build_magnet(dataset, config, self.generator).to(self.device)
+        processes.copy_from_leader([*self.magnet.parameters(), *self.magnet.buffers()])
         self.valid = some_users(dataset.valid, MAX_VALIDATION_USERS)
         histories = dataset.train_histories
         self.recency_power = config.recency_power if histories.ordered else 0.0
@@ -97,9 +109,9 @@ class _Run:
             recency_power=self.recency_power,
             user_damping=config.user_damping,
             popularity_power=config.popularity_power,
-            router_share=config.router_share,
             generator=self.generator,
             device=self.device,
+            processes=processes,
         )
         router = list(self.magnet.head.parameters())
         in_router = {id(parameter) for parameter in router}
@@ -146,11 +158,11 @@ class _Run:
         contents = self._propagated(self.magnet)
         for batch in self.sampler.epoch(self.dataset.train_histories):
             self.optimizer.zero_grad()
-            embeddings = self.magnet.encode(
-                self.magnet.views(self.graph), contents, self._dropout()
+            embeddings = self.magnet.encode(self.magnet.views(self.graph), contents)
+            objective = batch_objective(
+                self.magnet, embeddings, batch, self.config, weights, self.processes
             )
-            objective = batch_objective(self.magnet, embeddings, batch, self.config, weights)
-            loss = objective.loss.item()
+            loss = self.processes.mean(objective.loss.detach()).item()
             if not math.isfinite(loss):
                 raise TrainingError(
                     f"the loss became {loss} in epoch {len(self.history) + 1}, step "
@@ -158,13 +170,15 @@ class _Run:
                     f"{self.config.learning_rate:g}) and check the features for extreme values"
                 )
             objective.loss.backward()
+            self.processes.average_gradients(self.magnet.parameters())
             self._decay_router()
             self.optimizer.step()
             self.average.update_parameters(self.magnet)
             totals += (loss, objective.coverage_entropy, objective.pair_entropy)
             share_K += objective.share_K
             num_batches += 1
-        mean_loss, coverage, pair = (totals / num_batches).tolist()
+        mean = self.processes.mean
+        mean_loss, coverage, pair = mean(torch.from_numpy(totals / num_batches)).tolist()
         self.schedule.observe(coverage, mean_loss)
         record = EpochRecord(
             epoch=len(self.history) + 1,
@@ -173,20 +187,11 @@ class _Run:
             valid_ndcg20=self._validate(),
             coverage_entropy=coverage,
             pair_entropy=pair,
-            expert_shares=(share_K / num_batches).tolist(),
+            expert_shares=mean(share_K / num_batches).tolist(),
             seconds=time.monotonic() - start,
         )
         self._remember(record)
         return record
-
-    def _dropout(self) -> Tensor | None:
-        """A random mask of behaviour embeddings, scaled so that their mean stays."""
-        keep = 1 - self.config.dropout
-        if keep == 1:
-            return None
-        mask_ID = torch.empty(self.magnet.item_behaviour_ID.shape)
-        mask_ID.bernoulli_(keep, generator=self.generator).div_(keep)
-        return mask_ID.to(self.device)
 
     def _decay_router(self) -> None:
         """Decoupled decay of the router's evidence weights towards an even mixture."""
@@ -231,8 +236,9 @@ class _Run:
         return self._interaction_content, magnet.propagate_content(augmented)
 
     def _validate(self) -> float:
-        result = evaluate(self._trained().score, self.dataset, self.valid, ks=(20,))
-        return result.metrics["ndcg@20"]
+        own = self.processes.share(np.flatnonzero(np.diff(self.valid.indptr)))
+        result = evaluate(self._trained().score, self.dataset, only_users(self.valid, own), (20,))
+        return self.processes.pooled_mean(result.per_user["ndcg@20"])
 
     def result(self) -> TrainedModel:
         """The best epoch's model, its popularity weight chosen on validation."""
@@ -276,16 +282,3 @@ def _warmed_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Te
         return torch.lerp(current, averaged, warmed)
 
     return average
-
-
-def choose_device(name: str) -> torch.device:
-    """The device to train on; TrainingError says why a wish cannot be met."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise TrainingError(f"device {name!r} is unknown: use auto, cpu, cuda or cuda:N") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise TrainingError(f"device {name!r} was asked for, but CUDA is not available: use cpu")
-    return device

@@ -41,6 +41,13 @@ def add_set_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_seeds_option(parser: argparse.ArgumentParser) -> None:
+    """`--seeds`, for what is trained several times."""
+    parser.add_argument(
+        "--seeds", type=_positive, default=1, help="seeds 0, 1, ... (default: %(default)s)"
+    )
+
+
 def training_config(options: argparse.Namespace) -> TrainingConfig:
     """The settings that the options make; pydantic's ValidationError names a bad one."""
     common = {name: getattr(options, name) for name in _COMMON if hasattr(options, name)}
@@ -50,6 +57,13 @@ def training_config(options: argparse.Namespace) -> TrainingConfig:
 def training_options_of(options: argparse.Namespace) -> list[str]:
     """`--set` as it was typed."""
     return [word for name, value in options.set for word in ("--set", f"{name}={value}")]
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {text}")
+    return number
 
 
 def _assignment(text: str) -> tuple[str, object]:

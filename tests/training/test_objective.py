@@ -21,7 +21,7 @@ def dataset(tiny_data: Path) -> Dataset:
     return load_dataset(DataConfig(folder=tiny_data))
 
 
-def gradients(dataset: Dataset, router_share: float = 0.0) -> tuple[float, dict[str, torch.Tensor]]:
+def gradients(dataset: Dataset) -> tuple[float, dict[str, torch.Tensor]]:
     """The loss of one batch and every parameter's gradient."""
     generator = torch.Generator().manual_seed(0)
     magnet = build_magnet(dataset, CONFIG, generator)
@@ -35,7 +35,6 @@ def gradients(dataset: Dataset, router_share: float = 0.0) -> tuple[float, dict[
         recency_power=0.5,
         user_damping=0.7,
         popularity_power=0.5,
-        router_share=router_share,
         generator=generator,
         device=torch.device("cpu"),
     )
@@ -50,13 +49,12 @@ def gradients(dataset: Dataset, router_share: float = 0.0) -> tuple[float, dict[
     }
 
 
-@pytest.mark.parametrize("router_share", [0.0, 0.4])
 def test_blocks_change_neither_loss_nor_gradients(
-    dataset: Dataset, monkeypatch: pytest.MonkeyPatch, router_share: float
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole_loss, whole = gradients(dataset, router_share)
+    whole_loss, whole = gradients(dataset)
     monkeypatch.setattr(objective_module, "_BLOCK_ROWS", 7)
-    loss, blocked = gradients(dataset, router_share)
+    loss, blocked = gradients(dataset)
     assert loss == pytest.approx(whole_loss, rel=1e-5)
     for name, gradient in whole.items():
         assert torch.allclose(blocked[name], gradient, rtol=1e-3, atol=1e-6), name
@@ -65,11 +63,3 @@ def test_blocks_change_neither_loss_nor_gradients(
 def test_every_parameter_learns(dataset: Dataset) -> None:
     _, found = gradients(dataset)
     assert {name for name, gradient in found.items() if not gradient.abs().sum() > 0} == set()
-
-
-def test_the_router_can_be_taught_by_positives_of_its_own(dataset: Dataset) -> None:
-    _, together = gradients(dataset)
-    _, apart = gradients(dataset, router_share=0.4)
-    for name in ("head.router.user_out.weight", "item_behaviour_ID"):
-        assert apart[name].abs().sum() > 0
-        assert not torch.allclose(apart[name], together[name], rtol=1e-2)

@@ -14,7 +14,6 @@ SAMPLER = Sampler(
     recency_power=0.0,
     user_damping=0.0,
     popularity_power=0.0,
-    router_share=0.0,
     generator=torch.Generator(),
     device=torch.device("cpu"),
 )
@@ -64,18 +63,6 @@ def test_a_positive_is_not_in_the_history_that_predicts_it() -> None:
         end_B = torch.cat([batch.start_B[1:], torch.tensor([len(batch.history_H)])])
         for item, start, end in zip(batch.item_B, batch.start_B, end_B, strict=True):
             assert item not in batch.history_H[start:end]
-
-
-def test_positives_of_the_router_are_never_the_encoders() -> None:
-    router: set[int] = set()
-    encoders: set[int] = set()
-    for batch in (batch for seed in range(5) for batch in epoch(seed, router_share=0.3)):
-        item_B = batch.item_B.tolist()  # the heavy user's items have one positive each
-        router.update(item for item in item_B[: batch.router_rows] if item < 90)
-        encoders.update(item for item in item_B[batch.router_rows :] if item < 90)
-    assert router
-    assert encoders
-    assert not router & encoders
 
 
 def test_a_seed_fixes_the_draws() -> None:

@@ -3,7 +3,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from model.contract.manifest import EpochRecord
 from training.checkpoint import CheckpointError
@@ -11,7 +10,7 @@ from training.config import TrainingConfig
 from training.dataset import DataConfig, Dataset, load_dataset
 from training.evaluation import evaluate
 from training.trained_model import TrainedModel
-from training.trainer import TrainingError, choose_device, train
+from training.trainer import TrainingError, train
 
 SMALL = TrainingConfig(embedding_dim=8, batch_size=64, negatives=16, max_epochs=4)
 
@@ -116,12 +115,3 @@ def test_the_test_part_is_never_looked_at(dataset: Dataset) -> None:
 def test_nothing_to_train_on(dataset: Dataset) -> None:
     with pytest.raises(TrainingError, match="0 validation positives"):
         train(dataclasses.replace(dataset, valid=dataset.valid[:, :0]), SMALL)
-
-
-def test_devices() -> None:
-    assert choose_device("cpu") == torch.device("cpu")
-    with pytest.raises(TrainingError, match="unknown"):
-        choose_device("toaster")
-    if not torch.cuda.is_available():
-        with pytest.raises(TrainingError, match="CUDA is not available"):
-            choose_device("cuda")

@@ -25,25 +25,24 @@ def as_json(benchmark: Benchmark) -> dict[str, object]:
         "left_out": benchmark.left_out,
     }
     models = {
-        name: outcome_json(outcome) | {"magnet_lead": _leads_json(leads, name)}
+        name: _outcome_json(outcome) | {"magnet_lead": _leads_json(leads, name)}
         for name, outcome in benchmark.outcomes.items()
     }
     ablations = {
-        name: outcome_json(outcome) | {"magnet_lead": _leads_json(worth, name)}
+        name: _outcome_json(outcome) | {"magnet_lead": _leads_json(worth, name)}
         for name, outcome in benchmark.ablations.items()
     }
     return {"benchmark": about, **models, "ablations": ablations}
 
 
-def outcome_json(outcome: Outcome) -> dict[str, object]:
-    """One model's metrics with their spread over seeds, overall and by group, and its costs."""
+def _outcome_json(outcome: Outcome) -> dict[str, object]:
     groups = outcome.tests[0].groups
     return {
         "settings": outcome.settings,
-        "test": {m: _spread([test.metrics[m] for test in outcome.tests]) for m in METRICS},
+        "test": {m: spread([test.metrics[m] for test in outcome.tests]) for m in METRICS},
         "groups": {
             group: {
-                key: _spread([test.groups[group][key] for test in outcome.tests])
+                key: spread([test.groups[group][key] for test in outcome.tests])
                 for key in groups[group]
             }
             for group in groups
@@ -74,5 +73,6 @@ def _name(compared: Comparison) -> str:
     return compared.metric if compared.group is None else f"{compared.metric} ({compared.group})"
 
 
-def _spread(values: Sequence[float]) -> dict[str, float]:
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Mean and standard deviation over seeds."""
     return {"mean": mean(values), "std": stdev(values) if len(values) > 1 else 0.0}

@@ -1,0 +1,153 @@
+"""Line charts over epochs, one below the other, as one SVG without anything from outside.
+
+Knows series of numbers; knows nothing about training.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from xml.sax.saxutils import escape
+
+WIDTH, LEFT, RIGHT = 860, 60, 190
+"""Of the picture and of its margins; the right one holds the names of the lines."""
+HEAD, GAP, HEIGHT, FOOT = 44, 46, 190, 44
+"""Above the first panel, above each panel, of each panel, and below the last."""
+_LINE = 13
+"""Least distance of two names."""
+_INK, _GREY, _FAINT = "#1a1a1a", "#4d4d4d", "#e0e0e0"
+_MOST_TICKS = 6
+_LEAST_SPAN = 0.01
+"""Of an axis: values that differ by less are drawn as one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """One line."""
+
+    name: str
+    values: tuple[float, ...]
+    """One per epoch, from the first on."""
+    colour: str
+    dashes: str = ""
+    """SVG's `stroke-dasharray`."""
+    width: float = 1.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Panel:
+    """Lines that share a vertical axis."""
+
+    title: str
+    series: tuple[Series, ...]
+
+    @property
+    def ticks(self) -> list[float]:
+        """Round numbers that enclose all values."""
+        values = [value for series in self.series for value in series.values]
+        return round_ticks(min(values), max(values))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """A vertical line through all panels."""
+
+    epoch: float
+    name: str
+
+
+def draw(title: str, panels: Sequence[Panel], mark: Mark | None) -> str:
+    """The SVG; every series has at least one value."""
+    epochs = max(len(series.values) for panel in panels for series in panel.series)
+    height = HEAD + len(panels) * (GAP + HEIGHT) + FOOT
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" '
+        f'viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" font-size="12">',
+        f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>',
+        _text(LEFT, 28, title, 'font-size="15" font-weight="bold"'),
+    ]
+    for place, panel in enumerate(panels):
+        parts += _panel(panel, HEAD + GAP + place * (GAP + HEIGHT), epochs)
+    bottom = height - FOOT
+    for tick in round_ticks(1, epochs):
+        if 1 <= tick <= epochs and tick == round(tick):
+            x = _x(tick, epochs)
+            parts.append(_text(x, bottom + 17, f"{tick:g}", f'text-anchor="middle" fill="{_GREY}"'))
+    parts.append(_text(_x(1, epochs), bottom + 34, "epoch", f'fill="{_GREY}"'))
+    if mark is not None:
+        parts += _mark(mark, epochs, bottom)
+    return "\n".join([*parts, "</svg>", ""])
+
+
+def round_ticks(low: float, high: float) -> list[float]:
+    """At most six multiples of 1, 2 or 5 times a power of ten, from below `low` to above `high`."""
+    span = max(high - low, _LEAST_SPAN)
+    power = 10.0 ** math.floor(math.log10(span / _MOST_TICKS))
+    for step in (power * factor for factor in (1, 2, 5, 10, 20)):
+        first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+        if last - first < _MOST_TICKS:
+            break
+    return [step * place for place in range(first, max(last, first + 1) + 1)]
+
+
+def _panel(panel: Panel, top: int, epochs: int) -> Iterator[str]:
+    ticks = panel.ticks
+
+    def y(value: float) -> float:
+        return top + HEIGHT * (ticks[-1] - value) / (ticks[-1] - ticks[0])
+
+    yield _text(LEFT, top - 10, panel.title, 'font-weight="bold"')
+    for tick in ticks:
+        yield (
+            f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(tick):.1f}" y2="{y(tick):.1f}" '
+            f'stroke="{_FAINT}"/>'
+        )
+        yield _text(LEFT - 6, y(tick) + 4, f"{tick:.4g}", f'text-anchor="end" fill="{_GREY}"')
+    lines = sorted(panel.series, key=lambda series: y(series.values[-1]))
+    name_y_N = spread([y(series.values[-1]) for series in lines])
+    for series, name_y in zip(lines, name_y_N, strict=True):
+        points = [(_x(n, epochs), y(value)) for n, value in enumerate(series.values, 1)]
+        yield from _line(series, points, name_y)
+
+
+def _line(series: Series, points: Sequence[tuple[float, float]], name_y: float) -> Iterator[str]:
+    """One series, and its name at the right, tied to the line's end."""
+    drawn = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    dashes = f' stroke-dasharray="{series.dashes}"' if series.dashes else ""
+    yield (
+        f'<polyline points="{drawn}" fill="none" stroke="{series.colour}" '
+        f'stroke-width="{series.width}"{dashes}/>'
+    )
+    end_x, end_y = points[-1]
+    name_x = WIDTH - RIGHT + 12
+    yield (
+        f'<line x1="{end_x:.1f}" y1="{end_y:.1f}" x2="{name_x - 3}" y2="{name_y:.1f}" '
+        f'stroke="{series.colour}" stroke-width="0.5"/>'
+    )
+    yield _text(name_x, name_y + 4, series.name, f'fill="{series.colour}"')
+
+
+def spread(y_N: Sequence[float]) -> list[float]:
+    """Heights of names, ascending: as given, but nowhere nearer than a line is high."""
+    placed: list[float] = []
+    for y in y_N:
+        placed.append(max(y, placed[-1] + _LINE) if placed else y)
+    overshoot = (sum(placed) - sum(y_N)) / len(y_N)
+    return [y - overshoot for y in placed]
+
+
+def _mark(mark: Mark, epochs: int, bottom: int) -> Iterator[str]:
+    x = _x(mark.epoch, epochs)
+    yield (
+        f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{HEAD + GAP}" y2="{bottom}" stroke="{_GREY}" '
+        'stroke-dasharray="5 4"/>'
+    )
+    yield _text(x + 5, HEAD + 18, mark.name, f'fill="{_GREY}"')
+
+
+def _x(epoch: float, epochs: int) -> float:
+    return LEFT + (WIDTH - LEFT - RIGHT) * (epoch - 1) / max(1, epochs - 1)
+
+
+def _text(x: float, y: float, text: str, attributes: str) -> str:
+    fill = "" if "fill=" in attributes else f' fill="{_INK}"'
+    return f'<text x="{x:.1f}" y="{y:.1f}" {attributes}{fill}>{escape(text)}</text>'
