@@ -14,6 +14,7 @@ from training.benchmark.runner import BenchmarkPlan, run_benchmark
 from training.config import TrainingConfig
 from training.dataset import Dataset
 from training.memory import peak_mb, reset_peak
+from training.modalities import ModalityFeatures
 
 QUICK = TrainingConfig(max_epochs=3, embedding_dim=8, batch_size=256, negatives=16)
 
@@ -96,9 +97,16 @@ def test_without_anything_to_test_there_is_no_benchmark(make_dataset):
 
 
 @pytest.mark.parametrize("name", ABLATIONS)
-def test_every_variant_changes_a_setting_that_exists(name: str):
-    default = TrainingConfig()
-    assert ABLATIONS[name].apply(default) != default
+def test_every_variant_changes_a_setting_or_the_content(name: str):
+    default, variant = TrainingConfig(), ABLATIONS[name]
+    features = {
+        "text": ModalityFeatures(x_IF=np.eye(3, dtype=np.float32), present_I=np.ones(3, bool))
+    }
+    content = variant.content(features)
+    same = content.keys() == features.keys() and np.array_equal(
+        content["text"].x_IF, features["text"].x_IF
+    )
+    assert variant.apply(default) != default or not same
 
 
 def test_progress_is_told(communities: Dataset, caplog: pytest.LogCaptureFixture):
