@@ -35,7 +35,7 @@ def embedded_server(folder: Path, log: Path) -> Iterator[EmbeddedServer]:
         ChildDied: it did not start; the message carries the end of its log.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    port = _free_port()
+    port = free_port()
     options = {
         "bind": _HOST,
         "port": str(port),
@@ -69,7 +69,8 @@ def _answers(port: int) -> bool:
     return False
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of this machine that nothing listens on."""
     with socket.create_server((_HOST, 0)) as probe:
         port: int = probe.getsockname()[1]
     return port

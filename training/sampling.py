@@ -15,6 +15,7 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from model.contract.recency import recency_weights
+from training.config import TrainingConfig
 from training.histories import Histories
 from training.processes import ALONE, Processes
 
@@ -80,6 +81,29 @@ class Sampler:
     generator: torch.Generator
     device: torch.device
     processes: Processes = ALONE
+
+    @classmethod
+    def of(
+        cls,
+        config: TrainingConfig,
+        recency_power: float,
+        generator: torch.Generator,
+        device: torch.device,
+        processes: Processes = ALONE,
+    ) -> "Sampler":
+        """As a run's settings have it."""
+        return cls(
+            batch_size=config.batch_size,
+            max_steps=config.max_steps,
+            num_negatives=config.negatives,
+            longest_history=config.longest_history,
+            recency_power=recency_power,
+            user_damping=config.user_damping,
+            popularity_power=config.popularity_power,
+            generator=generator,
+            device=device,
+            processes=processes,
+        )
 
     def epoch(self, histories: Histories) -> Iterator[Batch]:
         """As many draws as there are positives that can be predicted."""

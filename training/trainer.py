@@ -101,17 +101,8 @@ class _Run:
         self.train_weight_UI = histories.recency_weighted(self.recency_power)
         graph = build_graph(self.train_weight_UI, dataset.features.values())
         self.graph = graph.to(self.device)
-        self.sampler = Sampler(
-            batch_size=config.batch_size,
-            max_steps=config.max_steps,
-            num_negatives=config.negatives,
-            longest_history=config.longest_history,
-            recency_power=self.recency_power,
-            user_damping=config.user_damping,
-            popularity_power=config.popularity_power,
-            generator=self.generator,
-            device=self.device,
-            processes=processes,
+        self.sampler = Sampler.of(
+            config, self.recency_power, self.generator, self.device, processes
         )
         router = list(self.magnet.head.parameters())
         in_router = {id(parameter) for parameter in router}

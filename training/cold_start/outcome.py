@@ -67,6 +67,12 @@ class ColdItems:
     """Every item is ranked."""
     among_withheld: Ways
     """Only the withheld items are ranked."""
+    overall: Ways
+    """Every item is ranked, and all test positives count: what the withheld items displace."""
+    listed: dict[Way, float]
+    """Share of the places in all test users' lists that withheld items take."""
+    wanted: float
+    """Share of all test positives that are withheld items."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,10 +5,18 @@ Knows how figures are shown; knows nothing about how they were reached.
 
 from training.benchmark.figures import lead_json, spread
 from training.benchmark.markdown import figure, lead_text, table
-from training.cold_start.outcome import ColdStart, Way, WayOutcome, Ways
+from training.cold_start.outcome import ColdItems, ColdStart, Way, WayOutcome, Ways
 
 _METRICS = ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
 _COMPARED = ("recall@20", "ndcg@20")
+_HEADER = (
+    "R@10",
+    "R@20",
+    "N@10",
+    "N@20",
+    "Recall@20 minus training",
+    "NDCG@20 minus training",
+)
 _USER_LABELS: dict[Way, str] = {
     "retrained": "trained with them",
     "reencoded": "graph encoded anew with them, no training",
@@ -38,7 +46,8 @@ or else of what replaces it."""
 _ITEM_NOTE = """\
 Content neighbours: how much of an item's content neighbourhood stands in the user's history. The
 size of the neighbourhood is chosen on the withheld items' own validation positives, which no other
-way sees. Ties of popularity are broken at random."""
+way sees. Ties of popularity are broken at random. The first two tables count positives of withheld
+items only, so a way gains in them by listing withheld items at all; the third shows the price."""
 
 
 def as_markdown(result: ColdStart, command: str) -> str:
@@ -70,31 +79,38 @@ def as_markdown(result: ColdStart, command: str) -> str:
             _table(ways, _ITEM_LABELS),
             _against_neighbours(ways),
         ]
+    parts += [
+        f"What that does to the rest. Every item is ranked, all test positives of "
+        f"{items.overall.users:,} users count, of which {items.wanted:.1%} are withheld items:",
+        _overall_table(items),
+    ]
     return "\n\n".join(parts)
 
 
 def _table(ways: Ways, labels: dict[Way, str]) -> str:
-    header = [
-        "way",
-        "R@10",
-        "R@20",
-        "N@10",
-        "N@20",
-        "Recall@20 minus training",
-        "NDCG@20 minus training",
-        "s",
+    rows = [
+        [label, *_figures(ways, way), f"{ways.outcomes[way].seconds:.1f}"]
+        for way, label in labels.items()
     ]
-    rows = []
-    for way, label in labels.items():
-        outcome = ways.outcomes[way]
-        figures = [figure(outcome.values(metric)) for metric in _METRICS]
-        lacks = [_lack(ways, way, metric) for metric in _COMPARED]
-        rows.append([label, *figures, *lacks, f"{outcome.seconds:.1f}"])
+    return table(["way", *_HEADER, "s"], rows)
+
+
+def _overall_table(items: ColdItems) -> str:
+    header = ["way", "places of the list that withheld items take", *_HEADER]
+    rows = [
+        [label, f"{items.listed[way]:.1%}", *_figures(items.overall, way)]
+        for way, label in _ITEM_LABELS.items()
+    ]
     return table(header, rows)
 
 
-def _lack(ways: Ways, way: Way, metric: str) -> str:
-    return "" if way == "retrained" else lead_text(ways.lead(way, "retrained", metric))
+def _figures(ways: Ways, way: Way) -> list[str]:
+    outcome = ways.outcomes[way]
+    lacks = [
+        "" if way == "retrained" else lead_text(ways.lead(way, "retrained", metric))
+        for metric in _COMPARED
+    ]
+    return [*(figure(outcome.values(metric)) for metric in _METRICS), *lacks]
 
 
 def _against_neighbours(ways: Ways) -> str:
@@ -107,7 +123,7 @@ def _against_neighbours(ways: Ways) -> str:
 
 
 def as_json(result: ColdStart) -> dict[str, object]:
-    """Numbers by way, under `users`, `items` and `items_among_withheld`."""
+    """Numbers by way, under `users` and, for each ranking, under `items`."""
     figures: dict[str, object] = {
         "dataset": result.dataset_name,
         "summary": result.summary,
@@ -116,10 +132,20 @@ def as_json(result: ColdStart) -> dict[str, object]:
         "users": {"withheld": result.users.withheld} | _ways_json(result.users.ways),
     }
     if result.items is not None:
-        about = {"withheld": result.items.withheld, "with_content": result.items.with_content}
-        figures["items"] = about | _ways_json(result.items.among_all)
-        figures["items_among_withheld"] = about | _ways_json(result.items.among_withheld)
+        figures["items"] = _items_json(result.items)
     return figures
+
+
+def _items_json(items: ColdItems) -> dict[str, object]:
+    return {
+        "withheld": items.withheld,
+        "with_content": items.with_content,
+        "among_all": _ways_json(items.among_all),
+        "among_withheld": _ways_json(items.among_withheld),
+        "overall": _ways_json(items.overall),
+        "places_listed": items.listed,
+        "positives_wanted": items.wanted,
+    }
 
 
 def _ways_json(ways: Ways) -> dict[str, object]:

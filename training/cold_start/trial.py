@@ -89,17 +89,24 @@ def _cold_items(
     def among_withheld(score: ScoreFunction) -> ScoreFunction:
         return lambda user_B: np.where(item_I, score(user_B), np.float32(-np.inf))
 
-    def measured(ranking: Ranking) -> Ways:
+    def with_neighbours(ranking: Ranking) -> list[dict[Way, Served]]:
         neighbours = content_neighbours_way(dataset, item_I, ranking, config.recency_power)
-        ways = [{**by_way, "content_knn": neighbours} for by_way in per_seed]
-        return _measured(ways, dataset, target, ranking)
+        return [{**by_way, "content_knn": neighbours} for by_way in per_seed]
 
+    ways = with_neighbours(lambda score: score)
+    overall = _measured(ways, dataset, dataset.test)
     present_I = np.any([x.present_I for x in dataset.features.values()], axis=0)
     return ColdItems(
         withheld=int(item_I.sum()),
         with_content=int((item_I & present_I).sum()),
-        among_all=measured(lambda score: score),
-        among_withheld=measured(among_withheld),
+        among_all=_measured(ways, dataset, target),
+        among_withheld=_measured(with_neighbours(among_withheld), dataset, target, among_withheld),
+        overall=overall,
+        listed={
+            way: mean(float(item_I[test.top_UK].mean()) for test in outcome.tests)
+            for way, outcome in overall.outcomes.items()
+        },
+        wanted=target.nnz / dataset.test.nnz,
     )
 
 
@@ -109,7 +116,7 @@ def _measured(
     target: csr_array,
     ranking: Ranking = lambda score: score,
 ) -> Ways:
-    """Every way on some test positives, which are read once per way, ranking and seed."""
+    """Every way on some test positives, by each seed."""
     by_way = {way: [ways[way] for ways in per_seed] for way in per_seed[0]}
     return Ways(
         outcomes={

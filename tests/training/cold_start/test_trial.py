@@ -12,6 +12,7 @@ from training.cli import main
 from training.cold_start.outcome import ColdStart
 from training.cold_start.report import as_json, as_markdown
 from training.cold_start.trial import ColdStartPlan, NothingToMeasureError, run_cold_start
+from training.cold_start.withheld import drawn
 from training.config import TrainingConfig
 from training.dataset import Dataset
 from training.modalities import ModalityFeatures
@@ -58,6 +59,19 @@ def test_items_are_served_by_their_content(result: ColdStart, told_apart: Datase
     assert among_all.metrics["recall@20"] < withheld_rank.mean() == 1.0  # 18 items in a list of 20
 
 
+def test_what_withheld_items_displace_is_measured(result: ColdStart, told_apart: Dataset) -> None:
+    items = result.items
+    assert items is not None
+    assert items.overall.users == (np.diff(told_apart.test.indptr) > 0).sum()
+    lists = items.overall.outcomes["random"].tests[0].top_UK
+    assert lists.shape == (items.overall.users, 20)
+    assert (
+        items.listed["popularity"] < items.listed["random"] < 0.5
+    )  # a share of 18 in 60, unmasked
+    item_I = drawn(np.bincount(told_apart.train.indices), PLAN.share)
+    assert items.wanted == told_apart.test[:, item_I].nnz / told_apart.test.nnz
+
+
 def test_a_way_lacks_nothing_of_itself(result: ColdStart) -> None:
     lead = result.users.ways.lead("retrained", "retrained", "recall@20")
     assert (lead.mean, lead.low, lead.high, lead.verdict) == (0, 0, 0, "tie")
@@ -82,17 +96,19 @@ def test_the_report_says_what_was_reached(result: ColdStart) -> None:
     lines = text.splitlines()
     assert "```\npython -m training cold-start --data DIR\n```" in text
     assert "### 24 withheld users" in text
-    assert sum(line.startswith("| **content only** | ") for line in lines) == 2
+    assert sum(line.startswith("| **content only** | ") for line in lines) == 3
     assert text.count("Content only minus content neighbours (") == 2
     for row, next_row in pairwise(lines):
         if row.startswith("|") and next_row.startswith("|"):
             assert row.count("|") == next_row.count("|")
     figures = json.loads(json.dumps(as_json(result)))
-    ways = figures["items"]["ways"]
+    items = figures["items"]
+    ways = items["among_all"]["ways"]
     recall = result.items.among_all.outcomes["content_only"].tests[0].metrics["recall@20"]
     assert ways["content_only"]["test"]["recall@20"] == {"mean": recall, "std": 0.0}
     assert ways["random"]["minus_retrained"]["ndcg@20"]["verdict"] == "behind"
-    assert figures["items_among_withheld"]["tested_users"] == figures["items"]["tested_users"]
+    assert items["among_withheld"]["tested_users"] == items["among_all"]["tested_users"]
+    assert f"{items['places_listed']['content_only']:.1%}" in text
 
 
 def test_the_command_writes_what_it_prints(
@@ -107,7 +123,10 @@ def test_the_command_writes_what_it_prints(
     assert said in document.read_text()
     figures = json.loads(out.read_text())
     assert figures["users"]["withheld"] == 24
-    assert f"{figures['items']['ways']['content_only']['test']['ndcg@20']['mean']:.4f}" in said
+    assert (
+        f"{figures['items']['among_all']['ways']['content_only']['test']['ndcg@20']['mean']:.4f}"
+        in said
+    )
 
 
 @pytest.mark.parametrize("share", ["0", "1", "much"])

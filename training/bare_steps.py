@@ -1,0 +1,126 @@
+"""A few training steps and nothing else: what a step costs, and a model of the right size.
+
+Knows what the trainer makes a step of; there is no schedule, validation or quality here. Letters:
+I items, V views, M modalities, D dimension.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+import torch
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
+
+from model.dual_view import DualViewEmbeddings, Graph
+from model.magnet import Magnet, PropagatedContent
+from model.schedule import EntropySchedule
+from training.config import TrainingConfig
+from training.dataset import Dataset
+from training.devices import choose_device
+from training.fresh_model import build_magnet
+from training.graphs import build_graph
+from training.objective import batch_objective
+from training.sampling import Batch, Sampler
+from training.trained_model import TrainedModel
+
+_STEPS = 3
+"""The first one also touches fresh memory; the cheapest of them counts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepCost:
+    """Seconds of this process's processor time, all its threads together."""
+
+    setting_up: float
+    """Model, graph and its content edges, content propagated: once per run."""
+    propagation: float
+    """Both views, their gradients and the optimiser: once per step."""
+    pairs: float
+    """Drawing a batch, its objective and gradients: once per step."""
+    positives: int
+    """Of a batch."""
+
+
+def bare_steps(dataset: Dataset, config: TrainingConfig) -> tuple[StepCost, TrainedModel]:
+    """Take a few steps of the coverage stage on the CPU and time their parts."""
+    lap = _Laps()
+    generator = torch.Generator().manual_seed(config.seed)
+    magnet = build_magnet(dataset, config, generator)
+    recency_power = config.recency_power if dataset.train_histories.ordered else 0.0
+    train_weight_UI = dataset.train_histories.recency_weighted(recency_power)
+    graph = build_graph(train_weight_UI, dataset.features.values())
+    contents = [magnet.propagate_content(view) for view in magnet.views(graph)]
+    setting_up = lap()
+    sampler = Sampler.of(config, recency_power, generator, choose_device("cpu"))
+    batches = islice(sampler.epoch(dataset.train_histories), _STEPS)
+    costs = list(_timed_steps(magnet, graph, contents, batches, config))
+    with torch.no_grad():
+        embeddings = magnet.encode(magnet.views(graph), contents)
+    model = TrainedModel(
+        magnet=magnet.eval(),
+        embeddings=embeddings,
+        train_weight_UI=train_weight_UI,
+        recency_power=recency_power,
+        history=(),
+        best_epoch=0,
+        trigger_epoch=None,
+    )
+    cost = StepCost(
+        setting_up=setting_up,
+        propagation=min(propagation for propagation, _, _ in costs),
+        pairs=min(pairs for _, pairs, _ in costs),
+        positives=costs[0][2],
+    )
+    return cost, model
+
+
+def _timed_steps(
+    magnet: Magnet,
+    graph: Graph,
+    contents: list[PropagatedContent],
+    batches: Iterator[Batch],
+    config: TrainingConfig,
+) -> Iterator[tuple[float, float, int]]:
+    """Take steps; yields the seconds of propagation, those of pairs, and the batch's positives.
+
+    The embeddings' graph is cut off and their gradients handed back by hand, which changes nothing
+    but shows where time goes.
+    """
+    optimizer = torch.optim.Adam(magnet.parameters(), lr=config.learning_rate)
+    average = AveragedModel(magnet)
+    weights = EntropySchedule(
+        coverage_weight=config.coverage_weight,
+        specialisation_weight=config.specialisation_weight,
+    ).weights()
+    lap = _Laps()
+    for batch in batches:
+        draw = lap()
+        optimizer.zero_grad()
+        encoded = magnet.encode(magnet.views(graph), contents)
+        encode = lap()
+        cut = DualViewEmbeddings(_leaf(encoded.item_IVMD), _leaf(encoded.foldin_IVMD))
+        batch_objective(magnet, cut, batch, config, weights).loss.backward()
+        objective = lap()
+        torch.autograd.backward(
+            [encoded.item_IVMD, encoded.foldin_IVMD], [cut.item_IVMD.grad, cut.foldin_IVMD.grad]
+        )
+        optimizer.step()
+        average.update_parameters(magnet)
+        yield encode + lap(), draw + objective, len(batch.item_B)
+
+
+class _Laps:
+    """Processor seconds since the last call."""
+
+    def __init__(self) -> None:
+        self._last = time.process_time()
+
+    def __call__(self) -> float:
+        last, self._last = self._last, time.process_time()
+        return self._last - last
+
+
+def _leaf(x: Tensor) -> Tensor:
+    return x.detach().requires_grad_()
