@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
-WIDTH, LEFT, RIGHT = 860, 60, 190
+WIDTH, LEFT, RIGHT = 880, 60, 210
 """Of the picture and of its margins; the right one holds the names of the lines."""
 HEAD, GAP, HEIGHT, FOOT = 44, 46, 190, 44
 """Above the first panel, above each panel, of each panel, and below the last."""
@@ -66,7 +66,7 @@ def draw(title: str, panels: Sequence[Panel], mark: Mark | None) -> str:
         _text(LEFT, 28, title, 'font-size="15" font-weight="bold"'),
     ]
     for place, panel in enumerate(panels):
-        parts += _panel(panel, HEAD + GAP + place * (GAP + HEIGHT), epochs)
+        parts += _panel(panel, _top(place), epochs)
     bottom = height - FOOT
     for tick in round_ticks(1, epochs):
         if 1 <= tick <= epochs and tick == round(tick):
@@ -74,7 +74,7 @@ def draw(title: str, panels: Sequence[Panel], mark: Mark | None) -> str:
             parts.append(_text(x, bottom + 17, f"{tick:g}", f'text-anchor="middle" fill="{_GREY}"'))
     parts.append(_text(_x(1, epochs), bottom + 34, "epoch", f'fill="{_GREY}"'))
     if mark is not None:
-        parts += _mark(mark, epochs, bottom)
+        parts += _mark(mark, epochs, len(panels))
     return "\n".join([*parts, "</svg>", ""])
 
 
@@ -135,13 +135,19 @@ def spread(y_N: Sequence[float]) -> list[float]:
     return [y - overshoot for y in placed]
 
 
-def _mark(mark: Mark, epochs: int, bottom: int) -> Iterator[str]:
+def _mark(mark: Mark, epochs: int, num_panels: int) -> Iterator[str]:
     x = _x(mark.epoch, epochs)
-    yield (
-        f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{HEAD + GAP}" y2="{bottom}" stroke="{_GREY}" '
-        'stroke-dasharray="5 4"/>'
-    )
-    yield _text(x + 5, HEAD + 18, mark.name, f'fill="{_GREY}"')
+    for top in map(_top, range(num_panels)):
+        yield (
+            f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{top + HEIGHT}" stroke="{_GREY}" '
+            'stroke-dasharray="5 4"/>'
+        )
+    yield _text(x, HEAD + 18, mark.name, f'fill="{_GREY}"')
+
+
+def _top(place: int) -> int:
+    """Of a panel's frame."""
+    return HEAD + GAP + place * (GAP + HEIGHT)
 
 
 def _x(epoch: float, epochs: int) -> float:

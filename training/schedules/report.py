@@ -14,12 +14,13 @@ from training.schedules.outcome import TRIGGER, Run, Schedules
 _METRICS = ("recall@20", "ndcg@20")
 _PROTOCOL = """\
 Protocol: all runs of a seed differ only in what starts the second stage: the entropy trigger, which
-has no setting that depends on the data, or a fixed number of epochs, or nothing ever. Each stops by
-validation NDCG@20, and its test part is read once. The smallest share is that of the expert with
-the least routing weight, 1 being an even share: over all epochs before specialisation, and in the
-epoch that is kept. ± is the standard deviation over seeds; the last columns are the trigger minus
-the row on the test part, with the 95 % interval of a paired bootstrap over users (each user's value
-averaged over seeds); where the interval holds zero it is a tie."""
+has no setting that depends on the data, or a fixed number of epochs, or nothing ever. Each keeps
+its best epoch by validation NDCG@20, whatever the stage, and meets the test part once. The smallest
+share is that of the expert with the least routing weight, 1 being an even share: over all epochs
+before specialisation, and in the epoch that is kept. ± is the standard deviation over seeds; the
+last columns are the trigger minus the row on the test part, with the 95 % interval of a paired
+bootstrap over users (each user's value averaged over seeds); where the interval holds zero it is a
+tie."""
 
 
 def label(switch: Switch) -> str:

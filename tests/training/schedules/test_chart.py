@@ -77,9 +77,10 @@ def test_points_lie_where_their_values_say() -> None:
 
 def test_the_mark_crosses_all_panels_at_its_epoch() -> None:
     svg = draw("title", [panel(0, 10, 5), panel(1, 2)], Mark(epoch=2, name="here"))
-    (mark,) = [line for line in elements(svg, "line") if line.get("stroke-dasharray")]
-    assert float(mark.get("x1", 0)) == float(mark.get("x2", 0)) == (LEFT + WIDTH - RIGHT) / 2
-    assert float(mark.get("y2", 0)) - float(mark.get("y1", 0)) == 2 * HEIGHT + GAP
+    marks = [line for line in elements(svg, "line") if line.get("stroke-dasharray")]
+    middle, first = (LEFT + WIDTH - RIGHT) / 2, HEAD + GAP
+    ends = [tuple(float(mark.get(name, 0)) for name in ("x1", "x2", "y1", "y2")) for mark in marks]
+    assert ends == [(middle, middle, top, top + HEIGHT) for top in (first, first + HEIGHT + GAP)]
     assert "here" in [text.text for text in elements(svg, "text")]
 
 
