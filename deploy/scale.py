@@ -46,11 +46,9 @@ def report(sizes: Sequence[Size], footprints: Sequence[Footprint], num_modalitie
         footprints: one for each.
         num_modalities: content modalities of the data.
     """
-    return (
-        f"Behaviour and {num_modalities} content modalities of {FEATURE_WIDTH} columns, default "
-        f"settings, random data.\n\n{_measurements(sizes, footprints)}\n\n"
-        f"{_slopes(sizes, footprints)}"
-    )
+    content = f"and {num_modalities} content modalities of {FEATURE_WIDTH} columns"
+    title = f"**Behaviour {content if num_modalities else 'alone'}**"
+    return f"{title}\n\n{_measurements(sizes, footprints)}\n\n{_slopes(sizes, footprints)}"
 
 
 def _measurements(sizes: Sequence[Size], footprints: Sequence[Footprint]) -> str:
@@ -113,6 +111,15 @@ def write_section(document: Path, text: str) -> None:
     document.write_text(f"{before}{start}\n{text}\n{end}{after}", encoding="utf-8")
 
 
+def _measured(sizes: Sequence[Size], num_modalities: int) -> str:
+    footprints = []
+    for size in sizes:
+        sys.stderr.write(f"{size}, {num_modalities} content modalities ...\n")
+        footprints.append(footprint(size, num_modalities))
+        sys.stderr.write(f"  {footprints[-1]}\n")
+    return report(sizes, footprints, num_modalities)
+
+
 def _size(text: str) -> Size:
     if not re.fullmatch(r"\d+x\d+x\d+", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not USERSxITEMSxINTERACTIONS")
@@ -135,17 +142,16 @@ def main(arguments: list[str] | None = None) -> int:
         + ")",
     )
     parser.add_argument(
-        "--modalities", type=int, default=2, help="content modalities (default: %(default)s)"
+        "--modalities",
+        nargs="+",
+        type=int,
+        default=[0, 2],
+        help="numbers of content modalities, each measured on its own (default: 0 2)",
     )
     parser.add_argument("--document", type=Path, help="write the tables between its markers")
     options = parser.parse_args(arguments)
     try:
-        footprints = []
-        for size in options.sizes:
-            sys.stderr.write(f"measuring {size} ...\n")
-            footprints.append(footprint(size, options.modalities))
-            sys.stderr.write(f"  {footprints[-1]}\n")
-        text = report(options.sizes, footprints, options.modalities)
+        text = "\n\n".join(_measured(options.sizes, number) for number in options.modalities)
         sys.stdout.write(f"{text}\n")
         if options.document is not None:
             write_section(options.document, text)
