@@ -136,18 +136,26 @@ def encode_view(view: View, item_IF: Tensor, num_layers: int) -> tuple[Tensor, T
 
 
 def fold_in(foldin_IVMD: Tensor, history_H: Tensor, start_B: Tensor, weight_H: Tensor) -> Tensor:
-    """Users [B, V, M, D] of some histories: weighted sums of fold-in rows, L2-normalised.
+    """Users [B, V, M, D] of some histories: sum_h w_h f_h / sum_h w_h |f_h| (ours).
+
+    A row's direction is what the history is about in that view and modality, its length in [0, 1]
+    how coherent the history is in it: 1 where all items agree, near 0 where they cancel out.
 
     Args:
         foldin_IVMD: see `DualViewEmbeddings`.
         history_H: item rows, one history after the other.
         start_B: where each history begins; an empty one makes a zero user.
-        weight_H: of each history item.
+        weight_H: of each history item, positive.
     """
-    summed_BF = functional.embedding_bag(
-        history_H, foldin_IVMD.flatten(1), start_B, mode="sum", per_sample_weights=weight_H
+    length_IVM1 = foldin_IVMD.norm(dim=-1, keepdim=True)
+    summed_BVMD, total_BVM1 = (
+        functional.embedding_bag(
+            history_H, x.flatten(1), start_B, mode="sum", per_sample_weights=weight_H
+        ).unflatten(1, x.shape[1:])
+        for x in (foldin_IVMD, length_IVM1.detach())
     )
-    return normalise_rows(summed_BF.unflatten(1, foldin_IVMD.shape[1:]))
+    user_BVMD: Tensor = summed_BVMD / total_BVM1.clamp_min(1e-12)
+    return user_BVMD
 
 
 def normalise_rows(x: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from model.config import VIEWS, MagnetConfig
+from model.dual_view import normalise_rows
 from model.experts import AverageTemplate, ExpertTemplates, FreeTemplates
 from model.router import InteractionRouter, sparse_gate
 
@@ -101,14 +102,14 @@ class FusionHead(nn.Module):
 
 
 def shared_similarity(user_BVMD: Tensor, item_CVMD: Tensor) -> Tensor:
-    """Cosine of every user with every shared candidate in every channel [G, B, C]."""
-    user_GBD = user_BVMD.flatten(1, 2).transpose(0, 1)
+    """Cosine of every user with every shared candidate, unit rows, in every channel [G, B, C]."""
+    user_GBD = normalise_rows(user_BVMD).flatten(1, 2).transpose(0, 1)
     item_GDC = item_CVMD.flatten(1, 2).permute(1, 2, 0)
     return user_GBD @ item_GDC
 
 
 def own_similarity(user_BVMD: Tensor, item_BCVMD: Tensor) -> Tensor:
-    """Cosine of every user with her own candidates in every channel [G, B, C]."""
+    """Cosine of every user with her own candidates, unit rows, in every channel [G, B, C]."""
     item_GBCD = item_BCVMD.flatten(2, 3).movedim(2, 0)
-    user_GBD1 = user_BVMD.flatten(1, 2).transpose(0, 1).unsqueeze(-1)
+    user_GBD1 = normalise_rows(user_BVMD).flatten(1, 2).transpose(0, 1).unsqueeze(-1)
     return (item_GBCD @ user_GBD1).squeeze(-1)

@@ -61,7 +61,7 @@ class Magnet(nn.Module):
         self.log_edge_weight_E = nn.Parameter(torch.empty(len(features)))
         self.popularity_weight = nn.Parameter(torch.zeros(()))
         self.head = FusionHead(config)
-        log_popularity_I = popularity_I.log1p()
+        log_popularity_I = log_popularity(popularity_I)
         spread = log_popularity_I.std(correction=0).clamp_min(1e-12)
         for name, buffer in (
             ("feature_IF", torch.cat([torch.empty(len(popularity_I), 0), *features], dim=1)),
@@ -143,3 +143,12 @@ class Magnet(nn.Module):
     def item_bias(self) -> Tensor:
         """The additive popularity term of every item [I]."""
         return self.popularity_weight * self.log_popularity_I / self.config.temperature
+
+
+def log_popularity(popularity_I: Tensor) -> Tensor:
+    """log(1 + interactions) of every item [I]; one without any gets the least of the others (ours).
+
+    That nobody has chosen it says that it is new, not that it is unwanted.
+    """
+    known_X = popularity_I[popularity_I > 0]
+    return popularity_I.clamp_min(known_X.min() if len(known_X) else 0).log1p()

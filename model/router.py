@@ -11,6 +11,11 @@ offline, which makes routing a whole catalogue affordable.
 import torch
 from torch import Tensor, nn
 
+from model.dual_view import normalise_rows
+
+_COHERENCE_MEAN, _COHERENCE_STD = 0.5, 0.2
+"""About what users' rows have on real data; only brings the router's input to unit scale."""
+
 
 def sparse_gate(logit_KBC: Tensor, threshold: float) -> Tensor:
     """Expert weights of every pair, first axis K: non-negative, sum to 1, sparse where sure (ours).
@@ -28,8 +33,10 @@ def sparse_gate(logit_KBC: Tensor, threshold: float) -> Tensor:
 class InteractionRouter(nn.Module):
     """Linear evidence from the pair's similarities and from low-dimensional projections.
 
-    logits = prior + scale * (A S(u, i) + U z_u + W z_i), where U and W have rank `router_dim`.
-    `scale` starts at zero: the mixture starts at its prior and moves when evidence has earned it.
+    logits = prior + C c_u + scale * (A S(u, i) + U z_u + W z_i), where z are unit rows, U and W
+    have rank `router_dim`, and c_u is how coherent the user's history is in each channel (the
+    length of her rows, standardised): the one number that tells which modality drives her. `C` and
+    `scale` start at zero: the mixture starts at its prior and moves when evidence has earned it.
     Inputs are detached: the router reads the encoders and does not bend them, so that early noise
     in the routing cannot spoil the embeddings.
     """
@@ -43,15 +50,16 @@ class InteractionRouter(nn.Module):
         self.prior_J = nn.Parameter(torch.zeros(routing))
         self.scale = nn.Parameter(torch.zeros(()))
         self.similarity_JG = nn.Parameter(torch.empty(routing, num_channels))
+        self.coherence_JG = nn.Parameter(torch.empty(routing, num_channels))
         self.user_low = nn.Linear(flat, router_dim, bias=False)
         self.user_out = nn.Linear(router_dim, routing, bias=False)
         self.item_low = nn.Linear(flat, router_dim, bias=False)
         self.item_out = nn.Linear(router_dim, routing, bias=False)
 
     def reset_parameters(self, generator: torch.Generator) -> None:
-        """Evidence weights of unit gain; scale and prior start at zero."""
-        nn.init.zeros_(self.prior_J)
-        nn.init.zeros_(self.scale)
+        """Evidence weights of unit gain; scale, coherence and prior start at zero."""
+        for zero in (self.prior_J, self.scale, self.coherence_JG):
+            nn.init.zeros_(zero)
         for weight in (
             self.similarity_JG,
             self.user_low.weight,
@@ -63,8 +71,12 @@ class InteractionRouter(nn.Module):
 
     def user_evidence(self, user_BVMD: Tensor) -> Tensor:
         """The user's share of the routing channels, prior included [B, J]."""
-        low_BR = self.user_low(user_BVMD.detach().flatten(-3))
-        evidence_BJ: Tensor = self.prior_J + self.scale * self.user_out(low_BR)
+        user_BVMD = user_BVMD.detach()
+        length_BG = user_BVMD.norm(dim=-1).flatten(-2)
+        coherence_BG = (length_BG - _COHERENCE_MEAN) / _COHERENCE_STD
+        low_BR = self.user_low(normalise_rows(user_BVMD).flatten(-3))
+        coherent_BJ = coherence_BG @ self.coherence_JG.T
+        evidence_BJ: Tensor = self.prior_J + coherent_BJ + self.scale * self.user_out(low_BR)
         return evidence_BJ
 
     def item_evidence(self, item_CVMD: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from anyio import CapacityLimiter, to_thread
 
 from service.errors import UnknownItem, UnknownUser, UserUnavailable
 from service.explanation import (
+    Weights,
     by_modality,
     by_modality_and_view,
     by_view,
@@ -72,7 +73,7 @@ class PairExplainer:
             breakdown = snapshot.scorer.explain(user_VMD, np.array([row]))
             weight_K = breakdown.weight_CK[0]
             contribution_KVM = breakdown.contribution_CKVM[0]
-            history = _history(snapshot, lookup, row, (user_VMD, contribution_KVM))
+            history = _history(snapshot, lookup, row, contribution_KVM)
         modalities = by_modality(manifest, contribution_KVM)
         experts = expert_details(manifest, weight_K, contribution_KVM)
         bias = plain(items.bias_I[row])
@@ -98,15 +99,12 @@ class PairExplainer:
 
 
 def _history(
-    snapshot: Snapshot, user: UserLookup, row: int, pair: tuple[Vectors, Vectors]
+    snapshot: Snapshot, user: UserLookup, row: int, contribution_KVM: Weights
 ) -> list[HistoryEvidence]:
     """The history items that speak most for the item; the item itself is no evidence for it."""
-    user_VMD, contribution_KVM = pair
     items, rows_H = snapshot.items, user.history_H
     weighted_HVMD = history_rows(items.foldin_IVMD, rows_H, snapshot.manifest.recency_power)
-    parts_H = history_evidence(
-        user_VMD, items.embeddings_IVMD[row], weighted_HVMD, contribution_KVM
-    )
+    parts_H = history_evidence(items.embeddings_IVMD[row], weighted_HVMD, contribution_KVM)
     parts_H = np.where((parts_H > 0) & (rows_H != row), parts_H, 0.0)
     total = parts_H.sum()
     best = [place for place in np.argsort(-parts_H, kind="stable")[:MAX_EVIDENCE] if parts_H[place]]

@@ -116,26 +116,24 @@ def sentence_case(words: str) -> str:
 
 
 def history_evidence(
-    user_VMD: Vectors, item_VMD: Vectors, foldin_HVMD: Vectors, contribution_KVM: Weights
+    item_VMD: Vectors, foldin_HVMD: Vectors, contribution_KVM: Weights
 ) -> NDArray[np.float64]:
     """What each history item adds to the score of one item [H], in points of the score.
 
-    Ours. A score holds, per view and modality, contribution = w * <user, item> with the same
-    effective weight w for any user vector of that direction. A user vector is the fold-in of its
-    history, sum_h(f_h) / |sum_h(f_h)| over the weighted rows f_h (`foldin.history_rows`), linear in
-    its items: the part of item h is w * <f_h, item> / |sum_h(f_h)|, and the parts add up to the
-    score less its bias.
+    Ours. A score holds, per view and modality, a contribution that is proportional to the cosine of
+    user and item. A user's direction is that of the sum of her history's weighted rows f_h
+    (`foldin.history_rows`), linear in its items: the part of item h is the contribution times
+    <f_h, item> / <sum_h(f_h), item>, and the parts add up to the score less its bias.
     """
-    similarity_VM = np.einsum("vmd,vmd->vm", user_VMD, item_VMD, dtype=np.float64)
+    part_HVM = np.einsum("hvmd,vmd->hvm", foldin_HVMD, item_VMD, dtype=np.float64)
+    similarity_VM = part_HVM.sum(axis=0)
+    length_VM = np.linalg.norm(foldin_HVMD.sum(axis=0, dtype=np.float64), axis=-1)
     contribution_VM = contribution_KVM.sum(axis=0, dtype=np.float64)
-    weight_VM = np.divide(
+    scale_VM = np.divide(
         contribution_VM,
         similarity_VM,
         out=np.zeros_like(contribution_VM),
-        where=np.abs(similarity_VM) > 1e-6,  # below it the quotient is rounding noise
+        where=np.abs(similarity_VM) > 1e-6 * length_VM,  # below it the quotient is rounding noise
     )
-    length_VM = np.linalg.norm(foldin_HVMD.sum(axis=0, dtype=np.float64), axis=-1)
-    scale_VM = np.divide(weight_VM, length_VM, out=np.zeros_like(weight_VM), where=length_VM > 0)
-    part_HVM = np.einsum("hvmd,vmd->hvm", foldin_HVMD, item_VMD, dtype=np.float64)
     parts_H: NDArray[np.float64] = (part_HVM * scale_VM).sum(axis=(1, 2))
     return parts_H

@@ -14,14 +14,6 @@ Vectors = NDArray[np.float32]
 Rows = NDArray[np.integer]
 
 
-def normalise(vectors_VMD: Vectors) -> Vectors:
-    """Scale each [v, m] row to length 1; a zero row stays zero."""
-    length_VM1 = np.linalg.norm(vectors_VMD, axis=-1, keepdims=True)
-    unit_VMD: Vectors = np.zeros_like(vectors_VMD)
-    np.divide(vectors_VMD, length_VM1, out=unit_VMD, where=length_VM1 > 0)
-    return unit_VMD
-
-
 def history_rows(foldin_IVMD: Vectors, rows_H: Rows, recency_power: float) -> Vectors:
     """What each item of a history, oldest first, adds to the user's vector [H, V, M, D]."""
     age_H = np.arange(len(rows_H))[::-1]
@@ -31,14 +23,23 @@ def history_rows(foldin_IVMD: Vectors, rows_H: Rows, recency_power: float) -> Ve
 
 
 def fold_in(foldin_HVMD: Vectors) -> Vectors | None:
-    """The user vector [V, M, D] of a session, or None if its items say nothing."""
-    user_VMD = normalise(foldin_HVMD.sum(axis=0, dtype=np.float32))
+    """The user vector [V, M, D] of a session, or None if its items say nothing.
+
+    As `model.dual_view.fold_in`: a row's direction is what the session is about, its length how
+    coherent the session is.
+    """
+    summed_VMD = foldin_HVMD.sum(axis=0, dtype=np.float32)
+    total_VM1 = np.linalg.norm(foldin_HVMD, axis=-1, keepdims=True).sum(axis=0)
+    user_VMD: Vectors = np.zeros_like(summed_VMD)
+    np.divide(summed_VMD, total_VM1, out=user_VMD, where=total_VM1 > 0)
     return user_VMD if user_VMD.any() else None
 
 
 def blend(user_VMD: Vectors, session_VMD: Vectors) -> Vectors:
-    """Half the user, half the session: the mean of two unit rows, scaled back to length 1.
+    """Half the user, half the session: the fold-in of both histories, each with the same total.
 
-    Ours. Where one side has no row for a view and modality, the other side's row is used.
+    Ours. The more coherent side says more. Where one side has no row for a view and modality, the
+    other side's direction is used.
     """
-    return normalise((user_VMD + session_VMD) / np.float32(2))
+    mean_VMD: Vectors = (user_VMD + session_VMD) / np.float32(2)
+    return mean_VMD

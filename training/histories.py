@@ -110,9 +110,10 @@ class Histories:
 def fold_in_histories(
     weight_BI: csr_array, foldin_IVMD: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Users [B, V, M, D] of weighted histories [B, I]: rows of unit length, or zero without any."""
-    summed_BF = weight_BI @ foldin_IVMD.reshape(len(foldin_IVMD), -1)
-    summed_BVMD = np.asarray(summed_BF, dtype=np.float32).reshape(-1, *foldin_IVMD.shape[1:])
-    length_BVM1 = np.linalg.norm(summed_BVMD, axis=-1, keepdims=True)
-    unit_BVMD: NDArray[np.float32] = summed_BVMD / np.maximum(length_BVM1, 1e-12)
-    return unit_BVMD
+    """Users [B, V, M, D] of weighted histories [B, I], as `model.dual_view.fold_in` has them."""
+    length_IVM1 = np.linalg.norm(foldin_IVMD, axis=-1, keepdims=True)
+    summed_BVMD, total_BVM1 = (
+        np.asarray(weight_BI @ x.reshape(len(x), -1), dtype=np.float32).reshape(-1, *x.shape[1:])
+        for x in (foldin_IVMD, length_IVM1)
+    )
+    return (summed_BVMD / np.maximum(total_BVM1, 1e-12)).astype(np.float32)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.magnet import Magnet
+from model.magnet import Magnet, log_popularity
 from training.dataset import Dataset
 from training.graphs import build_graph
 from training.standardisation import Standardisation
@@ -39,7 +39,7 @@ class InductiveEncoder:
     def of(cls, model: TrainedModel, trained_on: Dataset) -> "InductiveEncoder":
         """A model with the statistics of its own data set."""
         count_I = _popularity(trained_on)
-        log_popularity_I = count_I.log1p()
+        log_popularity_I = log_popularity(count_I)
         item_behaviour_ID = model.magnet.item_behaviour_ID.detach()
         return cls(
             model=model,
@@ -95,7 +95,7 @@ class InductiveEncoder:
         rows = [self.behaviour.get(item_id, unknown_D) for item_id in dataset.item_ids]
         magnet.load_state_dict(trained.state_dict() | {"item_behaviour_ID": torch.stack(rows)})
         magnet.log_popularity_I = (
-            count_I.log1p() - self.log_popularity_mean
+            log_popularity(count_I) - self.log_popularity_mean
         ) / self.log_popularity_std
         return magnet.to(trained.item_behaviour_ID.device).eval()
 

@@ -124,7 +124,7 @@ def _export(
 def _random_inputs(
     head: FusionHead, num_users: int, num_candidates: int, *, own: bool
 ) -> tuple[Tensor, ...]:
-    """Unit rows like real embeddings; `own` gives every user candidates of her own."""
+    """Items of unit rows, users of shorter ones; `own` gives every user candidates of her own."""
     generator = torch.Generator().manual_seed(num_users * 1009 + num_candidates)
     vectors = (len(VIEWS), head.config.num_modalities, head.config.embedding_dim)
     lead = (num_users, num_candidates) if own else (num_candidates,)
@@ -135,7 +135,8 @@ def _random_inputs(
     item = unit(*lead, *vectors)
     with torch.no_grad():
         routing = head.router.item_evidence(item)
-    return unit(num_users, *vectors), item, routing, torch.randn(lead, generator=generator)
+    user = unit(num_users, *vectors) * torch.rand(num_users, *vectors[:2], 1, generator=generator)
+    return user, item, routing, torch.randn(lead, generator=generator)
 
 
 def _check_parity(

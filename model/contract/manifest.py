@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from model.contract.keys import check_name
 from model.contract.layout import CHUNK_BYTES
 
-SCHEMA_VERSION: Literal[1] = 1
+SCHEMA_VERSION: Literal[2] = 2
 """Raised whenever a reader of the older number could misread what it is given."""
 
 Role = Literal["dominant", "balanced", "complementary"]
@@ -95,7 +95,7 @@ class TrainingRecord(_Frozen):
 class ArtifactManifest(_Frozen):
     """Everything a reader must know before it touches a byte of the model."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[2] = SCHEMA_VERSION
     model_version: str
     created_at: str
     """UTC, ISO 8601."""
@@ -143,9 +143,10 @@ class ArtifactManifest(_Frozen):
 def expected_tensors(manifest: ArtifactManifest) -> dict[str, tuple[str, tuple[int | None, ...]]]:
     """Name -> (dtype, shape) of every tensor of an artifact; None stands for any length.
 
-    user_embeddings, item_embeddings  row-normalised [.., V, M, D]: inner products are cosines
-    item_foldin      [I, V, M, D] a user's vector is the normalised sum of these rows over her
-                     history, each times its recency weight; so is a session's
+    item_embeddings  [I, V, M, D] rows of unit length, or zero
+    item_foldin      [I, V, M, D] a user's vector is the sum of these rows over her history, each
+                     times its recency weight, over the sum of their lengths; so is a session's
+    user_embeddings  [U, V, M, D] rows of length 0 to 1: how coherent the history is
     item_routing     [I, K + 1] the item's share of the router's K logits and of the view gate's
     item_bias        [I] the additive popularity term of the score
     item_popularity  [I] interactions in training

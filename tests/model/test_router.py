@@ -82,3 +82,14 @@ def test_routing_does_not_bend_the_encoders() -> None:
     assert user_BVMD.grad is None
     assert similarity_GBC.grad is None
     assert trained.similarity_JG.grad is not None
+
+
+def test_how_coherent_a_history_is_in_a_channel_counts_apart_from_its_direction() -> None:
+    trained = router()
+    trained.coherence_JG.data.normal_(generator=torch.Generator().manual_seed(2))
+    user_BVMD = unit(2, 2, 3, 4)
+    shorter_BVMD = user_BVMD.clone()
+    shorter_BVMD[:, 1, 2] *= 0.5
+    difference_BJ = trained.user_evidence(user_BVMD) - trained.user_evidence(shorter_BVMD)
+    expected_J = trained.coherence_JG[:, 5] * 0.5 / 0.2
+    assert torch.allclose(difference_BJ, expected_J.expand(2, -1), atol=1e-5)

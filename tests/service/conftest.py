@@ -118,14 +118,18 @@ def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     return (vectors / np.where(length == 0, 1, length)).astype(np.float32)
 
 
+def _fold_in(foldin: NDArray[np.float32]) -> NDArray[np.float32]:
+    total = np.linalg.norm(foldin, axis=-1, keepdims=True).sum(axis=0)
+    return (foldin.sum(axis=0) / np.where(total == 0, 1, total)).astype(np.float32)
+
+
 def _tensors(seed: int) -> dict[str, NDArray[Any]]:
     rng = np.random.default_rng(seed)
     shape = (ITEMS, VIEWS, MODALITIES, DIM)
     foldin = rng.normal(size=shape).astype(np.float32)
     seen = [np.sort(rng.choice(ITEMS, size=rng.integers(3, 12), replace=False)) for _ in range(29)]
     seen.append(np.array([5]))  # the last user: seen something, but no usable history
-    users = _unit(np.stack([foldin[rows[:-1]].sum(axis=0) for rows in seen]))
-    users[-1] = 0
+    users = np.stack([_fold_in(foldin[rows[:-1]]) for rows in seen])
     metadata = [
         f'{{"title": "Title {i}", "categories": ["{"even" if i % 2 == 0 else "odd"}"]}}'
         if i != 7

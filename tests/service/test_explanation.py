@@ -82,7 +82,7 @@ def test_history_adds_up_to_the_score_of_a_folded_in_user(seed: int, num_history
     item_VMD = rng.normal(size=(2, 3, 8)).astype(np.float32)
     effective_KVM = rng.uniform(0.1, 2, size=(5, 2, 3))
     contribution_KVM = effective_KVM * np.einsum("vmd,vmd->vm", user_VMD, item_VMD)
-    parts_H = history_evidence(user_VMD, item_VMD, foldin_HVMD, contribution_KVM)
+    parts_H = history_evidence(item_VMD, foldin_HVMD, contribution_KVM)
     assert parts_H.sum() == pytest.approx(contribution_KVM.sum(), abs=1e-3)
 
 
@@ -91,5 +91,5 @@ def test_the_history_item_that_points_at_the_item_gets_the_credit() -> None:
     user_VMD = fold_in(foldin_HVMD)
     item_VMD = np.array([[[1, 0]]], dtype=np.float32)
     contribution_KVM = np.einsum("vmd,vmd->vm", user_VMD, item_VMD)[None] * 3
-    parts_H = history_evidence(user_VMD, item_VMD, foldin_HVMD, contribution_KVM)
+    parts_H = history_evidence(item_VMD, foldin_HVMD, contribution_KVM)
     assert parts_H == pytest.approx([contribution_KVM.sum(), 0])

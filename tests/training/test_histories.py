@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from model.dual_view import fold_in
 from training.histories import Histories, fold_in_histories
 
 
@@ -64,9 +66,28 @@ def test_files_in_another_order_of_items_sort_their_histories_too() -> None:
     assert made.item_P.tolist() == [2, 0, 1]
 
 
-def test_fold_in_is_a_unit_row_or_zero() -> None:
-    foldin_IVMD = np.array([[[[3.0, 0.0]]], [[[0.0, 4.0]]]], dtype=np.float32)
+def test_a_user_is_as_long_as_her_history_is_coherent_and_zero_without_one() -> None:
+    foldin_IVMD = np.array(
+        [[[[3.0, 0.0], [2.0, 0.0]]], [[[0.0, 4.0], [5.0, 0.0]]]], dtype=np.float32
+    )
     weight_BI = histories([2, 0], ordered=False).recency_weighted(0.0)[:, [0, 1]]
     users = fold_in_histories(weight_BI, foldin_IVMD)
-    assert users[0, 0, 0] == pytest.approx([0.6, 0.8])
-    assert users[1, 0, 0].tolist() == [0, 0]
+    assert users[0, 0] == pytest.approx(np.array([[3 / 7, 4 / 7], [1, 0]]))
+    assert not users[1].any()
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_training_and_export_fold_in_alike(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    foldin_IVMD = rng.normal(size=(6, 2, 3, 4)).astype(np.float32)
+    weighted = histories([3, 0, 5], ordered=True).recency_weighted(0.75)
+    weighted.resize((3, 6))
+    trained = fold_in(
+        torch.from_numpy(foldin_IVMD),
+        torch.from_numpy(weighted.indices.astype(np.int64)),
+        torch.from_numpy(weighted.indptr[:-1].astype(np.int64)),
+        torch.from_numpy(weighted.data.astype(np.float32)),
+    )
+    exported = fold_in_histories(weighted, foldin_IVMD)
+    np.testing.assert_allclose(trained.numpy(), exported, atol=1e-6)
+    assert np.linalg.norm(exported, axis=-1).max() <= 1 + 1e-6

@@ -29,12 +29,18 @@ def unit(*shape: int, seed: int) -> torch.Tensor:
     return torch.nn.functional.normalize(raw, dim=-1)
 
 
+def shorter(unit_BVMD: torch.Tensor) -> torch.Tensor:
+    """Rows of lengths between 0 and 1, as users have them."""
+    generator = torch.Generator().manual_seed(7)
+    return unit_BVMD * torch.rand(*unit_BVMD.shape[:-1], 1, generator=generator)
+
+
 @pytest.mark.parametrize("users", [1, 7, 1000])
 @pytest.mark.parametrize("candidates", [1, 7, 1000])
 def test_head_computes_what_torch_computes(
     head: FusionHead, graphs: dict[str, bytes], users: int, candidates: int
 ) -> None:
-    user, item = unit(users, 2, 3, 8, seed=1), unit(candidates, 2, 3, 8, seed=2)
+    user, item = shorter(unit(users, 2, 3, 8, seed=1)), unit(candidates, 2, 3, 8, seed=2)
     bias = torch.randn(candidates, generator=torch.Generator().manual_seed(3))
     with torch.inference_mode():
         routing = head.router.item_evidence(item)
@@ -48,7 +54,7 @@ def test_head_computes_what_torch_computes(
 def test_explain_computes_what_torch_computes(
     head: FusionHead, graphs: dict[str, bytes], users: int, candidates: int
 ) -> None:
-    user, item = unit(users, 2, 3, 8, seed=4), unit(users, candidates, 2, 3, 8, seed=5)
+    user, item = shorter(unit(users, 2, 3, 8, seed=4)), unit(users, candidates, 2, 3, 8, seed=5)
     bias = torch.randn(users, candidates, generator=torch.Generator().manual_seed(6))
     with torch.inference_mode():
         routing = head.router.item_evidence(item)

@@ -8,6 +8,7 @@ from training.sampling import Batch, Sampler
 
 SAMPLER = Sampler(
     batch_size=50,
+    min_steps=1,
     max_steps=100,
     num_negatives=40,
     longest_history=10,
@@ -40,6 +41,7 @@ def drawn_items(batches: list[Batch]) -> np.ndarray:
 def test_an_epoch_has_as_many_draws_as_positives_in_bounded_steps() -> None:
     assert [len(batch.item_B) for batch in epoch()] == [50, 50]
     assert [len(batch.item_B) for batch in epoch(max_steps=1)] == [100]
+    assert [len(batch.item_B) for batch in epoch(min_steps=4)] == [25] * 4
 
 
 def test_heavy_users_are_weighed_down() -> None:
