@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from model.dual_view import normalise_rows
 
-_COHERENCE_MEAN, _COHERENCE_STD = 0.5, 0.2
-"""About what users' rows have on real data; only brings the router's input to unit scale."""
+_COHERENCE_SPREAD = 0.2
+"""About how much a user's rows differ in length; only brings the router's input to unit scale."""
 
 
 def sparse_gate(logit_KBC: Tensor, threshold: float) -> Tensor:
@@ -34,9 +34,10 @@ class InteractionRouter(nn.Module):
     """Linear evidence from the pair's similarities and from low-dimensional projections.
 
     logits = prior + C c_u + scale * (A S(u, i) + U z_u + W z_i), where z are unit rows, U and W
-    have rank `router_dim`, and c_u is how coherent the user's history is in each channel (the
-    length of her rows, standardised): the one number that tells which modality drives her. `C` and
-    `scale` start at zero: the mixture starts at its prior and moves when evidence has earned it.
+    have rank `router_dim`, and c_u is how much more coherent the user's history is in each channel
+    than in her others (the length of her rows, less their mean), which tells what drives her;
+    without the mean it would tell how long her history is. `C` and `scale` start at zero: the
+    mixture starts at its prior and moves when evidence has earned it.
     Inputs are detached: the router reads the encoders and does not bend them, so that early noise
     in the routing cannot spoil the embeddings.
     """
@@ -73,7 +74,7 @@ class InteractionRouter(nn.Module):
         """The user's share of the routing channels, prior included [B, J]."""
         user_BVMD = user_BVMD.detach()
         length_BG = user_BVMD.norm(dim=-1).flatten(-2)
-        coherence_BG = (length_BG - _COHERENCE_MEAN) / _COHERENCE_STD
+        coherence_BG = (length_BG - length_BG.mean(-1, keepdim=True)) / _COHERENCE_SPREAD
         low_BR = self.user_low(normalise_rows(user_BVMD).flatten(-3))
         coherent_BJ = coherence_BG @ self.coherence_JG.T
         evidence_BJ: Tensor = self.prior_J + coherent_BJ + self.scale * self.user_out(low_BR)

@@ -91,5 +91,9 @@ def test_how_coherent_a_history_is_in_a_channel_counts_apart_from_its_direction(
     shorter_BVMD = user_BVMD.clone()
     shorter_BVMD[:, 1, 2] *= 0.5
     difference_BJ = trained.user_evidence(user_BVMD) - trained.user_evidence(shorter_BVMD)
-    expected_J = trained.coherence_JG[:, 5] * 0.5 / 0.2
+    relative_G = torch.full((6,), -0.5 / 6)
+    relative_G[5] += 0.5
+    expected_J = trained.coherence_JG @ (relative_G / 0.2)
     assert torch.allclose(difference_BJ, expected_J.expand(2, -1), atol=1e-5)
+    all_shorter_BJ = trained.user_evidence(0.5 * user_BVMD)
+    assert torch.allclose(all_shorter_BJ, trained.user_evidence(user_BVMD), atol=1e-5)
