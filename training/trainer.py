@@ -35,6 +35,8 @@ from training.trained_model import TrainedModel
 
 MAX_VALIDATION_USERS = 4096
 """Users that validation looks at; more would cost much time and change little."""
+STAGE_TOLERANCE = 0.01
+"""Relative loss of NDCG@20 within its noise."""
 
 
 class TrainingError(RuntimeError):
@@ -107,11 +109,13 @@ class _Run:
         router = list(self.magnet.head.parameters())
         in_router = {id(parameter) for parameter in router}
         encoders = [p for p in self.magnet.parameters() if id(p) not in in_router]
+        at_once = config.stage_switch == 0
+        first_rate = config.settled_learning_rate if at_once else config.learning_rate
         groups: list[dict[str, Any]] = [
-            {"params": encoders},
+            {"params": encoders, "lr": first_rate},
             {"params": router, "lr": config.router_learning_rate},
         ]
-        self.optimizer = torch.optim.Adam(groups, lr=config.learning_rate)
+        self.optimizer = torch.optim.Adam(groups)
         self.average = AveragedModel(self.magnet, avg_fn=_warmed_average(config.average_decay))
         self.schedule = EntropySchedule(
             coverage_weight=config.coverage_weight,
@@ -141,8 +145,6 @@ class _Run:
         start = time.monotonic()
         stage, weights = self.schedule.stage, self.schedule.weights()
         self.magnet.train()
-        if stage == "specialisation":
-            self.optimizer.param_groups[0]["lr"] = self.config.settled_learning_rate
         totals = np.zeros(3)
         share_K = torch.zeros(self.magnet.head.num_experts, device=self.device)
         num_batches = 0
@@ -182,7 +184,15 @@ class _Run:
             seconds=time.monotonic() - start,
         )
         self._remember(record)
+        if self.schedule.trigger_epoch == record.epoch:
+            self._begin_specialisation()
         return record
+
+    def _begin_specialisation(self) -> None:
+        """Go on from the best epoch of coverage (ours): what came after it has only overfitted."""
+        self.magnet.load_state_dict(self.best_state)
+        self._averaged().load_state_dict(self.best_state)
+        self.optimizer.param_groups[0]["lr"] = self.config.settled_learning_rate
 
     def _decay_router(self) -> None:
         """Decoupled decay of the router's evidence weights towards an even mixture."""
@@ -192,10 +202,15 @@ class _Run:
                 parameter.mul_(keep)
 
     def _remember(self, record: EpochRecord) -> None:
-        """Keep the best epoch, whatever its stage."""
+        """Keep the best epoch.
+
+        One of specialisation, in which the serving gate was in force, wins against one of coverage
+        that is better by no more than `STAGE_TOLERANCE`.
+        """
         self.history.append(record)
         best = self.history[self.best_epoch - 1] if self.best_epoch else None
-        if best is None or record.valid_ndcg20 > best.valid_ndcg20:
+        handicap = 1 - STAGE_TOLERANCE if best is not None and best.stage != record.stage else 1
+        if best is None or record.valid_ndcg20 > handicap * best.valid_ndcg20:
             self.best_epoch = record.epoch
             self.best_state = copy.deepcopy(self._averaged().state_dict())
 
