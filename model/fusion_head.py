@@ -23,10 +23,15 @@ class Routing:
 
     logit_KBC: Tensor
     """The router's logits, before the gate."""
-    weight_KBC: Tensor
-    """Over experts; sums to 1 over K."""
+    kept_KBC: Tensor
+    """What the gate left of the experts: their weights up to a common factor."""
     augmented_BC: Tensor
     """Share of the augmented view; the interaction view has the rest."""
+
+    @property
+    def weight_KBC(self) -> Tensor:
+        """Over experts; sums to 1 over K."""
+        return self.kept_KBC / self.kept_KBC.sum(dim=0, keepdim=True)
 
 
 class FusionHead(nn.Module):
@@ -57,17 +62,22 @@ class FusionHead(nn.Module):
         dual = self.config.views == "dual"
         return Routing(
             logit_KBC=channel_JBC[:-1],
-            weight_KBC=sparse_gate(channel_JBC[:-1], threshold),
+            kept_KBC=sparse_gate(channel_JBC[:-1], threshold),
             augmented_BC=torch.sigmoid(channel_JBC[-1] if dual else channel_JBC[-1] - torch.inf),
         )
 
     def mix(self, similarity_GBC: Tensor, routing: Routing) -> Tensor:
-        """The personal part of the score [B, C], without the item's bias."""
+        """The personal part of the score [B, C], without the item's bias.
+
+        Templates sum to 1 over M, so modalities' weights have the sum that experts' have: the few
+        are divided by it instead of the many.
+        """
         interaction_MBC, augmented_MBC = similarity_GBC.chunk(2)
         fused_MBC = torch.lerp(interaction_MBC, augmented_MBC, routing.augmented_BC)
-        modality_MP: Tensor = self.templates().T @ routing.weight_KBC.flatten(1)
+        modality_MP: Tensor = self.templates().T @ routing.kept_KBC.flatten(1)
         modality_MBC = modality_MP.unflatten(1, fused_MBC.shape[1:])
-        mixed_BC: Tensor = (modality_MBC * fused_MBC).sum(0) / self.config.temperature
+        total_BC = modality_MBC.sum(0) * self.config.temperature
+        mixed_BC: Tensor = (modality_MBC * fused_MBC).sum(0) / total_BC
         return mixed_BC
 
     def contributions(self, similarity_GBC: Tensor, routing: Routing) -> Tensor:

@@ -18,16 +18,14 @@ _COHERENCE_SPREAD = 0.2
 
 
 def sparse_gate(logit_KBC: Tensor, threshold: float) -> Tensor:
-    """Expert weights of every pair, first axis K: non-negative, sum to 1, sparse where sure (ours).
+    """What is left of every expert of a pair, first axis K: weights up to their sum (ours).
 
-    g_k is proportional to max(0, p_k / max_j p_j - threshold) with p the softmax of the logits: an
-    expert with less than `threshold` of the leading one's probability falls silent. Unlike a hard
+    max(0, p_k / max_j p_j - threshold) with p the softmax of the logits: an expert with less than `threshold` of the leading one's probability falls silent. Unlike a hard
     top-k it is continuous, so a rounding error can never swap one expert for another, and an even
     router stays an even mixture. A threshold of 0 is the softmax itself.
     """
     relative_KBC = torch.exp(logit_KBC - logit_KBC.max(dim=0, keepdim=True).values)
-    kept_KBC = torch.relu(relative_KBC - threshold)
-    return kept_KBC / kept_KBC.sum(dim=0, keepdim=True)
+    return torch.relu(relative_KBC - threshold)
 
 
 class InteractionRouter(nn.Module):

@@ -19,7 +19,7 @@ from training.config import TrainingConfig
 from training.processes import ALONE, Processes
 from training.sampling import Batch
 
-_BLOCK_ROWS = 64
+_BLOCK_ROWS = 256
 """Pairs that meet all negatives at once: a block's tensors stay in the processor's cache."""
 
 

@@ -7,12 +7,17 @@ from hypothesis import strategies as st
 from model.router import InteractionRouter, sparse_gate
 
 
+def weights(logit_KBC: torch.Tensor, threshold: float) -> torch.Tensor:
+    kept_KBC = sparse_gate(logit_KBC, threshold)
+    return kept_KBC / kept_KBC.sum(0)
+
+
 @given(st.integers(0, 10_000), st.sampled_from([0.0, 0.3, 0.5, 0.9]), st.floats(0.01, 20))
 def test_gate_weights_are_a_distribution_that_silences_weak_experts(
     seed: int, threshold: float, spread: float
 ) -> None:
     logit_KBC = spread * torch.randn(9, 4, 5, generator=torch.Generator().manual_seed(seed))
-    weight_KBC = sparse_gate(logit_KBC, threshold)
+    weight_KBC = weights(logit_KBC, threshold)
     assert torch.allclose(weight_KBC.sum(0), torch.ones(4, 5), atol=1e-5)
     assert (weight_KBC >= 0).all()
     relative_KBC = logit_KBC.softmax(0) / logit_KBC.softmax(0).max(0).values
@@ -22,14 +27,14 @@ def test_gate_weights_are_a_distribution_that_silences_weak_experts(
 
 def test_a_threshold_of_zero_is_the_softmax() -> None:
     logit_KBC = torch.randn(9, 3, 4, generator=torch.Generator().manual_seed(0))
-    assert torch.allclose(sparse_gate(logit_KBC, 0.0), logit_KBC.softmax(0), atol=1e-6)
+    assert torch.allclose(weights(logit_KBC, 0.0), logit_KBC.softmax(0), atol=1e-6)
 
 
 def test_a_hair_more_evidence_never_moves_a_weight_by_more_than_a_hair() -> None:
     generator = torch.Generator().manual_seed(0)
     logit_KBC = torch.randn(9, 1, 20_000, generator=generator)
     nudge_KBC = 1e-4 * torch.randn(9, 1, 20_000, generator=generator)
-    moved_KBC = sparse_gate(logit_KBC + nudge_KBC, 0.5) - sparse_gate(logit_KBC, 0.5)
+    moved_KBC = weights(logit_KBC + nudge_KBC, 0.5) - weights(logit_KBC, 0.5)
     assert moved_KBC.abs().max() < 5e-3
 
 
