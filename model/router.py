@@ -20,9 +20,10 @@ _COHERENCE_SPREAD = 0.2
 def sparse_gate(logit_KBC: Tensor, threshold: float) -> Tensor:
     """What is left of every expert of a pair, first axis K: weights up to their sum (ours).
 
-    max(0, p_k / max_j p_j - threshold) with p the softmax of the logits: an expert with less than `threshold` of the leading one's probability falls silent. Unlike a hard
-    top-k it is continuous, so a rounding error can never swap one expert for another, and an even
-    router stays an even mixture. A threshold of 0 is the softmax itself.
+    max(0, p_k / max_j p_j - threshold) with p the softmax of the logits: an expert with less than
+    `threshold` of the leading one's probability falls silent. Unlike a hard top-k it is continuous,
+    so a rounding error can never swap one expert for another, and an even router stays an even
+    mixture. A threshold of 0 is the softmax itself.
     """
     relative_KBC = torch.exp(logit_KBC - logit_KBC.max(dim=0, keepdim=True).values)
     return torch.relu(relative_KBC - threshold)
