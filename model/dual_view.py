@@ -135,7 +135,7 @@ def encode_view(view: View, item_IF: Tensor, num_layers: int) -> tuple[Tensor, T
     return item_sum, view.foldin(item_sum)
 
 
-def fold_in(foldin_IVMD: Tensor, history_H: Tensor, start_B: Tensor, weight_H: Tensor) -> Tensor:
+def fold_in(foldin_IVMD: Tensor, history: SparseOperator) -> Tensor:
     """Users [B, V, M, D] of some histories: sum_h w_h f_h / sum_h w_h |f_h| (ours).
 
     A row's direction is what the history is about in that view and modality, its length in [0, 1]
@@ -143,16 +143,11 @@ def fold_in(foldin_IVMD: Tensor, history_H: Tensor, start_B: Tensor, weight_H: T
 
     Args:
         foldin_IVMD: see `DualViewEmbeddings`.
-        history_H: item rows, one history after the other.
-        start_B: where each history begins; an empty one makes a zero user.
-        weight_H: of each history item, positive.
+        history: positive weights [B, I]; an empty history makes a zero user.
     """
-    length_IVM1 = foldin_IVMD.norm(dim=-1, keepdim=True)
+    length_IVM1 = foldin_IVMD.detach().norm(dim=-1, keepdim=True)
     summed_BVMD, total_BVM1 = (
-        functional.embedding_bag(
-            history_H, x.flatten(1), start_B, mode="sum", per_sample_weights=weight_H
-        ).unflatten(1, x.shape[1:])
-        for x in (foldin_IVMD, length_IVM1.detach())
+        history(x.flatten(1)).unflatten(1, x.shape[1:]) for x in (foldin_IVMD, length_IVM1)
     )
     user_BVMD: Tensor = summed_BVMD / total_BVM1.clamp_min(1e-12)
     return user_BVMD

@@ -11,7 +11,7 @@ from training.dataset import Dataset
 from training.evaluation import measure, top_items
 from training.trained_model import TrainedModel
 
-SHARES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0)
+SHARES = (*(eighth / 8 for eighth in range(17)), 2.5, 3.0, 4.0)
 """Multiples of the learnt popularity weight that are compared."""
 TOLERANCE = 0.01
 """Relative loss of NDCG@20 that is taken for less popularity: its noise is larger than that."""

@@ -32,7 +32,7 @@ class TrainingConfig(BaseModel):
     patience: int = Field(default=10, ge=1)
     """Epochs of the specialisation stage without a better validation NDCG@20 before it stops."""
     batch_size: int = Field(default=4096, ge=1)
-    min_steps: int = Field(default=16, ge=1)
+    min_steps: int = Field(default=32, ge=1)
     """Least steps of an epoch: small data get smaller batches."""
     max_steps: int = Field(default=64, ge=1)
     """Most steps of an epoch. A step propagates the whole graph: data too large for so many get
@@ -53,7 +53,7 @@ class TrainingConfig(BaseModel):
     router_learning_rate: float = Field(default=5e-4, gt=0)
     """A tenth of the encoders': a router at full speed overfits at once."""
     router_weight_decay: float = Field(default=0.05, ge=0)
-    average_decay: float = Field(default=0.99, ge=0, lt=1)
+    average_decay: float = Field(default=0.998, ge=0, lt=1)
     """Per step, of the moving average of the weights, which is what is validated and served."""
     l2: float = Field(default=1e-4, ge=0)
     """On the initial embeddings of the batch's users and items (LightGCN's value)."""

@@ -47,7 +47,7 @@ def batch_objective(
     Gradients must be zero before the call: part of the head's are taken in it (`_ranking`). With
     several processes, `batch` is a share, and the mean of their gradients is that of the whole.
     """
-    user_BVMD = fold_in(embeddings.foldin_IVMD, batch.history_H, batch.start_B, batch.weight_H)
+    user_BVMD = fold_in(embeddings.foldin_IVMD, batch.history)
     item_BVMD = embeddings.item_IVMD.index_select(0, batch.item_B)
     negative_NVMD = embeddings.item_IVMD.index_select(0, batch.negative_N)
     head, router = magnet.head, magnet.head.router

@@ -15,9 +15,11 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from model.contract.recency import recency_weights
+from model.dual_view import SparseOperator
 from training.config import TrainingConfig
 from training.histories import Histories
 from training.processes import ALONE, Processes
+from training.sparse import sparse_operator
 
 _CONTRASTED_ROWS = 512
 """Rows of a batch that the contrastive terms compare; enough negatives, at a bounded cost."""
@@ -27,11 +29,8 @@ _CONTRASTED_ROWS = 512
 class Batch:
     """Row indices of one training step, the positives being this process's share."""
 
-    history_H: Tensor
-    """Items that the batch's positives are predicted from, one history after the other."""
-    start_B: Tensor
-    """Where each history begins."""
-    weight_H: Tensor
+    history: SparseOperator
+    """Weighted items [B, I] that the batch's positives are predicted from."""
     item_B: Tensor
     negative_N: Tensor
     """Items shared by all positives of the batch."""
@@ -119,13 +118,18 @@ class Sampler:
             position_B = position_P[drawn_P[start : start + batch_size]]
             own_B = self.processes.equal_share(position_B)
             bag = histories.before(own_B, self.longest_history)
-            weight_H = torch.from_numpy(recency_weights(bag.age_H, self.recency_power))
+            history_BI = csr_array(
+                (
+                    recency_weights(bag.age_H, self.recency_power),
+                    bag.item_H,
+                    np.append(bag.start_B, len(bag.item_H)),
+                ),
+                shape=(len(own_B), histories.num_items),
+            )
             contrasted_C = histories.item_P[position_B[:_CONTRASTED_ROWS]]
             negative_N = torch.from_numpy(self._drawn(negative_weight_I, self.num_negatives))
             yield Batch(
-                history_H=torch.from_numpy(bag.item_H).to(self.device),
-                start_B=torch.from_numpy(bag.start_B).to(self.device),
-                weight_H=weight_H.to(self.device),
+                history=sparse_operator(history_BI).to(self.device),
                 item_B=torch.from_numpy(histories.item_P[own_B]).to(self.device),
                 negative_N=negative_N.to(self.device),
                 contrasted_C=torch.from_numpy(contrasted_C).to(self.device),

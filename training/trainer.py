@@ -281,10 +281,13 @@ class _Run:
 
 
 def _warmed_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
-    """Exponential moving average whose decay starts low, so that it soon forgets the start."""
+    """Moving average over about the last quarter of all steps, at most over 1 / (1 - decay).
+
+    Polynomial-decay averaging (arXiv:1212.1824, eta = 2), which forgets the start.
+    """
 
     def average(averaged: Tensor, current: Tensor, steps: Tensor | int) -> Tensor:
-        warmed = min(decay, (1 + int(steps)) / (10 + int(steps)))
+        warmed = min(decay, (1 + int(steps)) / (4 + int(steps)))
         return torch.lerp(current, averaged, warmed)
 
     return average

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from model.dual_view import fold_in
 from training.histories import Histories, fold_in_histories
+from training.sparse import sparse_operator
 
 
 def histories(lengths: list[int], ordered: bool) -> Histories:
@@ -82,12 +83,7 @@ def test_training_and_export_fold_in_alike(seed: int) -> None:
     foldin_IVMD = rng.normal(size=(6, 2, 3, 4)).astype(np.float32)
     weighted = histories([3, 0, 5], ordered=True).recency_weighted(0.75)
     weighted.resize((3, 6))
-    trained = fold_in(
-        torch.from_numpy(foldin_IVMD),
-        torch.from_numpy(weighted.indices.astype(np.int64)),
-        torch.from_numpy(weighted.indptr[:-1].astype(np.int64)),
-        torch.from_numpy(weighted.data.astype(np.float32)),
-    )
+    trained = fold_in(torch.from_numpy(foldin_IVMD), sparse_operator(weighted))
     exported = fold_in_histories(weighted, foldin_IVMD)
     np.testing.assert_allclose(trained.numpy(), exported, atol=1e-6)
     assert np.linalg.norm(exported, axis=-1).max() <= 1 + 1e-6
