@@ -16,8 +16,8 @@ from model.dual_view import DualViewEmbeddings
 from model.magnet import Magnet
 from training.histories import fold_in_histories
 
-_BLOCK_USERS = 16
-"""Users that are routed to all items at once: a block's tensors stay in the processor's cache."""
+_BLOCK_USERS, _BLOCK_ITEMS = 128, 256
+"""Routed to each other at once: a block's tensors stay in the processor's cache."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +45,9 @@ class TrainedModel:
         user_BVMD = torch.from_numpy(self.users(self.train_weight_UI[user_B])).to(item_IVMD.device)
         item_routing_IJ = head.router.item_evidence(item_IVMD)
         bias_I = self.magnet.item_bias()
+        blocks = [x.split(_BLOCK_ITEMS) for x in (item_IVMD, item_routing_IJ, bias_I)]
         score_BI = [
-            head.score(block_BVMD, item_IVMD, item_routing_IJ, bias_I)
+            torch.cat([head.score(block_BVMD, *items) for items in zip(*blocks, strict=True)], 1)
             for block_BVMD in user_BVMD.split(_BLOCK_USERS)
         ]
         result: NDArray[np.float32] = torch.cat(score_BI).cpu().numpy()

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.sparse import csr_array
 
-from training.evaluation import evaluate, item_groups, top_items, user_groups
+from training.evaluation import LATER, evaluate, item_groups, top_items, user_groups
 
 
 def test_training_items_are_masked_and_users_without_target_left_out(make_dataset):
@@ -24,6 +24,20 @@ def test_training_items_are_masked_and_users_without_target_left_out(make_datase
     assert result.per_user["ndcg@2"].tolist() == pytest.approx([expected, 1.0])
     assert result.metrics["recall@2"] == 3 / 4
     assert result.metrics["coverage@2"] == 3 / 4
+
+
+def test_later_lists_leave_out_what_was_validated_on(make_dataset):
+    dataset = make_dataset(
+        np.array([[1, 0, 0, 0]]),
+        valid=np.array([[0, 1, 0, 0]]),
+        test=np.array([[0, 0, 1, 0]]),
+    )
+    score = np.array([[9, 8, 7, 1]], dtype=np.float32)
+    result = evaluate(lambda rows: score[rows], dataset, dataset.test, ks=(1,), later=True)
+    assert result.metrics["recall@1"] == 0
+    assert result.groups[LATER] == {"users": 1, "recall@1": 1.0, "ndcg@1": 1.0}
+    assert result.later_top_UK.tolist() == [[2]]
+    assert LATER not in evaluate(lambda rows: score[rows], dataset, dataset.test).groups
 
 
 def test_groups_score_each_user_on_her_items_of_that_group(make_dataset):

@@ -12,6 +12,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,15 +31,26 @@ class BaselineCache:
 
     folder: Path
 
-    def load(self, key: str, dataset: Dataset) -> Outcome | None:
-        """The outcome kept under a key of `outcome_key`, or None."""
+    def load(self, key: str, dataset: Dataset, *, later: bool) -> Outcome | None:
+        """The outcome kept under a key of `outcome_key`, or None; with the group `LATER` or not."""
         path = self._path(key)
         if not path.exists():
             return None
         with np.load(path, allow_pickle=False) as kept:
-            top_SUK, about = kept["top_SUK"], json.loads(str(kept["about"]))
+            top_SUK, about = kept["top_SUK"].astype(np.int64), json.loads(str(kept["about"]))
+            if later and "later_SUK" not in kept:
+                return None
+            later_SUK = kept["later_SUK"].astype(np.int64) if later else None
         about["notes"] = (*about["notes"], _REUSED)
-        tests = tuple(measure(top_UK.astype(np.int64), dataset, dataset.test) for top_UK in top_SUK)
+        tests = tuple(
+            measure(
+                top_UK,
+                dataset,
+                dataset.test,
+                later_top_UK=None if later_SUK is None else later_SUK[seed],
+            )
+            for seed, top_UK in enumerate(top_SUK)
+        )
         return Outcome(tests=tests, **about)
 
     def save(self, key: str, outcome: Outcome) -> None:
@@ -51,10 +63,16 @@ class BaselineCache:
             "peak_rss_mb": outcome.peak_rss_mb,
             "notes": outcome.notes,
         }
-        top_SUK = np.stack([test.top_UK.astype(np.int32) for test in outcome.tests])
+        lists: dict[str, Any] = {
+            "about": json.dumps(about),
+            "top_SUK": np.stack([test.top_UK for test in outcome.tests]).astype(np.int32),
+        }
+        later = [test.later_top_UK for test in outcome.tests if test.later_top_UK is not None]
+        if later:
+            lists["later_SUK"] = np.stack(later).astype(np.int32)
         partial = self._path(key).with_suffix(".partial")
         with partial.open("wb") as file:
-            np.savez_compressed(file, top_SUK=top_SUK, about=json.dumps(about))
+            np.savez_compressed(file, **lists)
         partial.replace(self._path(key))
 
     def _path(self, key: str) -> Path:

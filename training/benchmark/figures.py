@@ -6,7 +6,7 @@ Knows outcomes; knows nothing about how they are shown to people.
 from collections.abc import Mapping, Sequence
 from statistics import mean, stdev
 
-from training.benchmark.outcome import COMPARED, METRICS, Benchmark, Comparison, Lead, Outcome
+from training.benchmark.outcome import METRICS, Benchmark, Comparison, Lead, Outcome
 
 
 def as_json(benchmark: Benchmark) -> dict[str, object]:
@@ -14,14 +14,16 @@ def as_json(benchmark: Benchmark) -> dict[str, object]:
 
     A lead over everything is named after its metric, one on a group `metric (group)`.
     """
-    leads = {compared: benchmark.leads(compared) for compared in COMPARED}
-    worth = {compared: benchmark.ablation_leads(compared) for compared in COMPARED}
+    leads = {compared: benchmark.leads(compared) for compared in benchmark.compared}
+    worth = {compared: benchmark.ablation_leads(compared) for compared in benchmark.compared}
     about = {
         "dataset": benchmark.dataset_name,
         "summary": benchmark.summary,
         "seeds": list(benchmark.seeds),
         "validation_users": benchmark.validation_users,
-        "line_to_pass": {_name(compared): benchmark.line(compared) for compared in COMPARED},
+        "line_to_pass": {
+            _name(compared): benchmark.line(compared) for compared in benchmark.compared
+        },
         "left_out": benchmark.left_out,
     }
     models = {

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.baselines import CATALOGUE
-from training.evaluation import Evaluation
+from training.evaluation import LATER, Evaluation
 from training.metrics import paired_bootstrap
 
 MAGNET = "magnet"
@@ -31,10 +31,11 @@ class Comparison:
 
 COMPARED = tuple(
     Comparison(metric, group)
-    for group in (None, "tail items")
+    for group in (None, "tail items", LATER)
     for metric in ("recall@20", "ndcg@20")
 )
-"""Where MAGNET's leads are tested: overall, and on the items that graph models neglect."""
+"""Where MAGNET's leads are tested: overall, on the items that graph models neglect, and, where the
+benchmark has it, with lists as a service would make them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +111,12 @@ class Benchmark:
     """Variants of MAGNET by their names in `training.benchmark.ablations`."""
     validation_users: int | None = None
     """How many users' validation positives the baselines were tuned on; None for all of them."""
+
+    @property
+    def compared(self) -> tuple[Comparison, ...]:
+        """Those of `COMPARED` that were measured here."""
+        measured = next(iter(self.outcomes.values())).tests[0].group_per_user
+        return tuple(c for c in COMPARED if c.group is None or c.group in measured)
 
     def leads(self, compared: Comparison) -> dict[str, Lead]:
         """MAGNET minus each baseline; empty without MAGNET or without users to compare on."""

@@ -3,14 +3,13 @@
 Knows how figures are shown; knows nothing about how they were reached.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from statistics import mean
 
 from training.baselines import CATALOGUE
 from training.benchmark.ablations import ABLATIONS
 from training.benchmark.markdown import figure, lead_text, table
 from training.benchmark.outcome import (
-    COMPARED,
     MAGNET,
     METRICS,
     Benchmark,
@@ -18,7 +17,7 @@ from training.benchmark.outcome import (
     Lead,
     Outcome,
 )
-from training.evaluation import ITEM_GROUPS, USER_GROUPS
+from training.evaluation import ITEM_GROUPS, LATER, USER_GROUPS
 
 _PROTOCOL = """\
 Protocol: every item is ranked for every test user, her training items masked; Recall and NDCG at
@@ -27,7 +26,10 @@ get the same split. Settings and the stopping epoch are chosen by validation NDC
 is read once per finished model. ± is the standard deviation over seeds. Seconds per epoch include
 the validation after it; a peak is that of the whole process while the model was tuned and trained.
 Cold items have no training positive, tail items one to five, head items more; sparse users have
-two or fewer. In an item group each user is scored on her test items of that group."""
+two or fewer. In an item group each user is scored on her test items of that group. Where time
+splits the data, `validation masked` scores all users on lists without their validation items as
+well: they had these before what is tested, and no service lists what a user has had
+(docs/adr/0008-lists-without-what-came-before.md)."""
 _INTERVALS = (
     "with the 95 % interval of a paired bootstrap over users (each user's value averaged over "
     "seeds); where the interval holds zero it is a tie:"
@@ -56,7 +58,11 @@ def as_markdown(benchmark: Benchmark, command: str) -> str:
     if MAGNET in benchmark.outcomes and benchmark.baselines:
         parts += [
             f"MAGNET minus each baseline, {_INTERVALS}",
-            _lead_table("MAGNET against", [benchmark.leads(c) for c in COMPARED], _baseline_label),
+            _lead_table(
+                "MAGNET against",
+                {c: benchmark.leads(c) for c in benchmark.compared},
+                _baseline_label,
+            ),
         ]
     parts.append(_lines_to_pass(benchmark))
     if benchmark.ablations:
@@ -66,7 +72,7 @@ def as_markdown(benchmark: Benchmark, command: str) -> str:
             f"The full model minus each variant, {_INTERVALS}",
             _lead_table(
                 "full model against",
-                [benchmark.ablation_leads(c) for c in COMPARED],
+                {c: benchmark.ablation_leads(c) for c in benchmark.compared},
                 lambda name: ABLATIONS[name].label,
             ),
         ]
@@ -88,7 +94,7 @@ def _overall_table(benchmark: Benchmark) -> str:
 
 def _group_table(benchmark: Benchmark) -> str:
     some = next(iter(benchmark.outcomes.values())).tests[0]
-    groups = [group for group in (*ITEM_GROUPS, *USER_GROUPS) if group in some.groups]
+    groups = [group for group in (*ITEM_GROUPS, *USER_GROUPS, LATER) if group in some.groups]
     header = [
         "model",
         *(f"{group} ({some.groups[group]['users']:,.0f} users)" for group in groups),
@@ -105,28 +111,33 @@ def _ablation_table(benchmark: Benchmark) -> str:
         "full model": benchmark.outcomes[MAGNET],
         **{ABLATIONS[name].label: outcome for name, outcome in benchmark.ablations.items()},
     }
-    header = ["model", *(_comparison_label(compared) for compared in COMPARED), "s/epoch"]
+    header = ["model", *(_comparison_label(compared) for compared in benchmark.compared), "s/epoch"]
     rows = [
-        [label, *(figure(outcome.values(compared)) for compared in COMPARED), _epoch(outcome)]
+        [
+            label,
+            *(figure(outcome.values(compared)) for compared in benchmark.compared),
+            _epoch(outcome),
+        ]
         for label, outcome in variants.items()
     ]
     return table(header, rows)
 
 
 def _lead_table(
-    title: str, leads: Sequence[Mapping[str, Lead]], label: Callable[[str], str]
+    title: str, leads: Mapping[Comparison, Mapping[str, Lead]], label: Callable[[str], str]
 ) -> str:
+    names = next(iter(leads.values()))
     rows = [
-        [label(name), *(lead_text(by_name[name]) if name in by_name else "" for by_name in leads)]
-        for name in leads[0]
+        [label(name), *(lead_text(by[name]) if name in by else "" for by in leads.values())]
+        for name in names
     ]
-    return table([title, *map(_comparison_label, COMPARED)], rows)
+    return table([title, *map(_comparison_label, leads)], rows)
 
 
 def _lines_to_pass(benchmark: Benchmark) -> str:
     """One sentence per figure on the strongest baseline without content."""
     sentences = []
-    for compared in COMPARED:
+    for compared in benchmark.compared:
         line = benchmark.line(compared)
         if line is None:
             continue

@@ -13,6 +13,7 @@ from training.benchmark.outcome import COMPARED, MAGNET
 from training.benchmark.runner import BenchmarkPlan, run_benchmark
 from training.config import TrainingConfig
 from training.dataset import Dataset
+from training.evaluation import LATER
 from training.memory import peak_mb, reset_peak
 from training.modalities import ModalityFeatures
 
@@ -58,6 +59,20 @@ def test_a_baseline_is_reused_where_nothing_has_changed(communities: Dataset, tm
         for one, other in zip(outcome.tests, reused.tests, strict=True):
             assert one.metrics == other.metrics
             np.testing.assert_array_equal(one.top_UK, other.top_UK)
+
+
+def test_where_time_splits_the_data_validation_items_are_masked_too(
+    communities: Dataset, tmp_path: Path
+):
+    cache = BaselineCache(tmp_path)
+    run_benchmark(communities, plan("popularity"), cache)
+    by_time = replace(communities, split="time")
+    first, again = (run_benchmark(by_time, plan("popularity"), cache) for _ in range(2))
+    for result in (first, again):
+        assert LATER in result.outcomes["popularity"].tests[0].groups
+        assert [c.group for c in result.compared].count(LATER) == 2
+    assert first.outcomes["popularity"].notes == ()  # what was kept had no such lists
+    assert again.outcomes["popularity"].notes != ()
 
 
 def test_a_key_differs_whenever_the_outcome_may(communities: Dataset):
