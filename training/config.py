@@ -32,8 +32,8 @@ class TrainingConfig(BaseModel):
     patience: int = Field(default=10, ge=1)
     """Epochs of the specialisation stage without a better validation NDCG@20 before it stops."""
     batch_size: int = Field(default=4096, ge=1)
-    min_steps: int = Field(default=32, ge=1)
-    """Least steps of an epoch: small data get smaller batches."""
+    """Most positives of a step. Where there are fewer users, half as many as users, but at least
+    256: more positives of the same users say little that is new."""
     max_steps: int = Field(default=64, ge=1)
     """Most steps of an epoch. A step propagates the whole graph: data too large for so many get
     larger batches, so that an epoch's cost grows linearly with interactions."""

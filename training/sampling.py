@@ -21,6 +21,7 @@ from training.histories import Histories
 from training.processes import ALONE, Processes
 from training.sparse import sparse_operator
 
+_LEAST_BATCH = 256
 _CONTRASTED_ROWS = 512
 """Rows of a batch that the contrastive terms compare; enough negatives, at a bounded cost."""
 
@@ -71,7 +72,6 @@ class Sampler:
     """
 
     batch_size: int
-    min_steps: int
     max_steps: int
     num_negatives: int
     longest_history: int
@@ -94,7 +94,6 @@ class Sampler:
         """As a run's settings have it."""
         return cls(
             batch_size=config.batch_size,
-            min_steps=config.min_steps,
             max_steps=config.max_steps,
             num_negatives=config.negatives,
             longest_history=config.longest_history,
@@ -113,7 +112,7 @@ class Sampler:
         drawn_P = self._drawn(length_P**-self.user_damping, len(position_P))
         count_I = np.bincount(histories.item_P, minlength=histories.num_items)
         negative_weight_I = (1.0 + count_I) ** self.popularity_power
-        batch_size = self._batch_size(len(position_P))
+        batch_size = self._batch_size(len(position_P), len(histories.length_U))
         for start in range(0, len(position_P), batch_size):
             position_B = position_P[drawn_P[start : start + batch_size]]
             own_B = self.processes.equal_share(position_B)
@@ -135,11 +134,10 @@ class Sampler:
                 contrasted_C=torch.from_numpy(contrasted_C).to(self.device),
             )
 
-    def _batch_size(self, num_positives: int) -> int:
-        """`batch_size`, unless that makes fewer than `min_steps` or more than `max_steps`."""
+    def _batch_size(self, num_positives: int, num_users: int) -> int:
+        """As few as leave room for in `max_steps`, else as `TrainingConfig.batch_size` says."""
         least = math.ceil(num_positives / self.max_steps)
-        most = math.ceil(num_positives / self.min_steps)
-        return max(least, min(self.batch_size, most))
+        return max(least, min(self.batch_size, max(_LEAST_BATCH, num_users // 2)))
 
     def _drawn(self, weight_X: NDArray[np.floating], count: int) -> NDArray[np.int64]:
         """Indices drawn in proportion to their weights; any number of them, unlike multinomial."""

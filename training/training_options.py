@@ -11,7 +11,7 @@ from training.config import TrainingConfig
 _COMMON = {
     "max_epochs": "most epochs to train (default: %(default)s)",
     "patience": "epochs without a better validation NDCG@20 before stopping (default: %(default)s)",
-    "batch_size": "positive pairs per step (default: %(default)s)",
+    "batch_size": "most positive pairs per step (default: %(default)s)",
     "learning_rate": "of the encoders (default: %(default)s)",
     "embedding_dim": "width of an embedding per modality and view (default: %(default)s)",
     "seed": "of everything random (default: %(default)s)",

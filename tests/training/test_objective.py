@@ -29,7 +29,6 @@ def gradients(dataset: Dataset) -> tuple[float, dict[str, torch.Tensor]]:
         magnet.head.router.scale.fill_(0.5)  # at zero the evidence weights have no gradient
     sampler = Sampler(
         batch_size=CONFIG.batch_size,
-        min_steps=1,
         max_steps=1,
         num_negatives=CONFIG.negatives,
         longest_history=10,

@@ -1,6 +1,7 @@
 import dataclasses
 
 import numpy as np
+import pytest
 import torch
 
 from training.histories import Histories
@@ -8,7 +9,6 @@ from training.sampling import Batch, Sampler
 
 SAMPLER = Sampler(
     batch_size=50,
-    min_steps=1,
     max_steps=100,
     num_negatives=40,
     longest_history=10,
@@ -41,7 +41,14 @@ def drawn_items(batches: list[Batch]) -> np.ndarray:
 def test_an_epoch_has_as_many_draws_as_positives_in_bounded_steps() -> None:
     assert [len(batch.item_B) for batch in epoch()] == [50, 50]
     assert [len(batch.item_B) for batch in epoch(max_steps=1)] == [100]
-    assert [len(batch.item_B) for batch in epoch(min_steps=4)] == [25] * 4
+
+
+@pytest.mark.parametrize(("num_users", "expected"), [(10, 256), (700, 350), (9000, 4096)])
+def test_few_users_make_small_batches(num_users: int, expected: int) -> None:
+    user_N = np.arange(20_000) % num_users
+    histories = Histories.of(user_N, np.arange(20_000), None, (num_users, 20_000))
+    sampler = dataclasses.replace(SAMPLER, batch_size=4096)
+    assert len(next(sampler.epoch(histories)).item_B) == expected
 
 
 def test_heavy_users_are_weighed_down() -> None:
