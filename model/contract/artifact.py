@@ -64,7 +64,10 @@ def parse_manifest(text: str | bytes, where: str) -> ArtifactManifest:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"]) or "manifest"
-        raise ArtifactError(f"{where}: {place}: {first['msg']}") from error
+        remedy = "; made by another release: train and publish it again"
+        raise ArtifactError(
+            f"{where}: {place}: {first['msg']}{remedy if place == 'schema_version' else ''}"
+        ) from error
 
 
 def read_artifact(folder: Path) -> Artifact:

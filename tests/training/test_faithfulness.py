@@ -103,22 +103,17 @@ def test_what_was_planted_leads(tmp_path: Path) -> None:
     data, out = tmp_path / "planted", tmp_path / "artifact"
     write_planting(Planting(users=240, items=200, choices=20, noise=0.0, cold=0.0), data)
     config = TrainingConfig(
-        max_epochs=25,
+        max_epochs=40,
         embedding_dim=16,
-        batch_size=256,
         negatives=64,
-        # A few hundred steps are not enough for the default's gentle second stage.
-        router_learning_rate=0.02,
-        settled_learning_rate=0.005,
-        specialisation_weight=0.1,
-        gate_threshold=0.5,
+        router_learning_rate=0.005,  # some hundred steps are few for the default's
     )
     fit(DataConfig(folder=data), config, out)
     held_out = HeldOut.open(out, data)
     modalities = held_out.artifact.manifest.modalities
     planted = read_planted(data, held_out.dataset.user_ids, modalities)
     result = measure_faithfulness(held_out, planted, num_users=240)
-    for pairs, floor in (("recommended", 0.5), ("test", 0.8)):  # chance is a third
+    for pairs, floor in (("recommended", 0.75), ("test", 0.85)):  # chance is a third
         agreement = result.planted[pairs]["above_usual"]
         assert agreement.share > floor
         assert set(agreement.by_driver) == set(modalities)
