@@ -57,9 +57,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         try:
             yield State(
                 services=Services(
-                    engine=RecommendationEngine(
-                        metrics=metrics, limiter=limiter, max_k=settings.max_k
-                    ),
+                    engine=RecommendationEngine(metrics=metrics, limiter=limiter),
                     explainer=PairExplainer(metrics=metrics, limiter=limiter),
                     follower=follower,
                     metrics=metrics,

@@ -12,7 +12,7 @@ import numpy as np
 from anyio import CapacityLimiter, to_thread
 from numpy.typing import NDArray
 
-from service.errors import InvalidRequest
+from service.diversity import POOL, diversified
 from service.explanation import (
     active_experts,
     by_modality,
@@ -33,15 +33,12 @@ from service.taste import Taste, UserLookup, choose_taste, look_up
 class RecommendationEngine:
     """Answers from whatever snapshot it is handed."""
 
-    def __init__(self, *, metrics: Metrics, limiter: CapacityLimiter, max_k: int) -> None:
+    def __init__(self, *, metrics: Metrics, limiter: CapacityLimiter) -> None:
         self._metrics = metrics
         self._limiter = limiter
-        self._max_k = max_k
 
     async def recommend(self, snapshot: Snapshot, request: RecommendationRequest) -> Recommendation:
-        """The ranks offset + 1 to offset + k; InvalidRequest if k is more than is offered."""
-        if request.k > self._max_k:
-            raise InvalidRequest.of("k", f"{request.k} is too many, the most is {self._max_k}")
+        """The ranks offset + 1 to offset + k."""
         with self._metrics.stage("lookup"):
             user = await look_up(snapshot, request.user_id)
         work = partial(self._recommend, snapshot, request, user)
@@ -76,12 +73,12 @@ class RecommendationEngine:
         if taste.vector_VMD is None:
             popularity_C = snapshot.items.popularity_I[rows_C]
             with self._metrics.stage("rank"):
-                places = top_places(popularity_C, request.offset, request.k)
+                places = _ranked_places(snapshot, request, rows_C, np.log1p(popularity_C))
             return _popular_items(snapshot, request, rows_C[places])
         with self._metrics.stage("route"):
             scores_C = _scores(snapshot, taste.vector_VMD, rows_C)
         with self._metrics.stage("rank"):
-            places = top_places(scores_C, request.offset, request.k)
+            places = _ranked_places(snapshot, request, rows_C, scores_C)
         best_rows, best_scores = rows_C[places], scores_C[places]
         breakdown = None
         if request.explain != "none" and len(places):
@@ -115,6 +112,20 @@ def _scores(snapshot: Snapshot, user_VMD: Vectors, rows_C: Rows) -> NDArray[np.f
     if 2 * len(rows_C) < len(snapshot.items):
         return snapshot.scorer.score(user_VMD, rows_C)
     return snapshot.scorer.score(user_VMD)[rows_C]
+
+
+def _ranked_places(
+    snapshot: Snapshot, request: RecommendationRequest, rows_C: Rows, scores_C: NDArray[np.floating]
+) -> Rows:
+    """Places in `rows_C` of the answer's items, in its order."""
+    if request.diversity == 0:
+        return top_places(scores_C, request.offset, request.k)
+    wanted = request.offset + request.k
+    best = top_places(scores_C, 0, max(wanted, POOL))
+    pool = best[:POOL]
+    vector_PF = snapshot.items.embeddings_IVMD[rows_C[pool]].reshape(len(pool), -1)
+    order = diversified(scores_C[pool], vector_PF, request.diversity, wanted)
+    return np.concatenate([pool[order], best[POOL:]])[request.offset : wanted]
 
 
 def _popular_items(

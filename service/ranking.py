@@ -23,7 +23,7 @@ def eligible_rows(num_items: int, excluded: Rows, *only: Rows) -> Rows:
     return np.flatnonzero(allowed_I)
 
 
-def top_places(scores_C: NDArray[np.float32] | NDArray[np.int64], offset: int, k: int) -> Rows:
+def top_places(scores_C: NDArray[np.floating], offset: int, k: int) -> Rows:
     """Places in `scores_C` of ranks offset + 1 to offset + k, best first; fewer if C ends."""
     stop = min(offset + k, len(scores_C))
     if offset >= stop:

@@ -3,6 +3,7 @@
 Knows HTTP and hands the captured snapshot on; decides nothing about recommending.
 """
 
+import asyncio
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +22,8 @@ from service.metrics import CONTENT_TYPE, Metrics
 from service.refresh import ModelFollower
 from service.schemas import (
     Answered,
+    BatchRequest,
+    BatchResponse,
     ExpertSummary,
     ExplanationResponse,
     Liveness,
@@ -29,6 +32,7 @@ from service.schemas import (
     RecommendationParams,
     RecommendationRequest,
     RecommendationResponse,
+    ScoreRequest,
     SimilarResponse,
 )
 from service.similarity import neighbours
@@ -119,7 +123,9 @@ async def recommend_to_user(
         offset=params.offset,
         exclude_seen=params.exclude_seen,
         categories=params.category,
+        diversity=params.diversity,
     )
+    _check_k(services, request.k, "k")
     result = await services.engine.recommend(snapshot, request)
     return stopwatch.answer(RecommendationResponse, **dict(result))
 
@@ -141,7 +147,42 @@ async def recommend(
     `candidates`, `exclude` and `categories` apply before the best k are chosen. Ids that the model
     does not know are skipped and named in `missing_ids`.
     """
+    _check_k(services, request.k, "k")
     result = await services.engine.recommend(snapshot, request)
+    return stopwatch.answer(RecommendationResponse, **dict(result))
+
+
+@router.post(
+    "/v1/recommendations:batch", response_model=BatchResponse, responses=REFUSED, tags=["recommend"]
+)
+async def recommend_batch(
+    batch: BatchRequest, snapshot: SnapshotDep, services: ServicesDep, stopwatch: StopwatchDep
+) -> Response:
+    """Answer several requests for recommendations from one model version.
+
+    Answers come in the order of the requests. One that cannot be met refuses the whole batch and is
+    named by its place, as in `requests.3.k`.
+    """
+    for place, request in enumerate(batch.requests):
+        _check_k(services, request.k, f"requests.{place}.k")
+    responses = await asyncio.gather(
+        *(services.engine.recommend(snapshot, request) for request in batch.requests)
+    )
+    return stopwatch.answer(BatchResponse, responses=responses)
+
+
+@router.post(
+    "/v1/score", response_model=RecommendationResponse, responses=REFUSED, tags=["recommend"]
+)
+async def score(
+    request: ScoreRequest, snapshot: SnapshotDep, services: ServicesDep, stopwatch: StopwatchDep
+) -> Response:
+    """Rank a list that the caller brings: all of its known items, seen or not.
+
+    Items that the model does not know are named in `missing_ids`.
+    """
+    _check_k(services, len(request.items), "items")
+    result = await services.engine.recommend(snapshot, request.recommendation())
     return stopwatch.answer(RecommendationResponse, **dict(result))
 
 
@@ -179,8 +220,7 @@ async def similar(
     modality: Annotated[str | None, Query(examples=["text"])] = None,
 ) -> Response:
     """The items nearest to one, by one modality or by the mean of all."""
-    if k > services.max_k:
-        raise InvalidRequest.of("k", f"{k} is too many, the most is {services.max_k}")
+    _check_k(services, k, "k")
     work = partial(neighbours, snapshot, item_id, modality=modality, k=k)
     result = await to_thread.run_sync(work, limiter=services.limiter)
     return stopwatch.answer(SimilarResponse, **dict(result))
@@ -239,6 +279,11 @@ async def readyz(snapshot: SnapshotDep, services: ServicesDep) -> Readiness:
 async def metrics(services: ServicesDep) -> Response:
     """Prometheus metrics."""
     return Response(services.metrics.text(), media_type=CONTENT_TYPE)
+
+
+def _check_k(services: Services, k: int, field: str) -> None:
+    if k > services.max_k:
+        raise InvalidRequest.of(field, f"{k} is too many, the most is {services.max_k}")
 
 
 def _json(body: BaseModel) -> Response:

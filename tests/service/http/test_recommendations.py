@@ -203,3 +203,57 @@ def test_every_answer_names_its_request_and_version(disk_client) -> None:
     assert answer.json()["variant"] == "champion"
     forged = disk_client.get("/v1/users/u001/recommendations", headers={"X-Request-ID": 'a"b c'})
     assert forged.headers["X-Request-ID"] == forged.json()["request_id"] != 'a"b c'
+
+
+def test_diversity_reorders_the_same_scores_in_stable_pages(disk_client) -> None:
+    plain = post(disk_client, user_id="u004", k=50)
+    diverse = post(disk_client, user_id="u004", k=50, diversity=0.6)
+    score_of = {item["item_id"]: item["score"] for item in plain["items"]}
+    assert ids(diverse) != ids(plain)
+    assert ids(diverse)[0] == ids(plain)[0]
+    assert [item["rank"] for item in diverse["items"]] == list(range(1, 51))
+    for item in diverse["items"]:
+        assert item["score"] == score_of.get(item["item_id"], item["score"])
+    pages = [
+        post(disk_client, user_id="u004", k=5, offset=offset, diversity=0.6)
+        for offset in (0, 5, 10)
+    ]
+    assert [item for page in pages for item in ids(page)] == ids(diverse)[:15]
+    assert get(disk_client, "u004", k=50, diversity=0.6)["items"] == diverse["items"]
+
+
+def test_popular_lists_can_be_diverse_too(disk_client) -> None:
+    plain = get(disk_client, "nobody", k=20)
+    diverse = get(disk_client, "nobody", k=20, diversity=0.9)
+    assert diverse["fallback"] == "popular"
+    assert ids(diverse) != ids(plain)
+    assert ids(diverse)[0] == ids(plain)[0]
+
+
+def test_a_list_that_the_caller_brings_is_ranked_whole(disk_client, artifact, scores, seen) -> None:
+    mine = [*sorted(seen("u004")), "i001", "i002", "unheard"]
+    answer = disk_client.post("/v1/score", json={"user_id": "u004", "items": mine}).json()
+    expected = scores(artifact.tensors["user_embeddings"][4])
+    assert ids(answer) == sorted(dict.fromkeys(mine[:-1]), key=lambda item: (-expected[item], item))
+    assert answer["missing_ids"] == ["unheard"]
+    for item in answer["items"]:
+        total = item["bias"] + sum(expert["contribution"] for expert in item["experts"])
+        assert total == pytest.approx(item["score"], abs=1e-5)
+    session = {"session_items": ["i001"], "items": ["i002", "i001"], "explain": "none"}
+    answer = disk_client.post("/v1/score", json=session).json()
+    assert sorted(ids(answer)) == ["i001", "i002"]
+    assert {item["source"] for item in answer["items"]} == {"session"}
+
+
+def test_a_batch_is_answered_as_its_requests_are(disk_client) -> None:
+    requests = [
+        {"user_id": "u004", "k": 3},
+        {"session_items": ["i001"], "k": 2, "explain": "none"},
+        {"user_id": "nobody"},
+    ]
+    batch = disk_client.post("/v1/recommendations:batch", json={"requests": requests}).json()
+    assert [answer["items"] for answer in batch["responses"]] == [
+        post(disk_client, **request)["items"] for request in requests
+    ]
+    assert {answer["model_version"] for answer in batch["responses"]} == {"v1"}
+    assert batch["request_id"]

@@ -28,7 +28,7 @@ def assert_problem(answer, status: int, *words: str):
         ("k=1000000", "k"),
         ("offset=-1", "query.offset"),
         ("exclude_seen=perhaps", "query.exclude_seen"),
-        ("diversity=0.3", "query.diversity"),
+        ("novelty=0.3", "query.novelty"),
     ],
 )
 def test_query_parameters(disk_client, query: str, field: str) -> None:
@@ -54,7 +54,7 @@ def test_too_large_a_k_says_what_is_offered(disk_client) -> None:
         ({"user_id": "u001", "k": True}, "body.k"),
         ({"user_id": "u001", "k": 0}, "body.k"),
         ({"user_id": "u001", "k": 1_000_000}, "k"),
-        ({"user_id": "u001", "diversity": 0.3}, "body.diversity"),
+        ({"user_id": "u001", "novelty": 0.3}, "body.novelty"),
         ({"user_id": "u001", "explain": "all"}, "body.explain"),
         ({"user_id": "u001", "candidates": "i001"}, "body.candidates"),
         ({"user_id": "u001", "candidates": ["i001", 5]}, "body.candidates.1"),
@@ -67,6 +67,26 @@ def test_too_large_a_k_says_what_is_offered(disk_client) -> None:
 def test_bodies(disk_client, body, field: str) -> None:
     problem = assert_problem(disk_client.post("/v1/recommendations", json=body), 422)
     assert [fault["field"] for fault in problem["errors"]] == [field]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "parts"),
+    [
+        ("/v1/score", {"user_id": "u001", "items": []}, ["items"]),
+        ("/v1/score", {"items": ["i001"]}, ["user_id, session_items or both"]),
+        ("/v1/score", {"user_id": "u001", "items": ["i001"] * 51}, ["items", "51", "50"]),
+        ("/v1/recommendations:batch", {"requests": []}, ["requests"]),
+        (
+            "/v1/recommendations:batch",
+            {"requests": [{"user_id": "u001"}, {"user_id": "u001", "k": 51}]},
+            ["requests.1.k", "51", "50"],
+        ),
+        ("/v1/recommendations:batch", {"requests": [{"k": 1}]}, ["requests.0"]),
+        ("/v1/recommendations", {"user_id": "u001", "diversity": 1.5}, ["diversity"]),
+    ],
+)
+def test_lists_and_batches(disk_client, path: str, body, parts: list[str]) -> None:
+    assert_problem(disk_client.post(path, json=body), 422, *parts)
 
 
 def test_a_list_of_bad_ids_gets_a_short_answer(disk_client) -> None:
