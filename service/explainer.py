@@ -67,17 +67,20 @@ class PairExplainer:
             scores_I = snapshot.scorer.score(user_VMD)
         with self._metrics.stage("rank"):
             others_I = eligible_rows(len(items), np.append(lookup.seen_N, row))
-            ranked_I = np.sort(np.append(others_I, row))
-            rank = rank_of(int(np.searchsorted(ranked_I, row)), scores_I[ranked_I])
+            ranked_C = np.sort(np.append(others_I, row))
+            place, scores_C = int(np.searchsorted(ranked_C, row)), scores_I[ranked_C]
+            rank = rank_of(place, scores_C)
         with self._metrics.stage("explain"):
             breakdown = snapshot.scorer.explain(user_VMD, np.array([row]))
             weight_K = breakdown.weight_CK[0]
             contribution_KVM = breakdown.contribution_CKVM[0]
             history = _history(snapshot, lookup, row, contribution_KVM)
+            without_CK = scores_C[:, None] - snapshot.scorer.by_expert(user_VMD, ranked_C)
+            rank_without_K = [rank_of(place, without_C) for without_C in without_CK.T]
         modalities = by_modality(manifest, contribution_KVM)
-        experts = expert_details(manifest, weight_K, contribution_KVM)
+        experts = expert_details(manifest, weight_K, contribution_KVM, rank_without_K)
         bias = plain(items.bias_I[row])
-        words = f"rank {rank} of {len(ranked_I)}: {largest_parts(modalities, bias)}"
+        words = f"rank {rank} of {len(ranked_C)}: {largest_parts(modalities, bias)}"
         return Explanation(
             model_version=snapshot.version,
             user_id=user_id,
@@ -86,7 +89,7 @@ class PairExplainer:
             score=plain(scores_I[row]),
             bias=bias,
             rank=rank,
-            ranked_items=len(ranked_I),
+            ranked_items=len(ranked_C),
             seen=bool(np.isin(row, lookup.seen_N)),
             experts=experts,
             by_modality=modalities,

@@ -6,7 +6,8 @@ Letters: H history length, V views, M modalities, D dimension, K experts.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ POPULARITY = "popularity"
 """What the bias of a score is called in a sentence."""
 
 Weights = NDArray[np.float32]
+Expert = TypeVar("Expert", bound=ExpertContribution)
 
 
 def plain(number: float) -> float:
@@ -30,20 +32,29 @@ def active_experts(
     manifest: ArtifactManifest, weight_K: Weights, contribution_KVM: Weights
 ) -> list[ExpertContribution]:
     """The experts with a weight above zero, largest contribution first."""
-    details = expert_details(manifest, weight_K, contribution_KVM)
-    return [
-        ExpertContribution(**detail.model_dump(exclude={"usual_weight"}))
-        for detail in details
-        if detail.weight > 0
-    ]
+    return _largest_first(
+        ExpertContribution(
+            name=expert.name,
+            role=expert.role,
+            modality=expert.modality,
+            weight=plain(weight),
+            contribution=plain(contribution),
+        )
+        for expert, weight, contribution in zip(
+            manifest.experts, weight_K, contribution_KVM.sum(axis=(1, 2)), strict=True
+        )
+        if weight > 0
+    )
 
 
 def expert_details(
-    manifest: ArtifactManifest, weight_K: Weights, contribution_KVM: Weights
+    manifest: ArtifactManifest,
+    weight_K: Weights,
+    contribution_KVM: Weights,
+    rank_without_K: Sequence[int],
 ) -> list[ExpertDetail]:
     """Every expert, largest contribution first, then largest weight."""
-    contribution_K = contribution_KVM.sum(axis=(1, 2))
-    details = [
+    return _largest_first(
         ExpertDetail(
             name=expert.name,
             role=expert.role,
@@ -51,12 +62,20 @@ def expert_details(
             weight=plain(weight),
             contribution=plain(contribution),
             usual_weight=expert.usual_weight,
+            rank_without=rank_without,
         )
-        for expert, weight, contribution in zip(
-            manifest.experts, weight_K, contribution_K, strict=True
+        for expert, weight, contribution, rank_without in zip(
+            manifest.experts,
+            weight_K,
+            contribution_KVM.sum(axis=(1, 2)),
+            rank_without_K,
+            strict=True,
         )
-    ]
-    return sorted(details, key=lambda detail: (-detail.contribution, -detail.weight))
+    )
+
+
+def _largest_first(experts: Iterable[Expert]) -> list[Expert]:
+    return sorted(experts, key=lambda expert: (-expert.contribution, -expert.weight))
 
 
 def by_modality(manifest: ArtifactManifest, contribution_KVM: Weights) -> dict[str, float]:

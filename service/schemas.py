@@ -183,6 +183,9 @@ class ExpertDetail(ExpertContribution):
     """One expert of one pair, whether it has a say or not."""
 
     usual_weight: float = Field(description="Its mean weight over many pairs, for comparison")
+    rank_without: int = Field(
+        description="The item's rank if this expert added nothing to any item's score"
+    )
 
 
 class HistoryEvidence(BaseModel):

@@ -86,6 +86,17 @@ class OnnxScorer:
         weight, contribution = self._explain.run(["weight", "contribution"], feeds)
         return Breakdown(weight_CK=weight[0], contribution_CKVM=contribution[0])
 
+    def by_expert(
+        self, user_VMD: NDArray[np.float32], rows_C: NDArray[np.intp]
+    ) -> NDArray[np.float32]:
+        """What every expert adds to the scores of any number of items [C, K]."""
+        parts = [
+            self.explain(user_VMD, rows_C[start : start + BLOCK_ROWS]).contribution_CKVM.sum((2, 3))
+            for start in range(0, len(rows_C), BLOCK_ROWS)
+        ]
+        contribution_CK: NDArray[np.float32] = np.concatenate(parts)
+        return contribution_CK
+
 
 def _session(files: Mapping[str, bytes], name: str, outputs: list[str]) -> Any:
     options = ort.SessionOptions()

@@ -36,9 +36,28 @@ def test_an_explanation_belongs_to_the_recommended_list(disk_client) -> None:
         active = [expert for expert in answer["experts"] if expert["weight"] > 0]
         for explained, listed in zip(active, item["experts"], strict=True):
             assert explained.pop("usual_weight") == 0.2
+            assert explained.pop("rank_without") >= 1
             for number in ("weight", "contribution"):
                 assert explained.pop(number) == pytest.approx(listed.pop(number), abs=1e-6)
             assert explained == listed
+
+
+def test_the_rank_without_an_expert_is_that_of_the_scores_without_its_part(
+    disk_client, artifact, reference
+) -> None:
+    tensors = artifact.tensors
+    seen = tensors["seen_items"][tensors["seen_offsets"][4] : tensors["seen_offsets"][5]]
+    scores, _, parts = reference(tensors, tensors["user_embeddings"][4], np.arange(80))
+    parts_IK = np.asarray(parts).sum(axis=(2, 3))
+    unseen = np.setdiff1d(np.arange(80), seen)
+    for item in unseen[::7]:
+        for expert in explain(disk_client, "u004", f"i{item:03d}")["experts"]:
+            index = [e.name for e in artifact.manifest.experts].index(expert["name"])
+            without = (scores - parts_IK[:, index])[unseen]
+            mine = scores[item] - parts_IK[item, index]
+            better = np.count_nonzero(without > mine + 1e-5)
+            as_good = np.count_nonzero(without > mine - 1e-5)
+            assert better + 1 <= expert["rank_without"] <= as_good
 
 
 def test_a_seen_item_is_ranked_among_the_unseen_ones(disk_client, artifact, reference) -> None:
