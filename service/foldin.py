@@ -22,16 +22,21 @@ def history_rows(foldin_IVMD: Vectors, rows_H: Rows, recency_power: float) -> Ve
     return weighted_HVMD
 
 
+def of_equal_total(foldin_HVMD: Vectors) -> Vectors:
+    """A history's rows, scaled so that their lengths add up to 1 in every view and modality."""
+    total_VM1 = np.linalg.norm(foldin_HVMD, axis=-1, keepdims=True).sum(axis=0)
+    scaled_HVMD: Vectors = np.zeros_like(foldin_HVMD)
+    np.divide(foldin_HVMD, total_VM1, out=scaled_HVMD, where=total_VM1 > 0)
+    return scaled_HVMD
+
+
 def fold_in(foldin_HVMD: Vectors) -> Vectors | None:
     """The user vector [V, M, D] of a session, or None if its items say nothing.
 
     As `model.dual_view.fold_in`: a row's direction is what the session is about, its length how
     coherent the session is.
     """
-    summed_VMD = foldin_HVMD.sum(axis=0, dtype=np.float32)
-    total_VM1 = np.linalg.norm(foldin_HVMD, axis=-1, keepdims=True).sum(axis=0)
-    user_VMD: Vectors = np.zeros_like(summed_VMD)
-    np.divide(summed_VMD, total_VM1, out=user_VMD, where=total_VM1 > 0)
+    user_VMD: Vectors = of_equal_total(foldin_HVMD).sum(axis=0)
     return user_VMD if user_VMD.any() else None
 
 

@@ -25,6 +25,7 @@ from service.schemas import (
     BatchRequest,
     BatchResponse,
     ExpertSummary,
+    ExplanationRequest,
     ExplanationResponse,
     Liveness,
     ModelResponse,
@@ -200,7 +201,25 @@ async def explain(
     stopwatch: StopwatchDep,
 ) -> Response:
     """Take the score of any item for one user apart, recommended or not."""
-    result = await services.explainer.explain(snapshot, user_id, item_id)
+    request = ExplanationRequest(user_id=user_id, item_id=item_id)
+    result = await services.explainer.explain(snapshot, request)
+    return stopwatch.answer(ExplanationResponse, **dict(result))
+
+
+@router.post(
+    "/v1/explain",
+    response_model=ExplanationResponse,
+    responses=NOT_FOUND | REFUSED,
+    tags=["explain"],
+)
+async def explain_for(
+    request: ExplanationRequest,
+    snapshot: SnapshotDep,
+    services: ServicesDep,
+    stopwatch: StopwatchDep,
+) -> Response:
+    """Take the score of any item for a user, a session, or a user in a session apart."""
+    result = await services.explainer.explain(snapshot, request)
     return stopwatch.answer(ExplanationResponse, **dict(result))
 
 

@@ -109,6 +109,18 @@ class ScoreRequest(_ForSomeone):
         )
 
 
+class ExplanationRequest(_ForSomeone):
+    """Whose score of which item to take apart."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={"examples": [{"session_items": ["50", "172"], "item_id": "242"}]},
+    )
+
+    item_id: Id
+
+
 class BatchRequest(BaseModel):
     """Several requests in one; each is answered as if it were alone."""
 
@@ -189,9 +201,9 @@ class ExpertDetail(ExpertContribution):
 
 
 class HistoryEvidence(BaseModel):
-    """One item of the user's history that speaks for the explained item.
+    """One item of the user's history, or of the session, that speaks for the explained item.
 
-    The history is what her vector was learnt from: training positives, not all that she has seen.
+    The history is what her vector is made of: positives, not all that she has seen.
     """
 
     item_id: str
@@ -201,17 +213,22 @@ class HistoryEvidence(BaseModel):
 
 
 class Explanation(BaseModel):
-    """Why one item has the score that it has for one user."""
+    """Why one item has the score that it has for one user or session."""
 
     model_version: str
-    user_id: str
+    user_id: str | None
+    source: Source
+    warnings: list[str]
+    missing_ids: list[str] = Field(description="Session items that the model does not know")
     item_id: str
     title: str | None
     score: float
     bias: float
     rank: int = Field(description="Among the items that the user has not seen, and this one")
     ranked_items: int
-    seen: bool = Field(description="Whether the user has interacted with the item")
+    seen: bool = Field(
+        description="Whether the user has interacted with it, or it is in the session"
+    )
     experts: list[ExpertDetail]
     by_modality: dict[str, float]
     by_view: dict[str, float]

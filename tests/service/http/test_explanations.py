@@ -60,6 +60,53 @@ def test_the_rank_without_an_expert_is_that_of_the_scores_without_its_part(
             assert better + 1 <= expert["rank_without"] <= as_good
 
 
+def explain_for(client, **body):
+    answer = client.post("/v1/explain", json=body)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def test_a_session_is_explained_by_its_own_items(disk_client) -> None:
+    session = ["i003", "unheard", "i009"]
+    listed = disk_client.post(
+        "/v1/recommendations", json={"session_items": session, "k": 3}
+    ).json()["items"]
+    for item in listed:
+        answer = explain_for(disk_client, session_items=session, item_id=item["item_id"])
+        assert (answer["user_id"], answer["source"]) == (None, "session")
+        assert answer["missing_ids"] == ["unheard"]
+        assert (answer["rank"], answer["seen"]) == (item["rank"], False)
+        assert answer["score"] == pytest.approx(item["score"], abs=1e-6)
+        assert {evidence["item_id"] for evidence in answer["history"]} <= {"i003", "i009"}
+        assert "user's history" not in answer["sentence"]
+
+
+def test_a_user_in_a_session_is_explained_by_both(disk_client) -> None:
+    asked = {"user_id": "u004", "session_items": ["i003", "i009"]}
+    listed = disk_client.post("/v1/recommendations", json=asked | {"k": 50}).json()["items"]
+    named = set()
+    for item in listed:
+        answer = explain_for(disk_client, **asked, item_id=item["item_id"])
+        assert answer["rank"] == item["rank"]
+        total = answer["bias"] + sum(expert["contribution"] for expert in answer["experts"])
+        assert total == pytest.approx(answer["score"], abs=1e-5)
+        named |= {evidence["item_id"] for evidence in answer["history"]}
+    assert named & {"i003", "i009"}
+    assert named - {"i003", "i009"}
+
+
+def test_an_unknown_user_in_a_session_is_explained_by_the_session(disk_client) -> None:
+    answer = explain_for(disk_client, user_id="nobody", session_items=["i003"], item_id="i005")
+    assert answer["source"] == "session"
+    assert "'nobody' is not known" in answer["warnings"][0]
+
+
+def test_a_session_that_says_nothing_has_no_explanation(disk_client) -> None:
+    answer = disk_client.post("/v1/explain", json={"session_items": ["x"], "item_id": "i001"})
+    assert answer.status_code == 404
+    assert "no session item" in answer.json()["detail"]
+
+
 def test_a_seen_item_is_ranked_among_the_unseen_ones(disk_client, artifact, reference) -> None:
     tensors = artifact.tensors
     seen = tensors["seen_items"][tensors["seen_offsets"][4] : tensors["seen_offsets"][5]]

@@ -86,6 +86,7 @@ def test_the_documentation_shows_every_route_and_its_problems(disk_client) -> No
         "/v1/recommendations",
         "/v1/recommendations:batch",
         "/v1/score",
+        "/v1/explain",
         "/v1/users/{user_id}/explanations/{item_id}",
         "/v1/items/{item_id}/similar",
         "/v1/model",

@@ -83,6 +83,8 @@ def test_bodies(disk_client, body, field: str) -> None:
         ),
         ("/v1/recommendations:batch", {"requests": [{"k": 1}]}, ["requests.0"]),
         ("/v1/recommendations", {"user_id": "u001", "diversity": 1.5}, ["diversity"]),
+        ("/v1/explain", {"item_id": "i001"}, ["user_id, session_items or both"]),
+        ("/v1/explain", {"user_id": "u001"}, ["item_id"]),
     ],
 )
 def test_lists_and_batches(disk_client, path: str, body, parts: list[str]) -> None:
@@ -121,7 +123,7 @@ def test_unknown_items_and_users_are_named(disk_client) -> None:
     assert_problem(disk_client.get("/v1/users/u001/explanations/gone"), 404, "item 'gone'")
     for user_id in ("nobody", "u029"):
         answer = disk_client.get(f"/v1/users/{user_id}/explanations/i001")
-        assert_problem(answer, 404, user_id, "session_items", "POST /v1/recommendations")
+        assert_problem(answer, 404, user_id, "session_items", "POST /v1/explain")
 
 
 def test_an_unknown_modality_is_told_what_there_is(disk_client) -> None:
