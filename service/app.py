@@ -14,14 +14,16 @@ from typing import Any, TypedDict
 from anyio import CapacityLimiter
 from fastapi import FastAPI
 
+from service.dependencies import Services
 from service.engine import RecommendationEngine
 from service.errors import PROBLEM_MEDIA_TYPE, install_handlers
 from service.explainer import PairExplainer
 from service.logs import configure_logging
 from service.metrics import Metrics
 from service.middleware import RequestMiddleware
+from service.operations import operations
 from service.refresh import ModelFollower, stop
-from service.routes import Services, router
+from service.routes import router
 from service.settings import Settings
 from service.source import DiskSource, ModelSource, RedisSource
 from service.store import RedisStore
@@ -79,6 +81,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(RequestMiddleware, metrics=metrics)
     install_handlers(app)
     app.include_router(router)
+    app.include_router(operations)
     return app
 
 

@@ -24,7 +24,8 @@ from service.explanation import (
 from service.foldin import Vectors, fold_in, history_rows
 from service.metrics import Metrics
 from service.ranking import Rows, eligible_rows, top_places
-from service.schemas import Recommendation, RecommendationRequest, RecommendedItem
+from service.requests import RecommendationRequest
+from service.schemas import Recommendation, RecommendedItem
 from service.scorer import Breakdown
 from service.snapshot import Snapshot
 from service.taste import Taste, UserLookup, choose_taste, look_up

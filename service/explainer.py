@@ -26,13 +26,8 @@ from service.explanation import (
 from service.foldin import Rows, Vectors, fold_in, history_rows, of_equal_total
 from service.metrics import Metrics
 from service.ranking import eligible_rows, rank_of
-from service.schemas import (
-    ExpertDetail,
-    Explanation,
-    ExplanationRequest,
-    HistoryEvidence,
-    Source,
-)
+from service.requests import ExplanationRequest
+from service.schemas import ExpertDetail, Explanation, HistoryEvidence, Source
 from service.snapshot import Snapshot
 from service.taste import UserLookup, choose_taste, look_up
 

@@ -1,104 +1,43 @@
-"""The HTTP surface: paths, parameters, documentation. One short function per route.
+"""The routes of those who want recommendations and explanations. One short function per route.
 
 Knows HTTP and hands the captured snapshot on; decides nothing about recommending.
 """
 
 import asyncio
-import time
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
-from anyio import CapacityLimiter, to_thread
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
-from pydantic import BaseModel
+from anyio import to_thread
+from fastapi import APIRouter, Path, Query, Response
 
-from service.engine import RecommendationEngine
-from service.errors import InvalidRequest, NotReady, Problem
-from service.explainer import PairExplainer
-from service.explanation import plain
-from service.metrics import CONTENT_TYPE, Metrics
-from service.refresh import ModelFollower
-from service.schemas import (
-    Answered,
+from service.dependencies import (
+    NOT_FOUND,
+    REFUSED,
+    Services,
+    ServicesDep,
+    SnapshotDep,
+    StopwatchDep,
+)
+from service.errors import InvalidRequest
+from service.requests import (
     BatchRequest,
-    BatchResponse,
-    ExpertSummary,
     ExplanationRequest,
-    ExplanationResponse,
-    Liveness,
-    ModelResponse,
-    Readiness,
     RecommendationParams,
     RecommendationRequest,
-    RecommendationResponse,
     ScoreRequest,
+)
+from service.schemas import (
+    BatchResponse,
+    ExplanationResponse,
+    RecommendationResponse,
     SimilarResponse,
 )
 from service.similarity import neighbours
-from service.snapshot import Snapshot
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Services:
-    """What the routes work with; built once per application."""
-
-    engine: RecommendationEngine
-    explainer: PairExplainer
-    follower: ModelFollower
-    metrics: Metrics
-    limiter: CapacityLimiter
-    max_k: int
-
-
-def get_services(request: Request) -> Services:
-    """The application's services, from the lifespan's state."""
-    services: Services = request.state.services
-    return services
-
-
-ServicesDep = Annotated[Services, Depends(get_services)]
-
-
-def get_snapshot(services: ServicesDep) -> Snapshot:
-    """The live snapshot, captured once per request; NotReady before the first is loaded."""
-    if services.follower.snapshot is None:
-        raise NotReady(services.follower.trouble or "a model is being loaded")
-    return services.follower.snapshot
-
-
-SnapshotDep = Annotated[Snapshot, Depends(get_snapshot)]
 UserId = Annotated[str, Path(min_length=1, max_length=256, examples=["196"])]
 ItemId = Annotated[str, Path(min_length=1, max_length=256, examples=["242"])]
 
-NOT_FOUND: dict[int | str, dict[str, Any]] = {
-    404: {"model": Problem, "description": "The user or item is not known to the model"}
-}
-REFUSED: dict[int | str, dict[str, Any]] = {
-    422: {"model": Problem, "description": "The request is not valid; `errors` names the fields"},
-    503: {"model": Problem, "description": "No model is being served yet, or the store is away"},
-}
-
 router = APIRouter()
-
-
-class _Stopwatch:
-    """Wraps a result into its answer: the request's id and the time since the request came in."""
-
-    def __init__(self, request: Request, services: ServicesDep) -> None:
-        self._started = time.perf_counter()
-        self._request_id: str = request.state.request_id
-        self._metrics = services.metrics
-
-    def answer(self, kind: type[Answered], **content: Any) -> Response:
-        with self._metrics.stage("serialise"):
-            took_ms = round((time.perf_counter() - self._started) * 1000, 3)
-            body = kind(request_id=self._request_id, took_ms=took_ms, **content)
-            return _json(body)
-
-
-StopwatchDep = Annotated[_Stopwatch, Depends()]
 
 
 @router.get(
@@ -245,65 +184,6 @@ async def similar(
     return stopwatch.answer(SimilarResponse, **dict(result))
 
 
-@router.get("/v1/model", response_model=ModelResponse, responses=REFUSED, tags=["model"])
-async def model(snapshot: SnapshotDep, stopwatch: StopwatchDep) -> Response:
-    """What is being served: version, sizes, experts, offline metrics, where it came from."""
-    manifest, training = snapshot.manifest, snapshot.manifest.training
-    experts = [
-        ExpertSummary(
-            name=expert.name,
-            role=expert.role,
-            modality=expert.modality,
-            template=dict(zip(manifest.modalities, map(plain, expert.template), strict=True)),
-            usual_weight=expert.usual_weight,
-        )
-        for expert in manifest.experts
-    ]
-    return stopwatch.answer(
-        ModelResponse,
-        model_version=manifest.model_version,
-        created_at=snapshot.created_at,
-        loaded_at=snapshot.loaded_at,
-        age_seconds=round((datetime.now(UTC) - snapshot.created_at).total_seconds(), 3),
-        num_users=manifest.num_users,
-        num_items=manifest.num_items,
-        views=manifest.views,
-        modalities=manifest.modalities,
-        embedding_dim=manifest.embedding_dim,
-        experts=experts,
-        gate_threshold=manifest.gate_threshold,
-        metrics=manifest.metrics,
-        **training.model_dump(include=_ORIGIN),
-    )
-
-
-_ORIGIN = {"data_sha256", "split", "seed", "best_epoch", "trigger_epoch"}
-
-
-@router.get("/livez", tags=["operate"])
-async def livez() -> Liveness:
-    """Whether the process runs; restart it if not."""
-    return Liveness()
-
-
-@router.get("/readyz", responses={503: REFUSED[503]}, tags=["operate"])
-async def readyz(snapshot: SnapshotDep, services: ServicesDep) -> Readiness:
-    """Whether requests can be answered; if not, what is missing and what to do about it."""
-    trouble = services.follower.trouble
-    warnings = [] if trouble is None else [f"{trouble}; still serving {snapshot.version}"]
-    return Readiness(model_version=snapshot.version, warnings=warnings)
-
-
-@router.get("/metrics", response_class=Response, tags=["operate"])
-async def metrics(services: ServicesDep) -> Response:
-    """Prometheus metrics."""
-    return Response(services.metrics.text(), media_type=CONTENT_TYPE)
-
-
 def _check_k(services: Services, k: int, field: str) -> None:
     if k > services.max_k:
         raise InvalidRequest.of(field, f"{k} is too many, the most is {services.max_k}")
-
-
-def _json(body: BaseModel) -> Response:
-    return Response(body.model_dump_json(), media_type="application/json")

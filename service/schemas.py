@@ -1,137 +1,14 @@
-"""Bodies of requests and answers; the names are the public contract.
+"""Bodies of answers; the names are the public contract.
 
-Knows shapes and limits that hold for every model; knows nothing about any model.
+Knows shapes only; knows nothing about any model.
 """
 
 from datetime import datetime
-from typing import Annotated, Literal, Self
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, Field
 
-MAX_SESSION = 1000
-MAX_LIST = 10_000
-MAX_BATCH = 100
-
-DIVERSITY = (
-    "0: best first; above, each next item is also unlike those before it (maximal marginal "
-    "relevance over the best items, by all modalities); 1: unlikeness alone"
-)
-
-Id = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Source = Literal["model", "session", "popular"]
-Detail = Literal["none", "experts", "full"]
-
-
-class RecommendationParams(BaseModel):
-    """Query parameters of a user's recommendations."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    k: int = Field(10, ge=1, description="How many items")
-    offset: int = Field(0, ge=0, description="How many better items to skip, for paging")
-    exclude_seen: bool = Field(True, description="Leave out what the user has interacted with")
-    category: list[str] = Field([], max_length=100, description="Only items in any of these")
-    diversity: float = Field(0.0, ge=0, le=1, description=DIVERSITY)
-
-
-class _ForSomeone(BaseModel):
-    """For a user, a session, or a user in a session."""
-
-    user_id: Id | None = Field(None, description="Whom; may be left out if there is a session")
-    session_items: list[Id] = Field(
-        [],
-        max_length=MAX_SESSION,
-        description="What she has just looked at, oldest first: the newest counts most. For a "
-        "known user, her history and the session count one half each",
-    )
-
-    @model_validator(mode="after")
-    def _someone(self) -> Self:
-        if self.user_id is None and not self.session_items:
-            raise ValueError("give user_id, session_items or both")
-        return self
-
-
-class RecommendationRequest(_ForSomeone):
-    """Whom to recommend to, out of what, and how much to explain."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        strict=True,
-        json_schema_extra={
-            "examples": [
-                {"user_id": "196", "k": 5},
-                {"session_items": ["50", "172"], "k": 5, "explain": "full"},
-            ]
-        },
-    )
-
-    k: int = Field(10, ge=1, description="How many items")
-    offset: int = Field(0, ge=0, description="How many better items to skip, for paging")
-    exclude_seen: bool = Field(
-        True, description="Leave out the session's items and what the user has interacted with"
-    )
-    candidates: list[Id] | None = Field(
-        None, max_length=MAX_LIST, description="Only these items; null for the whole catalogue"
-    )
-    exclude: list[Id] = Field([], max_length=MAX_LIST, description="None of these items")
-    categories: list[str] = Field([], max_length=100, description="Only items in any of these")
-    diversity: float = Field(0.0, ge=0, le=1, description=DIVERSITY)
-    explain: Detail = Field(
-        "experts",
-        description="`none`; `experts`: the contribution of each; `full`: by modality and view too",
-    )
-
-
-class ScoreRequest(_ForSomeone):
-    """A list that the caller brings, to be ranked for someone."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        strict=True,
-        json_schema_extra={"examples": [{"user_id": "196", "items": ["242", "302"]}]},
-    )
-
-    items: list[Id] = Field(
-        min_length=1, max_length=MAX_LIST, description="What to rank, all of it"
-    )
-    explain: Detail = Field("experts", description="As for recommendations")
-
-    def recommendation(self) -> RecommendationRequest:
-        """The request for recommendations whose answer is the ranked list."""
-        return RecommendationRequest(
-            user_id=self.user_id,
-            session_items=self.session_items,
-            candidates=self.items,
-            k=len(self.items),
-            exclude_seen=False,
-            explain=self.explain,
-        )
-
-
-class ExplanationRequest(_ForSomeone):
-    """Whose score of which item to take apart."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        strict=True,
-        json_schema_extra={"examples": [{"session_items": ["50", "172"], "item_id": "242"}]},
-    )
-
-    item_id: Id
-
-
-class BatchRequest(BaseModel):
-    """Several requests in one; each is answered as if it were alone."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={
-            "examples": [{"requests": [{"user_id": "196", "k": 3}, {"session_items": ["50"]}]}]
-        },
-    )
-
-    requests: list[RecommendationRequest] = Field(min_length=1, max_length=MAX_BATCH)
 
 
 class ExpertContribution(BaseModel):

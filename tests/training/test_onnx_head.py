@@ -15,7 +15,7 @@ def head() -> FusionHead:
     made = FusionHead(MagnetConfig(modalities=("behaviour", "text", "picture"), embedding_dim=8))
     generator = torch.Generator().manual_seed(0)
     for parameter in made.parameters():
-        parameter.data.normal_(generator=generator)
+        parameter.data.normal_(std=0.5, generator=generator)  # logits up to about 10
     return made.eval()
 
 

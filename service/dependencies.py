@@ -1,0 +1,77 @@
+"""What routes are handed: the application's services, the live snapshot, a stopwatch.
+
+Knows HTTP; knows no route.
+"""
+
+import time
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from anyio import CapacityLimiter
+from fastapi import Depends, Request, Response
+
+from service.engine import RecommendationEngine
+from service.errors import NotReady, Problem
+from service.explainer import PairExplainer
+from service.metrics import Metrics
+from service.refresh import ModelFollower
+from service.schemas import Answered
+from service.snapshot import Snapshot
+
+NOT_FOUND: dict[int | str, dict[str, Any]] = {
+    404: {"model": Problem, "description": "The user or item is not known to the model"}
+}
+REFUSED: dict[int | str, dict[str, Any]] = {
+    422: {"model": Problem, "description": "The request is not valid; `errors` names the fields"},
+    503: {"model": Problem, "description": "No model is being served yet, or the store is away"},
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """What the routes work with; built once per application."""
+
+    engine: RecommendationEngine
+    explainer: PairExplainer
+    follower: ModelFollower
+    metrics: Metrics
+    limiter: CapacityLimiter
+    max_k: int
+
+
+def get_services(request: Request) -> Services:
+    """The application's services, from the lifespan's state."""
+    services: Services = request.state.services
+    return services
+
+
+ServicesDep = Annotated[Services, Depends(get_services)]
+
+
+def get_snapshot(services: ServicesDep) -> Snapshot:
+    """The live snapshot, captured once per request; NotReady before the first is loaded."""
+    if services.follower.snapshot is None:
+        raise NotReady(services.follower.trouble or "a model is being loaded")
+    return services.follower.snapshot
+
+
+SnapshotDep = Annotated[Snapshot, Depends(get_snapshot)]
+
+
+class Stopwatch:
+    """Wraps a result into its answer: the request's id and the time since the request came in."""
+
+    def __init__(self, request: Request, services: ServicesDep) -> None:
+        self._started = time.perf_counter()
+        self._request_id: str = request.state.request_id
+        self._metrics = services.metrics
+
+    def answer(self, kind: type[Answered], **content: Any) -> Response:
+        """An answer of a kind, with what every answer carries."""
+        with self._metrics.stage("serialise"):
+            took_ms = round((time.perf_counter() - self._started) * 1000, 3)
+            body = kind(request_id=self._request_id, took_ms=took_ms, **content)
+            return Response(body.model_dump_json(), media_type="application/json")
+
+
+StopwatchDep = Annotated[Stopwatch, Depends()]

@@ -1,0 +1,70 @@
+"""The routes of those who operate the service: what is served, whether it is, and how it does.
+
+Knows HTTP and the live snapshot; decides nothing.
+"""
+
+from datetime import UTC, datetime
+
+from fastapi import APIRouter, Response
+
+from service.dependencies import REFUSED, ServicesDep, SnapshotDep, StopwatchDep
+from service.explanation import plain
+from service.metrics import CONTENT_TYPE
+from service.schemas import ExpertSummary, Liveness, ModelResponse, Readiness
+
+operations = APIRouter()
+
+
+@operations.get("/v1/model", response_model=ModelResponse, responses=REFUSED, tags=["model"])
+async def model(snapshot: SnapshotDep, stopwatch: StopwatchDep) -> Response:
+    """What is being served: version, sizes, experts, offline metrics, where it came from."""
+    manifest, training = snapshot.manifest, snapshot.manifest.training
+    experts = [
+        ExpertSummary(
+            name=expert.name,
+            role=expert.role,
+            modality=expert.modality,
+            template=dict(zip(manifest.modalities, map(plain, expert.template), strict=True)),
+            usual_weight=expert.usual_weight,
+        )
+        for expert in manifest.experts
+    ]
+    return stopwatch.answer(
+        ModelResponse,
+        model_version=manifest.model_version,
+        created_at=snapshot.created_at,
+        loaded_at=snapshot.loaded_at,
+        age_seconds=round((datetime.now(UTC) - snapshot.created_at).total_seconds(), 3),
+        num_users=manifest.num_users,
+        num_items=manifest.num_items,
+        views=manifest.views,
+        modalities=manifest.modalities,
+        embedding_dim=manifest.embedding_dim,
+        experts=experts,
+        gate_threshold=manifest.gate_threshold,
+        metrics=manifest.metrics,
+        **training.model_dump(include=_ORIGIN),
+    )
+
+
+_ORIGIN = {"data_sha256", "split", "seed", "best_epoch", "trigger_epoch"}
+
+
+@operations.get("/livez", tags=["operate"])
+async def livez() -> Liveness:
+    """Whether the process runs; restart it if not."""
+    return Liveness()
+
+
+@operations.get("/readyz", responses={503: REFUSED[503]}, tags=["operate"])
+async def readyz(snapshot: SnapshotDep, services: ServicesDep) -> Readiness:
+    """Whether requests can be answered; if not, what is missing and what to do about it."""
+    trouble = services.follower.trouble
+    warnings = [] if trouble is None else [f"{trouble}; still serving {snapshot.version}"]
+    return Readiness(model_version=snapshot.version, warnings=warnings)
+
+
+@operations.get("/metrics", response_class=Response, tags=["operate"])
+async def metrics(services: ServicesDep) -> Response:
+    """Prometheus metrics."""
+    return Response(services.metrics.text(), media_type=CONTENT_TYPE)
