@@ -6,8 +6,7 @@ Letters: H history length, V views, M modalities, D dimension, K experts.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +19,6 @@ POPULARITY = "popularity"
 """What the bias of a score is called in a sentence."""
 
 Weights = NDArray[np.float32]
-Expert = TypeVar("Expert", bound=ExpertContribution)
 
 
 def plain(number: float) -> float:
@@ -32,7 +30,36 @@ def active_experts(
     manifest: ArtifactManifest, weight_K: Weights, contribution_KVM: Weights
 ) -> list[ExpertContribution]:
     """The experts with a weight above zero, largest contribution first."""
-    return _largest_first(
+    experts = _contributions(manifest, weight_K, contribution_KVM)
+    return sorted((expert for expert in experts if expert.weight > 0), key=_largest_first)
+
+
+def expert_details(
+    manifest: ArtifactManifest,
+    weight_K: Weights,
+    contribution_KVM: Weights,
+    rank_without_K: Sequence[int],
+) -> list[ExpertDetail]:
+    """Every expert, largest contribution first, then largest weight."""
+    details = [
+        ExpertDetail(
+            **expert.model_dump(), usual_weight=spec.usual_weight, rank_without=rank_without
+        )
+        for expert, spec, rank_without in zip(
+            _contributions(manifest, weight_K, contribution_KVM),
+            manifest.experts,
+            rank_without_K,
+            strict=True,
+        )
+    ]
+    return sorted(details, key=_largest_first)
+
+
+def _contributions(
+    manifest: ArtifactManifest, weight_K: Weights, contribution_KVM: Weights
+) -> list[ExpertContribution]:
+    """Every expert, in the order of the manifest."""
+    return [
         ExpertContribution(
             name=expert.name,
             role=expert.role,
@@ -43,39 +70,11 @@ def active_experts(
         for expert, weight, contribution in zip(
             manifest.experts, weight_K, contribution_KVM.sum(axis=(1, 2)), strict=True
         )
-        if weight > 0
-    )
+    ]
 
 
-def expert_details(
-    manifest: ArtifactManifest,
-    weight_K: Weights,
-    contribution_KVM: Weights,
-    rank_without_K: Sequence[int],
-) -> list[ExpertDetail]:
-    """Every expert, largest contribution first, then largest weight."""
-    return _largest_first(
-        ExpertDetail(
-            name=expert.name,
-            role=expert.role,
-            modality=expert.modality,
-            weight=plain(weight),
-            contribution=plain(contribution),
-            usual_weight=expert.usual_weight,
-            rank_without=rank_without,
-        )
-        for expert, weight, contribution, rank_without in zip(
-            manifest.experts,
-            weight_K,
-            contribution_KVM.sum(axis=(1, 2)),
-            rank_without_K,
-            strict=True,
-        )
-    )
-
-
-def _largest_first(experts: Iterable[Expert]) -> list[Expert]:
-    return sorted(experts, key=lambda expert: (-expert.contribution, -expert.weight))
+def _largest_first(expert: ExpertContribution) -> tuple[float, float]:
+    return -expert.contribution, -expert.weight
 
 
 def by_modality(manifest: ArtifactManifest, contribution_KVM: Weights) -> dict[str, float]:

@@ -25,7 +25,7 @@ SPARSE_POSITIVES = 2
 """Users with at most so many training positives are sparse."""
 ITEM_GROUPS = ("cold items", "tail items", "head items")
 USER_GROUPS = ("sparse users", "other users")
-LATER = "validation masked"
+VALIDATION_MASKED = "validation masked"
 """All users, their lists without their validation items: where time splits the data, they had these
 before what is tested, and no service lists what a user has had."""
 
@@ -49,8 +49,8 @@ class Evaluation:
     """Each metric's values [U] in the order of `users`."""
     group_per_user: dict[str, dict[str, NDArray[np.float64]]]
     """The same per group; NaN for a user who is not in the group or has no target item in it."""
-    later_top_UK: NDArray[np.int64] | None = None
-    """The lists of the group `LATER`, if it was asked for."""
+    masked_top_UK: NDArray[np.int64] | None = None
+    """The lists of the group `VALIDATION_MASKED`, if it was asked for."""
 
 
 def item_groups(train: csr_array) -> NDArray[np.int64]:
@@ -70,7 +70,7 @@ def evaluate(
     target: csr_array,
     ks: Sequence[int] = (10, 20),
     block: int = 512,
-    later: bool = False,
+    mask_validation: bool = False,
 ) -> Evaluation:
     """Rank every item for each user with target items and compare with those items.
 
@@ -82,11 +82,11 @@ def evaluate(
         target: the positives to find [U, I], `dataset.valid` or `dataset.test`.
         ks: lengths of the list at which metrics are taken.
         block: users per call.
-        later: measure the group `LATER` too.
+        mask_validation: measure the group `VALIDATION_MASKED` too.
     """
     users = np.flatnonzero(np.diff(target.indptr))
     top_UK = np.empty((len(users), min(max(ks), target.shape[1])), dtype=np.int64)
-    later_top_UK = np.empty_like(top_UK) if later else None
+    masked_top_UK = np.empty_like(top_UK) if mask_validation else None
     for start in range(0, len(users), block):
         user_B = users[start : start + block]
         score_BI = np.array(score(user_B), dtype=np.float32)
@@ -94,10 +94,10 @@ def evaluate(
             raise ValueError("the scores hold NaN: this model cannot be evaluated")
         score_BI[dataset.train[user_B].nonzero()] = -np.inf
         top_UK[start : start + block] = top_items(score_BI, top_UK.shape[1])
-        if later_top_UK is not None:
+        if masked_top_UK is not None:
             score_BI[dataset.valid[user_B].nonzero()] = -np.inf
-            later_top_UK[start : start + block] = top_items(score_BI, top_UK.shape[1])
-    return measure(top_UK, dataset, target, ks, later_top_UK)
+            masked_top_UK[start : start + block] = top_items(score_BI, top_UK.shape[1])
+    return measure(top_UK, dataset, target, ks, masked_top_UK)
 
 
 def measure(
@@ -105,7 +105,7 @@ def measure(
     dataset: Dataset,
     target: csr_array,
     ks: Sequence[int] = (10, 20),
-    later_top_UK: NDArray[np.int64] | None = None,
+    masked_top_UK: NDArray[np.int64] | None = None,
 ) -> Evaluation:
     """What some ranked lists reach.
 
@@ -114,7 +114,7 @@ def measure(
         dataset: its `train` makes the groups.
         target: the positives to find [U, I].
         ks: lengths of the list at which metrics are taken.
-        later_top_UK: the lists of the group `LATER`; without them there is no such group.
+        masked_top_UK: lists of `VALIDATION_MASKED`; without them there is no such group.
     """
     users = np.flatnonzero(np.diff(target.indptr))
     hit_UK = _hits(top_UK, users, target)
@@ -132,8 +132,10 @@ def measure(
         group_per_user[name] = {
             key: np.where(member_U, value_U, np.nan) for key, value_U in per_user.items()
         }
-    if later_top_UK is not None:
-        group_per_user[LATER] = _per_user(_hits(later_top_UK, users, target), relevant_U, ks)
+    if masked_top_UK is not None:
+        group_per_user[VALIDATION_MASKED] = _per_user(
+            _hits(masked_top_UK, users, target), relevant_U, ks
+        )
     groups = {name: _mean(values) for name, values in group_per_user.items()}
     overall = _mean(per_user)
     overall.pop("users", None)
@@ -144,7 +146,7 @@ def measure(
         top_UK=top_UK,
         per_user=per_user,
         group_per_user=group_per_user,
-        later_top_UK=later_top_UK,
+        masked_top_UK=masked_top_UK,
     )
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.sparse import csr_array
 
-from training.evaluation import LATER, evaluate, item_groups, top_items, user_groups
+from training.evaluation import VALIDATION_MASKED, evaluate, item_groups, top_items, user_groups
 
 
 def test_training_items_are_masked_and_users_without_target_left_out(make_dataset):
@@ -33,11 +33,13 @@ def test_later_lists_leave_out_what_was_validated_on(make_dataset):
         test=np.array([[0, 0, 1, 0]]),
     )
     score = np.array([[9, 8, 7, 1]], dtype=np.float32)
-    result = evaluate(lambda rows: score[rows], dataset, dataset.test, ks=(1,), later=True)
+    result = evaluate(
+        lambda rows: score[rows], dataset, dataset.test, ks=(1,), mask_validation=True
+    )
     assert result.metrics["recall@1"] == 0
-    assert result.groups[LATER] == {"users": 1, "recall@1": 1.0, "ndcg@1": 1.0}
-    assert result.later_top_UK.tolist() == [[2]]
-    assert LATER not in evaluate(lambda rows: score[rows], dataset, dataset.test).groups
+    assert result.groups[VALIDATION_MASKED] == {"users": 1, "recall@1": 1.0, "ndcg@1": 1.0}
+    assert result.masked_top_UK.tolist() == [[2]]
+    assert VALIDATION_MASKED not in evaluate(lambda rows: score[rows], dataset, dataset.test).groups
 
 
 def test_groups_score_each_user_on_her_items_of_that_group(make_dataset):

@@ -31,23 +31,26 @@ class BaselineCache:
 
     folder: Path
 
-    def load(self, key: str, dataset: Dataset, *, later: bool) -> Outcome | None:
-        """The outcome kept under a key of `outcome_key`, or None; with the group `LATER` or not."""
+    def load(self, key: str, dataset: Dataset, *, mask_validation: bool) -> Outcome | None:
+        """The outcome kept under a key of `outcome_key`, or None.
+
+        Where validation is to be masked too, one that was kept without such lists is of no use.
+        """
         path = self._path(key)
         if not path.exists():
             return None
         with np.load(path, allow_pickle=False) as kept:
             top_SUK, about = kept["top_SUK"].astype(np.int64), json.loads(str(kept["about"]))
-            if later and "later_SUK" not in kept:
+            if mask_validation and "masked_SUK" not in kept:
                 return None
-            later_SUK = kept["later_SUK"].astype(np.int64) if later else None
+            masked_SUK = kept["masked_SUK"].astype(np.int64) if mask_validation else None
         about["notes"] = (*about["notes"], _REUSED)
         tests = tuple(
             measure(
                 top_UK,
                 dataset,
                 dataset.test,
-                later_top_UK=None if later_SUK is None else later_SUK[seed],
+                masked_top_UK=None if masked_SUK is None else masked_SUK[seed],
             )
             for seed, top_UK in enumerate(top_SUK)
         )
@@ -67,9 +70,9 @@ class BaselineCache:
             "about": json.dumps(about),
             "top_SUK": np.stack([test.top_UK for test in outcome.tests]).astype(np.int32),
         }
-        later = [test.later_top_UK for test in outcome.tests if test.later_top_UK is not None]
-        if later:
-            lists["later_SUK"] = np.stack(later).astype(np.int32)
+        masked = [test.masked_top_UK for test in outcome.tests if test.masked_top_UK is not None]
+        if masked:
+            lists["masked_SUK"] = np.stack(masked).astype(np.int32)
         partial = self._path(key).with_suffix(".partial")
         with partial.open("wb") as file:
             np.savez_compressed(file, **lists)

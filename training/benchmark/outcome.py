@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.baselines import CATALOGUE
-from training.evaluation import LATER, Evaluation
+from training.evaluation import VALIDATION_MASKED, Evaluation
 from training.metrics import paired_bootstrap
 
 MAGNET = "magnet"
@@ -31,7 +31,7 @@ class Comparison:
 
 COMPARED = tuple(
     Comparison(metric, group)
-    for group in (None, "tail items", LATER)
+    for group in (None, "tail items", VALIDATION_MASKED)
     for metric in ("recall@20", "ndcg@20")
 )
 """Where MAGNET's leads are tested: overall, on the items that graph models neglect, and, where the

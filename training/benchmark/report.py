@@ -17,7 +17,7 @@ from training.benchmark.outcome import (
     Lead,
     Outcome,
 )
-from training.evaluation import ITEM_GROUPS, LATER, USER_GROUPS
+from training.evaluation import ITEM_GROUPS, USER_GROUPS, VALIDATION_MASKED
 
 _PROTOCOL = """\
 Protocol: every item is ranked for every test user, her training items masked; Recall and NDCG at
@@ -94,7 +94,9 @@ def _overall_table(benchmark: Benchmark) -> str:
 
 def _group_table(benchmark: Benchmark) -> str:
     some = next(iter(benchmark.outcomes.values())).tests[0]
-    groups = [group for group in (*ITEM_GROUPS, *USER_GROUPS, LATER) if group in some.groups]
+    groups = [
+        group for group in (*ITEM_GROUPS, *USER_GROUPS, VALIDATION_MASKED) if group in some.groups
+    ]
     header = [
         "model",
         *(f"{group} ({some.groups[group]['users']:,.0f} users)" for group in groups),

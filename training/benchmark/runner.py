@@ -119,7 +119,7 @@ def _run_baseline(
     if cache is None:
         return _tune_and_test(name, dataset, plan)
     key = outcome_key(name, dataset, plan.seeds, plan.tuning_seconds)
-    kept = cache.load(key, dataset, later=_by_time(dataset))
+    kept = cache.load(key, dataset, mask_validation=_by_time(dataset))
     if kept is not None:
         return kept
     outcome = _tune_and_test(name, dataset, plan)
@@ -184,7 +184,7 @@ def _run_magnet(dataset: Dataset, plan: BenchmarkPlan, config: TrainingConfig) -
 
 def _test(score: ScoreFunction, dataset: Dataset) -> Evaluation:
     """The test part; where time splits the data, with validation items masked as well."""
-    return evaluate(score, dataset, dataset.test, later=_by_time(dataset))
+    return evaluate(score, dataset, dataset.test, mask_validation=_by_time(dataset))
 
 
 def _by_time(dataset: Dataset) -> bool:

@@ -13,7 +13,7 @@ from training.benchmark.outcome import COMPARED, MAGNET
 from training.benchmark.runner import BenchmarkPlan, run_benchmark
 from training.config import TrainingConfig
 from training.dataset import Dataset
-from training.evaluation import LATER
+from training.evaluation import VALIDATION_MASKED
 from training.memory import peak_mb, reset_peak
 from training.modalities import ModalityFeatures
 
@@ -69,8 +69,8 @@ def test_where_time_splits_the_data_validation_items_are_masked_too(
     by_time = replace(communities, split="time")
     first, again = (run_benchmark(by_time, plan("popularity"), cache) for _ in range(2))
     for result in (first, again):
-        assert LATER in result.outcomes["popularity"].tests[0].groups
-        assert [c.group for c in result.compared].count(LATER) == 2
+        assert VALIDATION_MASKED in result.outcomes["popularity"].tests[0].groups
+        assert [c.group for c in result.compared].count(VALIDATION_MASKED) == 2
     assert first.outcomes["popularity"].notes == ()  # what was kept had no such lists
     assert again.outcomes["popularity"].notes != ()
 
