@@ -59,6 +59,45 @@ class KeySpace:
         """Pub/sub channel on which a new live version is announced (a hint: replicas poll too)."""
         return f"mg:{{{self.namespace}}}:events"
 
+    @property
+    def pinned(self) -> str:
+        """The version that stays live whatever is published; absent while none is pinned."""
+        return f"mg:{{{self.namespace}}}:pinned"
+
+    @property
+    def canary(self) -> str:
+        """JSON `{"version": ..., "share": ...}`: the challenger and its share of the users."""
+        return f"mg:{{{self.namespace}}}:canary"
+
+    @property
+    def runs(self) -> str:
+        """The record of the latest retraining, JSON."""
+        return f"mg:{{{self.namespace}}}:runs"
+
+    @property
+    def unavailable(self) -> str:
+        """Set of the ids of items that no answer may show."""
+        return f"mg:{{{self.namespace}}}:unavailable"
+
+    @property
+    def availability_revision(self) -> str:
+        """Counter that every change of `unavailable` raises in the same MULTI."""
+        return f"mg:{{{self.namespace}}}:availability_revision"
+
+    @property
+    def feedback(self) -> str:
+        """Stream of events that training has not taken over: whoever drains it, deletes them."""
+        return f"mg:{{{self.namespace}}}:feedback"
+
+    @property
+    def feedback_ids(self) -> str:
+        """Sorted set of event ids taken in lately, scored by the server's clock in Unix ms."""
+        return f"mg:{{{self.namespace}}}:feedback_ids"
+
+    def recent(self, user_id: str) -> str:
+        """Sorted set of the item ids that a user has just seen, scored by Unix ms; it expires."""
+        return f"mg:{self.namespace}:recent:{user_id}"
+
     def manifest(self, version: str) -> str:
         """The JSON manifest of one version, written after everything that it names."""
         return f"mg:{self.namespace}:v:{check_name(version, 'model version')}:manifest"

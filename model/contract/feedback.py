@@ -1,0 +1,58 @@
+"""Feedback: what a client reports, and the event that travels from the service to training.
+
+Knows shapes and limits; nothing about streams, logs or HTTP. In the stream an event is one field,
+`EVENT_FIELD`, that holds `FeedbackEvent.model_dump_json()`.
+"""
+
+from datetime import datetime
+from typing import Annotated, Literal, Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+
+EVENT_FIELD = "event"
+"""The one field of an entry of the stream `KeySpace.feedback`."""
+
+EventType = Literal[
+    "impression", "view", "click", "play", "like", "save", "share", "cart", "purchase", "dislike"
+]
+"""Closed, so that a misspelt type is refused when it is sent and not found out in training."""
+
+SHOWN_ONLY: frozenset[EventType] = frozenset({"impression"})
+"""Types that tell of an item shown, not of anything done with it: not `seen`, no interaction."""
+
+Variant = Literal["champion", "challenger"]
+"""Which of two models that share the traffic made a list."""
+
+Identifier = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+
+
+class ReportedEvent(BaseModel):
+    """Something that a user did, as a client reports it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    event_id: Annotated[str, StringConstraints(min_length=1, max_length=128)] = Field(
+        description="Chosen by the client, unique for ever: a repeated one counts once"
+    )
+    user_id: Identifier
+    item_id: Identifier
+    type: EventType
+    timestamp: AwareDatetime = Field(description="When it happened, with a time zone")
+    model_version: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = Field(
+        None, description="`model_version` of the answer that showed the item"
+    )
+    variant: Variant | None = Field(None, description="`variant` of that answer")
+    rank: int | None = Field(
+        None, ge=1, le=1_000_000, description="`rank` of the item in that answer"
+    )
+
+
+class FeedbackEvent(ReportedEvent):
+    """A reported event that the service has taken in."""
+
+    received_at: AwareDatetime
+
+    @classmethod
+    def of(cls, reported: ReportedEvent, received_at: datetime) -> Self:
+        """What was reported, and when it came in; ValueError if `received_at` has no time zone."""
+        return cls(**dict(reported), received_at=received_at)
