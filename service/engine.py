@@ -55,8 +55,10 @@ class RecommendationEngine:
         taste = choose_taste(user, session_VMD, session_given=bool(request.session_items))
         if taste.fallback_reason is not None:
             self._metrics.fallbacks.labels(taste.fallback_reason, taste.source).inc()
-        seen_rows = user.seen_N.astype(np.intp)
-        excluded = [session_rows, seen_rows] if request.exclude_seen else []
+        excluded = [user.hidden_rows]
+        if request.exclude_seen:
+            recent_rows, _ = snapshot.items.rows(user.recent_ids)
+            excluded += [session_rows, user.seen_N.astype(np.intp), recent_rows]
         rows_C, missing_filters, warnings = _eligible(snapshot, request, excluded)
         items = self._ranked(snapshot, request, taste, rows_C)
         return Recommendation(
@@ -65,6 +67,7 @@ class RecommendationEngine:
             fallback="popular" if taste.source == "popular" else None,
             warnings=taste.warnings + warnings,
             missing_ids=list(dict.fromkeys(missing + missing_filters)),
+            unavailable_ids=_hidden_ids(snapshot, request, user.hidden_rows),
             items=items,
         )
 
@@ -106,6 +109,14 @@ def _eligible(
         warnings += [f"no item is in category {name!r}" for name in unheard]
     rows_C = eligible_rows(len(items), np.concatenate([rows, *excluded]), *only)
     return rows_C, missing, warnings
+
+
+def _hidden_ids(snapshot: Snapshot, request: RecommendationRequest, hidden_rows: Rows) -> list[str]:
+    """Candidates that are left out because nobody may be shown them."""
+    if request.candidates is None or not len(hidden_rows):
+        return []
+    rows, _ = snapshot.items.rows(request.candidates)
+    return [snapshot.items.ids[row] for row in rows[np.isin(rows, hidden_rows)]]
 
 
 def _scores(snapshot: Snapshot, user_VMD: Vectors, rows_C: Rows) -> NDArray[np.float32]:

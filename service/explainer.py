@@ -63,11 +63,13 @@ class PairExplainer:
         taste = choose_taste(user, fold_in(session_HVMD), session_given=bool(request.session_items))
         if taste.vector_VMD is None:
             raise _nobody(user)
-        known_rows = np.concatenate([user.seen_N, session_rows])
+        recent_rows, _ = items.rows(user.recent_ids)
+        known_rows = np.concatenate([user.seen_N, session_rows, recent_rows])
+        left_out = np.concatenate([known_rows, user.hidden_rows])
         with self._metrics.stage("route"):
             scores_I = snapshot.scorer.score(taste.vector_VMD)
         with self._metrics.stage("rank"):
-            ranked_C = np.union1d(eligible_rows(len(items), known_rows), row)
+            ranked_C = np.union1d(eligible_rows(len(items), left_out), row)
             place, scores_C = int(np.searchsorted(ranked_C, row)), scores_I[ranked_C]
             rank = rank_of(place, scores_C)
         with self._metrics.stage("explain"):
@@ -94,6 +96,7 @@ class PairExplainer:
             rank=rank,
             ranked_items=len(ranked_C),
             seen=bool(np.isin(row, known_rows)),
+            available=not np.isin(row, user.hidden_rows),
             experts=experts,
             by_modality=modalities,
             by_view=by_view(manifest, contribution_KVM),

@@ -33,6 +33,7 @@ from service.schemas import (
     SimilarResponse,
 )
 from service.similarity import neighbours
+from service.taste import look_up
 
 UserId = Annotated[str, Path(min_length=1, max_length=256, examples=["196"])]
 ItemId = Annotated[str, Path(min_length=1, max_length=256, examples=["242"])]
@@ -179,7 +180,8 @@ async def similar(
 ) -> Response:
     """The items nearest to one, by one modality or by the mean of all."""
     _check_k(services, k, "k")
-    work = partial(neighbours, snapshot, item_id, modality=modality, k=k)
+    now = await look_up(snapshot, None)
+    work = partial(neighbours, snapshot, item_id, now.hidden_rows, modality=modality, k=k)
     result = await to_thread.run_sync(work, limiter=services.limiter)
     return stopwatch.answer(SimilarResponse, **dict(result))
 

@@ -55,6 +55,7 @@ class Recommendation(BaseModel):
     fallback: Literal["popular"] | None
     warnings: list[str]
     missing_ids: list[str] = Field(description="Ids of the request that the model does not know")
+    unavailable_ids: list[str] = Field(description="Candidates that nobody is shown at the moment")
     items: list[RecommendedItem]
 
 
@@ -104,8 +105,10 @@ class Explanation(BaseModel):
     rank: int = Field(description="Among the items that the user has not seen, and this one")
     ranked_items: int
     seen: bool = Field(
-        description="Whether the user has interacted with it, or it is in the session"
+        description="Whether the user has interacted with it, just now included, or it is in the "
+        "session"
     )
+    available: bool = Field(description="False: hidden at the moment, no list will show it")
     experts: list[ExpertDetail]
     by_modality: dict[str, float]
     by_view: dict[str, float]

@@ -11,13 +11,20 @@ from numpy.typing import NDArray
 from service.errors import InvalidRequest, UnknownItem
 from service.explanation import plain
 from service.foldin import Vectors
-from service.ranking import eligible_rows, top_places
+from service.ranking import Rows, eligible_rows, top_places
 from service.schemas import Neighbours, SimilarItem
 from service.snapshot import Snapshot
 
 
-def neighbours(snapshot: Snapshot, item_id: str, *, modality: str | None, k: int) -> Neighbours:
-    """The k items most similar to one, itself left out; UnknownItem, InvalidRequest. Blocking."""
+def neighbours(
+    snapshot: Snapshot, item_id: str, hidden_rows: Rows, *, modality: str | None, k: int
+) -> Neighbours:
+    """The k items most similar to one, itself and the hidden left out. Blocking.
+
+    Raises:
+        UnknownItem: the model does not have it.
+        InvalidRequest: there is no such modality.
+    """
     items = snapshot.items
     names = snapshot.manifest.modalities
     row = items.ids.row(item_id)
@@ -30,7 +37,7 @@ def neighbours(snapshot: Snapshot, item_id: str, *, modality: str | None, k: int
         order_I = similarity_IM.mean(axis=1)
     else:
         order_I = similarity_IM[:, names.index(modality)]
-    rows = eligible_rows(len(items), np.array([row]))
+    rows = eligible_rows(len(items), np.append(hidden_rows, row))
     nearest = rows[top_places(order_I[rows], 0, k)]
     return Neighbours(
         model_version=snapshot.version,

@@ -17,7 +17,8 @@ from model.contract.manifest import ArtifactManifest
 from model.contract.strings import IdTable
 from service.catalogue import Catalogue
 from service.scorer import OnnxScorer
-from service.source import OpenedModel, UserSource
+from service.source import OpenedModel
+from service.users import UserSource
 
 GOLDEN_TOLERANCE = 1e-4
 """Float32 sums on another CPU differ by some 1e-6; those of a wrong file by far more."""

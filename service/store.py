@@ -4,7 +4,7 @@ The only module that speaks Redis. Knows bytes and keys, not users or scores.
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -32,6 +32,9 @@ BATCH_CHUNKS = 16
 MAX_CONNECTIONS = 64
 """Per client. A request holds one for a fraction of a millisecond."""
 
+PAUSE_SECONDS = 0.25
+"""As long as the follower first waits before it asks a silent server again."""
+
 
 @dataclass(frozen=True, slots=True)
 class RowSpan:
@@ -57,6 +60,15 @@ class RowSpan:
             row = end
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveValues:
+    """What changes between two model versions, as a request reads it beside the user's row."""
+
+    availability_revision: int
+    recent_ids: Sequence[str]
+    """Items that the user has just seen, newest first."""
+
+
 class RedisStore:
     """One namespace of one server. Every call ends within the timeouts of the settings.
 
@@ -69,6 +81,7 @@ class RedisStore:
         self._timeout_seconds = settings.redis_timeout_seconds
         self._rows = _client(settings, settings.redis_timeout_seconds)
         self._bulk = _client(settings, settings.redis_load_timeout_seconds)
+        self._silent_until = 0.0
         self._events: PubSub | None = None
 
     async def live_version(self) -> str | None:
@@ -119,19 +132,47 @@ class RedisStore:
             for (index, (start, stop)), length in zip(batch, lengths, strict=True):
                 _check_length(name, index, length, stop - start)
 
-    async def read_spans(self, version: str, *spans: RowSpan) -> list[bytes]:
-        """The bytes of some spans of rows, in one round trip."""
+    async def read(
+        self, version: str, spans: Sequence[RowSpan], recent_of: str | None
+    ) -> tuple[list[bytes], LiveValues]:
+        """The bytes of some spans of rows, and what a user has just seen, in one round trip.
+
+        After a failure it fails at once for `PAUSE_SECONDS`: while the server hangs, one request
+        in each pause waits for it, not all of them.
+        """
+        clock = asyncio.get_running_loop().time
+        if clock() < self._silent_until:
+            raise SourceUnavailable(f"Redis at {self.address} did not answer a moment ago")
         pipe = self._rows.pipeline(transaction=False)
+        pipe.get(self._keys.availability_revision)
+        if recent_of is not None:
+            pipe.zrange(self._keys.recent(recent_of), 0, -1, desc=True)
         for span in spans:
             for chunk, first, last in span.pieces():
                 pipe.getrange(self._keys.chunk(version, span.blob, chunk), first, last)
-        with self._answering():
-            async with asyncio.timeout(self._timeout_seconds):
-                parts = iter(await pipe.execute())
+        try:
+            with self._answering():
+                async with asyncio.timeout(self._timeout_seconds):
+                    parts = iter(await pipe.execute())
+        except SourceUnavailable:
+            self._silent_until = clock() + PAUSE_SECONDS
+            raise
+        revision = int(next(parts) or 0)
+        recent = [] if recent_of is None else [item.decode() for item in next(parts)]
         read = [b"".join(islice(parts, sum(1 for _ in span.pieces()))) for span in spans]
         if any(len(data) != span.num_bytes for data, span in zip(read, spans, strict=True)):
             raise SourceUnavailable(f"version {version} is no longer whole in {self.address}")
-        return read
+        return read, LiveValues(availability_revision=revision, recent_ids=recent)
+
+    async def hidden_items(self) -> tuple[int, frozenset[str]]:
+        """The ids of all items that no answer may show, and the revision of that set."""
+        pipe = self._rows.pipeline(transaction=True)
+        pipe.get(self._keys.availability_revision)
+        pipe.smembers(self._keys.unavailable)
+        with self._answering():
+            async with asyncio.timeout(self._timeout_seconds):
+                revision, ids = await pipe.execute()
+        return int(revision or 0), frozenset(item.decode() for item in ids)
 
     async def wait_for_event(self, seconds: float) -> None:
         """Return after `seconds`, or at once when a new version is announced."""

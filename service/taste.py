@@ -6,16 +6,20 @@ Letters: V views, M modalities, D dimension, N items seen, H history length.
 """
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.errors import SourceUnavailable
 from service.foldin import Vectors, blend
+from service.ranking import Rows
 from service.schemas import Source
 from service.snapshot import Snapshot
+
+STALE = "the store is away: hidden items are as last known, items seen just now may come back"
+"""The warning of an answer that could not learn what has changed since the last one."""
 
 State = Literal["not_asked", "known", "unknown_user", "no_history", "unavailable"]
 
@@ -35,6 +39,12 @@ class UserLookup:
     """Why the state is not `known`, for the caller of the API."""
     vector_VMD: Vectors | None = None
     seen_N: NDArray[np.int32] = field(default_factory=_nothing_seen)
+    recent_ids: Sequence[str] = ()
+    """Items that she has seen since the model was made, known to the model or not."""
+    hidden_rows: Rows
+    """Items that must not be shown to anybody."""
+    warnings: Sequence[str] = ()
+    """What the answer has to own up to, whoever it is for."""
     history_H: NDArray[np.int32] = field(default_factory=_nothing_seen)
 
 
@@ -51,31 +61,37 @@ class Taste:
 
 
 async def look_up(snapshot: Snapshot, user_id: str | None) -> UserLookup:
-    """Find a user; never raises for one who is unknown or cannot be read."""
+    """Find a user, and what holds this moment; never raises for one who cannot be read."""
+    row = None if user_id is None else snapshot.user_ids.row(user_id)
+    visit = await snapshot.users.visit(user_id, row)
+    now: dict[str, Any] = {"recent_ids": visit.recent_ids, "hidden_rows": visit.hidden_rows}
+    if visit.trouble is not None:
+        _logger.info("not read: %s", visit.trouble)
+        now["warnings"] = [STALE]
     if user_id is None:
-        return UserLookup(state="not_asked")
-    row = snapshot.user_ids.row(user_id)
+        return UserLookup(state="not_asked", **now)
     if row is None:
-        return UserLookup(state="unknown_user", trouble=f"user {user_id!r} is not known")
-    try:
-        record = await snapshot.users.user(row)
-    except SourceUnavailable as error:
-        _logger.info("user not read: %s", error)
+        return UserLookup(state="unknown_user", trouble=f"user {user_id!r} is not known", **now)
+    record = visit.record
+    if record is None:
         return UserLookup(
             state="unavailable",
             trouble=f"user {user_id!r} (and what they have seen) could not be read from the store",
+            **now,
         )
     if not record.vector_VMD.any():
         return UserLookup(
             state="no_history",
             trouble=f"user {user_id!r} has no usable history",
             seen_N=record.seen_N,
+            **now,
         )
     return UserLookup(
         state="known",
         vector_VMD=record.vector_VMD,
         seen_N=record.seen_N,
         history_H=record.history_H,
+        **now,
     )
 
 
@@ -89,7 +105,7 @@ def choose_taste(user: UserLookup, session_VMD: Vectors | None, *, session_given
     | anything else | yes            | session                 | session |
     | anything else | no             | nothing                 | popular |
     """
-    warnings = [user.trouble] if user.trouble else []
+    warnings = [*([user.trouble] if user.trouble else []), *user.warnings]
     if session_given and session_VMD is None:
         warnings.append("no session item says anything to the model")
     if user.vector_VMD is not None:

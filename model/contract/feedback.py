@@ -7,7 +7,15 @@ Knows shapes and limits; nothing about streams, logs or HTTP. In the stream an e
 from datetime import datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictInt,
+    StringConstraints,
+)
 
 EVENT_FIELD = "event"
 """The one field of an entry of the stream `KeySpace.feedback`."""
@@ -23,6 +31,15 @@ SHOWN_ONLY: frozenset[EventType] = frozenset({"impression"})
 Variant = Literal["champion", "challenger"]
 """Which of two models that share the traffic made a list."""
 
+
+def _no_number(value: object) -> object:
+    """Seconds or milliseconds, since when, in which zone: a number does not say."""
+    if isinstance(value, int | float):
+        raise ValueError("expected a text such as 2026-01-01T12:00:00Z")
+    return value
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_no_number)]
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 
 
@@ -37,12 +54,12 @@ class ReportedEvent(BaseModel):
     user_id: Identifier
     item_id: Identifier
     type: EventType
-    timestamp: AwareDatetime = Field(description="When it happened, with a time zone")
+    timestamp: Moment = Field(description="When it happened, with a time zone")
     model_version: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = Field(
         None, description="`model_version` of the answer that showed the item"
     )
     variant: Variant | None = Field(None, description="`variant` of that answer")
-    rank: int | None = Field(
+    rank: StrictInt | None = Field(
         None, ge=1, le=1_000_000, description="`rank` of the item in that answer"
     )
 
@@ -50,7 +67,7 @@ class ReportedEvent(BaseModel):
 class FeedbackEvent(ReportedEvent):
     """A reported event that the service has taken in."""
 
-    received_at: AwareDatetime
+    received_at: Moment
 
     @classmethod
     def of(cls, reported: ReportedEvent, received_at: datetime) -> Self:

@@ -6,9 +6,10 @@ from service.taste import UserLookup, choose_taste
 
 USER = np.array([[[1, 0]]], dtype=np.float32)
 SESSION = np.array([[[0, 1]]], dtype=np.float32)
-KNOWN = UserLookup(state="known", vector_VMD=USER)
-UNKNOWN = UserLookup(state="unknown_user", trouble="user 'x' is not known")
-NOT_ASKED = UserLookup(state="not_asked")
+NOW = {"hidden_rows": np.empty(0, dtype=np.intp)}
+KNOWN = UserLookup(state="known", vector_VMD=USER, **NOW)
+UNKNOWN = UserLookup(state="unknown_user", trouble="user 'x' is not known", **NOW)
+NOT_ASKED = UserLookup(state="not_asked", **NOW)
 
 
 @pytest.mark.parametrize(

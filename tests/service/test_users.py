@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from model.contract.layout import RowLayout
 from model.contract.manifest import ArtifactManifest
 from service.errors import SourceUnavailable
-from service.source import RedisUsers
-from service.store import RowSpan
+from service.hidden import HiddenItems
+from service.store import LiveValues, RowSpan
+from service.users import RedisUsers
 
 
 @given(st.data())
@@ -36,13 +37,15 @@ class CountingStore:
         self.tensors = tensors
         self.reads = 0
 
-    async def read_spans(self, version: str, *spans: RowSpan) -> list[bytes]:
+    async def read(self, version, spans, recent_of) -> tuple[list[bytes], LiveValues]:
         self.reads += 1
-        return [self.tensors[span.blob][span.start : span.stop].tobytes() for span in spans]
+        parts = [self.tensors[span.blob][span.start : span.stop].tobytes() for span in spans]
+        return parts, LiveValues(availability_revision=0, recent_ids=[])
 
 
 def users_of(store: CountingStore, manifest: ArtifactManifest, cache_size: int) -> RedisUsers:
-    return RedisUsers(store, manifest, store.tensors, cache_size=cache_size)
+    hidden = HiddenItems(store)
+    return RedisUsers(store, manifest, store.tensors, hidden=hidden, cache_size=cache_size)
 
 
 def read(users: RedisUsers, *rows: int) -> None:
