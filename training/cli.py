@@ -20,6 +20,8 @@ from training.cold_start import command as cold_start_command
 from training.data_options import add_data_options, data_config
 from training.devices import DeviceError
 from training.encode.encoder import EncoderError
+from training.event_log import command as events_command
+from training.event_log.log import EventLogError
 from training.fit import FitError, assist, evaluate_artifact, fit
 from training.processes import ProcessesError, joined
 from training.publish import PublishError, PublishPolicy, publish_artifact
@@ -35,6 +37,7 @@ _EXPLAINED = (
     DataError,
     DeviceError,
     EncoderError,
+    EventLogError,
     FitError,
     ProcessesError,
     PublishError,
@@ -131,6 +134,8 @@ def _parser() -> argparse.ArgumentParser:
         help="superseded versions to keep for a roll-back (default: %(default)s)",
     )
     publishing.set_defaults(run=_publish)
+
+    events_command.add_command(commands)
     return parser
 
 

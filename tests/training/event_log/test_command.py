@@ -1,0 +1,56 @@
+"""The `events` commands as they are typed."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from training.cli import main
+
+
+@pytest.fixture
+def folder(send: Callable[..., None], redis_url: str, tmp_path: Path) -> Path:
+    send(*range(30))
+    folder = tmp_path / "log"
+    assert main(["events", "drain", "--log", str(folder), "--redis-url", redis_url]) == 0
+    return folder
+
+
+def test_drain_and_inspect(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert capsys.readouterr().out.startswith("30 new events, 0 known already, 0 rejected")
+    assert main(["events", "inspect", "--log", str(folder)]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("30 events of 3 users on 5 items in 3 days")
+    assert "2026-01-31          24" in out
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv", "jsonl"])
+def test_export(suffix: str, folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / f"events.{suffix}"
+    days = ["--since", "2026-01-31", "--until", "2026-01-31"]
+    assert main(["events", "export", "--log", str(folder), "--out", str(out), *days]) == 0
+    if suffix == "jsonl":
+        events = [json.loads(line)["event_id"] for line in out.read_text().splitlines()]
+    else:
+        read = pl.read_parquet if suffix == "parquet" else pl.read_csv
+        events = read(out)["event_id"].to_list()
+    assert events == [f"e{n}" for n in range(1, 25)]
+
+
+def test_compact_keeps_within_limits(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["events", "compact", "--log", str(folder), "--keep-days", "1"]) == 0
+    assert "removed 3 days with 30 events" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["inspect", "--log", "nowhere"], "--log nowhere: there is no such folder"),
+        (["export", "--log", ".", "--out", "x.doc"], "must end in .parquet, .csv, .jsonl"),
+    ],
+)
+def test_mistakes(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["events", *arguments]) == 1
+    assert message in capsys.readouterr().err

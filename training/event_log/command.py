@@ -1,0 +1,143 @@
+"""The `events` commands: take the stream over, look at the log, get events out, keep it small.
+
+Knows the command line; the steps themselves are in the other modules.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import polars as pl
+
+from model.contract.keys import KeySpace
+from training.event_log.drain import drain
+from training.event_log.log import EventLog, EventLogError
+from training.event_log.stream import FeedbackStream
+from training.publish.connection import connected
+
+KEEP_DAYS = 730
+"""Two years: every season twice."""
+KEEP_MB = 10_000.0
+"""About 250 million events: some 40 bytes each, as measured on events with random UUIDs as ids."""
+_SHOWN_DAYS, _SHOWN_REJECTS = 14, 5
+_WRITERS: dict[str, Callable[[pl.LazyFrame, Path], object]] = {
+    ".parquet": lambda events, out: events.sink_parquet(out),
+    ".csv": lambda events, out: events.sink_csv(out),
+    ".jsonl": lambda events, out: events.sink_ndjson(out),
+}
+
+
+def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Register `events` and what it can do."""
+    parser = commands.add_parser(
+        "events",
+        help="feedback events: drain the stream into the log, inspect, export, compact",
+        description="The event log holds every feedback event once, in Parquet files by day.",
+    )
+    actions = parser.add_subparsers(required=True, metavar="ACTION")
+
+    draining = actions.add_parser("drain", help="take what waits in Redis over into the log")
+    _add_log(draining)
+    add_server_options(draining)
+    draining.set_defaults(run=_drain)
+
+    inspecting = actions.add_parser("inspect", help="counts by type and day, size, rejects")
+    _add_log(inspecting)
+    inspecting.set_defaults(run=_inspect)
+
+    exporting = actions.add_parser("export", help="write events to a .parquet, .csv or .jsonl file")
+    _add_log(exporting)
+    exporting.add_argument("--out", type=Path, required=True, help="the file; its suffix decides")
+    for name, text in (("since", "first"), ("until", "last")):
+        exporting.add_argument(
+            f"--{name}", type=date.fromisoformat, metavar="DAY", help=f"{text} day of receipt (UTC)"
+        )
+    exporting.set_defaults(run=_export)
+
+    compacting = actions.add_parser(
+        "compact", help="one file per past day; remove days beyond the limits"
+    )
+    _add_log(compacting)
+    compacting.add_argument("--keep-days", type=int, default=KEEP_DAYS, help="default: %(default)s")
+    compacting.add_argument(
+        "--keep-mb", type=float, default=KEEP_MB, help="10^6 bytes of Parquet; default: %(default)g"
+    )
+    compacting.set_defaults(run=_compact)
+
+
+def add_server_options(parser: argparse.ArgumentParser) -> None:
+    """Where the namespace is."""
+    parser.add_argument(
+        "--redis-url",
+        default=os.environ.get("REDIS_URL"),
+        required="REDIS_URL" not in os.environ,
+        help="redis://[user:password@]host:port (default: the variable REDIS_URL)",
+    )
+    parser.add_argument("--namespace", default="default", help="default: %(default)s")
+
+
+def _add_log(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--log", type=Path, required=True, help="the log's folder")
+
+
+def _drain(options: argparse.Namespace) -> None:
+    with connected(options.redis_url) as client:
+        stream = FeedbackStream(client, KeySpace(options.namespace))
+        drained = drain(stream, EventLog(options.log))
+        left = len(stream)
+    sys.stdout.write(
+        f"{drained.events} new events, {drained.duplicates} known already, "
+        f"{drained.rejected} rejected; {left} have come in meanwhile\n"
+    )
+
+
+def _inspect(options: argparse.Namespace) -> None:
+    log = _existing(options.log)
+    events, rejects = log.read(), log.rejects()
+    write = sys.stdout.write
+    write(
+        f"{len(events)} events of {events['user_id'].n_unique()} users on "
+        f"{events['item_id'].n_unique()} items in {len(log.days())} days, "
+        f"{log.num_bytes() / 1e6:.1f} MB\n"
+    )
+    for kind, count in events["type"].value_counts(sort=True).iter_rows():
+        write(f"  {kind:12s}{count:10d}\n")
+    by_day = events.group_by(pl.col("received_at").dt.date()).len().sort("received_at")
+    for day, count in by_day.tail(_SHOWN_DAYS).iter_rows():
+        write(f"  {day}  {count:10d}\n")
+    write(f"{len(rejects)} entries of the stream were no events\n")
+    for row in rejects.tail(_SHOWN_REJECTS).iter_rows(named=True):
+        write(f"  {row['entry_id']}  {row['reason']}: {row['payload'][:120]!r}\n")
+
+
+def _export(options: argparse.Namespace) -> None:
+    out: Path = options.out
+    if out.suffix not in _WRITERS:
+        raise EventLogError(f"--out {out}: the name must end in {', '.join(_WRITERS)}")
+    events = _existing(options.log).scan()
+    day = pl.col("received_at").dt.date()
+    if options.since is not None:
+        events = events.filter(day >= options.since)
+    if options.until is not None:
+        events = events.filter(day <= options.until)
+    _WRITERS[out.suffix](events, out)
+
+
+def _compact(options: argparse.Namespace) -> None:
+    today = datetime.now(UTC).date()
+    with _existing(options.log).writing() as writer:
+        expired = writer.expire(keep_days=options.keep_days, keep_mb=options.keep_mb, today=today)
+        compacted = writer.compact(before=today)
+    sys.stdout.write(
+        f"compacted {compacted} days; removed {len(expired.days)} days with "
+        f"{expired.events} events\n"
+    )
+
+
+def _existing(folder: Path) -> EventLog:
+    if not folder.is_dir():
+        raise EventLogError(f"--log {folder}: there is no such folder; `events drain` makes it")
+    return EventLog(folder)

@@ -1,0 +1,48 @@
+"""Takes the stream over into the log: written, on the disk, then acknowledged.
+
+Knows the order of the steps, which is what makes it exactly once: an event that was written but
+not acknowledged is delivered again, and its id is known by then.
+"""
+
+import logging
+from dataclasses import dataclass
+
+from training.event_log.log import EventLog
+from training.event_log.schema import parse
+from training.event_log.stream import FeedbackStream
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drained:
+    """Counts of one drain."""
+
+    events: int = 0
+    """New in the log."""
+    duplicates: int = 0
+    """Known already, by their ids."""
+    rejected: int = 0
+    """Entries that were no events; they are kept apart."""
+
+
+def drain(stream: FeedbackStream, into: EventLog) -> Drained:
+    """Empty the stream into the log.
+
+    Raises:
+        EventLogError: another process is writing to the log, or it is damaged.
+    """
+    entries = added = rejected = 0
+    with into.writing() as writer:
+        for batch in stream.batches():
+            events, rejects = parse(batch)
+            added += len(writer.append(events))
+            writer.reject(rejects)
+            stream.acknowledge(batch)
+            rejected += len(rejects)
+            entries += len(events)
+    if rejected:
+        log.warning(
+            f"{rejected} entries of the feedback stream are no events; `events inspect` shows them"
+        )
+    return Drained(events=added, duplicates=entries - added, rejected=rejected)
