@@ -1,3 +1,10 @@
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.typing import ArrayLike
@@ -42,3 +49,32 @@ def communities() -> Dataset:
     likes &= rng.random(likes.shape) < 0.8
     part = rng.choice(3, size=likes.shape, p=[0.8, 0.1, 0.1])
     return dataset_of(*(likes & (part == p) for p in range(3)))
+
+
+Killed = Callable[[int, list[str]], tuple[int, list[str]]]
+
+
+@pytest.fixture(scope="session")
+def killed_before() -> Iterator[Killed]:
+    """Runs a training command that is killed before its n-th step; see kill_points.py."""
+    command = [sys.executable, Path(__file__).with_name("kill_points.py")]
+    env = os.environ | {"OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1", "PYTHONPATH": "."}
+    with subprocess.Popen(
+        command,
+        cwd=Path(__file__).parents[2],
+        env=env,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+
+        def run(step: int, arguments: list[str]) -> tuple[int, list[str]]:
+            process.stdin.write(json.dumps({"step": step, "arguments": arguments}) + "\n")
+            process.stdin.flush()
+            answer = json.loads(process.stdout.readline())
+            return answer["status"], answer["steps"]
+
+        yield run
+        process.stdin.close()

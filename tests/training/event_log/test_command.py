@@ -18,11 +18,15 @@ def folder(send: Callable[..., None], redis_url: str, tmp_path: Path) -> Path:
     return folder
 
 
-def test_drain_and_inspect(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert capsys.readouterr().out.startswith("30 new events, 0 known already, 0 rejected")
+def test_drain_and_inspect(
+    folder: Path, send: Callable[..., None], redis_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    send(29, 30)
+    assert main(["events", "drain", "--log", str(folder), "--redis-url", redis_url]) == 0
+    assert capsys.readouterr().out.startswith("1 new events, 1 known already, 0 rejected")
     assert main(["events", "inspect", "--log", str(folder)]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("30 events of 3 users on 5 items in 3 days")
+    assert out.startswith("31 events of 3 users on 5 items in 3 days")
     assert "2026-01-31          24" in out
 
 

@@ -1,10 +1,7 @@
 """From the stream to the log: every event exactly once, whoever dies on the way."""
 
 import itertools
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +15,6 @@ from training.event_log.log import EventLog
 from training.event_log.stream import GROUP, FeedbackStream
 
 KEYS = KeySpace()
-PROJECT = Path(__file__).parents[3]
 
 
 def stream_of(client: redis.Redis, **settings: object) -> FeedbackStream:
@@ -103,65 +99,28 @@ def test_a_stream_that_lost_its_group_is_read_from_the_start(
     assert drain(stream_of(client), log) == Drained(events=1)
 
 
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-left = int(sys.argv[3])
-def step(*_):
-    global left
-    left -= 1
-    if left == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-def before(owner, name):
-    inner = getattr(owner, name)
-    def wrapped(*arguments, **settings):
-        step()
-        return inner(*arguments, **settings)
-    setattr(owner, name, wrapped)
-import redis
-from model.contract.keys import KeySpace
-from training.event_log.drain import drain
-from training.event_log.log import EventLog
-from training.event_log.stream import FeedbackStream
-before(os, "fsync")
-before(Path, "replace")
-before(Path, "mkdir")
-before(Path, "unlink")
-before(redis.connection.Connection, "send_packed_command")
-with redis.Redis.from_url(sys.argv[1]) as client:
-    stream = FeedbackStream(client, KeySpace(), consumer="dead", batch_entries=20)
-    drain(stream, EventLog(Path(sys.argv[2])))
-print(left)
-"""
-
-
-def drain_until(step: int, url: str, log: EventLog) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", KILLED, url, log.folder, str(step)],
-        cwd=PROJECT,
-        env=os.environ | {"POLARS_MAX_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 @pytest.mark.timeout(300)
 def test_killed_before_any_step(
-    redis_url: str, client: redis.Redis, send: Callable[..., None], tmp_path: Path
+    redis_url: str,
+    client: redis.Redis,
+    send: Callable[..., None],
+    tmp_path: Path,
+    killed_before: Callable[[int, list[str]], tuple[int, list[str]]],
 ) -> None:
-    """Before every fsync, rename, mkdir, unlink and command to Redis that a drain makes."""
+    """Before every fsync, rename and command to Redis that a drain makes."""
     sent = [f"e{n}" for n in range(50)]
     for step in itertools.count(1):
         client.flushall()
-        log = EventLog(tmp_path / str(step))
         send(*range(50))
-        done = drain_until(step, redis_url, log)
-        if done.returncode == 0:
-            assert step > 20
-            return
-        assert done.returncode == -signal.SIGKILL, done.stderr
+        log = EventLog(tmp_path / str(step))
+        command = ["events", "drain", "--log", str(log.folder), "--redis-url", redis_url]
+        status, steps = killed_before(step, command)
+        if status == 0:
+            break
+        assert status == -signal.SIGKILL
         assert set(ids(log)) <= set(sent)
         drain(stream_of(client), log)
-        assert sorted(ids(log)) == sorted(sent), step
+        assert sorted(ids(log)) == sorted(sent), steps[-1]
         assert client.xlen(KEYS.feedback) == 0
+    assert step > 20
+    assert {"fsync", "replace", "send_packed_command"} <= set(steps)
