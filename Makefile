@@ -2,6 +2,7 @@
 #
 # PIP_ARGS   more options for pip. torch is pinned; where pip would bring its CUDA build
 #            (some GB), name PyTorch's CPU index:  make run PIP_ARGS="--extra-index-url <index>"
+# BENCH      parts of `make bench`, with commas (all of them if not given)
 # PYTHON     the interpreter that .venv is made with (3.11 or newer)
 # PORT       where `make run` serves
 
@@ -15,6 +16,7 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(shell command -v $(name))))
 PIP_ARGS ?=
 PORT ?= 8000
+BENCH ?=
 export PORT
 
 BIN := .venv/bin
@@ -24,7 +26,7 @@ VENV := $(BIN)/.made
 RUNTIME := $(BIN)/.runtime
 DEV := $(BIN)/.dev
 
-.PHONY: help run install test check lint format e2e benchmark clean
+.PHONY: help run install test check lint format e2e benchmark bench clean
 
 help: ## list the commands
 	@sed -nE 's/^([a-z0-9]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -55,6 +57,9 @@ e2e: $(DEV) ## only the tests of the main job, over real sockets
 benchmark: $(RUNTIME) ## MAGNET beside tuned baselines on the sample; rewrites docs/benchmarks.md
 	$(BIN)/python -m deploy.sample
 	$(BIN)/python -m training benchmark --data .magnet/data/ml-100k --seeds 3 --document docs/benchmarks.md
+
+bench: $(DEV) ## the service beside its floors and peers; writes bench.json and docs/benchmarks.md
+	$(BIN)/python -m deploy.bench $(if $(BENCH),--parts $(BENCH)) --document docs/benchmarks.md
 
 clean: ## remove .venv, caches and everything that `make run` made
 	rm -rf .venv .magnet .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

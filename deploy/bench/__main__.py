@@ -1,0 +1,7 @@
+"""`python -m deploy.bench`."""
+
+import sys
+
+from deploy.bench.command import main
+
+sys.exit(main())
