@@ -14,10 +14,14 @@ from typing import Any, TypedDict
 from anyio import CapacityLimiter
 from fastapi import FastAPI
 
-from service.dependencies import Services
+from service.availability import Availability
+from service.control import control
+from service.dependencies import Services, SharedState
 from service.engine import RecommendationEngine
 from service.errors import PROBLEM_MEDIA_TYPE, install_handlers
 from service.explainer import PairExplainer
+from service.feedback import FeedbackIntake
+from service.feedback_stream import FeedbackStream
 from service.logs import configure_logging
 from service.metrics import Metrics
 from service.middleware import RequestMiddleware
@@ -27,6 +31,7 @@ from service.routes import router
 from service.settings import Settings
 from service.source import DiskSource, ModelSource, RedisSource
 from service.store import RedisStore
+from service.versions import PublishedVersions
 
 _logger = logging.getLogger(__name__)
 
@@ -50,7 +55,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[State]:
-        source = _source(settings)
+        store = None if settings.artifact_dir is not None else RedisStore(settings)
+        source = _source(settings, store)
         follower = ModelFollower(
             source, metrics, namespace=settings.namespace, poll_seconds=settings.poll_seconds
         )
@@ -65,6 +71,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                     metrics=metrics,
                     limiter=limiter,
                     max_k=settings.max_k,
+                    shared=None if store is None else _shared(settings, store, metrics),
                 )
             )
         finally:
@@ -81,16 +88,32 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(RequestMiddleware, metrics=metrics)
     install_handlers(app)
     app.include_router(router)
+    app.include_router(control)
     app.include_router(operations)
     return app
 
 
-def _source(settings: Settings) -> ModelSource:
-    if settings.artifact_dir is not None:
+def _source(settings: Settings, store: RedisStore | None) -> ModelSource:
+    if store is None:
+        assert settings.artifact_dir is not None
         _logger.info("serving from disk: %s", settings.artifact_dir)
         return DiskSource(settings.artifact_dir)
     _logger.info("following namespace %s at %s", settings.namespace, settings.redis_address)
-    return RedisSource(RedisStore(settings), settings.user_cache_size)
+    return RedisSource(store, settings.user_cache_size)
+
+
+def _shared(settings: Settings, store: RedisStore, metrics: Metrics) -> SharedState:
+    stream = FeedbackStream(
+        store,
+        capacity=settings.feedback_capacity,
+        recent_items=settings.recent_items,
+        recent_seconds=settings.recent_days * 24 * 3600,
+    )
+    return SharedState(
+        availability=Availability(store),
+        feedback=FeedbackIntake(stream, metrics),
+        versions=PublishedVersions(store),
+    )
 
 
 class _Application(FastAPI):

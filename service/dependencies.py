@@ -10,21 +10,36 @@ from typing import Annotated, Any
 from anyio import CapacityLimiter
 from fastapi import Depends, Request, Response
 
+from service.availability import Availability
 from service.engine import RecommendationEngine
-from service.errors import NotReady, Problem
+from service.errors import NotOffered, NotReady, Problem
 from service.explainer import PairExplainer
+from service.feedback import FeedbackIntake
 from service.metrics import Metrics
 from service.refresh import ModelFollower
 from service.schemas import Answered
 from service.snapshot import Snapshot
+from service.versions import PublishedVersions
 
 NOT_FOUND: dict[int | str, dict[str, Any]] = {
-    404: {"model": Problem, "description": "The user or item is not known to the model"}
+    404: {"model": Problem, "description": "There is no such user, item or version"}
 }
 REFUSED: dict[int | str, dict[str, Any]] = {
     422: {"model": Problem, "description": "The request is not valid; `errors` names the fields"},
     503: {"model": Problem, "description": "No model is being served yet, or the store is away"},
 }
+SHARED: dict[int | str, dict[str, Any]] = {
+    501: {"model": Problem, "description": "This service serves a folder and has no Redis"}
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedState:
+    """What all replicas and training share, by way of Redis."""
+
+    availability: Availability
+    feedback: FeedbackIntake
+    versions: PublishedVersions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +52,8 @@ class Services:
     metrics: Metrics
     limiter: CapacityLimiter
     max_k: int
+    shared: SharedState | None
+    """None without Redis."""
 
 
 def get_services(request: Request) -> Services:
@@ -46,6 +63,16 @@ def get_services(request: Request) -> Services:
 
 
 ServicesDep = Annotated[Services, Depends(get_services)]
+
+
+def get_shared_state(services: ServicesDep) -> SharedState:
+    """What replicas share; NotOffered without Redis."""
+    if services.shared is None:
+        raise NotOffered(
+            "it serves a folder (MAGNET_ARTIFACT_DIR); unset that and set REDIS_URL, so that "
+            "replicas and training have something to share"
+        )
+    return services.shared
 
 
 def get_snapshot(services: ServicesDep) -> Snapshot:

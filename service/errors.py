@@ -1,18 +1,23 @@
 """What can go wrong, and the one place where it becomes an HTTP answer.
 
     MagnetError
-    |-- SourceUnavailable      the store did not answer; callers fall back or retry, never HTTP
+    |-- SourceUnavailable      the store did not answer: reading falls back, writing is refused
+    |                          (503 + Retry-After)
     `-- RequestRefused         carries its status; answered as a problem document
         |-- InvalidRequest     422
         |-- UnknownUser        404
         |-- UnknownItem        404
+        |-- UnknownVersion     404
+        |-- NotOffered         501
         |-- NotReady           503 + Retry-After
-        `-- UserUnavailable    503 + Retry-After
+        |-- UserUnavailable    503 + Retry-After
+        `-- FeedbackFull       503 + Retry-After
 
 Every error answer is an RFC 9457 problem document, those of the framework included. Knows nothing
 about recommending.
 """
 
+import math
 from http import HTTPStatus
 from typing import ClassVar
 
@@ -62,6 +67,8 @@ class RequestRefused(MagnetError):
     status: ClassVar[HTTPStatus]
     kind: ClassVar[str]
     title: ClassVar[str]
+    retry_after_seconds: float = RETRY_AFTER_SECONDS
+    """For answers that say when to try again."""
 
     def __init__(self, detail: str, errors: tuple[FieldFault, ...] = ()) -> None:
         super().__init__(detail)
@@ -98,6 +105,22 @@ class UnknownItem(RequestRefused):
     title = "The item is not known to the model"
 
 
+class UnknownVersion(RequestRefused):
+    """No such version has been published, or it has been retired."""
+
+    status = HTTPStatus.NOT_FOUND
+    kind = "unknown-version"
+    title = "The model version is not there"
+
+
+class NotOffered(RequestRefused):
+    """This service has no store that replicas and training share."""
+
+    status = HTTPStatus.NOT_IMPLEMENTED
+    kind = "not-offered"
+    title = "This service has nowhere to keep that"
+
+
 class NotReady(RequestRefused):
     """No model is being served yet."""
 
@@ -114,9 +137,27 @@ class UserUnavailable(RequestRefused):
     title = "The user cannot be read at the moment"
 
 
+class FeedbackFull(RequestRefused):
+    """Training has not taken events over for too long; none is dropped to make room."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    kind = "feedback-full"
+    title = "No more feedback can be kept at the moment"
+    retry_after_seconds = 60
+
+
+class StoreUnavailable(RequestRefused):
+    """How a SourceUnavailable is answered that nobody has caught."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    kind = "store-unavailable"
+    title = "The store cannot be reached at the moment"
+
+
 def install_handlers(app: FastAPI) -> None:
     """Answer every error of `app` with a problem document."""
     app.add_exception_handler(RequestRefused, _refused)
+    app.add_exception_handler(SourceUnavailable, _store_away)
     app.add_exception_handler(RequestValidationError, _not_valid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _bug)
@@ -127,7 +168,7 @@ def _answer(
 ) -> JSONResponse:
     headers = dict(headers or {})
     if error.status == HTTPStatus.SERVICE_UNAVAILABLE:
-        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+        headers["Retry-After"] = str(math.ceil(error.retry_after_seconds))
     return _document(
         request,
         Problem(
@@ -155,6 +196,10 @@ def _document(request: Request, problem: Problem, headers: dict[str, str]) -> JS
 def _refused(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestRefused)
     return _answer(request, error)
+
+
+def _store_away(request: Request, error: Exception) -> JSONResponse:
+    return _answer(request, StoreUnavailable(f"{error}; nothing was changed, try again"))
 
 
 def _not_valid(request: Request, error: Exception) -> JSONResponse:

@@ -47,6 +47,17 @@ class Metrics:
             ["reason", "source"],
             registry=self.registry,
         )
+        self.feedback = Counter(
+            "magnet_feedback_events",
+            "Events reported: accepted, duplicate, or refused because too many wait",
+            ["result"],
+            registry=self.registry,
+        )
+        self.feedback_waiting = Gauge(
+            "magnet_feedback_waiting_events",
+            "Events that training had not taken over when some were last reported here",
+            registry=self.registry,
+        )
         self.loads = Counter(
             "magnet_model_loads",
             "Attempts to load a model version",

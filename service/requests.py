@@ -3,20 +3,23 @@
 Knows shapes and limits that hold for every model; knows nothing about any model.
 """
 
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from model.contract.feedback import Identifier, ReportedEvent
 
 MAX_SESSION = 1000
 MAX_LIST = 10_000
 MAX_BATCH = 100
+MAX_EVENTS = 1000
 
 DIVERSITY = (
     "0: best first; above, each next item is also unlike those before it (maximal marginal "
     "relevance over the best items, by all modalities); 1: unlikeness alone"
 )
 
-Id = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+Id = Identifier
 Detail = Literal["none", "experts", "full"]
 
 
@@ -130,3 +133,51 @@ class BatchRequest(BaseModel):
     )
 
     requests: list[RecommendationRequest] = Field(min_length=1, max_length=MAX_BATCH)
+
+
+class FeedbackRequest(BaseModel):
+    """What users did, in any order."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "events": [
+                        {
+                            "event_id": "a1",
+                            "user_id": "196",
+                            "item_id": "242",
+                            "type": "click",
+                            "timestamp": "2026-01-01T12:00:00Z",
+                            "rank": 1,
+                        }
+                    ]
+                }
+            ]
+        },
+    )
+
+    events: list[ReportedEvent] = Field(min_length=1, max_length=MAX_EVENTS)
+
+
+class AvailabilityRequest(BaseModel):
+    """Whether an item may be shown."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, json_schema_extra={"examples": [{"available": False}]}
+    )
+
+    available: bool
+
+
+class ActivationRequest(BaseModel):
+    """How a version becomes live."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, json_schema_extra={"examples": [{"pin": True}]}
+    )
+
+    pin: bool = Field(
+        True, description="Keep it live whatever is published; false takes an earlier pin away"
+    )

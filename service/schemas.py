@@ -178,6 +178,51 @@ class ModelResponse(Answered):
     trigger_epoch: int | None
 
 
+class FeedbackResponse(Answered):
+    """What became of some events."""
+
+    accepted: int
+    duplicates: int = Field(description="Reported before, or twice in this call")
+    missing_ids: list[str] = Field(
+        description="Users and items that the model does not know; their events were kept"
+    )
+
+
+class AvailabilityResponse(Answered):
+    """Whether an item may be shown."""
+
+    item_id: str
+    available: bool
+    missing_ids: list[str] = Field(description="The item, if the model does not know it")
+
+
+class PointersResponse(Answered):
+    """What the namespace points to; a replica may still be loading the live version."""
+
+    live: str | None
+    previous: str | None = Field(description="Live before that")
+    pinned: str | None = Field(description="Stays live whatever is published")
+
+
+class ModelVersion(BaseModel):
+    """One published version."""
+
+    model_version: str
+    published_at: datetime
+    created_at: datetime | None
+    metrics: dict[str, float]
+    live: bool
+    previous: bool
+    pinned: bool
+    usable: bool = Field(description="False: its manifest is gone or damaged; publish it again")
+
+
+class ModelsResponse(PointersResponse):
+    """Every published version, newest first."""
+
+    models: list[ModelVersion]
+
+
 class Liveness(BaseModel):
     """The process runs."""
 

@@ -66,6 +66,12 @@ class Settings(BaseSettings):
     """Longest wait for one batch of chunks while a model is loaded."""
     user_cache_size: Annotated[int, Field(ge=0)] = 10_000
     """Users kept in memory per model version; they outlive a Redis that goes away."""
+    feedback_capacity: Annotated[int, Field(ge=1)] = 1_000_000
+    """Events that may wait for training; more are refused."""
+    recent_items: Annotated[int, Field(ge=1, le=10_000)] = 500
+    """Items per user that `exclude_seen` knows of by feedback, the newest."""
+    recent_days: Annotated[float, Field(gt=0, le=3650)] = 30.0
+    """How long it knows of them: longer than until a model is trained that has seen them."""
     max_k: Annotated[int, Field(ge=1)] = 1000
     """Most items in one answer."""
     score_threads: Annotated[int, Field(ge=1, le=256)] = Field(

@@ -72,31 +72,32 @@ class LiveValues:
 class RedisStore:
     """One namespace of one server. Every call ends within the timeouts of the settings.
 
-    Every method raises SourceUnavailable when the server does not answer.
+    Every method raises SourceUnavailable when the server does not answer. Whoever writes to the
+    namespace does so by `client`, inside `answering`.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.address = settings.redis_address
-        self._keys = KeySpace(settings.namespace)
+        self.keys = KeySpace(settings.namespace)
         self._timeout_seconds = settings.redis_timeout_seconds
-        self._rows = _client(settings, settings.redis_timeout_seconds)
+        self.client = _client(settings, settings.redis_timeout_seconds)
         self._bulk = _client(settings, settings.redis_load_timeout_seconds)
         self._silent_until = 0.0
         self._events: PubSub | None = None
 
     async def live_version(self) -> str | None:
         """The version that the pointer names; None if nothing has been published."""
-        with self._answering():
-            value = await self._bulk.get(self._keys.current)
+        with self.answering():
+            value = await self._bulk.get(self.keys.current)
         return value.decode(errors="replace") if isinstance(value, bytes) else value
 
     async def manifest(self, version: str) -> ArtifactManifest:
         """The manifest of one version; ArtifactError if there is none or it is not usable."""
         try:
-            key = self._keys.manifest(version)
+            key = self.keys.manifest(version)
         except ValueError as error:
             raise ArtifactError(str(error)) from error
-        with self._answering():
+        with self.answering():
             text = await self._bulk.get(key)
         if text is None:
             raise ArtifactError("its manifest is not in Redis; publish it again")
@@ -126,8 +127,8 @@ class RedisStore:
         while batch := list(islice(spans, BATCH_CHUNKS * 64)):
             pipe = self._bulk.pipeline(transaction=False)
             for index, _ in batch:
-                pipe.strlen(self._keys.chunk(manifest.model_version, name, index))
-            with self._answering():
+                pipe.strlen(self.keys.chunk(manifest.model_version, name, index))
+            with self.answering():
                 lengths = await pipe.execute()
             for (index, (start, stop)), length in zip(batch, lengths, strict=True):
                 _check_length(name, index, length, stop - start)
@@ -143,15 +144,15 @@ class RedisStore:
         clock = asyncio.get_running_loop().time
         if clock() < self._silent_until:
             raise SourceUnavailable(f"Redis at {self.address} did not answer a moment ago")
-        pipe = self._rows.pipeline(transaction=False)
-        pipe.get(self._keys.availability_revision)
+        pipe = self.client.pipeline(transaction=False)
+        pipe.get(self.keys.availability_revision)
         if recent_of is not None:
-            pipe.zrange(self._keys.recent(recent_of), 0, -1, desc=True)
+            pipe.zrange(self.keys.recent(recent_of), 0, -1, desc=True)
         for span in spans:
             for chunk, first, last in span.pieces():
-                pipe.getrange(self._keys.chunk(version, span.blob, chunk), first, last)
+                pipe.getrange(self.keys.chunk(version, span.blob, chunk), first, last)
         try:
-            with self._answering():
+            with self.answering():
                 async with asyncio.timeout(self._timeout_seconds):
                     parts = iter(await pipe.execute())
         except SourceUnavailable:
@@ -166,10 +167,10 @@ class RedisStore:
 
     async def hidden_items(self) -> tuple[int, frozenset[str]]:
         """The ids of all items that no answer may show, and the revision of that set."""
-        pipe = self._rows.pipeline(transaction=True)
-        pipe.get(self._keys.availability_revision)
-        pipe.smembers(self._keys.unavailable)
-        with self._answering():
+        pipe = self.client.pipeline(transaction=True)
+        pipe.get(self.keys.availability_revision)
+        pipe.smembers(self.keys.unavailable)
+        with self.answering():
             async with asyncio.timeout(self._timeout_seconds):
                 revision, ids = await pipe.execute()
         return int(revision or 0), frozenset(item.decode() for item in ids)
@@ -181,7 +182,7 @@ class RedisStore:
         try:
             if self._events is None:
                 events = self._bulk.pubsub(ignore_subscribe_messages=True)
-                await events.subscribe(self._keys.events)
+                await events.subscribe(self.keys.events)
                 self._events = events
             while (left := deadline - clock()) > 0:
                 if await self._events.get_message(timeout=left) is not None:
@@ -193,7 +194,7 @@ class RedisStore:
     async def close(self) -> None:
         """Close every connection."""
         await self._close_events()
-        await self._rows.aclose()
+        await self.client.aclose()
         await self._bulk.aclose()
 
     async def _close_events(self) -> None:
@@ -207,8 +208,8 @@ class RedisStore:
         while batch := list(islice(spans, BATCH_CHUNKS)):
             pipe = self._bulk.pipeline(transaction=False)
             for index, _ in batch:
-                pipe.get(self._keys.chunk(version, name, index))
-            with self._answering():
+                pipe.get(self.keys.chunk(version, name, index))
+            with self.answering():
                 chunks = await pipe.execute()
             for (index, (start, stop)), chunk in zip(batch, chunks, strict=True):
                 _check_length(name, index, len(chunk or b""), stop - start)
@@ -216,7 +217,8 @@ class RedisStore:
         return data
 
     @contextmanager
-    def _answering(self) -> Iterator[None]:
+    def answering(self) -> Iterator[None]:
+        """Turn whatever the client raises inside into SourceUnavailable, which names the server."""
         try:
             yield
         except (TimeoutError, RedisTimeoutError) as error:

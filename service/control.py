@@ -1,0 +1,161 @@
+"""The routes that write: feedback, availability of items, and which model version is live.
+
+Knows HTTP; decides nothing. A service without Redis offers none of them.
+"""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Response
+
+from service.dependencies import (
+    NOT_FOUND,
+    REFUSED,
+    SHARED,
+    ServicesDep,
+    SharedState,
+    StopwatchDep,
+    get_shared_state,
+)
+from service.requests import ActivationRequest, AvailabilityRequest, FeedbackRequest, Id
+from service.schemas import (
+    AvailabilityResponse,
+    FeedbackResponse,
+    ModelsResponse,
+    ModelVersion,
+    PointersResponse,
+)
+from service.versions import Pointers, PublishedVersion
+
+SharedDep = Annotated[SharedState, Depends(get_shared_state)]
+ItemId = Annotated[Id, Path(examples=["242"])]
+Version = Annotated[str, Path(min_length=1, max_length=64, examples=["20260101-120000-1a2b3c4d"])]
+
+control = APIRouter()
+
+
+@control.post(
+    "/v1/feedback", response_model=FeedbackResponse, responses=REFUSED | SHARED, tags=["feedback"]
+)
+async def feedback(
+    request: FeedbackRequest, shared: SharedDep, services: ServicesDep, stopwatch: StopwatchDep
+) -> Response:
+    """Report what users did: all events of a call are kept for training, or none.
+
+    `exclude_seen` knows of them from the next request on. An event whose id was reported before
+    counts as a duplicate, so a call may be sent again until it is answered. Users and items that
+    the model does not know are kept too, and named in `missing_ids`.
+    """
+    receipt = await shared.feedback.take(request.events, services.follower.snapshot)
+    return stopwatch.answer(
+        FeedbackResponse,
+        accepted=receipt.accepted,
+        duplicates=receipt.duplicates,
+        missing_ids=receipt.missing_ids,
+    )
+
+
+@control.get(
+    "/v1/items/{item_id:path}/availability",
+    response_model=AvailabilityResponse,
+    responses=REFUSED | SHARED,
+    tags=["items"],
+)
+async def availability(
+    item_id: ItemId, shared: SharedDep, services: ServicesDep, stopwatch: StopwatchDep
+) -> Response:
+    """Whether an item may be shown."""
+    available = await shared.availability.get(item_id)
+    return _availability(stopwatch, services, item_id, available=available)
+
+
+@control.put(
+    "/v1/items/{item_id:path}/availability",
+    response_model=AvailabilityResponse,
+    responses=REFUSED | SHARED,
+    tags=["items"],
+)
+async def put_availability(
+    item_id: ItemId,
+    request: AvailabilityRequest,
+    shared: SharedDep,
+    services: ServicesDep,
+    stopwatch: StopwatchDep,
+) -> Response:
+    """Hide an item or show it again: it holds for every replica from the next request on.
+
+    A hidden item is in no list, whatever the list is made from; candidates that are left out are
+    named in `unavailable_ids`. It outlives models, and an item may be hidden before a model has it.
+    """
+    await shared.availability.put(item_id, available=request.available)
+    return _availability(stopwatch, services, item_id, available=request.available)
+
+
+@control.get(
+    "/v1/models", response_model=ModelsResponse, responses=REFUSED | SHARED, tags=["model"]
+)
+async def models(shared: SharedDep, stopwatch: StopwatchDep) -> Response:
+    """The published versions, newest first: which is live, which was before, which is pinned."""
+    pointers = await shared.versions.pointers()
+    versions = [_version(each, pointers) for each in await shared.versions.all()]
+    return stopwatch.answer(ModelsResponse, **_named(pointers), models=versions)
+
+
+@control.post(
+    "/v1/models/{version}:activate",
+    response_model=PointersResponse,
+    responses=NOT_FOUND | REFUSED | SHARED,
+    tags=["model"],
+)
+async def activate(
+    version: Version, request: ActivationRequest, shared: SharedDep, stopwatch: StopwatchDep
+) -> Response:
+    """Make a version live: an older one (a rollback) or one that a pin has held back.
+
+    Pinned, it stays live whatever is published. Each replica loads it and switches by itself, and
+    keeps serving what it has until then; `GET /v1/model` says what one serves.
+    """
+    pointers = await shared.versions.activate(version, pin=request.pin)
+    return stopwatch.answer(PointersResponse, **_named(pointers))
+
+
+@control.post(
+    "/v1/models:unpin",
+    response_model=PointersResponse,
+    responses=REFUSED | SHARED,
+    tags=["model"],
+)
+async def unpin(shared: SharedDep, stopwatch: StopwatchDep) -> Response:
+    """Let the next publish go live again; what is live stays."""
+    pointers = await shared.versions.unpin()
+    return stopwatch.answer(PointersResponse, **_named(pointers))
+
+
+def _availability(
+    stopwatch: StopwatchDep, services: ServicesDep, item_id: str, *, available: bool
+) -> Response:
+    snapshot = services.follower.snapshot
+    unknown = snapshot is not None and snapshot.items.ids.row(item_id) is None
+    return stopwatch.answer(
+        AvailabilityResponse,
+        item_id=item_id,
+        available=available,
+        missing_ids=[item_id] if unknown else [],
+    )
+
+
+def _named(pointers: Pointers) -> dict[str, str | None]:
+    return {"live": pointers.live, "previous": pointers.previous, "pinned": pointers.pinned}
+
+
+def _version(published: PublishedVersion, pointers: Pointers) -> ModelVersion:
+    manifest = published.manifest
+    return ModelVersion(
+        model_version=published.version,
+        published_at=published.published_at,
+        created_at=None if manifest is None else manifest.created_at,
+        metrics={} if manifest is None else manifest.metrics,
+        live=published.version == pointers.live,
+        previous=published.version == pointers.previous,
+        pinned=published.version == pointers.pinned,
+        usable=manifest is not None,
+    )
