@@ -5,8 +5,8 @@ Letters: U users, I items, B users of a batch, H their history items side by sid
 M modalities, E kinds of content edge, D dimension, F width of the rows at hand.
 Views of the same graph with and without content-induced edges: arXiv:2602.20723. Propagation:
 LightGCN (arXiv:2002.02126, Eq. 3 and 4), users' initial embeddings being zero, so that a user is
-what her history makes of her. The factored operator, its learnt edge weights and the fold-in are
-ours.
+what her history makes of her. The factored operator, its learnt edge weights, the fold-in and the
+cold twins are ours.
 """
 
 from dataclasses import dataclass
@@ -58,35 +58,40 @@ class Graph:
     """R [U, I], weighted positives."""
     content_edges: tuple[SparseOperator, ...]
     """E matrices [I, I]: row i holds the content neighbours that item i hears, by one modality."""
+    help_I1: Tensor
+    """How much of what its neighbours say an item takes over [I, 1], in [0, 1]."""
 
     def to(self, device: torch.device) -> "Graph":
         """The same graph on another device."""
         return Graph(
-            self.interactions.to(device), tuple(edges.to(device) for edges in self.content_edges)
+            self.interactions.to(device),
+            tuple(edges.to(device) for edges in self.content_edges),
+            self.help_I1.to(device),
         )
 
 
 class View:
-    """The symmetrically normalised product R S of a graph, S = identity + (sum_e w_e C_e)^T.
+    """The symmetrically normalised product R S of a graph, S = identity + (H sum_e w_e C_e)^T.
 
-    C_e are the content edges and w_e their weights; without weights S is the identity, which makes
-    the interaction view. The product is far denser than its factors: applying them one after the
-    other keeps a step's cost linear in interactions and edges. Degrees follow the weights, so
-    gradients reach them through the normalisation too.
+    C_e are the content edges, w_e their weights and H the diagonal of the help that items take;
+    without weights S is the identity, which makes the interaction view. The product is far denser
+    than its factors: applying them one after the other keeps a step's cost linear in interactions
+    and edges. Degrees follow the weights, so gradients reach them through the normalisation too.
     """
 
     def __init__(self, graph: Graph, weight_E: Tensor | None = None) -> None:
         edges = () if weight_E is None else zip(weight_E, graph.content_edges, strict=True)
         self._interactions = graph.interactions
         self._edges = tuple(edges)
-        ones_I1 = torch.ones(
-            graph.interactions.matrix.shape[1], 1, device=graph.interactions.matrix.device
-        )
+        self._help_I1 = graph.help_I1
+        ones_I1 = torch.ones_like(graph.help_I1)
         ones_U1 = ones_I1.new_ones(graph.interactions.matrix.shape[0], 1)
         user_degree_U1 = self._interactions(self._smoothed(ones_I1))
-        item_degree_I1 = self._gathered(self._interactions.T(ones_U1))
+        own_I1 = self._interactions.T(ones_U1)
+        heard_I1 = self._heard(own_I1)
         self._user_scale_U1 = _inverse_root(user_degree_U1)
-        self._item_scale_I1 = _inverse_root(item_degree_I1)
+        self._item_scale_I1 = _inverse_root(own_I1 + self._help_I1 * heard_I1)
+        self._cold_scale_I1 = _inverse_root(heard_I1)
 
     def foldin(self, item_IF: Tensor) -> Tensor:
         """What each item adds to a user who has it in her history, before her own scale [I, F]."""
@@ -96,19 +101,27 @@ class View:
         """Items to users [U, F]."""
         return self._user_scale_U1 * self._interactions(self.foldin(item_IF))
 
-    def items(self, user_UF: Tensor) -> Tensor:
-        """Users to items [I, F]."""
-        return self._item_scale_I1 * self._gathered(
-            self._interactions.T(self._user_scale_U1 * user_UF)
-        )
+    def items(self, user_UF: Tensor) -> tuple[Tensor, Tensor]:
+        """Users to items [I, F], and to their cold twins [I, F].
+
+        An item's cold twin is what it would be if nobody had chosen it: it hears its content
+        neighbours alone, and in full. What it adds itself to their users in the augmented view is
+        left there, so one propagation serves all twins.
+        """
+        own_IF = self._interactions.T(self._user_scale_U1 * user_UF)
+        heard_IF = self._heard(own_IF)
+        item_IF = self._item_scale_I1 * (own_IF + self._help_I1 * heard_IF)
+        return item_IF, self._cold_scale_I1 * heard_IF
 
     def _smoothed(self, x_IF: Tensor) -> Tensor:
         """S x: every item's row spreads to the items that hear it."""
-        return sum((weight * edges.T(x_IF) for weight, edges in self._edges), start=x_IF)
+        helped_IF = self._help_I1 * x_IF
+        return sum((weight * edges.T(helped_IF) for weight, edges in self._edges), start=x_IF)
 
-    def _gathered(self, x_IF: Tensor) -> Tensor:
-        """S^T x: every item also hears its content neighbours."""
-        return sum((weight * edges(x_IF) for weight, edges in self._edges), start=x_IF)
+    def _heard(self, x_IF: Tensor) -> Tensor:
+        """What every item's content neighbours say."""
+        silence_IF = torch.zeros_like(x_IF)
+        return sum((weight * edges(x_IF) for weight, edges in self._edges), start=silence_IF)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,20 +132,37 @@ class DualViewEmbeddings:
     """Rows [D] are L2-normalised (a zero row stays zero)."""
     foldin_IVMD: Tensor
     """What an item adds to the vector of a user who has it in her history; not normalised."""
+    cold_XVMD: Tensor
+    """The cold twins of the items that were asked for, normalised as the items are."""
 
 
-def encode_view(view: View, item_IF: Tensor, num_layers: int) -> tuple[Tensor, Tensor]:
-    """Propagate one view: items to users and back, `num_layers` times.
+@dataclass(frozen=True, slots=True)
+class Propagated:
+    """What some rows of the items become in one view."""
 
-    Returns:
-        The items' sum over their layers [I, F], and its image under `view.foldin` [I, F]: the sum
-        over a user's layers is, up to length, the sum of these rows over her history.
+    item_IF: Tensor
+    """The sum over an item's layers."""
+    foldin_IF: Tensor
+    """Its image under `View.foldin`: the sum over a user's layers is, up to length, the sum of
+    these rows over her history."""
+    cold_IF: Tensor
+    """The sum over the layers of an item's cold twin."""
+
+
+def propagate(view: View, item_IF: Tensor, cold_IF: Tensor, num_layers: int) -> Propagated:
+    """Propagate through one view: items to users and back, `num_layers` times.
+
+    Args:
+        view: the graph.
+        item_IF: what the items start from.
+        cold_IF: what each item would start from if nobody had chosen it.
+        num_layers: how often.
     """
-    item, item_sum = item_IF, item_IF
+    item, item_sum, cold_sum = item_IF, item_IF, cold_IF
     for _ in range(num_layers):
-        item = view.items(view.users(item))
-        item_sum = item_sum + item
-    return item_sum, view.foldin(item_sum)
+        item, cold = view.items(view.users(item))
+        item_sum, cold_sum = item_sum + item, cold_sum + cold
+    return Propagated(item_sum, view.foldin(item_sum), cold_sum)
 
 
 def fold_in(foldin_IVMD: Tensor, history: SparseOperator) -> Tensor:

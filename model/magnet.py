@@ -1,32 +1,20 @@
 """MAGNET: dual-view embeddings over M modalities, and the head that fuses them.
 
 Knows tensors only: the graph and features are handed in. `encode` runs once per step or export,
-scoring many times. Letters: U users, I items, V views, M modalities, E = M - 1 content modalities
-(and as many kinds of content edge), D dimension, F width of all features side by side.
+scoring many times. Letters: U users, I items, X items whose cold twins are wanted, V views,
+M modalities, E = M - 1 content modalities (and as many kinds of content edge), D dimension,
+F width of all features side by side.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from model.config import MagnetConfig
-from model.dual_view import DualViewEmbeddings, Graph, View, encode_view, normalise_rows
+from model.dual_view import DualViewEmbeddings, Graph, Propagated, View, normalise_rows, propagate
 from model.fusion_head import FusionHead
-
-
-@dataclass(frozen=True, slots=True)
-class PropagatedContent:
-    """All features side by side after propagation through one view, constant while the view is.
-
-    Encoders and propagation are linear, so features may be propagated before they are encoded:
-    once per view instead of once per step (ours).
-    """
-
-    item_IF: Tensor
-    foldin_IF: Tensor
 
 
 class Magnet(nn.Module):
@@ -98,51 +86,71 @@ class Magnet(nn.Module):
         return interaction, View(graph, self.log_edge_weight_E.exp())
 
     @torch.no_grad()
-    def propagate_content(self, view: View) -> PropagatedContent:
-        """Features through a view; call again when its edge weights have moved."""
-        return PropagatedContent(*encode_view(view, self.feature_IF, self.config.num_layers))
+    def propagate_content(self, view: View) -> Propagated:
+        """Features through a view, constant while it is; again when its edge weights have moved.
+
+        Encoders and propagation are linear, so features may be propagated before they are encoded:
+        once per view instead of once per step (ours).
+        """
+        return propagate(view, self.feature_IF, self.feature_IF, self.config.num_layers)
 
     def encode(
         self,
         views: Sequence[View],
-        contents: Sequence[PropagatedContent],
+        contents: Sequence[Propagated],
+        cold_X: Tensor | None = None,
     ) -> DualViewEmbeddings:
-        """Embeddings and fold-in rows of every item in both views."""
+        """Embeddings and fold-in rows of every item in both views.
+
+        Args:
+            views: see `views`.
+            contents: their `propagate_content`.
+            cold_X: rows of the items whose cold twins are wanted too.
+        """
         item_ID = self.item_behaviour_ID * self.known_I1
-        interaction = self._encode_view(views[0], contents[0], item_ID)
+        if cold_X is None:
+            cold_X = torch.empty(0, dtype=torch.int64, device=item_ID.device)
+        interaction = self._encode_view(views[0], contents[0], item_ID, cold_X)
         augmented = (
             interaction
             if views[1] is views[0]
-            else self._encode_view(views[1], contents[1], item_ID)
+            else self._encode_view(views[1], contents[1], item_ID, cold_X)
         )
-        item_IVMD, foldin_IVMD = (
+        item_IVMD, foldin_IVMD, cold_XVMD = (
             torch.stack(parts, dim=1) for parts in zip(interaction, augmented, strict=True)
         )
-        return DualViewEmbeddings(normalise_rows(item_IVMD), foldin_IVMD)
+        return DualViewEmbeddings(normalise_rows(item_IVMD), foldin_IVMD, normalise_rows(cold_XVMD))
 
     def _encode_view(
-        self, view: View, content: PropagatedContent, item_ID: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Items and their fold-in rows in one view, both [I, M, D]."""
-        item, foldin = encode_view(view, item_ID, self.config.num_layers)
+        self, view: View, content: Propagated, item_ID: Tensor, cold_X: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Items, their fold-in rows and some cold twins in one view: [I, M, D] twice, [X, M, D]."""
+        behaviour = propagate(view, item_ID, torch.zeros_like(item_ID), self.config.num_layers)
         return (
-            torch.stack([item, *self._encoded(content.item_IF)], dim=1),
-            torch.stack([foldin, *self._encoded(content.foldin_IF)], dim=1),
+            torch.stack([behaviour.item_IF, *self._encoded(content.item_IF)], dim=1),
+            torch.stack([behaviour.foldin_IF, *self._encoded(content.foldin_IF)], dim=1),
+            torch.stack(
+                [behaviour.cold_IF[cold_X], *self._encoded(content.cold_IF[cold_X])], dim=1
+            ),
         )
 
-    def _encoded(self, propagated_IF: Tensor) -> list[Tensor]:
+    def _encoded(self, propagated_XF: Tensor) -> list[Tensor]:
         """Propagated features through each modality's encoder."""
         encoded, start = [], 0
         for encoder in self.encoders:
             assert isinstance(encoder, nn.Linear)
             end = start + encoder.in_features
-            encoded.append(encoder(propagated_IF[:, start:end]))
+            encoded.append(encoder(propagated_XF[:, start:end]))
             start = end
         return encoded
 
     def item_bias(self) -> Tensor:
         """The additive popularity term of every item [I]."""
         return self.popularity_weight * self.log_popularity_I / self.config.temperature
+
+    def cold_bias(self) -> Tensor:
+        """The popularity term of an item that nobody has chosen, a scalar."""
+        return self.popularity_weight * self.log_popularity_I.min() / self.config.temperature
 
 
 def log_popularity(popularity_I: Tensor) -> Tensor:

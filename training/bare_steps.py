@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from itertools import islice
 
 import torch
-from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
-from model.dual_view import DualViewEmbeddings, Graph
-from model.magnet import Magnet, PropagatedContent
+from model.dual_view import DualViewEmbeddings, Graph, Propagated
+from model.magnet import Magnet
 from model.schedule import EntropySchedule
 from training.config import TrainingConfig
 from training.dataset import Dataset
@@ -48,12 +47,11 @@ def bare_steps(dataset: Dataset, config: TrainingConfig) -> tuple[StepCost, Trai
     lap = _Laps()
     generator = torch.Generator().manual_seed(config.seed)
     magnet = build_magnet(dataset, config, generator)
-    recency_power = config.recency_power if dataset.train_histories.ordered else 0.0
-    train_weight_UI = dataset.train_histories.recency_weighted(recency_power)
+    sampler = Sampler.of(config, dataset, generator, choose_device("cpu"))
+    train_weight_UI = dataset.train_histories.recency_weighted(sampler.recency_power)
     graph = build_graph(train_weight_UI, dataset.features.values())
     contents = [magnet.propagate_content(view) for view in magnet.views(graph)]
     setting_up = lap()
-    sampler = Sampler.of(config, recency_power, generator, choose_device("cpu"))
     batches = islice(sampler.epoch(dataset.train_histories), _STEPS)
     costs = list(_timed_steps(magnet, graph, contents, batches, config))
     with torch.no_grad():
@@ -62,7 +60,7 @@ def bare_steps(dataset: Dataset, config: TrainingConfig) -> tuple[StepCost, Trai
         magnet=magnet.eval(),
         embeddings=embeddings,
         train_weight_UI=train_weight_UI,
-        recency_power=recency_power,
+        recency_power=sampler.recency_power,
         history=(),
         best_epoch=0,
         trigger_epoch=None,
@@ -79,7 +77,7 @@ def bare_steps(dataset: Dataset, config: TrainingConfig) -> tuple[StepCost, Trai
 def _timed_steps(
     magnet: Magnet,
     graph: Graph,
-    contents: list[PropagatedContent],
+    contents: list[Propagated],
     batches: Iterator[Batch],
     config: TrainingConfig,
 ) -> Iterator[tuple[float, float, int]]:
@@ -98,14 +96,13 @@ def _timed_steps(
     for batch in batches:
         draw = lap()
         optimizer.zero_grad()
-        encoded = magnet.encode(magnet.views(graph), contents)
+        embeddings = magnet.encode(magnet.views(graph), contents, batch.cold_X)
+        encoded = (embeddings.item_IVMD, embeddings.foldin_IVMD, embeddings.cold_XVMD)
         encode = lap()
-        cut = DualViewEmbeddings(_leaf(encoded.item_IVMD), _leaf(encoded.foldin_IVMD))
-        batch_objective(magnet, cut, batch, config, weights).loss.backward()
+        cut = [x.detach().requires_grad_() for x in encoded]
+        batch_objective(magnet, DualViewEmbeddings(*cut), batch, config, weights).loss.backward()
         objective = lap()
-        torch.autograd.backward(
-            [encoded.item_IVMD, encoded.foldin_IVMD], [cut.item_IVMD.grad, cut.foldin_IVMD.grad]
-        )
+        torch.autograd.backward(encoded, [x.grad for x in cut])
         optimizer.step()
         average.update_parameters(magnet)
         yield encode + lap(), draw + objective, len(batch.item_B)
@@ -120,7 +117,3 @@ class _Laps:
     def __call__(self) -> float:
         last, self._last = self._last, time.process_time()
         return self._last - last
-
-
-def _leaf(x: Tensor) -> Tensor:
-    return x.detach().requires_grad_()

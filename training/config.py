@@ -47,6 +47,8 @@ class TrainingConfig(BaseModel):
     """Random items shared by a batch as negatives."""
     popularity_power: float = Field(default=0.5, ge=0)
     """Negatives are drawn in proportion to (1 + their positives)^popularity_power."""
+    cold_rate: float = Field(default=0.2, ge=0, lt=1)
+    """Share of a step's positives and negatives that are shown as if nobody had chosen them."""
     learning_rate: float = Field(default=5e-3, gt=0)
     settled_learning_rate: float = Field(default=1e-3, gt=0)
     """Of the encoders in the second stage: the router specialises on embeddings that hold still."""

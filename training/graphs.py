@@ -7,6 +7,8 @@ interactions (plus I * neighbours item-item edges). Letters: U users, I items, F
 from collections.abc import Iterable
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 from scipy.sparse import csr_array, diags_array
 
 from model.dual_view import Graph
@@ -47,23 +49,25 @@ def content_neighbours(features: ModalityFeatures, k: int = NEIGHBOURS) -> csr_a
     return _row_stochastic(edges)
 
 
-def content_edges(train: csr_array, features: ModalityFeatures) -> csr_array:
-    """Content-induced edges of one modality [I, I]: row i is what item i hears (ours).
+def help_from_neighbours(train: csr_array) -> NDArray[np.float32]:
+    """How much of what its content neighbours say an item takes over [I] (ours).
 
-    Its neighbours, each by its share of the similarity, times
-    help_i = mean degree / (mean degree + degree_i): an item hears its content neighbours' users the
-    more the fewer it has of its own.
+    mean degree / (mean degree + degree_i): the more the fewer users it has of its own, all of it
+    without any.
     """
     degree_I = np.asarray(train.sum(axis=0)).ravel()
     mean_degree = float(degree_I.mean())
-    help_I = mean_degree / np.maximum(mean_degree + degree_I, 1e-12)
-    return csr_array(diags_array(help_I.astype(np.float32)) @ content_neighbours(features))
+    help_I: NDArray[np.float32] = mean_degree / np.maximum(mean_degree + degree_I, 1e-12)
+    return help_I.astype(np.float32)
 
 
 def build_graph(train: csr_array, features: Iterable[ModalityFeatures]) -> Graph:
-    """Weighted training positives [U, I] and the content-induced edges of each modality."""
-    edges = tuple(sparse_operator(content_edges(train, x)) for x in features)
-    return Graph(sparse_operator(train), edges)
+    """Weighted training positives [U, I], content edges of each modality, help of each item."""
+    return Graph(
+        sparse_operator(train),
+        tuple(sparse_operator(content_neighbours(x)) for x in features),
+        torch.from_numpy(help_from_neighbours(train)).unsqueeze(1),
+    )
 
 
 def _row_stochastic(edges: csr_array) -> csr_array:

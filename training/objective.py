@@ -48,10 +48,8 @@ def batch_objective(
     several processes, `batch` is a share, and the mean of their gradients is that of the whole.
     """
     user_BVMD = fold_in(embeddings.foldin_IVMD, batch.history)
-    item_BVMD = embeddings.item_IVMD.index_select(0, batch.item_B)
-    negative_NVMD = embeddings.item_IVMD.index_select(0, batch.negative_N)
+    (item_BVMD, bias_B), (negative_NVMD, bias_N) = _shown(magnet, embeddings, batch)
     head, router = magnet.head, magnet.head.router
-    bias_I = magnet.item_bias()
     threshold = routing_weights.gate * config.gate_threshold
 
     user_BJ = router.user_evidence(user_BVMD)
@@ -59,7 +57,7 @@ def batch_objective(
     positive_routing = head.route(
         positive_GB1, user_BJ, router.item_evidence(item_BVMD).unsqueeze(1), threshold
     )
-    positive_B = head.mix(positive_GB1, positive_routing).squeeze(1) + bias_I[batch.item_B]
+    positive_B = head.mix(positive_GB1, positive_routing).squeeze(1) + bias_B
     weight_BK = positive_routing.weight_KBC.squeeze(2).T
     coverage, pair = routing_entropies(weight_BK, processes.mean(weight_BK.mean(0)))
     share_K = positive_routing.weight_KBC.detach().mean((1, 2))
@@ -69,7 +67,7 @@ def batch_objective(
             _NegativeScores(head, threshold),
             bpr_loss if config.ranking_loss == "bpr" else sampled_softmax_loss,
             (positive_B, user_BVMD, user_BJ, clash_BN),
-            (negative_NVMD, router.item_evidence(negative_NVMD), bias_I[batch.negative_N]),
+            (negative_NVMD, router.item_evidence(negative_NVMD), bias_N),
         )
         + _alignment(embeddings, batch, config)
         + config.view_regulariser * _view_imbalance(positive_routing)
@@ -78,6 +76,26 @@ def batch_objective(
         + config.l2 * _squared_norm(magnet, batch)
     )
     return Objective(loss, coverage.item(), pair.item(), share_K)
+
+
+def _shown(
+    magnet: Magnet, embeddings: DualViewEmbeddings, batch: Batch
+) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """Embeddings and biases of positives and of negatives, some of them as their cold twins."""
+    cold = embeddings.cold_XVMD.split([len(batch.cold_B), len(batch.cold_N)])
+    bias_I, cold_bias = magnet.item_bias(), magnet.cold_bias()
+
+    def shown(item_X: Tensor, place_C: Tensor, cold_CVMD: Tensor) -> tuple[Tensor, Tensor]:
+        item_XVMD = embeddings.item_IVMD.index_select(0, item_X)
+        return (
+            item_XVMD.index_copy(0, place_C, cold_CVMD),
+            bias_I[item_X].index_put((place_C,), cold_bias),
+        )
+
+    return (
+        shown(batch.item_B, batch.cold_B, cold[0]),
+        shown(batch.negative_N, batch.cold_N, cold[1]),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Batches of positives with their histories and shared random negatives, from explicit generators.
 
 Knows histories as index arrays; knows nothing about models. Letters: B positives, H history items,
-N negatives, C items that are compared.
+N negatives, X cold twins, C items that are compared.
 """
 
 import math
@@ -17,6 +17,7 @@ from torch import Tensor
 from model.contract.recency import recency_weights
 from model.dual_view import SparseOperator
 from training.config import TrainingConfig
+from training.dataset import Dataset
 from training.histories import Histories
 from training.processes import ALONE, Processes
 from training.sparse import sparse_operator
@@ -35,8 +36,17 @@ class Batch:
     item_B: Tensor
     negative_N: Tensor
     """Items shared by all positives of the batch."""
+    cold_B: Tensor
+    """Places of the positives that are shown as cold twins."""
+    cold_N: Tensor
+    """Places of the negatives that are shown as cold twins."""
     contrasted_C: Tensor
     """Items that are compared with each other, of all processes' positives."""
+
+    @property
+    def cold_X(self) -> Tensor:
+        """Items whose cold twins are shown: of positives, then of negatives."""
+        return torch.cat([self.item_B[self.cold_B], self.negative_N[self.cold_N]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +79,9 @@ class Sampler:
     - negatives: with replacement, an item being weighed by (1 + its positives)^popularity_power.
       0 is uniform; above, scores need less popularity to tell positives from negatives, which
       leaves room for the tail (word2vec's smoothed unigrams, arXiv:1310.4546, section 2.2).
+    - cold twins: each positive and negative is shown with probability cold_rate as if nobody had
+      chosen it, so that content learns to tell items apart without behaviour (ours; DropoutNet,
+      NIPS 2017, drops the input instead of taking the item out of the graph).
     """
 
     batch_size: int
@@ -78,6 +91,7 @@ class Sampler:
     recency_power: float
     user_damping: float
     popularity_power: float
+    cold_rate: float
     generator: torch.Generator
     device: torch.device
     processes: Processes = ALONE
@@ -86,20 +100,21 @@ class Sampler:
     def of(
         cls,
         config: TrainingConfig,
-        recency_power: float,
+        dataset: Dataset,
         generator: torch.Generator,
         device: torch.device,
         processes: Processes = ALONE,
     ) -> "Sampler":
-        """As a run's settings have it."""
+        """As a run's settings have it; without order no recency, without content no cold twin."""
         return cls(
             batch_size=config.batch_size,
             max_steps=config.max_steps,
             num_negatives=config.negatives,
             longest_history=config.longest_history,
-            recency_power=recency_power,
+            recency_power=config.recency_power if dataset.train_histories.ordered else 0.0,
             user_damping=config.user_damping,
             popularity_power=config.popularity_power,
+            cold_rate=config.cold_rate if dataset.features else 0.0,
             generator=generator,
             device=device,
             processes=processes,
@@ -115,7 +130,9 @@ class Sampler:
         batch_size = self._batch_size(len(position_P), len(histories.length_U))
         for start in range(0, len(position_P), batch_size):
             position_B = position_P[drawn_P[start : start + batch_size]]
-            own_B = self.processes.equal_share(position_B)
+            own_B, cold_B = map(
+                self.processes.equal_share, (position_B, self._cold(len(position_B)))
+            )
             bag = histories.before(own_B, self.longest_history)
             history_BI = csr_array(
                 (
@@ -131,6 +148,8 @@ class Sampler:
                 history=sparse_operator(history_BI).to(self.device),
                 item_B=torch.from_numpy(histories.item_P[own_B]).to(self.device),
                 negative_N=negative_N.to(self.device),
+                cold_B=_places(cold_B).to(self.device),
+                cold_N=_places(self._cold(self.num_negatives)).to(self.device),
                 contrasted_C=torch.from_numpy(contrasted_C).to(self.device),
             )
 
@@ -139,6 +158,11 @@ class Sampler:
         least = math.ceil(num_positives / self.max_steps)
         return max(least, min(self.batch_size, max(_LEAST_BATCH, num_users // 2)))
 
+    def _cold(self, count: int) -> NDArray[np.int64]:
+        """1 where an item is shown as its cold twin."""
+        uniform_N = torch.rand(count, generator=self.generator, dtype=torch.float64).numpy()
+        return (uniform_N < self.cold_rate).astype(np.int64)
+
     def _drawn(self, weight_X: NDArray[np.floating], count: int) -> NDArray[np.int64]:
         """Indices drawn in proportion to their weights; any number of them, unlike multinomial."""
         bound_X = np.cumsum(weight_X)
@@ -146,3 +170,7 @@ class Sampler:
         place_N = np.searchsorted(bound_X, uniform_N * bound_X[-1], side="right")
         drawn_N: NDArray[np.int64] = np.minimum(place_N, len(weight_X) - 1)
         return drawn_N
+
+
+def _places(drawn_X: NDArray[np.int64]) -> Tensor:
+    return torch.from_numpy(np.flatnonzero(drawn_X))

@@ -18,7 +18,8 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from model.contract.manifest import EpochRecord
-from model.magnet import Magnet, PropagatedContent
+from model.dual_view import Propagated
+from model.magnet import Magnet
 from model.schedule import EntropySchedule
 from training.calibration import popularity_share
 from training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -99,13 +100,11 @@ class _Run:
         processes.copy_from_leader([*self.magnet.parameters(), *self.magnet.buffers()])
         self.valid = some_users(dataset.valid, MAX_VALIDATION_USERS)
         histories = dataset.train_histories
-        self.recency_power = config.recency_power if histories.ordered else 0.0
+        self.sampler = Sampler.of(config, dataset, self.generator, self.device, processes)
+        self.recency_power = self.sampler.recency_power
         self.train_weight_UI = histories.recency_weighted(self.recency_power)
         graph = build_graph(self.train_weight_UI, dataset.features.values())
         self.graph = graph.to(self.device)
-        self.sampler = Sampler.of(
-            config, self.recency_power, self.generator, self.device, processes
-        )
         router = list(self.magnet.head.parameters())
         in_router = {id(parameter) for parameter in router}
         encoders = [p for p in self.magnet.parameters() if id(p) not in in_router]
@@ -122,7 +121,7 @@ class _Run:
             specialisation_weight=config.specialisation_weight,
             switch=config.stage_switch,
         )
-        self._interaction_content: PropagatedContent | None = None
+        self._interaction_content: Propagated | None = None
         self.history: list[EpochRecord] = []
         self.best_epoch = 0
         self.best_state: dict[str, Tensor] = {}
@@ -151,7 +150,7 @@ class _Run:
         contents = self._propagated(self.magnet)
         for batch in self.sampler.epoch(self.dataset.train_histories):
             self.optimizer.zero_grad()
-            embeddings = self.magnet.encode(self.magnet.views(self.graph), contents)
+            embeddings = self.magnet.encode(self.magnet.views(self.graph), contents, batch.cold_X)
             objective = batch_objective(
                 self.magnet, embeddings, batch, self.config, weights, self.processes
             )
@@ -234,7 +233,7 @@ class _Run:
             trigger_epoch=self.schedule.trigger_epoch,
         )
 
-    def _propagated(self, magnet: Magnet) -> tuple[PropagatedContent, PropagatedContent]:
+    def _propagated(self, magnet: Magnet) -> tuple[Propagated, Propagated]:
         """Content through both views; the interaction view has no weights, so once is enough."""
         interaction, augmented = magnet.views(self.graph)
         if self._interaction_content is None:

@@ -35,13 +35,16 @@ def gradients(dataset: Dataset) -> tuple[float, dict[str, torch.Tensor]]:
         recency_power=0.5,
         user_damping=0.7,
         popularity_power=0.5,
+        cold_rate=0.3,
         generator=generator,
         device=torch.device("cpu"),
     )
     batch = next(sampler.epoch(dataset.train_histories))
     views = magnet.views(build_graph(dataset.train, dataset.features.values()))
     contents = [magnet.propagate_content(view) for view in views]
-    found = batch_objective(magnet, magnet.encode(views, contents), batch, CONFIG, WEIGHTS)
+    found = batch_objective(
+        magnet, magnet.encode(views, contents, batch.cold_X), batch, CONFIG, WEIGHTS
+    )
     found.loss.backward()
     return found.loss.item(), {
         name: torch.zeros_like(p) if p.grad is None else p.grad.clone()

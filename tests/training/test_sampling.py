@@ -15,6 +15,7 @@ SAMPLER = Sampler(
     recency_power=0.0,
     user_damping=0.0,
     popularity_power=0.0,
+    cold_rate=0.0,
     generator=torch.Generator(),
     device=torch.device("cpu"),
 )
@@ -77,3 +78,16 @@ def test_a_positive_is_not_in_the_history_that_predicts_it() -> None:
 def test_a_seed_fixes_the_draws() -> None:
     assert np.array_equal(drawn_items(epoch(1)), drawn_items(epoch(1)))
     assert not np.array_equal(drawn_items(epoch(1)), drawn_items(epoch(2)))
+
+
+def test_as_many_positives_and_negatives_are_shown_cold_as_asked_for() -> None:
+    assert not any(len(batch.cold_X) for batch in epoch())
+    places = [
+        (len(x.cold_B), len(x.cold_N)) for seed in range(20) for x in epoch(seed, cold_rate=0.3)
+    ]
+    cold_B, cold_N = np.mean(places, axis=0)
+    assert cold_B / 50 == pytest.approx(0.3, abs=0.05)
+    assert cold_N / 40 == pytest.approx(0.3, abs=0.05)
+    batch = epoch(cold_rate=0.3)[0]
+    assert torch.equal(batch.cold_X[: len(batch.cold_B)], batch.item_B[batch.cold_B])
+    assert torch.equal(batch.cold_X[len(batch.cold_B) :], batch.negative_N[batch.cold_N])

@@ -73,6 +73,7 @@ ABLATIONS = {
     "no_contrast": Ablation(
         "without contrastive terms", {"view_alignment": 0.0, "modality_alignment": 0.0}
     ),
+    "no_cold_twins": Ablation("without cold twins", {"cold_rate": 0.0}),
     "bpr": Ablation("BPR instead of the sampled softmax", {"ranking_loss": "bpr"}),
     "uniform_users": Ablation("without damping of heavy users", {"user_damping": 0.0}),
     "uniform_negatives": Ablation("with uniform negatives", {"popularity_power": 0.0}),
