@@ -21,7 +21,7 @@ from model.contract.manifest import EpochRecord
 from model.dual_view import Propagated
 from model.magnet import Magnet
 from model.schedule import EntropySchedule
-from training.calibration import popularity_share
+from training.calibration import popularity_weight
 from training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from training.config import TrainingConfig
 from training.dataset import Dataset
@@ -249,9 +249,9 @@ class _Run:
         """The best epoch's model, its popularity weight chosen on validation."""
         magnet = self._averaged()
         magnet.load_state_dict(self.best_state)
-        share = popularity_share(self._trained(), self.dataset, self.valid)
+        weight = popularity_weight(self._trained(), self.dataset, self.valid)
         with torch.no_grad():
-            magnet.popularity_weight.mul_(share)
+            magnet.popularity_weight.fill_(weight)
         return self._trained()
 
     def snapshot(self) -> Checkpoint:

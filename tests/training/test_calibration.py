@@ -2,7 +2,7 @@ import numpy as np
 import torch
 from scipy.sparse import csr_array
 
-from training.calibration import SHARES, popularity_share
+from training.calibration import WEIGHTS, popularity_weight
 from training.config import TrainingConfig
 from training.dataset import Dataset
 from training.evaluation import evaluate
@@ -20,7 +20,7 @@ def with_popularity(model: TrainedModel, weight: float) -> TrainedModel:
 
 def test_popularity_that_only_misleads_is_taken_out(communities: Dataset) -> None:
     model = with_popularity(train(communities, SMALL), 0.2)
-    assert popularity_share(model, communities, communities.valid) < 1
+    assert popularity_weight(model, communities, communities.valid) < 0.2
 
 
 def test_popularity_that_decides_is_put_back(communities: Dataset) -> None:
@@ -29,18 +29,15 @@ def test_popularity_that_decides_is_put_back(communities: Dataset) -> None:
     score_I = np.where(train_UI, -1, train_UI.sum(axis=0))
     chosen_UI = np.zeros_like(train_UI, dtype=np.float32)
     chosen_UI[np.arange(len(train_UI)), score_I.argmax(axis=1)] = 1  # the most popular new item
-    assert popularity_share(model, communities, csr_array(chosen_UI)) > 1
+    assert popularity_weight(model, communities, csr_array(chosen_UI)) > 0.01
 
 
-def test_the_choice_is_about_the_best_of_all_shares(communities: Dataset) -> None:
+def test_the_choice_is_about_the_best_of_all_weights(communities: Dataset) -> None:
     model = train(communities, SMALL)
-    weight = model.magnet.popularity_weight.item() or 0.05
+    chosen = popularity_weight(model, communities, communities.valid)
 
-    def ndcg(share: float) -> float:
-        scored = with_popularity(model, share * weight)
+    def ndcg(weight: float) -> float:
+        scored = with_popularity(model, weight)
         return evaluate(scored.score, communities, communities.valid).metrics["ndcg@20"]
 
-    best = max(ndcg(share) for share in SHARES)
-    with_popularity(model, weight)
-    chosen = popularity_share(model, communities, communities.valid)
-    assert ndcg(chosen) >= 0.989 * best
+    assert ndcg(chosen) >= 0.989 * max(ndcg(weight) for weight in WEIGHTS)
