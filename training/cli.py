@@ -13,7 +13,7 @@ import torch
 from pydantic import ValidationError
 
 from model.contract.artifact import ArtifactError
-from training import encode_command, faithfulness_command, synthesise_command
+from training import encode_command, faithfulness_command, models_command, synthesise_command
 from training.allocator import reuse_large_buffers
 from training.benchmark import command as benchmark_command
 from training.cold_start import command as cold_start_command
@@ -26,6 +26,7 @@ from training.fit import FitError, assist, evaluate_artifact, fit
 from training.processes import ProcessesError, joined
 from training.publish import PublishError, PublishPolicy, publish_artifact
 from training.schedules import command as schedules_command
+from training.server_options import add_server_options
 from training.tables import DataError
 from training.trainer import TrainingError
 from training.training_options import add_training_options, training_config
@@ -125,8 +126,7 @@ def _parser() -> argparse.ArgumentParser:
         "live in one atomic step. A publish that fails or is killed changes nothing live.",
     )
     publishing.add_argument("artifact", type=Path, help="an artifact folder")
-    publishing.add_argument("--redis-url", required=True, help="redis://[user:password@]host:port")
-    publishing.add_argument("--namespace", default="default", help="default: %(default)s")
+    add_server_options(publishing)
     publishing.add_argument(
         "--keep",
         type=int,
@@ -135,6 +135,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     publishing.set_defaults(run=_publish)
 
+    models_command.add_command(commands)
     events_command.add_command(commands)
     return parser
 

@@ -50,6 +50,11 @@ class KeySpace:
         return f"mg:{{{self.namespace}}}:lock"
 
     @property
+    def retrain_lock(self) -> str:
+        """The lock of the one retraining that may run; its value is the holder's fencing token."""
+        return f"mg:{{{self.namespace}}}:retrain_lock"
+
+    @property
     def fence(self) -> str:
         """Counter from which fencing tokens are drawn."""
         return f"mg:{{{self.namespace}}}:fence"

@@ -4,7 +4,6 @@ Knows the command line; the steps themselves are in the other modules.
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Callable
 from datetime import UTC, date, datetime
@@ -17,6 +16,7 @@ from training.event_log.drain import drain
 from training.event_log.log import EventLog, EventLogError
 from training.event_log.stream import FeedbackStream
 from training.publish.connection import connected
+from training.server_options import add_server_options
 
 KEEP_DAYS = 730
 """Two years: every season twice."""
@@ -66,17 +66,6 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "--keep-mb", type=float, default=KEEP_MB, help="10^6 bytes of Parquet; default: %(default)g"
     )
     compacting.set_defaults(run=_compact)
-
-
-def add_server_options(parser: argparse.ArgumentParser) -> None:
-    """Where the namespace is."""
-    parser.add_argument(
-        "--redis-url",
-        default=os.environ.get("REDIS_URL"),
-        required="REDIS_URL" not in os.environ,
-        help="redis://[user:password@]host:port (default: the variable REDIS_URL)",
-    )
-    parser.add_argument("--namespace", default="default", help="default: %(default)s")
 
 
 def _add_log(parser: argparse.ArgumentParser) -> None:

@@ -7,8 +7,9 @@ Knows redis-py's exceptions, so that no caller has to; never repeats a password.
     |-- ServerAwayError         nobody answers, or the connection broke
     |-- AccessDeniedError       wrong or missing password, or a right is missing
     |-- OutOfMemoryError        the server's maxmemory is reached
-    |-- LockHeldError           somebody else is publishing
+    |-- LockHeldError           somebody else is publishing, or retraining
     |-- LockLostError           we were too slow: the lock went to somebody else
+    |-- UnknownVersionError     the namespace holds no such version
     |-- VersionTakenError       the version exists with other content
     `-- DamagedCopyError        what the server gives back is not what was written
 """
@@ -40,11 +41,15 @@ class OutOfMemoryError(PublishError):
 
 
 class LockHeldError(PublishError):
-    """Somebody else is publishing to this namespace."""
+    """Somebody else is publishing to this namespace, or retraining for it."""
 
 
 class LockLostError(PublishError):
     """The lock ran out or was taken over; this publisher may change nothing any more."""
+
+
+class UnknownVersionError(PublishError):
+    """There is no such version to activate or to go back to."""
 
 
 class VersionTakenError(PublishError):
@@ -82,7 +87,7 @@ def explaining(address: str) -> Iterator[None]:
     except (redis.ConnectionError, redis.TimeoutError) as error:
         raise ServerAwayError(
             f"Redis at {address} does not answer ({_reason(error)}); "
-            "check that it runs and can be reached, then publish again: repeating is safe"
+            "check that it runs and can be reached, then try again: repeating is safe"
         ) from error
     except redis.RedisError as error:
         raise PublishError(f"Redis at {address} refused to publish: {_reason(error)}") from error

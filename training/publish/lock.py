@@ -1,15 +1,16 @@
-"""The publisher's lock: one publisher per namespace, and a fencing token that proves it.
+"""Locks of one namespace: one publisher, one retraining, and fencing tokens that prove it.
 
-Knows nothing about what is published. The token is drawn from a counter, so no two publishers
-ever hold the same one; whatever must not happen without the lock is done in a transaction that
-watches the lock's key and compares the token (`PublishLock.guard`).
+Knows nothing about what is published. The token is drawn from a counter, so no two holders ever
+have the same one; whatever must not happen without the lock is done in a transaction that watches
+the lock's key and compares the token (`FencedLock.guard`).
 """
 
 import os
 import socket
+import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Self
 
@@ -23,14 +24,23 @@ from training.publish.errors import LockHeldError, LockLostError
 _RETRY_SECONDS = 0.1
 
 
-class PublishLock:
+class FencedLock:
     """Taken on entry, kept alive by `keep`, given back on exit if it is still ours."""
 
+    holder = "holder"
+    """What messages call whoever has it."""
+
     def __init__(
-        self, client: redis.Redis, keys: KeySpace, *, lock_seconds: float, wait_seconds: float
+        self,
+        client: redis.Redis,
+        keys: KeySpace,
+        key: str,
+        *,
+        lock_seconds: float,
+        wait_seconds: float = 0.0,
     ) -> None:
         self._client = client
-        self._key = keys.lock
+        self._key = key
         self._fence = keys.fence
         self._life_ms = max(1, round(lock_seconds * 1000))
         self._wait_seconds = wait_seconds
@@ -55,11 +65,13 @@ class PublishLock:
         at: TracebackType | None,
     ) -> None:
         def drop(pipe: Pipeline) -> None:
+            mine = pipe.get(self._key) == self.token.encode()
             pipe.multi()
-            pipe.delete(self._key)
+            if mine:
+                pipe.delete(self._key)
 
-        with suppress(redis.RedisError, LockLostError):
-            self.guard(drop)
+        with suppress(redis.RedisError):
+            self._client.transaction(drop, self._key)
 
     def guard(self, change: Callable[[Pipeline], object], *watched: str) -> None:
         """Run `change` in a transaction that takes place only while we hold the lock.
@@ -72,14 +84,10 @@ class PublishLock:
         """
 
         def fenced(pipe: Pipeline) -> None:
-            if pipe.get(self._key) != self.token.encode():
-                raise LockLostError(
-                    "lost the publisher's lock (this publisher was too slow, or was paused); "
-                    "the live version was left alone: publish again"
-                )
+            self._check(pipe)
             change(pipe)
 
-        self._client.transaction(fenced, self._key, *watched)
+        self._client.transaction(fenced, *self._watched(), *watched)
 
     def renew(self) -> None:
         """Give the lock its whole life again; LockLostError if it is no longer ours."""
@@ -96,6 +104,41 @@ class PublishLock:
         if time.monotonic() - self._renewed_at > self._life_ms / 3000:
             self.renew()
 
+    @contextmanager
+    def renewed(self) -> Iterator[None]:
+        """Keep it alive from a thread, while something runs that cannot call `keep`.
+
+        Losing it shows at the next `guard`; an outage shorter than the lock's life does no harm.
+        """
+        done = threading.Event()
+
+        def beat() -> None:
+            while not done.wait(self._life_ms / 3000):
+                with suppress(redis.RedisError):
+                    try:
+                        self.renew()
+                    except LockLostError:
+                        return
+
+        thread = threading.Thread(target=beat, name=f"lock of the {self.holder}", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
+    def _watched(self) -> tuple[str, ...]:
+        return (self._key,)
+
+    def _check(self, pipe: Pipeline) -> None:
+        """Read the watched key; LockLostError unless it holds our token."""
+        if pipe.get(self._key) != self.token.encode():
+            raise LockLostError(
+                f"lost the {self.holder}'s lock (this {self.holder} was too slow, or was paused); "
+                "the live version was left alone: publish again"
+            )
+
     def _take(self) -> bool:
         if self._client.set(self._key, self.token, nx=True, px=self._life_ms):
             return True
@@ -106,6 +149,48 @@ class PublishLock:
         holder = text(self._client.get(self._key) or "somebody")
         seconds = max(0, self._client.pttl(self._key)) / 1000
         return (
-            f"another publisher ({holder}) holds the lock {self._key}, "
-            f"for {seconds:.0f} s more unless it renews it; wait and publish again"
+            f"another {self.holder} ({holder}) holds the lock {self._key}, "
+            f"for {seconds:.0f} s more unless it renews it; wait and try again"
         )
+
+
+class RetrainLock(FencedLock):
+    """One retraining per namespace; publishing by hand goes on beside it."""
+
+    holder = "retraining"
+
+    def __init__(self, client: redis.Redis, keys: KeySpace, *, lock_seconds: float) -> None:
+        super().__init__(client, keys, keys.retrain_lock, lock_seconds=lock_seconds)
+
+
+class PublishLock(FencedLock):
+    """One publisher per namespace; of a retraining that has lost its own lock, it guards nothing.
+
+    Args:
+        within: the lock that the publisher must hold as well.
+    """
+
+    holder = "publisher"
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        keys: KeySpace,
+        *,
+        lock_seconds: float,
+        wait_seconds: float,
+        within: RetrainLock | None = None,
+    ) -> None:
+        super().__init__(
+            client, keys, keys.lock, lock_seconds=lock_seconds, wait_seconds=wait_seconds
+        )
+        self._within = within
+
+    def _watched(self) -> tuple[str, ...]:
+        outer = self._within._watched() if self._within else ()
+        return (*super()._watched(), *outer)
+
+    def _check(self, pipe: Pipeline) -> None:
+        super()._check(pipe)
+        if self._within:
+            self._within._check(pipe)

@@ -23,7 +23,7 @@ from training.publish.errors import (
     PublishError,
     VersionTakenError,
 )
-from training.publish.lock import PublishLock
+from training.publish.lock import PublishLock, RetrainLock
 from training.publish.policy import PublishPolicy
 from training.publish.versions import VersionShelf
 
@@ -48,9 +48,11 @@ def publish_artifact(
     *,
     policy: PublishPolicy = DEFAULT_POLICY,
     report: Report = log.info,
+    within: RetrainLock | None = None,
 ) -> str:
     """Make the artifact in `folder` the live version of `namespace`; returns its name.
 
+    While another version is pinned, it is stored and recorded, and the pinned one stays live.
     A version's bytes are written once and never change: publishing a version that is already
     there (live, or since superseded) verifies the stored bytes and moves at most the pointer.
 
@@ -60,6 +62,7 @@ def publish_artifact(
         namespace: separates models that share a server.
         policy: patience and retention.
         report: called with a line of text at each step.
+        within: the retraining that this publish is a step of; it must not have lost its lock.
 
     Raises:
         PublishError: nothing live was changed; see `training.publish.errors` for the reasons.
@@ -78,10 +81,20 @@ def publish_artifact(
             report(f"{publication.version} is already live {where}: nothing to do")
             return publication.version
         with PublishLock(
-            client, keys, lock_seconds=policy.lock_seconds, wait_seconds=policy.wait_seconds
+            client,
+            keys,
+            lock_seconds=policy.lock_seconds,
+            wait_seconds=policy.wait_seconds,
+            within=within,
         ) as lock:
-            publication.run(lock, policy)
-        report(f"{publication.version} is live {where}")
+            pinned = publication.run(lock, policy)
+        if pinned is None:
+            report(f"{publication.version} is live {where}")
+        else:
+            report(
+                f"{publication.version} is stored {where}, but {pinned} is pinned and stays live; "
+                "`promote` or `unpin` changes that"
+            )
         return publication.version
 
 
@@ -112,11 +125,12 @@ class _Publication:
     def is_live(self) -> bool:
         return self.shelf.live() == self.version and self._is_stored()
 
-    def run(self, lock: PublishLock, policy: PublishPolicy) -> None:
+    def run(self, lock: PublishLock, policy: PublishPolicy) -> str | None:
+        """The version that is pinned and stays live, or None."""
         self.shelf.sweep(policy, lock)
         if not self._is_stored():
             self._store(lock)
-        self.shelf.make_live(self.version, lock)
+        pinned = self.shelf.make_live(self.version, lock)
         try:
             removed = self.shelf.sweep(policy, lock)
         except (redis.RedisError, PublishError) as error:
@@ -124,6 +138,7 @@ class _Publication:
         else:
             if removed:
                 self.report(f"removed old versions: {', '.join(removed)}")
+        return pinned
 
     def _is_stored(self) -> bool:
         """Is this very version there, whole? VersionTakenError if its name means another."""

@@ -39,6 +39,14 @@ def expired(
     ]
 
 
+def point_at(pipe: Pipeline, keys: KeySpace, version: str, before: bytes | str | None) -> None:
+    """Queue what makes a version live in place of the one `before` it, and announces it."""
+    if before is not None:
+        pipe.set(keys.previous, before)
+    pipe.set(keys.current, version)
+    pipe.publish(keys.events, version)
+
+
 class VersionShelf:
     """The versions of one namespace on one server."""
 
@@ -57,10 +65,15 @@ class VersionShelf:
 
     def holds(self, version: str) -> bool:
         """Was this version once published as complete, and not retired since?"""
-        return version in self._pinned() or version in self._published_at()
+        return version in self._named() or version in self._published_at()
 
-    def make_live(self, version: str, lock: PublishLock) -> None:
+    def make_live(self, version: str, lock: PublishLock) -> str | None:
         """Point `current` at a complete version and announce it, all or nothing.
+
+        While another version is pinned the new one is recorded and the pointer stays.
+
+        Returns:
+            The other version that is pinned, or None if the new one is live.
 
         WATCH with MULTI rather than a Lua script: every key carries the namespace's hash tag, so
         it works on a cluster, on servers whose ACL forbids scripts, and it aborts as well when
@@ -69,19 +82,20 @@ class VersionShelf:
         """
         keys = self._keys
         now = self._now()
+        pinned: bytes | str | None = None
 
         def flip(pipe: Pipeline) -> None:
-            before = pipe.get(keys.current)
+            nonlocal pinned
+            before, pinned = pipe.mget(keys.current, keys.pinned)
             pipe.multi()
             if before == version.encode():
                 return
-            if before is not None:
-                pipe.set(keys.previous, before)
-            pipe.set(keys.current, version)
             pipe.zadd(keys.versions, {version: now})
-            pipe.publish(keys.events, version)
+            if pinned in (None, version.encode()):
+                point_at(pipe, keys, version, before)
 
-        lock.guard(flip, keys.current)
+        lock.guard(flip, keys.current, keys.pinned)
+        return None if pinned is None or text(pinned) == version else text(pinned)
 
     def sweep(self, policy: PublishPolicy, lock: PublishLock) -> list[str]:
         """Retire versions that have had their time; remove what dead publishes left behind.
@@ -90,11 +104,8 @@ class VersionShelf:
             The versions of which something was removed.
         """
         lock.renew()
-        published_at, pinned = self._published_at(), self._pinned()
-        retired = expired(published_at, pinned, policy, self._now())
-        if retired:
-            self._client.zrem(self._keys.versions, *retired)
-        alive = (published_at.keys() | pinned) - set(retired)
+        self._retire(policy, lock)
+        alive = self._published_at().keys() | self._named()
         dead: set[str] = set()
         pattern = self._keys.every_version_pattern
         cursor = None
@@ -107,9 +118,27 @@ class VersionShelf:
             lock.keep()
         return sorted(dead)
 
-    def _pinned(self) -> set[str]:
-        named = self._client.mget(self._keys.current, self._keys.previous)
-        return {text(name) for name in named if name is not None}
+    def _retire(self, policy: PublishPolicy, lock: PublishLock) -> None:
+        """Strike versions off the list, unless one of them is activated at the same moment."""
+        keys, now = self._keys, self._now()
+
+        def strike(pipe: Pipeline) -> None:
+            published = {text(name): float(at) for name, at in pipe.zscan_iter(keys.versions)}
+            named = {text(name) for name in pipe.mget(self._names) if name is not None}
+            retired = expired(published, named, policy, now)
+            pipe.multi()
+            if retired:
+                pipe.zrem(keys.versions, *retired)
+
+        lock.guard(strike, *self._names, keys.versions)
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        """Keys that hold a version's name, which keeps the version."""
+        return self._keys.current, self._keys.previous, self._keys.pinned
+
+    def _named(self) -> set[str]:
+        return {text(name) for name in self._client.mget(self._names) if name is not None}
 
     def _published_at(self) -> dict[str, float]:
         scored = self._client.zscan_iter(self._keys.versions)
