@@ -61,11 +61,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             source, metrics, namespace=settings.namespace, poll_seconds=settings.poll_seconds
         )
         limiter = CapacityLimiter(settings.score_threads)
+        engine = RecommendationEngine(
+            metrics=metrics, max_batch=settings.max_batch, max_waiting=settings.max_waiting
+        )
         following = asyncio.create_task(follower.run())
         try:
             yield State(
                 services=Services(
-                    engine=RecommendationEngine(metrics=metrics, limiter=limiter),
+                    engine=engine,
                     explainer=PairExplainer(metrics=metrics, limiter=limiter),
                     follower=follower,
                     metrics=metrics,
@@ -75,6 +78,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 )
             )
         finally:
+            await engine.close()
             await stop(following)
             await source.close()
 

@@ -25,6 +25,8 @@ class Catalogue:
     ids: IdTable
     metadata: StringTable
     popularity_I: NDArray[np.int64]
+    popular_order_I: NDArray[np.int32]
+    """Rows, most popular first; of equals, the lower row."""
     bias_I: NDArray[np.float32]
     embeddings_IVMD: NDArray[np.float32]
     foldin_IVMD: NDArray[np.float32]
@@ -38,6 +40,7 @@ class Catalogue:
             ids=IdTable(tensors["item_ids_blob"], tensors["item_ids_offsets"]),
             metadata=metadata,
             popularity_I=tensors["item_popularity"],
+            popular_order_I=np.argsort(-tensors["item_popularity"], kind="stable").astype(np.int32),
             bias_I=tensors["item_bias"],
             embeddings_IVMD=tensors["item_embeddings"],
             foldin_IVMD=tensors["item_foldin"],

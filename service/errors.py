@@ -10,6 +10,7 @@
         |-- UnknownVersion     404
         |-- NotOffered         501
         |-- NotReady           503 + Retry-After
+        |-- Overloaded         503 + Retry-After
         |-- UserUnavailable    503 + Retry-After
         `-- FeedbackFull       503 + Retry-After
 
@@ -127,6 +128,14 @@ class NotReady(RequestRefused):
     status = HTTPStatus.SERVICE_UNAVAILABLE
     kind = "not-ready"
     title = "No model is being served yet"
+
+
+class Overloaded(RequestRefused):
+    """More requests are waiting than can be answered soon."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    kind = "overloaded"
+    title = "Too many requests are waiting"
 
 
 class UserUnavailable(RequestRefused):

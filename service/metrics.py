@@ -15,6 +15,8 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 """Seconds; fine where an answer is expected (milliseconds), coarse where something is wrong."""
 
+_BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64)
+
 
 class Metrics:
     """Every metric of the service."""
@@ -36,9 +38,25 @@ class Metrics:
         )
         self._stage_seconds = Histogram(
             "magnet_stage_seconds",
-            "Time of one stage of an answer: lookup, route, rank, explain, serialise",
+            "Time of one stage of an answer: lookup, retrieve, rank, explain, serialise",
             ["stage"],
             buckets=_BUCKETS,
+            registry=self.registry,
+        )
+        self.batch_size = Histogram(
+            "magnet_batch_size",
+            "Requests for recommendations that were computed together",
+            buckets=_BATCH_BUCKETS,
+            registry=self.registry,
+        )
+        self.waiting = Gauge(
+            "magnet_waiting_requests",
+            "Requests for recommendations that wait to be computed",
+            registry=self.registry,
+        )
+        self.overloads = Counter(
+            "magnet_overloads",
+            "Requests refused because too many were waiting",
             registry=self.registry,
         )
         self.fallbacks = Counter(

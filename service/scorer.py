@@ -86,6 +86,21 @@ class OnnxScorer:
         weight, contribution = self._explain.run(["weight", "contribution"], feeds)
         return Breakdown(weight_CK=weight[0], contribution_CKVM=contribution[0])
 
+    def reach(self) -> float:
+        """What a pair gets above its bias where every cosine is 1: the scale of all scores.
+
+        Asked of the graph itself, so that nothing about it need be known from elsewhere.
+        """
+        pair_VMD = np.zeros(self._embeddings_IVMD.shape[1:], dtype=np.float32)
+        pair_VMD[..., 0] = 1
+        feeds = {
+            "user": pair_VMD[None],
+            "item": pair_VMD[None],
+            "item_routing": np.zeros((1, self._routing_IR.shape[1]), dtype=np.float32),
+            "item_bias": np.zeros(1, dtype=np.float32),
+        }
+        return float(self._head.run(["score"], feeds)[0][0, 0])
+
     def by_expert(
         self, user_VMD: NDArray[np.float32], rows_C: NDArray[np.intp]
     ) -> NDArray[np.float32]:

@@ -77,7 +77,11 @@ class Settings(BaseSettings):
     score_threads: Annotated[int, Field(ge=1, le=256)] = Field(
         default_factory=lambda: os.cpu_count() or 1
     )
-    """Requests that are scored at the same time."""
+    """Explanations and lists of similar items that are computed at the same time."""
+    max_batch: Annotated[int, Field(ge=1, le=1024)] = 32
+    """Most requests for recommendations that share one pass over the items; 1: none do."""
+    max_waiting: Annotated[int, Field(ge=1)] = 1024
+    """Most requests for recommendations that wait to be computed; further ones get 503."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Least severity that is logged."""
 

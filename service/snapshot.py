@@ -16,6 +16,8 @@ from model.contract.artifact import ArtifactError
 from model.contract.manifest import ArtifactManifest
 from model.contract.strings import IdTable
 from service.catalogue import Catalogue
+from service.retrieval.exact import ExactRetriever
+from service.retrieval.retriever import Retriever
 from service.scorer import OnnxScorer
 from service.source import OpenedModel
 from service.users import UserSource
@@ -38,6 +40,7 @@ class Snapshot:
     user_ids: IdTable
     items: Catalogue
     scorer: OnnxScorer
+    retriever: Retriever
     users: UserSource
 
     @property
@@ -66,6 +69,12 @@ def build_snapshot(opened: OpenedModel, golden_users_UVMD: NDArray[np.float32]) 
         bias_I=items.bias_I,
     )
     _check_golden(opened.manifest, scorer, items.bias_I, golden_users_UVMD)
+    retriever = ExactRetriever(
+        scorer,
+        items_IVMD=items.embeddings_IVMD,
+        bias_I=items.bias_I,
+        templates_KM=[expert.template for expert in opened.manifest.experts],
+    )
     return Snapshot(
         manifest=opened.manifest,
         created_at=_instant(opened.manifest.created_at),
@@ -73,6 +82,7 @@ def build_snapshot(opened: OpenedModel, golden_users_UVMD: NDArray[np.float32]) 
         user_ids=IdTable(tensors["user_ids_blob"], tensors["user_ids_offsets"]),
         items=items,
         scorer=scorer,
+        retriever=retriever,
         users=opened.users,
     )
 

@@ -28,7 +28,8 @@ EXPERTS = len(TEMPLATE_KM)
 # A small head of the same interface as the exported one, written by hand so that the service is
 # tested against a graph whose every output can be computed in numpy (see `reference`).
 _BODY = """
-    similarity = Einsum <equation: string = "{equation}"> (user, item)
+    unit = LpNormalization <axis: int = -1, p: int = 2> (user)
+    similarity = Einsum <equation: string = "{equation}"> (unit, item)
     affinity = Einsum <equation: string = "bcvm,km->bck"> (similarity, template)
     routing = {routing}
     own = Slice (routing, start0, startk, last)
@@ -101,7 +102,7 @@ def _reference(
     tensors: dict[str, NDArray[Any]], user_VMD: NDArray[np.float32], rows: NDArray[np.intp]
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Score [C], weight [C, K] and contribution [C, K, V, M] of the graphs above, in numpy."""
-    similarity = np.einsum("vmd,cvmd->cvm", user_VMD, tensors["item_embeddings"][rows])
+    similarity = np.einsum("vmd,cvmd->cvm", _unit(user_VMD), tensors["item_embeddings"][rows])
     routing = tensors["item_routing"][rows]
     logits = np.einsum("cvm,km->ck", similarity, TEMPLATE_KM) + routing[:, :EXPERTS]
     weight = np.exp(logits)
@@ -123,33 +124,35 @@ def _fold_in(foldin: NDArray[np.float32]) -> NDArray[np.float32]:
     return (foldin.sum(axis=0) / np.where(total == 0, 1, total)).astype(np.float32)
 
 
-def _tensors(seed: int) -> dict[str, NDArray[Any]]:
+def _tensors(seed: int, num_items: int) -> dict[str, NDArray[Any]]:
     rng = np.random.default_rng(seed)
-    shape = (ITEMS, VIEWS, MODALITIES, DIM)
+    shape = (num_items, VIEWS, MODALITIES, DIM)
     foldin = rng.normal(size=shape).astype(np.float32)
-    seen = [np.sort(rng.choice(ITEMS, size=rng.integers(3, 12), replace=False)) for _ in range(29)]
+    seen = [
+        np.sort(rng.choice(num_items, size=rng.integers(3, 12), replace=False)) for _ in range(29)
+    ]
     seen.append(np.array([5]))  # the last user: seen something, but no usable history
     users = np.stack([_fold_in(foldin[rows[:-1]]) for rows in seen])
     metadata = [
         f'{{"title": "Title {i}", "categories": ["{"even" if i % 2 == 0 else "odd"}"]}}'
         if i != 7
         else "{}"
-        for i in range(ITEMS)
+        for i in range(num_items)
     ]
     tensors: dict[str, NDArray[Any]] = {
         "user_embeddings": users,
         "item_embeddings": _unit(rng.normal(size=shape).astype(np.float32)),
         "item_foldin": foldin,
-        "item_routing": rng.normal(size=(ITEMS, EXPERTS + 1)).astype(np.float32),
-        "item_bias": rng.normal(scale=0.1, size=ITEMS).astype(np.float32),
-        "item_popularity": rng.integers(0, 20, size=ITEMS),
+        "item_routing": rng.normal(size=(num_items, EXPERTS + 1)).astype(np.float32),
+        "item_bias": rng.normal(scale=0.1, size=num_items).astype(np.float32),
+        "item_popularity": rng.integers(0, 20, size=num_items),
         "seen_offsets": np.cumsum([0, *map(len, seen)]),
         "seen_items": np.concatenate(seen).astype(np.int32),
         "history_lengths": np.array([*(len(rows) - 1 for rows in seen[:-1]), 0], dtype=np.int32),
     }
     tables = {
         "user_ids": IdTable.of(f"u{i:03d}" for i in range(USERS)),
-        "item_ids": IdTable.of(f"i{i:03d}" for i in range(ITEMS)),
+        "item_ids": IdTable.of(f"i{i:0{len(str(num_items)) + 1}d}" for i in range(num_items)),
         "item_metadata": StringTable.of(metadata),
     }
     for name, table in tables.items():
@@ -157,10 +160,10 @@ def _tensors(seed: int) -> dict[str, NDArray[Any]]:
     return tensors
 
 
-def _artifact(version: str, seed: int) -> Artifact:
-    tensors = _tensors(seed)
+def _artifact(version: str, seed: int, num_items: int = ITEMS) -> Artifact:
+    tensors = _tensors(seed, num_items)
     files = {"head.onnx": _head(), "explain.onnx": _explain()}
-    user_rows, item_rows = [0, 1, 2], list(range(0, ITEMS, 7))
+    user_rows, item_rows = [0, 1, 2], list(range(0, num_items, max(7, num_items // 12)))
     outputs = [
         _reference(tensors, tensors["user_embeddings"][row], np.array(item_rows))
         for row in user_rows
@@ -169,7 +172,7 @@ def _artifact(version: str, seed: int) -> Artifact:
         model_version=version,
         created_at="2026-01-01T00:00:00+00:00",
         num_users=USERS,
-        num_items=ITEMS,
+        num_items=num_items,
         views=["interaction", "augmented"],
         modalities=NAMES,
         embedding_dim=DIM,
@@ -216,13 +219,13 @@ def _artifact(version: str, seed: int) -> Artifact:
 
 
 @pytest.fixture(scope="session")
-def make_artifact() -> Callable[[str, int], Artifact]:
-    """A small artifact with real graphs, by version and seed."""
+def make_artifact() -> Callable[..., Artifact]:
+    """A small artifact with real graphs, by version, seed and number of items."""
     return _artifact
 
 
 @pytest.fixture(scope="session")
-def artifact(make_artifact: Callable[[str, int], Artifact]) -> Artifact:
+def artifact(make_artifact: Callable[..., Artifact]) -> Artifact:
     return make_artifact("v1", 1)
 
 

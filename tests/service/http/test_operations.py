@@ -71,7 +71,7 @@ def test_requests_are_counted_by_template_errors_included(disk_client) -> None:
 def test_stages_of_an_answer_are_timed(disk_client) -> None:
     samples = [
         f'magnet_stage_seconds_count{{stage="{stage}"}}'
-        for stage in ("lookup", "route", "rank", "explain", "serialise")
+        for stage in ("lookup", "retrieve", "rank", "explain", "serialise")
     ]
     before = [disk_client.metric(sample) for sample in samples]
     disk_client.get("/v1/users/u001/recommendations")

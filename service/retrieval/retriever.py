@@ -1,0 +1,51 @@
+"""What finding the best items is: queries in, ranked rows out.
+
+Knows nothing about how they are found.
+
+Letters: N items found, V views, M modalities, D dimension.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.eligible import Eligible
+from service.ranking import Rows, top_places
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Whom to find items for, which may be found, and how many."""
+
+    user_VMD: NDArray[np.float32]
+    eligible: Eligible
+    count: int
+    """At least 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """Items, best first; of equal scores, the lower row first."""
+
+    rows: Rows
+    scores: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, rows_C: Rows, scores_C: NDArray[np.float32], count: int) -> "Ranked":
+        """The best `count` of some scored rows, which ascend."""
+        places = top_places(scores_C, 0, count)
+        return cls(rows_C[places], scores_C[places])
+
+
+class Retriever(Protocol):
+    """Finds the best items of one model version."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in settings, metrics and answers."""
+
+    def best(self, queries: Sequence[Query]) -> list[Ranked]:
+        """The best items of every query: fewer than asked for only where fewer are eligible."""

@@ -1,0 +1,49 @@
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from model.contract.artifact import Artifact
+from service.retrieval.exact import ExactRetriever
+from service.scorer import OnnxScorer
+
+
+@pytest.fixture(scope="session")
+def scorer_of() -> Callable[[Artifact], OnnxScorer]:
+    def make(artifact: Artifact) -> OnnxScorer:
+        tensors = artifact.tensors
+        return OnnxScorer(
+            artifact.files,
+            embeddings_IVMD=tensors["item_embeddings"],
+            routing_IR=tensors["item_routing"],
+            bias_I=tensors["item_bias"],
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def exact_of(scorer_of) -> Callable[[Artifact], ExactRetriever]:
+    def make(artifact: Artifact) -> ExactRetriever:
+        return ExactRetriever(
+            scorer_of(artifact),
+            items_IVMD=artifact.tensors["item_embeddings"],
+            bias_I=artifact.tensors["item_bias"],
+            templates_KM=[expert.template for expert in artifact.manifest.experts],
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def large(make_artifact) -> Artifact:
+    """Some thousand items, so that bounds and not sizes decide what is routed."""
+    artifact: Any = make_artifact("large", 3, num_items=9000)
+    assert len(artifact.tensors["item_bias"]) == 9000
+    return artifact
+
+
+@pytest.fixture
+def nothing() -> np.ndarray:
+    return np.empty(0, dtype=np.intp)

@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+
+from service.eligible import Eligible
+from service.ranking import top_places
+from service.retrieval import exact
+from service.retrieval.retriever import Query
+
+
+@pytest.fixture(scope="module")
+def retriever(exact_of, large):
+    return exact_of(large)
+
+
+@pytest.fixture(scope="module")
+def all_scores(scorer_of, large):
+    scorer = scorer_of(large)
+    return [scorer.score(user_VMD) for user_VMD in large.tensors["user_embeddings"][:29]]
+
+
+def check(found, scores_I, eligible_rows, count) -> None:
+    want = eligible_rows[top_places(scores_I[eligible_rows], 0, count)]
+    assert found.rows.tolist() == want.tolist()
+    assert found.scores == pytest.approx(scores_I[want], abs=1e-5)
+
+
+@pytest.mark.parametrize("count", [1, 20, 400])
+def test_it_finds_what_routing_every_item_finds(retriever, large, all_scores, nothing, count):
+    users = large.tensors["user_embeddings"]
+    eligible = Eligible(9000, nothing)
+    found = retriever.best([Query(user, eligible, count) for user in users[:29]])
+    for ranked, scores_I in zip(found, all_scores, strict=True):
+        check(ranked, scores_I, np.arange(9000), count)
+
+
+def test_most_of_the_catalogue_is_never_routed(retriever, large, nothing, monkeypatch) -> None:
+    routed: list[int] = []
+    score = retriever._scorer.score
+    monkeypatch.setattr(
+        retriever._scorer, "score", lambda user, rows: routed.append(len(rows)) or score(user, rows)
+    )
+    retriever.best([Query(large.tensors["user_embeddings"][0], Eligible(9000, nothing), 20)])
+    assert 20 <= sum(routed) < 9000 / 2
+
+
+@pytest.mark.parametrize("shape", ["few out", "most out", "only many", "only few", "nothing left"])
+def test_filters_hold_and_the_page_is_full(retriever, large, all_scores, nothing, shape) -> None:
+    order = np.argsort(-all_scores[0])
+    eligible = {
+        "few out": Eligible(9000, order[:50]),
+        "most out": Eligible(9000, order[:7000]),
+        "only many": Eligible(9000, order[:30], [np.arange(0, 9000, 2), np.arange(5000)]),
+        "only few": Eligible(9000, nothing, [order[4000:4030]]),
+        "nothing left": Eligible(9000, nothing, [nothing]),
+    }[shape]
+    query = Query(large.tensors["user_embeddings"][0], eligible, 20)
+    check(retriever.best([query])[0], all_scores[0], eligible.rows(), 20)
+
+
+def test_a_batch_of_mixed_queries_is_answered_one_by_one(
+    retriever, large, all_scores, nothing, monkeypatch
+) -> None:
+    monkeypatch.setattr(retriever, "most_users", 2)
+    users = large.tensors["user_embeddings"]
+    everything, few = Eligible(9000, nothing), Eligible(9000, nothing, [np.arange(10)])
+    queries = [Query(users[u], few if u % 2 else everything, 5 + u) for u in range(7)]
+    for user, (query, ranked) in enumerate(zip(queries, retriever.best(queries), strict=True)):
+        check(ranked, all_scores[user], query.eligible.rows(), 5 + user)
+
+
+def test_the_guess_of_a_threshold_may_be_bad_but_not_wrong(retriever, large, monkeypatch) -> None:
+    bound_I = np.zeros(9000, dtype=np.float32)
+    bound_I[:40] = np.arange(40)
+    assert len(exact._highest(bound_I, 30)) >= 30
+    bound_I[100:] = -np.inf
+    assert exact._highest(bound_I, 500).tolist() == list(range(100))
+
+
+def test_a_user_without_a_row_is_ranked_by_bias(retriever, large, nothing) -> None:
+    nobody = np.zeros_like(large.tensors["user_embeddings"][0])
+    ranked = retriever.best([Query(nobody, Eligible(9000, nothing), 5)])[0]
+    assert ranked.rows.tolist() == np.argsort(-large.tensors["item_bias"])[:5].tolist()
