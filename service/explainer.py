@@ -66,7 +66,7 @@ class PairExplainer:
         recent_rows, _ = items.rows(user.recent_ids)
         known_rows = np.concatenate([user.seen_N, session_rows, recent_rows])
         left_out = np.concatenate([known_rows, user.hidden_rows])
-        with self._metrics.stage("route"):
+        with self._metrics.stage("retrieve"):
             scores_I = snapshot.scorer.score(taste.vector_VMD)
         with self._metrics.stage("rank"):
             ranked_C = np.union1d(eligible_rows(len(items), left_out), row)
