@@ -38,6 +38,8 @@ USER 10001
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/readyz', timeout=2)"]
+# Others can reach 0.0.0.0, so it starts only with MAGNET_KEYS_FILE, MAGNET_KEYS or
+# MAGNET_ALLOW_ANONYMOUS=true.
 CMD ["uvicorn", "--factory", "service.app:create_app", "--host", "0.0.0.0", "--port", "8000", "--timeout-graceful-shutdown", "20"]
 
 FROM base AS trainer

@@ -13,20 +13,27 @@ from typing import Any, TypedDict
 
 from anyio import CapacityLimiter
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from service.availability import Availability
+from service.bind_address import host_of_command, is_local
 from service.control import control
 from service.dependencies import Services, SharedState
+from service.documentation import install_documentation
+from service.drain import Drain
 from service.engine import RecommendationEngine
-from service.errors import PROBLEM_MEDIA_TYPE, install_handlers
 from service.explainer import PairExplainer
 from service.feedback import FeedbackIntake
 from service.feedback_stream import FeedbackStream
+from service.gate import Gate
+from service.limits import BodyLimit, Deadline
 from service.logs import configure_logging
 from service.metrics import Metrics
 from service.middleware import RequestMiddleware
 from service.operations import operations
+from service.problems import PROBLEM_MEDIA_TYPE, install_handlers
 from service.refresh import ModelFollower, stop
+from service.response_headers import ResponseHeaders
 from service.routes import router
 from service.settings import Settings
 from service.source import DiskSource, ModelSource, RedisSource
@@ -49,9 +56,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     cannot be used) and the process's logs become JSON lines.
     """
     if settings is None:
-        settings = Settings.from_environment()
-        configure_logging(settings.log_level)
+        return _of_this_process()
     metrics = Metrics()
+    gate = _gate(settings, metrics)
+    drain = Drain(settings.drain_seconds)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[State]:
@@ -66,17 +74,20 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         )
         following = asyncio.create_task(follower.run())
         try:
-            yield State(
-                services=Services(
-                    engine=engine,
-                    explainer=PairExplainer(metrics=metrics, limiter=limiter),
-                    follower=follower,
-                    metrics=metrics,
-                    limiter=limiter,
-                    max_k=settings.max_k,
-                    shared=None if store is None else _shared(settings, store, metrics),
+            with drain.on_sigterm():
+                yield State(
+                    services=Services(
+                        engine=engine,
+                        explainer=PairExplainer(metrics=metrics, limiter=limiter),
+                        follower=follower,
+                        gate=gate,
+                        drain=drain,
+                        metrics=metrics,
+                        limiter=limiter,
+                        max_k=settings.max_k,
+                        shared=None if store is None else _shared(settings, store, metrics),
+                    )
                 )
-            )
         finally:
             await engine.close()
             await stop(following)
@@ -88,13 +99,46 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         "of a multimodal mixture contribute.",
         version="1",
         lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
     )
+    # The last one added is the first that a request meets.
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    app.add_middleware(Deadline, seconds=settings.request_timeout_seconds)
     app.add_middleware(RequestMiddleware, metrics=metrics)
     install_handlers(app)
     app.include_router(router)
     app.include_router(control)
     app.include_router(operations)
+    install_documentation(app)
     return app
+
+
+def _of_this_process() -> FastAPI:
+    settings = Settings.from_environment()
+    configure_logging(settings.log_level)
+    host = host_of_command()
+    guarded = settings.keys or settings.keys_file is not None or settings.allow_anonymous
+    if host is not None and not is_local(host) and not guarded:
+        raise SystemExit(
+            f"magnet: listening at {host} lets in whoever can reach it: set MAGNET_KEYS_FILE "
+            "(python -m service.keys new makes a key), or MAGNET_ALLOW_ANONYMOUS=true if that is "
+            "what you want (see docs/configuration.md)"
+        )
+    try:
+        return create_app(settings)
+    except ValueError as error:
+        raise SystemExit(f"magnet: {error} (see docs/configuration.md)") from None
+
+
+def _gate(settings: Settings, metrics: Metrics) -> Gate:
+    return Gate(
+        metrics,
+        keys=settings.keys,
+        file=settings.keys_file,
+        allow_anonymous=settings.allow_anonymous,
+        requests_per_second=settings.key_requests_per_second,
+    )
 
 
 def _source(settings: Settings, store: RedisStore | None) -> ModelSource:
@@ -121,6 +165,10 @@ def _shared(settings: Settings, store: RedisStore, metrics: Metrics) -> SharedSt
 
 
 class _Application(FastAPI):
+    def build_middleware_stack(self) -> ASGIApp:
+        """The framework's, with our headers on its answers to failures too."""
+        return ResponseHeaders(super().build_middleware_stack())
+
     def openapi(self) -> dict[str, Any]:
         """The schema, with problem documents under their own media type."""
         if self.openapi_schema is None:

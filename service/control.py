@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Response
 
+from service.admission import GUARDED, needs
 from service.dependencies import (
     NOT_FOUND,
     REFUSED,
@@ -30,11 +31,15 @@ SharedDep = Annotated[SharedState, Depends(get_shared_state)]
 ItemId = Annotated[Id, Path(examples=["242"])]
 Version = Annotated[str, Path(min_length=1, max_length=64, examples=["20260101-120000-1a2b3c4d"])]
 
-control = APIRouter()
+control = APIRouter(responses=GUARDED)
 
 
 @control.post(
-    "/v1/feedback", response_model=FeedbackResponse, responses=REFUSED | SHARED, tags=["feedback"]
+    "/v1/feedback",
+    response_model=FeedbackResponse,
+    responses=REFUSED | SHARED,
+    dependencies=[needs("feedback")],
+    tags=["feedback"],
 )
 async def feedback(
     request: FeedbackRequest, shared: SharedDep, services: ServicesDep, stopwatch: StopwatchDep
@@ -58,6 +63,7 @@ async def feedback(
     "/v1/items/{item_id:path}/availability",
     response_model=AvailabilityResponse,
     responses=REFUSED | SHARED,
+    dependencies=[needs("read")],
     tags=["items"],
 )
 async def availability(
@@ -72,6 +78,7 @@ async def availability(
     "/v1/items/{item_id:path}/availability",
     response_model=AvailabilityResponse,
     responses=REFUSED | SHARED,
+    dependencies=[needs("admin")],
     tags=["items"],
 )
 async def put_availability(
@@ -91,7 +98,11 @@ async def put_availability(
 
 
 @control.get(
-    "/v1/models", response_model=ModelsResponse, responses=REFUSED | SHARED, tags=["model"]
+    "/v1/models",
+    response_model=ModelsResponse,
+    responses=REFUSED | SHARED,
+    dependencies=[needs("read")],
+    tags=["model"],
 )
 async def models(shared: SharedDep, stopwatch: StopwatchDep) -> Response:
     """The published versions, newest first: which is live, which was before, which is pinned."""
@@ -104,6 +115,7 @@ async def models(shared: SharedDep, stopwatch: StopwatchDep) -> Response:
     "/v1/models/{version}:activate",
     response_model=PointersResponse,
     responses=NOT_FOUND | REFUSED | SHARED,
+    dependencies=[needs("admin")],
     tags=["model"],
 )
 async def activate(
@@ -122,6 +134,7 @@ async def activate(
     "/v1/models:unpin",
     response_model=PointersResponse,
     responses=REFUSED | SHARED,
+    dependencies=[needs("admin")],
     tags=["model"],
 )
 async def unpin(shared: SharedDep, stopwatch: StopwatchDep) -> Response:

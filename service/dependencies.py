@@ -11,11 +11,14 @@ from anyio import CapacityLimiter
 from fastapi import Depends, Request, Response
 
 from service.availability import Availability
+from service.drain import Drain
 from service.engine import RecommendationEngine
-from service.errors import NotOffered, NotReady, Problem
+from service.errors import NotOffered, NotReady
 from service.explainer import PairExplainer
 from service.feedback import FeedbackIntake
+from service.gate import Gate
 from service.metrics import Metrics
+from service.problems import Problem
 from service.refresh import ModelFollower
 from service.schemas import Answered
 from service.snapshot import Snapshot
@@ -25,8 +28,14 @@ NOT_FOUND: dict[int | str, dict[str, Any]] = {
     404: {"model": Problem, "description": "There is no such user, item or version"}
 }
 REFUSED: dict[int | str, dict[str, Any]] = {
+    400: {"model": Problem, "description": "The body cannot be read"},
+    413: {"model": Problem, "description": "The body is too large"},
     422: {"model": Problem, "description": "The request is not valid; `errors` names the fields"},
-    503: {"model": Problem, "description": "No model is being served yet, or the store is away"},
+    503: {
+        "model": Problem,
+        "description": "No model is being served yet, the store is away, or the "
+        "answer was not ready in time; see `Retry-After`",
+    },
 }
 SHARED: dict[int | str, dict[str, Any]] = {
     501: {"model": Problem, "description": "This service serves a folder and has no Redis"}
@@ -49,6 +58,8 @@ class Services:
     engine: RecommendationEngine
     explainer: PairExplainer
     follower: ModelFollower
+    gate: Gate
+    drain: Drain
     metrics: Metrics
     limiter: CapacityLimiter
     max_k: int

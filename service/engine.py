@@ -102,12 +102,16 @@ class RecommendationEngine:
 
     def _items(self, snapshot: Snapshot, plan: Plan, shown: Ranked) -> list[RecommendedItem]:
         user_VMD = plan.taste.vector_VMD
+        self._metrics.served_items.labels(plan.taste.source).inc(len(shown.rows))
         if user_VMD is None:
             return popular_items(snapshot, plan, shown.rows)
         breakdown = None
         if plan.request.explain != "none" and len(shown.rows):
             with self._metrics.stage("explain"):
                 breakdown = snapshot.scorer.explain(user_VMD, shown.rows)
+            weights = breakdown.weight_CK.sum(axis=0).tolist()
+            for expert, weight in zip(snapshot.manifest.experts, weights, strict=True):
+                self._metrics.served_weight.labels(expert.name).inc(weight)
         return scored_items(snapshot, plan, shown, breakdown)
 
 

@@ -1,4 +1,4 @@
-"""What can go wrong, and the one place where it becomes an HTTP answer.
+"""What can go wrong, and the status and the words of each.
 
     MagnetError
     |-- SourceUnavailable      the store did not answer: reading falls back, writing is refused
@@ -9,28 +9,24 @@
         |-- UnknownItem        404
         |-- UnknownVersion     404
         |-- NotOffered         501
+        |-- Unauthenticated    401
+        |-- Forbidden          403
+        |-- TooManyRequests    429 + Retry-After
+        |-- TooLarge           413
+        |-- TooLate            503 + Retry-After
         |-- NotReady           503 + Retry-After
         |-- Overloaded         503 + Retry-After
         |-- UserUnavailable    503 + Retry-After
         `-- FeedbackFull       503 + Retry-After
 
-Every error answer is an RFC 9457 problem document, those of the framework included. Knows nothing
-about recommending.
+How they are answered is in `problems`. Knows nothing about recommending.
 """
 
-import math
 from http import HTTPStatus
 from typing import ClassVar
 
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
-from starlette.exceptions import HTTPException
 
-PROBLEM_MEDIA_TYPE = "application/problem+json"
-MAX_FAULTS = 20
-"""Most faults that one answer lists; a list of ten thousand bad ids needs no ten thousand lines."""
 RETRY_AFTER_SECONDS = 2
 """What a client is told to wait: one default poll interval."""
 
@@ -40,18 +36,6 @@ class FieldFault(BaseModel):
 
     field: str = Field(examples=["k"])
     message: str = Field(examples=["1000000 is too many, the most is 1000"])
-
-
-class Problem(BaseModel):
-    """An RFC 9457 problem document."""
-
-    type: str = Field(examples=["urn:magnet:problem:invalid-request"])
-    title: str = Field(examples=["The request is not valid"])
-    status: int = Field(examples=[422])
-    detail: str = Field(examples=["k: 1000000 is too many, the most is 1000"])
-    instance: str = Field(examples=["/v1/users/196/recommendations"])
-    request_id: str = Field(examples=["6f1c2a"])
-    errors: list[FieldFault] = []
 
 
 class MagnetError(Exception):
@@ -146,6 +130,50 @@ class UserUnavailable(RequestRefused):
     title = "The user cannot be read at the moment"
 
 
+class Unauthenticated(RequestRefused):
+    """Whoever asks has not shown a key that is known."""
+
+    status = HTTPStatus.UNAUTHORIZED
+    kind = "unauthenticated"
+    title = "An API key is needed"
+
+
+class Forbidden(RequestRefused):
+    """Whoever asks may not have this."""
+
+    status = HTTPStatus.FORBIDDEN
+    kind = "forbidden"
+    title = "That is not open to this caller"
+
+
+class TooManyRequests(RequestRefused):
+    """One key asks more often than it may."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    kind = "too-many-requests"
+    title = "Too many requests"
+
+    def __init__(self, detail: str, wait_seconds: float) -> None:
+        super().__init__(detail)
+        self.retry_after_seconds = wait_seconds
+
+
+class TooLarge(RequestRefused):
+    """The body has more bytes than are read."""
+
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    kind = "too-large"
+    title = "The request is too large"
+
+
+class TooLate(RequestRefused):
+    """The answer was not ready in time."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    kind = "too-late"
+    title = "The answer was not ready in time"
+
+
 class FeedbackFull(RequestRefused):
     """Training has not taken events over for too long; none is dropped to make room."""
 
@@ -161,95 +189,3 @@ class StoreUnavailable(RequestRefused):
     status = HTTPStatus.SERVICE_UNAVAILABLE
     kind = "store-unavailable"
     title = "The store cannot be reached at the moment"
-
-
-def install_handlers(app: FastAPI) -> None:
-    """Answer every error of `app` with a problem document."""
-    app.add_exception_handler(RequestRefused, _refused)
-    app.add_exception_handler(SourceUnavailable, _store_away)
-    app.add_exception_handler(RequestValidationError, _not_valid)
-    app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(Exception, _bug)
-
-
-def _answer(
-    request: Request, error: RequestRefused, headers: dict[str, str] | None = None
-) -> JSONResponse:
-    headers = dict(headers or {})
-    if error.status == HTTPStatus.SERVICE_UNAVAILABLE:
-        headers["Retry-After"] = str(math.ceil(error.retry_after_seconds))
-    return _document(
-        request,
-        Problem(
-            type=f"urn:magnet:problem:{error.kind}",
-            title=error.title,
-            status=error.status,
-            detail=error.detail,
-            instance=request.url.path,
-            request_id=request.state.request_id,
-            errors=list(error.errors),
-        ),
-        headers,
-    )
-
-
-def _document(request: Request, problem: Problem, headers: dict[str, str]) -> JSONResponse:
-    return JSONResponse(
-        problem.model_dump(),
-        status_code=problem.status,
-        headers={"X-Request-ID": request.state.request_id} | headers,
-        media_type=PROBLEM_MEDIA_TYPE,
-    )
-
-
-def _refused(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestRefused)
-    return _answer(request, error)
-
-
-def _store_away(request: Request, error: Exception) -> JSONResponse:
-    return _answer(request, StoreUnavailable(f"{error}; nothing was changed, try again"))
-
-
-def _not_valid(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestValidationError)
-    faults = tuple(
-        FieldFault(
-            field=".".join(str(part) for part in fault["loc"]),
-            message=fault["msg"].removeprefix("Value error, "),
-        )
-        for fault in error.errors()[:MAX_FAULTS]
-    )
-    detail = "; ".join(f"{fault.field}: {fault.message}" for fault in faults)
-    return _answer(request, InvalidRequest(detail, faults))
-
-
-def _http(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, HTTPException)
-    status = HTTPStatus(error.status_code)
-    detail = error.detail
-    if status == HTTPStatus.NOT_FOUND:
-        detail = f"there is nothing at {request.url.path}; see /docs for what there is"
-    elif status == HTTPStatus.METHOD_NOT_ALLOWED:
-        detail = f"{request.url.path} does not answer {request.method}; see /docs"
-    problem = Problem(
-        type="about:blank",
-        title=status.phrase,
-        status=status,
-        detail=detail,
-        instance=request.url.path,
-        request_id=request.state.request_id,
-    )
-    return _document(request, problem, dict(error.headers or {}))
-
-
-def _bug(request: Request, _error: Exception) -> JSONResponse:
-    problem = Problem(
-        type="urn:magnet:problem:internal",
-        title="The service failed",
-        status=HTTPStatus.INTERNAL_SERVER_ERROR,
-        detail="an unexpected error; it is in the log under this request_id",
-        instance=request.url.path,
-        request_id=request.state.request_id,
-    )
-    return _document(request, problem, {})

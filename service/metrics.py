@@ -65,6 +65,18 @@ class Metrics:
             ["reason", "source"],
             registry=self.registry,
         )
+        self.served_items = Counter(
+            "magnet_served_items",
+            "Items in recommendations, by what they were chosen from",
+            ["source"],
+            registry=self.registry,
+        )
+        self.served_weight = Counter(
+            "magnet_served_expert_weight",
+            "Sum of the routing weights of one expert over explained items served",
+            ["expert"],
+            registry=self.registry,
+        )
         self.feedback = Counter(
             "magnet_feedback_events",
             "Events reported: accepted, duplicate, or refused because too many wait",
@@ -74,6 +86,18 @@ class Metrics:
         self.feedback_waiting = Gauge(
             "magnet_feedback_waiting_events",
             "Events that training had not taken over when some were last reported here",
+            registry=self.registry,
+        )
+        self.auth_refusals = Counter(
+            "magnet_auth_refusals",
+            "Requests turned away: no_key, unknown_key, scope, not_local",
+            ["reason"],
+            registry=self.registry,
+        )
+        self.rate_limited = Counter(
+            "magnet_rate_limited",
+            "Requests turned away because their key had asked too often",
+            ["key"],
             registry=self.registry,
         )
         self.loads = Counter(

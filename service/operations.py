@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 
 from fastapi import APIRouter, Response
 
+from service.admission import GUARDED, needs
 from service.dependencies import REFUSED, ServicesDep, SnapshotDep, StopwatchDep
+from service.errors import NotReady
 from service.explanation import plain
 from service.metrics import CONTENT_TYPE
 from service.schemas import ExpertSummary, Liveness, ModelResponse, Readiness
@@ -15,7 +17,13 @@ from service.schemas import ExpertSummary, Liveness, ModelResponse, Readiness
 operations = APIRouter()
 
 
-@operations.get("/v1/model", response_model=ModelResponse, responses=REFUSED, tags=["model"])
+@operations.get(
+    "/v1/model",
+    response_model=ModelResponse,
+    responses=GUARDED | REFUSED,
+    dependencies=[needs("read")],
+    tags=["model"],
+)
 async def model(snapshot: SnapshotDep, stopwatch: StopwatchDep) -> Response:
     """What is being served: version, sizes, experts, offline metrics, where it came from."""
     manifest, training = snapshot.manifest, snapshot.manifest.training
@@ -59,12 +67,20 @@ async def livez() -> Liveness:
 @operations.get("/readyz", responses={503: REFUSED[503]}, tags=["operate"])
 async def readyz(snapshot: SnapshotDep, services: ServicesDep) -> Readiness:
     """Whether requests can be answered; if not, what is missing and what to do about it."""
+    if services.drain.begun:
+        raise NotReady("it is about to stop: send requests elsewhere")
     trouble = services.follower.trouble
     warnings = [] if trouble is None else [f"{trouble}; still serving {snapshot.version}"]
     return Readiness(model_version=snapshot.version, warnings=warnings)
 
 
-@operations.get("/metrics", response_class=Response, tags=["operate"])
+@operations.get(
+    "/metrics",
+    response_class=Response,
+    responses=GUARDED,
+    dependencies=[needs("metrics")],
+    tags=["operate"],
+)
 async def metrics(services: ServicesDep) -> Response:
     """Prometheus metrics."""
     return Response(services.metrics.text(), media_type=CONTENT_TYPE)

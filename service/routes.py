@@ -10,6 +10,7 @@ from typing import Annotated
 from anyio import to_thread
 from fastapi import APIRouter, Path, Query, Response
 
+from service.admission import GUARDED, needs
 from service.dependencies import (
     NOT_FOUND,
     REFUSED,
@@ -38,7 +39,7 @@ from service.taste import look_up
 UserId = Annotated[str, Path(min_length=1, max_length=256, examples=["196"])]
 ItemId = Annotated[str, Path(min_length=1, max_length=256, examples=["242"])]
 
-router = APIRouter()
+router = APIRouter(dependencies=[needs("read")], responses=GUARDED)
 
 
 @router.get(

@@ -72,6 +72,20 @@ class Settings(BaseSettings):
     """Items per user that `exclude_seen` knows of by feedback, the newest."""
     recent_days: Annotated[float, Field(gt=0, le=3650)] = 30.0
     """How long it knows of them: longer than until a model is trained that has seen them."""
+    keys: Annotated[str, Field(repr=False)] = ""
+    """API keys, one a line: `NAME SCOPE[,SCOPE] SHA256`."""
+    keys_file: Path | None = None
+    """A file of such lines, read again when it changes."""
+    allow_anonymous: bool = False
+    """Let in callers without a key, from wherever they come."""
+    key_requests_per_second: Annotated[float, Field(gt=0)] = 1000.0
+    """How often one key may ask, per process; a second's worth may come at once."""
+    max_body_bytes: Annotated[int, Field(ge=1024)] = 2 * 2**20
+    """Longest body: twice the longest list of ids with 100 bytes each."""
+    request_timeout_seconds: Seconds = 10.0
+    """Longest time for an answer; 503 after it."""
+    drain_seconds: Annotated[float, Field(ge=0, le=3600)] = 0.0
+    """How long to serve on, not ready, after SIGTERM."""
     max_k: Annotated[int, Field(ge=1)] = 1000
     """Most items in one answer."""
     score_threads: Annotated[int, Field(ge=1, le=256)] = Field(

@@ -64,8 +64,8 @@ class Service(httpx2.Client):
 
 
 @contextmanager
-def _serving(settings: Settings) -> Iterator[Service]:
-    config = uvicorn.Config(create_app(settings), port=0, log_config=None)
+def _serving(settings: Settings, host: str = "127.0.0.1") -> Iterator[Service]:
+    config = uvicorn.Config(create_app(settings), host=host, port=0, log_config=None)
     server = uvicorn.Server(config)
     thread = Thread(target=server.run, daemon=True)
     thread.start()
@@ -96,7 +96,7 @@ def publish() -> Callable[..., None]:
 
 
 @pytest.fixture(scope="session")
-def serving() -> Callable[[Settings], AbstractContextManager[Service]]:
+def serving() -> Callable[..., AbstractContextManager[Service]]:
     """Runs the application on a socket; yields a client that is bound to it."""
     return _serving
 
