@@ -6,30 +6,20 @@ Knows names, units and defaults; opens nothing. Every variable is listed in docs
 import os
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from model.contract.keys import check_name
+from model.contract.redis_address import RedisAddress
 
 PREFIX = "MAGNET_"
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
 
-def _redis_address(url: str) -> str:
-    """`host:port` (or the socket's path) of a Redis URL, without user name or password."""
-    parts = urlsplit(url)
-    if parts.scheme == "unix" and parts.path:
-        return parts.path
-    if parts.scheme in ("redis", "rediss") and parts.hostname:
-        return f"{parts.hostname}:{parts.port or 6379}"
-    raise ValueError("expected redis://HOST:PORT/DB, rediss://HOST:PORT/DB or unix:///PATH")
-
-
 def _redis_url(url: str) -> str:
-    _redis_address(url)
+    RedisAddress.of(url)
     return url
 
 
@@ -47,7 +37,7 @@ class Settings(BaseSettings):
     redis_url: Annotated[str, AfterValidator(_redis_url), Field(validation_alias="REDIS_URL")] = (
         "redis://localhost:6379/0"
     )
-    """Where models are published: redis://, rediss:// (TLS) or unix://."""
+    """Where models are published: one server, one that Sentinel names, or a cluster."""
     namespace: Annotated[str, AfterValidator(_namespace)] = "default"
     """Which line of models to follow in that Redis."""
     artifact_dir: Path | None = None
@@ -100,9 +90,9 @@ class Settings(BaseSettings):
     """Least severity that is logged."""
 
     @property
-    def redis_address(self) -> str:
-        """Where Redis is, fit for logs: never a user name or a password."""
-        return _redis_address(self.redis_url)
+    def redis_address(self) -> RedisAddress:
+        """Where Redis is; its text is fit for logs."""
+        return RedisAddress.of(self.redis_url)
 
     @classmethod
     def from_environment(cls) -> Self:

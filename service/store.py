@@ -1,36 +1,32 @@
 """Published models in Redis, read only: the pointer, manifests, chunks and single rows.
 
-The only module that speaks Redis. Knows bytes and keys, not users or scores.
+Knows bytes and keys, not users or scores, nor what kind of Redis it is.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.client import PubSub
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import AuthenticationError, RedisError
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from model.contract.artifact import ArtifactError, parse_manifest
 from model.contract.keys import KeySpace
 from model.contract.layout import RowLayout
 from model.contract.manifest import ArtifactManifest
+from service.connection import FAULTS, answering, close, connect
 from service.errors import SourceUnavailable
 from service.settings import Settings
 
 BATCH_CHUNKS = 16
 """Chunks asked for at once while loading: 4 MiB in flight, small beside any model."""
-MAX_CONNECTIONS = 64
-"""Per client. A request holds one for a fraction of a millisecond."""
+MAX_READS = 64
+"""Requests that read at once; further ones wait. Each holds a connection (on a cluster, one to each
+of some nodes) for a fraction of a millisecond."""
 
 PAUSE_SECONDS = 0.25
 """As long as the follower first waits before it asks a silent server again."""
@@ -80,8 +76,15 @@ class RedisStore:
         self.address = settings.redis_address
         self.keys = KeySpace(settings.namespace)
         self._timeout_seconds = settings.redis_timeout_seconds
-        self.client = _client(settings, settings.redis_timeout_seconds)
-        self._bulk = _client(settings, settings.redis_load_timeout_seconds)
+        self.client, self._bulk = (
+            connect(
+                self.address,
+                timeout_seconds=seconds,
+                connect_timeout_seconds=settings.redis_connect_timeout_seconds,
+            )
+            for seconds in (settings.redis_timeout_seconds, settings.redis_load_timeout_seconds)
+        )
+        self._reads = asyncio.Semaphore(MAX_READS)
         self._silent_until = 0.0
         self._events: PubSub | None = None
 
@@ -136,14 +139,7 @@ class RedisStore:
     async def read(
         self, version: str, spans: Sequence[RowSpan], recent_of: str | None
     ) -> tuple[list[bytes], LiveValues]:
-        """The bytes of some spans of rows, and what a user has just seen, in one round trip.
-
-        After a failure it fails at once for `PAUSE_SECONDS`: while the server hangs, one request
-        in each pause waits for it, not all of them.
-        """
-        clock = asyncio.get_running_loop().time
-        if clock() < self._silent_until:
-            raise SourceUnavailable(f"Redis at {self.address} did not answer a moment ago")
+        """The bytes of some spans of rows, and what a user has just seen, in one round trip."""
         pipe = self.client.pipeline(transaction=False)
         pipe.get(self.keys.availability_revision)
         if recent_of is not None:
@@ -151,15 +147,10 @@ class RedisStore:
         for span in spans:
             for chunk, first, last in span.pieces():
                 pipe.getrange(self.keys.chunk(version, span.blob, chunk), first, last)
-        try:
-            with self.answering():
-                async with asyncio.timeout(self._timeout_seconds):
-                    parts = iter(await pipe.execute())
-        except SourceUnavailable:
-            self._silent_until = clock() + PAUSE_SECONDS
-            raise
-        revision = int(next(parts) or 0)
-        recent = [] if recent_of is None else [item.decode() for item in next(parts)]
+        async with self._promptly():
+            parts = iter(await pipe.execute())
+            revision = int(next(parts) or 0)
+            recent = [] if recent_of is None else [item.decode() for item in next(parts)]
         read = [b"".join(islice(parts, sum(1 for _ in span.pieces()))) for span in spans]
         if any(len(data) != span.num_bytes for data, span in zip(read, spans, strict=True)):
             raise SourceUnavailable(f"version {version} is no longer whole in {self.address}")
@@ -169,11 +160,11 @@ class RedisStore:
         """The ids of all items that no answer may show, and the revision of that set."""
         pipe = self.client.pipeline(transaction=True)
         pipe.get(self.keys.availability_revision)
-        pipe.smembers(self.keys.unavailable)
-        with self.answering():
-            async with asyncio.timeout(self._timeout_seconds):
-                revision, ids = await pipe.execute()
-        return int(revision or 0), frozenset(item.decode() for item in ids)
+        # Spelt out: in a cluster's transaction redis-py fails on what its `smembers` adds.
+        pipe.execute_command("SMEMBERS", self.keys.unavailable)
+        async with self._promptly():
+            revision, ids = await pipe.execute()
+            return int(revision or 0), frozenset(item.decode() for item in ids)
 
     async def wait_for_event(self, seconds: float) -> None:
         """Return after `seconds`, or at once when a new version is announced."""
@@ -187,15 +178,15 @@ class RedisStore:
             while (left := deadline - clock()) > 0:
                 if await self._events.get_message(timeout=left) is not None:
                     return
-        except (RedisError, OSError):
+        except FAULTS:
             await self._close_events()
             await asyncio.sleep(max(0.0, deadline - clock()))
 
     async def close(self) -> None:
         """Close every connection."""
         await self._close_events()
-        await self.client.aclose()
-        await self._bulk.aclose()
+        await close(self.client)
+        await close(self._bulk)
 
     async def _close_events(self) -> None:
         events, self._events = self._events, None
@@ -216,37 +207,27 @@ class RedisStore:
                 data[start:stop] = chunk
         return data
 
-    @contextmanager
-    def answering(self) -> Iterator[None]:
+    def answering(self) -> AbstractContextManager[None]:
         """Turn whatever the client raises inside into SourceUnavailable, which names the server."""
+        return answering(self.address)
+
+    @asynccontextmanager
+    async def _promptly(self) -> AsyncIterator[None]:
+        """Within a request: one timeout at most, and a reply that is not what was asked for fails.
+
+        After a failure all fail at once for `PAUSE_SECONDS`: while the server hangs, one request
+        in each pause waits for it, not all of them.
+        """
+        clock = asyncio.get_running_loop().time
+        if clock() < self._silent_until:
+            raise SourceUnavailable(f"Redis at {self.address} did not answer a moment ago")
         try:
-            yield
-        except (TimeoutError, RedisTimeoutError) as error:
-            raise SourceUnavailable(
-                f"Redis at {self.address} is not reachable: no answer in time"
-            ) from error
-        except (RedisError, OSError) as error:
-            lost = isinstance(error, RedisConnectionError | OSError)
-            lost = lost and not isinstance(error, AuthenticationError)
-            state = "is not reachable" if lost else "refuses to answer"
-            why = str(error).rstrip(".")
-            raise SourceUnavailable(f"Redis at {self.address} {state}: {why}") from error
-
-
-def _client(settings: Settings, timeout_seconds: float) -> Redis:
-    # Blocking: in a burst a request waits for a connection instead of failing for want of one.
-    # One retry, at once: for a pooled connection that the server has closed meanwhile.
-    pool = BlockingConnectionPool.from_url(
-        settings.redis_url,
-        timeout=timeout_seconds,
-        socket_timeout=timeout_seconds,
-        socket_connect_timeout=min(settings.redis_connect_timeout_seconds, timeout_seconds),
-        retry=Retry(NoBackoff(), 1),
-        max_connections=MAX_CONNECTIONS,
-        client_name="magnet-service",
-        protocol=3,
-    )
-    return Redis.from_pool(pool)
+            with self.answering():
+                async with asyncio.timeout(self._timeout_seconds), self._reads:
+                    yield
+        except SourceUnavailable:
+            self._silent_until = clock() + PAUSE_SECONDS
+            raise
 
 
 def _check_length(name: str, index: int, length: int, expected: int) -> None:

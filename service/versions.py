@@ -84,7 +84,8 @@ class PublishedVersions:
                 if before is not None:
                     pipe.set(keys.previous, before)
                 pipe.set(keys.current, version)
-                pipe.publish(keys.events, version)
+                # Spelt out: redis-py has no `publish` in a cluster's transaction.
+                pipe.execute_command("PUBLISH", keys.events, version)
             if pin:
                 pipe.set(keys.pinned, version)
             else:

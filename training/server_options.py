@@ -13,6 +13,8 @@ def add_server_options(parser: argparse.ArgumentParser) -> None:
         "--redis-url",
         default=os.environ.get("REDIS_URL"),
         required="REDIS_URL" not in os.environ,
-        help="redis://[user:password@]host:port (default: the variable REDIS_URL)",
+        help="redis://[user:password@]host:port, redis+sentinel://host:port,.../master or "
+        "redis+cluster://host:port,... (rediss: TLS); default: the variable REDIS_URL; "
+        "see docs/operations.md",
     )
     parser.add_argument("--namespace", default="default", help="default: %(default)s")

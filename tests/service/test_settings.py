@@ -28,7 +28,7 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("REDIS_URL", "rediss://me:secret@redis.example:7000/2")
     monkeypatch.setenv("MAGNET_MAX_K", "7")
     settings = Settings.from_environment()
-    assert (settings.max_k, settings.redis_address) == (7, "redis.example:7000")
+    assert (settings.max_k, str(settings.redis_address)) == (7, "redis.example:7000")
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,11 @@ import socket
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import redis
 from redis.exceptions import ResponseError
 
 from model.contract.keys import KeySpace
 from training.event_log.schema import Entry
-from training.publish.connection import text
+from training.publish.connection import Client, text
 
 GROUP = "event-log"
 BATCH_ENTRIES = 10_000
@@ -28,7 +27,7 @@ class FeedbackStream:
 
     def __init__(
         self,
-        client: redis.Redis,
+        client: Client,
         keys: KeySpace,
         *,
         consumer: str | None = None,

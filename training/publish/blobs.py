@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from itertools import chain
 
 import numpy as np
-import redis
 from numpy.typing import NDArray
 
 from model.contract.artifact import Artifact
 from model.contract.keys import KeySpace
 from model.contract.layout import RowLayout, little_endian
 from model.contract.manifest import ArtifactManifest
+from training.publish.connection import Client
 from training.publish.errors import DamagedCopyError
 
 BATCH_BYTES = 4 * 2**20
@@ -36,7 +36,7 @@ def num_bytes(manifest: ArtifactManifest) -> int:
     return sum(layout.num_rows * layout.row_bytes for _, _, layout in blob_layouts(manifest))
 
 
-def write_blobs(client: redis.Redis, keys: KeySpace, artifact: Artifact) -> Iterator[int]:
+def write_blobs(client: Client, keys: KeySpace, artifact: Artifact) -> Iterator[int]:
     """Write every chunk of every blob; yields the bytes of each batch once they are stored."""
     version = artifact.manifest.model_version
     for name, _, layout in blob_layouts(artifact.manifest):
@@ -49,7 +49,7 @@ def write_blobs(client: redis.Redis, keys: KeySpace, artifact: Artifact) -> Iter
             yield sum(stop - start for _, start, stop in batch)
 
 
-def verify_blobs(client: redis.Redis, keys: KeySpace, manifest: ArtifactManifest) -> Iterator[int]:
+def verify_blobs(client: Client, keys: KeySpace, manifest: ArtifactManifest) -> Iterator[int]:
     """Read every blob back against the manifest's checksums; yields the bytes of each batch.
 
     Raises:
@@ -73,7 +73,7 @@ def verify_blobs(client: redis.Redis, keys: KeySpace, manifest: ArtifactManifest
             )
 
 
-def remove_blobs(client: redis.Redis, keys: KeySpace, manifest: ArtifactManifest) -> None:
+def remove_blobs(client: Client, keys: KeySpace, manifest: ArtifactManifest) -> None:
     """UNLINK the manifest, then every chunk of one version."""
     version = manifest.model_version
     chunks = (
@@ -84,7 +84,7 @@ def remove_blobs(client: redis.Redis, keys: KeySpace, manifest: ArtifactManifest
     unlink(client, chain([keys.manifest(version)], chunks))
 
 
-def unlink(client: redis.Redis, names: Iterator[str]) -> None:
+def unlink(client: Client, names: Iterator[str]) -> None:
     """UNLINK keys some hundred at a time; the server frees their memory in the background."""
     batch: list[str] = []
     for name in names:

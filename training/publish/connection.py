@@ -1,26 +1,38 @@
-"""A connection to the server that models are published to, and its address without secrets."""
+"""A connection to whatever Redis models are published to: one server, Sentinel's, or a cluster."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.parse import urlsplit
+from typing import Any
 
 import redis
 from redis.backoff import ExponentialBackoff
+from redis.client import Pipeline
+from redis.cluster import ClusterNode, ClusterPipeline, RedisCluster
 from redis.retry import Retry
+from redis.sentinel import Sentinel
 
+from model.contract.redis_address import RedisAddress
 from training.publish.errors import PublishError, explaining
+
+# redis-py leaves some of these constructors untyped, hence the ignores below.
+Client = redis.Redis | RedisCluster
+Transaction = Pipeline | ClusterPipeline
 
 CONNECT_TIMEOUT_SECONDS = 5.0
 SOCKET_TIMEOUT_SECONDS = 10.0
 """Well above one batch of chunks on a slow network, well below the life of the lock."""
 
 
-def address_of(redis_url: str) -> str:
-    """`host:port` (or the socket's path) of a URL; never its user or password."""
-    parts = urlsplit(redis_url)
-    if parts.scheme == "unix":
-        return parts.path
-    return f"{parts.hostname or 'localhost'}:{parts.port or 6379}"
+def address_of(redis_url: str) -> RedisAddress:
+    """Where a URL leads to; its text has no user and no password.
+
+    Raises:
+        PublishError: the URL is not usable.
+    """
+    try:
+        return RedisAddress.of(redis_url)
+    except ValueError as error:
+        raise PublishError(f"the Redis URL is not usable: {error}") from error
 
 
 def text(value: bytes | str) -> str:
@@ -29,24 +41,39 @@ def text(value: bytes | str) -> str:
 
 
 @contextmanager
-def connected(redis_url: str) -> Iterator[redis.Redis]:
+def connected(redis_url: str) -> Iterator[Client]:
     """A client with explicit timeouts and two quick retries, closed at the end.
 
     Raises:
         PublishError: whatever redis-py raises inside, in words that name the server.
     """
-    try:
-        address = address_of(redis_url)
-        client = redis.Redis.from_url(
-            redis_url,
-            socket_timeout=SOCKET_TIMEOUT_SECONDS,
-            socket_connect_timeout=CONNECT_TIMEOUT_SECONDS,
-            retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 2),
-        )
-    except ValueError as error:
-        raise PublishError(
-            "the Redis URL is not usable; "
-            "expected redis://[user:password@]host:port[/db], rediss://... or unix:///path"
-        ) from error
-    with client, explaining(address):
+    address = address_of(redis_url)
+    with explaining(str(address)), _client(address) as client:
         yield client
+
+
+def _client(address: RedisAddress) -> Client:
+    common: dict[str, Any] = {
+        "socket_timeout": SOCKET_TIMEOUT_SECONDS,
+        "socket_connect_timeout": CONNECT_TIMEOUT_SECONDS,
+        "retry": Retry(ExponentialBackoff(cap=0.5, base=0.05), 2),
+        **address.encryption,
+    }
+    server = {**common, **address.login}
+    match address.kind:
+        case "cluster":
+            nodes = [ClusterNode(*host) for host in address.hosts]  # type: ignore[no-untyped-call]
+            return RedisCluster(startup_nodes=nodes, **server)
+        case "sentinel":
+            sentinels = Sentinel(  # type: ignore[no-untyped-call]
+                address.hosts, sentinel_kwargs={**common, **address.sentinel_login}
+            )
+            master: redis.Redis = sentinels.master_for(  # type: ignore[no-untyped-call]
+                address.master, db=address.database, **server
+            )
+            return master
+        case "socket":
+            return redis.Redis(unix_socket_path=address.path, db=address.database, **server)
+        case "server":
+            ((host, port),) = address.hosts
+            return redis.Redis(host=host, port=port, db=address.database, **server)

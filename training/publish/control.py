@@ -8,12 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import redis
-from redis.client import Pipeline
-
 from model.contract.artifact import ArtifactError, parse_manifest
 from model.contract.keys import KeySpace
-from training.publish.connection import text
+from training.publish.connection import Client, Transaction, text
 from training.publish.errors import PublishError, UnknownVersionError
 from training.publish.versions import point_at
 
@@ -33,7 +30,7 @@ class StoredVersion:
 class Control:
     """The versions of one namespace on one server."""
 
-    def __init__(self, client: redis.Redis, keys: KeySpace) -> None:
+    def __init__(self, client: Client, keys: KeySpace) -> None:
         self._client = client
         self._keys = keys
 
@@ -59,7 +56,7 @@ class Control:
             UnknownVersionError: it is not stored, or not whole.
         """
 
-        def change(pipe: Pipeline) -> None:
+        def change(pipe: Transaction) -> None:
             before = pipe.get(self._keys.current)
             self._check_stored(pipe, version)
             pipe.multi()
@@ -85,9 +82,9 @@ class Control:
         """
         moved: tuple[str, str] | None = None
 
-        def change(pipe: Pipeline) -> None:
+        def change(pipe: Transaction) -> None:
             nonlocal moved
-            before, previous, pinned = pipe.mget(*self._names)
+            before, previous, pinned = (pipe.get(name) for name in self._names)
             if pinned is not None:
                 raise PublishError(
                     f"version {text(pinned)} is pinned already; to leave it, name the version: "
@@ -125,10 +122,10 @@ class Control:
     def _named(self) -> list[str | None]:
         return [None if x is None else text(x) for x in self._client.mget(*self._names)]
 
-    def _transaction(self, change: Callable[[Pipeline], None]) -> None:
+    def _transaction(self, change: Callable[[Transaction], None]) -> None:
         self._client.transaction(change, *self._names, self._keys.versions)
 
-    def _check_stored(self, pipe: Pipeline, version: str) -> None:
+    def _check_stored(self, pipe: Transaction, version: str) -> None:
         if pipe.zscore(self._keys.versions, version) is None:
             raise UnknownVersionError(
                 f"there is no version {version!r} in namespace {self._keys.namespace!r}; "

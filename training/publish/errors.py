@@ -18,6 +18,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import redis
+from redis.exceptions import RedisClusterException
+
+FAULTS = (redis.RedisError, RedisClusterException)
+"""Whatever redis-py raises; not all of it is a RedisError."""
 
 
 class PublishError(RuntimeError):
@@ -84,7 +88,7 @@ def explaining(address: str) -> Iterator[None]:
             f"Redis at {address} is out of memory, nothing was changed; "
             "raise its maxmemory, or keep fewer versions"
         ) from error
-    except (redis.ConnectionError, redis.TimeoutError) as error:
+    except (redis.ConnectionError, redis.TimeoutError, RedisClusterException) as error:
         raise ServerAwayError(
             f"Redis at {address} does not answer ({_reason(error)}); "
             "check that it runs and can be reached, then try again: repeating is safe"
@@ -93,6 +97,6 @@ def explaining(address: str) -> Iterator[None]:
         raise PublishError(f"Redis at {address} refused to publish: {_reason(error)}") from error
 
 
-def _reason(error: redis.RedisError) -> str:
+def _reason(error: Exception) -> str:
     """The server's own words: redis-py puts the command, with its binary data, before them."""
     return str(error).rpartition(" caused error: ")[2].rstrip(".") or type(error).__name__

@@ -14,12 +14,9 @@ from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Self
 
-import redis
-from redis.client import Pipeline
-
 from model.contract.keys import KeySpace
-from training.publish.connection import text
-from training.publish.errors import LockHeldError, LockLostError
+from training.publish.connection import Client, Transaction, text
+from training.publish.errors import FAULTS, LockHeldError, LockLostError
 
 _RETRY_SECONDS = 0.1
 
@@ -32,7 +29,7 @@ class FencedLock:
 
     def __init__(
         self,
-        client: redis.Redis,
+        client: Client,
         keys: KeySpace,
         key: str,
         *,
@@ -64,16 +61,16 @@ class FencedLock:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
-        def drop(pipe: Pipeline) -> None:
+        def drop(pipe: Transaction) -> None:
             mine = pipe.get(self._key) == self.token.encode()
             pipe.multi()
             if mine:
                 pipe.delete(self._key)
 
-        with suppress(redis.RedisError):
+        with suppress(*FAULTS):
             self._client.transaction(drop, self._key)
 
-    def guard(self, change: Callable[[Pipeline], object], *watched: str) -> None:
+    def guard(self, change: Callable[[Transaction], object], *watched: str) -> None:
         """Run `change` in a transaction that takes place only while we hold the lock.
 
         `change` gets a pipeline that watches the lock and `watched`: it may read, then calls
@@ -83,7 +80,7 @@ class FencedLock:
             LockLostError: the token is no longer the lock's value.
         """
 
-        def fenced(pipe: Pipeline) -> None:
+        def fenced(pipe: Transaction) -> None:
             self._check(pipe)
             change(pipe)
 
@@ -92,7 +89,7 @@ class FencedLock:
     def renew(self) -> None:
         """Give the lock its whole life again; LockLostError if it is no longer ours."""
 
-        def extend(pipe: Pipeline) -> None:
+        def extend(pipe: Transaction) -> None:
             pipe.multi()
             pipe.pexpire(self._key, self._life_ms)
 
@@ -114,7 +111,7 @@ class FencedLock:
 
         def beat() -> None:
             while not done.wait(self._life_ms / 3000):
-                with suppress(redis.RedisError):
+                with suppress(*FAULTS):
                     try:
                         self.renew()
                     except LockLostError:
@@ -131,7 +128,7 @@ class FencedLock:
     def _watched(self) -> tuple[str, ...]:
         return (self._key,)
 
-    def _check(self, pipe: Pipeline) -> None:
+    def _check(self, pipe: Transaction) -> None:
         """Read the watched key; LockLostError unless it holds our token."""
         if pipe.get(self._key) != self.token.encode():
             raise LockLostError(
@@ -159,7 +156,7 @@ class RetrainLock(FencedLock):
 
     holder = "retraining"
 
-    def __init__(self, client: redis.Redis, keys: KeySpace, *, lock_seconds: float) -> None:
+    def __init__(self, client: Client, keys: KeySpace, *, lock_seconds: float) -> None:
         super().__init__(client, keys, keys.retrain_lock, lock_seconds=lock_seconds)
 
 
@@ -174,7 +171,7 @@ class PublishLock(FencedLock):
 
     def __init__(
         self,
-        client: redis.Redis,
+        client: Client,
         keys: KeySpace,
         *,
         lock_seconds: float,
@@ -190,7 +187,7 @@ class PublishLock(FencedLock):
         outer = self._within._watched() if self._within else ()
         return (*super()._watched(), *outer)
 
-    def _check(self, pipe: Pipeline) -> None:
+    def _check(self, pipe: Transaction) -> None:
         super()._check(pipe)
         if self._within:
             self._within._check(pipe)

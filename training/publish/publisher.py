@@ -10,14 +10,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import redis
-
 from model.contract.artifact import Artifact, ArtifactError, parse_manifest, read_artifact
 from model.contract.keys import KeySpace
 from model.contract.manifest import ArtifactManifest
 from training.publish.blobs import num_bytes, remove_blobs, verify_blobs, write_blobs
-from training.publish.connection import address_of, connected
+from training.publish.connection import Client, address_of, connected
 from training.publish.errors import (
+    FAULTS,
     DamagedArtifactError,
     DamagedCopyError,
     PublishError,
@@ -58,7 +57,7 @@ def publish_artifact(
 
     Args:
         folder: an artifact, as `python -m training fit` writes it.
-        redis_url: the server, `redis://[user:password@]host:port[/db]`.
+        redis_url: the server, Sentinel's master or cluster; see `model.contract.redis_address`.
         namespace: separates models that share a server.
         policy: patience and retention.
         report: called with a line of text at each step.
@@ -109,7 +108,7 @@ def _same_manifest(stored: str | bytes, manifest: ArtifactManifest) -> bool:
 class _Publication:
     """The steps of publishing one artifact over one connection."""
 
-    client: redis.Redis
+    client: Client
     keys: KeySpace
     artifact: Artifact
     report: Report
@@ -133,7 +132,7 @@ class _Publication:
         pinned = self.shelf.make_live(self.version, lock)
         try:
             removed = self.shelf.sweep(policy, lock)
-        except (redis.RedisError, PublishError) as error:
+        except (*FAULTS, PublishError) as error:
             self.report(f"old versions stay until the next publish: {error}")
         else:
             if removed:
@@ -189,6 +188,6 @@ class _Publication:
 
     def _discard(self, lock: PublishLock) -> None:
         """Remove our half-written keys while we still hold the lock; else the next publish does."""
-        with suppress(redis.RedisError, PublishError):
+        with suppress(*FAULTS, PublishError):
             lock.renew()
             remove_blobs(self.client, self.keys, self.artifact.manifest)

@@ -4,14 +4,11 @@ Knows the coordination keys; knows nothing about artifacts on disk.
 """
 
 from collections.abc import Mapping
-from itertools import pairwise
-
-import redis
-from redis.client import Pipeline
+from itertools import islice, pairwise
 
 from model.contract.keys import KeySpace
 from training.publish.blobs import unlink
-from training.publish.connection import text
+from training.publish.connection import Client, Transaction, text
 from training.publish.lock import PublishLock
 from training.publish.policy import PublishPolicy
 
@@ -39,18 +36,19 @@ def expired(
     ]
 
 
-def point_at(pipe: Pipeline, keys: KeySpace, version: str, before: bytes | str | None) -> None:
+def point_at(pipe: Transaction, keys: KeySpace, version: str, before: bytes | str | None) -> None:
     """Queue what makes a version live in place of the one `before` it, and announces it."""
     if before is not None:
         pipe.set(keys.previous, before)
     pipe.set(keys.current, version)
-    pipe.publish(keys.events, version)
+    # Spelt out: redis-py has no `publish` in a cluster's transaction, though servers do.
+    pipe.execute_command("PUBLISH", keys.events, version)  # type: ignore[no-untyped-call]
 
 
 class VersionShelf:
     """The versions of one namespace on one server."""
 
-    def __init__(self, client: redis.Redis, keys: KeySpace) -> None:
+    def __init__(self, client: Client, keys: KeySpace) -> None:
         self._client = client
         self._keys = keys
 
@@ -84,9 +82,9 @@ class VersionShelf:
         now = self._now()
         pinned: bytes | str | None = None
 
-        def flip(pipe: Pipeline) -> None:
+        def flip(pipe: Transaction) -> None:
             nonlocal pinned
-            before, pinned = pipe.mget(keys.current, keys.pinned)
+            before, pinned = (pipe.get(key) for key in (keys.current, keys.pinned))
             pipe.multi()
             if before == version.encode():
                 return
@@ -107,11 +105,11 @@ class VersionShelf:
         self._retire(policy, lock)
         alive = self._published_at().keys() | self._named()
         dead: set[str] = set()
-        pattern = self._keys.every_version_pattern
-        cursor = None
-        while cursor != 0:
-            cursor, found = self._client.scan(cursor or 0, match=pattern, count=_SCAN_COUNT)
-            names = [text(name) for name in found]
+        found = map(
+            text,
+            self._client.scan_iter(match=self._keys.every_version_pattern, count=_SCAN_COUNT),
+        )
+        while names := list(islice(found, _SCAN_COUNT)):
             orphans = [name for name in names if self._keys.version_of(name) not in alive]
             unlink(self._client, iter(orphans))
             dead.update(map(self._keys.version_of, orphans))
@@ -122,9 +120,10 @@ class VersionShelf:
         """Strike versions off the list, unless one of them is activated at the same moment."""
         keys, now = self._keys, self._now()
 
-        def strike(pipe: Pipeline) -> None:
+        def strike(pipe: Transaction) -> None:
             published = {text(name): float(at) for name, at in pipe.zscan_iter(keys.versions)}
-            named = {text(name) for name in pipe.mget(self._names) if name is not None}
+            found = [pipe.get(name) for name in self._names]
+            named = {text(name) for name in found if name is not None}
             retired = expired(published, named, policy, now)
             pipe.multi()
             if retired:

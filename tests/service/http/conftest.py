@@ -1,6 +1,9 @@
+import asyncio
+import socket
+import ssl
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -16,6 +19,9 @@ from model.contract.keys import KeySpace
 from model.contract.layout import RowLayout
 from service.app import create_app
 from service.settings import Settings
+
+HANGS_SECONDS = 5
+"""Longer than any timeout of a request, on a busy machine; shorter than those of loading."""
 
 
 def _publish(
@@ -51,7 +57,7 @@ class Service(httpx2.Client):
         started = time.monotonic()
         answer = self.get(f"/v1/users/{user_id}/recommendations", params=params)
         assert answer.status_code == 200, answer.text
-        assert time.monotonic() - started < 2, "it hung"
+        assert time.monotonic() - started < HANGS_SECONDS, "it hung"
         body: dict[str, Any] = answer.json()
         return body
 
@@ -87,6 +93,99 @@ def _until(condition: Callable[[], bool], seconds: float = 10) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not come about in time"
         time.sleep(0.02)
+
+
+class Proxy:
+    """A line to a server on this machine that can be slowed, cut and made noisy while in use."""
+
+    def __init__(self, target: int, tls: ssl.SSLContext | None) -> None:
+        self.target = target
+        self.delay_seconds = 0.0
+        """Before each piece of an answer."""
+        self.is_cut = False
+        self.spoil: Callable[[bytes], bytes] = bytes
+        """What becomes of each piece of an answer."""
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._loop = asyncio.new_event_loop()
+        starting = asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=tls)
+        self._server = self._loop.run_until_complete(starting)
+        self.port: int = self._server.sockets[0].getsockname()[1]
+        self._thread = Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def cut(self) -> None:
+        """Break every connection, and each new one at once."""
+        self.is_cut = True
+        self._loop.call_soon_threadsafe(self._break)
+
+    def mend(self) -> None:
+        self.is_cut = False
+
+    def close(self) -> None:
+        async def end() -> None:
+            self._server.close()
+            self._break()
+            tasks = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+        asyncio.run_coroutine_threadsafe(end(), self._loop).result(10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+
+    def _break(self) -> None:
+        for writer in self._writers:
+            writer.transport.abort()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
+        with suppress(OSError, asyncio.CancelledError):
+            if not self.is_cut:
+                there, back = await asyncio.open_connection("127.0.0.1", self.target)
+                self._writers.add(back)
+                await asyncio.gather(self._ask(reader, back), self._answer(there, writer))
+                self._writers.discard(back)
+        self._writers.discard(writer)
+        writer.transport.abort()
+
+    async def _ask(self, reader: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            back.write(data)
+        back.transport.abort()
+
+    async def _answer(self, there: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await there.read(65536):
+            if self.delay_seconds:
+                await asyncio.sleep(self.delay_seconds)
+            writer.write(self.spoil(data))
+        writer.transport.abort()
+
+
+@pytest.fixture
+def proxy() -> Iterator[Callable[..., Proxy]]:
+    """Makes lines to servers on this machine, by port."""
+    lines: list[Proxy] = []
+
+    def make(target: int, tls: ssl.SSLContext | None = None) -> Proxy:
+        lines.append(Proxy(target, tls))
+        return lines[-1]
+
+    yield make
+    for line in lines:
+        line.close()
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,174 @@
+"""Where Redis is, out of one URL: a single server, one that Sentinel names, or a cluster.
+
+    redis://[user:password@]host[:port][/db]                       one server
+    unix://[user:password@]/path[?db=0]                            one server, by its socket
+    redis+sentinel://[user:password@]host[:port],.../master[/db]   whichever is the master now
+    redis+cluster://[user:password@]host[:port],...                any nodes; they name the others
+
+`rediss` in place of `redis` is TLS, to the sentinels too. Options follow as in a query: see
+`OPTIONS`. Text in, values out: knows no client library and opens nothing.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Self
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+Kind = Literal["server", "socket", "sentinel", "cluster"]
+
+OPTIONS: Mapping[str, str] = {
+    "ssl_ca_certs": "file with the certificates that the server's must descend from",
+    "ssl_certfile": "file with the certificate that this client shows",
+    "ssl_keyfile": "file with its private key",
+    "ssl_check_hostname": "no: the server's certificate may name another host",
+    "sentinel_username": "user at the sentinels, where they have users of their own",
+    "sentinel_password": "password at the sentinels",
+    "db": "number of the database (unix:// only)",
+}
+"""What may follow `?` in a URL; the names are those of redis-py."""
+
+EXPECTED = (
+    "expected redis://HOST:PORT/DB, redis+sentinel://HOST:PORT,HOST:PORT/MASTER/DB, "
+    "redis+cluster://HOST:PORT,HOST:PORT (rediss for TLS) or unix:///PATH"
+)
+
+_KINDS: Mapping[str, Kind] = {"": "server", "sentinel": "sentinel", "cluster": "cluster"}
+_PORTS: Mapping[Kind, int] = {"server": 6379, "cluster": 6379, "sentinel": 26379}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedisAddress:
+    """A parsed URL. `str` of it is fit for logs and messages: it has no user and no password."""
+
+    kind: Kind
+    hosts: tuple[tuple[str, int], ...] = ()
+    """Host and port of the server, of the sentinels or of some nodes; none for a socket."""
+    path: str = ""
+    """Of the socket."""
+    master: str = ""
+    """The name that the sentinels know the master by."""
+    database: int = 0
+    tls: bool = False
+    username: str | None = field(default=None, repr=False)
+    password: str | None = field(default=None, repr=False)
+    options: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Those of `OPTIONS` that were given, but `db`."""
+
+    @classmethod
+    def of(cls, url: str) -> Self:
+        """Parse a URL; ValueError, which never repeats a password, if it is not usable."""
+        try:
+            parts = urlsplit(url)
+        except ValueError as error:
+            raise ValueError(EXPECTED) from error
+        options = _options(parts)
+        user, password = _credentials(parts)
+        if parts.scheme == "unix":
+            if not parts.path:
+                raise ValueError(EXPECTED)
+            database = _database(options.pop("db", ""))
+            return cls(
+                kind="socket", path=unquote(parts.path), database=database,
+                username=user, password=password, options=options,
+            )  # fmt: skip
+        protocol, _, topology = parts.scheme.partition("+")
+        if protocol not in ("redis", "rediss") or topology not in _KINDS or "db" in options:
+            raise ValueError(EXPECTED)
+        kind = _KINDS[topology]
+        master, database = _place(kind, parts.path)
+        return cls(
+            kind=kind, hosts=_hosts(parts, _PORTS[kind]), master=master, database=database,
+            tls=protocol == "rediss", username=user, password=password, options=options,
+        )  # fmt: skip
+
+    def __str__(self) -> str:
+        if self.kind == "socket":
+            return self.path
+        hosts = ",".join(
+            f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in self.hosts
+        )
+        if self.kind == "sentinel":
+            return f"{self.master} of the sentinels {hosts}"
+        return f"the cluster of {hosts}" if self.kind == "cluster" else hosts
+
+    @property
+    def login(self) -> dict[str, str]:
+        """User and password as keywords of redis-py, where given."""
+        given = {"username": self.username, "password": self.password}
+        return {name: value for name, value in given.items() if value is not None}
+
+    @property
+    def sentinel_login(self) -> dict[str, str]:
+        """The same for the sentinels, which are not asked to know the server's users."""
+        names = {"username": "sentinel_username", "password": "sentinel_password"}
+        return {word: self.options[name] for word, name in names.items() if name in self.options}
+
+    @property
+    def encryption(self) -> dict[str, str | bool]:
+        """TLS as keywords of redis-py; empty without it."""
+        if not self.tls:
+            return {}
+        files = {n: v for n, v in self.options.items() if n in _FILES}
+        check = self.options.get("ssl_check_hostname", "yes") == "yes"
+        return {"ssl": True, "ssl_check_hostname": check, **files}
+
+
+_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+
+
+def _options(parts: SplitResult) -> dict[str, str]:
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    unknown = sorted(options.keys() - OPTIONS.keys())
+    if unknown:
+        raise ValueError(f"there is no option {unknown[0]!r}; there are {', '.join(OPTIONS)}")
+    if options.get("ssl_check_hostname", "yes") not in ("yes", "no"):
+        raise ValueError("ssl_check_hostname is yes or no")
+    encrypted = parts.scheme.startswith("rediss")
+    if not encrypted and any(name.startswith("ssl_") for name in options):
+        raise ValueError("ssl_... options need TLS: begin the URL with rediss")
+    if not parts.scheme.endswith("+sentinel") and options.keys() & {
+        "sentinel_username",
+        "sentinel_password",
+    }:
+        raise ValueError("sentinel_... options need redis+sentinel://")
+    return options
+
+
+def _credentials(parts: SplitResult) -> tuple[str | None, str | None]:
+    given, at, _ = parts.netloc.rpartition("@")
+    if not at:
+        return None, None
+    user, colon, password = given.partition(":")
+    return unquote(user) or None, unquote(password) if colon else None
+
+
+def _hosts(parts: SplitResult, default_port: int) -> tuple[tuple[str, int], ...]:
+    hosts = []
+    for place in parts.netloc.rpartition("@")[2].split(","):
+        try:
+            one = urlsplit(f"//{place}")
+            host, port = one.hostname, one.port
+        except ValueError as error:
+            raise ValueError(EXPECTED) from error
+        if host is None:
+            raise ValueError(EXPECTED)
+        hosts.append((host, port or default_port))
+    return tuple(hosts)
+
+
+def _place(kind: Kind, path: str) -> tuple[str, int]:
+    """The master's name and the database's number, from what follows the hosts."""
+    names = [unquote(name) for name in path.strip("/").split("/") if name]
+    master = names.pop(0) if kind == "sentinel" and names else ""
+    if len(names) > 1 or (kind == "sentinel" and not master):
+        raise ValueError(EXPECTED)
+    database = _database(names[0] if names else "")
+    if kind == "cluster" and database:
+        raise ValueError("a cluster has only database 0")
+    return master, database
+
+
+def _database(text: str) -> int:
+    if text and not text.isdecimal():
+        raise ValueError(f"the database is a number, not {text!r}; {EXPECTED}")
+    return int(text or 0)

@@ -1,0 +1,100 @@
+"""Clients of whatever Redis there is: one server, one that Sentinel names, a cluster, with TLS.
+
+Knows how redis-py connects to each and what its failures mean. Knows no keys.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from redis.asyncio import Redis, RedisCluster
+from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    ClusterDownError,
+    RedisClusterException,
+    RedisError,
+)
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from model.contract.redis_address import RedisAddress
+from service.errors import SourceUnavailable
+
+Client = Redis | RedisCluster
+
+FAULTS = (RedisError, RedisClusterException, OSError)
+"""Whatever redis-py raises; not all of it is a RedisError."""
+
+_LOST = (RedisConnectionError, RedisClusterException, ClusterDownError, OSError)
+_MAX_CONNECTIONS = 1000
+"""Far above what callers ask at once: beyond it redis-py refuses instead of waiting."""
+_CLUSTER_TRIES = 3
+"""On a cluster the time for one answer covers as many waits for a node: the one that is gone, the
+next one, which says who took over, and that one."""
+
+
+def connect(
+    address: RedisAddress, *, timeout_seconds: float, connect_timeout_seconds: float
+) -> Client:
+    """A client that opens its connections when it is first used.
+
+    One retry, at once: for a pooled connection that the server has closed meanwhile, and for a
+    master or a slot that has moved.
+    """
+    if address.kind == "cluster":
+        timeout_seconds /= _CLUSTER_TRIES
+    common: dict[str, Any] = {
+        "socket_timeout": timeout_seconds,
+        "socket_connect_timeout": min(connect_timeout_seconds, timeout_seconds),
+        "retry": Retry(NoBackoff(), 1),
+        "max_connections": _MAX_CONNECTIONS,
+        "client_name": "magnet-service",
+        "protocol": 3,
+        **address.encryption,
+    }
+    server = {**common, **address.login}
+    match address.kind:
+        case "cluster":
+            nodes = [ClusterNode(host, port) for host, port in address.hosts]
+            return RedisCluster(startup_nodes=nodes, **server)
+        case "sentinel":
+            sentinels = Sentinel(  # type: ignore[no-untyped-call]  # untyped in redis-py
+                address.hosts, sentinel_kwargs={**common, **address.sentinel_login}
+            )
+            master: Redis = sentinels.master_for(address.master, db=address.database, **server)
+            return master
+        case "socket":
+            return Redis(unix_socket_path=address.path, db=address.database, **server)
+        case "server":
+            ((host, port),) = address.hosts
+            return Redis(host=host, port=port, db=address.database, **server)
+
+
+async def close(client: Client) -> None:
+    """Close every connection, those to sentinels included."""
+    await client.aclose()
+    if isinstance(client, Redis) and isinstance(client.connection_pool, SentinelConnectionPool):
+        await client.connection_pool.sentinel_manager.aclose()
+
+
+@contextmanager
+def answering(address: RedisAddress) -> Iterator[None]:
+    """Turn whatever a client raises into SourceUnavailable, which names the server."""
+    try:
+        yield
+    except (TimeoutError, RedisTimeoutError) as error:
+        raise SourceUnavailable(
+            f"Redis at {address} is not reachable: no answer in time"
+        ) from error
+    except FAULTS as error:
+        lost = isinstance(error, _LOST) and not isinstance(error, AuthenticationError)
+        state = "is not reachable" if lost else "refuses to answer"
+        why = str(error).rstrip(".")
+        raise SourceUnavailable(f"Redis at {address} {state}: {why}") from error
+    except (ValueError, TypeError, AttributeError) as error:
+        # What redis-py's parser, or a caller, makes of bytes that are no reply to its question.
+        raise SourceUnavailable(f"Redis at {address} answers nonsense: {error}") from error
