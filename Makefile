@@ -26,13 +26,16 @@ VENV := $(BIN)/.made
 RUNTIME := $(BIN)/.runtime
 DEV := $(BIN)/.dev
 
-.PHONY: help run install test check lint format e2e benchmark bench clean
+.PHONY: help run retrain install test check lint format e2e benchmark bench clean
 
 help: ## list the commands
 	@sed -nE 's/^([a-z0-9]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 run: $(RUNTIME) ## sample data -> train -> publish -> serve at PORT (Ctrl-C stops everything)
 	@exec $(BIN)/python -m deploy.local
+
+retrain: $(RUNTIME) ## one retraining for what `make run` serves (while it runs)
+	@$(BIN)/python -m deploy.retrain
 
 install: $(DEV) ## make .venv with everything, development tools included
 

@@ -22,7 +22,7 @@ from deploy.model_folder import ModelFolder, Recipe
 from deploy.processes import STOP_SIGNALS, Child, ChildDied
 from deploy.sample import SampleError, fetch_sample
 from deploy.server import HOST, PortTaken, claim_port, serve, wait_until_ready
-from deploy.workspace import PROJECT, Workspace, WorkspaceBusy
+from deploy.workspace import PROJECT, Running, Workspace, WorkspaceBusy
 from model.contract.artifact import Artifact
 from service.settings import Settings
 from training.publish import PublishError, PublishPolicy, live_version, publish_artifact
@@ -134,18 +134,25 @@ def _start(launch: Launch, stack: ExitStack) -> list[Child]:
         children.append(server.child)
         redis_url = server.url
     live_version(redis_url, launch.namespace)
-    folder, artifact = _model(launch)
-    publish_artifact(
-        folder.artifact,
-        redis_url,
-        launch.namespace,
-        policy=PublishPolicy(wait_seconds=_WAIT_FOR_PUBLISHER_SECONDS),
-        report=_say,
-    )
+    data = launch.data or fetch_sample(launch.workspace.sample)
+    folder, artifact = _model(launch, data)
+    live = live_version(redis_url, launch.namespace)
+    if live is not None and launch.workspace.retrained(data, live):
+        _say(f"going on with {live}, which a retraining has made")
+    else:
+        publish_artifact(
+            folder.artifact,
+            redis_url,
+            launch.namespace,
+            policy=PublishPolicy(wait_seconds=_WAIT_FOR_PUBLISHER_SECONDS),
+            report=_say,
+        )
     service = stack.enter_context(serve(launch.port, redis_url, launch.workspace.log("service")))
     children.append(service)
     base_url = f"http://{HOST}:{launch.port}"
     wait_until_ready(base_url, children)
+    running = Running(redis_url=redis_url, namespace=launch.namespace, data=str(data))
+    stack.enter_context(launch.workspace.announced(running))
     _say(f"\nServing at {base_url}, try it out at {base_url}/docs\n")
     for title, command in curl_lines(base_url, artifact):
         _say(f"  # {title}\n  {command}\n")
@@ -153,11 +160,10 @@ def _start(launch: Launch, stack: ExitStack) -> list[Child]:
     return children
 
 
-def _model(launch: Launch) -> tuple[ModelFolder, Artifact]:
+def _model(launch: Launch, data: Path) -> tuple[ModelFolder, Artifact]:
     """A whole artifact made from the data as they are now, trained only if there is none."""
-    data, arguments = launch.data, launch.fit_arguments
-    if data is None:
-        data = fetch_sample(launch.workspace.sample)
+    arguments = launch.fit_arguments
+    if launch.data is None:
         arguments = arguments or SAMPLE_ARGUMENTS
     folder, recipe = launch.workspace.model(data), Recipe.of(data, arguments)
     artifact, why_not = folder.reusable(recipe)

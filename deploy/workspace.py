@@ -5,9 +5,10 @@ Knows where things lie and that one launcher at a time may use them; knows nothi
 
 import fcntl
 import hashlib
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from deploy.model_folder import ModelFolder
@@ -18,6 +19,20 @@ PROJECT = Path(__file__).resolve().parents[1]
 
 class WorkspaceBusy(RuntimeError):
     """Another launcher is using the folder."""
+
+
+class NotRunning(RuntimeError):
+    """No launcher is serving from the folder."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """What a launcher is serving."""
+
+    redis_url: str
+    namespace: str
+    data: str
+    """The data folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +55,40 @@ class Workspace:
         """The model of the data in one folder; folders of equal name do not share it."""
         place = hashlib.sha256(str(data.resolve()).encode()).hexdigest()[:8]
         return ModelFolder(self.root / "models" / f"{data.resolve().name}-{place}")
+
+    def retrain(self, data: Path) -> Path:
+        """Event log and runs of the data in one folder."""
+        return self.model(data).root / "retrain"
+
+    def retrained(self, data: Path, version: str | None) -> bool:
+        """Whether a version was made by a retraining on the data in one folder."""
+        records = (self.retrain(data) / "runs").glob("*/run.json")
+        return any(json.loads(path.read_text()).get("version") == version for path in records)
+
+    def running(self) -> Running:
+        """What the launcher that has claimed the folder says that it serves; NotRunning if none."""
+        try:
+            return Running(**json.loads(self._note.read_text()))
+        except (OSError, TypeError, json.JSONDecodeError) as error:
+            raise NotRunning(
+                f"nothing is running with {self.root}; start it first, in another terminal: "
+                "make run"
+            ) from error
+
+    @contextmanager
+    def announced(self, running: Running) -> Iterator[None]:
+        """Say what is served, to this user only: the server's URL may hold a password."""
+        self._note.unlink(missing_ok=True)
+        self._note.touch(mode=0o600)
+        self._note.write_text(json.dumps(asdict(running)))
+        try:
+            yield
+        finally:
+            self._note.unlink(missing_ok=True)
+
+    @property
+    def _note(self) -> Path:
+        return self.root / "running.json"
 
     def log(self, name: str) -> Path:
         """Log file of a child process."""

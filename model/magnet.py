@@ -127,15 +127,15 @@ class Magnet(nn.Module):
         """Items, their fold-in rows and some cold twins in one view: [I, M, D] twice, [X, M, D]."""
         behaviour = propagate(view, item_ID, torch.zeros_like(item_ID), self.config.num_layers)
         return (
-            torch.stack([behaviour.item_IF, *self._encoded(content.item_IF)], dim=1),
-            torch.stack([behaviour.foldin_IF, *self._encoded(content.foldin_IF)], dim=1),
+            torch.stack([behaviour.item_IF, *self.encode_content(content.item_IF)], dim=1),
+            torch.stack([behaviour.foldin_IF, *self.encode_content(content.foldin_IF)], dim=1),
             torch.stack(
-                [behaviour.cold_IF[cold_X], *self._encoded(content.cold_IF[cold_X])], dim=1
+                [behaviour.cold_IF[cold_X], *self.encode_content(content.cold_IF[cold_X])], dim=1
             ),
         )
 
-    def _encoded(self, propagated_XF: Tensor) -> list[Tensor]:
-        """Propagated features through each modality's encoder."""
+    def encode_content(self, propagated_XF: Tensor) -> list[Tensor]:
+        """Features side by side, propagated or as they are, through each modality's encoder."""
         encoded, start = [], 0
         for encoder in self.encoders:
             assert isinstance(encoder, nn.Linear)

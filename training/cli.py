@@ -25,6 +25,8 @@ from training.event_log.log import EventLogError
 from training.fit import FitError, assist, evaluate_artifact, fit
 from training.processes import ProcessesError, joined
 from training.publish import PublishError, PublishPolicy, publish_artifact
+from training.retrain import command as retrain_command
+from training.retrain.settings import RetrainConfigError
 from training.schedules import command as schedules_command
 from training.server_options import add_server_options
 from training.tables import DataError
@@ -42,13 +44,17 @@ _EXPLAINED = (
     FitError,
     ProcessesError,
     PublishError,
+    RetrainConfigError,
     TrainingError,
 )
 """Errors whose message is all that a user needs."""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; 0 on success, 1 with a message on an error, 130 when interrupted."""
+    """Run one command; 0 on success, 1 with a message on an error, 130 when interrupted.
+
+    A command that has more to say returns a status of its own.
+    """
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("training").setLevel(logging.INFO)
     reuse_large_buffers()
@@ -56,7 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
-        options.run(options)
+        return options.run(options) or 0
     except ValidationError as error:
         for fault in error.errors(include_url=False):
             option = str(fault["loc"][0]).replace("_", "-") if fault["loc"] else "options"
@@ -68,7 +74,6 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         return 130
-    return 0
 
 
 def _leave_room() -> None:
@@ -137,6 +142,7 @@ def _parser() -> argparse.ArgumentParser:
 
     models_command.add_command(commands)
     events_command.add_command(commands)
+    retrain_command.add_command(commands)
     return parser
 
 

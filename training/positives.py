@@ -44,7 +44,7 @@ def positives(
 
     Of a repeated pair the earliest counts, or with labels the one that trains rather than tests.
     """
-    rows = _liked_rows(min_rating, interactions)
+    rows = liked_rows(interactions, min_rating)
     label_N, timestamp_N = interactions.label_N, interactions.timestamp_N
     order_N = label_N if split == "label" else timestamp_N
     if order_N is not None:
@@ -62,7 +62,8 @@ def positives(
     return rows, split_by_time(user_N, order_N[rows].astype(np.float64))
 
 
-def _liked_rows(min_rating: float | None, interactions: Interactions) -> NDArray[np.int64]:
+def liked_rows(interactions: Interactions, min_rating: float | None) -> NDArray[np.int64]:
+    """File rows that are positive; DataError if there are none."""
     rating_N = interactions.rating_N
     if rating_N is None:
         if min_rating is not None:

@@ -28,12 +28,17 @@ def split_at_random(user_N: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
 
 def split_by_global_time(timestamp_N: NDArray[np.float64]) -> NDArray[np.int64]:
     """The oldest 80 % of all positives train, the next 10 % validate, the newest 10 % test."""
-    num = len(timestamp_N)
-    part_N = np.full(num, TRAIN, dtype=np.int64)
+    first_valid, first_test = global_time_cuts(len(timestamp_N))
+    part_N = np.full(len(timestamp_N), TRAIN, dtype=np.int64)
     order_N = np.argsort(timestamp_N, kind="stable")
-    part_N[order_N[num - 2 * _tenth(num) :]] = VALID
-    part_N[order_N[num - _tenth(num) :]] = TEST
+    part_N[order_N[first_valid:]] = VALID
+    part_N[order_N[first_test:]] = TEST
     return part_N
+
+
+def global_time_cuts(num: int) -> tuple[int, int]:
+    """Where validation and test begin in the order of time."""
+    return num - 2 * _tenth(num), num - _tenth(num)
 
 
 def _tenth(num: int) -> int:

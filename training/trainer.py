@@ -51,6 +51,7 @@ def train(
     checkpoint: Path | None = None,
     on_epoch: Callable[[EpochRecord], None] = lambda _: None,
     processes: Processes = ALONE,
+    start: Magnet | None = None,
 ) -> TrainedModel:
     """Train until validation NDCG@20 stops improving and return the best epoch.
 
@@ -60,6 +61,8 @@ def train(
         checkpoint: where to save after epochs and to resume from, if it fits data and config.
         on_epoch: called after each epoch.
         processes: who trains along, each with a call of its own; the leader's checkpoint counts.
+        start: a trained model of the data set's shape to go on from, in the second stage at once;
+            None for a fresh one.
 
     Raises:
         TrainingError: the loss is not finite, or there is nothing to train on or to validate with.
@@ -74,7 +77,7 @@ def train(
             f"from and {dataset.valid.nnz} validation positives; both are needed (users with two "
             "positives or more; check --min-rating and --split)"
         )
-    run = _Run(dataset, config, processes)
+    run = _Run(dataset, config, processes, start)
     processes.require_equal(run.fingerprint, "data or settings")
     saved = None
     if checkpoint is not None and checkpoint.exists():
@@ -92,11 +95,20 @@ def train(
 class _Run:
     """State of a run between epochs; everything in it is in its checkpoint."""
 
-    def __init__(self, dataset: Dataset, config: TrainingConfig, processes: Processes) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        config: TrainingConfig,
+        processes: Processes,
+        start: Magnet | None,
+    ) -> None:
+        if start is not None:
+            config = config.model_copy(update={"stage_switch": 0})
         self.dataset, self.config, self.processes = dataset, config, processes
         self.device = choose_device(config.device, processes)
         self.generator = torch.Generator().manual_seed(config.seed)
-        self.magnet = build_magnet(dataset, config, self.generator).to(self.device)
+        magnet = start or build_magnet(dataset, config, self.generator)
+        self.magnet = magnet.to(self.device)
         processes.copy_from_leader([*self.magnet.parameters(), *self.magnet.buffers()])
         self.valid = some_users(dataset.valid, MAX_VALIDATION_USERS)
         histories = dataset.train_histories
@@ -121,6 +133,8 @@ class _Run:
             specialisation_weight=config.specialisation_weight,
             switch=config.stage_switch,
         )
+        if start is not None:
+            self.schedule.ramp = 1  # its router is used to the whole gate
         self._interaction_content: Propagated | None = None
         self.history: list[EpochRecord] = []
         self.best_epoch = 0

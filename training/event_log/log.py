@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -77,6 +77,18 @@ class EventLog:
     def read(self) -> pl.DataFrame:
         """`scan`, in memory; EventLogError if a file is damaged."""
         return self.collect(self.scan())
+
+    def newest(self) -> datetime | None:
+        """When the newest event was received."""
+        newest: datetime | None = self.collect(self.scan().select(pl.max("received_at"))).item()
+        return newest
+
+    def count_since(self, moment: datetime | None) -> int:
+        """Events received after a moment; all for None."""
+        events = self.scan()
+        if moment is not None:
+            events = events.filter(pl.col("received_at") > moment)
+        return int(self.collect(events.select(pl.len())).item())
 
     def rejects(self) -> pl.DataFrame:
         """Entries of the stream that were no events."""

@@ -63,7 +63,7 @@ class VersionShelf:
 
     def holds(self, version: str) -> bool:
         """Was this version once published as complete, and not retired since?"""
-        return version in self._named() or version in self._published_at()
+        return version in self.named() or version in self._published_at()
 
     def make_live(self, version: str, lock: PublishLock) -> str | None:
         """Point `current` at a complete version and announce it, all or nothing.
@@ -103,7 +103,7 @@ class VersionShelf:
         """
         lock.renew()
         self._retire(policy, lock)
-        alive = self._published_at().keys() | self._named()
+        alive = self._published_at().keys() | self.named()
         dead: set[str] = set()
         found = map(
             text,
@@ -136,7 +136,8 @@ class VersionShelf:
         """Keys that hold a version's name, which keeps the version."""
         return self._keys.current, self._keys.previous, self._keys.pinned
 
-    def _named(self) -> set[str]:
+    def named(self) -> set[str]:
+        """Versions that are live, were before, or are pinned."""
         return {text(name) for name in self._client.mget(self._names) if name is not None}
 
     def _published_at(self) -> dict[str, float]:

@@ -1,0 +1,207 @@
+"""Whole runs of the command against a real server."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import redis
+
+from model.contract.artifact import read_artifact
+from model.contract.keys import KeySpace
+from model.contract.strings import IdTable
+from training.cli import main
+from training.event_log.log import EventLog
+from training.publish.lock import RetrainLock
+from training.retrain.record import RunRecord
+
+KEYS = KeySpace()
+Run = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def run(config_file: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Status and output of one run."""
+
+    def run(*options: str, **changes: str) -> tuple[int, str]:
+        for old, new in changes.items():
+            text = re.sub(rf"(?m)^{old} = .*$", f"{old} = {new}", config_file.read_text())
+            assert f"{old} = {new}" in text
+            config_file.write_text(text)
+        status = main(["retrain", "--config", str(config_file), *options])
+        printed = capsys.readouterr()
+        return status, printed.out + printed.err
+
+    return run
+
+
+def records(state: Path) -> list[RunRecord]:
+    paths = sorted((state / "runs").glob("*/run.json"))
+    return [RunRecord.model_validate_json(path.read_bytes()) for path in paths]
+
+
+def announced(client: redis.Redis) -> RunRecord:
+    return RunRecord.model_validate_json(client.get(KEYS.runs))
+
+
+def live(client: redis.Redis) -> str:
+    return client.get(KEYS.current).decode()
+
+
+@pytest.mark.timeout(300)
+def test_the_first_runs_of_a_namespace(
+    run: Run, state: Path, client: redis.Redis, click: Callable[..., None]
+) -> None:
+    click(("u000", "i021"), ("u001", "i020"), ("newcomer", "i000"), ("newcomer", "i002"))
+    click(("newcomer", "brand-new"), kind="purchase")
+    status, out = run()
+    assert status == 0, out
+    assert out.splitlines()[-1].startswith("promoted: ")
+    first = announced(client)
+    assert first.result == "promoted"
+    assert first.live
+    assert not first.warm
+    assert first.comparable == "nothing is live yet"
+    assert first.version == live(client)
+    assert first.data["new users"] == first.data["new items"] == 1
+    assert client.xlen(KEYS.feedback) == 0
+    assert set(first.seconds) == {
+        "drain", "assemble", "load", "train", "evaluate", "export", "gate", "publish"
+    }  # fmt: skip
+    tensors = read_artifact(state / "runs" / first.run_id / "artifact").tensors
+    users = IdTable(tensors["user_ids_blob"], tensors["user_ids_offsets"])
+    items = IdTable(tensors["item_ids_blob"], tensors["item_ids_offsets"])
+    assert "newcomer" in list(users)
+    assert "brand-new" in list(items)
+
+    status, out = run()
+    assert (status, out.splitlines()[-1].split(":")[0]) == (0, "unchanged")
+    assert live(client) == first.version
+
+    click(("u002", "i024"))
+    status, out = run()
+    assert status == 0, out
+    second = announced(client)
+    assert second.warm
+    assert second.champion == first.version
+    assert second.new_events == 1
+    assert len(second.history) <= 2
+    assert set(second.metrics) == {"challenger", "champion", "popular"}
+    assert {"ndcg@20, all", "recall@20, all"} <= {rule.name for rule in second.rules}
+    assert live(client) == second.version != first.version
+    assert client.get(KEYS.previous).decode() == first.version
+    assert [x.result for x in records(state)] == ["promoted", "unchanged", "promoted"]
+    assert not list((state / "runs").glob("*/data"))
+
+
+@pytest.mark.timeout(300)
+def test_a_refusal_names_the_rule_and_leaves_the_live_model(
+    run: Run, state: Path, client: redis.Redis, click: Callable[..., None]
+) -> None:
+    assert run()[0] == 0
+    first = live(client)
+    click(("u002", "i024"))
+    status, out = run(min_users="1000")
+    assert status == 3
+    assert re.search(r"refused: enough users: \d+ users to judge on, at least 1000", out)
+    assert live(client) == first
+    refused = announced(client)
+    assert (refused.result, refused.live) == ("refused", False)
+    assert refused.last_promoted_at == records(state)[0].finished_at
+    kept = state / "runs" / refused.run_id / "artifact"
+    assert read_artifact(kept).manifest.model_version == refused.version
+
+    assert run(min_users="5")[0] == 0
+    assert live(client) not in (first, refused.version)
+
+
+@pytest.mark.timeout(300)
+def test_a_pinned_version_stays_live(
+    run: Run, client: redis.Redis, click: Callable[..., None], redis_url: str
+) -> None:
+    assert run()[0] == 0
+    first = live(client)
+    assert main(["pin", "--redis-url", redis_url]) == 0
+    click(("u002", "i024"))
+    status, out = run()
+    assert status == 0
+    assert "another version is pinned and stays live" in out
+    assert live(client) == first
+    assert not announced(client).live
+
+
+def test_the_second_of_two_at_once_leaves(run: Run, state: Path, client: redis.Redis) -> None:
+    with RetrainLock(client, KEYS, lock_seconds=30) as lock:
+        status, out = run()
+        assert status == 4
+        assert f"another retraining ({lock.token}) holds the lock" in out
+    assert not state.exists()
+
+
+def test_a_run_that_loses_its_lock_publishes_nothing(
+    run: Run, state: Path, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "training.retrain.job.measure_all", lambda *_: client.set(KEYS.retrain_lock, "another")
+    )
+    monkeypatch.setattr("training.retrain.job.Retraining._note_metrics", lambda *_: None)
+    status, out = run()
+    assert status == 1
+    assert "lost the retraining's lock" in out
+    assert client.get(KEYS.current) is None
+    assert client.get(KEYS.retrain_lock) == b"another"
+    assert [(x.result, x.step) for x in records(state)] == [("failed", "evaluate")]
+
+
+def test_a_dry_run_changes_nothing(
+    run: Run, state: Path, client: redis.Redis, click: Callable[..., None]
+) -> None:
+    click(("u000", "i021"), ("u001", "i020"))
+    status, out = run("--dry-run")
+    assert status == 0
+    assert "would take over 2 entries" in out
+    assert "live: nothing" in out
+    assert client.xlen(KEYS.feedback) == 2
+    assert not state.exists()
+
+
+def test_a_fault_is_on_record(run: Run, state: Path, client: redis.Redis, tmp_path: Path) -> None:
+    data = tmp_path / "untimed"
+    data.mkdir()
+    (data / "x.inter").write_text("user_id\titem_id\na\tb\n")
+    status, out = run("--data", str(data))
+    assert status == 1
+    assert "has no 'timestamp' column, which a retraining needs" in out
+    assert [(x.result, x.step) for x in records(state)] == [("failed", "assemble")]
+    assert "timestamp" in announced(client).reason
+    assert client.exists(KEYS.retrain_lock) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("state = 1", "state: "),
+        ('state = "x"\n[data]\nfolder = "y"\n[gate]\nmargins = 1', "gate.margins: Extra inputs"),
+        ('state = "x"\n[data]\nfolder = "y"\n[training]\nseeds = 1', "training.seeds: Extra"),
+        (
+            'state = "x"\n[data]\nfolder = "y"\n[events.weights]\nimpression = 1',
+            "'impression' tells what was shown",
+        ),
+        ("state =", "cannot be read"),
+    ],
+)
+def test_a_wrong_setting_is_named(
+    text: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "retrain.toml"
+    path.write_text(text)
+    assert main(["retrain", "--config", str(path)]) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_records_are_json_that_others_can_read(run: Run, state: Path, client: redis.Redis) -> None:
+    assert run()[0] == 0
+    stored = json.loads(client.get(KEYS.runs))
+    assert {"result", "reason", "started_at", "finished_at", "events", "version"} <= stored.keys()
+    assert len(EventLog(state / "events").read()) == stored["events"] == 0

@@ -1,0 +1,81 @@
+"""A trained model's weights on the same data and on other data."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from training.config import TrainingConfig
+from training.dataset import DataConfig, Dataset, load_dataset
+from training.modalities import ModalityFeatures
+from training.retrain.weights import SavedWeights, WeightsError, as_trained
+from training.trained_model import TrainedModel
+from training.trainer import train
+
+
+@pytest.fixture(scope="module")
+def dataset(tiny_data: Path) -> Dataset:
+    return load_dataset(DataConfig(folder=tiny_data, split="global-time"))
+
+
+@pytest.fixture(scope="module")
+def model(dataset: Dataset) -> TrainedModel:
+    config = TrainingConfig(max_epochs=3, embedding_dim=8, batch_size=64, negatives=16)
+    return train(dataset, config)
+
+
+@pytest.fixture
+def saved(model: TrainedModel, dataset: Dataset, tmp_path: Path) -> SavedWeights:
+    SavedWeights.of(model, dataset, 7.0).save(tmp_path / "weights.pt")
+    return SavedWeights.load(tmp_path / "weights.pt")
+
+
+def test_on_the_same_data_it_is_the_same_model(
+    saved: SavedWeights, model: TrainedModel, dataset: Dataset
+) -> None:
+    again = as_trained(saved.on(dataset), dataset, saved.recency_power)
+    users = np.arange(len(dataset.user_ids))
+    np.testing.assert_allclose(again.score(users), model.score(users), atol=1e-4)
+    assert saved.trained_until == 7.0
+
+
+def test_features_that_have_turned_mean_what_they_meant(
+    saved: SavedWeights, model: TrainedModel, dataset: Dataset
+) -> None:
+    turned = dict(dataset.features)
+    axes, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(8, 8)))
+    x_IF = (dataset.features["text"].x_IF @ axes).astype(np.float32)
+    turned["text"] = ModalityFeatures(x_IF=x_IF, present_I=dataset.features["text"].present_I)
+    other = replace(dataset, features=turned)
+    again = as_trained(saved.on(other), other, saved.recency_power)
+    users = np.arange(len(dataset.user_ids))
+    np.testing.assert_allclose(again.score(users), model.score(users), atol=1e-3)
+
+
+def test_items_are_matched_by_id(saved: SavedWeights, dataset: Dataset) -> None:
+    renamed = ["another", *dataset.item_ids[1:]]
+    magnet = saved.on(replace(dataset, item_ids=renamed))
+    assert not magnet.item_behaviour_ID[0].any()
+    assert magnet.item_behaviour_ID[1].equal(saved.state["item_behaviour_ID"][1])
+
+
+def test_other_modalities_do_not_fit(saved: SavedWeights, dataset: Dataset) -> None:
+    with pytest.raises(WeightsError, match="the live model knows behaviour, picture, text"):
+        saved.on(replace(dataset, features={}))
+
+
+def test_a_damaged_file_is_named(saved: SavedWeights, tmp_path: Path) -> None:
+    path = tmp_path / "weights.pt"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(WeightsError, match="cannot be read"):
+        SavedWeights.load(path)
+
+
+def test_training_goes_on_from_a_model_in_the_second_stage(
+    saved: SavedWeights, dataset: Dataset
+) -> None:
+    config = TrainingConfig(max_epochs=2, embedding_dim=8, batch_size=64, negatives=16)
+    further = train(dataset, config, start=saved.on(dataset))
+    assert [record.stage for record in further.history] == ["specialisation"] * 2
+    assert further.trigger_epoch == 0

@@ -1,0 +1,119 @@
+"""The new model: trained, from the live model's weights where they fit, and measured beside it.
+
+Knows data sets and trained models; knows nothing about files, Redis or gates.
+"""
+
+import logging
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from model.contract.manifest import ArtifactManifest
+from model.magnet import Magnet
+from training.baselines.popularity import Popularity
+from training.dataset import Dataset
+from training.evaluation import Evaluation, evaluate
+from training.inductive import InductiveEncoder
+from training.progress import EpochLog
+from training.retrain.champion import Champion
+from training.retrain.settings import RetrainConfig
+from training.retrain.weights import WeightsError, as_trained
+from training.trained_model import TrainedModel
+from training.trainer import train
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trained:
+    """A new model."""
+
+    model: TrainedModel
+    warm: bool
+    why_cold: str
+    """Why it did not start from the live model; empty if it did."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """Everybody on the same newest positives."""
+
+    challenger: Evaluation
+    champion: Evaluation | None
+    popular: Evaluation
+
+
+def train_challenger(dataset: Dataset, config: RetrainConfig, champion: Champion) -> Trained:
+    """Train; TrainingError if that cannot be done."""
+    start, why_cold = _start(dataset, config, champion)
+    training = config.training
+    if start is not None:
+        warm = config.warm_start
+        training = training.model_copy(
+            update={"max_epochs": warm.max_epochs, "patience": warm.patience}
+        )
+    model = train(dataset, training, on_epoch=EpochLog(training), start=start)
+    return Trained(model=model, warm=start is not None, why_cold=why_cold)
+
+
+def _start(
+    dataset: Dataset, config: RetrainConfig, champion: Champion
+) -> tuple[Magnet | None, str]:
+    if not config.warm_start.enabled:
+        return None, "warm_start.enabled is false"
+    if champion.weights is None:
+        return None, champion.why_not
+    try:
+        magnet = champion.weights.on(dataset)
+    except WeightsError as error:
+        return None, str(error)
+    if magnet.config != config.training.magnet(magnet.config.modalities):
+        return None, "the settings of the model's shape have changed"
+    return magnet, ""
+
+
+def measure_all(dataset: Dataset, model: TrainedModel, champion: Champion) -> Measured:
+    """Challenger, champion and the most popular items on the test part.
+
+    The champion's weights meet the same training part as the challenger's: the same graph, the
+    same histories. What differs is what they have learnt.
+    """
+    measured = None
+    if champion.weights is not None:
+        try:
+            magnet = champion.weights.on(dataset)
+            trained = as_trained(magnet, dataset, champion.weights.recency_power)
+            measured = evaluate(trained.score, dataset, dataset.test)
+        except WeightsError as error:
+            log.info(f"the live model is not compared: {error}")
+    return Measured(
+        challenger=evaluate(model.score, dataset, dataset.test),
+        champion=measured,
+        popular=evaluate(Popularity().fit(dataset), dataset, dataset.test),
+    )
+
+
+def with_everything(model: TrainedModel, dataset: Dataset) -> tuple[TrainedModel, Dataset]:
+    """The same weights with the held-out parts in the graph and in everybody's history.
+
+    They have measured the model; now it would be a loss to withhold them from it. Nothing is
+    trained on them, so they can measure the next model too.
+    """
+    parts = csr_array(dataset.train + dataset.valid + dataset.test)
+    num_users, num_items = dataset.train.shape
+    nothing = csr_array((num_users, num_items), dtype=np.float32)
+    everything = replace(
+        dataset, train=parts, valid=nothing, test=nothing, train_histories=dataset.histories
+    )
+    return InductiveEncoder.of(model, dataset).encode(everything), everything
+
+
+def utilisation(manifest: ArtifactManifest) -> float:
+    """Entropy of the experts' usual weights over log K: 1 if all are used alike."""
+    share_K = [expert.usual_weight for expert in manifest.experts if expert.usual_weight > 0]
+    num_experts = len(manifest.experts)
+    if num_experts == 1:
+        return 1.0
+    return -sum(share * math.log(share) for share in share_K) / math.log(num_experts)

@@ -1,0 +1,55 @@
+"""The live model, as far as it can be compared with a new one and gone on from.
+
+Knows runs and weights; knows nothing about gates.
+"""
+
+from dataclasses import dataclass
+
+from training.retrain.record import RunRecord
+from training.retrain.runs import Runs
+from training.retrain.weights import SavedWeights, WeightsError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Champion:
+    """The live version."""
+
+    version: str | None
+    weights: SavedWeights | None
+    """None if it cannot be compared or gone on from."""
+    why_not: str
+    """The reason, for people; empty if there are weights."""
+    run: RunRecord | None
+    """The run that made it."""
+
+
+def find_champion(runs: Runs, live: str | None, tested_from: float) -> Champion:
+    """What is known of the live version.
+
+    Args:
+        runs: all runs of this state folder.
+        live: its name.
+        tested_from: Unix time from which on positives test; a model that was trained on any of them
+            has seen the answers.
+    """
+    made = runs.of_version(live)
+    record = made[1] if made is not None else None
+
+    def champion(weights: SavedWeights | None, why_not: str) -> Champion:
+        return Champion(version=live, weights=weights, why_not=why_not, run=record)
+
+    if live is None:
+        return champion(None, "nothing is live yet")
+    if made is None:
+        return champion(
+            None,
+            f"{live} was not made by a retraining with this state folder, so it may have been "
+            "trained on what would test it",
+        )
+    try:
+        weights = SavedWeights.load(made[0].weights)
+    except WeightsError as error:
+        return champion(None, str(error))
+    if weights.trained_until >= tested_from:
+        return champion(None, f"{live} was trained on part of what would test it")
+    return champion(weights, "")

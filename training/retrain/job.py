@@ -1,0 +1,263 @@
+"""One retraining from start to end, step by step; each leaves the state folder and Redis whole.
+
+Knows the order of the steps; the steps are in the other modules. Killed before any of them, the
+live version serves on, no event is lost, and the next run clears up.
+"""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+
+from model.contract.artifact import ArtifactError, read_artifact
+from training.dataset import Dataset, load_dataset
+from training.evaluation import Evaluation
+from training.event_log.drain import drain
+from training.event_log.log import EventLog
+from training.export import export_artifact
+from training.memory import peak_mb, reset_peak
+from training.onnx_head import ParityError
+from training.progress import metrics_table
+from training.publish import PublishError, PublishPolicy
+from training.retrain.assembly import Assembled, assemble, inputs_digest
+from training.retrain.challenger import (
+    Measured,
+    Trained,
+    measure_all,
+    train_challenger,
+    utilisation,
+    with_everything,
+)
+from training.retrain.champion import Champion, find_champion
+from training.retrain.gate import Rule, judge
+from training.retrain.ledger import Ledger
+from training.retrain.record import Result, RunRecord
+from training.retrain.runs import RunFolder, Runs
+from training.retrain.settings import RetrainConfig
+from training.retrain.weights import SavedWeights
+
+log = logging.getLogger(__name__)
+
+_WAIT_FOR_PUBLISHER_SECONDS = 60.0
+"""Somebody may be publishing by hand."""
+
+
+def retrain(config: RetrainConfig) -> RunRecord:
+    """One retraining; the record says what came of it.
+
+    Raises:
+        LockHeldError: another one is running.
+        PublishError: Redis cannot be used, or the lock was lost.
+        DataError: the data folder cannot be used.
+        EventLogError: the event log cannot be written or read.
+        TrainingError: the model cannot be trained.
+    """
+    with Ledger.open(config.redis_url, config.namespace, config.lock_seconds) as ledger:
+        runs = Runs(config.state)
+        runs.clean(config.keep_runs, ledger.named())
+        folder, record = runs.begin(config.namespace)
+        try:
+            return Retraining(config=config, ledger=ledger, folder=folder, record=record).run()
+        finally:
+            runs.clean(config.keep_runs, ledger.named())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retraining:
+    """One run that holds the lock."""
+
+    config: RetrainConfig
+    ledger: Ledger
+    folder: RunFolder
+    record: RunRecord
+
+    def run(self) -> RunRecord:
+        """Do it; whatever goes wrong is recorded before it is raised."""
+        reset_peak()
+        try:
+            self._run()
+        except BaseException as error:
+            with suppress(PublishError):  # the same trouble again
+                self._end("failed", f"in the step {self.record.step!r}: {error!r}")
+            raise
+        return self.record
+
+    def _run(self) -> None:
+        config, record = self.config, self.record
+        with self._step("drain"):
+            events = self._take_over()
+        with self._step("assemble"):
+            assembled = assemble(
+                config.data, events.read(), config.events.weights, self.folder.data
+            )
+            champion = find_champion(Runs(config.state), self.ledger.live(), assembled.tested_from)
+            self._note(assembled, champion, events)
+        if self._unchanged(champion):
+            self._end(
+                "unchanged",
+                f"{record.new_events} new events since {champion.version} was made, "
+                f"{config.gate.min_new_events} are needed",
+            )
+            return
+        with self._step("load"):
+            data = assembled.config.model_copy(
+                update={"modalities": config.data.modalities, "seed": config.training.seed}
+            )
+            dataset = load_dataset(data)
+            log.info(dataset.summary)
+        with self._step("train"):
+            trained = train_challenger(dataset, config, champion)
+            record.warm = trained.warm
+            record.comparable = trained.why_cold
+            record.history = list(trained.model.history)
+            record.best_epoch = trained.model.best_epoch
+            record.trigger_epoch = trained.model.trigger_epoch
+        with self._step("evaluate"):
+            measured = measure_all(dataset, trained.model, champion)
+            self._note_metrics(measured)
+        with self._step("export"):
+            rules = self._export(dataset, assembled, trained, measured)
+        with self._step("gate"):
+            record.rules = rules
+            broken = [rule for rule in rules if not rule.passed]
+            for rule in rules:
+                log.info(f"{'passed ' if rule.passed else 'REFUSED'}  {rule.name}: {rule.text}")
+        if broken:
+            self._end("refused", "; ".join(f"{rule.name}: {rule.text}" for rule in broken))
+            return
+        with self._step("publish"):
+            policy = PublishPolicy(
+                keep=config.keep_versions, wait_seconds=_WAIT_FOR_PUBLISHER_SECONDS
+            )
+            self.ledger.publish(self.folder.artifact, policy)
+            record.live = self.ledger.live() == record.version
+        pinned = "" if record.live else "; another version is pinned and stays live"
+        self._end("promoted", f"{record.version} passed all rules{pinned}")
+
+    def _take_over(self) -> EventLog:
+        """Stream to log; the log within its limits."""
+        settings = self.config.events
+        events = EventLog(self.config.state / "events")
+        drained = drain(self.ledger.stream(), events)
+        today = datetime.now(UTC).date()
+        with events.writing() as writer:
+            expired = writer.expire(
+                keep_days=settings.keep_days, keep_mb=settings.keep_mb, today=today
+            )
+            writer.compact(before=today)
+        self.record.data |= {
+            "events drained": drained.events,
+            "events known already": drained.duplicates,
+            "entries rejected": drained.rejected,
+            "events expired": expired.events,
+        }
+        log.info(
+            f"{drained.events} new events, {drained.duplicates} known already, "
+            f"{drained.rejected} rejected, {expired.events} expired"
+        )
+        return events
+
+    def _note(self, assembled: Assembled, champion: Champion, events: EventLog) -> None:
+        record = self.record
+        record.champion = champion.version
+        record.comparable = champion.why_not
+        record.events = assembled.events
+        record.newest_event = events.newest()
+        record.new_events = events.count_since(champion.run.newest_event if champion.run else None)
+        record.inputs = inputs_digest(self.config)
+        record.rejected = assembled.rejected
+        names = ("base_pairs", "counted", "pairs", "positives", "new_users", "new_items")
+        record.data |= {name.replace("_", " "): getattr(assembled, name) for name in names}
+        log.info(
+            f"{assembled.pairs} pairs, {assembled.positives} positives, of {assembled.base_pairs} "
+            f"pairs and {assembled.events} events ({record.new_events} of them new)"
+        )
+
+    def _unchanged(self, champion: Champion) -> bool:
+        """The live model is what this run would make."""
+        return (
+            champion.run is not None
+            and champion.run.inputs == self.record.inputs
+            and self.record.new_events < self.config.gate.min_new_events
+        )
+
+    def _note_metrics(self, measured: Measured) -> None:
+        named = {
+            "challenger": measured.challenger,
+            "champion": measured.champion,
+            "popular": measured.popular,
+        }
+        for name, evaluation in named.items():
+            if evaluation is not None:
+                self.record.metrics[name] = _flat(evaluation)
+        log.info(f"on the newest tenth of the positives:\n{metrics_table(measured.challenger)}")
+
+    def _export(
+        self, dataset: Dataset, assembled: Assembled, trained: Trained, measured: Measured
+    ) -> list[Rule]:
+        """Write artifact and weights; every rule of the gate."""
+        record, config = self.record, self.config
+        model, everything = with_everything(trained.model, dataset)
+        try:
+            manifest = export_artifact(
+                self.folder.artifact,
+                model,
+                everything,
+                seed=config.training.seed,
+                settings={
+                    "data": assembled.config.model_dump(mode="json", exclude={"folder"}),
+                    "training": config.training.model_dump(),
+                    "retraining": {"run_id": record.run_id, "champion": record.champion},
+                },
+                metrics={f"test/{name}": x for name, x in record.metrics["challenger"].items()},
+            )
+            read_artifact(self.folder.artifact)
+        except (ParityError, ArtifactError) as error:
+            return [Rule(name="loads as it was trained", passed=False, text=str(error))]
+        SavedWeights.of(trained.model, dataset, assembled.trained_until).save(self.folder.weights)
+        record.version = manifest.model_version
+        return [
+            Rule(
+                name="loads as it was trained",
+                passed=True,
+                text="ONNX computes what torch does, all checksums agree",
+            ),
+            *judge(
+                config.gate,
+                measured.challenger,
+                measured.champion,
+                measured.popular,
+                utilisation(manifest),
+            ),
+        ]
+
+    @contextmanager
+    def _step(self, name: str) -> Iterator[None]:
+        """Note where we are before doing it, and how long it took; the lock must still be ours."""
+        self.ledger.check_lock()
+        self.record.step = name
+        self.folder.write(self.record)
+        log.info(f"{name} ...")
+        started = time.monotonic()
+        yield
+        self.record.seconds[name] = round(time.monotonic() - started, 3)
+
+    def _end(self, result: Result, reason: str) -> None:
+        """The record goes to the disk, then to Redis."""
+        record = self.record
+        record.peak_mb = peak_mb()
+        record.end(result, reason)
+        self.folder.write(record)
+        self.ledger.announce(record)
+
+
+def _flat(evaluation: Evaluation) -> dict[str, float]:
+    """`ndcg@20`, `tail items/ndcg@20`, ..., and how many users."""
+    flat = {"users": float(len(evaluation.users)), **evaluation.metrics}
+    for group, values in evaluation.groups.items():
+        flat |= {f"{group}/{name}": value for name, value in values.items()}
+    return {name: value for name, value in flat.items() if np.isfinite(value)}

@@ -1,0 +1,87 @@
+"""What a retraining does in Redis, under its lock: read the pointers, publish, leave its record.
+
+Knows keys; knows nothing about training.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import redis
+from redis.client import Pipeline
+
+from model.contract.keys import KeySpace
+from training.event_log.stream import FeedbackStream
+from training.publish import PublishPolicy, publish_artifact
+from training.publish.connection import address_of, connected
+from training.publish.errors import PublishError, explaining
+from training.publish.lock import RetrainLock
+from training.publish.versions import VersionShelf
+from training.retrain.record import RunRecord
+
+
+class Ledger:
+    """One namespace, for the one retraining that holds its lock.
+
+    Every method raises PublishError, of which LockLostError is one.
+    """
+
+    def __init__(
+        self, client: redis.Redis, redis_url: str, keys: KeySpace, lock: RetrainLock
+    ) -> None:
+        self._client, self._redis_url, self._keys, self._lock = client, redis_url, keys, lock
+
+    @classmethod
+    @contextmanager
+    def open(cls, redis_url: str, namespace: str, lock_seconds: float) -> Iterator["Ledger"]:
+        """Take the lock and keep it.
+
+        Raises:
+            LockHeldError: another retraining has it.
+            PublishError: the server cannot be used.
+        """
+        try:
+            keys = KeySpace(namespace)
+        except ValueError as error:
+            raise PublishError(str(error)) from error
+        with (
+            connected(redis_url) as client,
+            RetrainLock(client, keys, lock_seconds=lock_seconds) as lock,
+            lock.renewed(),
+        ):
+            yield cls(client, redis_url, keys, lock)
+
+    def live(self) -> str | None:
+        """The version that is served."""
+        with explaining(address_of(self._redis_url)):
+            return VersionShelf(self._client, self._keys).live()
+
+    def named(self) -> set[str]:
+        """Versions that are live, were before, or are pinned."""
+        with explaining(address_of(self._redis_url)):
+            return VersionShelf(self._client, self._keys).named()
+
+    def stream(self) -> FeedbackStream:
+        """The feedback stream."""
+        return FeedbackStream(self._client, self._keys)
+
+    def check_lock(self) -> None:
+        """Raise LockLostError if another retraining may have begun."""
+        with explaining(address_of(self._redis_url)):
+            self._lock.renew()
+
+    def publish(self, artifact: Path, policy: PublishPolicy) -> None:
+        """Publish, unless the lock is lost by then."""
+        publish_artifact(
+            artifact, self._redis_url, self._keys.namespace, policy=policy, within=self._lock
+        )
+
+    def announce(self, record: RunRecord) -> None:
+        """Leave the record where the service finds it."""
+
+        def put(pipe: Pipeline) -> None:
+            pipe.multi()
+            pipe.set(self._keys.runs, record.model_dump_json(exclude={"history"}))
+
+        with explaining(address_of(self._redis_url)):
+            self._lock.guard(put)

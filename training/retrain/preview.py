@@ -1,0 +1,51 @@
+"""A dry run: what a retraining would find, without changing anything.
+
+Reads what the job reads; neither drains nor trains.
+"""
+
+import tempfile
+from pathlib import Path
+
+from model.contract.keys import KeySpace
+from training.dataset import load_dataset
+from training.event_log.log import EventLog
+from training.event_log.stream import FeedbackStream
+from training.publish.connection import connected
+from training.publish.versions import VersionShelf
+from training.retrain.assembly import assemble
+from training.retrain.champion import find_champion
+from training.retrain.runs import Runs
+from training.retrain.settings import RetrainConfig
+
+
+def preview(config: RetrainConfig) -> str:
+    """What would be done, for people.
+
+    Raises:
+        PublishError: Redis cannot be read.
+        DataError: the data folder cannot be used.
+        EventLogError: the event log is damaged.
+    """
+    keys = KeySpace(config.namespace)
+    with connected(config.redis_url) as client:
+        waiting = len(FeedbackStream(client, keys))
+        live = VersionShelf(client, keys).live()
+    events = EventLog(config.state / "events").read()
+    with tempfile.TemporaryDirectory(prefix="retrain-") as scratch:
+        assembled = assemble(config.data, events, config.events.weights, Path(scratch) / "data")
+        data = assembled.config.model_copy(update={"modalities": config.data.modalities})
+        summary = load_dataset(data).summary
+    champion = find_champion(Runs(config.state), live, assembled.tested_from)
+    lines = [
+        f"would take over {waiting} entries that wait in Redis",
+        f"training set without them: {summary}",
+        f"  from {assembled.base_pairs} pairs of {config.data.folder} and {assembled.counted} of "
+        f"{assembled.events} events in the log",
+        *(f"  {count} events rejected: {reason}" for reason, count in assembled.rejected.items()),
+        f"live: {live or 'nothing'}",
+        "would train from scratch: " + champion.why_not
+        if champion.weights is None
+        else f"would go on from the weights of {live} and compare with it",
+        f"gate: {config.gate.model_dump_json()}",
+    ]
+    return "\n".join(lines) + "\n"

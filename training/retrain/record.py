@@ -1,0 +1,68 @@
+"""What one retraining did: kept beside its model, and in Redis for the service's metrics.
+
+Knows fields; knows nothing about how they came about.
+"""
+
+from datetime import UTC, datetime
+from typing import Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+from model.contract.manifest import EpochRecord
+from training.retrain.gate import Rule
+
+Result = Literal["promoted", "refused", "unchanged", "failed", "killed"]
+
+
+class RunRecord(BaseModel):
+    """One run, as far as it has come."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    run_id: str
+    namespace: str
+    started_at: AwareDatetime
+    finished_at: AwareDatetime | None = None
+    step: str = "begin"
+    """The step that it is at, or ended in."""
+    result: Result | None = None
+    """None while it runs, or if it was killed and no later run has noticed."""
+    reason: str = ""
+    champion: str | None = None
+    """The version that was live when it began."""
+    comparable: str = ""
+    """Why the champion could not be compared or gone on from; empty if it could."""
+    warm: bool = False
+    version: str | None = None
+    """What it made, live or not."""
+    live: bool = False
+    """Whether the pointer was moved to it."""
+    inputs: str = ""
+    """Digest of the data folder and of the settings: with it and no new events, nothing is new."""
+    events: int = 0
+    """In the log."""
+    newest_event: AwareDatetime | None = None
+    """When the newest of them was received."""
+    new_events: int = 0
+    """Of those, since the champion's run."""
+    data: dict[str, int] = {}
+    rejected: dict[str, int] = {}
+    rules: list[Rule] = []
+    metrics: dict[str, dict[str, float]] = {}
+    """Of `challenger`, `champion` and `popular`: flat names as in the manifest."""
+    seconds: dict[str, float] = {}
+    """By step."""
+    peak_mb: float = 0.0
+    """MB (10^6 bytes) of memory."""
+    history: list[EpochRecord] = []
+    best_epoch: int = 0
+    trigger_epoch: int | None = None
+    last_promoted_at: AwareDatetime | None = None
+    """When a run last promoted a model in this namespace, this one included."""
+
+    def end(self, result: Result, reason: str) -> None:
+        """Set what came of it."""
+        self.result, self.reason = result, reason
+        self.finished_at = datetime.now(UTC)
+        if result == "promoted":
+            self.last_promoted_at = self.finished_at

@@ -1,0 +1,134 @@
+"""The folders of all runs: one each, with its record, its report and its model.
+
+    runs/20260131T030000Z-1a2b/run.json, report.html, artifact/, weights.pt, data/ (while it runs)
+
+Knows where things lie; knows nothing about what a run does.
+"""
+
+import secrets
+import shutil
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from training.durable import make_folder, remove_partials, write_durably
+from training.retrain.record import RunRecord
+
+_KEPT_RECORDS = 400
+"""Runs whose record and report stay: a year of nights; some 100 kB each."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """Where one run keeps what it makes."""
+
+    root: Path
+
+    @property
+    def artifact(self) -> Path:
+        """The new model."""
+        return self.root / "artifact"
+
+    @property
+    def weights(self) -> Path:
+        """Its weights, to go on from."""
+        return self.root / "weights.pt"
+
+    @property
+    def data(self) -> Path:
+        """The training set; removed when the run ends."""
+        return self.root / "data"
+
+    @property
+    def report(self) -> Path:
+        """For people."""
+        return self.root / "report.html"
+
+    def write(self, record: RunRecord) -> None:
+        """Put the record onto the disk."""
+        text = record.model_dump_json(indent=1) + "\n"
+        write_durably(self.root / "run.json", lambda path: path.write_text(text))
+
+    def read(self) -> RunRecord | None:
+        """The record, or None if there is none that can be read."""
+        try:
+            return RunRecord.model_validate_json((self.root / "run.json").read_bytes())
+        except (OSError, ValidationError):
+            return None
+
+    def drop_model(self) -> None:
+        """Remove everything but the record and the report."""
+        for folder in (self.artifact, self.data):
+            shutil.rmtree(folder, ignore_errors=True)
+        self.weights.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """All runs below one state folder."""
+
+    state: Path
+
+    def begin(self, namespace: str) -> tuple[RunFolder, RunRecord]:
+        """A new run's folder, with a record that says that it has begun."""
+        now = datetime.now(UTC)
+        run_id = f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+        folder = RunFolder(self.state / "runs" / run_id)
+        make_folder(folder.root)
+        promoted = (x.last_promoted_at for _, x in self.newest_first() if x.last_promoted_at)
+        record = RunRecord(
+            run_id=run_id,
+            namespace=namespace,
+            started_at=now,
+            last_promoted_at=next(promoted, None),
+        )
+        folder.write(record)
+        return folder, record
+
+    def newest_first(self) -> Iterator[tuple[RunFolder, RunRecord]]:
+        """Every run that has a record."""
+        for path in sorted((self.state / "runs").glob("*"), reverse=True):
+            record = RunFolder(path).read()
+            if record is not None:
+                yield RunFolder(path), record
+
+    def of_version(self, version: str | None) -> tuple[RunFolder, RunRecord] | None:
+        """The run that made a version."""
+        made = ((x, record) for x, record in self.newest_first() if record.version == version)
+        return next(made, None) if version is not None else None
+
+    def clean(self, keep_runs: int, named: Collection[str]) -> None:
+        """Clear up after runs that were killed; drop models beyond the newest.
+
+        Nobody else may be running.
+
+        Args:
+            keep_runs: newest runs that keep their models.
+            named: versions whose runs keep theirs as well.
+        """
+        make_folder(self.state / "runs")
+        remove_partials(self.state / "runs")
+        for path in (self.state / "runs").iterdir():
+            if RunFolder(path).read() is None:
+                shutil.rmtree(path)
+        for place, (folder, record) in enumerate(self.newest_first()):
+            shutil.rmtree(folder.data, ignore_errors=True)
+            if record.result is None:
+                self._give_up(folder, record, named)
+            if place >= keep_runs and record.version not in named:
+                folder.drop_model()
+            if place >= _KEPT_RECORDS and record.version not in named:
+                shutil.rmtree(folder.root)
+
+    def _give_up(self, folder: RunFolder, record: RunRecord, named: Collection[str]) -> None:
+        """Say of a run that was killed how far it had come."""
+        if record.version is not None and record.version in named:
+            record.live = True
+            record.end("promoted", f"killed in the step {record.step!r}, after it went live")
+        else:
+            record.end("killed", f"in the step {record.step!r}; nothing live was changed")
+            folder.drop_model()
+        folder.write(record)

@@ -1,0 +1,136 @@
+"""Settings of a retraining: a TOML file, checked before anything happens.
+
+Knows names, ranges and defaults; where a default comes from stands beside it.
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from model.contract.feedback import SHOWN_ONLY, EventType
+from training.config import TrainingConfig
+from training.event_log.command import KEEP_DAYS, KEEP_MB
+
+
+class RetrainConfigError(ValueError):
+    """The configuration cannot be used; the message names the setting."""
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class DataSettings(_Settings):
+    """The data that were there before the first event."""
+
+    folder: Path
+    """As for `fit`; its interactions need timestamps."""
+    min_rating: float | None = None
+    timestamp_unit: Literal["s", "ms"] = "s"
+    """Of the folder's timestamps since 1970: seconds or milliseconds."""
+    modalities: list[str] | None = None
+
+
+class EventSettings(_Settings):
+    """What feedback means, and how long it is kept."""
+
+    weights: dict[EventType, float] = {
+        "view": 0.34,
+        "click": 1.0,
+        "play": 1.0,
+        "like": 1.0,
+        "save": 1.0,
+        "share": 1.0,
+        "cart": 1.0,
+        "purchase": 1.0,
+        "dislike": -1.0,
+    }
+    """A user likes an item from the moment when her events on it, together with 1 for a positive
+    of the data folder, add up to 1; a type that is not named counts 0, which is: seen. Ours: one
+    deed is enough, of mere views it takes three, and a dislike takes one deed back."""
+    keep_days: int = Field(default=KEEP_DAYS, ge=1)
+    keep_mb: float = Field(default=KEEP_MB, gt=0)
+
+    @field_validator("weights")
+    @classmethod
+    def _done_not_shown(cls, weights: dict[EventType, float]) -> dict[EventType, float]:
+        shown = sorted(SHOWN_ONLY & weights.keys())
+        if shown:
+            raise ValueError(f"{shown[0]!r} tells what was shown, not what was done with it")
+        return weights
+
+
+class WarmStartSettings(_Settings):
+    """How training goes on from the live model's weights."""
+
+    enabled: bool = True
+    max_epochs: int = Field(default=8, ge=1)
+    """The weights are nearly there: what a few epochs do not change, few new events do not."""
+    patience: int = Field(default=2, ge=1)
+
+
+class GateSettings(_Settings):
+    """What a new model must reach to go live."""
+
+    min_new_events: int = Field(default=1, ge=0)
+    """Events since the live model's run. With fewer there is nothing to do."""
+    min_users: int = Field(default=50, ge=1)
+    """Users to be judged on, overall and in a group; a smaller group is not judged. The standard
+    error of a mean over fewer is about as large as the quality itself."""
+    margin: float = Field(default=0.05, ge=0, lt=1)
+    """Share of the live model's NDCG@20 and Recall@20 that may be lost: about two standard errors
+    of the difference on MovieLens-100K's newest tenth."""
+    group_margin: float = Field(default=0.1, ge=0, lt=1)
+    """The same on tail items and for sparse users, whose figures vary more."""
+    min_utilisation: float = Field(default=0.5, ge=0, le=1)
+    """Entropy of the mean routing over log K: half means that of nine experts fewer than about
+    three share the work."""
+
+
+class RetrainConfig(_Settings):
+    """One retraining. Relative paths are relative to where it is run."""
+
+    state: Path
+    """Where the event log, the runs and their models are kept; on a volume that lasts."""
+    redis_url: str = "redis://localhost:6379/0"
+    namespace: str = "default"
+    lock_seconds: float = Field(default=60.0, gt=0)
+    """How long a run that was killed keeps the next one out; a living one renews its lock."""
+    keep_versions: int = Field(default=3, ge=1)
+    """Newest versions that stay in Redis; live, previous and pinned ones always do."""
+    keep_runs: int = Field(default=5, ge=1)
+    """Newest runs whose models stay on disk, besides live, previous and pinned ones."""
+    data: DataSettings
+    events: EventSettings = EventSettings()
+    training: TrainingConfig = TrainingConfig()
+    warm_start: WarmStartSettings = WarmStartSettings()
+    gate: GateSettings = GateSettings()
+
+
+def read_config(path: Path, overrides: dict[str, object]) -> RetrainConfig:
+    """Read a file; `overrides` are settings by dotted name, None where there is none.
+
+    Raises:
+        RetrainConfigError: it cannot be read, or a setting is unknown or out of range.
+    """
+    try:
+        settings = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise RetrainConfigError(f"{path} cannot be read: {error}") from error
+    for name, value in overrides.items():
+        if value is not None:
+            *tables, last = name.split(".")
+            table = settings
+            for each in tables:
+                table = table.setdefault(each, {})
+            table[last] = value
+    try:
+        return RetrainConfig.model_validate(settings)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise RetrainConfigError(
+            f"{path}: {place}: {first['msg']} (docs/lifecycle.md lists the settings)"
+        ) from error

@@ -1,0 +1,136 @@
+"""A version's trained weights, kept to go on from and to compare with on newer data.
+
+Knows the model's parameters; an artifact holds embeddings only. Letters: I items, D dimension,
+F feature width, C items in common.
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.config import BEHAVIOUR, MagnetConfig
+from model.magnet import Magnet
+from training.dataset import Dataset
+from training.durable import write_durably
+from training.graphs import build_graph
+from training.standardisation import Standardisation
+from training.trained_model import TrainedModel
+
+
+class WeightsError(RuntimeError):
+    """Saved weights cannot be read, or do not fit some data."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedWeights:
+    """Everything but the data that a model was trained on."""
+
+    config: dict[str, Any]
+    state: dict[str, Tensor]
+    item_ids: list[str]
+    content: dict[str, Tensor]
+    """What each content modality's encoder made of every item's features [I, D]."""
+    recency_power: float
+    trained_until: float
+    """Unix time of the newest positive that it was trained on."""
+
+    @classmethod
+    def of(cls, model: TrainedModel, dataset: Dataset, trained_until: float) -> "SavedWeights":
+        """Of a model that was trained on `dataset`."""
+        magnet = model.magnet
+        state = {name: value.detach().cpu().clone() for name, value in magnet.state_dict().items()}
+        known_I1 = magnet.known_I1.cpu()
+        state["item_behaviour_ID"] *= known_I1
+        encoded = magnet.encode_content(magnet.feature_IF)
+        return cls(
+            config=asdict(magnet.config),
+            state=state,
+            item_ids=dataset.item_ids,
+            content={
+                name: x_ID.detach().cpu().clone()
+                for name, x_ID in zip(dataset.features, encoded, strict=True)
+            },
+            recency_power=model.recency_power,
+            trained_until=trained_until,
+        )
+
+    def save(self, path: Path) -> None:
+        """Write one file, whole or not at all."""
+        fields = {name: getattr(self, name) for name in self.__slots__}
+        write_durably(path, lambda partial: torch.save(fields, partial))
+
+    @classmethod
+    def load(cls, path: Path) -> "SavedWeights":
+        """Read one file; WeightsError if it is missing or damaged."""
+        try:
+            return cls(**torch.load(path, map_location="cpu", weights_only=True))
+        except (OSError, EOFError, RuntimeError, TypeError, UnpicklingError) as error:
+            raise WeightsError(f"{path} cannot be read ({error})") from error
+
+    @property
+    def magnet_config(self) -> MagnetConfig:
+        """The model's shape."""
+        return MagnetConfig(**self.config | {"modalities": tuple(self.config["modalities"])})
+
+    def on(self, dataset: Dataset) -> Magnet:
+        """The model around the items of another data set.
+
+        Items are matched by id; one that was not trained has no behaviour embedding. A content
+        encoder is fitted anew, by least squares, to yield what it yielded for the items that both
+        have: features that are derived from all items (TF-IDF, principal components) turn when
+        items are added, and weights for the old axes would mean nothing (ours).
+
+        Raises:
+            WeightsError: it has other content modalities.
+        """
+        config = self.magnet_config
+        if config.modalities != (BEHAVIOUR, *dataset.features):
+            raise WeightsError(
+                f"the live model knows {', '.join(config.modalities)}, the data have "
+                f"{', '.join((BEHAVIOUR, *dataset.features))}"
+            )
+        popularity_I = np.bincount(dataset.train.indices, minlength=len(dataset.item_ids))
+        features = [torch.from_numpy(Standardisation.of(x)(x)) for x in dataset.features.values()]
+        magnet = Magnet(
+            config,
+            features=features,
+            popularity_I=torch.from_numpy(popularity_I),
+            generator=torch.Generator(),
+        )
+        row_of = {item_id: row for row, item_id in enumerate(self.item_ids)}
+        old_I = torch.tensor([row_of.get(item_id, -1) for item_id in dataset.item_ids])
+        common_C, old_C = torch.nonzero(old_I >= 0).flatten(), old_I[old_I >= 0]
+        behaviour_ID = torch.zeros_like(magnet.item_behaviour_ID)
+        behaviour_ID[common_C] = self.state["item_behaviour_ID"][old_C]
+        state = self.state | {"item_behaviour_ID": behaviour_ID}
+        for place, (x_IF, encoded_ID) in enumerate(
+            zip(features, self.content.values(), strict=True)
+        ):
+            fitted_FD = torch.linalg.lstsq(
+                x_IF[common_C].double(), encoded_ID[old_C].double(), driver="gelsd"
+            ).solution
+            state[f"encoders.{place}.weight"] = fitted_FD.T.float().contiguous()
+        magnet.load_state_dict(state)
+        return magnet.eval()
+
+
+def as_trained(magnet: Magnet, dataset: Dataset, recency_power: float) -> TrainedModel:
+    """A model with the embeddings that it makes of a data set's training part."""
+    train_weight_UI = dataset.train_histories.recency_weighted(recency_power)
+    views = magnet.views(build_graph(train_weight_UI, dataset.features.values()))
+    with torch.no_grad():
+        embeddings = magnet.encode(views, [magnet.propagate_content(view) for view in views])
+    return TrainedModel(
+        magnet=magnet,
+        embeddings=embeddings,
+        train_weight_UI=train_weight_UI,
+        recency_power=recency_power,
+        history=(),
+        best_epoch=0,
+        trigger_epoch=None,
+    )
