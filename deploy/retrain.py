@@ -9,6 +9,7 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from deploy.workspace import PROJECT, NotRunning, Workspace
 
@@ -40,8 +41,12 @@ def main(arguments: list[str] | None = None) -> int:
     command = [sys.executable, "-m", "training", "retrain", "--config", str(CONFIG)]
     command += ["--data", running.data, "--state", str(workspace.retrain(Path(running.data)))]
     command += ["--namespace", running.namespace, *options.options]
+    return _become(command, os.environ | {"REDIS_URL": running.redis_url})
+
+
+def _become(command: list[str], env: dict[str, str]) -> NoReturn:
     os.chdir(PROJECT)
-    os.execve(sys.executable, command, os.environ | {"REDIS_URL": running.redis_url})
+    os.execve(sys.executable, command, env)
 
 
 if __name__ == "__main__":

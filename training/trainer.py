@@ -21,6 +21,7 @@ from model.contract.manifest import EpochRecord
 from model.dual_view import Propagated
 from model.magnet import Magnet
 from model.schedule import EntropySchedule
+from training.averaging import warmed_average
 from training.calibration import popularity_weight
 from training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from training.config import TrainingConfig
@@ -127,7 +128,7 @@ class _Run:
             {"params": router, "lr": config.router_learning_rate},
         ]
         self.optimizer = torch.optim.Adam(groups)
-        self.average = AveragedModel(self.magnet, avg_fn=_warmed_average(config.average_decay))
+        self.average = AveragedModel(self.magnet, avg_fn=warmed_average(config.average_decay))
         self.schedule = EntropySchedule(
             coverage_weight=config.coverage_weight,
             specialisation_weight=config.specialisation_weight,
@@ -291,16 +292,3 @@ class _Run:
         self.schedule = EntropySchedule(**saved.schedule)
         self.history = [EpochRecord.model_validate(record) for record in saved.history]
         self.best_epoch, self.best_state = saved.best_epoch, saved.best_state
-
-
-def _warmed_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
-    """Moving average over about the last quarter of all steps, at most over 1 / (1 - decay).
-
-    Polynomial-decay averaging (arXiv:1212.1824, eta = 2), which forgets the start.
-    """
-
-    def average(averaged: Tensor, current: Tensor, steps: Tensor | int) -> Tensor:
-        warmed = min(decay, (1 + int(steps)) / (4 + int(steps)))
-        return torch.lerp(current, averaged, warmed)
-
-    return average

@@ -4,6 +4,7 @@ import stat
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from deploy import retrain
 from deploy.workspace import NotRunning, Running, Workspace
@@ -67,7 +68,7 @@ def test_every_setting_is_documented() -> None:
     text = (PROJECT / "docs" / "lifecycle.md").read_text()
     config = read_config(PROJECT / "deploy" / "retrain.toml", {})
     for name, value in config:
-        inner = type(value).model_fields if hasattr(value, "model_fields") else {}
+        inner = type(value).model_fields if isinstance(value, BaseModel) else {}
         names = [f"{name}.{field}" for field in inner] if name != "training" else ["training.*"]
         for each in names or [name]:
             assert f"`{each}`" in text, each

@@ -14,7 +14,7 @@ from model.contract.manifest import ArtifactManifest
 from model.magnet import Magnet
 from training.baselines.popularity import Popularity
 from training.dataset import Dataset
-from training.evaluation import Evaluation, evaluate
+from training.evaluation import Evaluation, evaluate, only_users
 from training.inductive import InductiveEncoder
 from training.progress import EpochLog
 from training.retrain.champion import Champion
@@ -102,8 +102,7 @@ def with_everything(model: TrainedModel, dataset: Dataset) -> tuple[TrainedModel
     trained on them, so they can measure the next model too.
     """
     parts = csr_array(dataset.train + dataset.valid + dataset.test)
-    num_users, num_items = dataset.train.shape
-    nothing = csr_array((num_users, num_items), dtype=np.float32)
+    nothing = only_users(dataset.train, np.empty(0, dtype=np.int64))
     everything = replace(
         dataset, train=parts, valid=nothing, test=nothing, train_histories=dataset.histories
     )
