@@ -4,16 +4,13 @@ Knows keys; knows nothing about training.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-
-import redis
-from redis.client import Pipeline
 
 from model.contract.keys import KeySpace
 from training.event_log.stream import FeedbackStream
 from training.publish import PublishPolicy, publish_artifact
-from training.publish.connection import address_of, connected
+from training.publish.connection import Client, Transaction, address_of, connected
 from training.publish.errors import PublishError, explaining
 from training.publish.lock import RetrainLock
 from training.publish.versions import VersionShelf
@@ -26,9 +23,7 @@ class Ledger:
     Every method raises PublishError, of which LockLostError is one.
     """
 
-    def __init__(
-        self, client: redis.Redis, redis_url: str, keys: KeySpace, lock: RetrainLock
-    ) -> None:
+    def __init__(self, client: Client, redis_url: str, keys: KeySpace, lock: RetrainLock) -> None:
         self._client, self._redis_url, self._keys, self._lock = client, redis_url, keys, lock
 
     @classmethod
@@ -53,13 +48,16 @@ class Ledger:
 
     def live(self) -> str | None:
         """The version that is served."""
-        with explaining(address_of(self._redis_url)):
+        with self._explaining():
             return VersionShelf(self._client, self._keys).live()
 
     def named(self) -> set[str]:
         """Versions that are live, were before, or are pinned."""
-        with explaining(address_of(self._redis_url)):
+        with self._explaining():
             return VersionShelf(self._client, self._keys).named()
+
+    def _explaining(self) -> AbstractContextManager[None]:
+        return explaining(str(address_of(self._redis_url)))
 
     def stream(self) -> FeedbackStream:
         """The feedback stream."""
@@ -67,7 +65,7 @@ class Ledger:
 
     def check_lock(self) -> None:
         """Raise LockLostError if another retraining may have begun."""
-        with explaining(address_of(self._redis_url)):
+        with self._explaining():
             self._lock.renew()
 
     def publish(self, artifact: Path, policy: PublishPolicy) -> None:
@@ -79,9 +77,9 @@ class Ledger:
     def announce(self, record: RunRecord) -> None:
         """Leave the record where the service finds it."""
 
-        def put(pipe: Pipeline) -> None:
+        def put(pipe: Transaction) -> None:
             pipe.multi()
             pipe.set(self._keys.runs, record.model_dump_json(exclude={"history"}))
 
-        with explaining(address_of(self._redis_url)):
+        with self._explaining():
             self._lock.guard(put)
