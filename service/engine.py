@@ -6,6 +6,7 @@ about HTTP; every job carries the snapshot that its request has captured.
 Letters: N items shown, V views, M modalities, D dimension.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -132,7 +133,8 @@ def _page(snapshot: Snapshot, request: RecommendationRequest, ranked: Ranked) ->
     if request.diversity == 0:
         return Ranked(ranked.rows[page], ranked.scores[page])
     pool = ranked.rows[:POOL]
-    vector_PF = snapshot.items.embeddings_IVMD[pool].reshape(len(pool), -1)
+    vector_PVMD = snapshot.items.embeddings_IVMD[pool]
+    vector_PF = vector_PVMD.reshape(len(pool), math.prod(vector_PVMD.shape[1:]))
     order = diversified(ranked.scores[:POOL], vector_PF, request.diversity, page.stop)
     places = np.concatenate([order, np.arange(len(pool), len(ranked.rows))])[page]
     return Ranked(ranked.rows[places], ranked.scores[places])

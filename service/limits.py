@@ -14,7 +14,10 @@ from service.problems import problem_answer
 
 
 class BodyLimit:
-    """Reads the body before the application does, as far as it may be long."""
+    """Reads the body before the application does, as far as it may be long.
+
+    Not the framework's own `max_body_size`, which answers an announced length in plain text.
+    """
 
     def __init__(self, app: ASGIApp, max_bytes: int) -> None:
         self._app = app

@@ -103,11 +103,15 @@ def _not_valid(request: Request, error: Exception) -> JSONResponse:
 def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     status = HTTPStatus(error.status_code)
-    detail = error.detail
+    detail, headers = error.detail, dict(error.headers or {})
     if status == HTTPStatus.NOT_FOUND:
         detail = f"there is nothing at {request.url.path}; see /docs for what there is"
     elif status == HTTPStatus.METHOD_NOT_ALLOWED:
         detail = f"{request.url.path} does not answer {request.method}; see /docs"
+        # The framework names the methods of the first route of this path only.
+        documented = request.app.openapi()["paths"].get(_template(request))
+        if documented is not None:
+            headers["Allow"] = ", ".join(sorted(method.upper() for method in documented))
     problem = Problem(
         type="about:blank",
         title=status.phrase,
@@ -116,7 +120,12 @@ def _http(request: Request, error: Exception) -> JSONResponse:
         instance=request.url.path,
         request_id=request.state.request_id,
     )
-    return _document(request, problem, dict(error.headers or {}))
+    return _document(request, problem, headers)
+
+
+def _template(request: Request) -> str | None:
+    template: str | None = getattr(request.scope.get("route"), "path_format", None)
+    return template
 
 
 def _bug(request: Request, _error: Exception) -> JSONResponse:

@@ -5,7 +5,7 @@ Knows shapes and limits that hold for every model; knows nothing about any model
 
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from model.contract.feedback import Identifier, ReportedEvent
 
@@ -35,6 +35,15 @@ class RecommendationParams(BaseModel):
     diversity: float = Field(0.0, ge=0, le=1, description=DIVERSITY)
 
 
+_SOMEONE: dict[str, JsonValue] = {
+    "anyOf": [
+        {"required": ["user_id"], "properties": {"user_id": {"type": "string"}}},
+        {"required": ["session_items"], "properties": {"session_items": {"minItems": 1}}},
+    ]
+}
+"""In the words of JSON Schema what `_ForSomeone` checks."""
+
+
 class _ForSomeone(BaseModel):
     """For a user, a session, or a user in a session."""
 
@@ -60,10 +69,11 @@ class RecommendationRequest(_ForSomeone):
         extra="forbid",
         strict=True,
         json_schema_extra={
+            **_SOMEONE,
             "examples": [
                 {"user_id": "196", "k": 5},
                 {"session_items": ["50", "172"], "k": 5, "explain": "full"},
-            ]
+            ],
         },
     )
 
@@ -90,7 +100,10 @@ class ScoreRequest(_ForSomeone):
     model_config = ConfigDict(
         extra="forbid",
         strict=True,
-        json_schema_extra={"examples": [{"user_id": "196", "items": ["242", "302"]}]},
+        json_schema_extra={
+            **_SOMEONE,
+            "examples": [{"user_id": "196", "items": ["242", "302"]}],
+        },
     )
 
     items: list[Id] = Field(
@@ -116,7 +129,10 @@ class ExplanationRequest(_ForSomeone):
     model_config = ConfigDict(
         extra="forbid",
         strict=True,
-        json_schema_extra={"examples": [{"session_items": ["50", "172"], "item_id": "242"}]},
+        json_schema_extra={
+            **_SOMEONE,
+            "examples": [{"session_items": ["50", "172"], "item_id": "242"}],
+        },
     )
 
     item_id: Id

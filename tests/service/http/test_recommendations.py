@@ -257,3 +257,7 @@ def test_a_batch_is_answered_as_its_requests_are(disk_client) -> None:
     ]
     assert {answer["model_version"] for answer in batch["responses"]} == {"v1"}
     assert batch["request_id"]
+
+
+def test_nothing_to_diversify_is_an_empty_list(disk_client) -> None:
+    assert post(disk_client, user_id="u001", candidates=[], diversity=0.5)["items"] == []

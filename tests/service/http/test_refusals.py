@@ -136,6 +136,9 @@ def test_paths_and_methods_that_are_not_there(disk_client) -> None:
     answer = disk_client.delete("/v1/model")
     assert_problem(answer, 405, "DELETE")
     assert answer.headers["allow"] == "GET"
+    answer = disk_client.delete("/v1/items/i001/availability")
+    assert_problem(answer, 405, "DELETE")
+    assert answer.headers["allow"] == "GET, PUT"
 
 
 def test_a_path_of_raw_bytes_is_no_server_error(disk_client) -> None:

@@ -1,0 +1,109 @@
+"""The OpenAPI document: complete, its examples work, and the service keeps to it."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from model.contract.artifact import Artifact, sha256
+from model.contract.manifest import TensorSpec
+from model.contract.strings import IdTable
+from service.api_keys import SCOPES, ApiKey
+
+VERSION = "20260101-120000-1a2b3c4d"
+EXAMPLES = 15
+"""Random requests for each operation, beside those that its examples and bounds suggest."""
+BIN = Path(sys.executable).parent
+FUZZ = Path(__file__).with_name("fuzz.toml")
+
+
+def with_ids_of_the_document(artifact: Artifact) -> Artifact:
+    """The same artifact, its first users and items named as in the examples."""
+    tensors, specs = dict(artifact.tensors), dict(artifact.manifest.tensors)
+    for kind, named in (("user", ["196"]), ("item", ["242", "302", "50", "172", "1"])):
+        table = IdTable(tensors[f"{kind}_ids_blob"], tensors[f"{kind}_ids_offsets"])
+        renamed = IdTable.of([*sorted(named), *list(table)[len(named) :]])
+        for part, array in (("blob", renamed.blob), ("offsets", renamed.offsets)):
+            name, data = f"{kind}_ids_{part}", np.asarray(array)
+            tensors[name] = data
+            specs[name] = TensorSpec(dtype=data.dtype.str, shape=data.shape, sha256=sha256(data))
+    manifest = artifact.manifest.model_copy(update={"tensors": specs})
+    return Artifact(manifest=manifest, tensors=tensors, files=artifact.files)
+
+
+@pytest.fixture
+def client(redis_url, valkey_server, make_artifact, publish, serving, following, until):
+    """A service behind a key that opens everything, with what the examples name."""
+    publish(redis_url, with_ids_of_the_document(make_artifact(VERSION, 1)))
+    with valkey_server.client() as redis:
+        redis.zadd("mg:{default}:versions", {VERSION: 1})
+    key, secret = ApiKey.new("everything", SCOPES)
+    with serving(following(keys=key.line(), key_requests_per_second=1e6, max_k=50)) as client:
+        client.headers["Authorization"] = f"Bearer {secret}"
+        until(client.ready)
+        yield client
+
+
+@pytest.fixture
+def document(client) -> dict[str, Any]:
+    found: dict[str, Any] = client.get("/openapi.json").json()
+    return found
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield method.upper(), path, operation
+
+
+def bodies(document: dict[str, Any], operation: dict[str, Any]) -> list[Any]:
+    """The examples of an operation's body; [None] if it has none."""
+    if "requestBody" not in operation:
+        return [None]
+    reference = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+    examples: list[Any] = document["components"]["schemas"][reference.split("/")[-1]]["examples"]
+    return examples
+
+
+def test_every_example_is_answered(client, document) -> None:
+    asked = 0
+    for method, path, operation in operations(document):
+        for parameter in operation.get("parameters", []):
+            if parameter["in"] == "path":
+                example = parameter["schema"]["examples"][0]
+                path = path.replace(f"{{{parameter['name']}}}", example)
+        for body in bodies(document, operation):
+            answer = client.request(method, path, json=body)
+            assert answer.status_code == 200, (method, path, body, answer.text)
+            assert '"missing_ids":["' not in answer.text, (path, body)
+            asked += 1
+    assert asked >= len(document["paths"])
+
+
+def test_every_operation_says_what_it_does_and_how_it_may_end(document) -> None:
+    for method, path, operation in operations(document):
+        assert operation["description"], path
+        assert operation["tags"], path
+        needs_key = path not in ("/livez", "/readyz")
+        assert {"401", "403", "429"} <= operation["responses"].keys() or not needs_key, path
+        if method != "GET" and "requestBody" in operation:
+            assert {"400", "413", "422"} <= operation["responses"].keys(), path
+    assert {"bearer"} == {
+        scheme["scheme"] for scheme in document["components"]["securitySchemes"].values()
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_whatever_is_sent_is_answered_as_documented(client) -> None:
+    """All checks of schemathesis over a socket; see `fuzz.toml` for what it may not expect."""
+    command = [BIN / "schemathesis", "--config-file", FUZZ, "--no-color", "run"]
+    command += [f"{client.base_url}/openapi.json", "--max-examples", str(EXAMPLES)]
+    command += ["--header", f"Authorization: {client.headers['Authorization']}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr
+    assert client.ready()
