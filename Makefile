@@ -85,5 +85,5 @@ $(RUNTIME): $(VENV) $(PINS)
 
 $(DEV): $(RUNTIME)
 	@echo "Installing the development tools into .venv"
-	@$(PIP) install --quiet $(PIP_ARGS) -c constraints.txt -e '.[encoders]' --group dev
+	@$(PIP) install --quiet $(PIP_ARGS) -c constraints.txt -e '.[encoders,large]' --group dev
 	@touch $@

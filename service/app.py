@@ -14,6 +14,7 @@ from typing import Any, TypedDict
 from anyio import CapacityLimiter
 from fastapi import FastAPI
 from starlette.types import ASGIApp
+from threadpoolctl import threadpool_limits
 
 from service.availability import Availability
 from service.bind_address import host_of_command, is_local
@@ -66,7 +67,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         store = None if settings.artifact_dir is not None else RedisStore(settings)
         source = _source(settings, store)
         follower = ModelFollower(
-            source, metrics, namespace=settings.namespace, poll_seconds=settings.poll_seconds
+            source,
+            metrics,
+            namespace=settings.namespace,
+            poll_seconds=settings.poll_seconds,
+            retrieval=settings.retrieval,
         )
         limiter = CapacityLimiter(settings.score_threads)
         engine = RecommendationEngine(
@@ -74,7 +79,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         )
         following = asyncio.create_task(follower.run())
         try:
-            with drain.on_sigterm():
+            # Requests and workers are what runs in parallel; a BLAS with threads of its own would
+            # make them fight for cores.
+            with threadpool_limits(limits=1), drain.on_sigterm():
                 yield State(
                     services=Services(
                         engine=engine,

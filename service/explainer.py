@@ -10,6 +10,8 @@ from functools import partial
 import numpy as np
 from anyio import CapacityLimiter, to_thread
 
+from service.comparison import compared_with
+from service.eligible import Eligible
 from service.errors import RequestRefused, UnknownItem, UnknownUser, UserUnavailable
 from service.explanation import (
     Weights,
@@ -25,7 +27,6 @@ from service.explanation import (
 )
 from service.foldin import Rows, Vectors, fold_in, history_rows, of_equal_total
 from service.metrics import Metrics
-from service.ranking import eligible_rows, rank_of
 from service.requests import ExplanationRequest
 from service.schemas import ExpertDetail, Explanation, HistoryEvidence, Source
 from service.snapshot import Snapshot
@@ -67,22 +68,26 @@ class PairExplainer:
         known_rows = np.concatenate([user.seen_N, session_rows, recent_rows])
         left_out = np.concatenate([known_rows, user.hidden_rows])
         with self._metrics.stage("retrieve"):
-            scores_I = snapshot.scorer.score(taste.vector_VMD)
-        with self._metrics.stage("rank"):
-            ranked_C = np.union1d(eligible_rows(len(items), left_out), row)
-            place, scores_C = int(np.searchsorted(ranked_C, row)), scores_I[ranked_C]
-            rank = rank_of(place, scores_C)
+            others = compared_with(
+                snapshot.retriever, taste.vector_VMD, Eligible(len(items), left_out), row
+            )
+            scores_C = snapshot.scorer.score(taste.vector_VMD, others.rows_C)
+        place = int(np.searchsorted(others.rows_C, row))
+        rank = others.rank(place, scores_C)
         with self._metrics.stage("explain"):
             breakdown = snapshot.scorer.explain(taste.vector_VMD, np.array([row]))
             weight_K = breakdown.weight_CK[0]
             contribution_KVM = breakdown.contribution_CKVM[0]
-            without_CK = scores_C[:, None] - snapshot.scorer.by_expert(taste.vector_VMD, ranked_C)
-            rank_without_K = [rank_of(place, without_C) for without_C in without_CK.T]
+            without_CK = scores_C[:, None] - snapshot.scorer.by_expert(
+                taste.vector_VMD, others.rows_C
+            )
+            rank_without_K = [others.rank(place, without_C) for without_C in without_CK.T]
             history = _history(snapshot, user, (session_rows, session_HVMD), row, contribution_KVM)
         modalities = by_modality(manifest, contribution_KVM)
         experts = expert_details(manifest, weight_K, contribution_KVM, rank_without_K)
         bias = plain(items.bias_I[row])
-        words = f"rank {rank} of {len(ranked_C)}: {largest_parts(modalities, bias)}"
+        about = "" if others.is_exact else "about "
+        words = f"rank {about}{rank} of {others.num_items}: {largest_parts(modalities, bias)}"
         return Explanation(
             model_version=snapshot.version,
             user_id=request.user_id,
@@ -91,10 +96,11 @@ class PairExplainer:
             missing_ids=missing,
             item_id=items.ids[row],
             title=items.title(row),
-            score=plain(scores_I[row]),
+            score=plain(scores_C[place]),
             bias=bias,
             rank=rank,
-            ranked_items=len(ranked_C),
+            ranked_items=others.num_items,
+            ranks_are_estimates=not others.is_exact,
             seen=bool(np.isin(row, known_rows)),
             available=not np.isin(row, user.hidden_rows),
             experts=experts,

@@ -117,6 +117,12 @@ class Metrics:
             ["model_version"],
             registry=self.registry,
         )
+        self._recall = Gauge(
+            "magnet_retrieval_recall",
+            "Share of the 20 best items by routing every item that the served model's search finds",
+            ["method"],
+            registry=self.registry,
+        )
         self._model_age = Gauge(
             "magnet_model_age_seconds",
             "Time since the served model was made",
@@ -137,6 +143,11 @@ class Metrics:
         self._model_info.clear()
         self._model_info.labels(model_version).set(1)
         self._model_age.set_function(lambda: time.time() - created_at.timestamp())
+
+    def retrieving(self, method: str, recall: float) -> None:
+        """Say how the best items are found from now on, and how many of them are."""
+        self._recall.clear()
+        self._recall.labels(method).set(recall)
 
     def text(self) -> bytes:
         """Everything in the text format of `CONTENT_TYPE`."""

@@ -12,7 +12,7 @@ from service.dependencies import REFUSED, ServicesDep, SnapshotDep, StopwatchDep
 from service.errors import NotReady
 from service.explanation import plain
 from service.metrics import CONTENT_TYPE
-from service.schemas import ExpertSummary, Liveness, ModelResponse, Readiness
+from service.schemas import ExpertSummary, Liveness, ModelResponse, Readiness, RetrievalSummary
 
 operations = APIRouter()
 
@@ -50,6 +50,11 @@ async def model(snapshot: SnapshotDep, stopwatch: StopwatchDep) -> Response:
         embedding_dim=manifest.embedding_dim,
         experts=experts,
         gate_threshold=manifest.gate_threshold,
+        retrieval=RetrievalSummary(
+            method=snapshot.retriever.name,
+            recall_at_20=snapshot.chosen.recall,
+            sampled_users=snapshot.chosen.sampled_users,
+        ),
         metrics=manifest.metrics,
         **training.model_dump(include=_ORIGIN),
     )

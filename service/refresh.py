@@ -16,7 +16,8 @@ from anyio import to_thread
 from model.contract.artifact import ArtifactError
 from service.errors import SourceUnavailable
 from service.metrics import Metrics
-from service.snapshot import GoldenMismatch, Snapshot, build_snapshot, read_golden_users
+from service.settings import Retrieval
+from service.snapshot import GoldenMismatch, Snapshot, build_snapshot, read_trial_users
 from service.source import ModelSource
 
 FIRST_RETRY_SECONDS = 0.25
@@ -43,7 +44,13 @@ class ModelFollower:
     """Holds the one reference that requests capture."""
 
     def __init__(
-        self, source: ModelSource, metrics: Metrics, *, namespace: str, poll_seconds: float
+        self,
+        source: ModelSource,
+        metrics: Metrics,
+        *,
+        namespace: str,
+        poll_seconds: float,
+        retrieval: Retrieval,
     ) -> None:
         self.snapshot: Snapshot | None = None
         self.trouble: str | None = "the first model is being looked for"
@@ -51,6 +58,7 @@ class ModelFollower:
         self._metrics = metrics
         self._namespace = namespace
         self._poll_seconds = poll_seconds
+        self._retrieval = retrieval
         self._silences = 0
         self._refused: _Refused | None = None
 
@@ -97,8 +105,10 @@ class ModelFollower:
         started = time.perf_counter()
         try:
             opened = await self._source.open(version)
-            golden_users = await read_golden_users(opened)
-            snapshot = await to_thread.run_sync(partial(build_snapshot, opened, golden_users))
+            users = await read_trial_users(opened)
+            snapshot = await to_thread.run_sync(
+                partial(build_snapshot, opened, users, self._retrieval)
+            )
         except SourceUnavailable as error:
             self._silences += 1
             self._failed(version, "unreachable", f"could not be read: {error}")
@@ -115,6 +125,8 @@ class ModelFollower:
             self._say(None)
             self._metrics.loads.labels("success", "").inc()
             self._metrics.serving(version, snapshot.created_at)
+            chosen = snapshot.chosen
+            self._metrics.retrieving(chosen.retriever.name, chosen.recall)
             seconds = round(time.perf_counter() - started, 3)
             _logger.info("serving model version %s", version, extra={"seconds": seconds})
 

@@ -104,6 +104,10 @@ class Explanation(BaseModel):
     bias: float
     rank: int = Field(description="Among the items that the user has not seen, and this one")
     ranked_items: int
+    ranks_are_estimates: bool = Field(
+        description="Whether ranks are told from the best items and a sample of the others, as in "
+        "catalogues of more than 50,000 items; scores and contributions are exact always"
+    )
     seen: bool = Field(
         description="Whether the user has interacted with it, just now included, or it is in the "
         "session"
@@ -156,6 +160,14 @@ class ExpertSummary(BaseModel):
     usual_weight: float
 
 
+class RetrievalSummary(BaseModel):
+    """How the best items are found, measured when the model was loaded."""
+
+    method: Literal["exact", "approximate"]
+    recall_at_20: float = Field(description="Against the 20 best items by routing every item")
+    sampled_users: int
+
+
 class ModelResponse(Answered):
     """What is being served."""
 
@@ -170,6 +182,7 @@ class ModelResponse(Answered):
     embedding_dim: int
     experts: list[ExpertSummary]
     gate_threshold: float
+    retrieval: RetrievalSummary
     metrics: dict[str, float]
     data_sha256: str
     split: str

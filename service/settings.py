@@ -3,6 +3,7 @@
 Knows names, units and defaults; opens nothing. Every variable is listed in docs/configuration.md.
 """
 
+import importlib.util
 import os
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -14,6 +15,15 @@ from model.contract.keys import check_name
 from model.contract.redis_address import RedisAddress
 
 PREFIX = "MAGNET_"
+
+
+def _retrieval(way: str) -> str:
+    if way == "approximate" and importlib.util.find_spec("faiss") is None:
+        raise ValueError("faiss is not installed: pip install 'magnet-recommender[large]'")
+    return way
+
+
+Retrieval = Literal["auto", "exact", "approximate"]
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
@@ -82,6 +92,8 @@ class Settings(BaseSettings):
         default_factory=lambda: os.cpu_count() or 1
     )
     """Explanations and lists of similar items that are computed at the same time."""
+    retrieval: Annotated[Retrieval, AfterValidator(_retrieval)] = "auto"
+    """How the best items are found: exactly, or nearly with faiss; `auto`: by their number."""
     max_batch: Annotated[int, Field(ge=1, le=1024)] = 32
     """Most requests for recommendations that share one pass over the items; 1: none do."""
     max_waiting: Annotated[int, Field(ge=1)] = 1024

@@ -6,6 +6,7 @@ recorded at export. Knows nothing about where models come from or about HTTP.
 Letters: U golden users, C golden items, V views, M modalities, D dimension, K experts.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -16,14 +17,18 @@ from model.contract.artifact import ArtifactError
 from model.contract.manifest import ArtifactManifest
 from model.contract.strings import IdTable
 from service.catalogue import Catalogue
-from service.retrieval.exact import ExactRetriever
+from service.retrieval.choice import Chosen, Items, choose_retriever
 from service.retrieval.retriever import Retriever
 from service.scorer import OnnxScorer
+from service.settings import Retrieval
 from service.source import OpenedModel
 from service.users import UserSource
 
 GOLDEN_TOLERANCE = 1e-4
 """Float32 sums on another CPU differ by some 1e-6; those of a wrong file by far more."""
+SAMPLED_USERS = 16
+"""Users that recall is measured with: 320 places of top-20 lists, a few seconds of start-up for a
+million items."""
 
 
 class GoldenMismatch(ArtifactError):
@@ -40,7 +45,7 @@ class Snapshot:
     user_ids: IdTable
     items: Catalogue
     scorer: OnnxScorer
-    retriever: Retriever
+    chosen: Chosen
     users: UserSource
 
     @property
@@ -48,14 +53,40 @@ class Snapshot:
         """The model version."""
         return self.manifest.model_version
 
+    @property
+    def retriever(self) -> Retriever:
+        """What finds the best items."""
+        return self.chosen.retriever
 
-async def read_golden_users(opened: OpenedModel) -> NDArray[np.float32]:
-    """Vectors [U, V, M, D] of the golden users, by the way that requests read them."""
-    rows = opened.manifest.golden.user_rows
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialUsers:
+    """Vectors of users that a model is tried with before it is served."""
+
+    golden_UVMD: NDArray[np.float32]
+    """Those of the golden pairs."""
+    sampled_UVMD: NDArray[np.float32]
+    """Some from all over the table, for recall."""
+
+
+async def read_trial_users(opened: OpenedModel) -> TrialUsers:
+    """Read them by the way that requests do; SourceUnavailable."""
+    manifest = opened.manifest
+    count = min(SAMPLED_USERS, manifest.num_users)
+    sampled = np.linspace(0, manifest.num_users - 1, count).astype(int).tolist()
+    return TrialUsers(
+        golden_UVMD=await _vectors(opened, manifest.golden.user_rows),
+        sampled_UVMD=await _vectors(opened, sampled),
+    )
+
+
+async def _vectors(opened: OpenedModel, rows: Sequence[int]) -> NDArray[np.float32]:
     return np.stack([(await opened.users.user(row)).vector_VMD for row in rows])
 
 
-def build_snapshot(opened: OpenedModel, golden_users_UVMD: NDArray[np.float32]) -> Snapshot:
+def build_snapshot(
+    opened: OpenedModel, users: TrialUsers, retrieval: Retrieval = "auto"
+) -> Snapshot:
     """Assemble, run the golden pairs (which also warms the graphs up), and vouch for the result.
 
     Blocking. Raises ArtifactError, GoldenMismatch among them.
@@ -68,12 +99,18 @@ def build_snapshot(opened: OpenedModel, golden_users_UVMD: NDArray[np.float32]) 
         routing_IR=tensors["item_routing"],
         bias_I=items.bias_I,
     )
-    _check_golden(opened.manifest, scorer, items.bias_I, golden_users_UVMD)
-    retriever = ExactRetriever(
+    _check_golden(opened.manifest, scorer, items.bias_I, users.golden_UVMD)
+    chosen = choose_retriever(
+        retrieval,
         scorer,
-        items_IVMD=items.embeddings_IVMD,
-        bias_I=items.bias_I,
-        templates_KM=[expert.template for expert in opened.manifest.experts],
+        Items(
+            vectors_IVMD=items.embeddings_IVMD,
+            bias_I=items.bias_I,
+            popular_order_I=items.popular_order_I,
+            templates_KM=[expert.template for expert in opened.manifest.experts],
+            index_folder=None,
+        ),
+        users.sampled_UVMD,
     )
     return Snapshot(
         manifest=opened.manifest,
@@ -82,7 +119,7 @@ def build_snapshot(opened: OpenedModel, golden_users_UVMD: NDArray[np.float32]) 
         user_ids=IdTable(tensors["user_ids_blob"], tensors["user_ids_offsets"]),
         items=items,
         scorer=scorer,
-        retriever=retriever,
+        chosen=chosen,
         users=opened.users,
     )
 

@@ -1,14 +1,15 @@
 """Part `engine`: top 20 routed and taken apart, beside the floor of exact scoring.
 
-Knows the service's scorer and peers of one thread; knows nothing about HTTP.
+Knows the service's retrievers and peers of one thread; knows nothing about HTTP.
 
-Letters: I items, U users, F all of an item's vectors side by side.
+Letters: U users, I items, F all of an item's vectors side by side.
 """
 
 import sys
 from collections.abc import Callable
-from functools import partial
+from dataclasses import dataclass
 
+import faiss
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,66 +19,136 @@ from deploy.bench.part import Outcome, Part, table
 from model.contract.artifact import Artifact
 from service.eligible import Eligible
 from service.ranking import top_places
-from service.retrieval.exact import ExactRetriever
-from service.retrieval.retriever import Query, Retriever
+from service.retrieval.choice import Chosen, Items, choose_retriever
+from service.retrieval.retriever import Query
 from service.scorer import OnnxScorer
 
-SIZES = (7_000, 50_000, 200_000, 1_000_000)
-TOP = 20
-_USERS = 64
-_ROUNDS = {7_000: 200, 50_000: 40, 200_000: 15, 1_000_000: 7}
 SEED = 0
+TOP = 20
+USERS = 64
+"""Users in turn, so that no list is still in the cache."""
+RECALL_USERS = 200
+ROUNDS = {7_000: 200, 50_000: 40, 200_000: 15, 1_000_000: 7}
+"""Sizes of catalogue, and how often each candidate is timed: about equally long."""
+MOST_FOR_HNSW = 50_000
+"""Building such a graph for more items takes minutes."""
+
+Floats = NDArray[np.float32]
 
 
-def _measure() -> Outcome:
-    figures: dict[str, float] = {}
-    rows = []
-    for size in SIZES:
-        sys.stderr.write(f"  {size:,} items ...\n")
-        seconds = _seconds(grown_artifact(size, _USERS, SEED), _ROUNDS[size])
-        floor = seconds["floor"]
-        figures[f"engine_{_short(size)}_over_floor"] = round(seconds["service"] / floor, 4)
-        rows.append(
-            (
-                f"{size:,}",
-                f"{floor * 1e3:.2f}",
-                f"{seconds['naive head'] * 1e3:.2f}",
-                f"{seconds['service'] * 1e3:.2f}",
-                f"{seconds['service'] / floor:.2f}",
-            )
+@dataclass(frozen=True, slots=True)
+class _Row:
+    size: int
+    chosen: Chosen
+    seconds: dict[str, float]
+
+    def over_floor(self) -> float:
+        return self.seconds["service"] / self.seconds["floor"]
+
+    def cells(self) -> tuple[str, ...]:
+        times = (
+            f"{self.seconds[name] * 1e3:.2f}" if name in self.seconds else "" for name in _COLUMNS
         )
-    header = ("items", "floor, ms", "naive head, ms", "service, ms", "over floor")
-    return Outcome(figures=figures, text=f"{_PROTOCOL}\n\n{table(header, rows)}")
+        return (
+            f"{self.size:,}",
+            *times,
+            self.chosen.retriever.name,
+            f"{self.over_floor():.3f}",
+            f"{self.chosen.recall:.4f}",
+        )
 
 
+_COLUMNS = ("floor", "FAISS flat", "FAISS HNSW", "naive head", "service")
 _PROTOCOL = f"""### Engine
 
 `make bench BENCH=engine`: one user after another, one pinned thread, processor time, median of
-interleaved rounds, on grown models (seed {SEED}). The floor is one float32 matrix-vector product
-over all item vectors and the top {TOP} of it; the service finds and routes its top {TOP} and takes
-them apart; the naive head routes every item."""
+interleaved rounds in milliseconds, on grown models (`deploy/bench/grown.py`, seed {SEED}: three
+modalities, two views, 64 dimensions, nine experts). The floor is one float32 matrix-vector product
+over all item vectors and the top {TOP} of it; FAISS's indexes of the same vectors do that too,
+without routing or explanation (HNSW up to {MOST_FOR_HNSW:,} items, 32 links, otherwise its defaults).
+The naive head routes every item and takes the top {TOP} apart; the service routes only items that
+may matter and takes its top {TOP} apart. Recall is against routing every item, over {RECALL_USERS}
+users."""
+
+
+def _measure() -> Outcome:
+    rows = []
+    for size, rounds in ROUNDS.items():
+        sys.stderr.write(f"  {size:,} items ...\n")
+        rows.append(measured(size, rounds))
+    figures = {f"engine_{_short(row.size)}_over_floor": round(row.over_floor(), 4) for row in rows}
+    largest = rows[-1]
+    figures[f"engine_{_short(largest.size)}_recall20"] = round(largest.chosen.recall, 4)
+    header = ("items", *_COLUMNS, "way", "service / floor", "recall@20")
+    cells = table(header, [row.cells() for row in rows])
+    return Outcome(figures=figures, text=f"{_PROTOCOL}\n\n{cells}")
 
 
 def _short(size: int) -> str:
     return f"{size // 1_000_000}m" if size % 1_000_000 == 0 else f"{size // 1000}k"
 
 
-def _seconds(artifact: Artifact, rounds: int) -> dict[str, float]:
+def measured(size: int, rounds: int) -> _Row:
+    """One line of the table."""
+    artifact = grown_artifact(size, max(USERS, RECALL_USERS), SEED)
     users_UVMD = artifact.tensors["user_embeddings"]
-    flat_IF = artifact.tensors["item_embeddings"].reshape(artifact.manifest.num_items, -1)
-    scorer = _scorer(artifact)
-    everything = Eligible(artifact.manifest.num_items, np.empty(0, dtype=np.intp))
-    candidates: dict[str, Callable[[int], object]] = {
-        "floor": partial(_floor, flat_IF, users_UVMD.reshape(len(users_UVMD), -1)),
-        "naive head": partial(_naive, scorer, users_UVMD),
-        "service": partial(_service, scorer, _retriever(artifact, scorer), everything, users_UVMD),
-    }
     with one_thread():
-        return median_seconds(candidates, rounds)
+        scorer = _scorer(artifact)
+        chosen = choose_retriever("auto", scorer, _items(artifact), users_UVMD[:RECALL_USERS])
+        candidates = _candidates(artifact, scorer, chosen, users_UVMD[:USERS])
+        return _Row(size, chosen, median_seconds(candidates, rounds))
 
 
-def _floor(flat_IF: NDArray[np.float32], users_UF: NDArray[np.float32], number: int) -> object:
-    return top_places(flat_IF @ users_UF[number % len(users_UF)], 0, TOP)
+def _candidates(
+    artifact: Artifact, scorer: OnnxScorer, chosen: Chosen, users_UVMD: Floats
+) -> dict[str, Callable[[int], object]]:
+    users_UF = users_UVMD.reshape(len(users_UVMD), -1)
+    flat_IF = artifact.tensors["item_embeddings"].reshape(artifact.manifest.num_items, -1)
+    everything = Eligible(len(flat_IF), np.empty(0, dtype=np.intp))
+
+    def of(number: int) -> int:
+        return number % len(users_UVMD)
+
+    def floor(number: int) -> object:
+        return top_places(flat_IF @ users_UF[of(number)], 0, TOP)
+
+    def naive(number: int) -> object:
+        user_VMD = users_UVMD[of(number)]
+        return scorer.explain(user_VMD, top_places(scorer.score(user_VMD), 0, TOP))
+
+    def service(number: int) -> object:
+        user_VMD = users_UVMD[of(number)]
+        return scorer.explain(
+            user_VMD, chosen.retriever.best([Query(user_VMD, everything, TOP)])[0].rows
+        )
+
+    def searched(index: faiss.Index) -> Callable[[int], object]:
+        index.add(flat_IF)
+        return lambda number: index.search(users_UF[of(number)][None], TOP)
+
+    width = flat_IF.shape[1]
+    candidates: dict[str, Callable[[int], object]] = {
+        "floor": floor,
+        "naive head": naive,
+        "service": service,
+    }
+    candidates["FAISS flat"] = searched(faiss.IndexFlatIP(width))
+    if len(flat_IF) <= MOST_FOR_HNSW:
+        candidates["FAISS HNSW"] = searched(
+            faiss.IndexHNSWFlat(width, 32, faiss.METRIC_INNER_PRODUCT)
+        )
+    return candidates
+
+
+def _items(artifact: Artifact) -> Items:
+    tensors = artifact.tensors
+    return Items(
+        vectors_IVMD=tensors["item_embeddings"],
+        bias_I=tensors["item_bias"],
+        popular_order_I=np.argsort(-tensors["item_popularity"], kind="stable").astype(np.int32),
+        templates_KM=[expert.template for expert in artifact.manifest.experts],
+        index_folder=None,
+    )
 
 
 def _scorer(artifact: Artifact) -> OnnxScorer:
@@ -88,33 +159,6 @@ def _scorer(artifact: Artifact) -> OnnxScorer:
         routing_IR=tensors["item_routing"],
         bias_I=tensors["item_bias"],
     )
-
-
-def _retriever(artifact: Artifact, scorer: OnnxScorer) -> ExactRetriever:
-    return ExactRetriever(
-        scorer,
-        items_IVMD=artifact.tensors["item_embeddings"],
-        bias_I=artifact.tensors["item_bias"],
-        templates_KM=[expert.template for expert in artifact.manifest.experts],
-    )
-
-
-def _naive(scorer: OnnxScorer, users_UVMD: NDArray[np.float32], number: int) -> object:
-    user_VMD = users_UVMD[number % len(users_UVMD)]
-    rows = top_places(scorer.score(user_VMD), 0, TOP)
-    return scorer.explain(user_VMD, rows)
-
-
-def _service(
-    scorer: OnnxScorer,
-    retriever: Retriever,
-    everything: Eligible,
-    users_UVMD: NDArray[np.float32],
-    number: int,
-) -> object:
-    user_VMD = users_UVMD[number % len(users_UVMD)]
-    ranked = retriever.best([Query(user_VMD, everything, TOP)])[0]
-    return scorer.explain(user_VMD, ranked.rows)
 
 
 ENGINE = Part(

@@ -6,6 +6,7 @@ Letters: I items, C candidates, B users, V views, M modalities, G = V * M channe
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +38,7 @@ _BOUNDS_BYTES = 64 * 1024 * 1024
 class ExactRetriever:
     """Finds the best items of one model version; safe to share by threads."""
 
-    name = "exact"
+    name: Literal["exact"] = "exact"
 
     def __init__(
         self,

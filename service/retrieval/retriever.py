@@ -7,7 +7,7 @@ Letters: N items found, V views, M modalities, D dimension.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,12 +39,21 @@ class Ranked:
         places = top_places(scores_C, 0, count)
         return cls(rows_C[places], scores_C[places])
 
+    def first(self, count: int) -> "Ranked":
+        """The best `count` of them."""
+        return Ranked(self.rows[:count], self.scores[:count])
+
+    def then(self, others: "Ranked") -> "Ranked":
+        """These, and others behind them."""
+        rows = np.concatenate([self.rows, others.rows])
+        return Ranked(rows, np.concatenate([self.scores, others.scores]))
+
 
 class Retriever(Protocol):
     """Finds the best items of one model version."""
 
     @property
-    def name(self) -> str:
+    def name(self) -> Literal["exact", "approximate"]:
         """What it is called in settings, metrics and answers."""
 
     def best(self, queries: Sequence[Query]) -> list[Ranked]:

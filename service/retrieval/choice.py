@@ -1,0 +1,120 @@
+"""Which retriever a model version gets, by its size and by what has been asked for, and its recall.
+
+Knows retrievers; knows nothing about where models come from.
+
+Letters: U users, I items, V views, M modalities, D dimension.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.eligible import Eligible
+from service.ranking import Rows, top_places
+from service.retrieval.approximate import ApproximateRetriever
+from service.retrieval.exact import ExactRetriever
+from service.retrieval.faiss_index import FaissIndex, is_installed
+from service.retrieval.retriever import Query, Retriever
+from service.scorer import OnnxScorer
+from service.settings import Retrieval
+
+EXACT_ITEMS = 100_000
+"""Largest catalogue that is searched exactly unless told otherwise: some 8 ms a request, less in a
+batch, where the approximate way takes half of one (docs/benchmarks.md)."""
+LEAST_RECALL = 0.95
+"""Below it, the approximate way is not used: the model is searched exactly."""
+RECALL_AT = 20
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Items:
+    """What retrievers need to know of the items of one model version."""
+
+    vectors_IVMD: NDArray[np.float32]
+    bias_I: NDArray[np.float32]
+    popular_order_I: NDArray[np.int32]
+    """Rows, most popular first."""
+    templates_KM: Sequence[Sequence[float]]
+    index_folder: Path | None
+    """Where the index is kept and may be found; None: nowhere, it is made anew."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """A retriever and how well it does."""
+
+    retriever: Retriever
+    recall: float
+    """Share of the 20 best items by routing every item that it finds, over the sampled users."""
+    sampled_users: int
+
+
+def choose_retriever(
+    wanted: Retrieval, scorer: OnnxScorer, items: Items, users_UVMD: NDArray[np.float32]
+) -> Chosen:
+    """Make the retriever and measure it. Blocking."""
+    exact = ExactRetriever(
+        scorer,
+        items_IVMD=items.vectors_IVMD,
+        bias_I=items.bias_I,
+        templates_KM=items.templates_KM,
+    )
+    known_UVMD = users_UVMD[users_UVMD.any(axis=(1, 2, 3))]
+    best = [top_places(scorer.score(user_VMD), 0, RECALL_AT) for user_VMD in known_UVMD]
+    if _wants_index(wanted, len(items.bias_I)):
+        retriever = ApproximateRetriever(
+            exact,
+            _index(items),
+            scorer,
+            items_IVMD=items.vectors_IVMD,
+            popular_order_I=items.popular_order_I,
+        )
+        recall = _recall(retriever, known_UVMD, best, len(items.bias_I))
+        if recall >= LEAST_RECALL:
+            return Chosen(retriever=retriever, recall=recall, sampled_users=len(best))
+        _logger.warning(
+            "the approximate search finds only %.3f of the best items: searching exactly", recall
+        )
+    recall = _recall(exact, known_UVMD, best, len(items.bias_I))
+    return Chosen(retriever=exact, recall=recall, sampled_users=len(best))
+
+
+def _wants_index(wanted: Retrieval, num_items: int) -> bool:
+    if wanted == "auto" and num_items > EXACT_ITEMS and not is_installed():
+        _logger.warning(
+            "%d items are searched exactly because faiss is not installed: "
+            "pip install 'magnet-recommender[large]' makes that faster",
+            num_items,
+        )
+        return False
+    return wanted == "approximate" or (wanted == "auto" and num_items > EXACT_ITEMS)
+
+
+def _index(items: Items) -> FaissIndex:
+    folder = items.index_folder
+    if folder is None:
+        return FaissIndex.build(items.vectors_IVMD, items.bias_I)
+    try:
+        return FaissIndex.load(folder)
+    except OSError:
+        _logger.info("the index is made anew")
+    FaissIndex.build(items.vectors_IVMD, items.bias_I).save(folder)
+    return FaissIndex.load(folder)
+
+
+def _recall(
+    retriever: Retriever, users_UVMD: NDArray[np.float32], best: Sequence[Rows], num_items: int
+) -> float:
+    """1 for nobody: there is nothing that has been missed."""
+    if not best:
+        return 1.0
+    everything = Eligible(num_items, np.empty(0, dtype=np.intp))
+    found = retriever.best([Query(user_VMD, everything, RECALL_AT) for user_VMD in users_UVMD])
+    shares = [np.isin(rows, ranked.rows).mean() for rows, ranked in zip(best, found, strict=True)]
+    return float(np.mean(shares))

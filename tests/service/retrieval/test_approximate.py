@@ -1,0 +1,148 @@
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from service.eligible import Eligible
+from service.retrieval import approximate, choice
+from service.retrieval.approximate import ApproximateRetriever
+from service.retrieval.choice import Items, choose_retriever
+from service.retrieval.faiss_index import FaissIndex
+from service.retrieval.retriever import Query
+
+pytest.importorskip("faiss")
+
+NUM_ITEMS = 9000
+
+
+@pytest.fixture(scope="module")
+def index(large) -> FaissIndex:
+    return FaissIndex.build(large.tensors["item_embeddings"], large.tensors["item_bias"])
+
+
+@pytest.fixture(autouse=True)
+def no_shortcut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(approximate, "ROUTED_DIRECTLY", 100)
+
+
+@pytest.fixture(scope="module")
+def retriever_of(exact_of, scorer_of, large) -> Callable[[FaissIndex], ApproximateRetriever]:
+    def make(index: FaissIndex) -> ApproximateRetriever:
+        return ApproximateRetriever(
+            exact_of(large),
+            index,
+            scorer_of(large),
+            items_IVMD=large.tensors["item_embeddings"],
+            popular_order_I=np.argsort(-large.tensors["item_popularity"]).astype(np.int32),
+        )
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def retriever(retriever_of, index) -> ApproximateRetriever:
+    return retriever_of(index)
+
+
+def test_it_finds_nearly_what_routing_every_item_finds(retriever, exact_of, large, nothing) -> None:
+    users = large.tensors["user_embeddings"][:29]
+    queries = [Query(user, Eligible(NUM_ITEMS, nothing), 20) for user in users]
+    found, truth = retriever.best(queries), exact_of(large).best(queries)
+    shares = [np.isin(a.rows, b.rows).mean() for a, b in zip(truth, found, strict=True)]
+    assert np.mean(shares) > 0.5  # routing is noise here: tests/deploy/bench has a likelier model
+    for ranked, right in zip(found, truth, strict=True):
+        assert (np.diff(ranked.scores) <= 0).all()
+        both = np.intersect1d(ranked.rows, right.rows)
+        mine = ranked.scores[np.isin(ranked.rows, both)]
+        assert mine == pytest.approx(right.scores[np.isin(right.rows, both)], abs=1e-5)
+
+
+def test_pages_join_without_gaps_or_repetition(retriever, large, nothing) -> None:
+    user, everything = large.tensors["user_embeddings"][4], Eligible(NUM_ITEMS, nothing)
+    whole = retriever.best([Query(user, everything, 700)])[0].rows
+    assert len(set(whole.tolist())) == 700
+    for count in (1, 20, 50, 51, 300, 500, 501):
+        assert retriever.best([Query(user, everything, count)])[0].rows.tolist() == (
+            whole[:count].tolist()
+        )
+
+
+@pytest.mark.parametrize("excluded", [10, 400, 8000])
+def test_what_is_excluded_never_comes_and_the_page_is_full(retriever, large, excluded) -> None:
+    user = large.tensors["user_embeddings"][4]
+    best = retriever.best([Query(user, Eligible(NUM_ITEMS, np.array([], dtype=int)), 8000)])[0]
+    eligible = Eligible(NUM_ITEMS, best.rows[:excluded])
+    found = retriever.best([Query(user, eligible, 40)])[0]
+    assert len(found.rows) == 40
+    assert eligible.among(found.rows).tolist() == found.rows.tolist()
+
+
+def test_where_few_are_eligible_all_of_them_come(retriever, large, nothing) -> None:
+    user = large.tensors["user_embeddings"][4]
+    only = np.arange(0, NUM_ITEMS, 50)  # 180: more than are routed directly, rare in any cluster
+    found = retriever.best([Query(user, Eligible(NUM_ITEMS, nothing, [only]), 1000)])[0]
+    assert sorted(found.rows.tolist()) == only.tolist()
+
+
+def test_a_saved_index_finds_the_same(index, retriever_of, retriever, large, tmp_path, nothing):
+    index.save(tmp_path)
+    again = retriever_of(FaissIndex.load(tmp_path))
+    query = Query(large.tensors["user_embeddings"][0], Eligible(NUM_ITEMS, nothing), 50)
+    assert again.best([query])[0].rows.tolist() == retriever.best([query])[0].rows.tolist()
+
+
+def test_a_damaged_index_is_an_os_error(tmp_path) -> None:
+    (tmp_path / "index.faiss").write_bytes(b"nonsense")
+    with pytest.raises(OSError, match="no usable index"):
+        FaissIndex.load(tmp_path)
+
+
+def items(artifact, folder=None) -> Items:
+    return Items(
+        vectors_IVMD=artifact.tensors["item_embeddings"],
+        bias_I=artifact.tensors["item_bias"],
+        popular_order_I=np.argsort(-artifact.tensors["item_popularity"]).astype(np.int32),
+        templates_KM=[expert.template for expert in artifact.manifest.experts],
+        index_folder=folder,
+    )
+
+
+@pytest.mark.parametrize(
+    ("wanted", "most_exact", "installed", "expected"),
+    [
+        ("auto", 10_000, True, "exact"),
+        ("auto", 8_000, True, "approximate"),
+        ("auto", 8_000, False, "exact"),
+        ("exact", 8_000, True, "exact"),
+        ("approximate", 10_000, True, "approximate"),
+    ],
+)
+def test_the_way_follows_from_size_and_wish(
+    scorer_of, large, monkeypatch, wanted, most_exact, installed, expected
+) -> None:
+    monkeypatch.setattr(choice, "EXACT_ITEMS", most_exact)
+    monkeypatch.setattr(choice, "LEAST_RECALL", 0.5)
+    monkeypatch.setattr(choice, "is_installed", lambda: installed)
+    users = large.tensors["user_embeddings"][[0, 3, 29]]  # the last one has no history
+    chosen = choose_retriever(wanted, scorer_of(large), items(large), users)
+    assert chosen.retriever.name == expected
+    assert chosen.sampled_users == 2
+    assert 0.5 <= chosen.recall <= 1
+    assert expected != "exact" or chosen.recall == 1
+
+
+def test_an_index_that_misses_too_much_is_not_used(scorer_of, large, monkeypatch, caplog) -> None:
+    monkeypatch.setattr(choice, "LEAST_RECALL", 1.01)
+    users = large.tensors["user_embeddings"][:3]
+    chosen = choose_retriever("approximate", scorer_of(large), items(large), users)
+    assert chosen.retriever.name == "exact"
+    assert "searching exactly" in caplog.text
+
+
+def test_the_index_is_kept_and_found_again(scorer_of, large, monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(choice, "LEAST_RECALL", 0.5)
+    users = large.tensors["user_embeddings"][:3]
+    first = choose_retriever("approximate", scorer_of(large), items(large, tmp_path), users)
+    monkeypatch.setattr(FaissIndex, "build", None)
+    second = choose_retriever("approximate", scorer_of(large), items(large, tmp_path), users)
+    assert second.recall == first.recall
