@@ -31,14 +31,17 @@ from service.limits import BodyLimit, Deadline
 from service.logs import configure_logging
 from service.metrics import Metrics
 from service.middleware import RequestMiddleware
+from service.model_cache import ModelCache
 from service.operations import operations
 from service.problems import PROBLEM_MEDIA_TYPE, install_handlers
+from service.redis_source import RedisSource
 from service.refresh import ModelFollower, stop
 from service.response_headers import ResponseHeaders
 from service.routes import router
 from service.settings import Settings
-from service.source import DiskSource, ModelSource, RedisSource
+from service.source import DiskSource, ModelSource
 from service.store import RedisStore
+from service.users import PER_USER
 from service.versions import PublishedVersions
 
 _logger = logging.getLogger(__name__)
@@ -154,7 +157,10 @@ def _source(settings: Settings, store: RedisStore | None) -> ModelSource:
         _logger.info("serving from disk: %s", settings.artifact_dir)
         return DiskSource(settings.artifact_dir)
     _logger.info("following namespace %s at %s", settings.namespace, settings.redis_address)
-    return RedisSource(store, settings.user_cache_size)
+    cache = None
+    if settings.cache_dir is not None:
+        cache = ModelCache(settings.cache_dir, settings.namespace, left_out=PER_USER)
+    return RedisSource(store, settings.user_cache_size, cache)
 
 
 def _shared(settings: Settings, store: RedisStore, metrics: Metrics) -> SharedState:

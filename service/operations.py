@@ -75,8 +75,10 @@ async def readyz(snapshot: SnapshotDep, services: ServicesDep) -> Readiness:
     if services.drain.begun:
         raise NotReady("it is about to stop: send requests elsewhere")
     trouble = services.follower.trouble
-    warnings = [] if trouble is None else [f"{trouble}; still serving {snapshot.version}"]
-    return Readiness(model_version=snapshot.version, warnings=warnings)
+    origin = services.follower.origin
+    what = "still serving" if origin == "store" else "serving this machine's copy of"
+    warnings = [] if trouble is None else [f"{trouble}; {what} {snapshot.version}"]
+    return Readiness(model_version=snapshot.version, loaded_from=origin, warnings=warnings)
 
 
 @operations.get(

@@ -10,6 +10,7 @@ import random
 import time
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 from anyio import to_thread
 
@@ -17,14 +18,24 @@ from model.contract.artifact import ArtifactError
 from service.errors import SourceUnavailable
 from service.metrics import Metrics
 from service.settings import Retrieval
-from service.snapshot import GoldenMismatch, Snapshot, build_snapshot, read_trial_users
-from service.source import ModelSource
+from service.snapshot import (
+    GoldenMismatch,
+    Snapshot,
+    TrialUsers,
+    build_snapshot,
+    read_trial_users,
+)
+from service.source import ModelSource, OpenedModel
 
 FIRST_RETRY_SECONDS = 0.25
 LONGEST_RETRY_SECONDS = 5.0
 """While the source does not answer: soon at first, then rarely enough to leave it alone."""
 LONGEST_RELOAD_SECONDS = 300.0
 """A version that was refused once is read again only after a growing pause; it is large."""
+
+Origin = Literal["store", "disk"]
+"""Where the served model was loaded from: the store (Redis or the artifact folder), or what this
+machine kept of the model that it served last."""
 
 _logger = logging.getLogger(__name__)
 _dice = random.Random()
@@ -53,6 +64,7 @@ class ModelFollower:
         retrieval: Retrieval,
     ) -> None:
         self.snapshot: Snapshot | None = None
+        self.origin: Origin = "store"
         self.trouble: str | None = "the first model is being looked for"
         self._source = source
         self._metrics = metrics
@@ -61,6 +73,7 @@ class ModelFollower:
         self._retrieval = retrieval
         self._silences = 0
         self._refused: _Refused | None = None
+        self._looked_back = False
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -81,6 +94,9 @@ class ModelFollower:
             self._silences += 1
             self._metrics.source_up.set(0)
             self._say(f"{error}, retrying")
+            if self.snapshot is None and not self._looked_back:
+                self._looked_back = True
+                await self._load_last_good()
             return
         except ArtifactError as error:
             self._answered()
@@ -106,9 +122,7 @@ class ModelFollower:
         try:
             opened = await self._source.open(version)
             users = await read_trial_users(opened)
-            snapshot = await to_thread.run_sync(
-                partial(build_snapshot, opened, users, self._retrieval)
-            )
+            snapshot = await self._built(opened, users)
         except SourceUnavailable as error:
             self._silences += 1
             self._failed(version, "unreachable", f"could not be read: {error}")
@@ -121,14 +135,36 @@ class ModelFollower:
             _logger.exception("model version %s could not be loaded", version)
             self._refuse(version, "failed", f"could not be loaded: {error!r}")
         else:
-            self.snapshot, self._refused = snapshot, None
+            self._adopt(snapshot, "store", started)
+            self._refused = None
             self._say(None)
-            self._metrics.loads.labels("success", "").inc()
-            self._metrics.serving(version, snapshot.created_at)
-            chosen = snapshot.chosen
-            self._metrics.retrieving(chosen.retriever.name, chosen.recall)
-            seconds = round(time.perf_counter() - started, 3)
-            _logger.info("serving model version %s", version, extra={"seconds": seconds})
+            await self._source.remember(opened, users.arrays())
+
+    async def _load_last_good(self) -> None:
+        """Serve what this machine served last rather than nothing."""
+        started = time.perf_counter()
+        try:
+            kept = await self._source.last_good()
+            if kept is None:
+                return
+            snapshot = await self._built(kept.opened, TrialUsers.of(kept.trial_users))
+        except Exception:
+            # As in `_load`: a damaged copy must not keep the store's from being loaded.
+            _logger.exception("the model kept on disk cannot be used")
+            return
+        self._adopt(snapshot, "disk", started)
+
+    async def _built(self, opened: OpenedModel, users: TrialUsers) -> Snapshot:
+        return await to_thread.run_sync(partial(build_snapshot, opened, users, self._retrieval))
+
+    def _adopt(self, snapshot: Snapshot, origin: Origin, started: float) -> None:
+        """From now on requests are answered from this snapshot."""
+        self.snapshot, self.origin = snapshot, origin
+        self._metrics.loads.labels("success", "").inc()
+        self._metrics.serving(snapshot.version, snapshot.created_at)
+        self._metrics.retrieving(snapshot.chosen.retriever.name, snapshot.chosen.recall)
+        seconds = round(time.perf_counter() - started, 3)
+        _logger.info("serving model version %s", snapshot.version, extra={"seconds": seconds})
 
     def _refuse(self, version: str, reason: str, what: str) -> None:
         refused = self._refused

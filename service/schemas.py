@@ -247,4 +247,7 @@ class Readiness(BaseModel):
 
     status: Literal["ready"] = "ready"
     model_version: str
+    loaded_from: Literal["store", "disk"] = Field(
+        description="`disk`: from what this machine kept, as the store was away at the start"
+    )
     warnings: list[str]

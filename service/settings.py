@@ -50,6 +50,8 @@ class Settings(BaseSettings):
     """Where models are published: one server, one that Sentinel names, or a cluster."""
     namespace: Annotated[str, AfterValidator(_namespace)] = "default"
     """Which line of models to follow in that Redis."""
+    cache_dir: Path | None = None
+    """Keep published models here: workers share one copy, and a restart without Redis serves it."""
     artifact_dir: Path | None = None
     """Serve this artifact folder from disk; Redis is then not used at all."""
     poll_seconds: Seconds = 2.0

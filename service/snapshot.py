@@ -6,9 +6,10 @@ recorded at export. Knows nothing about where models come from or about HTTP.
 Letters: U golden users, C golden items, V views, M modalities, D dimension, K experts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +69,15 @@ class TrialUsers:
     sampled_UVMD: NDArray[np.float32]
     """Some from all over the table, for recall."""
 
+    def arrays(self) -> dict[str, NDArray[np.float32]]:
+        """What `of` makes them again from."""
+        return {"golden": self.golden_UVMD, "sampled": self.sampled_UVMD}
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, NDArray[np.float32]]) -> Self:
+        """The inverse of `arrays`; KeyError."""
+        return cls(golden_UVMD=arrays["golden"], sampled_UVMD=arrays["sampled"])
+
 
 async def read_trial_users(opened: OpenedModel) -> TrialUsers:
     """Read them by the way that requests do; SourceUnavailable."""
@@ -108,7 +118,7 @@ def build_snapshot(
             bias_I=items.bias_I,
             popular_order_I=items.popular_order_I,
             templates_KM=[expert.template for expert in opened.manifest.experts],
-            index_folder=None,
+            index_folder=opened.folder,
         ),
         users.sampled_UVMD,
     )

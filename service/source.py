@@ -1,4 +1,4 @@
-"""Where a model comes from: Redis, or a folder on disk.
+"""Where a model comes from, and one of the places: a folder on disk (`redis_source` is the other).
 
 A `ModelSource` says which version is live and opens it; an opened model keeps the items in memory
 and a `UserSource` that reads one user at a time. Knows nothing about scoring.
@@ -10,22 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 from anyio import to_thread
 from numpy.typing import NDArray
 
 from model.contract.artifact import (
     MANIFEST,
     ArtifactError,
-    check_file,
-    check_tensor,
     parse_manifest,
     read_artifact,
 )
 from model.contract.manifest import ArtifactManifest
 from service.errors import SourceUnavailable
-from service.hidden import HiddenItems
-from service.store import RedisStore
-from service.users import PER_USER, DiskUsers, RedisUsers, UserSource
+from service.users import PER_USER, DiskUsers, UserSource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +34,17 @@ class OpenedModel:
     """Every tensor but those of `PER_USER`."""
     files: Mapping[str, bytes]
     users: UserSource
+    folder: Path | None = None
+    """Where it lies on this machine, and what is derived from it may lie too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastGood:
+    """What this machine served last, for when the source is away."""
+
+    opened: OpenedModel
+    trial_users: Mapping[str, NDArray[np.float32]]
+    """As given to `ModelSource.remember`."""
 
 
 class ModelSource(Protocol):
@@ -47,6 +55,14 @@ class ModelSource(Protocol):
 
     async def open(self, version: str) -> OpenedModel:
         """Read and verify one version; SourceUnavailable, ArtifactError."""
+
+    async def last_good(self) -> LastGood | None:
+        """The version that this machine served last, if it has been kept."""
+
+    async def remember(
+        self, opened: OpenedModel, trial_users: Mapping[str, NDArray[np.float32]]
+    ) -> None:
+        """Note that a version is being served."""
 
     async def wait(self, seconds: float) -> None:
         """Return after `seconds`, or earlier if the live version may have changed."""
@@ -90,49 +106,18 @@ class DiskSource:
             users=DiskUsers(artifact.tensors),
         )
 
+    async def last_good(self) -> LastGood | None:
+        """None: if the folder cannot be read there is nothing else."""
+        return None
+
+    async def remember(
+        self, opened: OpenedModel, trial_users: Mapping[str, NDArray[np.float32]]
+    ) -> None:
+        """Nothing: the folder stays where it is."""
+
     async def wait(self, seconds: float) -> None:
         """Sleep: a folder announces nothing."""
         await asyncio.sleep(seconds)
 
     async def close(self) -> None:
         """Nothing is held: the maps go with the models that use them."""
-
-
-class RedisSource:
-    """The versions published to one namespace."""
-
-    def __init__(self, store: RedisStore, user_cache_size: int) -> None:
-        self._store = store
-        self._user_cache_size = user_cache_size
-        self._hidden = HiddenItems(store)
-
-    async def live_version(self) -> str | None:
-        """The version that the pointer names."""
-        return await self._store.live_version()
-
-    async def open(self, version: str) -> OpenedModel:
-        """Fetch the items and the graphs; of the users, only prove that they are there."""
-        manifest = await self._store.manifest(version)
-        tensors: dict[str, NDArray[Any]] = {}
-        for name in manifest.tensors:
-            if name in PER_USER:
-                await self._store.check_present(manifest, name)
-            else:
-                tensors[name] = await self._store.tensor(manifest, name)
-                await to_thread.run_sync(check_tensor, name, tensors[name], manifest)
-        files: dict[str, bytes] = {}
-        for name in manifest.files:
-            files[name] = await self._store.file(manifest, name)
-            check_file(name, files[name], manifest)
-        users = RedisUsers(
-            self._store, manifest, tensors, hidden=self._hidden, cache_size=self._user_cache_size
-        )
-        return OpenedModel(manifest=manifest, tensors=tensors, files=files, users=users)
-
-    async def wait(self, seconds: float) -> None:
-        """Sleep until a publish is announced, at most `seconds`."""
-        await self._store.wait_for_event(seconds)
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._store.close()

@@ -6,6 +6,7 @@ Letters: U users, I items, V views, M modalities, D dimension.
 """
 
 import logging
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.eligible import Eligible
+from service.file_lock import locked
 from service.ranking import Rows, top_places
 from service.retrieval.approximate import ApproximateRetriever
 from service.retrieval.exact import ExactRetriever
@@ -28,6 +30,9 @@ batch, where the approximate way takes half of one (docs/benchmarks.md)."""
 LEAST_RECALL = 0.95
 """Below it, the approximate way is not used: the model is searched exactly."""
 RECALL_AT = 20
+
+_INDEX = "index"
+"""Folder of the index within that of the version."""
 
 _logger = logging.getLogger(__name__)
 
@@ -100,12 +105,16 @@ def _index(items: Items) -> FaissIndex:
     folder = items.index_folder
     if folder is None:
         return FaissIndex.build(items.vectors_IVMD, items.bias_I)
-    try:
-        return FaissIndex.load(folder)
-    except OSError:
-        _logger.info("the index is made anew")
-    FaissIndex.build(items.vectors_IVMD, items.bias_I).save(folder)
-    return FaissIndex.load(folder)
+    with locked(folder / ".index.lock"):  # one worker makes it, the others map it
+        try:
+            return FaissIndex.load(folder / _INDEX)
+        except OSError as error:
+            _logger.info("the index is made anew: %s", error)
+        index = FaissIndex.build(items.vectors_IVMD, items.bias_I)
+        shutil.rmtree(folder / _INDEX, ignore_errors=True)
+        (folder / _INDEX).mkdir()
+        index.save(folder / _INDEX)  # a torn one fails its checksum
+        return FaissIndex.load(folder / _INDEX)
 
 
 def _recall(

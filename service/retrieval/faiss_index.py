@@ -7,6 +7,7 @@ Letters: I items, F width of an item's vectors side by side and its bias, P proj
 C clusters, N items found.
 """
 
+import hashlib
 import importlib.util
 from pathlib import Path
 from typing import Any, Self
@@ -37,7 +38,7 @@ _ROUNDS = 6
 """Of k-means."""
 _BLOCK_ROWS = 65_536
 _SEED = 0
-_INDEX, _PROJECTION = "index.faiss", "projection.npy"
+_INDEX, _PROJECTION, _CHECKSUM = "index.faiss", "projection.npy", "checksum"
 
 
 def is_installed() -> bool:
@@ -130,6 +131,7 @@ class FaissIndex:
 
         faiss.write_index(self._index, str(folder / _INDEX))
         np.save(folder / _PROJECTION, self._projection_FP)
+        (folder / _CHECKSUM).write_text(_checksum(folder))
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -137,10 +139,19 @@ class FaissIndex:
         faiss = _faiss()
 
         try:
+            if (folder / _CHECKSUM).read_text() != _checksum(folder):
+                raise ValueError("its checksum differs")
             index = faiss.read_index(str(folder / _INDEX), faiss.IO_FLAG_MMAP)
             return cls(index, np.load(folder / _PROJECTION))
         except (RuntimeError, ValueError) as error:
             raise OSError(f"{folder} holds no usable index: {error}") from error
+
+
+def _checksum(folder: Path) -> str:
+    digest = hashlib.sha256((folder / _PROJECTION).read_bytes())
+    with (folder / _INDEX).open("rb") as file:
+        digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
 
 
 def _faiss() -> Any:

@@ -91,10 +91,19 @@ def test_a_saved_index_finds_the_same(index, retriever_of, retriever, large, tmp
     assert again.best([query])[0].rows.tolist() == retriever.best([query])[0].rows.tolist()
 
 
-def test_a_damaged_index_is_an_os_error(tmp_path) -> None:
-    (tmp_path / "index.faiss").write_bytes(b"nonsense")
-    with pytest.raises(OSError, match="no usable index"):
-        FaissIndex.load(tmp_path)
+def test_a_damaged_index_is_made_anew(index, scorer_of, large, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(choice, "LEAST_RECALL", 0.5)
+    users = large.tensors["user_embeddings"][:3]
+    first = choose_retriever("approximate", scorer_of(large), items(large, tmp_path), users)
+    file = tmp_path / "index" / "index.faiss"
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(OSError, match="checksum differs"):
+        FaissIndex.load(tmp_path / "index")
+    again = choose_retriever("approximate", scorer_of(large), items(large, tmp_path), users)
+    assert again.recall == first.recall
+    FaissIndex.load(tmp_path / "index")
 
 
 def items(artifact, folder=None) -> Items:
