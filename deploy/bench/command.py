@@ -8,13 +8,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from deploy.bench.batching_part import BATCHING
 from deploy.bench.engine_part import ENGINE
 from deploy.bench.part import Part
 from deploy.bench.results import add_figures
 from deploy.processes import ChildDied
 from training.benchmark.document import update_document
 
-PARTS: tuple[Part, ...] = (ENGINE,)
+PARTS: tuple[Part, ...] = (ENGINE, BATCHING)
 RESULTS = Path("bench.json")
 
 
