@@ -25,6 +25,7 @@ PINS := pyproject.toml constraints.txt
 VENV := $(BIN)/.made
 RUNTIME := $(BIN)/.runtime
 DEV := $(BIN)/.dev
+PEERS := $(BIN)/.peers
 
 .PHONY: help run retrain install test check lint format e2e benchmark bench clean
 
@@ -61,7 +62,7 @@ benchmark: $(RUNTIME) ## MAGNET beside tuned baselines on the sample; rewrites d
 	$(BIN)/python -m deploy.sample
 	$(BIN)/python -m training benchmark --data .magnet/data/ml-100k --seeds 3 --document docs/benchmarks.md
 
-bench: $(DEV) ## the service beside its floors and peers; writes bench.json and docs/benchmarks.md
+bench: $(PEERS) ## the service beside its floors and peers; writes bench.json and docs/benchmarks.md
 	$(BIN)/python -m deploy.bench $(if $(BENCH),--parts $(BENCH)) --document docs/benchmarks.md
 
 clean: ## remove .venv, caches and everything that `make run` made
@@ -86,4 +87,9 @@ $(RUNTIME): $(VENV) $(PINS)
 $(DEV): $(RUNTIME)
 	@echo "Installing the development tools into .venv"
 	@$(PIP) install --quiet $(PIP_ARGS) -c constraints.txt -e '.[encoders,large]' --group dev
+	@touch $@
+
+$(PEERS): $(DEV)
+	@echo "Installing what the service is compared with into .venv"
+	@$(PIP) install --quiet $(PIP_ARGS) -c constraints.txt --group bench
 	@touch $@

@@ -28,14 +28,14 @@ class EmbeddedServer:
 
 
 @contextmanager
-def embedded_server(folder: Path, log: Path) -> Iterator[EmbeddedServer]:
-    """A server on a free port of this machine only, stopped at the end.
+def embedded_server(folder: Path, log: Path, port: int | None = None) -> Iterator[EmbeddedServer]:
+    """A server of this machine only, on a free port unless told otherwise, stopped at the end.
 
     Raises:
         ChildDied: it did not start; the message carries the end of its log.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    port = free_port()
+    port = port or free_port()
     options = {
         "bind": _HOST,
         "port": str(port),

@@ -8,8 +8,10 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from urllib.error import HTTPError
 
 from deploy.curls import get_json
@@ -36,9 +38,14 @@ def claim_port(port: int) -> None:
         ) from error
 
 
-def serve(port: int, redis_url: str, log: Path) -> Child:
-    """Start the service; it follows whatever `redis_url` declares live."""
-    env = {**os.environ, "REDIS_URL": redis_url}
+def serve(
+    port: int, redis_url: str, log: Path, settings: Mapping[str, str] = MappingProxyType({})
+) -> Child:
+    """Start the service; it follows whatever `redis_url` declares live.
+
+    `settings` are variables of docs/configuration.md besides those of the environment.
+    """
+    env = {**os.environ, **settings, "REDIS_URL": redis_url}
     env.pop("MAGNET_ARTIFACT_DIR", None)
     command = [sys.executable, "-m", "uvicorn", "--factory", "service.app:create_app"]
     command += ["--host", HOST, "--port", str(port)]

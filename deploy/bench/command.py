@@ -10,12 +10,13 @@ from pathlib import Path
 
 from deploy.bench.batching_part import BATCHING
 from deploy.bench.engine_part import ENGINE
+from deploy.bench.http_part import HTTP
 from deploy.bench.part import Part
 from deploy.bench.results import add_figures
 from deploy.processes import ChildDied
 from training.benchmark.document import update_document
 
-PARTS: tuple[Part, ...] = (ENGINE, BATCHING)
+PARTS: tuple[Part, ...] = (ENGINE, BATCHING, HTTP)
 RESULTS = Path("bench.json")
 
 

@@ -1,0 +1,131 @@
+"""The product on this machine for a benchmark: a Redis-protocol server, a model in it, replicas.
+
+Knows how to start the parts and where the system says what they use; knows nothing about figures.
+Linux only.
+"""
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from deploy.curls import get_json
+from deploy.embedded import EmbeddedServer, embedded_server, free_port
+from deploy.processes import Child, ChildDied
+from deploy.server import HOST, serve, wait_until_ready
+from model.contract.artifact import Artifact, write_artifact
+from training.publish import PublishPolicy, publish_artifact
+
+PATH = "/v1/users/u{:09d}/recommendations?k=20"
+"""Users of grown models; top 20 with contributions."""
+SCALE_VARIABLE = "BENCH_SCALE"
+_NO_GRACE = PublishPolicy(keep=2, grace_seconds=0)
+_SWITCH_SECONDS = 300.0
+
+
+def scale() -> float:
+    """The share of their full length and size that long benchmarks run for; ValueError."""
+    text = os.environ.get(SCALE_VARIABLE, "1")
+    try:
+        share = float(text)
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 1:
+        raise ValueError(f"{SCALE_VARIABLE} is {text!r}: it must be above 0 and at most 1")
+    return share
+
+
+def scaled(full: int, least: int) -> int:
+    """That share of a full number, but not less than `least`."""
+    return max(least, round(full * scale()))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replica:
+    """One service process."""
+
+    child: Child
+    url: str
+
+    def version(self) -> str:
+        """What it serves."""
+        return str(get_json(f"{self.url}/v1/model")["model_version"])
+
+
+@dataclass(slots=True, kw_only=True)
+class Rig:
+    """A folder, a server, and what has been started on it."""
+
+    folder: Path
+    server: EmbeddedServer
+    stack: ExitStack
+    replicas: list[Replica] = field(default_factory=list)
+
+    def save(self, artifact: Artifact) -> Path:
+        """Put an artifact where `publish` finds it."""
+        folder = self.folder / artifact.manifest.model_version
+        folder.mkdir()
+        write_artifact(folder, artifact)
+        return folder
+
+    def publish(self, folder: Path) -> None:
+        """Make the artifact in a folder live."""
+        publish_artifact(folder, self.server.url, policy=_NO_GRACE)
+
+    def start(self, cpus: Sequence[int], settings: Mapping[str, str] | None = None) -> Replica:
+        """Start a replica on some CPUs and wait until it is ready."""
+        port = free_port()
+        log = self.folder / f"service-{len(self.replicas)}.log"
+        child = self.stack.enter_context(
+            serve(
+                port,
+                self.server.url,
+                log,
+                settings={"MAGNET_LOG_LEVEL": "WARNING"} | dict(settings or {}),
+            )
+        )
+        os.sched_setaffinity(child.pid, cpus)
+        replica = Replica(child=child, url=f"http://{HOST}:{port}")
+        wait_until_ready(replica.url, [child])
+        self.replicas.append(replica)
+        return replica
+
+    def wait_for(self, version: str) -> None:
+        """Return once every replica serves a version; ChildDied if that takes minutes."""
+        deadline = time.monotonic() + _SWITCH_SECONDS
+        for replica in self.replicas:
+            while replica.version() != version:
+                replica.child.check()
+                if time.monotonic() > deadline:
+                    raise ChildDied(f"{replica.url} did not switch to {version}")
+                time.sleep(0.05)
+
+
+@contextmanager
+def rig(port: int | None = None) -> Iterator[Rig]:
+    """A server with nothing in it; everything is stopped and removed at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="magnet-bench-"))
+    try:
+        with ExitStack() as stack:
+            server = stack.enter_context(
+                embedded_server(folder / "valkey", folder / "valkey.log", port)
+            )
+            yield Rig(folder=folder, server=server, stack=stack)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def cpu_pair() -> tuple[int, int]:
+    """The CPU for what is measured and that for what asks; the same one if there is only one."""
+    allowed = sorted(os.sched_getaffinity(0))
+    return allowed[0], allowed[-1]
+
+
+def processor_seconds(pid: int) -> float:
+    """Processor time that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
