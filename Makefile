@@ -3,6 +3,7 @@
 # PIP_ARGS   more options for pip. torch is pinned; where pip would bring its CUDA build
 #            (some GB), name PyTorch's CPU index:  make run PIP_ARGS="--extra-index-url <index>"
 # BENCH      parts of `make bench`, with commas (all of them if not given)
+# BENCH_SCALE  share of their full sizes and lengths that long parts of it run for (1 if not given)
 # PYTHON     the interpreter that .venv is made with (3.11 or newer)
 # PORT       where `make run` serves
 

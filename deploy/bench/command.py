@@ -11,12 +11,15 @@ from pathlib import Path
 from deploy.bench.batching_part import BATCHING
 from deploy.bench.engine_part import ENGINE
 from deploy.bench.http_part import HTTP
+from deploy.bench.outage_part import OUTAGE
 from deploy.bench.part import Part
+from deploy.bench.reload_part import RELOAD, SOAK
 from deploy.bench.results import add_figures
+from deploy.bench.size_part import BYTES, MEMORY
 from deploy.processes import ChildDied
 from training.benchmark.document import update_document
 
-PARTS: tuple[Part, ...] = (ENGINE, BATCHING, HTTP)
+PARTS: tuple[Part, ...] = (ENGINE, BATCHING, HTTP, RELOAD, OUTAGE, SOAK, MEMORY, BYTES)
 RESULTS = Path("bench.json")
 
 

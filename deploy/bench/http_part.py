@@ -94,7 +94,7 @@ def _servers(held: Rig) -> dict[str, _Asked]:
     server_cpu, client_cpu = cpu_pair()
     os.sched_setaffinity(held.server.child.pid, {client_cpu})
     held.publish(held.save(grown_artifact(ITEMS, USERS, SEED)))
-    ours = held.start([server_cpu], {"MAGNET_POLL_SECONDS": "2"})
+    ours = held.start(cpus=[server_cpu])
     asked = {
         "magnet": _Asked(label="MAGNET, explained", url=ours.url, path=PATH, pid=ours.child.pid)
     }

@@ -6,6 +6,7 @@ Linux only.
 
 import os
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -76,19 +77,34 @@ class Rig:
         """Make the artifact in a folder live."""
         publish_artifact(folder, self.server.url, policy=_NO_GRACE)
 
-    def start(self, cpus: Sequence[int], settings: Mapping[str, str] | None = None) -> Replica:
-        """Start a replica on some CPUs and wait until it is ready."""
+    def kill_server(self) -> None:
+        """End the server as a crash does."""
+        os.kill(self.server.child.pid, signal.SIGKILL)
+        self.server.child.wait()
+
+    def start_server(self) -> None:
+        """Start it again where it was, on the data that it had."""
+        port = int(self.server.url.rpartition(":")[2])
+        self.server = self.stack.enter_context(
+            embedded_server(self.folder / "valkey", self.folder / "valkey.log", port)
+        )
+
+    def start(
+        self,
+        settings: Mapping[str, str] | None = None,
+        *,
+        cpus: Sequence[int] = (),
+        workers: int = 1,
+    ) -> Replica:
+        """Start a service, on these CPUs only if there are any, and wait until it is ready."""
         port = free_port()
         log = self.folder / f"service-{len(self.replicas)}.log"
+        variables = {"MAGNET_LOG_LEVEL": "WARNING", "WEB_CONCURRENCY": str(workers)}
         child = self.stack.enter_context(
-            serve(
-                port,
-                self.server.url,
-                log,
-                settings={"MAGNET_LOG_LEVEL": "WARNING"} | dict(settings or {}),
-            )
+            serve(port, self.server.url, log, variables | dict(settings or {}))
         )
-        os.sched_setaffinity(child.pid, cpus)
+        if cpus:
+            os.sched_setaffinity(child.pid, cpus)
         replica = Replica(child=child, url=f"http://{HOST}:{port}")
         wait_until_ready(replica.url, [child])
         self.replicas.append(replica)
@@ -106,14 +122,12 @@ class Rig:
 
 
 @contextmanager
-def rig(port: int | None = None) -> Iterator[Rig]:
+def rig() -> Iterator[Rig]:
     """A server with nothing in it; everything is stopped and removed at the end."""
     folder = Path(tempfile.mkdtemp(prefix="magnet-bench-"))
     try:
         with ExitStack() as stack:
-            server = stack.enter_context(
-                embedded_server(folder / "valkey", folder / "valkey.log", port)
-            )
+            server = stack.enter_context(embedded_server(folder / "valkey", folder / "valkey.log"))
             yield Rig(folder=folder, server=server, stack=stack)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -129,3 +143,12 @@ def processor_seconds(pid: int) -> float:
     """Processor time that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def proportional_mb(pid: int) -> float:
+    """Memory of a process and its children; what they share with each other is counted once."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    children = [int(x) for task in tasks for x in (task / "children").read_text().split()]
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    own = next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
+    return own * 1024 / 1e6 + sum(map(proportional_mb, children))
