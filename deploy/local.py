@@ -153,7 +153,7 @@ def _start(launch: Launch, stack: ExitStack) -> list[Child]:
     wait_until_ready(base_url, children)
     running = Running(redis_url=redis_url, namespace=launch.namespace, data=str(data))
     stack.enter_context(launch.workspace.announced(running))
-    _say(f"\nServing at {base_url}, try it out at {base_url}/docs\n")
+    _say(f"\nServing: look at {base_url}, API at {base_url}/docs\n")
     for title, command in curl_lines(base_url, artifact):
         _say(f"  # {title}\n  {command}\n")
     _say("Ctrl-C stops everything.")

@@ -29,10 +29,12 @@ from service.feedback_stream import FeedbackStream
 from service.gate import Gate
 from service.limits import BodyLimit, Deadline
 from service.logs import configure_logging
+from service.lookup import lookup
 from service.metrics import Metrics
 from service.middleware import RequestMiddleware
 from service.model_cache import ModelCache
 from service.operations import operations
+from service.page import install_page
 from service.problems import PROBLEM_MEDIA_TYPE, install_handlers
 from service.redis_source import RedisSource
 from service.refresh import ModelFollower, stop
@@ -118,9 +120,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(RequestMiddleware, metrics=metrics)
     install_handlers(app)
     app.include_router(router)
+    app.include_router(lookup)
     app.include_router(control)
     app.include_router(operations)
     install_documentation(app)
+    install_page(app)
     return app
 
 

@@ -60,7 +60,7 @@ async def model(snapshot: SnapshotDep, stopwatch: StopwatchDep) -> Response:
     )
 
 
-_ORIGIN = {"data_sha256", "split", "seed", "best_epoch", "trigger_epoch"}
+_ORIGIN = {"data_sha256", "split", "seed", "best_epoch", "trigger_epoch", "history"}
 
 
 @operations.get("/livez", tags=["operate"])

@@ -138,6 +138,27 @@ class ExplanationRequest(_ForSomeone):
     item_id: Id
 
 
+class ItemSearch(BaseModel):
+    """Query parameters of a look into the catalogue."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    title: str = Field("", max_length=256, description="A part of the title, in any case")
+    category: list[str] = Field([], max_length=100, description="Only items in any of these")
+    offset: int = Field(0, ge=0, description="How many items to skip, for paging")
+    limit: int = Field(20, ge=1, le=1000, description="Most items")
+
+
+class ItemLookup(BaseModel):
+    """Items that the caller can name."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, json_schema_extra={"examples": [{"item_ids": ["242", "302"]}]}
+    )
+
+    item_ids: list[Id] = Field(min_length=1, max_length=1000)
+
+
 class BatchRequest(BaseModel):
     """Several requests in one; each is answered as if it were alone."""
 

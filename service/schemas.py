@@ -8,6 +8,8 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from model.contract.manifest import EpochRecord
+
 Source = Literal["model", "session", "popular"]
 
 
@@ -189,6 +191,7 @@ class ModelResponse(Answered):
     seed: int
     best_epoch: int
     trigger_epoch: int | None
+    history: list[EpochRecord] = Field(description="How training went, epoch by epoch")
 
 
 class FeedbackResponse(Answered):
@@ -234,6 +237,46 @@ class ModelsResponse(PointersResponse):
     """Every published version, newest first."""
 
     models: list[ModelVersion]
+
+
+class CatalogueItem(BaseModel):
+    """One item as people see it."""
+
+    item_id: str = Field(examples=["242"])
+    title: str | None = Field(examples=["Kolya (1996)"])
+    categories: list[str]
+    picture_url: str | None
+    popularity: int = Field(description="Interactions in training")
+    available: bool = Field(description="False: hidden at the moment, no list will show it")
+
+
+class ItemsResponse(Answered):
+    """A part of the catalogue."""
+
+    model_version: str
+    items: list[CatalogueItem]
+    missing_ids: list[str]
+
+
+class CategorySize(BaseModel):
+    """One category."""
+
+    name: str
+    items: int = Field(description="How many items are in it")
+
+
+class CategoriesResponse(Answered):
+    """Every category, largest first."""
+
+    model_version: str
+    categories: list[CategorySize]
+
+
+class UsersResponse(Answered):
+    """Some users."""
+
+    model_version: str
+    user_ids: list[str]
 
 
 class Liveness(BaseModel):

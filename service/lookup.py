@@ -1,0 +1,87 @@
+"""The routes of those who look around: items, categories, users.
+
+Knows HTTP; decides nothing.
+"""
+
+from functools import partial
+from typing import Annotated
+
+from anyio import to_thread
+from fastapi import APIRouter, Query, Response
+
+from service.admission import GUARDED, needs
+from service.dependencies import REFUSED, ServicesDep, SnapshotDep, StopwatchDep
+from service.directory import category_sizes, describe, find_items, find_users
+from service.requests import ItemLookup, ItemSearch
+from service.schemas import CategoriesResponse, ItemsResponse, UsersResponse
+from service.taste import look_up
+
+lookup = APIRouter(
+    prefix="/v1", tags=["look up"], dependencies=[needs("read")], responses=GUARDED | REFUSED
+)
+
+
+@lookup.get("/items", response_model=ItemsResponse)
+async def items(
+    search: Annotated[ItemSearch, Query()],
+    snapshot: SnapshotDep,
+    services: ServicesDep,
+    stopwatch: StopwatchDep,
+) -> Response:
+    """Items by a part of the title or by category, the most popular first.
+
+    Hidden items are found, with `available` false.
+    """
+    hidden_rows = (await look_up(snapshot, None)).hidden_rows
+    work = partial(
+        find_items,
+        snapshot,
+        hidden_rows,
+        title=search.title,
+        categories=search.category,
+        offset=search.offset,
+        limit=search.limit,
+    )
+    found = await to_thread.run_sync(work, limiter=services.limiter)
+    return stopwatch.answer(
+        ItemsResponse, model_version=snapshot.version, items=found, missing_ids=[]
+    )
+
+
+@lookup.post("/items:lookup", response_model=ItemsResponse)
+async def named_items(
+    request: ItemLookup, snapshot: SnapshotDep, stopwatch: StopwatchDep
+) -> Response:
+    """Some items in the order in which they are named.
+
+    Ids that the model does not know are skipped and named in `missing_ids`.
+    """
+    hidden_rows = (await look_up(snapshot, None)).hidden_rows
+    rows, missing = snapshot.items.rows(request.item_ids)
+    found = describe(snapshot, rows, hidden_rows)
+    return stopwatch.answer(
+        ItemsResponse, model_version=snapshot.version, items=found, missing_ids=missing
+    )
+
+
+@lookup.get("/categories", response_model=CategoriesResponse)
+async def categories(snapshot: SnapshotDep, stopwatch: StopwatchDep) -> Response:
+    """Every category that a list can be restricted to, and how many items are in it."""
+    return stopwatch.answer(
+        CategoriesResponse, model_version=snapshot.version, categories=category_sizes(snapshot)
+    )
+
+
+@lookup.get("/users", response_model=UsersResponse)
+async def users(
+    snapshot: SnapshotDep,
+    stopwatch: StopwatchDep,
+    prefix: Annotated[str, Query(max_length=256, examples=["19"])] = "",
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+) -> Response:
+    """Users whom the model knows, by the beginning of their ids."""
+    return stopwatch.answer(
+        UsersResponse,
+        model_version=snapshot.version,
+        user_ids=find_users(snapshot, prefix, limit),
+    )

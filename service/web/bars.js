@@ -1,0 +1,48 @@
+// A score as a bar of its terms: the bias, then what each expert adds. Roles keep their colours.
+
+import { element, number } from "./dom.js";
+
+export const ROLES = ["dominant", "balanced", "complementary"];
+const LEGEND = { dominant: "dominant expert", balanced: "balanced", complementary: "complementary", bias: "popularity" };
+
+export function legend() {
+  return [...ROLES, "bias"].map((role) => element("span", {},
+    element("span", { class: `swatch ${role}`, "aria-hidden": "true" }), LEGEND[role]));
+}
+
+const terms = (item) => [
+  { role: "bias", name: "popularity", value: item.bias },
+  ...item.experts.map((expert) => ({ role: expert.role, name: expert.name.replaceAll("_", " "), value: expert.contribution })),
+];
+
+const sum = (values) => values.reduce((total, value) => total + value, 0);
+
+// How far the bars of a list reach to both sides of zero.
+export function reach(items) {
+  const all = items.filter((item) => item.experts).map((item) => terms(item).map((term) => term.value));
+  return {
+    below: Math.max(0, ...all.map((values) => -sum(values.filter((value) => value < 0)))),
+    above: Math.max(1e-9, ...all.map((values) => sum(values.filter((value) => value > 0)))),
+  };
+}
+
+export function bar(item, { below, above }) {
+  const scale = 100 / (below + above);
+  const parts = terms(item).filter((term) => term.value !== 0);
+  const words = parts.map((term) => `${term.name} ${number(term.value)}`).join(", ");
+  const node = element("div", { class: "bar", role: "img", "aria-label": `${number(item.score)} is the sum of ${words}` });
+  let left = below, right = below;
+  for (const term of parts) {
+    const width = Math.abs(term.value);
+    if (term.value < 0) left -= width;
+    const part = element("span", { class: term.role, title: `${term.name}: ${number(term.value)}` });
+    part.style.left = `${(term.value < 0 ? left : right) * scale}%`;
+    part.style.width = `${width * scale}%`;
+    if (term.value > 0) right += width;
+    node.append(part);
+  }
+  const zero = element("span", { class: "zero" });
+  zero.style.left = `${below * scale}%`;
+  node.append(zero);
+  return node;
+}

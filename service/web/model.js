@@ -1,0 +1,95 @@
+// The tab about the model: what is served, how it was trained, which versions there are.
+
+import { call, segment } from "./api.js";
+import { lines } from "./charts.js";
+import { byId, element, number, table } from "./dom.js";
+
+const moment = (text) => new Date(text).toLocaleString();
+
+function facts(model) {
+  const rows = [
+    ["version", model.model_version], ["made", moment(model.created_at)], ["loaded", moment(model.loaded_at)],
+    ["users", `${model.num_users}`], ["items", `${model.num_items}`],
+    ["modalities", model.modalities.join(", ")], ["views", model.views.join(", ")],
+    ["split", model.split], ["seed", `${model.seed}`],
+  ];
+  return element("dl", {}, rows.map(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]));
+}
+
+const shown = (measure, value) => measure === "users" ? `${value}` : number(value, 4);
+
+function metrics(model) {
+  const names = Object.keys(model.metrics);
+  if (!names.length) return null;
+  const measure = (name) => name.slice(name.lastIndexOf("/") + 1);
+  const group = (name) => name.slice(0, Math.max(0, name.lastIndexOf("/"))) || "all";
+  const measures = [...new Set(names.map(measure))];
+  const groups = [...new Set(names.map(group))];
+  const value = (row, column) => model.metrics[row === "all" && !(`all/${column}` in model.metrics) ? column : `${row}/${column}`];
+  return table("Quality, measured when it was trained", ["part", ...measures], groups.map((row) =>
+    [row, ...measures.map((column) => value(row, column) === undefined ? "" : shown(column, value(row, column)))]));
+}
+
+function training(model) {
+  const history = model.history;
+  if (!history.length) return null;
+  const marks = { trigger: model.trigger_epoch, best: model.best_epoch };
+  const shares = model.experts.map((expert, place) => ({
+    name: expert.name, className: expert.role, values: history.map((epoch) => epoch.expert_shares[place]),
+    legend: model.experts.findIndex((other) => other.role === expert.role) === place ? expert.role : null,
+  }));
+  const top = Math.max(...shares.flatMap((one) => one.values));
+  return element("div", { class: "charts" },
+    lines("Routing entropies", [
+      { name: "coverage", legend: "coverage: every expert in use", className: "dominant", values: history.map((epoch) => epoch.coverage_entropy) },
+      { name: "pairs", legend: "pairs: each one undecided", className: "complementary", values: history.map((epoch) => epoch.pair_entropy) },
+    ], marks),
+    lines("Share of each expert", shares, { ...marks, top }));
+}
+
+const EXPERTS = ["expert", "role", "usual weight"];
+
+function experts(model) {
+  return table("Experts", [...EXPERTS, ...model.modalities], model.experts.map((expert) => [
+    expert.name.replaceAll("_", " "), expert.role, number(expert.usual_weight),
+    ...model.modalities.map((name) => number(expert.template[name])),
+  ]));
+}
+
+function versions(published, change) {
+  const state = (version) => [
+    version.live ? "live" : null, version.previous ? "previous" : null, version.pinned ? "pinned" : null,
+    version.usable ? null : "damaged",
+  ].filter(Boolean).join(", ");
+  const button = (version, text, pin) => element("button", {
+    type: "button", "aria-label": `${text}: ${version.model_version}`,
+    onclick: () => change(`v1/models/${segment(version.model_version)}:activate`, { pin }),
+  }, text);
+  const actions = (version) => element("span", { class: "actions" },
+    version.live || !version.usable ? null : button(version, "Make live", false),
+    version.usable && !version.pinned ? button(version, "Make live and pin", true) : null,
+    version.pinned ? element("button", { type: "button", onclick: () => change("v1/models:unpin") }, "Unpin") : null);
+  return table("Published versions", ["version", "published", "state", "change"],
+    published.models.map((version) => [version.model_version, moment(version.published_at), state(version), actions(version)]));
+}
+
+// `guarded(work)` runs work and deals with refusals; `say` tells what has happened.
+export async function showModel(guarded, say) {
+  const view = byId("view-model");
+  const model = await call("v1/model");
+  let published = null;
+  try {
+    published = await call("v1/models");
+  } catch (error) {
+    if (error.status !== 501) throw error;  // a folder has no versions
+  }
+  const change = (path, body) => guarded(async () => {
+    const now = await call(path, { method: "POST", body });
+    say(`Live: ${now.live}; pinned: ${now.pinned ?? "none"}. Each replica switches by itself.`);
+    await showModel(guarded, say);
+  });
+  view.replaceChildren(...[
+    element("h2", {}, "The model that is served"), facts(model), metrics(model), training(model), experts(model),
+    published ? versions(published, change) : null,
+  ].filter(Boolean));
+}

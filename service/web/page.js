@@ -1,0 +1,259 @@
+// The page: what was asked for, kept in the address, and the list that answers it.
+
+import { ApiError, call, query, rememberKey, segment } from "./api.js";
+import { legend, reach } from "./bars.js";
+import { card } from "./cards.js";
+import { byId, element, nameOf } from "./dom.js";
+import { showModel } from "./model.js";
+import { explanation, similar } from "./why.js";
+
+const DELAY_MS = 200;  // of typing and sliding before the service is asked
+const state = { user: "", session: [], k: 12, diversity: 0, category: "", excludeSeen: true };
+let asked = new AbortController();
+
+// --- the address -----------------------------------------------------------------------------
+
+function readAddress() {
+  const params = new URLSearchParams(location.hash.slice(1));
+  state.user = params.get("user") ?? "";
+  state.session = params.getAll("item").map((item_id) => ({ item_id, title: null }));
+  state.k = Number(params.get("k")) || 12;
+  state.diversity = Number(params.get("diversity")) || 0;
+  state.category = params.get("category") ?? "";
+  state.excludeSeen = params.get("seen") !== "shown";
+}
+
+function writeAddress() {
+  history.replaceState(null, "", `#${query({
+    user: state.user, item: state.session.map((item) => item.item_id), k: state.k,
+    diversity: state.diversity || "", category: state.category, seen: state.excludeSeen ? "" : "shown",
+  }).slice(1)}`);
+}
+
+// --- saying things -----------------------------------------------------------------------------
+
+const say = (text) => { byId("said").textContent = text; };
+
+function complain(text) {
+  byId("notice").textContent = text;
+  byId("notice").hidden = !text;
+}
+
+function askForKey(why) {
+  byId("key-why").textContent = why;
+  byId("key-dialog").showModal();
+}
+
+// Runs work; a refusal for want of a key asks for one, any other is shown.
+async function guarded(work) {
+  try {
+    complain("");
+    await work();
+  } catch (error) {
+    if (error.name === "AbortError") return;
+    if (!(error instanceof ApiError)) throw error;
+    if (error.status === 401 || error.status === 403) askForKey(error.message);
+    complain(error.message);
+  }
+}
+
+// --- the list ----------------------------------------------------------------------------------
+
+function request() {
+  return {
+    user_id: state.user || (state.session.length ? null : "nobody in particular"),
+    session_items: state.session.map((item) => item.item_id),
+    k: state.k, diversity: state.diversity, exclude_seen: state.excludeSeen,
+    categories: state.category ? [state.category] : [],
+  };
+}
+
+const named = async (item_ids, signal) =>
+  (await call("v1/items:lookup", { method: "POST", body: { item_ids }, signal })).items;
+
+async function refresh() {
+  writeAddress();
+  asked.abort();
+  asked = new AbortController();
+  const { signal } = asked;
+  const cards = byId("cards");
+  cards.setAttribute("aria-busy", "true");
+  await guarded(async () => {
+    const found = await call("v1/recommendations", { method: "POST", body: request(), signal });
+    const ids = found.items.map((item) => item.item_id);
+    const known = ids.length ? await named(ids, signal) : [];
+    const details = new Map(known.map((item) => [item.item_id, item]));
+    const range = reach(found.items);
+    cards.replaceChildren(...found.items.map((item) => card(item, details.get(item.item_id), range, actions(found))));
+    byId("warnings").replaceChildren(...warnings(found).map((text) => element("p", { class: "warning" }, text)));
+    byId("version").textContent = `model ${found.model_version} · ${found.took_ms.toFixed(1)} ms`;
+    byId("list-title").textContent = title();
+    say(`${found.items.length} items, first ${found.items.length ? nameOf(found.items[0]) : "none"}`);
+  });
+  if (!signal.aborted) cards.setAttribute("aria-busy", "false");
+}
+
+function title() {
+  if (state.user && state.session.length) return `For ${state.user}, in this session`;
+  if (state.user) return `For ${state.user}`;
+  return state.session.length ? "For this session" : "Popular";
+}
+
+function warnings(found) {
+  if (!state.user && !state.session.length) return ["Nobody is asked for: popular items. Choose a user, or add items to the session."];
+  const missing = found.missing_ids.length ? [`not in the model: ${found.missing_ids.join(", ")}`] : [];
+  const none = found.items.length ? [] : ["No item passes the filters."];
+  return [...found.warnings, ...missing, ...none];
+}
+
+function actions(found) {
+  const all = {};
+  if (found.items.some((item) => item.experts)) all["Why?"] = (item) => explain(item);
+  all["Similar"] = (item) => showSimilar(item);
+  all["Add to session"] = (item) => addToSession(item);
+  if (state.user) {
+    all["Like"] = (item) => report(found, item, "like");
+    all["Not for me"] = (item) => report(found, item, "dislike");
+  }
+  return all;
+}
+
+// --- what buttons do ---------------------------------------------------------------------------
+
+function show(heading, parts) {
+  byId("dialog-title").textContent = heading;
+  byId("dialog-body").replaceChildren(...parts.flat().filter(Boolean));
+  if (!byId("dialog").open) byId("dialog").showModal();
+}
+
+const explain = (item) => guarded(async () => {
+  const { user_id, session_items } = request();
+  const found = await call("v1/explain", { method: "POST", body: { user_id, session_items, item_id: item.item_id } });
+  show(`Why ${nameOf(item)}?`, explanation(found));
+});
+
+const showSimilar = (item) => guarded(async () => {
+  const found = await call(`v1/items/${segment(item.item_id)}/similar?k=10`);
+  show(`Similar to ${nameOf(item)}`, similar(found, addToSession));
+});
+
+const newId = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+
+const report = (found, item, type) => guarded(async () => {
+  await call("v1/feedback", { method: "POST", body: { events: [{
+    event_id: newId(), user_id: state.user, item_id: item.item_id, type, timestamp: new Date().toISOString(),
+    model_version: found.model_version, variant: found.variant, rank: item.rank,
+  }] } });
+  await refresh();
+  say(`${type} of ${nameOf(item)} is kept for training; the list leaves it out from now on`);
+  byId("list-title").focus();
+});
+
+function addToSession(item) {
+  state.session = [...state.session.filter((other) => other.item_id !== item.item_id), item];
+  showSession();
+  say(`${nameOf(item)} is in the session`);
+  refresh();
+}
+
+function showSession() {
+  byId("session").replaceChildren(...state.session.map((item) => element("li", {},
+    `${nameOf(item)} `,
+    element("button", {
+      type: "button", "aria-label": `Remove from session: ${nameOf(item)}`,
+      onclick: () => { state.session = state.session.filter((other) => other !== item); showSession(); byId("find").focus(); refresh(); },
+    }, "×"))));
+}
+
+// --- inputs ------------------------------------------------------------------------------------
+
+function later(work) {
+  let timer;
+  return (...given) => { clearTimeout(timer); timer = setTimeout(() => work(...given), DELAY_MS); };
+}
+
+const suggestUsers = later(() => guarded(async () => {
+  const found = await call(`v1/users${query({ prefix: byId("user").value })}`);
+  byId("users").replaceChildren(...found.user_ids.map((value) => element("option", { value })));
+}));
+
+const findItems = later(() => guarded(async () => {
+  const text = byId("find").value.trim();
+  const found = text ? (await call(`v1/items${query({ title: text, limit: 8 })}`)).items : [];
+  byId("found").replaceChildren(...found.map((item) => element("li", {},
+    element("button", { type: "button", onclick: () => { addToSession(item); byId("find").value = ""; byId("found").replaceChildren(); byId("find").focus(); } }, nameOf(item)))));
+  if (text) say(`${found.length} items found`);
+}));
+
+const refreshLater = later(refresh);
+
+function listen() {
+  byId("ask").addEventListener("submit", (event) => event.preventDefault());
+  byId("user").addEventListener("input", () => { state.user = byId("user").value.trim(); suggestUsers(); refreshLater(); });
+  byId("find").addEventListener("input", findItems);
+  byId("category").addEventListener("change", () => { state.category = byId("category").value; refresh(); });
+  byId("exclude-seen").addEventListener("change", () => { state.excludeSeen = byId("exclude-seen").checked; refresh(); });
+  for (const name of ["k", "diversity"]) {
+    byId(name).addEventListener("input", () => {
+      state[name] = Number(byId(name).value);
+      byId(`${name}-shown`).textContent = byId(name).value;
+      refreshLater();
+    });
+  }
+  byId("key-form").addEventListener("submit", (event) => {
+    if (event.submitter?.value !== "cancel" && byId("key").value) { rememberKey(byId("key").value.trim()); start(); }
+    byId("key").value = "";
+  });
+  const tabs = [...document.querySelectorAll("[role=tab]")];
+  for (const [place, tab] of tabs.entries()) {
+    tab.addEventListener("click", () => select(tab, tabs));
+    tab.addEventListener("keydown", (event) => {
+      const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+      if (step) { const next = tabs[(place + step + tabs.length) % tabs.length]; next.focus(); select(next, tabs); }
+    });
+  }
+}
+
+function select(tab, tabs) {
+  for (const other of tabs) {
+    const chosen = other === tab;
+    other.setAttribute("aria-selected", chosen);
+    other.tabIndex = chosen ? 0 : -1;
+    byId(other.getAttribute("aria-controls")).hidden = !chosen;
+  }
+  if (tab.id === "tab-model") guarded(() => showModel(guarded, say));
+}
+
+function fillInputs() {
+  byId("user").value = state.user;
+  byId("exclude-seen").checked = state.excludeSeen;
+  for (const name of ["k", "diversity"]) {
+    byId(name).value = state[name];
+    byId(`${name}-shown`).textContent = state[name];
+  }
+}
+
+// What the inputs offer, then the first list: of whom the address names, else of the first user.
+async function start() {
+  await guarded(async () => {
+    const [categories, users, session] = await Promise.all([
+      call("v1/categories"), call("v1/users"),
+      state.session.length ? named(state.session.map((item) => item.item_id)) : [],
+    ]);
+    byId("category").replaceChildren(element("option", { value: "" }, "all"),
+      ...categories.categories.map(({ name, items }) => element("option", { value: name, selected: name === state.category }, `${name} (${items})`)));
+    byId("users").replaceChildren(...users.user_ids.map((value) => element("option", { value })));
+    const known = new Map(session.map((item) => [item.item_id, item]));
+    state.session = state.session.map((item) => known.get(item.item_id) ?? item);
+    if (!location.hash) state.user = users.user_ids[0] ?? "";
+  });
+  fillInputs();
+  showSession();
+  await refresh();
+}
+
+readAddress();
+byId("more").open = matchMedia("(min-width: 48rem)").matches;
+byId("legend").replaceChildren(...legend());
+listen();
+start();

@@ -1,0 +1,219 @@
+"""The page in a real browser: what people do there, what they see, and that all can use it."""
+
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from model.contract.artifact import Artifact
+from model.contract.keys import KeySpace
+from model.contract.manifest import EpochRecord
+from service.api_keys import ApiKey
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
+
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (Debian: apt install chromium)"),
+    pytest.mark.timeout(180),
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def trained(make_artifact) -> Artifact:
+    """A model with a training history to draw."""
+    artifact = make_artifact("v1", 0)
+    history = [
+        EpochRecord(
+            epoch=epoch,
+            stage="coverage" if epoch < 4 else "specialisation",
+            loss=3.0 / epoch,
+            valid_ndcg20=0.1,
+            coverage_entropy=0.9,
+            pair_entropy=1 - 0.1 * epoch,
+            expert_shares=[0.2] * 5,
+            seconds=1.0,
+        )
+        for epoch in range(1, 8)
+    ]
+    training = artifact.manifest.training.model_copy(
+        update={"history": history, "trigger_epoch": 3, "best_epoch": 6}
+    )
+    manifest = artifact.manifest.model_copy(update={"training": training})
+    return Artifact(manifest=manifest, tensors=artifact.tensors, files=artifact.files)
+
+
+@pytest.fixture
+def service(redis_url, valkey_server, trained, publish, serving, following, until):
+    publish(redis_url, trained)
+    with valkey_server.client() as redis:
+        redis.zadd(KeySpace().versions, {"v1": time.time()})
+    with serving(following()) as client:
+        until(client.ready)
+        yield client
+
+
+@pytest.fixture
+def open_page(browser: Browser, service) -> Iterator[Callable[..., Page]]:
+    """Opens the page; what its console complains of, or what it asks of others, fails the test."""
+    complaints: list[str] = []
+    contexts = []
+
+    def open_at(path: str = "/", **options: object) -> Page:
+        context = browser.new_context(**({"viewport": DESK} | options))
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(30_000)
+        expect.set_options(timeout=30_000)
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on(
+            "request", lambda request: complaints.append(request.url) if foreign(request) else 0
+        )
+        page.goto(f"{service.base_url}{path.lstrip('/')}")
+        return page
+
+    def foreign(request) -> bool:
+        return not request.url.startswith((str(service.base_url), "data:"))
+
+    yield open_at
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def first_title(page: Page) -> str:
+    expect(page.locator("#cards")).to_have_attribute("aria-busy", "false")
+    return page.locator(".card h3").first.inner_text()
+
+
+def test_the_first_user_is_shown_with_bars_that_say_what_they_are(open_page) -> None:
+    page = open_page()
+    expect(page.get_by_role("heading", name="For u000")).to_be_visible()
+    expect(page.locator(".card")).to_have_count(12)
+    said = page.locator(".card .bar").first.get_attribute("aria-label")
+    score, *terms = [
+        float(x.replace("\u2212", "-")) for x in re.findall(r"[\u2212]?\d+\.\d+", said)
+    ]
+    assert sum(terms) == pytest.approx(score, abs=0.006 * (1 + len(terms)))
+
+
+def test_another_user_gets_another_list_and_the_address_names_it(open_page, service) -> None:
+    page = open_page()
+    expect(page.locator(".card")).to_have_count(12)
+    page.get_by_label("User").fill("u003")
+    expect(page.get_by_role("heading", name="For u003")).to_be_visible()
+    expected = service.recommend("u003", k=12)["items"][0]["title"]
+    expect(page.locator(".card h3").first).to_have_text(f"1 {expected}")
+    again = open_page(page.url.removeprefix(str(service.base_url)))
+    expect(again.get_by_role("heading", name="For u003")).to_be_visible()
+
+
+def test_a_session_is_built_by_finding_and_clicking_items(open_page, service) -> None:
+    page = open_page("/#k=8")
+    expect(page.get_by_role("heading", name="Popular")).to_be_visible()
+    expect(page.locator(".warning")).to_contain_text("popular items")
+    page.get_by_label("Add an item").fill("title 42")
+    page.get_by_role("button", name="Title 42", exact=True).click()
+    expect(page.get_by_role("heading", name="For this session")).to_be_visible()
+    expected = service.post("/v1/recommendations", json={"session_items": ["i042"], "k": 8}).json()
+    expect(page.locator(".card h3")).to_have_text(
+        [f"{item['rank']} {item['title'] or item['item_id']}" for item in expected["items"]]
+    )
+    page.get_by_role("button", name="Remove from session: Title 42").click()
+    expect(page.get_by_role("heading", name="Popular")).to_be_visible()
+
+
+def test_why_names_every_expert_and_what_speaks_for_the_item(open_page, trained) -> None:
+    page = open_page()
+    page.get_by_role("button", name="Why?").first.click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("Rank 1 of")
+    experts = dialog.get_by_role("region", name="Experts").get_by_role("rowheader")
+    expect(experts).to_have_count(len(trained.manifest.experts))
+    expect(dialog.get_by_role("region", name="Contribution by modality")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+
+
+def test_similar_items_can_be_added_to_the_session(open_page) -> None:
+    page = open_page()
+    page.get_by_role("button", name="Similar").first.click()
+    page.get_by_role("dialog").get_by_role("button", name="Add to session").first.click()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("heading", name="For u000, in this session")).to_be_visible()
+
+
+def test_feedback_takes_an_item_out_of_the_list_at_once(open_page) -> None:
+    page = open_page()
+    title = first_title(page).split(" ", 1)[1]
+    page.get_by_role("button", name=f"Not for me: {title}", exact=True).click()
+    expect(page.locator("#said")).to_contain_text("kept for training")
+    expect(page.locator(".card h3").first).not_to_have_text(f"1 {title}")
+    expect(page.locator(".card")).to_have_count(12)
+
+
+def test_filters_and_diversity_reach_the_service(open_page, service) -> None:
+    page = open_page()
+    page.get_by_label("Category").select_option("odd")
+    page.get_by_label("Diversity").fill("0.8")
+    expected = service.recommend("u000", k=12, category="odd", diversity=0.8)["items"]
+    expect(page.locator(".card h3")).to_have_text(
+        [f"{item['rank']} {item['title']}" for item in expected]
+    )
+
+
+def test_the_model_tab_draws_training_and_pins_a_version(open_page, service) -> None:
+    page = open_page()
+    page.get_by_role("tab", name="Recommendations").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("img", name="Routing entropies over 7 epochs")).to_be_visible()
+    expect(page.get_by_role("img", name="Share of each expert")).to_be_visible()
+    page.get_by_role("button", name="Make live and pin: v1").click()
+    expect(page.get_by_role("button", name="Unpin")).to_be_visible()
+    assert service.get("/v1/models").json()["pinned"] == "v1"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
+def test_everybody_can_use_it(open_page, scheme: str, viewport: dict[str, int]) -> None:
+    page = open_page(color_scheme=scheme, viewport=viewport)
+    expect(page.locator("#cards")).to_have_attribute("aria-busy", "false")
+    expect(page.locator(".card")).to_have_count(12)
+    found = [Axe().run(page)]
+    page.get_by_role("button", name="Why?").first.click()
+    expect(page.get_by_role("dialog").get_by_role("table").first).to_be_visible()
+    found.append(Axe().run(page))
+    page.keyboard.press("Escape")
+    page.get_by_role("tab", name="Model").click()
+    expect(page.locator("svg.chart").first).to_be_visible()
+    found.append(Axe().run(page))
+    assert [report.generate_report() for report in found if report.violations_count] == []
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_a_key_is_asked_for_where_the_service_wants_one(
+    browser, redis_url, trained, publish, serving, following
+) -> None:
+    publish(redis_url, trained)
+    key, secret = ApiKey.new("page", ["read"])
+    with serving(following(keys=key.line())) as client, browser.new_context() as context:
+        page = context.new_page()
+        page.goto(str(client.base_url))
+        dialog = page.get_by_role("dialog", name="An API key is needed")
+        expect(dialog).to_be_visible(timeout=30_000)
+        dialog.get_by_label("Key").fill(secret)
+        dialog.get_by_role("button", name="Use it").click()
+        expect(page.locator(".card")).to_have_count(12, timeout=30_000)
