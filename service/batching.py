@@ -23,8 +23,8 @@ class Batcher(Generic[Job, Result]):
     """Hands jobs to one worker thread, as many at a time as are waiting.
 
     Args:
-        work: computes a batch; a result per job, in their order, an exception in the place of one
-            that failed alone.
+        work: computes a batch; a result per job, in their order. If it raises, each of the jobs
+            is tried alone, so that one that cannot be computed fails nobody else.
         max_batch: most jobs in one call of `work`.
         max_waiting: most jobs that wait; a further one is refused.
         metrics: where batches and the queue are counted.
@@ -32,7 +32,7 @@ class Batcher(Generic[Job, Result]):
 
     def __init__(
         self,
-        work: Callable[[Sequence[Job]], Sequence[Result | Exception]],
+        work: Callable[[Sequence[Job]], Sequence[Result]],
         *,
         max_batch: int,
         max_waiting: int,
@@ -81,11 +81,8 @@ class Batcher(Generic[Job, Result]):
             batch = self._next_batch()
             if not batch:
                 continue
-            work = partial(self._work, [job for job, _ in batch])
-            try:
-                results = await to_thread.run_sync(work, limiter=self._thread)
-            except Exception as error:  # noqa: BLE001  # it is the callers', who are waiting for it
-                results = [error] * len(batch)
+            work = partial(self._results, [job for job, _ in batch])
+            results = await to_thread.run_sync(work, limiter=self._thread)
             for (_, waiter), result in zip(batch, results, strict=True):
                 if waiter.done():
                     continue
@@ -93,6 +90,14 @@ class Batcher(Generic[Job, Result]):
                     waiter.set_exception(result)
                 else:
                     waiter.set_result(result)
+
+    def _results(self, jobs: Sequence[Job]) -> list[Result | Exception]:
+        try:
+            return list(self._work(jobs))
+        except Exception as error:  # noqa: BLE001  # it is the caller's, who is waiting for it
+            if len(jobs) == 1:
+                return [error]
+            return [self._results([job])[0] for job in jobs]
 
     def _next_batch(self) -> list[tuple[Job, asyncio.Future[Result]]]:
         batch: list[tuple[Job, asyncio.Future[Result]]] = []

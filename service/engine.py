@@ -57,7 +57,7 @@ class RecommendationEngine:
         """Answer nobody any more."""
         await self._batcher.close()
 
-    def _answer_all(self, jobs: Sequence[_Job]) -> list[Recommendation | Exception]:
+    def _answer_all(self, jobs: Sequence[_Job]) -> list[Recommendation]:
         """Blocking."""
         plans = [make_plan(job.snapshot, job.request, job.user) for job in jobs]
         found = self._found(jobs, plans)
