@@ -23,7 +23,7 @@ class MagnetConfig:
     """D, per modality and view (LightGCN's usual width)."""
     num_layers: int = 2
     """Propagation steps of each view."""
-    gate_threshold: float = 0.5
+    gate_threshold: float = 0.65
     """Share of the leading expert's probability below which an expert is silent when serving."""
     router_dim: int = 16
     """Width of the router's projections of the user and of the item."""

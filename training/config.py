@@ -22,7 +22,7 @@ class TrainingConfig(BaseModel):
 
     embedding_dim: int = Field(default=64, ge=1)
     num_layers: int = Field(default=2, ge=1)
-    gate_threshold: float = Field(default=0.5, ge=0, lt=1)
+    gate_threshold: float = Field(default=0.65, ge=0, lt=1)
     router_dim: int = Field(default=16, ge=1)
     temperature: float = Field(default=0.2, gt=0)
     experts: Literal["structured", "free", "average"] = "structured"
@@ -71,7 +71,7 @@ class TrainingConfig(BaseModel):
     """On utilisation below its aim: all of it at first, its floor in the second stage."""
     stage_switch: Switch = "entropy"
     """What starts the second stage: the entropy trigger, a number of epochs, or nothing ever."""
-    specialisation_weight: float = Field(default=0.1, ge=0)
+    specialisation_weight: float = Field(default=0.2, ge=0)
     """On the entropy of single pairs; small: evidence makes them sure, not this term."""
 
     def magnet(self, modalities: tuple[str, ...]) -> MagnetConfig:
