@@ -21,7 +21,8 @@ def _measure_memory() -> Outcome:
         held.publish(held.save(grown_artifact(items, _USERS, SEED)))
         taken = []
         for workers in (1, 2):
-            replica = held.start(workers=workers)
+            kept = {"MAGNET_CACHE_DIR": str(held.folder / "cache")}
+            replica = held.start(kept, workers=workers)
             load(replica.url, PATH, seconds=5, users=_USERS)
             taken.append(proportional_mb(replica.child.pid))
             replica.child.stop()
@@ -36,9 +37,9 @@ def _measure_memory() -> Outcome:
 
 _MEMORY_PROTOCOL = f"""### A second worker
 
-`make bench BENCH=memory`: a service with one and with two workers (`uvicorn --workers`), after five
-seconds of load; proportional memory, so that shared pages count once. `BENCH_SCALE=1` is
-{_ITEMS:,} items."""
+`make bench BENCH=memory`: a service with one and with two workers (`uvicorn --workers`) and
+`MAGNET_CACHE_DIR`, after five seconds of load; proportional memory: shared pages count once.
+`BENCH_SCALE=1` is {_ITEMS:,} items."""
 
 
 def _measure_bytes() -> Outcome:
