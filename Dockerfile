@@ -34,6 +34,7 @@ COPY --from=service-packages /venv /venv
 COPY model/__init__.py model/
 COPY model/contract model/contract
 COPY service service
+RUN install --directory --owner=magnet --mode=700 /models
 USER 10001
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s \

@@ -28,7 +28,7 @@ RUNTIME := $(BIN)/.runtime
 DEV := $(BIN)/.dev
 PEERS := $(BIN)/.peers
 
-.PHONY: help run retrain install test check lint format e2e benchmark bench clean
+.PHONY: help run retrain install test check lint format e2e rehearse up benchmark bench clean
 
 help: ## list the commands
 	@sed -nE 's/^([a-z0-9]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -58,6 +58,13 @@ format: $(DEV) ## rewrite the code in the project's format
 
 e2e: $(DEV) ## only the tests of the main job, over real sockets
 	$(BIN)/python -m pytest -m e2e
+
+rehearse: $(DEV) ## docker-compose.yml without an engine: images made, stack up, checked (root; minutes)
+	$(BIN)/python -m deploy.rehearsal
+
+up: ## everything in containers, by docker compose; docs/operations.md
+	sh deploy/secrets.sh
+	docker compose up --build --detach
 
 benchmark: $(RUNTIME) ## MAGNET beside tuned baselines on the sample; rewrites docs/benchmarks.md
 	$(BIN)/python -m deploy.sample

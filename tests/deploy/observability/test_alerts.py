@@ -12,7 +12,7 @@ ALERTS = [rule for group in RULES["groups"] for rule in group["rules"] if "alert
 
 
 def test_prometheus_accepts_configuration_and_rules(promtool) -> None:
-    promtool("check", "config", "deploy/prometheus/prometheus.yml")
+    promtool("check", "config", "--syntax-only", "deploy/prometheus/prometheus.yml")
 
 
 def test_alerts_fire_on_their_fault_and_only_then(promtool) -> None:
