@@ -2,7 +2,7 @@
 
 Pure: numbers in, parts of an answer out. Knows nothing about where scores come from.
 
-Letters: H history length, V views, M modalities, D dimension, K experts.
+Letters: H history length, V views, M modalities, D dimension, K experts, A active experts.
 """
 
 import math
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from model.contract.manifest import ArtifactManifest
+from model.contract.manifest import ArtifactManifest, ExpertSpec
 from service.foldin import Vectors
 from service.schemas import ExpertContribution, ExpertDetail
 
@@ -30,8 +30,10 @@ def active_experts(
     manifest: ArtifactManifest, weight_K: Weights, contribution_KVM: Weights
 ) -> list[ExpertContribution]:
     """The experts with a weight above zero, largest contribution first."""
-    experts = _contributions(manifest, weight_K, contribution_KVM)
-    return sorted((expert for expert in experts if expert.weight > 0), key=_largest_first)
+    active_A = np.flatnonzero(weight_K > 0)
+    specs = [manifest.experts[expert] for expert in active_A]
+    experts = _contributions(specs, weight_K[active_A], contribution_KVM[active_A])
+    return sorted(experts, key=_largest_first)
 
 
 def expert_details(
@@ -46,7 +48,7 @@ def expert_details(
             **expert.model_dump(), usual_weight=spec.usual_weight, rank_without=rank_without
         )
         for expert, spec, rank_without in zip(
-            _contributions(manifest, weight_K, contribution_KVM),
+            _contributions(manifest.experts, weight_K, contribution_KVM),
             manifest.experts,
             rank_without_K,
             strict=True,
@@ -56,9 +58,10 @@ def expert_details(
 
 
 def _contributions(
-    manifest: ArtifactManifest, weight_K: Weights, contribution_KVM: Weights
+    specs: Sequence[ExpertSpec], weight_K: Weights, contribution_KVM: Weights
 ) -> list[ExpertContribution]:
-    """Every expert, in the order of the manifest."""
+    """Those experts, in their order."""
+    weights, contributions = weight_K.tolist(), contribution_KVM.sum(axis=(1, 2)).tolist()
     return [
         ExpertContribution(
             name=expert.name,
@@ -67,9 +70,7 @@ def _contributions(
             weight=plain(weight),
             contribution=plain(contribution),
         )
-        for expert, weight, contribution in zip(
-            manifest.experts, weight_K, contribution_KVM.sum(axis=(1, 2)), strict=True
-        )
+        for expert, weight, contribution in zip(specs, weights, contributions, strict=True)
     ]
 
 
@@ -80,13 +81,13 @@ def _largest_first(expert: ExpertContribution) -> tuple[float, float]:
 def by_modality(manifest: ArtifactManifest, contribution_KVM: Weights) -> dict[str, float]:
     """What each modality adds to the score."""
     totals_M = contribution_KVM.sum(axis=(0, 1))
-    return dict(zip(manifest.modalities, map(plain, totals_M), strict=True))
+    return dict(zip(manifest.modalities, map(plain, totals_M.tolist()), strict=True))
 
 
 def by_view(manifest: ArtifactManifest, contribution_KVM: Weights) -> dict[str, float]:
     """What each view adds to the score."""
     totals_V = contribution_KVM.sum(axis=(0, 2))
-    return dict(zip(manifest.views, map(plain, totals_V), strict=True))
+    return dict(zip(manifest.views, map(plain, totals_V.tolist()), strict=True))
 
 
 def by_modality_and_view(
@@ -95,7 +96,7 @@ def by_modality_and_view(
     """What each modality adds to the score through each view."""
     totals_MV = contribution_KVM.sum(axis=0).T
     return {
-        modality: dict(zip(manifest.views, map(plain, totals_V), strict=True))
+        modality: dict(zip(manifest.views, map(plain, totals_V.tolist()), strict=True))
         for modality, totals_V in zip(manifest.modalities, totals_MV, strict=True)
     }
 
