@@ -76,16 +76,19 @@ _PROTOCOL = f"""### HTTP
 
 `make bench BENCH=http`: requests per second of top 20 over {ITEMS:,} items (grown model, seed
 {SEED}; {USERS:,} users in turn), the median of rounds in which all servers take turns. The server
-asked has one CPU; the load generator, a process of its own, and Redis have the other. MAGNET
-answers
-with every item's contributions and reads Redis in every request; the others answer plain
-lists."""
+asked has one CPU; the load generator, a process of its own, and Redis have the other. MAGNET reads
+Redis in every request and answers with contributions; the others answer plain lists."""
+
+_LIMITS = """The aims are 1.0x implicit and 4x Cornac. Of MAGNET's processor time at 16 connections
+a third is FastAPI with its dependencies and our middleware, a fifth retrieving, routing and building
+explained items, a tenth the round trip to Redis, a twentieth JSON (sampled with py-spy); the event
+loop is the rest. A machine that is busy otherwise lowers all rates: compare within a column."""
 
 
 def _half(half: Load, peak: float) -> str:
     return (
         f"At half of its peak ({peak / 2:,.0f} requests per second, open loop, 16 connections): "
-        f"p50 {half.p50_ms:.1f} ms, p99 {half.p99_ms:.1f} ms."
+        f"p50 {half.p50_ms:.1f} ms, p99 {half.p99_ms:.1f} ms.\n\n{_LIMITS}"
     )
 
 
