@@ -79,10 +79,11 @@ _PROTOCOL = f"""### HTTP
 asked has one CPU; the load generator, a process of its own, and Redis have the other. MAGNET reads
 Redis in every request and answers with contributions; the others answer plain lists."""
 
-_LIMITS = """The aims are 1.0x implicit and 4x Cornac. Of MAGNET's processor time at 16 connections
-a third is FastAPI with its dependencies and our middleware, a fifth retrieving, routing and building
-explained items, a tenth the round trip to Redis, a twentieth JSON (sampled with py-spy); the event
-loop is the rest. A machine that is busy otherwise lowers all rates: compare within a column."""
+_LIMITS = """The aims are 1.0x implicit and 4x Cornac. Of MAGNET's processor time at 16
+connections a third is FastAPI with its dependencies and our middleware, a fifth
+retrieving, routing and building explained items, a tenth the round trip to Redis, a
+twentieth JSON (sampled with py-spy); the event loop is the rest. A machine that is
+busy otherwise lowers all rates: compare within a column."""
 
 
 def _half(half: Load, peak: float) -> str:
