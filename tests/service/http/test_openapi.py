@@ -99,11 +99,11 @@ def test_every_operation_says_what_it_does_and_how_it_may_end(document) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_whatever_is_sent_is_answered_as_documented(client) -> None:
+def test_whatever_is_sent_is_answered_as_documented(client, tmp_path) -> None:
     """All checks of schemathesis over a socket; see `fuzz.toml` for what it may not expect."""
     command = [BIN / "schemathesis", "--config-file", FUZZ, "--no-color", "run"]
     command += [f"{client.base_url}/openapi.json", "--max-examples", str(EXAMPLES)]
     command += ["--header", f"Authorization: {client.headers['Authorization']}"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr
     assert client.ready()

@@ -82,6 +82,7 @@ def test_the_documentation_shows_every_route_and_its_problems(disk_client) -> No
     assert disk_client.get("/docs").status_code == 200
     schema = disk_client.get("/openapi.json").json()
     assert schema["paths"].keys() == {
+        "/v1/users",
         "/v1/users/{user_id}/recommendations",
         "/v1/recommendations",
         "/v1/recommendations:batch",
@@ -89,7 +90,10 @@ def test_the_documentation_shows_every_route_and_its_problems(disk_client) -> No
         "/v1/explain",
         "/v1/users/{user_id}/explanations/{item_id}",
         "/v1/items/{item_id}/similar",
+        "/v1/categories",
         "/v1/feedback",
+        "/v1/items",
+        "/v1/items:lookup",
         "/v1/items/{item_id}/availability",
         "/v1/model",
         "/v1/models",

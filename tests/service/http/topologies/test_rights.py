@@ -47,6 +47,18 @@ def test_the_documented_rights_suffice(
         for number in range(2, 6):
             publish_to(trainer, make_artifact(f"v{number}", number))
         until(lambda: client.recommend("u001")["model_version"] == "v5")
+        clicked = {"event_id": "a", "user_id": "u001", "item_id": "i001", "type": "click"}
+        clicked["timestamp"] = "2026-01-01T12:00:00Z"
+        for method, path, body in (
+            ("POST", "/v1/feedback", {"events": [clicked]}),
+            ("PUT", "/v1/items/i001/availability", {"available": False}),
+            ("GET", "/v1/items/i001/availability", None),
+            ("GET", "/v1/models", None),
+            ("POST", "/v1/models/v4:activate", {"pin": True}),
+            ("POST", "/v1/models:unpin", None),
+        ):
+            answer = client.request(method, path, json=body)
+            assert answer.status_code == 200, (path, answer.text)
 
     for forbidden, who in (
         (("SET", "mg:default:v:v1:manifest", "x"), service_client),
