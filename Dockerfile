@@ -1,6 +1,7 @@
 # Two images from one file:
 #   docker build --target service -t magnet-service .    serves; no torch, no compiler, no root
-#   docker build --target trainer -t magnet-trainer .    trains, exports and publishes
+#   docker build --target trainer -t magnet-trainer .    trains, exports and publishes; with
+#       --entrypoint /cron/bin/yacron and -c deploy/cron.yaml it retrains by schedule
 # The trainer's torch is the CPU build if its index is named:
 #   docker build --target trainer --build-arg TORCH_INDEX=<PyTorch's CPU index> -t magnet-trainer .
 
@@ -29,6 +30,10 @@ RUN python -m venv /venv \
     && pip install ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} \
         -r requirements.txt -c constraints.txt
 
+FROM base AS cron-packages
+COPY deploy/cron-requirements.txt deploy/
+RUN python -m venv /cron && /cron/bin/pip install -r deploy/cron-requirements.txt
+
 FROM base AS service
 COPY --from=service-packages /venv /venv
 COPY model/__init__.py model/
@@ -45,9 +50,10 @@ CMD ["uvicorn", "--factory", "service.app:create_app", "--host", "0.0.0.0", "--p
 
 FROM base AS trainer
 COPY --from=trainer-packages /venv /venv
+COPY --from=cron-packages /cron /cron
 COPY model model
 COPY training training
-COPY deploy/__init__.py deploy/sample.py deploy/
+COPY deploy/__init__.py deploy/sample.py deploy/retrain.toml deploy/cron.yaml deploy/
 RUN install --directory --owner=magnet /data
 USER 10001
 VOLUME /data

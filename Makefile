@@ -28,7 +28,7 @@ RUNTIME := $(BIN)/.runtime
 DEV := $(BIN)/.dev
 PEERS := $(BIN)/.peers
 
-.PHONY: help run retrain install test check lint format e2e rehearse up benchmark bench clean
+.PHONY: help run retrain install test check lint format e2e kill cron rehearse up benchmark bench clean
 
 help: ## list the commands
 	@sed -nE 's/^([a-z0-9]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -65,6 +65,12 @@ rehearse: $(DEV) ## docker-compose.yml without an engine: images made, stack up,
 up: ## everything in containers, by docker compose; docs/operations.md
 	sh deploy/secrets.sh
 	docker compose up --build --detach
+
+kill: $(DEV) ## a retraining killed before sixty of its steps (minutes)
+	$(BIN)/python -m pytest -m kill
+
+cron: $(DEV) ## a cron daemon with a one-minute schedule, until a new version is served (minutes)
+	$(BIN)/python -m pytest -m cron
 
 benchmark: $(RUNTIME) ## MAGNET beside tuned baselines on the sample; rewrites docs/benchmarks.md
 	$(BIN)/python -m deploy.sample

@@ -7,9 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import redis
 from numpy.typing import ArrayLike
 from scipy.sparse import csr_array
 
+from model.contract.artifact import Artifact, check_file, check_tensor, parse_manifest
+from model.contract.keys import KeySpace
+from model.contract.layout import RowLayout
 from training.dataset import Dataset
 from training.histories import Histories
 
@@ -78,3 +82,34 @@ def killed_before() -> Iterator[Killed]:
 
         yield run
         process.stdin.close()
+
+
+@pytest.fixture
+def read_version(redis_url: str) -> Callable[[str], Artifact]:
+    """Read a version as a replica would, every checksum verified."""
+
+    def read(version: str, namespace: str = "default") -> Artifact:
+        with redis.Redis.from_url(redis_url) as client:
+            return load(client, version, namespace)
+
+    def load(client: redis.Redis, version: str, namespace: str) -> Artifact:
+        keys = KeySpace(namespace)
+        manifest = parse_manifest(client.get(keys.manifest(version)) or b"", version)
+
+        def joined(name: str, layout: RowLayout) -> bytes:
+            names = [keys.chunk(version, name, index) for index in range(layout.num_chunks)]
+            return b"".join(client.mget(names)) if names else b""
+
+        tensors, files = {}, {}
+        for name, spec in manifest.tensors.items():
+            layout = RowLayout.of(spec.shape, spec.dtype, manifest.chunk_bytes)
+            flat = np.frombuffer(joined(name, layout), spec.dtype)
+            tensors[name] = flat.reshape(spec.shape)
+            check_tensor(name, tensors[name], manifest)
+        for name, file in manifest.files.items():
+            layout = RowLayout.of((file.num_bytes,), "|u1", manifest.chunk_bytes)
+            files[name] = joined(name, layout)
+            check_file(name, files[name], manifest)
+        return Artifact(manifest=manifest, tensors=tensors, files=files)
+
+    return read

@@ -18,12 +18,16 @@ from training.evaluation import Evaluation, evaluate, only_users
 from training.inductive import InductiveEncoder
 from training.progress import EpochLog
 from training.retrain.champion import Champion
+from training.retrain.record import ChangedList
 from training.retrain.settings import RetrainConfig
 from training.retrain.weights import WeightsError, as_trained
 from training.trained_model import TrainedModel
 from training.trainer import train
 
 log = logging.getLogger(__name__)
+
+_EXAMPLES, _LIST = 5, 10
+"""Users who are shown in a report, and how much of their lists is compared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,3 +120,26 @@ def utilisation(manifest: ArtifactManifest) -> float:
     if num_experts == 1:
         return 1.0
     return -sum(share * math.log(share) for share in share_K) / math.log(num_experts)
+
+
+def changed_lists(measured: Measured, dataset: Dataset) -> list[ChangedList]:
+    """Some users whose first ten change, drawn by a fixed seed; none without a champion."""
+    if measured.champion is None:
+        return []
+    users = measured.challenger.users
+    found = []
+    for row in np.random.default_rng(0).permutation(len(users)):
+        before, after = (
+            x.top_UK[row, :_LIST].tolist() for x in (measured.champion, measured.challenger)
+        )
+        gone = [_name(dataset, item) for item in before if item not in after]
+        came = [_name(dataset, item) for item in after if item not in before]
+        if gone:
+            found.append(ChangedList(user_id=dataset.user_ids[users[row]], gone=gone, came=came))
+        if len(found) == _EXAMPLES:
+            break
+    return found
+
+
+def _name(dataset: Dataset, item: int) -> str:
+    return str(dataset.item_metadata[item].get("title") or dataset.item_ids[item])

@@ -58,12 +58,14 @@ def _run(options: argparse.Namespace) -> int:
     if options.dry_run:
         sys.stdout.write(preview(config))
         return 0
-    signal.signal(signal.SIGTERM, _stop)
+    before = signal.signal(signal.SIGTERM, _stop)
     try:
         record = retrain(config)
     except LockHeldError as error:
         sys.stderr.write(f"{error}\n")
         return LOCKED
+    finally:
+        signal.signal(signal.SIGTERM, before)
     sys.stdout.write(f"{record.result}: {record.reason}\n")
     return _STATUS[record.result]
 

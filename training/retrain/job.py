@@ -15,6 +15,7 @@ import numpy as np
 
 from model.contract.artifact import ArtifactError, read_artifact
 from training.dataset import Dataset, load_dataset
+from training.durable import write_durably
 from training.evaluation import Evaluation
 from training.event_log.drain import drain
 from training.event_log.log import EventLog
@@ -27,6 +28,7 @@ from training.retrain.assembly import Assembled, assemble, inputs_digest
 from training.retrain.challenger import (
     Measured,
     Trained,
+    changed_lists,
     measure_all,
     train_challenger,
     utilisation,
@@ -36,6 +38,7 @@ from training.retrain.champion import Champion, find_champion
 from training.retrain.gate import Rule, judge
 from training.retrain.ledger import Ledger
 from training.retrain.record import Result, RunRecord
+from training.retrain.report import render
 from training.retrain.runs import RunFolder, Runs
 from training.retrain.settings import RetrainConfig
 from training.retrain.weights import SavedWeights
@@ -114,11 +117,13 @@ class Retraining:
             record.warm = trained.warm
             record.comparable = trained.why_cold
             record.history = list(trained.model.history)
+            record.experts = [x.name for x in trained.model.magnet.head.templates.experts]
             record.best_epoch = trained.model.best_epoch
             record.trigger_epoch = trained.model.trigger_epoch
         with self._step("evaluate"):
             measured = measure_all(dataset, trained.model, champion)
             self._note_metrics(measured)
+            record.changed = changed_lists(measured, dataset)
         with self._step("export"):
             rules = self._export(dataset, assembled, trained, measured)
         with self._step("gate"):
@@ -251,6 +256,8 @@ class Retraining:
         record = self.record
         record.peak_mb = peak_mb()
         record.end(result, reason)
+        page = render(record)
+        write_durably(self.folder.report, lambda path: path.write_text(page, encoding="utf-8"))
         self.folder.write(record)
         self.ledger.announce(record)
 

@@ -14,6 +14,16 @@ from training.retrain.gate import Rule
 Result = Literal["promoted", "refused", "unchanged", "failed", "killed"]
 
 
+class ChangedList(BaseModel):
+    """What a user's first ten would gain and lose: titles, or ids of items without one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    user_id: str
+    gone: list[str]
+    came: list[str]
+
+
 class RunRecord(BaseModel):
     """One run, as far as it has come."""
 
@@ -55,6 +65,10 @@ class RunRecord(BaseModel):
     peak_mb: float = 0.0
     """MB (10^6 bytes) of memory."""
     history: list[EpochRecord] = []
+    experts: list[str] = []
+    """In the order of the history's shares."""
+    changed: list[ChangedList] = []
+    """Examples, the live model against the new one."""
     best_epoch: int = 0
     trigger_epoch: int | None = None
     last_promoted_at: AwareDatetime | None = None

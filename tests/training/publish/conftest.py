@@ -12,14 +12,10 @@ import redis
 
 from model.contract.artifact import (
     Artifact,
-    check_file,
-    check_tensor,
-    parse_manifest,
     sha256,
     write_artifact,
 )
 from model.contract.keys import KeySpace
-from model.contract.layout import RowLayout
 from model.contract.manifest import (
     ArtifactManifest,
     ExpertSpec,
@@ -119,33 +115,6 @@ def artifact_of(tmp_path: Path) -> Callable[..., Path]:
 def client(redis_url: str) -> Iterator[redis.Redis]:
     with redis.Redis.from_url(redis_url) as client:
         yield client
-
-
-@pytest.fixture
-def read_version(client: redis.Redis) -> Callable[[str], Artifact]:
-    """Read a version as a replica would, every checksum verified."""
-
-    def read(version: str, namespace: str = "default") -> Artifact:
-        keys = KeySpace(namespace)
-        manifest = parse_manifest(client.get(keys.manifest(version)) or b"", version)
-
-        def joined(name: str, layout: RowLayout) -> bytes:
-            names = [keys.chunk(version, name, index) for index in range(layout.num_chunks)]
-            return b"".join(client.mget(names)) if names else b""
-
-        tensors, files = {}, {}
-        for name, spec in manifest.tensors.items():
-            layout = RowLayout.of(spec.shape, spec.dtype, manifest.chunk_bytes)
-            flat = np.frombuffer(joined(name, layout), spec.dtype)
-            tensors[name] = flat.reshape(spec.shape)
-            check_tensor(name, tensors[name], manifest)
-        for name, file in manifest.files.items():
-            layout = RowLayout.of((file.num_bytes,), "|u1", manifest.chunk_bytes)
-            files[name] = joined(name, layout)
-            check_file(name, files[name], manifest)
-        return Artifact(manifest=manifest, tensors=tensors, files=files)
-
-    return read
 
 
 @pytest.fixture

@@ -1,0 +1,96 @@
+"""The page that a run leaves."""
+
+import re
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+
+import pytest
+
+from model.contract.manifest import EpochRecord
+from training.retrain.gate import Rule
+from training.retrain.record import ChangedList, RunRecord
+from training.retrain.report import render
+
+VOID = {"meta", "rect", "line", "polyline"}
+
+
+class Outline(HTMLParser):
+    """Headings and texts; fails on a tag that is not closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.text: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+@pytest.fixture
+def record() -> RunRecord:
+    record = RunRecord(
+        run_id="r1",
+        namespace="shop",
+        started_at=datetime(2026, 1, 1, tzinfo=UTC),
+        rules=[Rule(name="routers", passed=False, text="0.2 of <even>")],
+        metrics={
+            "challenger": {"users": 90.0, "ndcg@20": 0.25, "tail items/ndcg@20": 0.125},
+            "champion": {"users": 90.0, "ndcg@20": 0.2},
+        },
+        experts=["dominant_text", "balanced_1"],
+        changed=[ChangedList(user_id="u7", gone=["Old & Sons"], came=["New"])],
+        data={"pairs": 12},
+        rejected={"an id with a tab": 3},
+        seconds={"train": 1.5},
+        trigger_epoch=1,
+        history=[
+            EpochRecord(
+                epoch=epoch,
+                stage="coverage",
+                loss=1 / epoch,
+                valid_ndcg20=0.1 * epoch,
+                coverage_entropy=0.9,
+                pair_entropy=0.8,
+                expert_shares=[0.6, 0.4],
+                seconds=1.0,
+            )
+            for epoch in (1, 2, 3)
+        ],
+    )
+    record.end("refused", "routers: 0.2 of <even>")
+    return record
+
+
+def test_the_page_is_whole_and_says_everything(record: RunRecord) -> None:
+    page = render(record)
+    outline = Outline()
+    outline.feed(page)
+    assert outline.open == []
+    for text in (
+        "Retraining r1: refused", "routers: 0.2 of <even>", "REFUSED", "0.2500", "0.1250",
+        "tail items", "dominant_text", "of single pairs", "specialisation begins after epoch 1",
+        "Old & Sons", "an id with a tab", "3", "1.5",
+    ):  # fmt: skip
+        assert text in outline.text, text
+    assert page.count("<polyline") == 6
+
+
+def test_the_page_needs_nothing_from_outside(record: RunRecord) -> None:
+    page = render(record)
+    assert re.findall(r"(?:src|href|url\(|@import|<script|<link)", page) == []
+    assert set(re.findall(r"https?://[^\"' ]+", page)) == {"http://www.w3.org/2000/svg"}
+
+
+def test_a_run_that_failed_early_has_a_page_too() -> None:
+    record = RunRecord(run_id="r1", namespace="shop", started_at=datetime(2026, 1, 1, tzinfo=UTC))
+    record.end("failed", "no data")
+    assert "<svg" not in render(record)
+    assert "Retraining r1: failed" in render(record)
