@@ -1,6 +1,7 @@
 """The folders of all runs: one each, with its record, its report and its model.
 
-    runs/20260131T030000Z-1a2b/run.json, report.html, artifact/, weights.pt, data/ (while it runs)
+    runs/20260131T030000.123Z-1a2b/    run.json, report.html, artifact/, weights.pt, and data/
+                                       while it runs; names are in the order of time
 
 Knows where things lie; knows nothing about what a run does.
 """
@@ -75,7 +76,7 @@ class Runs:
     def begin(self, namespace: str) -> tuple[RunFolder, RunRecord]:
         """A new run's folder, with a record that says that it has begun."""
         now = datetime.now(UTC)
-        run_id = f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+        run_id = f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03d}Z-{secrets.token_hex(2)}"
         folder = RunFolder(self.state / "runs" / run_id)
         make_folder(folder.root)
         promoted = (x.last_promoted_at for _, x in self.newest_first() if x.last_promoted_at)
@@ -106,7 +107,7 @@ class Runs:
         Nobody else may be running.
 
         Args:
-            keep_runs: newest runs that keep their models.
+            keep_runs: newest runs with a model that keep it.
             named: versions whose runs keep theirs as well.
         """
         make_folder(self.state / "runs")
@@ -114,11 +115,13 @@ class Runs:
         for path in (self.state / "runs").iterdir():
             if RunFolder(path).read() is None:
                 shutil.rmtree(path)
+        models = 0
         for place, (folder, record) in enumerate(self.newest_first()):
             shutil.rmtree(folder.data, ignore_errors=True)
             if record.result is None:
                 self._give_up(folder, record, named)
-            if place >= keep_runs and record.version not in named:
+            models += folder.artifact.exists()
+            if models > keep_runs and record.version not in named:
                 folder.drop_model()
             if place >= _KEPT_RECORDS and record.version not in named:
                 shutil.rmtree(folder.root)

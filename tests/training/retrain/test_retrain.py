@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from training.cli import main
 from training.event_log.log import EventLog
 from training.publish.lock import RetrainLock
 from training.retrain.record import RunRecord
+from training.retrain.runs import Runs
 
 KEYS = KeySpace()
 Run = Callable[..., tuple[int, str]]
@@ -146,6 +148,7 @@ def test_a_run_that_loses_its_lock_publishes_nothing(
         "training.retrain.job.measure_all", lambda *_: client.set(KEYS.retrain_lock, "another")
     )
     monkeypatch.setattr("training.retrain.job.Retraining._note_metrics", lambda *_: None)
+    monkeypatch.setattr("training.retrain.job.changed_lists", lambda *_: [])
     status, out = run()
     assert status == 1
     assert "lost the retraining's lock" in out
@@ -205,3 +208,19 @@ def test_records_are_json_that_others_can_read(run: Run, state: Path, client: re
     stored = json.loads(client.get(KEYS.runs))
     assert {"result", "reason", "started_at", "finished_at", "events", "version"} <= stored.keys()
     assert len(EventLog(state / "events").read()) == stored["events"] == 0
+
+
+def test_models_beyond_the_newest_go_and_records_stay(tmp_path: Path) -> None:
+    runs = Runs(tmp_path)
+    for version in ("v1", "v2", "v3", None, None):
+        folder, record = runs.begin("shop")
+        record.version = version
+        if version is not None:
+            folder.artifact.mkdir()
+        record.end("refused", "")
+        folder.write(record)
+        time.sleep(0.01)  # a run's name has its millisecond
+    runs.clean(1, {"v1"})
+    kept = [record.version for folder, record in runs.newest_first() if folder.artifact.exists()]
+    assert kept == ["v3", "v1"]
+    assert len(list(runs.newest_first())) == 5
