@@ -39,6 +39,8 @@ from service.problems import PROBLEM_MEDIA_TYPE, install_handlers
 from service.redis_source import RedisSource
 from service.refresh import ModelFollower, stop
 from service.response_headers import ResponseHeaders
+from service.retraining import RetrainingWatch
+from service.retraining_metrics import RetrainingGauges
 from service.routes import router
 from service.settings import Settings
 from service.source import DiskSource, ModelSource
@@ -64,6 +66,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     if settings is None:
         return _of_this_process()
     metrics = Metrics()
+    retraining = RetrainingGauges(metrics.registry)
     gate = _gate(settings, metrics)
     drain = Drain(settings.drain_seconds)
 
@@ -82,7 +85,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         engine = RecommendationEngine(
             metrics=metrics, max_batch=settings.max_batch, max_waiting=settings.max_waiting
         )
-        following = asyncio.create_task(follower.run())
+        tasks = [asyncio.create_task(follower.run())]
+        if store is not None:
+            watch = RetrainingWatch(store, retraining, settings.poll_seconds)
+            tasks.append(asyncio.create_task(watch.run()))
         try:
             # Requests and workers are what runs in parallel; a BLAS with threads of its own would
             # make them fight for cores.
@@ -102,7 +108,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 )
         finally:
             await engine.close()
-            await stop(following)
+            for task in tasks:
+                await stop(task)
             await source.close()
 
     app = _Application(
