@@ -7,9 +7,10 @@ import json
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
-from deploy.rehearsal.client import CheckFailed, check, get, query, until
+from deploy.rehearsal.client import CheckFailed, check, get, post, query, until
 from deploy.rehearsal.stack import Stack
 
 _TRAINING_SECONDS = 1800.0
@@ -79,6 +80,35 @@ def training_makes_it_ready(subject: Subject) -> None:
     for item in items:
         total = item["bias"] + sum(expert["contribution"] for expert in item["experts"])
         check("contributions add up to the score", holds=abs(total - item["score"]) < 1e-5)
+
+
+def feedback_is_taken(subject: Subject) -> None:
+    """What a user does is kept for training, and not recommended to her again."""
+    before = subject.recommend()["items"]
+    assert isinstance(before, list)
+    event = {
+        "event_id": "rehearsed",
+        "user_id": subject.user,
+        "item_id": before[0]["item_id"],
+        "type": "click",
+        "timestamp": datetime.now(UTC).isoformat(),
+    }
+    url, key = f"{subject.door}/v1/feedback", subject.keys["MAGNET_CLIENT_KEY"]
+    for accepted in (1, 0):
+        answer = post(url, {"events": [event]}, key)
+        check(f"200, not {answer.status}: {answer.text[:300]}", holds=answer.status == 200)
+        check("taken once", holds=answer.json()["accepted"] == accepted)
+    after = subject.recommend()["items"]
+    assert isinstance(after, list)
+    check("not shown again", holds=event["item_id"] not in [item["item_id"] for item in after])
+
+
+def retraining_is_told_of(subject: Subject) -> None:
+    """Operators see what the trainer did, and its schedule goes on."""
+    told = 'magnet_retrain_info{result="promoted"} == 1'
+    replicas = len(subject.stack.containers["service"])
+    until("the promotion is told", lambda: len(query(subject.prometheus, told)) == replicas)
+    check("the schedule runs", holds=subject.stack.containers["trainer"][0].is_running)
 
 
 def strangers_are_refused(subject: Subject) -> None:
@@ -183,6 +213,8 @@ def what_redis_was_told_outlives_it(subject: Subject) -> None:
 CHECKS: tuple[Callable[[Subject], None], ...] = (
     before_a_model_there_is_a_reason,
     training_makes_it_ready,
+    feedback_is_taken,
+    retraining_is_told_of,
     strangers_are_refused,
     replicas_share_the_work,
     everything_is_watched,

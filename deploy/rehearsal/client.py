@@ -36,16 +36,27 @@ class Answer:
 
 def get(url: str, key: str | None = None) -> Answer:
     """Ask once; CheckFailed if there is no answer at all."""
-    headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+    return _ask(urllib.request.Request(url, headers=_headers(key)))
+
+
+def post(url: str, body: object, key: str) -> Answer:
+    """Send JSON once; CheckFailed if there is no answer at all."""
+    headers = _headers(key) | {"Content-Type": "application/json"}
+    return _ask(urllib.request.Request(url, data=json.dumps(body).encode(), headers=headers))
+
+
+def _headers(key: str | None) -> dict[str, str]:
+    return {} if key is None else {"Authorization": f"Bearer {key}"}
+
+
+def _ask(request: urllib.request.Request) -> Answer:
     try:
-        with urllib.request.urlopen(
-            urllib.request.Request(url, headers=headers), timeout=_TIMEOUT_SECONDS
-        ) as answer:
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:
             return Answer(answer.status, answer.read().decode())
     except urllib.error.HTTPError as refusal:
         return Answer(refusal.code, refusal.read().decode())
     except OSError as error:
-        raise CheckFailed(f"{url} does not answer: {error}") from error
+        raise CheckFailed(f"{request.full_url} does not answer: {error}") from error
 
 
 def query(prometheus: str, expression: str) -> list[dict[str, Any]]:
