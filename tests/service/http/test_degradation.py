@@ -64,7 +64,8 @@ def recovers(rig, until, disk_client) -> Callable[[], None]:
     return check
 
 
-def test_slow(rig, recovers) -> None:
+def test_slow(rig, recovers, until) -> None:
+    until(rig.is_whole)  # connected: several answers make a connection, each of them delayed
     rig.line.delay_seconds = 0.1
     started = time.monotonic()
     assert rig.is_whole()
