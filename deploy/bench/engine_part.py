@@ -71,7 +71,7 @@ may matter and takes its top {TOP} apart. Recall is against routing every item, 
 users.
 
 Seven thousand items fit into a processor's last cache, where the floor is at its fastest as long as
-nobody else uses it: what else runs on the machine moves that line between 2.6 and 3.2."""
+nobody else uses it: what else runs on the machine moves that line."""
 
 
 def _measure() -> Outcome:

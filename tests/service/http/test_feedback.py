@@ -4,6 +4,7 @@ import itertools
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -167,3 +168,17 @@ def test_a_folder_keeps_no_feedback(disk_client) -> None:
     answer = disk_client.post("/v1/feedback", json={"events": [event()]})
     assert answer.status_code == 501
     assert "REDIS_URL" in answer.json()["detail"]
+
+
+def test_a_waiting_event_takes_no_more_of_redis_than_documented(
+    redis_url, artifact, publish, serving, following, until, valkey_server
+) -> None:
+    publish(redis_url, artifact)
+    with serving(following(feedback_capacity=2_000)) as client:
+        until(client.ready)
+        for _ in range(20):
+            report(client, *(event(event_id=str(uuid4())) for _ in range(100)))
+    with valkey_server.client() as redis:
+        keys = (KEYS.feedback, KEYS.feedback_ids)
+        taken = sum(redis.memory_usage(key, samples=0) for key in keys)
+    assert 250 < taken / 2_000 < 500
