@@ -5,10 +5,11 @@ Knows torch's names of devices and a process's place on its machine; knows nothi
 
 import torch
 
+from training.explained import ExplainedError
 from training.processes import ALONE, Processes
 
 
-class DeviceError(RuntimeError):
+class DeviceError(ExplainedError):
     """The wanted device cannot be had; the message says why and what to use."""
 
 

@@ -13,14 +13,12 @@ from training.encode.optional import load
 _DEFAULT_BATCH_SIZE = 32
 
 
-def add_command(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Register the command and its options."""
-    parser = subparsers.add_parser(
-        "encode",
-        help="turn items' texts and pictures into content features",
-        description="Turn the texts of the item table and the pictures in DIR/images into "
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Describe the command and register its options."""
+    parser.description = (
+        "Turn the texts of the item table and the pictures in DIR/images into "
         "text_feat.npy and visual_feat.npy with pretrained encoders. Without --text and --images, "
-        "both are encoded. A further run encodes only what has changed.",
+        "both are encoded. A further run encodes only what has changed."
     )
     parser.add_argument(
         "--data",

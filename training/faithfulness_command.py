@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from training.faithfulness import LISTED, Faithfulness, Pairs, Removal, measure_faithfulness
 from training.held_out import HeldOut
@@ -27,16 +26,14 @@ _PAIRS: dict[Pairs, str] = {
 }
 
 
-def add_command(commands: Any) -> None:
-    """Register the command."""
-    parser = commands.add_parser(
-        "faithfulness",
-        help="measure whether an artifact's explanations are true",
-        description="Take apart the scores of users' recommendations and test items, as users "
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Describe the command and register its options."""
+    parser.description = (
+        "Take apart the scores of users' recommendations and test items, as users "
         "were known in training, and print: the largest distance of a score from the sum of its "
         "parts; how often an item falls furthest without the expert that leads its explanation; "
         "and, where the data say which modality drives each user (planted.tsv), how often it is "
-        "the one that leads.",
+        "the one that leads."
     )
     parser.add_argument("artifact", type=Path, help="an artifact folder")
     parser.add_argument("--data", type=Path, required=True, help="the folder it was trained on")

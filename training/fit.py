@@ -12,6 +12,7 @@ from training.checkpoint import CheckpointError
 from training.config import TrainingConfig
 from training.dataset import DataConfig, load_dataset
 from training.evaluation import Evaluation, evaluate
+from training.explained import ExplainedError
 from training.export import check_target, export_artifact
 from training.held_out import HeldOut
 from training.onnx_head import ParityError
@@ -22,7 +23,7 @@ from training.trainer import TrainingError, train
 log = logging.getLogger(__name__)
 
 
-class FitError(RuntimeError):
+class FitError(ExplainedError):
     """A job cannot be done; the message says why and what to do. Nothing was changed."""
 
 

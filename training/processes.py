@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.distributed.rendezvous import rendezvous
 
+from training.explained import ExplainedError
+
 Value = TypeVar("Value")
 
 
-class ProcessesError(RuntimeError):
+class ProcessesError(ExplainedError):
     """Processes cannot work together; the message says why."""
 
 

@@ -6,7 +6,6 @@ Knows the command line; the drawing is in `synthetic`.
 import argparse
 import logging
 from pathlib import Path
-from typing import Any
 
 from training.synthetic import Planting, write_planting
 from training.tables import DataError
@@ -24,14 +23,12 @@ _OPTIONS = {
 }
 
 
-def add_command(commands: Any) -> None:
-    """Register the command."""
-    parser = commands.add_parser(
-        "synthesise",
-        help="write a data folder in which every user's taste is known",
-        description="Write a complete data folder: interactions, titles, feature files, and "
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Describe the command and register its options."""
+    parser.description = (
+        "Write a complete data folder: interactions, titles, feature files, and "
         "planted.tsv, which names the modality that drives each user's choices. For behaviour, "
-        "no feature shows what is chosen.",
+        "no feature shows what is chosen."
     )
     parser.add_argument("--out", type=Path, required=True, help="the data folder to write")
     for name, text in _OPTIONS.items():

@@ -14,12 +14,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from training.explained import ExplainedError
+
 _UTF8_BOM = b"\xef\xbb\xbf"
 _TAB, _NEWLINE = ord("\t"), ord("\n")
 _FIRST_DATA_LINE = 2
 
 
-class DataError(ValueError):
+class DataError(ExplainedError):
     """Input data cannot be used: the message says where, what was expected and what to do."""
 
     def __init__(

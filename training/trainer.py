@@ -28,6 +28,7 @@ from training.config import TrainingConfig
 from training.dataset import Dataset
 from training.devices import choose_device
 from training.evaluation import evaluate, only_users, some_users
+from training.explained import ExplainedError
 from training.fresh_model import build_magnet
 from training.graphs import build_graph
 from training.objective import batch_objective
@@ -41,7 +42,7 @@ STAGE_TOLERANCE = 0.01
 """Relative loss of NDCG@20 within its noise."""
 
 
-class TrainingError(RuntimeError):
+class TrainingError(ExplainedError):
     """Training cannot go on; the message says where it stopped and what to try."""
 
 

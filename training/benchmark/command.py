@@ -25,14 +25,12 @@ log = logging.getLogger(__name__)
 _TUNING_MINUTES = 15.0
 
 
-def add_command(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Register the command and its options."""
-    parser = subparsers.add_parser(
-        "benchmark",
-        help="compare MAGNET with tuned baselines on a folder of interactions",
-        description="Tune every baseline on the validation part, train MAGNET and the baselines "
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Describe the command and register its options."""
+    parser.description = (
+        "Tune every baseline on the validation part, train MAGNET and the baselines "
         "that have a seed with each seed, and print the table of the test part by group, with "
-        "paired bootstrap intervals.",
+        "paired bootstrap intervals."
     )
     add_data_options(parser)
     parser.add_argument(

@@ -28,15 +28,13 @@ log = logging.getLogger(__name__)
 _SHARE = 0.1
 
 
-def add_command(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Register the command and its options."""
-    parser = subparsers.add_parser(
-        "cold-start",
-        help="measure how well users and items are served that were not trained with",
-        description="Withhold a share of the users from training, and in another training the "
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Describe the command and register its options."""
+    parser.description = (
+        "Withhold a share of the users from training, and in another training the "
         "interactions of a share of the items; serve them without training, and print what that "
         "reaches beside a model that was trained with them, content neighbours, popularity and "
-        "chance, with paired bootstrap intervals.",
+        "chance, with paired bootstrap intervals."
     )
     add_data_options(parser)
     parser.add_argument(

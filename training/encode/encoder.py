@@ -13,10 +13,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from training.explained import ExplainedError
+
 T_contra = TypeVar("T_contra", contravariant=True)
 
 
-class EncoderError(RuntimeError):
+class EncoderError(ExplainedError):
     """An encoder cannot be had or used; the message says why and what to do."""
 
 

@@ -4,10 +4,12 @@ Knows the command line; the steps themselves are in the other modules.
 """
 
 import argparse
+import json
 import sys
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -30,13 +32,9 @@ _WRITERS: dict[str, Callable[[pl.LazyFrame, Path], object]] = {
 }
 
 
-def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Register `events` and what it can do."""
-    parser = commands.add_parser(
-        "events",
-        help="feedback events: drain the stream into the log, inspect, export, compact",
-        description="The event log holds every feedback event once, in Parquet files by day.",
-    )
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Describe the command and register what it can do."""
+    parser.description = "The event log holds every feedback event once, in Parquet files by day."
     actions = parser.add_subparsers(required=True, metavar="ACTION")
 
     draining = actions.add_parser("drain", help="take what waits in Redis over into the log")
@@ -46,6 +44,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
     inspecting = actions.add_parser("inspect", help="counts by type and day, size, rejects")
     _add_log(inspecting)
+    inspecting.add_argument("--json", action="store_true", help="the same as JSON")
     inspecting.set_defaults(run=_inspect)
 
     exporting = actions.add_parser("export", help="write events to a .parquet, .csv or .jsonl file")
@@ -84,22 +83,43 @@ def _drain(options: argparse.Namespace) -> None:
 
 
 def _inspect(options: argparse.Namespace) -> None:
-    log = _existing(options.log)
+    found = _inspected(_existing(options.log))
+    sys.stdout.write(json.dumps(found) + "\n" if options.json else _as_text(found))
+
+
+def _inspected(log: EventLog) -> dict[str, Any]:
+    """Counts over the whole log, the last days and the last rejects."""
     events, rejects = log.read(), log.rejects()
-    write = sys.stdout.write
-    write(
-        f"{len(events)} events of {events['user_id'].n_unique()} users on "
-        f"{events['item_id'].n_unique()} items in {len(log.days())} days, "
-        f"{log.num_bytes() / 1e6:.1f} MB\n"
-    )
-    for kind, count in events["type"].value_counts(sort=True).iter_rows():
-        write(f"  {kind:12s}{count:10d}\n")
-    by_day = events.group_by(pl.col("received_at").dt.date()).len().sort("received_at")
-    for day, count in by_day.tail(_SHOWN_DAYS).iter_rows():
-        write(f"  {day}  {count:10d}\n")
-    write(f"{len(rejects)} entries of the stream were no events\n")
-    for row in rejects.tail(_SHOWN_REJECTS).iter_rows(named=True):
-        write(f"  {row['entry_id']}  {row['reason']}: {row['payload'][:120]!r}\n")
+    by_day = events.group_by(pl.col("received_at").dt.date().cast(pl.String)).len()
+    return {
+        "events": len(events),
+        "users": events["user_id"].n_unique(),
+        "items": events["item_id"].n_unique(),
+        "days": len(log.days()),
+        "bytes": log.num_bytes(),
+        "by_type": dict(events["type"].value_counts(sort=True).iter_rows()),
+        "last_days": dict(by_day.sort("received_at").tail(_SHOWN_DAYS).iter_rows()),
+        "rejects": len(rejects),
+        "last_rejects": [
+            {name: row[name] for name in ("entry_id", "reason", "payload")}
+            for row in rejects.tail(_SHOWN_REJECTS).iter_rows(named=True)
+        ],
+    }
+
+
+def _as_text(found: dict[str, Any]) -> str:
+    lines = [
+        f"{found['events']} events of {found['users']} users on {found['items']} items in "
+        f"{found['days']} days, {found['bytes'] / 1e6:.1f} MB"
+    ]
+    lines += [f"  {kind:12s}{count:10d}" for kind, count in found["by_type"].items()]
+    lines += [f"  {day}  {count:10d}" for day, count in found["last_days"].items()]
+    lines.append(f"{found['rejects']} entries of the stream were no events")
+    lines += [
+        f"  {row['entry_id']}  {row['reason']}: {row['payload'][:120]!r}"
+        for row in found["last_rejects"]
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def _export(options: argparse.Namespace) -> None:

@@ -20,11 +20,12 @@ from polars.exceptions import PolarsError
 
 from training.durable import make_folder, remove_partials, sync_folder, write_durably
 from training.event_log.schema import EVENTS, REJECTS
+from training.explained import ExplainedError
 
 _MB = 1e6
 
 
-class EventLogError(RuntimeError):
+class EventLogError(ExplainedError):
     """The log cannot be read or written; the message says why and what to do."""
 
 

@@ -20,11 +20,13 @@ from contextlib import contextmanager
 import redis
 from redis.exceptions import RedisClusterException
 
+from training.explained import ExplainedError
+
 FAULTS = (redis.RedisError, RedisClusterException)
 """Whatever redis-py raises; not all of it is a RedisError."""
 
 
-class PublishError(RuntimeError):
+class PublishError(ExplainedError):
     """Publishing failed; the live version is what it was unless the message says otherwise."""
 
 

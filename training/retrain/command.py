@@ -28,18 +28,16 @@ exit status:
   143  stopped by SIGTERM"""
 
 
-def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Register `retrain`."""
-    parser = commands.add_parser(
-        "retrain",
-        help="drain feedback, train, compare with the live model, publish if no worse",
-        description="One run: take feedback over into the event log, train on it and on the data "
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Describe the command and register its options."""
+    parser.description = (
+        "One run: take feedback over into the event log, train on it and on the data "
         "folder, from the live model's weights where they fit, compare both models on the newest "
         "positives, and publish the new one if the gate lets it through. Run it by cron: to kill "
-        "it and to repeat it are both safe.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "it and to repeat it are both safe."
     )
+    parser.epilog = _EPILOG
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--config", type=Path, required=True, help="TOML, see docs/lifecycle.md")
     parser.add_argument("--data", type=Path, help="instead of data.folder in the file")
     parser.add_argument("--state", type=Path, help="instead of state in the file")
@@ -49,6 +47,9 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     parser.add_argument("--namespace", help="instead of namespace in the file")
     parser.add_argument(
         "--dry-run", action="store_true", help="say what would be done, and change nothing"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print the run's record as JSON on standard output"
     )
     parser.set_defaults(run=_run)
 
@@ -66,7 +67,8 @@ def _run(options: argparse.Namespace) -> int:
         return LOCKED
     finally:
         signal.signal(signal.SIGTERM, before)
-    sys.stdout.write(f"{record.result}: {record.reason}\n")
+    line = record.model_dump_json() if options.json else f"{record.result}: {record.reason}"
+    sys.stdout.write(f"{line}\n")
     return _STATUS[record.result]
 
 

@@ -12,9 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from model.contract.feedback import SHOWN_ONLY, EventType
 from training.config import TrainingConfig
 from training.event_log.command import KEEP_DAYS, KEEP_MB
+from training.explained import ExplainedError
 
 
-class RetrainConfigError(ValueError):
+class RetrainConfigError(ExplainedError):
     """The configuration cannot be used; the message names the setting."""
 
 

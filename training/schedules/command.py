@@ -28,14 +28,12 @@ from training.training_options import (
 log = logging.getLogger(__name__)
 
 
-def add_command(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Register the command and its options."""
-    parser = subparsers.add_parser(
-        "schedule",
-        help="compare the entropy trigger with fixed two-stage schedules",
-        description="Train under the entropy trigger, and with a second stage that begins at once, "
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Describe the command and register its options."""
+    parser.description = (
+        "Train under the entropy trigger, and with a second stage that begins at once, "
         "after 5, 10 or 20 epochs, or never; print what each reaches, with paired bootstrap "
-        "intervals, and draw both entropies, expert shares and the trigger.",
+        "intervals, and draw both entropies, expert shares and the trigger."
     )
     add_data_options(parser)
     add_seeds_option(parser)

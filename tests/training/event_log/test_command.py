@@ -28,6 +28,9 @@ def test_drain_and_inspect(
     out = capsys.readouterr().out
     assert out.startswith("31 events of 3 users on 5 items in 3 days")
     assert "2026-01-31          24" in out
+    assert main(["events", "inspect", "--log", str(folder), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["events"], found["users"], found["last_days"]["2026-01-31"]) == (31, 3, 24)
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "csv", "jsonl"])

@@ -1,5 +1,6 @@
 """Which version is live, by command: one transaction each, and pins that hold."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -45,6 +46,12 @@ def test_models_are_listed_with_their_roles(command: Callable[..., tuple[int, st
     rows = [line.split() for line in out.splitlines()[1:]]
     assert [(row[0], row[3:]) for row in rows] == [
         ("v3", ["current,", "pinned"]),
+        ("v2", ["previous"]),
+        ("v1", []),
+    ]
+    status, out = command("models", "--json")
+    assert [(each["version"], each["roles"]) for each in json.loads(out)] == [
+        ("v3", ["current", "pinned"]),
         ("v2", ["previous"]),
         ("v1", []),
     ]

@@ -77,8 +77,8 @@ def test_the_first_runs_of_a_namespace(
     assert "newcomer" in list(users)
     assert "brand-new" in list(items)
 
-    status, out = run()
-    assert (status, out.splitlines()[-1].split(":")[0]) == (0, "unchanged")
+    status, out = run("--json")
+    assert (status, json.loads(out.splitlines()[-1])["result"]) == (0, "unchanged")
     assert live(client) == first.version
 
     click(("u002", "i024"))

@@ -1,0 +1,179 @@
+"""The commands of the offline half, and a parser of which only the one that is asked for is built.
+
+Knows names, one line about each and where its options are; loads nothing until it is asked for,
+so that help is there at once. Knows nothing about what a command does.
+"""
+
+import argparse
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib import import_module
+
+from training.explained import ExplainedError
+
+EXIT_STATUS = {
+    0: "done; for `retrain`: a new model is live (or stored, while another is pinned), or nothing "
+    "new has come in",
+    1: "a fault; the message says which and what to do, and nothing live was changed",
+    2: "the command line is wrong; the message says where",
+    3: "`retrain`: the gate refused the new model; it is kept, and the live one serves on",
+    4: "`retrain`: another retraining holds the lock",
+    130: "interrupted by Ctrl-C",
+    143: "`retrain`: stopped by SIGTERM",
+}
+"""What each exit status says, for every command."""
+
+
+class CommandLineError(ExplainedError):
+    """There is no such command; the message names those that are meant perhaps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One word of the command line."""
+
+    name: str
+    summary: str
+    """One line for the list of commands."""
+    configure: str
+    """`module:function` that gives a parser its description, its options and a default `run`."""
+    extras: str = "training"
+    """Extras of the project that it needs, with commas."""
+
+    def load(self) -> Callable[[argparse.ArgumentParser], None]:
+        """The function that configures a parser.
+
+        Raises:
+            ExplainedError: a library is not installed.
+        """
+        module, _, function = self.configure.partition(":")
+        try:
+            loaded: Callable[[argparse.ArgumentParser], None] = getattr(
+                import_module(module), function
+            )
+        except ModuleNotFoundError as error:
+            raise ExplainedError(
+                f"`{self.name}` needs {error.name}, which is not installed: "
+                f"pip install -e '.[{self.extras}]' in the project's folder"
+            ) from error
+        return loaded
+
+
+COMMANDS = (
+    Command(
+        "synthesise",
+        "write a data folder in which every user's taste is known",
+        "training.synthesise_command:configure",
+    ),
+    Command(
+        "encode",
+        "turn items' texts and pictures into content features",
+        "training.encode_command:configure",
+        extras="training,encoders",
+    ),
+    Command(
+        "fit",
+        "train on a folder of interactions and write an artifact",
+        "training.fit_command:configure_fit",
+    ),
+    Command(
+        "evaluate",
+        "measure an artifact on its data's test part",
+        "training.fit_command:configure_evaluate",
+    ),
+    Command(
+        "benchmark",
+        "compare MAGNET with tuned baselines on a folder of interactions",
+        "training.benchmark.command:configure",
+    ),
+    Command(
+        "cold-start",
+        "measure how well users and items are served that were not trained with",
+        "training.cold_start.command:configure",
+    ),
+    Command(
+        "schedule",
+        "compare the entropy trigger with fixed two-stage schedules",
+        "training.schedules.command:configure",
+    ),
+    Command(
+        "faithfulness",
+        "measure whether an artifact's explanations are true",
+        "training.faithfulness_command:configure",
+    ),
+    Command(
+        "publish",
+        "make an artifact the live model of a Redis-protocol server",
+        "training.publish_command:configure",
+    ),
+    Command(
+        "models",
+        "list the versions that are stored, and which is live",
+        "training.models_command:configure_models",
+    ),
+    Command(
+        "promote",
+        "make a stored version live",
+        "training.models_command:configure_promote",
+    ),
+    Command(
+        "rollback",
+        "go back to the version before the live one, and pin it",
+        "training.models_command:configure_rollback",
+    ),
+    Command(
+        "pin",
+        "keep the live version live, whatever is published",
+        "training.models_command:configure_pin",
+    ),
+    Command(
+        "unpin",
+        "let the next publish go live again",
+        "training.models_command:configure_unpin",
+    ),
+    Command(
+        "events",
+        "feedback events: drain the stream into the log, inspect, export, compact",
+        "training.event_log.command:configure",
+    ),
+    Command(
+        "retrain",
+        "drain feedback, train, compare with the live model, publish if no worse",
+        "training.retrain.command:configure",
+    ),
+)
+
+
+def command_parser(
+    parser: argparse.ArgumentParser, commands: Iterable[Command], chosen: str | None = None
+) -> argparse.ArgumentParser:
+    """Add commands to `parser`, and return it.
+
+    Args:
+        parser: of the whole command line.
+        commands: what to add, in this order.
+        chosen: the one whose options are needed; None for those of all.
+    """
+    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+    for command in commands:
+        added = subparsers.add_parser(command.name, help=command.summary)
+        if chosen in (None, command.name):
+            command.load()(added)
+    return parser
+
+
+def check_name(name: str, commands: Iterable[Command], meant: Mapping[str, str]) -> None:
+    """CommandLineError, naming what is near, unless `name` is that of a command.
+
+    Args:
+        name: what was typed.
+        commands: those that there are.
+        meant: words that other tools use, and what they are called here.
+    """
+    names = [command.name for command in commands]
+    if name in names:
+        return
+    near = [meant[name]] if name in meant else get_close_matches(name, names)
+    hint = f"did you mean {' or '.join(f'`{each}`' for each in near)}? " if near else ""
+    raise CommandLineError(f"there is no command `{name}`: {hint}--help lists them")
