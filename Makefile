@@ -28,7 +28,7 @@ RUNTIME := $(BIN)/.runtime
 DEV := $(BIN)/.dev
 PEERS := $(BIN)/.peers
 
-.PHONY: help run retrain install test check lint format e2e kill cron rehearse up benchmark bench clean
+.PHONY: help run retrain install test check lint format e2e kill cron rehearse up benchmark bench docs clean
 
 help: ## list the commands
 	@sed -nE 's/^([a-z0-9]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -79,8 +79,11 @@ benchmark: $(RUNTIME) ## MAGNET beside tuned baselines on the sample; rewrites d
 bench: $(PEERS) ## the service beside its floors and peers; writes bench.json and docs/benchmarks.md
 	$(BIN)/python -m deploy.bench $(if $(BENCH),--parts $(BENCH)) --document docs/benchmarks.md
 
+docs: $(DEV) ## the documentation as a site, in site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 clean: ## remove .venv, caches and everything that `make run` made
-	rm -rf .venv .magnet .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .magnet site .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV):

@@ -1,0 +1,112 @@
+"""Writes docs/reference/api.md from the service's own OpenAPI document.
+
+    python docs/list_api.py
+
+Knows OpenAPI; knows nothing about what the routes do.
+"""
+
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from service.app import create_app
+from service.settings import Settings
+
+PAGE = Path(__file__).parent / "reference" / "api.md"
+_INTRODUCTION = """# HTTP API
+
+Written by `python docs/list_api.py` from the OpenAPI document, which a running service shows at
+`/openapi.json`, and at `/docs` to try out. Bad input gets an
+[RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) problem that says what is wrong. Which key opens
+what: [Access](../configuration.md#access).
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    document = create_app(Settings()).openapi()
+    operations = [
+        (operation["tags"][0], f"{method.upper()} {path}", operation)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    ]
+    parts = [_INTRODUCTION]
+    for tag, group in groupby(operations, key=lambda entry: entry[0]):
+        parts.append(f"## {tag.capitalize()}\n")
+        for _, title, operation in group:
+            parts += [f"### `{title}`\n", f"{_text(operation['description'])}\n"]
+            parts += _parameters(operation, document)
+            parts.append(f"Answers: {', '.join(sorted(operation['responses']))}.\n")
+    parts.append("## Bodies\n")
+    for name, schema in sorted(document["components"]["schemas"].items()):
+        rows = [
+            (f"`{field}`", _type(spec), _text(spec.get("description", "")))
+            for field, spec in schema.get("properties", {}).items()
+        ]
+        parts += [f"### {name}\n", f"{_text(schema.get('description', ''))}\n"]
+        if rows:
+            parts.append(_table(("field", "type", ""), rows))
+    return "\n".join(parts)
+
+
+def _parameters(operation: dict[str, Any], document: dict[str, Any]) -> list[str]:
+    parts = []
+    rows = [
+        (
+            f"`{parameter['name']}` ({parameter['in']})",
+            _type(parameter["schema"]),
+            _text(parameter.get("description", parameter["schema"].get("description", ""))),
+        )
+        for parameter in operation.get("parameters", [])
+    ]
+    if rows:
+        parts.append(_table(("parameter", "type", ""), rows))
+    content = operation.get("requestBody", {}).get("content", {})
+    for body in content.values():
+        name = body["schema"]["$ref"].rsplit("/", 1)[1]
+        assert name in document["components"]["schemas"]
+        parts.append(f"Body: [{name}](#{name.lower()}).\n")
+    return parts
+
+
+def _type(spec: dict[str, Any]) -> str:
+    """A schema in a few words: its type, limits and default."""
+    if "$ref" in spec:
+        name = spec["$ref"].rsplit("/", 1)[1]
+        return f"[{name}](#{name.lower()})"
+    if "anyOf" in spec:
+        base = " or ".join(_type(choice) for choice in spec["anyOf"])
+    elif spec.get("type") == "array":
+        base = f"list of {_type(spec['items'])}"
+    elif "enum" in spec:
+        base = " or ".join(f"`{value}`" for value in spec["enum"])
+    elif "const" in spec:
+        base = f"`{spec['const']}`"
+    else:
+        base = spec.get("type", "any")
+    limits = [
+        f"{word} {spec[key]:g}"
+        for key, word in (
+            ("minimum", "from"),
+            ("maximum", "to"),
+            ("maxItems", "at most"),
+            ("maxLength", "at most"),
+        )
+        if key in spec
+    ]
+    default = [f"default `{spec['default']}`"] if "default" in spec else []
+    return ", ".join([base, *limits, *default])
+
+
+def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    lines = [header, ("---",) * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def _text(description: str) -> str:
+    return " ".join(description.split()).replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())

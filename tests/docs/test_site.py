@@ -1,0 +1,68 @@
+"""The documentation is a site whose links hold, and whose reference says what the code does."""
+
+import os
+import re
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from model.contract.keys import KeySpace
+from model.contract.manifest import ArtifactManifest, expected_tensors
+
+PROJECT = Path(__file__).parents[2]
+REFERENCE = PROJECT / "docs" / "reference"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site, built so that a link that leads nowhere is an error."""
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
+    env = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(
+        command, cwd=PROJECT, env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def test_every_page_is_in_it(site: Path) -> None:
+    pages = {path.relative_to(PROJECT / "docs") for path in PROJECT.glob("docs/**/*.md")}
+    pages.remove(Path("index.md"))
+    assert len(pages) > 20
+    assert [
+        page for page in pages if not (site / page.with_suffix("") / "index.html").exists()
+    ] == []
+
+
+def test_a_page_asks_no_other_host(site: Path) -> None:
+    page = (site / "index.html").read_text()
+    assert "<script" in page
+    assert re.findall(r'(?:src|<link rel="(?!canonical)[^>]*href)="(https?://[^"]+)"', page) == []
+
+
+def test_the_page_of_the_api_is_that_of_the_service() -> None:
+    written = runpy.run_path(str(PROJECT / "docs" / "list_api.py"))["page"]()
+    assert (REFERENCE / "api.md").read_text() == written, "run: python docs/list_api.py"
+
+
+def test_every_key_is_listed() -> None:
+    text = (REFERENCE / "redis-keys.md").read_text()
+    keys = KeySpace()
+    names = [name for name, kind in vars(KeySpace).items() if isinstance(kind, property)]
+    listed = {getattr(keys, name) for name in names if not name.endswith("pattern")}
+    listed |= {keys.recent("<user>")}
+    assert len(listed) > 10
+    assert [key for key in listed if f"`{key}`" not in text] == []
+
+
+def test_every_part_of_an_artifact_is_listed() -> None:
+    text = (REFERENCE / "artifact.md").read_text()
+    some = ArtifactManifest.model_construct(
+        num_users=1, num_items=1, views=[], modalities=[], embedding_dim=1, experts=[]
+    )
+    names = {*ArtifactManifest.model_fields, *expected_tensors(some), "head.onnx", "explain.onnx"}
+    assert [name for name in names if f"`{name}`" not in text] == []

@@ -1,0 +1,69 @@
+"""Every `sh` block of the documentation that asks a service is answered by one, as it stands.
+
+Blocks of other commands are named `console` there, and are not run.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from model.contract.artifact import Artifact, sha256
+from model.contract.manifest import TensorSpec
+from model.contract.strings import IdTable, StringTable
+
+DOCS = Path(__file__).parents[3] / "docs"
+PAGES = [DOCS / "index.md", DOCS / "reading-an-explanation.md", *DOCS.glob("how-to/*.md")]
+BLOCKS = [
+    pytest.param(block, id=f"{page.stem}-{number}")
+    for page in sorted(PAGES)
+    for number, block in enumerate(re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL))
+]
+
+
+@pytest.fixture(scope="module")
+def films(make_artifact: Callable[..., Artifact]) -> Artifact:
+    """A model with ids and categories that the documents speak of, which are MovieLens's."""
+    artifact = make_artifact("films", 1, num_items=200)
+    num_users, num_items = artifact.manifest.num_users, artifact.manifest.num_items
+    tables = {
+        "user_ids": IdTable.of(sorted(str(user) for user in range(num_users))),
+        "item_ids": IdTable.of(sorted(str(item) for item in range(num_items))),
+        "item_metadata": StringTable.of(
+            json.dumps({"title": f"Film {item}", "categories": [("Comedy", "Drama")[item % 2]]})
+            for item in range(num_items)
+        ),
+    }
+    arrays = {f"{name}_blob": table.blob for name, table in tables.items()}
+    arrays |= {f"{name}_offsets": table.offsets for name, table in tables.items()}
+    specs = {
+        name: TensorSpec(dtype=array.dtype.str, shape=array.shape, sha256=sha256(array))
+        for name, array in arrays.items()
+    }
+    manifest = artifact.manifest.model_copy(update={"tensors": artifact.manifest.tensors | specs})
+    return replace(artifact, manifest=manifest, tensors=artifact.tensors | arrays)
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+@pytest.mark.parametrize("block", BLOCKS)
+def test_it_is_answered(block, films, redis_url, publish, serving, following, until) -> None:
+    publish(redis_url, films)
+    with serving(following()) as service:
+        until(service.ready)
+        commands = block.replace("http://127.0.0.1:8000", str(service.base_url).rstrip("/"))
+        assert commands != block, "it asks another address than the documented one"
+        told = "curl() { command curl --fail-with-body --noproxy '*' \"$@\"; }\nset -e\n"
+        done = subprocess.run(
+            ["bash", "-c", told + commands], capture_output=True, text=True, check=False
+        )
+    assert done.returncode == 0, done.stdout + done.stderr
+    answers = done.stdout.replace("}{", "}\n{").splitlines()
+    assert len(answers) == commands.count("curl ")
+    for answer in map(json.loads, answers):
+        assert answer.get("items", "no list") != []
+        assert answer.get("missing_ids", []) == []
