@@ -103,6 +103,11 @@ COMMANDS = (
         "training.faithfulness_command:configure",
     ),
     Command(
+        "report",
+        "draw an artifact: which experts serve whom, the long tail, where items lie",
+        "training.portrait.command:configure",
+    ),
+    Command(
         "publish",
         "make an artifact the live model of a Redis-protocol server",
         "training.publish_command:configure",
@@ -161,6 +166,13 @@ def command_parser(
         if chosen in (None, command.name):
             command.load()(added)
     return parser
+
+
+def positive_number(text: str) -> int:
+    """A whole number from 1 on, as the type of an option."""
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, got {text!r}")
+    return int(text)
 
 
 def check_name(name: str, commands: Iterable[Command], meant: Mapping[str, str]) -> None:

@@ -6,6 +6,7 @@ Knows options and their defaults; the encoders' libraries are loaded only when t
 import argparse
 from pathlib import Path
 
+from training.commands import positive_number
 from training.devices import choose_device
 from training.encode.named import DEFAULT_IMAGES, DEFAULT_TEXT
 from training.encode.optional import load
@@ -52,7 +53,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--batch-size",
-        type=_positive,
+        type=positive_number,
         default=_DEFAULT_BATCH_SIZE,
         metavar="N",
         help="contents encoded at once (default: %(default)s)",
@@ -61,12 +62,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)"
     )
     parser.set_defaults(run=_encode)
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, got {text!r}")
-    return int(text)
 
 
 def _encode(options: argparse.Namespace) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
+from training.commands import positive_number
 from training.faithfulness import LISTED, Faithfulness, Pairs, Removal, measure_faithfulness
 from training.held_out import HeldOut
 from training.planted import read_planted
@@ -38,17 +39,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("artifact", type=Path, help="an artifact folder")
     parser.add_argument("--data", type=Path, required=True, help="the folder it was trained on")
     parser.add_argument(
-        "--users", type=_positive, default=_USERS, help="users drawn (default: %(default)s)"
+        "--users", type=positive_number, default=_USERS, help="users drawn (default: %(default)s)"
     )
     parser.add_argument("--json", type=Path, help="write all figures to this file")
     parser.set_defaults(run=_measure)
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, got {text}")
-    return number
 
 
 def _measure(options: argparse.Namespace) -> None:

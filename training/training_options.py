@@ -6,6 +6,7 @@ Knows argparse and TrainingConfig; knows nothing about training.
 import argparse
 import json
 
+from training.commands import positive_number
 from training.config import TrainingConfig
 
 _COMMON = {
@@ -44,7 +45,7 @@ def add_set_option(parser: argparse.ArgumentParser) -> None:
 def add_seeds_option(parser: argparse.ArgumentParser) -> None:
     """`--seeds`, for what is trained several times."""
     parser.add_argument(
-        "--seeds", type=_positive, default=1, help="seeds 0, 1, ... (default: %(default)s)"
+        "--seeds", type=positive_number, default=1, help="seeds 0, 1, ... (default: %(default)s)"
     )
 
 
@@ -57,13 +58,6 @@ def training_config(options: argparse.Namespace) -> TrainingConfig:
 def training_options_of(options: argparse.Namespace) -> list[str]:
     """`--set` as it was typed."""
     return [word for name, value in options.set for word in ("--set", f"{name}={value}")]
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, got {text}")
-    return number
 
 
 def _assignment(text: str) -> tuple[str, object]:

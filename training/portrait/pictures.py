@@ -1,0 +1,97 @@
+"""The pictures of a portrait, as SVG in the colours of the page around them.
+
+Knows findings; knows nothing about how they came about.
+
+Letters: K experts, Q groups, S items drawn.
+"""
+
+from collections.abc import Iterator, Sequence
+from xml.sax.saxutils import escape
+
+from training.portrait.findings import EmbeddingMap, ExpertMap, Tail
+
+COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#8a7a00", "#8c8c8c")
+"""Told apart by people of any colour vision (Okabe and Ito); the last one is for what is left."""
+_WIDTH = 880
+_LEFT, _CELL, _HEAD = 190, 26, 22
+_SIDE, _MARGIN = 280, 12
+_BAR, _GAP = 15, 14
+
+
+def draw_experts(found: ExpertMap, experts: Sequence[str]) -> str:
+    """One row per expert, one column per group; the darker, the louder."""
+    loudest = max(float(found.weight_QK.max()), 1e-9)
+    width = (_WIDTH - _LEFT) / len(found.groups)
+    height = _HEAD + _CELL * len(experts) + 4
+    parts = [_open(_WIDTH, height, f"{found.title}: weight of every expert")]
+    for q, group in enumerate(found.groups):
+        middle = _LEFT + width * (q + 0.5)
+        parts.append(_text(middle, 14, group, "middle", title=f"{found.places_Q[q]:,} places"))
+    for k, name in enumerate(experts):
+        top = _HEAD + _CELL * k
+        parts.append(_text(_LEFT - 10, top + 17, name.replace("_", " "), "end"))
+        for q in range(len(found.groups)):
+            weight = float(found.weight_QK[q, k])
+            left = _LEFT + width * q
+            shade = weight / loudest
+            parts.append(
+                f'<rect x="{left + 1:.1f}" y="{top + 1}" width="{width - 2:.1f}" '
+                f'height="{_CELL - 2}" fill="{COLOURS[0]}" fill-opacity="{shade:.3f}"/>'
+            )
+            inverse = ' class="inverse"' if shade > 0.55 else ""
+            parts.append(
+                f'<text x="{left + width / 2:.1f}" y="{top + 17}" text-anchor="middle"{inverse}>'
+                f"{weight:.2f}</text>"
+            )
+    return "".join([*parts, "</svg>"])
+
+
+def draw_tail(tail: Tail) -> str:
+    """Two bars per tenth of the catalogue: what was chosen in training, and what lists show."""
+    longest = max(float(tail.interactions_Q.max()), float(tail.places_Q.max()), 1e-9)
+    room = _WIDTH - _LEFT - 70
+    groups = len(tail.places_Q)
+    parts = [_open(_WIDTH, groups * (2 * _BAR + _GAP), "Share by tenth of the catalogue")]
+    for q in range(groups):
+        top = q * (2 * _BAR + _GAP)
+        name = f"{10 * q} to {10 * (q + 1)} % of items"
+        parts.append(_text(_LEFT - 10, top + _BAR + 5, name, "end"))
+        shares = (tail.interactions_Q[q], COLOURS[-1]), (tail.places_Q[q], COLOURS[0])
+        for row, (share, colour) in enumerate(shares):
+            length = room * float(share) / longest
+            y = top + row * _BAR
+            parts.append(
+                f'<rect x="{_LEFT}" y="{y + 1}" width="{length:.1f}" height="{_BAR - 2}" '
+                f'fill="{colour}"/>'
+            )
+            parts.append(_text(_LEFT + length + 6, y + 12, f"{share:.1%}", "start"))
+    return "".join([*parts, "</svg>"])
+
+
+def draw_embeddings(found: EmbeddingMap, category_S: Sequence[int]) -> str:
+    """One point per item, in the colour of its category."""
+    points = list(_placed(found))
+    parts = [_open(_SIDE, _SIDE, f"Items by {found.modality}")]
+    for (x, y), category in zip(points, category_S, strict=True):
+        colour = COLOURS[min(int(category), len(COLOURS) - 1)]
+        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2" fill="{colour}" fill-opacity=".6"/>')
+    return "".join([*parts, "</svg>"])
+
+
+def _placed(found: EmbeddingMap) -> Iterator[tuple[float, float]]:
+    """Points scaled into the picture, both directions alike."""
+    low_2, high_2 = found.point_S2.min(axis=0), found.point_S2.max(axis=0)
+    scale = (_SIDE - 2 * _MARGIN) / max(float((high_2 - low_2).max()), 1e-9)
+    middle_2 = (low_2 + high_2) / 2
+    for x, y in ((found.point_S2 - middle_2) * scale + _SIDE / 2).tolist():
+        yield x, _SIDE - y
+
+
+def _open(width: int, height: int, label: str) -> str:
+    size = f'viewBox="0 0 {width} {height}" width="{width}"'
+    return f'<svg {size} role="img" aria-label="{escape(label)}">'
+
+
+def _text(x: float, y: float, text: str, anchor: str, title: str = "") -> str:
+    told = f"<title>{escape(title)}</title>" if title else ""
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{told}{escape(text)}</text>'
