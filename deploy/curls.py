@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
-from urllib.request import ProxyHandler, build_opener
+from urllib.request import ProxyHandler, Request, build_opener
 
 import numpy as np
 
@@ -25,6 +25,14 @@ _direct = build_opener(ProxyHandler({}))
 def get_json(url: str) -> Any:
     """The JSON at a URL of this machine; OSError (URLError, HTTPError) if there is none."""
     with _direct.open(url, timeout=_TIMEOUT_SECONDS) as answer:
+        return json.load(answer)
+
+
+def post_json(url: str, body: object) -> Any:
+    """What a URL of this machine answers to JSON; OSError if that is a refusal, or nothing."""
+    headers = {"Content-Type": "application/json"}
+    request = Request(url, data=json.dumps(body).encode(), headers=headers)
+    with _direct.open(request, timeout=_TIMEOUT_SECONDS) as answer:
         return json.load(answer)
 
 

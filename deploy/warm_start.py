@@ -17,19 +17,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from statistics import mean
 
-import polars as pl
-
 from deploy.embedded import embedded_server
+from deploy.replay import Replay
 from deploy.sample import fetch_sample
 from model.contract.feedback import FeedbackEvent
 from training.event_log.sending import send
-from training.interactions import read_interactions
 from training.retrain.job import retrain
 from training.retrain.record import RunRecord
-from training.retrain.settings import RetrainConfig
-
-_LIKED = 4
-"""Stars."""
+from training.retrain.settings import DataSettings, RetrainConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +60,12 @@ def main(arguments: list[str] | None = None) -> int:
 def _pair(seed: int, new_share: float) -> tuple[Timed, Timed]:
     with tempfile.TemporaryDirectory(prefix="warm-start-") as name:
         folder = Path(name)
-        events = _hold_back(fetch_sample(), folder / "data", new_share)
+        replay = Replay.of(DataSettings(folder=fetch_sample()))
+        held_back = len(replay.user_N) - round(new_share * len(replay.user_N))
+        replay.write_first(held_back, folder / "data")
+        now = datetime.now(UTC)
+        reported = replay.events(held_back, len(replay.user_N))
+        events = [FeedbackEvent.of(event, now) for event in reported]
         with embedded_server(folder / "valkey", folder / "valkey.log") as server:
             first = _timed("first", seed, folder, server.url, "warm")
             if not first.record.live:
@@ -98,39 +98,6 @@ def _timed(name: str, seed: int, folder: Path, redis_url: str, namespace: str) -
     )
     sys.stdout.flush()
     return timed
-
-
-def _hold_back(source: Path, folder: Path, share: float) -> list[FeedbackEvent]:
-    """Write the data folder without its newest interactions; return these as events."""
-    path = next(source.glob("*.inter"))
-    rows = pl.read_csv(path, separator="\t", infer_schema=False)
-    when = next(name for name in rows.columns if name.startswith("timestamp"))
-    rows = rows.sort(pl.col(when).cast(pl.Float64), maintain_order=True)
-    kept = len(rows) - round(share * len(rows))
-    folder.mkdir()
-    rows.head(kept).write_csv(folder / path.name, separator="\t", quote_style="never")
-    for other in source.iterdir():
-        if other != path:
-            (folder / other.name).symlink_to(other.resolve())
-    rows.tail(len(rows) - kept).write_csv(folder.parent / "new.inter", separator="\t")
-    return _events(folder.parent / "new.inter")
-
-
-def _events(path: Path) -> list[FeedbackEvent]:
-    rows = read_interactions(path)
-    assert rows.rating_N is not None
-    assert rows.timestamp_N is not None
-    return [
-        FeedbackEvent(
-            event_id=f"held-back-{n}",
-            user_id=rows.user_ids[rows.user_N[n]],
-            item_id=rows.item_ids[rows.item_N[n]],
-            type="like" if rows.rating_N[n] >= _LIKED else "view",
-            timestamp=datetime.fromtimestamp(rows.timestamp_N[n], UTC),
-            received_at=datetime.now(UTC),
-        )
-        for n in range(len(rows.user_N))
-    ]
 
 
 if __name__ == "__main__":

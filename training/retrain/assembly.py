@@ -1,21 +1,23 @@
 """The training set of one run: a data folder's interactions and the events since, by time.
 
 Knows columns and what events mean; knows nothing about models. A user likes an item or not: her
-events on it are weighed and added up.
+events on it are weighed and added up. Letters: N interactions of the folder.
 """
 
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from model.contract.feedback import SHOWN_ONLY, EventType
 from training.dataset import DataConfig
 from training.durable import make_folder
-from training.interactions import interaction_file, read_interactions
+from training.interactions import Interactions, interaction_file, read_interactions
 from training.modalities import FEATURE_SUFFIX
 from training.positives import liked_rows
 from training.retrain.settings import DataSettings, RetrainConfig
@@ -121,21 +123,26 @@ def inputs_digest(config: RetrainConfig) -> str:
     return digest.hexdigest()
 
 
-def _base(data: DataSettings) -> pl.DataFrame:
-    """Each pair of the folder once: its earliest positive, else its first row."""
-    path = interaction_file(data.folder)
-    rows = read_interactions(path)
+def seconds_of(rows: Interactions, unit: Literal["s", "ms"]) -> NDArray[np.float64]:
+    """When each of the rows came, in seconds since 1970; DataError if that is not known."""
     if rows.timestamp_N is None:
         raise DataError(
-            path, "has no 'timestamp' column, which a retraining needs", "add the times"
+            rows.path, "has no 'timestamp' column, which a retraining needs", "add the times"
         )
-    seconds_N = rows.timestamp_N / (1000 if data.timestamp_unit == "ms" else 1)
+    seconds_N = rows.timestamp_N / (1000 if unit == "ms" else 1)
     if seconds_N.max() > _LATEST_SECONDS:
         raise DataError(
-            path,
+            rows.path,
             "has timestamps that are no seconds since 1970",
             'if they are milliseconds, set data.timestamp_unit = "ms"',
         )
+    return seconds_N
+
+
+def _base(data: DataSettings) -> pl.DataFrame:
+    """Each pair of the folder once: its earliest positive, else its first row."""
+    rows = read_interactions(interaction_file(data.folder))
+    seconds_N = seconds_of(rows, data.timestamp_unit)
     weight_N = np.zeros(len(seconds_N))
     weight_N[liked_rows(rows, data.min_rating)] = 1
     frame = pl.DataFrame(

@@ -55,8 +55,10 @@ class Mark:
     name: str
 
 
-def draw(title: str, panels: Sequence[Panel], mark: Mark | None) -> str:
-    """The SVG; every series has at least one value."""
+def draw(
+    title: str, panels: Sequence[Panel], mark: Mark | None = None, *, unit: str = "epoch"
+) -> str:
+    """The SVG; every series has at least one value, and `unit` names what they are counted by."""
     epochs = max(len(series.values) for panel in panels for series in panel.series)
     height = HEAD + len(panels) * (GAP + HEIGHT) + FOOT
     parts = [
@@ -72,7 +74,7 @@ def draw(title: str, panels: Sequence[Panel], mark: Mark | None) -> str:
         if 1 <= tick <= epochs and tick == round(tick):
             x = _x(tick, epochs)
             parts.append(_text(x, bottom + 17, f"{tick:g}", f'text-anchor="middle" fill="{_GREY}"'))
-    parts.append(_text(_x(1, epochs), bottom + 34, "epoch", f'fill="{_GREY}"'))
+    parts.append(_text(_x(1, epochs), bottom + 34, unit, f'fill="{_GREY}"'))
     if mark is not None:
         parts += _mark(mark, epochs, len(panels))
     return "\n".join([*parts, "</svg>", ""])
