@@ -28,7 +28,7 @@ RUNTIME := $(BIN)/.runtime
 DEV := $(BIN)/.dev
 PEERS := $(BIN)/.peers
 
-.PHONY: help run retrain install test check lint format e2e kill cron rehearse up benchmark bench docs clean
+.PHONY: help run retrain install test check lint format e2e kill cron month rehearse up benchmark bench docs clean
 
 help: ## list the commands
 	@sed -nE 's/^([a-z0-9]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -71,6 +71,9 @@ kill: $(DEV) ## a retraining killed before sixty of its steps (minutes)
 
 cron: $(DEV) ## a cron daemon with a one-minute schedule, until a new version is served (minutes)
 	$(BIN)/python -m pytest -m cron
+
+month: $(RUNTIME) ## thirty nights of feedback and retraining on the sample; rewrites docs/lifecycle.md
+	$(BIN)/python -m deploy.month --plot docs/month-ml-100k.svg --document docs/lifecycle.md
 
 benchmark: $(RUNTIME) ## MAGNET beside tuned baselines on the sample; rewrites docs/benchmarks.md
 	$(BIN)/python -m deploy.sample

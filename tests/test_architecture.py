@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from training.commands import COMMANDS
+
 PROJECT = Path(__file__).parents[1]
 PACKAGES = ["deploy", "model", "service", "training"]
 DOCUMENTS = sorted([*PROJECT.glob("*.md"), *PROJECT.glob("docs/**/*.md")])
@@ -57,14 +59,8 @@ def test_documents_name_real_modules() -> None:
 
 
 def test_documents_name_real_training_commands() -> None:
-    for command in documented(r"python -m training ([a-z]+(?:-[a-z]+)*)"):
-        done = subprocess.run(
-            [sys.executable, "-m", "training", command, "--help"],
-            cwd=PROJECT,
-            capture_output=True,
-            check=False,
-        )
-        assert done.returncode == 0, command
+    names = {command.name for command in COMMANDS}
+    assert documented(r"python -m training ([a-z]+(?:-[a-z]+)*)") <= names
 
 
 def test_documents_link_to_real_files() -> None:

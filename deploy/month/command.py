@@ -1,6 +1,6 @@
 """The command: a month of feedback and nightly retraining against the model of its start.
 
-    python -m deploy.month [--data DIR] [--share 0.3 | --start 1997-11-01] [--days 31]
+    python -m deploy.month [--data DIR] [--share 0.3 | --start 1998-01-01] [--days 31]
 
 Knows options and where results go; knows nothing about the month.
 """
@@ -24,20 +24,14 @@ from deploy.replay import Replay
 from deploy.retrain import CONFIG
 from deploy.sample import DEFAULT_FOLDER, SampleError, fetch_sample
 from training.benchmark.document import update_document
-from training.event_log.log import EventLogError
-from training.publish import PublishError
-from training.retrain.settings import RetrainConfigError, read_config
-from training.tables import DataError
-from training.trainer import TrainingError
+from training.explained import ExplainedError
+from training.retrain.settings import read_config
 
 _DESCRIPTION = """\
 Replay the interactions of some days as feedback to two services: one is retrained every night, one
 keeps the model of the start. Each day's lists are asked for before its interactions are reported,
 and compared with what users liked that day."""
-_EXPLAINED = (
-    ChildDied, DataError, EventLogError, MonthError, OSError, PublishError, RetrainConfigError,
-    SampleError, TrainingError,
-)  # fmt: skip
+_EXPLAINED = (ChildDied, ExplainedError, OSError, SampleError)
 """Errors whose message is all that a user needs."""
 
 

@@ -14,13 +14,14 @@ from deploy.month.outcome import FROZEN, LENGTH, NIGHTLY, TOLD, DayOutcome, Mont
 from deploy.month.stage import services
 from deploy.month.visitors import Ask, Visitors
 from deploy.replay import Replay
+from training.explained import ExplainedError
 from training.publish import publish_artifact
 from training.retrain.job import retrain
 from training.retrain.runs import Runs
 from training.retrain.settings import RetrainConfig
 
 
-class MonthError(RuntimeError):
+class MonthError(ExplainedError):
     """The month cannot be begun; the message says why."""
 
 
@@ -44,7 +45,7 @@ def simulate(
         MonthError: there is no first model.
         ChildDied: a server or a service ended.
         OSError: a service refused something.
-        RuntimeError, ValueError: what a retraining raises.
+        ExplainedError: what a retraining raises.
     """
     data = folder / "data"
     replay.write_first(days[0].start, data)
