@@ -22,7 +22,7 @@ export PORT
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-PINS := pyproject.toml constraints.txt
+PINS := pyproject.toml constraints.txt client/pyproject.toml
 VENV := $(BIN)/.made
 RUNTIME := $(BIN)/.runtime
 DEV := $(BIN)/.dev
@@ -101,7 +101,7 @@ $(VENV):
 
 $(RUNTIME): $(VENV) $(PINS)
 	@echo "Installing what training and serving need into .venv (the first time takes minutes)"
-	@$(PIP) install --quiet $(PIP_ARGS) -c constraints.txt -e '.[service,training,local]'
+	@$(PIP) install --quiet $(PIP_ARGS) -c constraints.txt -e '.[service,training,local]' -e ./client
 	@touch $@
 
 $(DEV): $(RUNTIME)

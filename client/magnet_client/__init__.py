@@ -1,0 +1,84 @@
+"""Client of a MAGNET recommendation service.
+
+    from magnet_client import Client
+
+    with Client("http://127.0.0.1:8000") as magnet:
+        for item in magnet.recommend("196", k=5).items:
+            print(item.rank, item.title, item.score)
+
+`AsyncClient` has the same methods as coroutines. Everything that can go wrong is a `MagnetError`.
+"""
+
+from magnet_client.answers import (
+    BatchResponse,
+    CatalogueItem,
+    ExpertContribution,
+    ExpertDetail,
+    ExplanationResponse,
+    FeedbackResponse,
+    HistoryEvidence,
+    ItemsResponse,
+    ModelResponse,
+    ModelsResponse,
+    ModelVersion,
+    Recommendation,
+    RecommendationResponse,
+    RecommendedItem,
+    SimilarItem,
+    SimilarResponse,
+)
+from magnet_client.async_client import AsyncClient
+from magnet_client.client import Client
+from magnet_client.errors import (
+    FieldFault,
+    Forbidden,
+    InvalidAnswer,
+    InvalidRequest,
+    MagnetError,
+    NotFound,
+    Problem,
+    ProblemError,
+    ServiceAway,
+    TooManyRequests,
+    Unauthenticated,
+    Unavailable,
+)
+from magnet_client.questions import Event, EventType, RecommendationRequest
+from magnet_client.retries import Retries
+
+__all__ = [
+    "AsyncClient",
+    "BatchResponse",
+    "CatalogueItem",
+    "Client",
+    "Event",
+    "EventType",
+    "ExpertContribution",
+    "ExpertDetail",
+    "ExplanationResponse",
+    "FeedbackResponse",
+    "FieldFault",
+    "Forbidden",
+    "HistoryEvidence",
+    "InvalidAnswer",
+    "InvalidRequest",
+    "ItemsResponse",
+    "MagnetError",
+    "ModelResponse",
+    "ModelVersion",
+    "ModelsResponse",
+    "NotFound",
+    "Problem",
+    "ProblemError",
+    "Recommendation",
+    "RecommendationRequest",
+    "RecommendationResponse",
+    "RecommendedItem",
+    "Retries",
+    "ServiceAway",
+    "SimilarItem",
+    "SimilarResponse",
+    "TooManyRequests",
+    "Unauthenticated",
+    "Unavailable",
+]

@@ -1,0 +1,194 @@
+"""What the service answers; names are those of its OpenAPI document.
+
+Knows shapes only. Fields that a newer service adds are ignored.
+"""
+
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
+
+
+class _Answered(_Part):
+    request_id: str
+    """Finds the request in the service's log."""
+    took_ms: float
+
+
+class ExpertContribution(_Part):
+    """What one expert adds to one score."""
+
+    name: str
+    role: str
+    modality: str | None
+    weight: float
+    contribution: float
+
+
+class RecommendedItem(_Part):
+    """One item of a list; score = bias + the sum of the experts' contributions."""
+
+    item_id: str
+    title: str | None
+    rank: int
+    score: float
+    bias: float
+    source: str
+    reasons: list[str]
+    experts: list[ExpertContribution] | None
+    """None if the item is popular rather than scored, or if nothing was to be explained."""
+    by_modality: dict[str, float] | None
+    by_view: dict[str, float] | None
+
+
+class Recommendation(_Part):
+    """A ranked list and where it comes from."""
+
+    model_version: str
+    variant: str
+    user_id: str | None
+    fallback: str | None
+    """`popular` where nothing is known about the user."""
+    warnings: list[str]
+    missing_ids: list[str]
+    unavailable_ids: list[str]
+    items: list[RecommendedItem]
+
+
+class RecommendationResponse(Recommendation, _Answered):
+    """A ranked list, answered."""
+
+
+class BatchResponse(_Answered):
+    """Lists in the order of the requests."""
+
+    responses: list[Recommendation]
+
+
+class ExpertDetail(ExpertContribution):
+    """One expert of one pair, whether it has a say or not."""
+
+    usual_weight: float
+    rank_without: int
+
+
+class HistoryEvidence(_Part):
+    """One item of the history or session that speaks for the explained item."""
+
+    item_id: str
+    title: str | None
+    contribution: float
+    share: float
+
+
+class ExplanationResponse(_Answered):
+    """Why one item has the score that it has for one user or session."""
+
+    model_version: str
+    user_id: str | None
+    source: str
+    warnings: list[str]
+    missing_ids: list[str]
+    item_id: str
+    title: str | None
+    score: float
+    bias: float
+    rank: int
+    ranked_items: int
+    ranks_are_estimates: bool
+    seen: bool
+    available: bool
+    experts: list[ExpertDetail]
+    by_modality: dict[str, float]
+    by_view: dict[str, float]
+    matrix: dict[str, dict[str, float]]
+    """Contribution by modality, then view."""
+    gate_entropy: float
+    history: list[HistoryEvidence]
+    sentence: str
+
+
+class SimilarItem(_Part):
+    """One neighbour of an item."""
+
+    item_id: str
+    title: str | None
+    rank: int
+    similarity: float
+    by_modality: dict[str, float]
+
+
+class SimilarResponse(_Answered):
+    """The nearest neighbours of an item."""
+
+    model_version: str
+    item_id: str
+    title: str | None
+    modality: str | None
+    items: list[SimilarItem]
+
+
+class FeedbackResponse(_Answered):
+    """What became of some events."""
+
+    accepted: int
+    duplicates: int
+    missing_ids: list[str]
+
+
+class CatalogueItem(_Part):
+    """One item as people see it."""
+
+    item_id: str
+    title: str | None
+    categories: list[str]
+    picture_url: str | None
+    popularity: int
+    available: bool
+
+
+class ItemsResponse(_Answered):
+    """A part of the catalogue."""
+
+    model_version: str
+    items: list[CatalogueItem]
+    missing_ids: list[str]
+
+
+class ModelResponse(_Answered):
+    """What is being served."""
+
+    model_version: str
+    created_at: datetime
+    loaded_at: datetime
+    age_seconds: float
+    num_users: int
+    num_items: int
+    views: list[str]
+    modalities: list[str]
+    metrics: dict[str, float]
+
+
+class ModelVersion(_Part):
+    """One published version."""
+
+    model_version: str
+    published_at: datetime
+    created_at: datetime | None
+    metrics: dict[str, float]
+    live: bool
+    previous: bool
+    pinned: bool
+    usable: bool
+
+
+class ModelsResponse(_Answered):
+    """Every published version, newest first."""
+
+    live: str | None
+    previous: str | None
+    pinned: str | None
+    models: list[ModelVersion]

@@ -1,0 +1,159 @@
+"""One function per call of the API: what is sent, and what kind of answer comes back.
+
+Knows paths and bodies; sends nothing, so that both clients share it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from time import time
+from typing import Any, Generic, TypeVar
+from urllib.parse import quote
+
+from httpx2 import Response
+from pydantic import BaseModel, ValidationError
+
+from magnet_client.answers import (
+    BatchResponse,
+    ExplanationResponse,
+    FeedbackResponse,
+    ItemsResponse,
+    ModelResponse,
+    ModelsResponse,
+    RecommendationResponse,
+    SimilarResponse,
+)
+from magnet_client.errors import PROBLEMS, InvalidAnswer, Problem, ProblemError
+from magnet_client.questions import Event, RecommendationOptions, RecommendationRequest
+
+Answer = TypeVar("Answer", bound=BaseModel)
+_SHOWN_CHARACTERS = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call(Generic[Answer]):
+    """A request that has not been sent."""
+
+    method: str
+    path: str
+    kind: type[Answer]
+    params: Mapping[str, Any] | None = None
+    body: Mapping[str, Any] | None = None
+
+    def read(self, response: Response) -> Answer:
+        """The answer in a response.
+
+        Raises:
+            ProblemError: the service refused.
+            InvalidAnswer: it is not an answer to this call.
+        """
+        if not response.is_success:
+            raise _problem(response)
+        try:
+            return self.kind.model_validate_json(response.content)
+        except ValidationError as error:
+            raise InvalidAnswer(
+                f"{response.request.url} answers {_shown(response)}: is it the service, and is "
+                "this client as new as it is?"
+            ) from error
+
+
+def recommend(user_id: str | None, options: RecommendationOptions) -> Call[RecommendationResponse]:
+    """A list for a user, a session, or a user in a session."""
+    body = {**options} if user_id is None else {"user_id": user_id, **options}
+    return Call(method="POST", path="/v1/recommendations", kind=RecommendationResponse, body=body)
+
+
+def recommend_batch(requests: Sequence[RecommendationRequest]) -> Call[BatchResponse]:
+    """Several lists from one model version."""
+    return Call(
+        method="POST",
+        path="/v1/recommendations:batch",
+        kind=BatchResponse,
+        body={"requests": list(requests)},
+    )
+
+
+def score(
+    items: Sequence[str], user_id: str | None, session_items: Sequence[str]
+) -> Call[RecommendationResponse]:
+    """A list that the caller brings, ranked."""
+    body = _someone(user_id, session_items) | {"items": list(items)}
+    return Call(method="POST", path="/v1/score", kind=RecommendationResponse, body=body)
+
+
+def explain(
+    item_id: str, user_id: str | None, session_items: Sequence[str]
+) -> Call[ExplanationResponse]:
+    """Why an item has its score."""
+    body = _someone(user_id, session_items) | {"item_id": item_id}
+    return Call(method="POST", path="/v1/explain", kind=ExplanationResponse, body=body)
+
+
+def similar(item_id: str, k: int, modality: str | None) -> Call[SimilarResponse]:
+    """The items nearest to one."""
+    params = {"k": k} if modality is None else {"k": k, "modality": modality}
+    path = f"/v1/items/{quote(item_id, safe='')}/similar"
+    return Call(method="GET", path=path, kind=SimilarResponse, params=params)
+
+
+def feedback(events: Sequence[Event]) -> Call[FeedbackResponse]:
+    """What users did."""
+    body = {"events": [event.model_dump(mode="json", exclude_none=True) for event in events]}
+    return Call(method="POST", path="/v1/feedback", kind=FeedbackResponse, body=body)
+
+
+def items(title: str, categories: Sequence[str], offset: int, limit: int) -> Call[ItemsResponse]:
+    """A part of the catalogue."""
+    params = {"title": title, "category": list(categories), "offset": offset, "limit": limit}
+    return Call(method="GET", path="/v1/items", kind=ItemsResponse, params=params)
+
+
+def items_named(item_ids: Sequence[str]) -> Call[ItemsResponse]:
+    """Some items, by their ids."""
+    body = {"item_ids": list(item_ids)}
+    return Call(method="POST", path="/v1/items:lookup", kind=ItemsResponse, body=body)
+
+
+def model() -> Call[ModelResponse]:
+    """What is being served."""
+    return Call(method="GET", path="/v1/model", kind=ModelResponse)
+
+
+def models() -> Call[ModelsResponse]:
+    """What has been published."""
+    return Call(method="GET", path="/v1/models", kind=ModelsResponse)
+
+
+def _someone(user_id: str | None, session_items: Sequence[str]) -> dict[str, Any]:
+    session = {"session_items": list(session_items)} if session_items else {}
+    return session if user_id is None else {"user_id": user_id, **session}
+
+
+def _problem(response: Response) -> ProblemError:
+    """The problem that a response tells of; a proxy's may have no document."""
+    try:
+        problem = Problem.model_validate_json(response.content)
+    except ValidationError:
+        title = f"{response.request.url} answers {_shown(response)}"
+        problem = Problem(title=title, status=response.status_code)
+    kind = PROBLEMS.get(response.status_code, ProblemError)
+    return kind(problem, _retry_after_seconds(response.headers.get("Retry-After")))
+
+
+def _retry_after_seconds(header: str | None) -> float | None:
+    """Seconds or a date, as RFC 9110 has it; None for anything else."""
+    if header is None:
+        return None
+    try:
+        return float(header) if header.isdecimal() else max(0.0, _seconds_until(header))
+    except ValueError:
+        return None
+
+
+def _seconds_until(date: str) -> float:
+    return parsedate_to_datetime(date).timestamp() - time()
+
+
+def _shown(response: Response) -> str:
+    return f"{response.status_code} {response.text[:_SHOWN_CHARACTERS]!r}"

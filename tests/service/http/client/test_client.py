@@ -1,0 +1,131 @@
+"""Both clients against a real service over a socket."""
+
+import inspect
+
+import pytest
+
+from magnet_client import (
+    AsyncClient,
+    Client,
+    Event,
+    Forbidden,
+    InvalidRequest,
+    NotFound,
+    Unauthenticated,
+)
+
+
+@pytest.fixture
+def ask(connect, url, keys):
+    return connect(url, api_key=keys["everything"][1])
+
+
+def test_both_clients_have_the_same_methods() -> None:
+    def methods(client: type) -> dict[str, list[inspect.Parameter]]:
+        return {
+            name: list(inspect.signature(method).parameters.values())
+            for name, method in vars(client).items()
+            if not name.startswith("_")
+        }
+
+    assert methods(Client) == methods(AsyncClient)
+    assert {"recommend", "feedback", "close"} <= methods(Client).keys()
+
+
+def test_lists_for_users_sessions_and_both(ask) -> None:
+    answer = ask("recommend", "u000", k=3)
+    assert (answer.user_id, answer.model_version, answer.fallback) == ("u000", "v1", None)
+    assert [item.rank for item in answer.items] == [1, 2, 3]
+    for item in answer.items:
+        total = item.bias + sum(expert.contribution for expert in item.experts)
+        assert item.score == pytest.approx(total, abs=1e-5)
+    best = answer.items[0].item_id
+    session = ask("recommend", session_items=["i000"], k=5, explain="full", diversity=0.2)
+    assert {item.source for item in session.items} == {"session"}
+    assert session.items[0].by_modality
+    without = ask("recommend", "u000", session_items=["i001"], exclude=[best], k=20)
+    assert best not in {item.item_id for item in without.items}
+    assert ask("recommend", "nobody").fallback == "popular"
+
+
+def test_a_batch_is_answered_in_order(ask) -> None:
+    answer = ask("recommend_batch", [{"user_id": "u001", "k": 1}, {"session_items": ["i000"]}])
+    assert [each.user_id for each in answer.responses] == ["u001", None]
+    assert [len(each.items) for each in answer.responses] == [1, 10]
+
+
+def test_a_list_to_rank_and_why(ask) -> None:
+    ranked = ask("score", ["i003", "i004", "no such"], user_id="u002")
+    assert {item.item_id for item in ranked.items} == {"i003", "i004"}
+    assert ranked.missing_ids == ["no such"]
+    best = ranked.items[0]
+    why = ask("explain", best.item_id, user_id="u002")
+    assert why.score == pytest.approx(best.score, abs=1e-5)
+    assert why.sentence
+    assert ask("explain", "i003", session_items=["i000"]).source == "session"
+
+
+def test_looking_around(ask) -> None:
+    found = ask("items", limit=2)
+    assert len(found.items) == 2
+    named = ask("items_named", [found.items[1].item_id, "no such"])
+    assert named.items == [found.items[1]]
+    assert named.missing_ids == ["no such"]
+    neighbours = ask("similar", "i000", k=4, modality="text")
+    assert [item.rank for item in neighbours.items] == [1, 2, 3, 4]
+    assert neighbours.modality == "text"
+    assert ask("model").model_version == "v1"
+    assert ask("models").live == "v1"
+
+
+def test_an_event_counts_once_and_its_item_is_seen(ask) -> None:
+    best = ask("recommend", "u003", k=1)
+    event = Event(
+        user_id="u003",
+        item_id=best.items[0].item_id,
+        type="click",
+        model_version=best.model_version,
+        rank=1,
+    )
+    assert ask("feedback", event).accepted == 1
+    again = ask("feedback", event, Event(user_id="u003", item_id="new", type="view"))
+    assert (again.accepted, again.duplicates, again.missing_ids) == (1, 1, ["new"])
+    assert ask("recommend", "u003", k=1).items[0].item_id != event.item_id
+
+
+def test_an_answer_that_is_lost_is_asked_for_again(connect, url, keys, proxy, until) -> None:
+    line = proxy(int(url.rstrip("/").rsplit(":", 1)[1]))
+    lost: list[bytes] = []
+
+    def lose_the_first(data: bytes) -> bytes:
+        lost.append(data)
+        return b"" if len(lost) == 1 else data
+
+    line.spoil = lose_the_first
+    ask = connect(
+        f"http://127.0.0.1:{line.port}", api_key=keys["everything"][1], timeout_seconds=1.0
+    )
+    receipt = ask("feedback", Event(user_id="u004", item_id="i001", type="like"))
+    assert len(lost) == 2
+    assert (receipt.accepted, receipt.duplicates) == (0, 1)
+
+
+def test_a_refusal_says_why(ask) -> None:
+    with pytest.raises(NotFound, match="no such item") as refusal:
+        ask("explain", "no such item", user_id="u000")
+    assert refusal.value.problem.type == "urn:magnet:problem:unknown-item"
+    assert refusal.value.problem.request_id
+    with pytest.raises(InvalidRequest) as refusal:
+        ask("recommend", "u000", k=1000)
+    assert [fault.field for fault in refusal.value.problem.errors] == ["k"]
+    with pytest.raises(InvalidRequest, match="user_id, session_items or both"):
+        ask("recommend")
+
+
+def test_keys(connect, url, keys) -> None:
+    with pytest.raises(Unauthenticated):
+        connect(url)("model")
+    ask = connect(url, api_key=keys["shop"][1])
+    with pytest.raises(Forbidden):
+        ask("model")
+    assert ask("feedback", Event(user_id="a", item_id="b", type="view")).accepted == 1
