@@ -16,7 +16,8 @@ EXIT_STATUS = {
     0: "done; for `retrain`: a new model is live (or stored, while another is pinned), or nothing "
     "new has come in",
     1: "a fault; the message says which and what to do, and nothing live was changed",
-    2: "the command line is wrong; the message says where",
+    2: "the command line is wrong, or, for `import`, what the files mean is not clear; the message "
+    "says where, and what to write",
     3: "`retrain`: the gate refused the new model; it is kept, and the live one serves on",
     4: "`retrain`: another retraining holds the lock",
     130: "interrupted by Ctrl-C",
@@ -61,6 +62,11 @@ class Command:
 
 
 COMMANDS = (
+    Command(
+        "import",
+        "make a data folder from your own CSV, JSONL or Parquet files",
+        "training.intake.command:configure",
+    ),
     Command(
         "synthesise",
         "write a data folder in which every user's taste is known",

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.config import BEHAVIOUR
+from training.content_files import FEATURE_SUFFIX
 from training.items import ItemTable
 from training.knowledge import read_facts
 from training.modalities import (
-    FEATURE_SUFFIX,
     ModalityFeatures,
     features_of_tokens,
     read_feature_file,

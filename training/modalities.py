@@ -18,7 +18,6 @@ from threadpoolctl import threadpool_limits
 
 from training.tables import DataError
 
-FEATURE_SUFFIX = "_feat.npy"
 MAX_TOKEN_DIM = 128
 """Most dimensions kept of a bag of tokens; enough for a few thousand terms to stay apart."""
 _MIN_ITEMS_PER_TOKEN = 2

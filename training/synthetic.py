@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from model.config import BEHAVIOUR
-from training.modalities import FEATURE_SUFFIX
+from training.content_files import FEATURE_SUFFIX
 from training.planted import write_planted
 
 WIDTH = 6

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from training.content_files import FEATURE_SUFFIX
 from training.encode.vectors import VectorCache
-from training.modalities import FEATURE_SUFFIX
 from training.tables import DataError
 
 CACHE_FILE = ".encoded.sqlite"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from training.content_files import FEATURE_SUFFIX, PICTURE_FOLDER
 from training.encode.batches import EncodedItems, encode_contents
 from training.encode.content import Content
 from training.encode.encoder import Encoder
@@ -21,10 +22,9 @@ from training.encode.folder import (
 )
 from training.encode.named import image_encoder, text_encoder
 from training.encode.passages import Passage, passages
-from training.encode.pictures import PICTURE_FOLDER, Picture, pictures
+from training.encode.pictures import Picture, pictures
 from training.encode.vectors import VectorCache, open_cache
 from training.items import read_items
-from training.modalities import FEATURE_SUFFIX
 from training.tables import DataError
 
 log = logging.getLogger(__name__)

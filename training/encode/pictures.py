@@ -4,7 +4,6 @@ Knows file names and image formats; knows nothing about encoders' input sizes.
 """
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,13 +11,11 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
+from training.content_files import PICTURE_FOLDER, SUFFIXES, file_stem, is_web_address
 from training.encode.content import UnreadableContentError
 
-PICTURE_FOLDER = "images"
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 _BACKGROUND = "white"
 """Behind transparent pictures: cut-out product photographs are made for white pages."""
-_WEB_ADDRESS = re.compile(r"[a-z]+://|data:", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -59,7 +56,8 @@ def pictures(
     """The picture of each item; None for an item without one.
 
     It is the file that the item table's picture column names, relative to the folder, or else
-    `images/<item id>.<suffix>`. Pictures that lie elsewhere on the web are not fetched.
+    `images/<item id>.<suffix>`, percent-encoded where an id can be no file name. Pictures that lie
+    elsewhere on the web are not fetched.
     """
     filed = {
         path.stem: path
@@ -69,8 +67,9 @@ def pictures(
     found: list[Picture | None] = []
     for item_id, fields in zip(item_ids, metadata, strict=True):
         named = str(fields.get("picture_url", ""))
-        if named and not _WEB_ADDRESS.match(named) and (folder / named).is_file():
+        if named and not is_web_address(named) and (folder / named).is_file():
             found.append(Picture(folder / named))
         else:
-            found.append(Picture(filed[item_id]) if item_id in filed else None)
+            path = filed.get(item_id, filed.get(file_stem(item_id)))
+            found.append(None if path is None else Picture(path))
     return found

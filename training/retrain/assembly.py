@@ -15,10 +15,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from model.contract.feedback import SHOWN_ONLY, EventType
+from training.content_files import FEATURE_SUFFIX
 from training.dataset import DataConfig
 from training.durable import make_folder
 from training.interactions import Interactions, interaction_file, read_interactions
-from training.modalities import FEATURE_SUFFIX
 from training.positives import liked_rows
 from training.retrain.settings import DataSettings, RetrainConfig
 from training.splits import global_time_cuts

@@ -1,0 +1,153 @@
+"""Guesses: made where names and contents leave no doubt, and questions where they do."""
+
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from training.cli import main
+from training.dataset import DataConfig, load_dataset
+from training.intake.given import Given
+from training.intake.guess import propose
+
+
+def guessed(folder: Path, **files: str) -> dict:
+    for name, text in files.items():
+        stem, _, suffix = name.rpartition("_")
+        (folder / f"{stem}.{suffix}").write_text(text)
+    proposal = propose(Given.of([folder]), "utf-8")
+    assert proposal.questions == []
+    assert proposal.mapping is not None
+    return tomllib.loads(proposal.toml)
+
+
+def test_movielens_as_it_is_published(tmp_path: Path) -> None:
+    values = guessed(
+        tmp_path,
+        ratings_csv="userId,movieId,rating,timestamp\n1,1,4.0,964982703\n1,3,4.0,964981247\n",
+        tags_csv="userId,movieId,tag,timestamp\n2,60756,funny,1445714994\n",
+        links_csv="movieId,imdbId,tmdbId\n1,0114709,862\n",
+        movies_csv='movieId,title,genres\n1,"Toy Story (1995)",Animation|Children\n',
+        README_txt="See the licence.\n",
+    )
+    assert values == {
+        "ignore": ["links.csv", "tags.csv"],
+        "interactions": {
+            "files": ["ratings.csv"],
+            "user": "userId",
+            "item": "movieId",
+            "rating": "rating",
+            "timestamp": "timestamp",
+        },
+        "items": {
+            "files": ["movies.csv"],
+            "id": "movieId",
+            "title": "title",
+            "categories": "genres",
+        },
+    }
+
+
+def test_the_id_that_both_tables_share(tmp_path: Path) -> None:
+    values = guessed(
+        tmp_path,
+        reviews_jsonl='{"rating": 5, "title": "Nice", "asin": "A1", "parent_asin": "P1", '
+        '"user_id": "U1", "timestamp": 1588615855070}\n',
+        meta_jsonl='{"title": "Tea", "parent_asin": "P1", "categories": ["Tea", "Pots"], '
+        '"description": ["Pot", "of tea"], "main_category": "Home"}\n',
+    )
+    assert values["interactions"]["item"] == "parent_asin"
+    assert values["items"] == {
+        "files": ["meta.jsonl"],
+        "id": "parent_asin",
+        "title": "title",
+        "categories": "categories",
+        "text": ["description"],
+    }
+
+
+def test_events_counts_and_parts(tmp_path: Path) -> None:
+    clicks = "visitor_id,product_id,event,ts\nv1,p1,view,2024-01-05\nv1,p1,refund,13/01/2024\n"
+    values = guessed(tmp_path, jan_csv=clicks, feb_csv=clicks)
+    assert values["interactions"] == {
+        "files": ["feb.csv", "jan.csv"],
+        "user": "visitor_id",
+        "item": "product_id",
+        "event": "event",
+        "weights": {"refund": 0, "view": 1},
+        "timestamp": "ts",
+        "dates": "day-first",
+    }
+    (tmp_path / "plays").mkdir()
+    values = guessed(tmp_path / "plays", x_csv="user,artist,plays\nu,a,7\n")
+    assert values["interactions"]["rating"] == "plays"
+    assert values["interactions"]["repeats"] == "sum"
+
+
+def test_recbole_atomic_files(tmp_path: Path) -> None:
+    values = guessed(
+        tmp_path,
+        ml_inter="user_id:token\titem_id:token\trating:float\ttimestamp:float\n1\t2\t3\t4\n",
+        ml_item="item_id:token\tmovie_title:token_seq\tclass:token_seq\n2\tToy Story\tA B\n",
+        ml_user="user_id:token\tage:token\n1\t24\n",
+    )
+    assert values["ignore"] == ["ml.user"]
+    assert values["items"]["categories_separator"] == " "
+
+
+def test_mmrec_folder(tmp_path: Path) -> None:
+    (tmp_path / "baby.inter").write_text(
+        "userID\titemID\trating\tx_label\n0\t1\t5\t0\n1\t0\t4\t2\n"
+    )
+    (tmp_path / "i_id_mapping.csv").write_text("asin\titemID\nB1\t1\nB0\t0\n")
+    (tmp_path / "u_id_mapping.csv").write_text("user_id\tuserID\nann\t0\nbob\t1\n")
+    np.save(tmp_path / "image_feat.npy", np.array([[1.0, 2.0], [3.0, 4.0]]))
+    out = tmp_path / "out"
+    assert main(["import", str(tmp_path), "--out", str(out)]) == 0
+    assert (out / "out.inter").read_text().splitlines() == [
+        "user_id\titem_id\trating\tx_label",
+        "ann\tB1\t5\t0",
+        "bob\tB0\t4\t2",
+    ]
+    dataset = load_dataset(DataConfig(folder=out))
+    assert dataset.item_ids == ["B0", "B1"]
+    assert dataset.features["image"].x_IF.tolist() == [[1.0, 2.0], [3.0, 4.0]]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("user,item,date,created_at\nu,i,2024-01-05,2024-01-05\n", 'timestamp = "created_at"'),
+        ("user,item,date\nu,i,03/04/2024\n", 'dates = "day-first"'),
+        ("user,product_id,sku\nu,i,j\n", 'item = "sku"'),
+        ("who,item\nu,i\n", 'user = "who"'),
+    ],
+)
+def test_a_question_names_the_line_to_write(
+    text: str, line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "x.csv").write_text(text)
+    out = tmp_path / "out"
+    assert main(["import", str(tmp_path / "x.csv"), "--out", str(out)]) == 2
+    said = capsys.readouterr()
+    assert f"    {line}\n" in said.err
+    assert f"# {line}\n" in said.out
+    assert not out.exists()
+    (tmp_path / "my.toml").write_text(said.out.replace(f"# {line}\n", f"{line}\n"))
+    again = ["import", str(tmp_path / "x.csv"), "--out", str(out)]
+    assert main([*again, "--mapping", str(tmp_path / "my.toml")]) == 0
+
+
+def test_two_tables_of_interactions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.csv").write_text("user,item,rating\nu,i,5\n")
+    (tmp_path / "b.csv").write_text("user,item,stars\nu,i,5\n")
+    assert main(["import", str(tmp_path)]) == 2
+    assert 'files = ["a.csv"]' in capsys.readouterr().err
+
+
+def test_what_a_column_holds_counts_more_than_its_name(tmp_path: Path) -> None:
+    text = "user,item,rating,score,date\n" + "u,i,good,4,never\n" * 5
+    values = guessed(tmp_path, x_csv=text)
+    assert "rating" not in values["interactions"]
+    assert "timestamp" not in values["interactions"]

@@ -1,0 +1,111 @@
+"""Tables of every format, compressed, encoded and damaged."""
+
+import gzip
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from training.intake.rejects import Rejects
+from training.intake.source import LINE, Source
+from training.tables import DataError
+
+
+def rows_of(path: Path, *columns: str, encoding: str = "utf-8", batch: int = 2) -> list[tuple]:
+    source = Source.open(path, encoding)
+    batches = source.batches(columns, Rejects(), batch)
+    return [row for x in batches for row in x.select(*columns, LINE).iter_rows()]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
+@pytest.mark.parametrize("suffix", [".csv", ".csv.gz"])
+def test_encodings_and_compression(encoding: str, suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"x{suffix}"
+    content = "user,Straße\nu1,ö\nu2,ß\nu3,ü\n".encode(encoding)
+    path.write_bytes(gzip.compress(content) if suffix.endswith(".gz") else content)
+    told = encoding if encoding == "latin-1" else "utf-8"
+    assert rows_of(path, "Straße", "user", encoding=told) == [
+        ("ö", "u1", 2),
+        ("ß", "u2", 3),
+        ("ü", "u3", 4),
+    ]
+
+
+def test_another_encoding_is_named_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes(b"a,b\n1,2\n" * 50_000 + b"\xe9,2\n")
+    with pytest.raises(DataError, match=r"x.csv:100001: is not utf-8 .*--encoding latin-1"):
+        rows_of(path, "a")
+
+
+def test_a_torn_archive(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv.gz"
+    path.write_bytes(gzip.compress(b"a,b\n" + b"1,2\n" * 1000)[:-20])
+    with pytest.raises(DataError, match="is damaged"):
+        rows_of(path, "a")
+
+
+def test_json_lines(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_text(
+        '{"user": {"id": 7}, "tags": ["a", "b"], "ok": true}\n'
+        "\n"
+        '{"user": {"id": "ö"}, "late": 1.5, "tags": null}\n'
+        "[1]\n"
+        '{"user": {"id'
+    )
+    source, rejects = Source.open(path, "utf-8"), Rejects()
+    assert source.names == ["user.id", "tags", "ok", "late"]
+    (batch,) = source.batches(source.names, rejects)
+    assert batch.rows() == [("7", "a|b", "true", "", 1), ("ö", "", "", "1.5", 3)]
+    assert rejects.frame["line"].to_list() == [4, 5]
+
+
+def test_parquet(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    moment = datetime(2024, 1, 5, 10, tzinfo=UTC)
+    pl.DataFrame(
+        {"user": [7.0, None, 1.5], "tags": [["a", "b"], [], None], "at": [moment, None, moment]}
+    ).write_parquet(path)
+    assert rows_of(path, "user", "tags", "at") == [
+        ("7", "a|b", "2024-01-05 10:00:00.000000", 1),
+        ("", "", "", 2),
+        ("1.5", "", "2024-01-05 10:00:00.000000", 3),
+    ]
+
+
+def test_what_is_no_parquet(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    path.write_text("user,item\n")
+    with pytest.raises(DataError, match="cannot be read as Parquet"):
+        Source.open(path, "utf-8")
+
+
+def test_typed_headers(tmp_path: Path) -> None:
+    path = tmp_path / "x.inter"
+    path.write_text("user_id:token\titem_id:token\nu\ti\n")
+    assert rows_of(path, "item_id") == [("i", 2)]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("x.csv", "", "is empty"),
+        ("x.tsv", "", "has no header"),
+        ("x.csv", "1,2,3\n4,5,6\n", "only numbers"),
+        ("x.csv", "user,user\n1,2\n", "'user' more than once"),
+        ("x.jsonl", "[]\n", "no JSON object"),
+        ("x.xlsx", "", "no known format"),
+    ],
+)
+def test_what_cannot_be_used(name: str, text: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(DataError, match=said):
+        Source.open(tmp_path / name, "utf-8")
+
+
+def test_a_column_named_as_the_line_is_no_trouble(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("line,user\n7,u\n")
+    source = Source.open(tmp_path / "x.csv", "utf-8")
+    assert next(source.batches(["line"], Rejects())).to_dicts() == [{"line": "7", LINE: 2}]

@@ -1,0 +1,110 @@
+"""The interactions: every row checked, its values made into ids, points and moments.
+
+Knows what an interaction consists of; knows nothing about repeats or minimums.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from training.intake.checks import Check, id_checks, passed
+from training.intake.mapping import InteractionMapping
+from training.intake.moments import seconds
+from training.intake.numerals import missing, numbers
+from training.intake.rejects import Rejects
+from training.intake.source import LINE, Source
+from training.tables import DataError
+
+USER, ITEM, VALUE, TIME, LABEL, FILE = "user", "item", "value", "time", "label", "file"
+_LABELS = (0.0, 1.0, 2.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublicIds:
+    """Ids by which files go, and those to use instead."""
+
+    of: Mapping[str, str]
+    file: str
+    """Where they stand."""
+
+
+def read_choices(
+    sources: Sequence[Source],
+    mapping: InteractionMapping,
+    rejects: Rejects,
+    users: PublicIds | None = None,
+    items: PublicIds | None = None,
+) -> pl.DataFrame:
+    """The usable rows of all files, compact.
+
+    Columns: user, item, file (its place among the sources), line; value, time (seconds) and label
+    where the mapping names them.
+    """
+    named = {
+        USER: mapping.user,
+        ITEM: mapping.item,
+        VALUE: mapping.rating or mapping.event,
+        TIME: mapping.timestamp,
+        LABEL: mapping.label,
+    }
+    columns = {name: column for name, column in named.items() if column is not None}
+    parts = []
+    for place, source in enumerate(sources):
+        for batch in source.batches(list(dict.fromkeys(columns.values())), rejects):
+            raw = batch.select(
+                *(pl.col(column).str.strip_chars().alias(x) for x, column in columns.items()), LINE
+            )
+            usable = passed(*_read(raw, mapping, users, items), source.path, rejects)
+            parts.append(usable.select(*columns, LINE, pl.lit(place, pl.UInt16).alias(FILE)))
+    if not parts:
+        raise DataError(sources[0].path, "has no usable row", "see its first lines")
+    return pl.concat(parts)
+
+
+def _read(
+    raw: pl.DataFrame,
+    mapping: InteractionMapping,
+    users: PublicIds | None,
+    items: PublicIds | None,
+) -> tuple[pl.DataFrame, list[Check]]:
+    """Rows with values read (null where they cannot be), and what they must pass."""
+    texts = raw.rename({name: f"{name} text" for name in raw.columns if name != LINE})
+    checks: list[Check] = []
+    read: list[pl.Expr | pl.Series] = []
+    for what, ids in ((USER, users), (ITEM, items)):
+        text = pl.col(f"{what} text")
+        checks += id_checks(what, f"{what} text")
+        if ids is None:
+            read.append(text.alias(what))
+        else:
+            public = text.replace_strict(ids.of, default=None, return_dtype=pl.String)
+            read.append(public.alias(what))
+            reason = f"{what} is not in {ids.file}"
+            checks.append(Check(reason=reason, bad=pl.col(what).is_null(), value=text))
+    if mapping.event is not None:
+        points = pl.col(f"{VALUE} text").replace_strict(
+            mapping.weights, default=None, return_dtype=pl.Float64
+        )
+        read.append(points.alias(VALUE))
+        checks += _value_checks(VALUE, "event", "event without a weight")
+    elif mapping.rating is not None:
+        read.append(numbers(pl.col(f"{VALUE} text")).alias(VALUE))
+        checks += _value_checks(VALUE, "rating", "rating is not a number")
+    if mapping.timestamp is not None:
+        moments = seconds(texts[f"{TIME} text"], mapping.timestamp_format, mapping.dates)
+        read.append(moments.alias(TIME))
+        checks += _value_checks(TIME, "timestamp", "timestamp is not a moment")
+    if mapping.label is not None:
+        label = numbers(pl.col(f"{LABEL} text"))
+        read.append(pl.when(label.is_in(_LABELS)).then(label.cast(pl.Int8)).alias(LABEL))
+        checks += _value_checks(LABEL, "label", "label is not 0, 1 or 2")
+    return texts.with_columns(read), checks
+
+
+def _value_checks(column: str, what: str, wrong: str) -> list[Check]:
+    text = pl.col(f"{column} text")
+    return [
+        Check(reason=f"no {what}", bad=missing(text), value=text),
+        Check(reason=wrong, bad=pl.col(column).is_null(), value=text),
+    ]

@@ -1,0 +1,112 @@
+"""A mapping proposed from column names and from the first rows of each file.
+
+Knows which tables belong together; decides nothing that more than one table or column could be:
+that becomes a question.
+"""
+
+from collections.abc import Sequence
+
+from training.intake.column_guess import Columns, id_pair, interaction_columns, item_columns
+from training.intake.given import Given
+from training.intake.proposal import Proposal
+from training.intake.sampled import Sampled
+from training.intake.source import Source
+from training.intake.text_lines import DEFAULT_ENCODING
+from training.tables import DataError
+
+_ITEM_IDS, _USER_IDS = "i_id_mapping", "u_id_mapping"
+"""MMRec's names of the files that say which row number is which item or user."""
+_SAME_ID = 0.5
+"""Share of the interactions' items that the item table has, if both go by the same ids; both are
+only sampled, and the table may lack some."""
+
+
+def propose(given: Given, encoding: str) -> Proposal:
+    """What the files seem to mean; DataError if one of them cannot be read, or there is none."""
+    tables = [Sampled.of(Source.open(path, encoding)) for path in given.tables]
+    item_ids, user_ids = (
+        [table for table in tables if table.path.name.startswith(stem)]
+        for stem in (_ITEM_IDS, _USER_IDS)
+    )
+    rest = [table for table in tables if table not in (*item_ids, *user_ids)]
+    if not rest:
+        raise DataError(given.first, "is no table of interactions", "give one beside it")
+
+    proposal = Proposal()
+    choices = _interactions(rest, proposal)
+    items = item_ids or _items([table for table in rest if table not in choices], proposal)
+    ignored = [table.path.name for table in rest if table not in (*choices, *items)]
+    if encoding != DEFAULT_ENCODING:
+        proposal.values["encoding"] = encoding
+    if ignored:
+        proposal.values["ignore"] = ignored
+    item_id = _shared_id(choices, items)
+    if choices:
+        columns = interaction_columns(choices[0], item_id[0], proposal)
+        proposal.values["interactions"] = _files(choices) | columns
+    names = choices[0].names if choices else []
+    if item_ids:
+        columns = id_pair(items[0], names) | {"feature_rows": "id"}
+        proposal.values["items"] = _files(items) | columns
+    elif items:
+        proposal.values["items"] = _files(items) | item_columns(items[0], item_id[1], proposal)
+    if user_ids:
+        proposal.values["users"] = _files(user_ids) | id_pair(user_ids[0], names)
+    return proposal
+
+
+def _interactions(tables: Sequence[Sampled], proposal: Proposal) -> list[Sampled]:
+    """All parts of the table that names users and items and, best, says how they like them."""
+    found = [x for x in tables if x.candidates("user") and x.candidates("item")]
+    for role in ("rating", "event", "count"):
+        telling = [table for table in found if table.candidates(role)]
+        if telling:
+            found = telling
+            break
+    if not found and len(tables) == 1:
+        found = list(tables)
+    return _one(found or tables, "interactions", "who interacted with what", proposal)
+
+
+def _items(tables: Sequence[Sampled], proposal: Proposal) -> list[Sampled]:
+    """All parts of the table that says most about items, and nothing about users."""
+    found = [x for x in tables if x.candidates("id") and not x.candidates("user")]
+    titled = [table for table in found if table.candidates("title")]
+    return _one(titled or found, "items", "what is known about items", proposal)
+
+
+def _one(tables: Sequence[Sampled], table: str, what: str, proposal: Proposal) -> list[Sampled]:
+    """Those with the same columns are parts of one; nothing if there are several such groups."""
+    groups: dict[tuple[str, ...], list[Sampled]] = {}
+    for sampled in tables:
+        groups.setdefault(tuple(sampled.names), []).append(sampled)
+    if len(groups) == 1:
+        return next(iter(groups.values()))
+    if groups:
+        proposal.values[table] = {}
+        choices = [_files(group)["files"] for group in groups.values()]
+        proposal.ask(table, "files", f"{what} is in one of these (or give only that file)", choices)
+    return []
+
+
+def _shared_id(choices: Sequence[Sampled], items: Sequence[Sampled]) -> tuple[list[str], list[str]]:
+    """Columns that may be the item's id in the interactions and in the item table.
+
+    Where names leave several, those that hold the same ids.
+    """
+    ours = choices[0].candidates("item") if choices else []
+    theirs = items[0].candidates("id") if items else []
+    if not ours or not theirs:
+        return ours, theirs
+    pairs = [
+        (our, their)
+        for our in choices[0].all_named("item")
+        for their in items[0].all_named("id")
+        if choices[0].overlap(our, items[0].rows[their]) >= _SAME_ID
+    ]
+    pairs = [(our, their) for our, their in pairs if our == their] or pairs
+    return ([pairs[0][0]], [pairs[0][1]]) if len(pairs) == 1 else (ours, theirs)
+
+
+def _files(tables: Sequence[Sampled]) -> Columns:
+    return {"files": [table.path.name for table in tables]}

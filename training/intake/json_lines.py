@@ -1,0 +1,66 @@
+"""Records of a JSON Lines file: one object per line.
+
+Knows JSON; knows nothing about what a field means. Objects within objects become columns with
+dots in their names, lists of values become values with bars between them.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+
+from training.intake.text_lines import text_lines
+from training.tables import DataError
+
+_SAMPLE = 1000
+"""Records whose keys are the columns."""
+NOT_AN_OBJECT = "not a JSON object"
+
+
+def columns_of(path: Path, encoding: str) -> list[str]:
+    """Keys of the first records in the order in which they come; DataError if there are none."""
+    with text_lines(path, encoding) as lines:
+        names = dict.fromkeys(
+            name
+            for _, fields in islice(objects(lines), _SAMPLE)
+            if isinstance(fields, dict)
+            for name in fields
+        )
+    if not names:
+        raise DataError(
+            path,
+            "has no JSON object on any of its first lines",
+            'expected one per line, such as {"user": "u1", "item": "i1"}',
+            line=1,
+        )
+    return list(names)
+
+
+def objects(lines: Iterator[str]) -> Iterator[tuple[int, dict[str, str] | str]]:
+    """Line number and fields as strings, or the line itself if it holds no object."""
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError):
+            value = None
+        yield number, dict(_flat("", value)) if isinstance(value, dict) else line.strip()
+
+
+def _flat(prefix: str, value: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    for name, inner in value.items():
+        if isinstance(inner, dict):
+            yield from _flat(f"{prefix}{name}.", inner)
+        else:
+            yield prefix + name, _text(inner)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    if isinstance(value, list):
+        return "|".join(map(_text, value))
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,149 @@
+"""Tables as they are read, checked as a whole: how many rows are bad, and what is left of them.
+
+Composes readers and checks; knows nothing about what is written.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import polars as pl
+
+from training.intake import summary
+from training.intake.catalogue import ID, PUBLIC, read_catalogue
+from training.intake.choices import ITEM, USER, VALUE, PublicIds, read_choices
+from training.intake.given import Given
+from training.intake.mapping import InteractionMapping, Mapping
+from training.intake.pictures import Pictures, find_pictures
+from training.intake.rejects import Rejects
+from training.intake.repeats import keep_frequent, merge_repeats
+from training.intake.source import Source
+from training.tables import DataError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedItems:
+    """The item table."""
+
+    sources: Sequence[Source]
+    table: pl.DataFrame
+    """As `read_catalogue` makes it."""
+    pictures: Pictures
+    rejects: Rejects
+    public: PublicIds | None
+
+    @classmethod
+    def load(cls, given: Given, mapping: Mapping) -> Self | None:
+        """None if the mapping names no items; DataError if they cannot be used."""
+        columns = mapping.items
+        if columns is None:
+            return None
+        sources, rejects = given.sources(columns, mapping), Rejects()
+        table = read_catalogue(sources, columns, rejects)
+        _check_rejected(rejects, len(table), mapping.max_rejected, sources)
+        public = None
+        if columns.public_id is not None:
+            public = _public_ids(table[ID], table[PUBLIC], sources[0].path)
+        return cls(
+            sources=sources,
+            table=table,
+            pictures=find_pictures(
+                table, [source.path.parent for source in sources], columns.picture_folder
+            ),
+            rejects=rejects,
+            public=public,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedChoices:
+    """The interactions, in three states."""
+
+    sources: Sequence[Source]
+    read: pl.DataFrame
+    """All usable rows."""
+    merged: pl.DataFrame
+    """One row per user and item."""
+    kept: pl.DataFrame
+    """Without users and items that have too few."""
+    rejects: Rejects
+
+    @classmethod
+    def load(cls, given: Given, mapping: Mapping, items: PublicIds | None) -> Self:
+        """DataError if they cannot be used or none are left."""
+        columns, rejects = mapping.interactions, Rejects()
+        sources = given.sources(columns, mapping)
+        read = read_choices(sources, columns, rejects, _public_users(given, mapping), items)
+        _check_rejected(rejects, len(read), mapping.max_rejected, sources)
+        merged = merge_repeats(read, columns.merging)
+        kept = keep_frequent(merged, columns.min_per_user, columns.min_per_item)
+        _check_left(merged, kept, columns, sources[0].path)
+        return cls(sources=sources, read=read, merged=merged, kept=kept, rejects=rejects)
+
+
+def _public_users(given: Given, mapping: Mapping) -> PublicIds | None:
+    users = mapping.users
+    if users is None:
+        return None
+    sources, rejects = given.sources(users, mapping), Rejects()
+    frames = [
+        batch.select(
+            pl.col(users.id).str.strip_chars().alias("id"),
+            pl.col(users.public_id).str.strip_chars().alias("public"),
+        )
+        for source in sources
+        for batch in source.batches([users.id, users.public_id], rejects)
+    ]
+    table = pl.concat(frames) if frames else pl.DataFrame(schema=dict.fromkeys(("id", "public")))
+    _check_rejected(rejects, len(table), mapping.max_rejected, sources)
+    return _public_ids(table["id"], table["public"], sources[0].path)
+
+
+def _public_ids(ids: pl.Series, public: pl.Series, path: Path) -> PublicIds:
+    for series in (ids, public):
+        if series.is_duplicated().any():
+            twice = series.filter(series.is_duplicated())[0]
+            raise DataError(
+                path,
+                f"names {twice!r} more than once",
+                "ids and the ids that stand for them must go one to one",
+            )
+    return PublicIds(of=dict(zip(ids, public, strict=True)), file=path.name)
+
+
+def _check_rejected(
+    rejects: Rejects, num_usable: int, share: float, sources: Sequence[Source]
+) -> None:
+    num_read = num_usable + len(rejects)
+    if len(rejects) > share * num_read:
+        found = summary.reasons(rejects.frame)
+        named = "; ".join(f"{x.rows:,} x {why}, as {x.examples[0]}" for why, x in found.items())
+        raise DataError(
+            sources[0].path,
+            f"{len(rejects):,} of {num_read:,} rows cannot be used, more than {share:.0%}: {named}",
+            "correct the mapping or the file, or write max_rejected = 1.0 at the top of the "
+            "mapping (or give --max-rejected 1) to go on without these rows",
+        )
+
+
+def _check_left(
+    merged: pl.DataFrame, kept: pl.DataFrame, columns: InteractionMapping, path: Path
+) -> None:
+    if kept.is_empty():
+        user, item = (summary.spread(merged, by).most for by in (USER, ITEM))
+        raise DataError(
+            path,
+            f"no interactions are left: min_per_user is {columns.min_per_user} and min_per_item "
+            f"{columns.min_per_item}, the most active user has {user:,} rows and the most chosen "
+            f"item {item:,}",
+            "choose smaller minimums",
+        )
+    threshold = columns.threshold
+    if threshold is not None and not (kept[VALUE] >= threshold).any():
+        largest = kept.sort(VALUE)[VALUE][-1]
+        raise DataError(
+            path,
+            f"no rating reaches min_rating = {threshold:g}, the largest is {largest:g}",
+            "choose a smaller min_rating",
+        )

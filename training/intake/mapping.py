@@ -1,0 +1,192 @@
+"""What the columns of somebody's files mean: the mapping, as a model and as TOML.
+
+Knows names and rules; knows nothing about how files are read or guessed at.
+"""
+
+import json
+import tomllib
+from collections.abc import Mapping as Dict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from training.intake.moments import Order, is_format
+from training.intake.text_lines import DEFAULT_ENCODING
+from training.tables import DataError
+
+Repeats = Literal["latest", "largest", "sum"]
+MAX_REJECTED = 0.1
+"""More bad rows than this share are rather a wrong mapping than bad rows."""
+
+
+class TableMapping(BaseModel):
+    """One table, in one file or in several with the same columns."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    files: list[str] = Field(min_length=1)
+    """Names without folders; `*` and `?` stand for any part."""
+    separator: str | None = Field(default=None, min_length=1, max_length=1)
+    """Between fields; None to tell it by the file."""
+    quoted: bool | None = None
+    """Whether fields may stand in double quotes; None for: unless tabs separate them."""
+
+
+class InteractionMapping(TableMapping):
+    """Who interacted with what."""
+
+    user: str
+    item: str
+    rating: str | None = None
+    """A column of numbers; without it and without `event`, every row is a like."""
+    event: str | None = None
+    """A column that names what happened, each worth `weights`."""
+    weights: dict[str, float] = {}
+    """Points per type of event; rows of other types are rejected."""
+    min_rating: float | None = None
+    """Ratings, or sums of points, that are likes; others count as seen. None for 0.8 times the
+    largest rating, which `fit` decides, or for the least positive weight."""
+    timestamp: str | None = None
+    timestamp_format: str | None = None
+    """`s`, `ms`, `us`, `ns` or a format of strptime; None to tell it value by value."""
+    dates: Order | None = None
+    """What comes first in 03/04/2024."""
+    label: str | None = None
+    """A column of 0 (training), 1 (validation), 2 (test)."""
+    repeats: Repeats | None = None
+    """What remains of several rows of one user and item; None for the sum of events' weights, and
+    for the latest row otherwise."""
+    min_per_user: int = Field(default=1, ge=1)
+    min_per_item: int = Field(default=1, ge=1)
+    """Users and items with fewer rows are left out, until none is left that has fewer."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.event is not None and self.rating is not None:
+            raise ValueError("give event or rating, not both")
+        if (self.event is None) != (not self.weights):
+            raise ValueError(
+                "event and weights belong together: weights = { purchase = 5, view = 1 }"
+            )
+        if self.weights and max(self.weights.values()) <= 0:
+            raise ValueError("at least one of weights must be above 0, or nothing is a like")
+        if self.timestamp_format is not None and not is_format(self.timestamp_format):
+            raise ValueError(f"timestamp_format {self.timestamp_format!r} is no format of strptime")
+        if self.min_rating is not None and self.rating is None and self.event is None:
+            raise ValueError("min_rating needs rating or event")
+        return self
+
+    @property
+    def merging(self) -> Repeats:
+        """What `repeats` stands for."""
+        return self.repeats or ("sum" if self.event is not None else "latest")
+
+    @property
+    def threshold(self) -> float | None:
+        """From which value on a row is a like; None to leave it to `fit`."""
+        if self.min_rating is None and self.weights:
+            return min(weight for weight in self.weights.values() if weight > 0)
+        return self.min_rating
+
+
+class ItemMapping(TableMapping):
+    """What is known about items."""
+
+    id: str
+    public_id: str | None = None
+    """A column of the ids to use from here on instead of `id`, by which the other files go."""
+    title: str | None = None
+    year: str | None = None
+    categories: str | None = None
+    categories_separator: str = Field(default="|", min_length=1)
+    text: list[str] = []
+    """Columns whose words describe the item, the most telling first."""
+    picture: str | None = None
+    """A column of web addresses, or of files, relative to the table's folder."""
+    picture_folder: str | None = None
+    """A folder beside the table with one picture per item, named after its id."""
+    feature_rows: Literal["line", "id"] = "line"
+    """Which row of a `*_feat.npy` is an item's: that of its line, or the one its id counts to."""
+
+    @property
+    def columns(self) -> list[str]:
+        """All that are named, each once."""
+        named = [self.id, self.public_id, self.title, self.year, self.categories, self.picture]
+        return list(dict.fromkeys(name for name in [*named, *self.text] if name is not None))
+
+
+class UserMapping(TableMapping):
+    """Other ids for users; nothing else about them is learnt from."""
+
+    id: str
+    public_id: str
+
+
+class Mapping(BaseModel):
+    """All tables."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    encoding: str = DEFAULT_ENCODING
+    max_rejected: float = Field(default=MAX_REJECTED, ge=0, le=1)
+    """Share of the interactions, or of the items, beyond which nothing is written."""
+    ignore: list[str] = []
+    """Names of files that are given but not read."""
+    interactions: InteractionMapping
+    items: ItemMapping | None = None
+    users: UserMapping | None = None
+
+
+def read_mapping(path: Path) -> Mapping:
+    """Read a mapping; DataError says which key is wrong and what it should be."""
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(path, f"cannot be read ({error.strerror})", "check its path") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DataError(path, f"is not TOML ({error})", "correct it") from error
+    try:
+        return Mapping.model_validate(values)
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        key = ".".join(map(str, fault["loc"]))
+        raise DataError(
+            path, f"{key}: {fault['msg']}", "docs/own-data.md lists what a mapping may say"
+        ) from error
+
+
+def mapping_text(values: Dict[str, object], open_lines: Sequence[tuple[str, str]] = ()) -> str:
+    """TOML of top-level values and tables.
+
+    Args:
+        values: strings, numbers, lists and dicts; dicts become tables, dicts in them inline tables.
+        open_lines: table and key = value of lines to choose from, which stay comments.
+    """
+    tables = {name: value for name, value in values.items() if isinstance(value, dict)}
+    lines = [f"{name} = {_value(value)}" for name, value in values.items() if name not in tables]
+    for table, content in tables.items():
+        lines += ["", f"[{table}]"]
+        lines += [f"{name} = {_value(value)}" for name, value in content.items()]
+        lines += [f"# {line}" for name, line in open_lines if name == table]
+    return "\n".join(lines).lstrip("\n") + "\n"
+
+
+def said(mapping: Mapping) -> dict[str, object]:
+    """All that a mapping says beyond the defaults."""
+    return mapping.model_dump(exclude_defaults=True)
+
+
+def _value(value: object) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{_key(k)} = {_value(v)}" for k, v in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_value, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _key(name: object) -> str:
+    text = str(name)
+    bare = text.isascii() and text.replace("-", "").replace("_", "").isalnum()
+    return text if bare else _value(text)

@@ -1,0 +1,107 @@
+"""The first rows of a table, looked at to tell what its columns are.
+
+Knows what usually is in a column of ids, ratings, moments and so on; knows nothing about files that
+belong together.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Self
+
+import polars as pl
+
+from training.intake.column_names import named
+from training.intake.moments import Order, order_of, seconds
+from training.intake.numerals import missing, numbers
+from training.intake.source import Source
+
+_ROWS = 5000
+_MOSTLY = 0.8
+"""Share of a column's values that must be what the column is taken for; bad rows are usual."""
+_MOST_EVENTS = 20
+"""Kinds of events; a column of more names no kind of event."""
+_LABELS = ("0", "1", "2", "0.0", "1.0", "2.0")
+_SEPARATORS = ("|", ";", ",")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Sampled:
+    """A table and its first rows."""
+
+    path: Path
+    names: list[str]
+    rows: pl.DataFrame
+    """Stripped strings."""
+
+    @classmethod
+    def of(cls, source: Source) -> Self:
+        """Read the first rows."""
+        rows = source.sample(_ROWS).select(pl.col(source.names).str.strip_chars())
+        return cls(path=source.path, names=source.names, rows=rows)
+
+    def candidates(self, role: str) -> list[str]:
+        """Columns that may be this by name and by content."""
+        holds = _CONTENT.get(role, _is_present)
+        return [name for name in named(role, self.names) if holds(self.present(name))]
+
+    def all_named(self, role: str) -> list[str]:
+        """Columns that may be this by name, however unlikely."""
+        return [name for name in self.names if named(role, [name])]
+
+    def present(self, column: str) -> pl.Series:
+        """Its values without those that stand for nothing."""
+        return self.rows.filter(~missing(pl.col(column)))[column]
+
+    def order(self, column: str) -> Order | Literal["unclear"] | None:
+        """Of day and month in a column of moments."""
+        return order_of(self.present(column))
+
+    def kinds(self, column: str) -> list[str]:
+        """Distinct values, the most frequent first."""
+        counts = self.present(column).value_counts().sort("count", column, descending=[True, False])
+        return counts[column].to_list()
+
+    def separator(self, column: str) -> str:
+        """Between the categories of one item; RecBole's sequences have spaces."""
+        values = self.present(column)
+        found = (mark for mark in _SEPARATORS if values.str.contains(mark, literal=True).any())
+        return next(found, " " if self.path.suffix == ".item" else "|")
+
+    def overlap(self, column: str, other: pl.Series) -> float:
+        """Share of the column's values that are among others."""
+        return float(self.present(column).is_in(other.implode()).mean() or 0.0)  # type: ignore[arg-type]
+
+
+def _is_present(values: pl.Series) -> bool:
+    return len(values) > 0
+
+
+def _is_number(values: pl.Series) -> bool:
+    return _mostly(pl.select(numbers(pl.lit(values))).to_series())
+
+
+def _is_moment(values: pl.Series) -> bool:
+    return any(_mostly(seconds(values, order=order)) for order in ("day-first", "month-first"))
+
+
+def _is_event(values: pl.Series) -> bool:
+    return 0 < values.n_unique() <= _MOST_EVENTS
+
+
+def _is_label(values: pl.Series) -> bool:
+    return len(values) > 0 and bool(values.is_in(_LABELS).all())
+
+
+def _mostly(read: pl.Series) -> bool:
+    return len(read) > 0 and read.null_count() <= (1 - _MOSTLY) * len(read)
+
+
+_CONTENT: dict[str, Callable[[pl.Series], bool]] = {
+    "rating": _is_number,
+    "count": _is_number,
+    "year": _is_number,
+    "timestamp": _is_moment,
+    "event": _is_event,
+    "label": _is_label,
+}

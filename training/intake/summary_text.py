@@ -1,0 +1,105 @@
+"""An import's summary as plain text.
+
+Knows figures and columns of text; knows nothing about where they come from.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from training.intake.catalogue import DESCRIPTION, TITLE
+from training.intake.folder import REJECTS
+from training.intake.summary import Catalogue, Rows, Spread, Summary
+
+_BAR = 30
+_MONTHS = 24
+_ABSENT = 5
+"""Most months and absent pictures that are named."""
+
+
+def summary_text(summary: Summary, out: Path) -> str:
+    """Lines for people; what to do next is the last of them."""
+    return "\n".join(_lines(summary, out)) + "\n"
+
+
+def _lines(summary: Summary, out: Path) -> Iterator[str]:
+    rows = summary.interactions
+    yield (
+        f"{summary.name}: {summary.users:,} users, {summary.items:,} items, {rows.kept:,} "
+        f"interactions ({summary.density:.2%} of all pairs)"
+    )
+    yield ""
+    yield f"interactions from {', '.join(rows.files)}"
+    yield from _fate(rows, out)
+    if summary.likes is not None:
+        yield f"{summary.likes:12,} are likes, the others count as seen"
+    if summary.catalogue is not None:
+        yield ""
+        yield from _catalogue(summary.catalogue, out)
+    if summary.features:
+        yield f"features: {', '.join(summary.features)}"
+    yield ""
+    yield f"per user     {_spread(summary.per_user)}"
+    yield f"per item     {_spread(summary.per_item)}"
+    shares = ", ".join(f"{share:.0%} by {top} %" for top, share in summary.top_items.items())
+    yield f"long tail    of all interactions, {shares} of the items"
+    for title, bars in (("ratings", summary.values), ("months", _latest(summary.months))):
+        if bars:
+            yield ""
+            yield title
+            yield from _bars(bars)
+    yield ""
+    yield f"wrote {out} in {summary.seconds:.1f} s, {summary.peak_mb:,.0f} MB of memory at most"
+    if _can_be_encoded(summary.catalogue):
+        yield f"next: python -m training encode --data {out}"
+        yield f"then: python -m training fit --data {out} --out {out}-model"
+    else:
+        yield f"next: python -m training fit --data {out} --out {out}-model"
+
+
+def _fate(rows: Rows, out: Path) -> Iterator[str]:
+    yield f"{rows.read:12,} rows read"
+    yield f"{rows.kept:12,} kept"
+    if rows.merged:
+        yield f"{rows.merged:12,} merged with another row of the same user and item"
+    if rows.left_out:
+        yield f"{rows.left_out:12,} left out: users or items with too few"
+    if rows.rejected:
+        yield f"{rows.rejected:12,} rejected, see {out / REJECTS}"
+        for reason, found in rows.reasons.items():
+            yield f"{found.rows:16,} {reason}: {'; '.join(found.examples)}"
+
+
+def _catalogue(catalogue: Catalogue, out: Path) -> Iterator[str]:
+    yield f"items from {', '.join(catalogue.rows.files)}"
+    yield from _fate(catalogue.rows, out)
+    for name, count in catalogue.filled.items():
+        yield f"{count:12,} have {name}"
+    if catalogue.pictures:
+        yield f"{catalogue.pictures:12,} have a picture"
+    if catalogue.absent_pictures:
+        named = ", ".join(catalogue.absent_pictures[:_ABSENT])
+        yield f"{len(catalogue.absent_pictures):12,} name a picture that is not there: {named}"
+    if catalogue.never_chosen:
+        yield f"{catalogue.never_chosen:12,} have no interactions"
+    if catalogue.unknown:
+        yield f"{catalogue.unknown:12,} items of the interactions are not in this table"
+
+
+def _spread(spread: Spread) -> str:
+    return f"{spread.least:,} to {spread.most:,} interactions, median {spread.median:g}"
+
+
+def _latest(months: Mapping[str, int] | None) -> dict[str, int] | None:
+    return None if months is None else dict(list(months.items())[-_MONTHS:])
+
+
+def _bars(counts: Mapping[str, int]) -> Iterator[str]:
+    most, width = max(counts.values()), max(map(len, counts))
+    for name, count in counts.items():
+        yield f"  {name:>{width}s} {'█' * round(_BAR * count / most):{_BAR}s} {count:,}"
+
+
+def _can_be_encoded(catalogue: Catalogue | None) -> bool:
+    if catalogue is None:
+        return False
+    return catalogue.pictures > 0 or any(catalogue.filled.get(x) for x in (TITLE, DESCRIPTION))
