@@ -23,7 +23,7 @@ def interaction_columns(table: Sampled, items: Sequence[str], proposal: Proposal
     asking.required("item", items)
     if not asking.optional("rating", table.candidates("rating")):
         _events_or_counts(table, asking, found)
-    asking.optional("timestamp", table.candidates("timestamp"))
+    asking.optional("timestamp", table.candidates("timestamp") or table.dated())
     asking.optional("label", table.candidates("label"))
     if "timestamp" in found:
         order = table.order(str(found["timestamp"]))

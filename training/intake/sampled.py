@@ -45,6 +45,10 @@ class Sampled:
         holds = _CONTENT.get(role, _is_present)
         return [name for name in named(role, self.names) if holds(self.present(name))]
 
+    def dated(self) -> list[str]:
+        """Columns of dates, whatever their names."""
+        return [name for name in self.names if _is_date(self.present(name))]
+
     def all_named(self, role: str) -> list[str]:
         """Columns that may be this by name, however unlikely."""
         return [name for name in self.names if named(role, [name])]
@@ -83,6 +87,11 @@ def _is_number(values: pl.Series) -> bool:
 
 def _is_moment(values: pl.Series) -> bool:
     return any(_mostly(seconds(values, order=order)) for order in ("day-first", "month-first"))
+
+
+def _is_date(values: pl.Series) -> bool:
+    """Moments that are not mere numbers, which may be anything."""
+    return bool(values.cast(pl.Float64, strict=False).is_null().all()) and _is_moment(values)
 
 
 def _is_event(values: pl.Series) -> bool:

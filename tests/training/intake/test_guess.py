@@ -146,6 +146,12 @@ def test_two_tables_of_interactions(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert 'files = ["a.csv"]' in capsys.readouterr().err
 
 
+def test_dates_are_known_by_what_they_hold(tmp_path: Path) -> None:
+    text = "user,item,wann,price\nu,i,5. January 2024,4.5\nu,j,2024-01-06 10:00,-1.5\n"
+    values = guessed(tmp_path, x_csv=text.replace("5. ", "5 "))
+    assert values["interactions"]["timestamp"] == "wann"
+
+
 def test_what_a_column_holds_counts_more_than_its_name(tmp_path: Path) -> None:
     text = "user,item,rating,score,date\n" + "u,i,good,4,never\n" * 5
     values = guessed(tmp_path, x_csv=text)
