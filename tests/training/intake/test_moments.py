@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from training.intake.moments import order_of, seconds
@@ -69,6 +69,7 @@ def test_a_format_that_is_said() -> None:
     assert seconds(pl.Series(["5000", "x"]), "ms").to_list() == [5.0, None]
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.datetimes(datetime(1980, 1, 1), datetime(2090, 1, 1)),  # noqa: DTZ001
