@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from training.intake import summary
-from training.intake.catalogue import CATEGORIES, DESCRIPTION, PUBLIC, TITLE, YEAR
+from training.intake.catalogue import CATEGORIES, DESCRIPTION, HIDDEN, PUBLIC, TITLE, YEAR
 from training.intake.choices import ITEM, USER, VALUE
 from training.intake.loaded import LoadedChoices, LoadedItems
 from training.intake.pictures import PICTURE_URL
@@ -17,6 +17,7 @@ from training.intake.rejects import Rejects
 from training.intake.source import Source
 from training.intake.summary import Catalogue, Rows, Summary
 from training.memory import peak_mb
+from training.positives import POSITIVE_SHARE
 
 
 def account(
@@ -27,9 +28,19 @@ def account(
     features: Sequence[Path],
     seconds: float,
 ) -> Summary:
-    """All figures; `seconds` is what the import has taken so far."""
+    """All figures.
+
+    Args:
+        name: of the data folder.
+        choices: who interacted with what.
+        items: what is known about them.
+        threshold: value from which a row is a like; None for what `fit` takes by itself.
+        features: files that came along.
+        seconds: what the import has taken so far.
+    """
     kept = choices.kept
-    likes = None if threshold is None else int((kept[VALUE] >= threshold).sum())
+    if threshold is None and VALUE in kept.columns:
+        threshold = POSITIVE_SHARE * float(kept.sort(VALUE)[VALUE][-1])
     return Summary(
         name=name,
         interactions=_rows(
@@ -44,7 +55,8 @@ def account(
         density=summary.density(kept),
         per_user=summary.spread(kept, USER),
         per_item=summary.spread(kept, ITEM),
-        likes=likes,
+        likes=len(kept) if threshold is None else int((kept[VALUE] >= threshold).sum()),
+        like_from=threshold,
         values=summary.values(kept),
         top_items=summary.top_items(kept),
         months=summary.months(kept),
@@ -81,6 +93,7 @@ def _catalogue(items: LoadedItems, chosen: pl.Series) -> Catalogue:
         filled=filled,
         pictures=len(items.pictures.files),
         absent_pictures=items.pictures.absent,
+        unavailable=int(table[HIDDEN].sum()) if HIDDEN in table.columns else 0,
         never_chosen=int((~known).sum()),
         unknown=len(chosen) - int(known.sum()),
     )

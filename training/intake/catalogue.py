@@ -9,14 +9,26 @@ import polars as pl
 
 from training.intake.checks import Check, id_checks, passed
 from training.intake.mapping import ItemMapping
-from training.intake.numerals import missing
+from training.intake.numerals import missing, numbers
 from training.intake.rejects import Rejects
 from training.intake.source import LINE, Source
-from training.tables import DataError
 
 ID, PUBLIC, PICTURE, ROW, FILE = "id", "item_id", "picture", "row", "file"
+HIDDEN = "hidden"
 TITLE, YEAR, CATEGORIES, DESCRIPTION = "title", "year", "categories", "description"
 _YEAR = r"^(\d{4})(\.0)?$"
+_NO = (
+    "false",
+    "f",
+    "no",
+    "n",
+    "sold out",
+    "out of stock",
+    "outofstock",
+    "unavailable",
+    "discontinued",
+)
+"""Of a column that tells what is available, in lower case; and so are numbers up to zero."""
 _SPACES = r"\s+"
 
 
@@ -25,14 +37,13 @@ def read_catalogue(
 ) -> pl.DataFrame:
     """One row per item: id, item_id, file (its place among the sources), row, and what is named.
 
-    `row` counts all records but those that cannot be parsed, from 0.
-
-    Of an item that comes again, the first row stays.
+    `row` counts all records but those that cannot be parsed, from 0; `hidden` tells items that may
+    not be shown. Of an item that comes again, the first row stays.
     """
     known: set[str] = set()
     parts, num_rows = [], 0
     for place, source in enumerate(sources):
-        for batch in source.batches(mapping.columns, rejects):
+        for batch in source.batches(mapping.named, rejects):
             raw = _read(batch, mapping).with_row_index(ROW, offset=num_rows)
             num_rows += len(batch)
             fresh = passed(raw, id_checks("item", ID), source.path, rejects)
@@ -43,8 +54,6 @@ def read_catalogue(
             fresh = passed(fresh, [check], source.path, rejects)
             known.update(fresh[ID])
             parts.append(fresh.drop(LINE).with_columns(pl.lit(place, pl.UInt16).alias(FILE)))
-    if not parts:
-        raise DataError(sources[0].path, "has no usable row", "see its first lines")
     return pl.concat(parts)
 
 
@@ -65,6 +74,9 @@ def _read(batch: pl.DataFrame, mapping: ItemMapping) -> pl.DataFrame:
         columns.append(_words(mapping.text).alias(DESCRIPTION))
     if mapping.picture is not None:
         columns.append(_present(_stripped(mapping.picture)).alias(PICTURE))
+    if mapping.available is not None:
+        text = _stripped(mapping.available).str.to_lowercase()
+        columns.append((text.is_in(_NO) | (numbers(text) <= 0).fill_null(False)).alias(HIDDEN))
     return batch.select(columns)
 
 

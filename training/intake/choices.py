@@ -3,6 +3,7 @@
 Knows what an interaction consists of; knows nothing about repeats or minimums.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,10 +14,12 @@ from training.intake.mapping import InteractionMapping
 from training.intake.moments import seconds
 from training.intake.numerals import missing, numbers
 from training.intake.rejects import Rejects
-from training.intake.source import LINE, Source
-from training.tables import DataError
+from training.intake.source import BATCH_ROWS, LINE, Source
 
+log = logging.getLogger(__name__)
 USER, ITEM, VALUE, TIME, LABEL, FILE = "user", "item", "value", "time", "label", "file"
+_TOLD_BATCHES = 8
+"""A line of progress for every so many: about a million rows, a few seconds."""
 _LABELS = (0.0, 1.0, 2.0)
 
 
@@ -51,14 +54,15 @@ def read_choices(
     columns = {name: column for name, column in named.items() if column is not None}
     parts = []
     for place, source in enumerate(sources):
-        for batch in source.batches(list(dict.fromkeys(columns.values())), rejects):
+        batches = source.batches(list(dict.fromkeys(columns.values())), rejects)
+        for number, batch in enumerate(batches, start=1):
+            if number % _TOLD_BATCHES == 0:
+                log.info(f"{source.path.name}: {number * BATCH_ROWS:,} rows")
             raw = batch.select(
                 *(pl.col(column).str.strip_chars().alias(x) for x, column in columns.items()), LINE
             )
             usable = passed(*_read(raw, mapping, users, items), source.path, rejects)
             parts.append(usable.select(*columns, LINE, pl.lit(place, pl.UInt16).alias(FILE)))
-    if not parts:
-        raise DataError(sources[0].path, "has no usable row", "see its first lines")
     return pl.concat(parts)
 
 

@@ -40,7 +40,7 @@ def item_columns(table: Sampled, ids: Sequence[str], proposal: Proposal) -> Colu
     found: Columns = {}
     _Asking("items", table, proposal, found).required("id", ids)
     taken = set(ids)
-    for role in ("title", "year", "categories", "picture"):
+    for role in ("title", "year", "categories", "picture", "available"):
         for name in table.candidates(role)[:1]:
             found[role] = name
             taken.add(name)

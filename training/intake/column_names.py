@@ -61,6 +61,7 @@ NAMES: dict[str, Sequence[set[str]]] = {
             "tagline", "features", "keywords", "blurb", "content",
         },
     ),
+    "available": ({"available", "isavailable", "instock", "availability", "stock", "inventory"},),
     "picture": (
         {"picture", "image", "pictureurl", "imageurl"},
         {

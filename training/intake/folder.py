@@ -17,6 +17,8 @@ from training.intake.choices import ITEM, LABEL, TIME, USER, VALUE
 from training.tables import DataError
 
 MAPPING, SUMMARY, REJECTS = "mapping.toml", "import.json", "rejects.csv"
+UNAVAILABLE = "unavailable.txt"
+"""Ids of items that may not be shown, one per line."""
 ENCODED = ".encoded.sqlite"
 """The cache of encoded contents, by content: valid for whatever items come next."""
 

@@ -16,8 +16,8 @@ from training.intake.text_lines import plain_suffix
 from training.tables import DataError
 
 _KNOWLEDGE = frozenset({".kg", ".link"})
-_PROSE = frozenset({".txt", ".dat"})
-"""In a folder these are rather a README than a table; given by name they are tables."""
+_NAMED_ONLY = frozenset({".txt", ".dat", ".data", ".json"})
+"""In a folder these are rather a README or settings than a table; given by name they are tables."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +71,7 @@ class Given:
                     "give it to the command, or correct files in the mapping",
                 )
         return [
-            Source.open(path, mapping.encoding, table.separator, table.quoted)
+            Source.open(path, mapping.encoding, table.separator, table.quoted, table.columns)
             for path in self.tables
             if _matches(path, table.files)
         ]
@@ -96,14 +96,14 @@ def _of_use(path: Path) -> bool:
     if path.name.startswith("."):
         return False
     return (
-        plain_suffix(path) in TABLE_SUFFIXES - _PROSE
+        plain_suffix(path) in TABLE_SUFFIXES - _NAMED_ONLY
         or path.suffix in _KNOWLEDGE
         or path.name.endswith(FEATURE_SUFFIX)
     )
 
 
 def _suffixes() -> list[str]:
-    return sorted(TABLE_SUFFIXES - _PROSE)
+    return sorted(TABLE_SUFFIXES - _NAMED_ONLY)
 
 
 def _matches(path: Path, patterns: Iterable[str]) -> bool:

@@ -14,12 +14,13 @@ from pathlib import Path
 import polars as pl
 
 from training.intake.account import account
-from training.intake.catalogue import CATEGORIES, DESCRIPTION, PUBLIC, TITLE, YEAR
+from training.intake.catalogue import CATEGORIES, DESCRIPTION, HIDDEN, PUBLIC, TITLE, YEAR
 from training.intake.features import copy_features, write_features_by_id, write_features_by_line
 from training.intake.folder import (
     MAPPING,
     REJECTS,
     SUMMARY,
+    UNAVAILABLE,
     check_target,
     replaced,
     write_interactions,
@@ -73,6 +74,9 @@ def _import(job: ImportJob, start: float) -> Summary:
             assert job.mapping.items is not None
             write_items(_item_table(items), folder / "items.tsv")
             bring(items.pictures, folder)
+            if HIDDEN in items.table.columns:
+                hidden = items.table.filter(HIDDEN)[PUBLIC]
+                (folder / UNAVAILABLE).write_text("".join(f"{x}\n" for x in hidden), "utf-8")
             _write_features(given.features, items, job.mapping.items, folder)
         for path in given.knowledge:
             shutil.copyfile(path, folder / path.name)

@@ -20,6 +20,14 @@ NOT_AN_OBJECT = "not a JSON object"
 def columns_of(path: Path, encoding: str) -> list[str]:
     """Keys of the first records in the order in which they come; DataError if there are none."""
     with text_lines(path, encoding) as lines:
+        if next(lines, "").lstrip().startswith("["):
+            raise DataError(
+                path,
+                "is one list, not one object per line",
+                f"convert it, for example with `jq -c '.[]' {path.name} > {path.stem}.jsonl`",
+                line=1,
+            )
+    with text_lines(path, encoding) as lines:
         names = dict.fromkeys(
             name
             for _, fields in islice(objects(lines), _SAMPLE)

@@ -95,7 +95,7 @@ def _public_users(given: Given, mapping: Mapping) -> PublicIds | None:
         for source in sources
         for batch in source.batches([users.id, users.public_id], rejects)
     ]
-    table = pl.concat(frames) if frames else pl.DataFrame(schema=dict.fromkeys(("id", "public")))
+    table = pl.concat(frames)
     _check_rejected(rejects, len(table), mapping.max_rejected, sources)
     return _public_ids(table["id"], table["public"], sources[0].path)
 
@@ -116,7 +116,9 @@ def _check_rejected(
     rejects: Rejects, num_usable: int, share: float, sources: Sequence[Source]
 ) -> None:
     num_read = num_usable + len(rejects)
-    if len(rejects) > share * num_read:
+    if num_read == 0:
+        raise DataError(sources[0].path, "has no rows", "give a file that has some")
+    if num_usable == 0 or len(rejects) > share * num_read:
         found = summary.reasons(rejects.frame)
         named = "; ".join(f"{x.rows:,} x {why}, as {x.examples[0]}" for why, x in found.items())
         raise DataError(

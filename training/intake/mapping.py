@@ -32,6 +32,8 @@ class TableMapping(BaseModel):
     """Between fields; None to tell it by the file."""
     quoted: bool | None = None
     """Whether fields may stand in double quotes; None for: unless tabs separate them."""
+    columns: list[str] | None = Field(default=None, min_length=1)
+    """Names of the columns of a file that has no header."""
 
 
 class InteractionMapping(TableMapping):
@@ -107,14 +109,19 @@ class ItemMapping(TableMapping):
     """A column of web addresses, or of files, relative to the table's folder."""
     picture_folder: str | None = None
     """A folder beside the table with one picture per item, named after its id."""
+    available: str | None = None
+    """A column that says whether the item may be shown; see `catalogue`."""
     feature_rows: Literal["line", "id"] = "line"
     """Which row of a `*_feat.npy` is an item's: that of its line, or the one its id counts to."""
 
     @property
-    def columns(self) -> list[str]:
+    def named(self) -> list[str]:
         """All that are named, each once."""
-        named = [self.id, self.public_id, self.title, self.year, self.categories, self.picture]
-        return list(dict.fromkeys(name for name in [*named, *self.text] if name is not None))
+        single = (
+            *(self.id, self.public_id, self.title, self.year),
+            *(self.categories, self.picture, self.available),
+        )
+        return list(dict.fromkeys(name for name in [*single, *self.text] if name is not None))
 
 
 class UserMapping(TableMapping):

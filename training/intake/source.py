@@ -28,8 +28,8 @@ from training.tables import DataError
 LINE = "__line__"
 BATCH_ROWS = 131_072
 """2^17: some 50 MB of strings, and Polars' overhead per batch is lost in it."""
-_DELIMITED = frozenset({".csv", ".tsv", ".txt", ".dat", *ATOMIC_SUFFIXES})
-_JSON, _PARQUET = frozenset({".jsonl", ".ndjson"}), frozenset({".parquet", ".pq"})
+_DELIMITED = frozenset({".csv", ".tsv", ".txt", ".dat", ".data", *ATOMIC_SUFFIXES})
+_JSON, _PARQUET = frozenset({".jsonl", ".ndjson", ".json"}), frozenset({".parquet", ".pq"})
 UNREADABLE = (WRONG_FIELDS, BROKEN_QUOTES, json_lines.NOT_AN_OBJECT)
 """Reasons for which a record has no fields at all."""
 TABLE_SUFFIXES = _DELIMITED | _JSON | _PARQUET
@@ -44,6 +44,8 @@ class Source:
     encoding: str
     dialect: Dialect | None
     """None for formats that are not delimited."""
+    headed: bool
+    """Whether the first record of a delimited file is a header."""
 
     @classmethod
     def open(
@@ -52,6 +54,7 @@ class Source:
         encoding: str,
         separator: str | None = None,
         quoted: bool | None = None,
+        columns: Sequence[str] | None = None,
     ) -> Self:
         """Read the header; DataError if there is none, or if the format is not known.
 
@@ -60,12 +63,13 @@ class Source:
             encoding: of a text file.
             separator: of a delimited file; None to tell it by suffix and content.
             quoted: whether fields may stand in quotes; None for: unless tabs separate them.
+            columns: of a delimited file that has no header.
         """
         suffix = plain_suffix(path)
         dialect = None
         if suffix in _DELIMITED:
             dialect = dialect_of(path, encoding, separator, quoted)
-            names = _header(path, encoding, dialect)
+            names = _names(path, encoding, dialect, columns)
         elif suffix in _JSON:
             names = json_lines.columns_of(path, encoding)
         elif suffix in _PARQUET:
@@ -76,12 +80,15 @@ class Source:
                 f"is of no known format (suffix {suffix or 'missing'!r})",
                 f"name it {', '.join(sorted(TABLE_SUFFIXES))}; text may be compressed (.gz)",
             )
-        return cls(path=path, names=names, encoding=encoding, dialect=dialect)
+        return cls(path=path, names=names, encoding=encoding, dialect=dialect, headed=not columns)
 
     def batches(
         self, columns: Sequence[str], rejects: Rejects, rows: int = BATCH_ROWS
     ) -> Iterator[pl.DataFrame]:
-        """These columns as strings, without nulls, and `LINE`: where the row begins."""
+        """These columns as strings, without nulls, and `LINE`: where the row begins.
+
+        Of a table without usable rows, one batch without rows.
+        """
         absent = [name for name in columns if name not in self.names]
         if absent:
             raise DataError(
@@ -89,6 +96,17 @@ class Source:
                 f"has no column {absent[0]!r} (found: {', '.join(self.names)})",
                 "correct its name in the mapping",
             )
+        batches = self._batches(columns, rejects, rows)
+        yield next(batches, _frame([*columns, LINE], []))
+        yield from batches
+
+    def sample(self, rows: int) -> pl.DataFrame:
+        """The first rows, all columns."""
+        return next(self.batches(self.names, Rejects(), rows))
+
+    def _batches(
+        self, columns: Sequence[str], rejects: Rejects, rows: int
+    ) -> Iterator[pl.DataFrame]:
         if self.dialect is not None:
             yield from self._delimited(self.dialect, columns, rejects, rows)
         elif plain_suffix(self.path) in _JSON:
@@ -97,18 +115,14 @@ class Source:
             for first, frame in enumerate(parquet.frames(self.path, columns, rows)):
                 yield frame.with_row_index(LINE, offset=first * rows + 1)
 
-    def sample(self, rows: int) -> pl.DataFrame:
-        """The first rows, all columns."""
-        batch = next(self.batches(self.names, Rejects(), rows), None)
-        return _frame(self.names, []) if batch is None else batch
-
     def _delimited(
         self, dialect: Dialect, columns: Sequence[str], rejects: Rejects, rows: int
     ) -> Iterator[pl.DataFrame]:
         places = [self.names.index(name) for name in columns]
         with text_lines(self.path, self.encoding) as lines:
             found = records(lines, dialect)
-            next(found)
+            if self.headed:
+                next(found)
             usable = self._usable(found, rejects)
             while part := list(islice(usable, rows)):
                 fields = zip(*(record.fields for record in part), strict=True)
@@ -144,21 +158,36 @@ def _frame(names: Sequence[str], columns: Sequence[Sequence[object]]) -> pl.Data
     return pl.DataFrame(list(columns) or None, schema=schema, orient="col")
 
 
-def _header(path: Path, encoding: str, dialect: Dialect) -> list[str]:
+def _names(path: Path, encoding: str, dialect: Dialect, columns: Sequence[str] | None) -> list[str]:
     with text_lines(path, encoding) as lines:
         first = next(records(lines, dialect), None)
     if first is None or first.fault is not None:
         raise DataError(path, "has no header", "expected a line with column names", line=1)
+    if columns is not None:
+        if len(first.fields) != len(columns):
+            raise DataError(
+                path,
+                f"has {len(first.fields)} columns, but the mapping names {len(columns)}",
+                "name all columns of the file in columns = [...]",
+                line=1,
+            )
+        return list(columns)
     names = [name.strip() for name in first.fields]
     if plain_suffix(path) in ATOMIC_SUFFIXES:
         names = [name.split(":", 1)[0] for name in names]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice or all(name.replace(".", "").isdigit() for name in names):
-        problem = f"names column {twice[0]!r} more than once" if twice else "has only numbers"
-        raise DataError(
-            path,
-            f"{problem} in its first line, which should be the header",
-            "put column names there, each once, such as user,item,rating,timestamp",
-            line=1,
-        )
+    _check_header(path, names)
     return names
+
+
+def _check_header(path: Path, names: Sequence[str]) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if not twice and not all(name.replace(".", "").isdigit() for name in names):
+        return
+    problem = f"names column {twice[0]!r} more than once" if twice else "has only numbers"
+    raise DataError(
+        path,
+        f"{problem} in its first line, which should be the header",
+        "put column names there, each once, or name them in a mapping, for example "
+        'columns = ["user", "item", "rating", "timestamp"]',
+        line=1,
+    )

@@ -66,6 +66,8 @@ class Catalogue(BaseModel):
     """Files that were found."""
     absent_pictures: list[str]
     """Files that were named but not found."""
+    unavailable: int
+    """Items that may not be shown."""
     never_chosen: int
     """Items without interactions."""
     unknown: int
@@ -86,8 +88,9 @@ class Summary(BaseModel):
     """Interactions per pair of such a user and such an item."""
     per_user: Spread
     per_item: Spread
-    likes: int | None
-    """Of a mapping that says what a like is."""
+    likes: int
+    like_from: float | None
+    """The least value of a like; None if every row is one."""
     values: dict[str, int] | None
     """Rows by rating, or by points."""
     top_items: dict[int, float]

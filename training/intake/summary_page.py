@@ -38,6 +38,7 @@ def summary_page(summary: Summary) -> str:
         filled |= {
             "with a picture": catalogue.pictures,
             "that name a picture that is not there": len(catalogue.absent_pictures),
+            "that are not available": catalogue.unavailable,
             "without interactions": catalogue.never_chosen,
             "of interactions but not in the table": catalogue.unknown,
         }
@@ -50,6 +51,7 @@ def _facts(summary: Summary) -> list[tuple[str, object]]:
         ("users", summary.users),
         ("items with interactions", summary.items),
         ("interactions", summary.interactions.kept),
+        ("likes", summary.likes),
         ("share of all pairs", f"{summary.density:.3%}"),
         ("per user", _spread(summary.per_user)),
         ("per item", _spread(summary.per_item)),

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from training.intake.catalogue import DESCRIPTION, TITLE
-from training.intake.folder import REJECTS
+from training.intake.folder import REJECTS, UNAVAILABLE
 from training.intake.summary import Catalogue, Rows, Spread, Summary
 
 _BAR = 30
@@ -30,8 +30,8 @@ def _lines(summary: Summary, out: Path) -> Iterator[str]:
     yield ""
     yield f"interactions from {', '.join(rows.files)}"
     yield from _fate(rows, out)
-    if summary.likes is not None:
-        yield f"{summary.likes:12,} are likes, the others count as seen"
+    if summary.like_from is not None:
+        yield f"{summary.likes:12,} are likes (from {summary.like_from:g} on), others count as seen"
     if summary.catalogue is not None:
         yield ""
         yield from _catalogue(summary.catalogue, out)
@@ -79,6 +79,8 @@ def _catalogue(catalogue: Catalogue, out: Path) -> Iterator[str]:
     if catalogue.absent_pictures:
         named = ", ".join(catalogue.absent_pictures[:_ABSENT])
         yield f"{len(catalogue.absent_pictures):12,} name a picture that is not there: {named}"
+    if catalogue.unavailable:
+        yield f"{catalogue.unavailable:12,} are not available, see {out / UNAVAILABLE}"
     if catalogue.never_chosen:
         yield f"{catalogue.never_chosen:12,} have no interactions"
     if catalogue.unknown:

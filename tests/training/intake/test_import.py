@@ -204,6 +204,25 @@ def test_features_go_with_their_items(tmp_path: Path, imported) -> None:
         imported("x.csv", "items.csv", "sound_feat.npy", items={"title": "title"})
 
 
+def test_what_is_not_available(tmp_path: Path, imported) -> None:
+    (tmp_path / "x.csv").write_text("user,item\nu,a\n")
+    stock = {"a": "yes", "b": "No", "c": "0", "d": "12", "e": "", "f": "Sold out", "g/1": "FALSE"}
+    lines = ["item,stock", *(f"{item},{said}" for item, said in stock.items())]
+    (tmp_path / "items.csv").write_text("\n".join(lines) + "\n")
+    summary = imported("x.csv", "items.csv", items={"available": "stock"})
+    written = (tmp_path / "out" / "unavailable.txt").read_text()
+    assert written.splitlines() == ["b", "c", "f", "g/1"]
+    assert summary.catalogue is not None
+    assert summary.catalogue.unavailable == 4
+
+
+@pytest.mark.parametrize("text", ["user,item\n", "user,item\nbroken\n"])
+def test_nothing_to_use(text: str, tmp_path: Path, imported) -> None:
+    (tmp_path / "x.csv").write_text(text)
+    with pytest.raises(DataError, match=r"has no rows|1 of 1 rows cannot be used"):
+        imported("x.csv")
+
+
 def test_a_column_that_is_not_there(tmp_path: Path, imported) -> None:
     (tmp_path / "x.csv").write_text("user,thing\nu,i\n")
     with pytest.raises(DataError, match=r"has no column 'item' \(found: user, thing\)"):

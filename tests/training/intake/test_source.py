@@ -95,7 +95,8 @@ def test_typed_headers(tmp_path: Path) -> None:
         ("x.tsv", "", "has no header"),
         ("x.csv", "1,2,3\n4,5,6\n", "only numbers"),
         ("x.csv", "user,user\n1,2\n", "'user' more than once"),
-        ("x.jsonl", "[]\n", "no JSON object"),
+        ("x.jsonl", "7\n", "no JSON object"),
+        ("x.json", '[{"user": 1}]', "is one list"),
         ("x.xlsx", "", "no known format"),
     ],
 )
@@ -103,6 +104,16 @@ def test_what_cannot_be_used(name: str, text: str, said: str, tmp_path: Path) ->
     (tmp_path / name).write_text(text)
     with pytest.raises(DataError, match=said):
         Source.open(tmp_path / name, "utf-8")
+
+
+def test_a_file_without_a_header(tmp_path: Path) -> None:
+    path = tmp_path / "u.data"
+    path.write_text("196\t242\t3\n186\t302\t3\n")
+    source = Source.open(path, "utf-8", columns=["user", "item", "rating"])
+    (batch,) = source.batches(["item"], Rejects())
+    assert batch.rows() == [("242", 1), ("302", 2)]
+    with pytest.raises(DataError, match="has 3 columns, but the mapping names 2"):
+        Source.open(path, "utf-8", columns=["user", "item"])
 
 
 def test_a_column_named_as_the_line_is_no_trouble(tmp_path: Path) -> None:
