@@ -34,7 +34,7 @@ help: ## list the commands
 	@sed -nE 's/^([a-z0-9]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 run: $(RUNTIME) ## sample data -> train -> publish -> serve at PORT (Ctrl-C stops everything)
-	@exec $(BIN)/python -m deploy.local
+	@exec $(BIN)/magnet run
 
 retrain: $(RUNTIME) ## one retraining for what `make run` serves (while it runs)
 	@$(BIN)/python -m deploy.retrain

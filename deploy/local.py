@@ -1,7 +1,7 @@
-"""The whole product on this machine: data, model, Redis, service. This is `make run`.
+"""The command `run`: data, model, Redis and service on this machine. `make run` is this.
 
-    python -m deploy.local                              the MovieLens-100K sample
-    python -m deploy.local --data DIR -- --epochs 5     own data, with options for the training
+    magnet run                              the MovieLens-100K sample
+    magnet run --data DIR -- --max-epochs 5     own data, with options for the training
 
 Composes the parts and re-uses what stands; knows nothing about how any of them works.
 """
@@ -18,35 +18,30 @@ from types import FrameType
 
 from deploy.curls import curl_lines
 from deploy.embedded import embedded_server
-from deploy.model_folder import ModelFolder, Recipe
-from deploy.processes import STOP_SIGNALS, Child, ChildDied
-from deploy.sample import SampleError, fetch_sample
-from deploy.server import HOST, PortTaken, claim_port, serve, wait_until_ready
-from deploy.workspace import PROJECT, Running, Workspace, WorkspaceBusy
-from model.contract.artifact import Artifact
+from deploy.fitted import Fitting
+from deploy.processes import STOP_SIGNALS, Child
+from deploy.sample import fetch_sample
+from deploy.server import HOST, claim_port, serve, wait_until_ready
+from deploy.workspace import PROJECT, Running, Workspace
 from service.settings import Settings
-from training.publish import PublishError, PublishPolicy, live_version, publish_artifact
+from training.explained import ExplainedError
+from training.publish import PublishPolicy, live_version, publish_artifact
 
 SAMPLE_ARGUMENTS = ("--min-rating", "4")
 """In MovieLens a rating of 4 or 5 means that the user liked the film."""
 _WAIT_FOR_PUBLISHER_SECONDS = 60.0
 _DESCRIPTION = """\
-Get the sample data (or take your own), train a model, publish it to Redis and serve it.
-Whatever stands from an earlier run is used again."""
+Take your data (or get the sample), encode texts and pictures that have no features yet, train a
+model, publish it to Redis and serve it. Whatever stands from an earlier run with the same data and
+options is used again."""
 _EPILOG = """\
 environment:
-  PORT        where to serve (default 8000)
-  REDIS_URL   a Redis-protocol server to publish to and serve from
-              (default: an embedded Valkey server, its data in the state folder)
-  MAGNET_*    settings of the service, see docs/configuration.md"""
+  PORT, REDIS_URL   instead of --port and --redis-url
+  MAGNET_*          settings of the service, see docs/configuration.md"""
 
 
-class LaunchError(RuntimeError):
+class LaunchError(ExplainedError):
     """The stack cannot be started; the message says what to do."""
-
-
-_EXPLAINED = (ChildDied, LaunchError, PortTaken, PublishError, SampleError, WorkspaceBusy)
-"""Errors whose message is all that a user needs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,24 +50,63 @@ class Launch:
 
     data: Path | None
     fit_arguments: tuple[str, ...]
+    encode: bool
+    fit_again: bool
     workspace: Workspace
     port: int
     redis_url: str | None
     namespace: str
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run until stopped; 0 if stopped while serving, 130 before that, 1 with a message on error."""
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Describe the command and register its options."""
+    parser.description = _DESCRIPTION
+    parser.epilog = _EPILOG
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument(
+        "--data", type=Path, metavar="DIR", help="your own data instead of the sample"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        default=PROJECT / ".magnet",
+        help="where models, logs and the embedded server's data are kept (default: .magnet in the "
+        "project)",
+    )
+    parser.add_argument(
+        "--port", default=os.environ.get("PORT", "8000"), help="where to serve (default: 8000)"
+    )
+    parser.add_argument(
+        "--redis-url",
+        metavar="URL",
+        default=os.environ.get("REDIS_URL") or None,
+        help="publish to this Redis-protocol server and serve from it (default: an embedded Valkey "
+        "server)",
+    )
+    parser.add_argument(
+        "--no-encode",
+        action="store_true",
+        help="leave descriptions and pictures without features as they are",
+    )
+    parser.add_argument(
+        "--fit-again", action="store_true", help="train even if a model of the same data stands"
+    )
+    parser.add_argument(
+        "fit_arguments",
+        nargs="*",
+        metavar="-- OPTION",
+        help="options for `fit`; for the sample the default is " + " ".join(SAMPLE_ARGUMENTS),
+    )
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Serve until stopped; 0 if stopped while serving, 130 before that."""
     for each in STOP_SIGNALS:
         signal.signal(each, _stop)
-    try:
-        with ExitStack() as stack:
-            return _watch(_start(_read_launch(arguments), stack))
-    except KeyboardInterrupt:
-        return 130
-    except _EXPLAINED as error:
-        sys.stderr.write(f"magnet: {error}\n")
-        return 1
+    with ExitStack() as stack:
+        return _watch(_start(_launch(options), stack))
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:
@@ -82,42 +116,22 @@ def _stop(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _read_launch(arguments: list[str] | None) -> Launch:
-    parser = argparse.ArgumentParser(
-        prog="python -m deploy.local",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "--data", type=Path, metavar="DIR", help="your own data instead of the sample"
-    )
-    parser.add_argument(
-        "--state",
-        type=Path,
-        metavar="DIR",
-        default=PROJECT / ".magnet",
-        help="where data, models and logs are kept (default: .magnet in the project)",
-    )
-    parser.add_argument(
-        "fit_arguments",
-        nargs="*",
-        metavar="-- OPTION",
-        help="options for `python -m training fit`; for the sample the default is "
-        + " ".join(SAMPLE_ARGUMENTS),
-    )
-    options = parser.parse_args(arguments)
-    port = os.environ.get("PORT", "8000")
+def _launch(options: argparse.Namespace) -> Launch:
+    port: str = options.port
     if not port.isdecimal() or not 0 < int(port) < 65536:
-        raise LaunchError(f"PORT={port} is not a port; give a number from 1 to 65535")
+        raise LaunchError(f"--port {port} is not a port; give a number from 1 to 65535")
     if options.data is not None and not options.data.is_dir():
         raise LaunchError(f"--data {options.data}: there is no such folder")
+    arguments = tuple(options.fit_arguments)
+    sample = options.data is None
     return Launch(
         data=options.data and options.data.resolve(),
-        fit_arguments=tuple(options.fit_arguments),
-        workspace=Workspace(options.state.resolve()),
+        fit_arguments=arguments or SAMPLE_ARGUMENTS if sample else arguments,
+        encode=not options.no_encode and not sample,
+        fit_again=options.fit_again,
+        workspace=Workspace(options.out.resolve()),
         port=int(port),
-        redis_url=os.environ.get("REDIS_URL") or None,
+        redis_url=options.redis_url,
         namespace=Settings.from_environment().namespace,
     )
 
@@ -135,13 +149,21 @@ def _start(launch: Launch, stack: ExitStack) -> list[Child]:
         redis_url = server.url
     live_version(redis_url, launch.namespace)
     data = launch.data or fetch_sample(launch.workspace.sample)
-    folder, artifact = _model(launch, data)
+    fitted = Fitting(
+        data=data,
+        folder=launch.workspace.model(data),
+        fit_arguments=launch.fit_arguments,
+        encode=launch.encode,
+        again=launch.fit_again,
+        say=_say,
+    ).run()
     live = live_version(redis_url, launch.namespace)
-    if live is not None and launch.workspace.retrained(data, live):
+    retrained = live is not None and launch.workspace.retrained(fitted.data, live)
+    if retrained and not launch.fit_again:
         _say(f"going on with {live}, which a retraining has made")
     else:
         publish_artifact(
-            folder.artifact,
+            fitted.folder.artifact,
             redis_url,
             launch.namespace,
             policy=PublishPolicy(wait_seconds=_WAIT_FOR_PUBLISHER_SECONDS),
@@ -151,39 +173,13 @@ def _start(launch: Launch, stack: ExitStack) -> list[Child]:
     children.append(service)
     base_url = f"http://{HOST}:{launch.port}"
     wait_until_ready(base_url, children)
-    running = Running(redis_url=redis_url, namespace=launch.namespace, data=str(data))
+    running = Running(redis_url=redis_url, namespace=launch.namespace, data=str(fitted.data))
     stack.enter_context(launch.workspace.announced(running))
     _say(f"\nServing: look at {base_url}, API at {base_url}/docs\n")
-    for title, command in curl_lines(base_url, artifact):
+    for title, command in curl_lines(base_url, fitted.artifact):
         _say(f"  # {title}\n  {command}\n")
     _say("Ctrl-C stops everything.")
     return children
-
-
-def _model(launch: Launch, data: Path) -> tuple[ModelFolder, Artifact]:
-    """A whole artifact made from the data as they are now, trained only if there is none."""
-    arguments = launch.fit_arguments
-    if launch.data is None:
-        arguments = arguments or SAMPLE_ARGUMENTS
-    folder, recipe = launch.workspace.model(data), Recipe.of(data, arguments)
-    artifact, why_not = folder.reusable(recipe)
-    if artifact is None:
-        _say(f"training on {data}: {why_not}")
-        folder.begin(recipe)
-        _fit(data, folder.artifact, arguments)
-        artifact = folder.finish(recipe)
-    else:
-        _say(f"using the model {artifact.manifest.model_version} in {folder.artifact}")
-    return folder, artifact
-
-
-def _fit(data: Path, out: Path, arguments: tuple[str, ...]) -> None:
-    """Train in a process of its own, whose progress goes to our output."""
-    command = [sys.executable, "-m", "training", "fit", "--data", str(data), "--out", str(out)]
-    with Child("the training", [*command, *arguments], cwd=PROJECT) as fit:
-        status = fit.wait()
-    if status != 0:
-        raise LaunchError(f"the training failed (exit status {status}), see above")
 
 
 def _watch(children: list[Child]) -> int:
@@ -200,7 +196,3 @@ def _watch(children: list[Child]) -> int:
 def _say(line: str) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    sys.exit(main())

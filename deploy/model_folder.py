@@ -26,16 +26,18 @@ class Recipe(_Note):
     """Over the names and contents of the data folder's files."""
     arguments: tuple[str, ...]
     """Options of `python -m training fit` besides the folders."""
+    encoded: tuple[str, ...] = ()
+    """Contents that were made features before."""
 
     @classmethod
-    def of(cls, data: Path, arguments: tuple[str, ...]) -> "Recipe":
+    def of(cls, data: Path, arguments: tuple[str, ...], encoded: tuple[str, ...] = ()) -> "Recipe":
         """The recipe that `data` and `arguments` make now."""
         digest = hashlib.sha256()
         for file in sorted(path for path in data.rglob("*") if path.is_file()):
             with file.open("rb") as content:
                 checksum = hashlib.file_digest(content, "sha256").hexdigest()
             digest.update(f"{file.relative_to(data).as_posix()}\0{checksum}\n".encode())
-        return cls(data_sha256=digest.hexdigest(), arguments=arguments)
+        return cls(data_sha256=digest.hexdigest(), arguments=arguments, encoded=encoded)
 
 
 class _Training(_Note):
@@ -55,6 +57,11 @@ class ModelFolder:
         """The artifact's folder."""
         return self.root / "artifact"
 
+    @property
+    def features(self) -> Path:
+        """A copy of the data with features of what was encoded."""
+        return self.root / "data"
+
     def reusable(self, recipe: Recipe) -> tuple[Artifact | None, str]:
         """The model, if it is whole and was made from `recipe`; else None and why not."""
         last = self._last()
@@ -64,6 +71,8 @@ class ModelFolder:
             return None, "the data have changed"
         if last.recipe.arguments != recipe.arguments:
             return None, f"the options were {' '.join(last.recipe.arguments) or 'the defaults'}"
+        if last.recipe.encoded != recipe.encoded:
+            return None, f"encoded was {' and '.join(last.recipe.encoded) or 'nothing'}"
         try:
             artifact = read_artifact(self.artifact)
         except ArtifactError as error:
@@ -72,10 +81,15 @@ class ModelFolder:
             return None, "the last training did not end"
         return artifact, ""
 
-    def begin(self, recipe: Recipe) -> None:
-        """Get ready for a training: what cannot be gone on from, or replaced, is removed."""
+    def begin(self, recipe: Recipe, *, anew: bool = False) -> None:
+        """Get ready for a training: what cannot be gone on from, or replaced, is removed.
+
+        Args:
+            recipe: what will be trained.
+            anew: go on from nothing, even from a killed training of the same recipe.
+        """
         last = self._last()
-        if last is None or last.recipe != recipe:
+        if anew or last is None or last.recipe != recipe:
             self.artifact.with_name("artifact.checkpoint").unlink(missing_ok=True)
         if self.artifact.exists() and not (self.artifact / MANIFEST).exists():
             shutil.rmtree(self.artifact)

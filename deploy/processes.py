@@ -17,6 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
+from training.explained import ExplainedError
+
 _PR_SET_PDEATHSIG = 1
 _LAST_LINES = 15
 _POLL_SECONDS = 0.05
@@ -25,7 +27,7 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
-class ChildDied(RuntimeError):
+class ChildDied(ExplainedError):
     """A child ended that should have gone on; the message carries the end of its log."""
 
 

@@ -13,6 +13,8 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+from training.explained import ExplainedError
+
 PACKAGE = "recbole==1.2.1"
 WHEEL = "recbole-1.2.1-py3-none-any.whl"
 SHA256 = "9c9948202011f37eb0a7c6768129313f00d6403ad221ec940d5e2d5d5f33a407"
@@ -22,7 +24,7 @@ DEFAULT_FOLDER = Path(".magnet/data/ml-100k")
 _PIP_TIMEOUT_SECONDS = 300
 
 
-class SampleError(RuntimeError):
+class SampleError(ExplainedError):
     """The sample cannot be had; the message says why and how to go on."""
 
 

@@ -17,13 +17,14 @@ from urllib.error import HTTPError
 from deploy.curls import get_json
 from deploy.processes import Child, ChildDied
 from deploy.workspace import PROJECT
+from training.explained import ExplainedError
 
 HOST = "127.0.0.1"
 _GRACE_SECONDS = 5
 _READY_SECONDS = 120.0
 
 
-class PortTaken(RuntimeError):
+class PortTaken(ExplainedError):
     """Something else listens on the port."""
 
 
@@ -32,9 +33,10 @@ def claim_port(port: int) -> None:
     try:
         socket.create_server((HOST, port)).close()
     except OSError as error:
+        other = port + 1 if port < 65535 else port - 1
         raise PortTaken(
             f"port {port} cannot be used ({os.strerror(error.errno or 0)}); "
-            f"choose another: make run PORT={port + 1 if port < 65535 else port - 1}"
+            f"choose another: --port {other}, or make run PORT={other}"
         ) from error
 
 

@@ -12,16 +12,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from deploy.model_folder import ModelFolder
+from training.explained import ExplainedError
 
 PROJECT = Path(__file__).resolve().parents[1]
 """The checkout that this runs from; child processes run in it, so that they find the packages."""
 
 
-class WorkspaceBusy(RuntimeError):
+class WorkspaceBusy(ExplainedError):
     """Another launcher is using the folder."""
 
 
-class NotRunning(RuntimeError):
+class NotRunning(ExplainedError):
     """No launcher is serving from the folder."""
 
 
@@ -108,6 +109,6 @@ class Workspace:
             except BlockingIOError as error:
                 raise WorkspaceBusy(
                     f"another launcher is running with {self.root}; stop it first (Ctrl-C there), "
-                    "or give this one a folder of its own: python -m deploy.local --state DIR"
+                    "or give this one a folder of its own: --out DIR"
                 ) from error
             yield

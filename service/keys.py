@@ -17,29 +17,17 @@ from service.key_file import read_keys, write_keys
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; 0 if it is done, 1 with a message on standard error if it cannot be."""
-    options = _parser().parse_args(arguments)
-    try:
-        match options.command:
-            case "new":
-                _new(options.name, options.scope, options.file)
-            case "list":
-                for key in read_keys(options.file):
-                    _say(f"{key.name}\t{','.join(sorted(key.scopes))}")
-            case "remove":
-                _remove(options.name, options.file)
-    except (OSError, ValueError) as error:
-        sys.stderr.write(f"magnet: {error}\n")
-        return 1
-    return 0
+    parser = argparse.ArgumentParser(prog="python -m service.keys")
+    configure(parser)
+    options = parser.parse_args(arguments)
+    return int(options.run(options))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m service.keys",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Describe the command and register what it can do."""
+    parser.description = __doc__
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    commands = parser.add_subparsers(dest="command", required=True, metavar="ACTION")
     new = commands.add_parser("new", help="make a key; its secret is shown once")
     new.add_argument("--name", required=True, help="who holds it; in logs and metrics")
     new.add_argument(
@@ -56,7 +44,23 @@ def _parser() -> argparse.ArgumentParser:
     remove = commands.add_parser("remove", help="take a key out of a file")
     remove.add_argument("--name", required=True)
     remove.add_argument("--file", type=Path, metavar="FILE", required=True)
-    return parser
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    try:
+        match options.command:
+            case "new":
+                _new(options.name, options.scope, options.file)
+            case "list":
+                for key in read_keys(options.file):
+                    _say(f"{key.name}\t{','.join(sorted(key.scopes))}")
+            case "remove":
+                _remove(options.name, options.file)
+    except (OSError, ValueError) as error:
+        sys.stderr.write(f"magnet: {error}\n")
+        return 1
+    return 0
 
 
 def _new(name: str, scopes: list[str], path: Path | None) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.magnet.catalogue import COMMANDS as MAGNET_COMMANDS
 from training.commands import COMMANDS
 
 PROJECT = Path(__file__).parents[1]
@@ -35,7 +36,14 @@ def test_no_room_is_named_after_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["service.app", "model.contract.artifact", "training.publish", "deploy.local"]
+    "module",
+    [
+        "service.app",
+        "model.contract.artifact",
+        "training.publish",
+        "deploy.local",
+        "deploy.magnet.command",
+    ],
 )
 def test_import_is_light(module: str) -> None:
     code = f"import sys, {module}; print(*sorted(sys.modules.keys() & set({HEAVY})))"
@@ -65,6 +73,11 @@ def test_documents_name_real_modules() -> None:
 def test_documents_name_real_training_commands() -> None:
     names = {command.name for command in COMMANDS}
     assert documented(r"python -m training ([a-z]+(?:-[a-z]+)*)") <= names
+
+
+def test_documents_name_real_commands() -> None:
+    names = {command.name for command in MAGNET_COMMANDS} | {"COMMAND"}
+    assert documented(r"(?:^|`|bin/)magnet ([a-zA-Z]+(?:-[a-z]+)*)") <= names
 
 
 def test_documents_link_to_real_files() -> None:

@@ -27,7 +27,7 @@ EXIT_STATUS = {
 
 
 class CommandLineError(ExplainedError):
-    """There is no such command; the message names those that are meant perhaps."""
+    """What was typed is no command line; the message says what is perhaps meant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +192,7 @@ def check_name(name: str, commands: Iterable[Command], meant: Mapping[str, str])
     names = [command.name for command in commands]
     if name in names:
         return
-    near = [meant[name]] if name in meant else get_close_matches(name, names)
-    hint = f"did you mean {' or '.join(f'`{each}`' for each in near)}? " if near else ""
+    near = get_close_matches(name, [*names, *meant])
+    words = dict.fromkeys(f"`{meant.get(each, each)}`" for each in near)
+    hint = f"did you mean {' or '.join(words)}? " if words else ""
     raise CommandLineError(f"there is no command `{name}`: {hint}--help lists them")

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from training.interactions import ITEM_COLUMNS
+from training.item_columns import (
+    CATEGORY_COLUMNS,
+    PICTURE_COLUMNS,
+    TITLE_COLUMNS,
+    YEAR_COLUMNS,
+)
 from training.tables import DataError, Table
 
-TITLE_COLUMNS = ("title", "movie_title", "name", "item_name")
-YEAR_COLUMNS = ("year", "release_year")
-CATEGORY_COLUMNS = ("categories", "genres", "genre", "category", "class")
-PICTURE_COLUMNS = ("picture_url", "image_url", "picture", "image", "poster")
 _SEPARATORS = ("|", ",", " ")
 _MAX_YEAR_DIGITS = 4
 

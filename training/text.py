@@ -8,7 +8,9 @@ from collections.abc import Iterator, Mapping
 
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
-WORD_FIELDS = ("title", "overview", "description", "plot", "summary", "text")
+from training.item_columns import DESCRIPTION_COLUMNS
+
+WORD_FIELDS = ("title", *DESCRIPTION_COLUMNS)
 _WORD = re.compile(r"[^\W_]{2,}")
 
 

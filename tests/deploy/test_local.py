@@ -16,7 +16,7 @@ PROJECT = Path(__file__).parents[2]
 def launch(state: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     inherited = {name: value for name, value in os.environ.items() if name != "REDIS_URL"}
     return subprocess.run(
-        [sys.executable, "-m", "deploy.local", "--state", state, *arguments],
+        [sys.executable, "-m", "deploy.magnet", "run", "--out", state, *arguments],
         cwd=PROJECT,
         env={**inherited, "PORT": "0", **environment},
         capture_output=True,
@@ -34,9 +34,9 @@ def free_port() -> str:
 
 
 def test_help_tells_what_it_does(tmp_path: Path) -> None:
-    done = launch(tmp_path, "--help")
+    done = launch(tmp_path, "--help", COLUMNS="200")
     assert done.returncode == 0
-    for word in ("PORT", "REDIS_URL", "--data", "--min-rating 4", "train", "publish"):
+    for word in ("--port", "PORT", "REDIS_URL", "--data", "--min-rating 4", "train", "publish"):
         assert word in done.stdout
 
 
@@ -46,8 +46,8 @@ def test_a_taken_port_is_noticed_before_anything_is_made(tmp_path: Path) -> None
         port = other.getsockname()[1]
         done = launch(state, PORT=str(port))
     assert done.returncode == 1
-    assert done.stderr.startswith(f"magnet: port {port} cannot be used (Address already in use)")
-    assert "make run PORT=" in done.stderr
+    assert done.stderr.startswith(f"error: port {port} cannot be used (Address already in use)")
+    assert "--port " in done.stderr
     assert not state.exists()
 
 
@@ -55,19 +55,19 @@ def test_a_taken_port_is_noticed_before_anything_is_made(tmp_path: Path) -> None
 def test_a_port_that_is_none(port: str, tmp_path: Path) -> None:
     done = launch(tmp_path, PORT=port)
     assert done.returncode == 1
-    assert done.stderr == f"magnet: PORT={port} is not a port; give a number from 1 to 65535\n"
+    assert done.stderr == f"error: --port {port} is not a port; give a number from 1 to 65535\n"
 
 
 def test_a_data_folder_that_does_not_exist(tmp_path: Path, free_port: str) -> None:
     done = launch(tmp_path, "--data", "nowhere", PORT=free_port)
     assert done.returncode == 1
-    assert done.stderr == "magnet: --data nowhere: there is no such folder\n"
+    assert done.stderr == "error: --data nowhere: there is no such folder\n"
 
 
 def test_a_redis_that_is_away_is_noticed_before_training(tmp_path: Path, free_port: str) -> None:
     done = launch(tmp_path, PORT=free_port, REDIS_URL="redis://:secret@127.0.0.1:1")
     assert done.returncode == 1
-    assert done.stderr.startswith("magnet: Redis at 127.0.0.1:1 does not answer")
+    assert done.stderr.startswith("error: Redis at 127.0.0.1:1 does not answer")
     assert "secret" not in done.stderr
     assert not (tmp_path / "data").exists()
 
@@ -76,7 +76,7 @@ def test_a_second_launcher_is_sent_away(tmp_path: Path, free_port: str) -> None:
     with Workspace(tmp_path).claimed():
         done = launch(tmp_path, PORT=free_port)
     assert done.returncode == 1
-    assert done.stderr.startswith("magnet: another launcher is running")
+    assert done.stderr.startswith("error: another launcher is running")
 
 
 def test_a_bad_setting_of_the_service_is_noticed_at_once(tmp_path: Path, free_port: str) -> None:
@@ -91,4 +91,4 @@ def test_a_failed_training_stops_the_launcher(tmp_path: Path, free_port: str) ->
     data.mkdir()
     done = launch(tmp_path / "state", "--data", str(data), PORT=free_port)
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith("magnet: the training failed (exit status ")
+    assert done.stderr.splitlines()[-1].startswith("error: the training failed (exit status ")

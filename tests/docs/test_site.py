@@ -49,6 +49,16 @@ def test_the_page_of_the_api_is_that_of_the_service() -> None:
     assert (REFERENCE / "api.md").read_text() == written, "run: python docs/list_api.py"
 
 
+def test_the_page_of_the_commands_is_that_of_their_parsers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for variable in ("PORT", "REDIS_URL"):
+        monkeypatch.delenv(variable, raising=False)
+    written = runpy.run_path(str(PROJECT / "docs" / "list_commands.py"))["page"]()
+    path = PROJECT / "docs" / "command-line.md"
+    assert path.read_text() == written, "run: python docs/list_commands.py"
+
+
 def test_every_key_is_listed() -> None:
     text = (REFERENCE / "redis-keys.md").read_text()
     keys = KeySpace()

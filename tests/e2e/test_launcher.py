@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(180)]
 
 
 class Launcher:
-    """One run of `deploy.local`, its output and the processes below it."""
+    """One run of `magnet run`, its output and the processes below it."""
 
     def __init__(self, shop: Path, state: Path, log: Path, **environment: str) -> None:
         with closing(socket.create_server(("127.0.0.1", 0))) as probe:
@@ -33,7 +33,7 @@ class Launcher:
         self.log = log
         env = {name: value for name, value in os.environ.items() if name != "REDIS_URL"}
         env |= {"PORT": str(self.port), "OMP_NUM_THREADS": "1", **environment}
-        command = [sys.executable, "-m", "deploy.local", "--state", str(state)]
+        command = [sys.executable, "-m", "deploy.magnet", "run", "--out", str(state)]
         command += ["--data", str(shop), "--", "--max-epochs", "2"]
         with log.open("wb") as output:
             self.process = subprocess.Popen(
@@ -156,7 +156,7 @@ def test_a_child_that_dies_takes_the_launcher_down(serving: Launcher) -> None:
     children = serving.children()
     os.kill(children[-1], signal.SIGKILL)
     assert serving.process.wait(20) == 1
-    last = serving.output[serving.output.rindex("magnet: ") :]
-    assert re.match(r"magnet: the (service|embedded Valkey server) ended \(signal SIGKILL\)", last)
+    last = serving.output[serving.output.rindex("error: ") :]
+    assert re.match(r"error: the (service|embedded Valkey server) ended \(signal SIGKILL\)", last)
     assert "the end of" in last
     assert serving.is_gone(children)

@@ -1,0 +1,98 @@
+"""The model of a data folder: what stands from an earlier run, or made by encoding and training.
+
+Knows the order of the steps, and that each is a command in a process of its own; knows nothing
+about how they work.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.contents import Content, can_encode, without_features
+from deploy.model_folder import ModelFolder, Recipe
+from deploy.processes import Child
+from deploy.workspace import PROJECT
+from model.contract.artifact import Artifact
+from training.explained import ExplainedError
+
+_WORDS: dict[Content, str] = {"text": "descriptions", "images": "pictures"}
+
+
+class StepFailed(ExplainedError):
+    """A step of making a model failed; it has said why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fitted:
+    """A whole model, and where it lies."""
+
+    folder: ModelFolder
+    artifact: Artifact
+    data: Path
+    """What it was trained on: the data folder, or a copy with features."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fitting:
+    """What to make a model of, and how."""
+
+    data: Path
+    folder: ModelFolder
+    fit_arguments: tuple[str, ...]
+    encode: bool
+    """Whether texts and pictures without features are encoded, where the libraries are there."""
+    again: bool
+    """Whether to train even if a model stands that was made from the same."""
+    say: Callable[[str], None]
+
+    def run(self) -> Fitted:
+        """A model of the data as they are now.
+
+        Raises:
+            StepFailed: encoding or training ended with an error.
+        """
+        contents = self._contents()
+        recipe = Recipe.of(self.data, self.fit_arguments, encoded=tuple(contents))
+        data = self.folder.features if contents else self.data
+        artifact, why_not = self.folder.reusable(recipe)
+        if artifact is not None and not self.again:
+            self.say(
+                f"using the model {artifact.manifest.model_version} in {self.folder.artifact}: "
+                "data and options are what it was made from"
+            )
+        else:
+            self.folder.begin(recipe, anew=self.again)
+            if contents:
+                self._encode(contents)
+            self.say(f"training on {data}: {why_not or 'as asked for'}")
+            options = ["--data", str(data), "--out", str(self.folder.artifact)]
+            self._step("the training", "fit", [*options, *self.fit_arguments])
+            artifact = self.folder.finish(recipe)
+        return Fitted(folder=self.folder, artifact=artifact, data=data)
+
+    def _contents(self) -> list[Content]:
+        """What is to be encoded."""
+        if not self.encode:
+            return []
+        found = without_features(self.data)
+        for content in found:
+            if not can_encode(content):
+                self.say(
+                    f"{_WORDS[content]} of items are not encoded: pip install -e '.[encoders]' in "
+                    "the project's folder adds what that needs, and the next run trains with them"
+                )
+        return [content for content in found if can_encode(content)]
+
+    def _encode(self, contents: Sequence[Content]) -> None:
+        self.say(f"encoding {' and '.join(_WORDS[content] for content in contents)} of items")
+        options = ["--data", str(self.data), "--out", str(self.folder.features)]
+        self._step("the encoding", "encode", [*options, *(f"--{each}" for each in contents)])
+
+    def _step(self, name: str, command: str, options: Sequence[str]) -> None:
+        """Run a command; its progress goes to our output."""
+        words = [sys.executable, "-m", "training", command, *options]
+        with Child(name, words, cwd=PROJECT) as step:
+            status = step.wait()
+        if status != 0:
+            raise StepFailed(f"{name} failed (exit status {status}), see above")

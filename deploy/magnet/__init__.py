@@ -1,0 +1,1 @@
+"""The one command of the product, `magnet`: its list of commands, and those that ask a service."""

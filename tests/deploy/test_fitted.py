@@ -1,0 +1,95 @@
+"""How a data folder becomes a model, and when nothing is done anew."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deploy.fitted import Fitting, StepFailed
+from deploy.model_folder import ModelFolder
+
+QUICK = ("--max-epochs", "1", "--embedding-dim", "8", "--batch-size", "64")
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+@pytest.fixture
+def data(tiny_data: Path, tmp_path: Path) -> Path:
+    """Descriptions and a few pictures, none of them encoded."""
+    data = Path(shutil.copytree(tiny_data, tmp_path / "data"))
+    (data / "text_feat.npy").unlink()
+    header, *rows = (data / "items.tsv").read_text().splitlines()
+    described = [f"{row}\tSomething of {row.split()[-1].lower()}." for row in rows]
+    (data / "items.tsv").write_text("\n".join([f"{header}\tdescription", *described]) + "\n")
+    return data
+
+
+@pytest.fixture
+def fitting(data: Path, tmp_path: Path) -> Callable[..., Fitting]:
+    """What is said is collected in `said`, which the caller gives."""
+
+    def make(said: list[str], **changes: object) -> Fitting:
+        options: dict[str, object] = {
+            "data": data,
+            "folder": ModelFolder(tmp_path / "model"),
+            "fit_arguments": QUICK,
+            "encode": True,
+            "again": False,
+            "say": said.append,
+        }
+        return Fitting(**(options | changes))  # type: ignore[arg-type]
+
+    return make
+
+
+def test_descriptions_are_encoded_and_a_second_run_does_nothing(
+    fitting: Callable[..., Fitting], data: Path
+) -> None:
+    pytest.importorskip("sentence_transformers")
+    said: list[str] = []
+    first = fitting(said).run()
+    assert said[0] == "encoding descriptions of items"
+    assert said[1].endswith("there is no model yet")
+    assert np.load(first.data / "text_feat.npy").shape[0] == 40
+    assert not (data / "text_feat.npy").exists()
+    assert set(first.artifact.manifest.modalities) == {"behaviour", "picture", "text"}
+
+    said.clear()
+    again = fitting(said).run()
+    assert again.artifact.manifest.model_version == first.artifact.manifest.model_version
+    assert [line.split(":")[-1] for line in said] == [" data and options are what it was made from"]
+
+    said.clear()
+    other = fitting(said, encode=False).run()
+    assert said == [f"training on {data}: encoded was text"]
+    assert other.data == data
+
+
+def test_a_model_is_trained_again_when_that_is_asked_for(fitting: Callable[..., Fitting]) -> None:
+    said: list[str] = []
+    first = fitting(said, encode=False).run()
+    second = fitting(said, encode=False, again=True).run()
+    assert said[-1].endswith("as asked for")
+    assert second.artifact.manifest.model_version != first.artifact.manifest.model_version
+
+
+def test_without_the_libraries_it_goes_on_and_says_so(
+    fitting: Callable[..., Fitting], data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deploy.fitted.can_encode", lambda content: False)
+    (data / "images").mkdir()
+    Image.new("RGB", (8, 8), "red").save(data / "images" / "i001.png")
+    said: list[str] = []
+    fitted = fitting(said).run()
+    assert fitted.data == data
+    assert [line for line in said if "pip install -e '.[encoders]'" in line] == said[:2]
+    assert said[0].startswith("descriptions of items are not encoded")
+    assert said[1].startswith("pictures of items are not encoded")
+
+
+def test_a_step_that_fails_says_which(fitting: Callable[..., Fitting]) -> None:
+    with pytest.raises(StepFailed, match=r"the training failed \(exit status 2\), see above"):
+        fitting([], encode=False, fit_arguments=("--no-such-option",)).run()
