@@ -1,16 +1,18 @@
 """Ranked rows become the items of an answer, each with what speaks for it.
 
-Knows the shapes of answers; knows nothing about how rows were found.
+All items of an answer at once: arrays until the very end, then plain values. Knows the shapes of
+answers; knows nothing about how rows were found.
 
-Letters: N items shown, K experts, V views, M modalities.
+Letters: N items shown, K experts, V views, M modalities, P parts of a score.
 """
 
+import numpy as np
+
 from service.explanation import (
+    POPULARITY,
     active_experts,
-    by_modality,
-    by_view,
     largest_parts,
-    plain,
+    plain_numbers,
     sentence_case,
 )
 from service.plan import Plan
@@ -23,21 +25,10 @@ from service.snapshot import Snapshot
 
 def popular_items(snapshot: Snapshot, plan: Plan, rows_N: Rows) -> list[RecommendedItem]:
     """Items that stand in where there is no taste to score."""
-    items: list[RecommendedItem] = []
-    for place, row in enumerate(rows_N):
-        popularity = int(snapshot.items.popularity_I[row])
-        items.append(
-            RecommendedItem(
-                item_id=snapshot.items.ids[row],
-                title=snapshot.items.title(row),
-                rank=plan.request.offset + place + 1,
-                score=popularity,
-                bias=popularity,
-                source="popular",
-                reasons=[f"Popular: {popularity} interactions in the training data"],
-                experts=None,
-            )
-        )
+    popularities = snapshot.items.popularity_I[rows_N].tolist()
+    items = _unexplained(snapshot, plan, rows_N, popularities, popularities)
+    for item, popularity in zip(items, popularities, strict=True):
+        item["reasons"] = [f"Popular: {popularity} interactions in the training data"]
     return items
 
 
@@ -45,38 +36,53 @@ def scored_items(
     snapshot: Snapshot, plan: Plan, shown: Ranked, breakdown: Breakdown | None
 ) -> list[RecommendedItem]:
     """Items by their scores, taken apart if there is a breakdown."""
-    items: list[RecommendedItem] = []
-    for place, (row, score) in enumerate(zip(shown.rows, shown.scores, strict=True)):
-        item = RecommendedItem(
-            item_id=snapshot.items.ids[row],
-            title=snapshot.items.title(row),
-            rank=plan.request.offset + place + 1,
-            score=plain(score),
-            bias=plain(snapshot.items.bias_I[row]),
-            source=plan.taste.source,
-            reasons=[],
-            experts=None,
-        )
-        if breakdown is not None:
-            item = _explained(snapshot, item, breakdown, place, full=plan.request.explain == "full")
-        items.append(item)
+    bias_N = snapshot.items.bias_I[shown.rows]
+    scores, biases = plain_numbers(shown.scores), plain_numbers(bias_N)
+    items = _unexplained(snapshot, plan, shown.rows, scores, biases)
+    if breakdown is None:
+        return items
+    manifest, contribution_NKVM = snapshot.manifest, breakdown.contribution_CKVM
+    contribution_NKM = contribution_NKVM.sum(axis=2)
+    modality_NM = contribution_NKM.sum(axis=1)
+    words = largest_parts(
+        [*manifest.modalities, POPULARITY], np.column_stack([modality_NM, bias_N])
+    )
+    experts = active_experts(manifest, breakdown.weight_CK, contribution_NKM.sum(axis=2))
+    by_session = plan.taste.source == "session"
+    for place, item in enumerate(items):
+        item["reasons"] = [sentence_case(words[place])]
+        if by_session:
+            item["reasons"].append("Judged by the session's items alone")
+        item["experts"] = experts[place]
+    if plan.request.explain == "full":
+        modalities = plain_numbers(modality_NM)
+        views = plain_numbers(contribution_NKVM.sum(axis=(1, 3)))
+        for place, item in enumerate(items):
+            item["by_modality"] = dict(zip(manifest.modalities, modalities[place], strict=True))
+            item["by_view"] = dict(zip(manifest.views, views[place], strict=True))
     return items
 
 
-def _explained(
-    snapshot: Snapshot, item: RecommendedItem, breakdown: Breakdown, place: int, *, full: bool
-) -> RecommendedItem:
-    manifest = snapshot.manifest
-    contribution_KVM = breakdown.contribution_CKVM[place]
-    modalities = by_modality(manifest, contribution_KVM)
-    reasons = [sentence_case(largest_parts(modalities, item.bias))]
-    if item.source == "session":
-        reasons.append("Judged by the session's items alone")
-    return item.model_copy(
-        update={
-            "reasons": reasons,
-            "experts": active_experts(manifest, breakdown.weight_CK[place], contribution_KVM),
-            "by_modality": modalities if full else None,
-            "by_view": by_view(manifest, contribution_KVM) if full else None,
-        }
-    )
+def _unexplained(
+    snapshot: Snapshot, plan: Plan, rows_N: Rows, scores: list[float], biases: list[float]
+) -> list[RecommendedItem]:
+    label, source, rank = snapshot.items.label, plan.taste.source, plan.request.offset
+    items: list[RecommendedItem] = []
+    for row, score, bias in zip(rows_N.tolist(), scores, biases, strict=True):
+        rank += 1
+        item_id, title = label(row)
+        items.append(
+            {
+                "item_id": item_id,
+                "title": title,
+                "rank": rank,
+                "score": score,
+                "bias": bias,
+                "source": source,
+                "reasons": [],
+                "experts": None,
+                "by_modality": None,
+                "by_view": None,
+            }
+        )
+    return items

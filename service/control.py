@@ -3,6 +3,7 @@
 Knows HTTP; decides nothing. A service without Redis offers none of them.
 """
 
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Response
@@ -17,14 +18,9 @@ from service.dependencies import (
     StopwatchDep,
     get_shared_state,
 )
+from service.model_schemas import ModelsResponse, ModelVersion, PointersResponse
 from service.requests import ActivationRequest, AvailabilityRequest, FeedbackRequest, Id
-from service.schemas import (
-    AvailabilityResponse,
-    FeedbackResponse,
-    ModelsResponse,
-    ModelVersion,
-    PointersResponse,
-)
+from service.schemas import AvailabilityResponse, FeedbackResponse
 from service.versions import Pointers, PublishedVersion
 
 SharedDep = Annotated[SharedState, Depends(get_shared_state)]
@@ -165,7 +161,7 @@ def _version(published: PublishedVersion, pointers: Pointers) -> ModelVersion:
     return ModelVersion(
         model_version=published.version,
         published_at=published.published_at,
-        created_at=None if manifest is None else manifest.created_at,
+        created_at=None if manifest is None else datetime.fromisoformat(manifest.created_at),
         metrics={} if manifest is None else manifest.metrics,
         live=published.version == pointers.live,
         previous=published.version == pointers.previous,

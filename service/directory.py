@@ -3,12 +3,12 @@
 For people who look around, not for ranking. Knows one snapshot; knows nothing about HTTP.
 """
 
-import json
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
 import numpy as np
+import orjson
 
 from service.ranking import Rows
 from service.schemas import CatalogueItem, CategorySize
@@ -57,7 +57,7 @@ def describe(snapshot: Snapshot, rows_N: Rows, hidden_rows: Rows) -> list[Catalo
     hidden = set(hidden_rows.tolist())
     found: list[CatalogueItem] = []
     for row in rows_N.tolist():
-        fields = json.loads(items.metadata[row])
+        fields = orjson.loads(items.metadata.raw(row))
         found.append(
             CatalogueItem(
                 item_id=items.ids[row],

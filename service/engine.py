@@ -3,7 +3,7 @@
 Knows the order of the steps and which of them are done for many requests at once. Knows nothing
 about HTTP; every job carries the snapshot that its request has captured.
 
-Letters: N items shown, V views, M modalities, D dimension.
+Letters: N items shown, V views, M modalities, D dimension, K experts.
 """
 
 import math
@@ -15,12 +15,14 @@ import numpy as np
 from service.answer import popular_items, scored_items
 from service.batching import Batcher
 from service.diversity import POOL, diversified
+from service.foldin import Vectors
 from service.metrics import Metrics
 from service.plan import Plan, make_plan
 from service.requests import RecommendationRequest
 from service.retrieval.popular import most_popular
 from service.retrieval.retriever import Query, Ranked
-from service.schemas import Recommendation, RecommendedItem
+from service.schemas import Recommendation
+from service.scorer import Breakdown
 from service.snapshot import Snapshot
 from service.taste import UserLookup, look_up
 
@@ -60,10 +62,11 @@ class RecommendationEngine:
     def _answer_all(self, jobs: Sequence[_Job]) -> list[Recommendation]:
         """Blocking."""
         plans = [make_plan(job.snapshot, job.request, job.user) for job in jobs]
-        found = self._found(jobs, plans)
+        shown = self._shown(jobs, plans)
+        taken_apart = self._taken_apart(jobs, plans, shown)
         return [
-            self._answer(job.snapshot, plan, ranked)
-            for job, plan, ranked in zip(jobs, plans, found, strict=True)
+            self._answer(job.snapshot, plan, ranked, breakdown)
+            for job, plan, ranked, breakdown in zip(jobs, plans, shown, taken_apart, strict=True)
         ]
 
     def _found(self, jobs: Sequence[_Job], plans: Sequence[Plan]) -> list[Ranked]:
@@ -85,35 +88,59 @@ class RecommendationEngine:
             found |= dict(zip(places, ranked, strict=True))
         return [found[place] for place in range(len(jobs))]
 
-    def _answer(self, snapshot: Snapshot, plan: Plan, ranked: Ranked) -> Recommendation:
+    def _shown(self, jobs: Sequence[_Job], plans: Sequence[Plan]) -> list[Ranked]:
+        found = self._found(jobs, plans)
+        with self._metrics.stage("rank"):
+            return [
+                _page(job.snapshot, plan.request, ranked)
+                for job, plan, ranked in zip(jobs, plans, found, strict=True)
+            ]
+
+    def _taken_apart(
+        self, jobs: Sequence[_Job], plans: Sequence[Plan], shown: Sequence[Ranked]
+    ) -> list[Breakdown | None]:
+        """The breakdown of every list that is to be explained; lists of one length share a run."""
+        parts: list[Breakdown | None] = [None] * len(jobs)
+        places_of: dict[tuple[int, int], list[int]] = {}
+        for place, (job, plan, ranked) in enumerate(zip(jobs, plans, shown, strict=True)):
+            explained = plan.taste.vector_VMD is not None and plan.request.explain != "none"
+            if explained and len(ranked.rows):
+                places_of.setdefault((id(job.snapshot), len(ranked.rows)), []).append(place)
+        for places in places_of.values():
+            snapshot = jobs[places[0]].snapshot
+            with self._metrics.stage("explain"):
+                found = snapshot.scorer.explain_all(
+                    np.stack([_vector(plans[place]) for place in places]),
+                    np.stack([shown[place].rows for place in places]),
+                )
+            for place, breakdown in zip(places, found, strict=True):
+                parts[place] = breakdown
+            weight_K = sum(breakdown.weight_CK.sum(axis=0) for breakdown in found)
+            for expert, weight in zip(snapshot.manifest.experts, weight_K, strict=True):
+                self._metrics.served_weight.labels(expert.name).inc(float(weight))
+        return parts
+
+    def _answer(
+        self, snapshot: Snapshot, plan: Plan, shown: Ranked, breakdown: Breakdown | None
+    ) -> Recommendation:
         taste = plan.taste
         if taste.fallback_reason is not None:
             self._metrics.fallbacks.labels(taste.fallback_reason, taste.source).inc()
-        with self._metrics.stage("rank"):
-            shown = _page(snapshot, plan.request, ranked)
+        self._metrics.served_items.labels(taste.source).inc(len(shown.rows))
+        if taste.vector_VMD is None:
+            items = popular_items(snapshot, plan, shown.rows)
+        else:
+            items = scored_items(snapshot, plan, shown, breakdown)
         return Recommendation(
             model_version=snapshot.version,
+            variant="champion",
             user_id=plan.request.user_id,
             fallback="popular" if taste.source == "popular" else None,
             warnings=plan.warnings,
             missing_ids=plan.missing_ids,
             unavailable_ids=plan.unavailable_ids,
-            items=self._items(snapshot, plan, shown),
+            items=items,
         )
-
-    def _items(self, snapshot: Snapshot, plan: Plan, shown: Ranked) -> list[RecommendedItem]:
-        user_VMD = plan.taste.vector_VMD
-        self._metrics.served_items.labels(plan.taste.source).inc(len(shown.rows))
-        if user_VMD is None:
-            return popular_items(snapshot, plan, shown.rows)
-        breakdown = None
-        if plan.request.explain != "none" and len(shown.rows):
-            with self._metrics.stage("explain"):
-                breakdown = snapshot.scorer.explain(user_VMD, shown.rows)
-            weights = breakdown.weight_CK.sum(axis=0).tolist()
-            for expert, weight in zip(snapshot.manifest.experts, weights, strict=True):
-                self._metrics.served_weight.labels(expert.name).inc(weight)
-        return scored_items(snapshot, plan, shown, breakdown)
 
 
 def _wanted(plan: Plan) -> int:
@@ -123,8 +150,12 @@ def _wanted(plan: Plan) -> int:
 
 
 def _query(plan: Plan) -> Query:
+    return Query(_vector(plan), plan.eligible, _wanted(plan))
+
+
+def _vector(plan: Plan) -> Vectors:
     assert plan.taste.vector_VMD is not None
-    return Query(plan.taste.vector_VMD, plan.eligible, _wanted(plan))
+    return plan.taste.vector_VMD
 
 
 def _page(snapshot: Snapshot, request: RecommendationRequest, ranked: Ranked) -> Ranked:

@@ -14,6 +14,7 @@ from service.comparison import compared_with
 from service.eligible import Eligible
 from service.errors import RequestRefused, UnknownItem, UnknownUser, UserUnavailable
 from service.explanation import (
+    POPULARITY,
     Weights,
     by_modality,
     by_modality_and_view,
@@ -86,8 +87,11 @@ class PairExplainer:
         modalities = by_modality(manifest, contribution_KVM)
         experts = expert_details(manifest, weight_K, contribution_KVM, rank_without_K)
         bias = plain(items.bias_I[row])
+        (parts,) = largest_parts(
+            [*modalities, POPULARITY], np.array([[*modalities.values(), bias]])
+        )
         about = "" if others.is_exact else "about "
-        words = f"rank {about}{rank} of {others.num_items}: {largest_parts(modalities, bias)}"
+        words = f"rank {about}{rank} of {others.num_items}: {parts}"
         return Explanation(
             model_version=snapshot.version,
             user_id=request.user_id,
@@ -158,10 +162,10 @@ def _sentence(
     words: str, largest: ExpertDetail, history: list[HistoryEvidence], source: Source
 ) -> str:
     sentence = f"{sentence_case(words)}."
-    if largest.contribution > 0:
-        sentence += f" The expert that adds most is {largest.name}."
+    if largest["contribution"] > 0:
+        sentence += f" The expert that adds most is {largest['name']}."
     if history:
-        names = ", ".join(evidence.title or evidence.item_id for evidence in history[:3])
+        names = ", ".join(evidence["title"] or evidence["item_id"] for evidence in history[:3])
         whose = "session" if source == "session" else "user's history"
         sentence += f" In the {whose}, these speak for it most: {names}."
     return sentence

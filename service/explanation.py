@@ -2,16 +2,18 @@
 
 Pure: numbers in, parts of an answer out. Knows nothing about where scores come from.
 
-Letters: H history length, V views, M modalities, D dimension, K experts, A active experts.
+Letters: N items, P parts of a score, H history length, V views, M modalities, D dimension,
+K experts, A pairs of an item and an expert that is active for it.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model.contract.manifest import ArtifactManifest, ExpertSpec
+from model.contract.manifest import ArtifactManifest
 from service.foldin import Vectors
 from service.schemas import ExpertContribution, ExpertDetail
 
@@ -26,14 +28,38 @@ def plain(number: float) -> float:
     return round(float(number), 7)
 
 
+def plain_numbers(numbers: NDArray[np.floating]) -> list[Any]:
+    """All of them as `plain` makes them, in lists as deep as the array."""
+    rounded: list[Any] = np.round(numbers.astype(np.float64), 7).tolist()
+    return rounded
+
+
 def active_experts(
-    manifest: ArtifactManifest, weight_K: Weights, contribution_KVM: Weights
-) -> list[ExpertContribution]:
-    """The experts with a weight above zero, largest contribution first."""
-    active_A = np.flatnonzero(weight_K > 0)
-    specs = [manifest.experts[expert] for expert in active_A]
-    experts = _contributions(specs, weight_K[active_A], contribution_KVM[active_A])
-    return sorted(experts, key=_largest_first)
+    manifest: ArtifactManifest, weight_NK: Weights, contribution_NK: Weights
+) -> list[list[ExpertContribution]]:
+    """Of each item the experts with a weight above zero, largest contribution first."""
+    order_NK = np.lexsort((-weight_NK, -contribution_NK), axis=1)
+    item_A, place_A = np.nonzero(np.take_along_axis(weight_NK > 0, order_NK, axis=1))
+    expert_A = order_NK[item_A, place_A]
+    found: list[list[ExpertContribution]] = [[] for _ in weight_NK]
+    for item, expert, weight, contribution in zip(
+        item_A.tolist(),
+        expert_A.tolist(),
+        plain_numbers(weight_NK[item_A, expert_A]),
+        plain_numbers(contribution_NK[item_A, expert_A]),
+        strict=True,
+    ):
+        spec = manifest.experts[expert]
+        found[item].append(
+            {
+                "name": spec.name,
+                "role": spec.role,
+                "modality": spec.modality,
+                "weight": weight,
+                "contribution": contribution,
+            }
+        )
+    return found
 
 
 def expert_details(
@@ -45,37 +71,23 @@ def expert_details(
     """Every expert, largest contribution first, then largest weight."""
     details = [
         ExpertDetail(
-            **expert.model_dump(), usual_weight=spec.usual_weight, rank_without=rank_without
+            name=spec.name,
+            role=spec.role,
+            modality=spec.modality,
+            weight=weight,
+            contribution=contribution,
+            usual_weight=spec.usual_weight,
+            rank_without=rank_without,
         )
-        for expert, spec, rank_without in zip(
-            _contributions(manifest.experts, weight_K, contribution_KVM),
+        for spec, weight, contribution, rank_without in zip(
             manifest.experts,
+            plain_numbers(weight_K),
+            plain_numbers(contribution_KVM.sum(axis=(1, 2))),
             rank_without_K,
             strict=True,
         )
     ]
-    return sorted(details, key=_largest_first)
-
-
-def _contributions(
-    specs: Sequence[ExpertSpec], weight_K: Weights, contribution_KVM: Weights
-) -> list[ExpertContribution]:
-    """Those experts, in their order."""
-    weights, contributions = weight_K.tolist(), contribution_KVM.sum(axis=(1, 2)).tolist()
-    return [
-        ExpertContribution(
-            name=expert.name,
-            role=expert.role,
-            modality=expert.modality,
-            weight=plain(weight),
-            contribution=plain(contribution),
-        )
-        for expert, weight, contribution in zip(specs, weights, contributions, strict=True)
-    ]
-
-
-def _largest_first(expert: ExpertContribution) -> tuple[float, float]:
-    return -expert.contribution, -expert.weight
+    return sorted(details, key=lambda expert: (-expert["contribution"], -expert["weight"]))
 
 
 def by_modality(manifest: ArtifactManifest, contribution_KVM: Weights) -> dict[str, float]:
@@ -109,23 +121,42 @@ def gate_entropy(weight_K: Weights) -> float:
     return plain(max(0.0, -float((positive * np.log(positive)).sum()) / math.log(len(weight_K))))
 
 
-def largest_parts(modalities: Mapping[str, float], bias: float) -> str:
-    """Words for the one or two largest parts of a score above zero.
+def largest_parts(names: Sequence[str], part_NP: NDArray[np.floating]) -> list[str]:
+    """Words for the one or two largest parts of each score above zero.
 
     Shares are of the parts above zero, since what speaks against an item is no part of why it is
     here; the second part is named if it is at least a fifth. Of a score of zero or less, only what
     speaks against it most is named.
+
+    Args:
+        names: of the P parts, two at least.
+        part_NP: in points of the score.
     """
-    parts = sorted({**modalities, POPULARITY: bias}.items(), key=lambda part: -part[1])
-    total = sum(part for _, part in parts if part > 0)
-    (first, largest), *rest = parts
-    if total <= -sum(part for _, part in parts if part < 0):
-        return f"no more speaks for it than against it; {parts[-1][0]} least of all"
-    words = "mostly" if largest >= total / 2 else "led by"
-    words += f" {first} ({100 * largest / total:.0f} % of what speaks for it)"
-    second, next_largest = rest[0]
-    if next_largest >= total / 5:
-        words += f", then {second} ({100 * next_largest / total:.0f} %)"
+    order_NP = np.argsort(-part_NP, axis=1, kind="stable")
+    sorted_NP = np.take_along_axis(part_NP, order_NP, axis=1)
+    total_N = np.maximum(sorted_NP, 0).sum(axis=1)
+    against_N = -np.minimum(sorted_NP, 0).sum(axis=1)
+    share_NP = sorted_NP / np.where(total_N > 0, total_N, 1)[:, None]
+    return [
+        _words([names[part] for part in order], shares)
+        if speaks_for
+        else _against(names[order[-1]])
+        for order, shares, speaks_for in zip(
+            order_NP.tolist(), share_NP.tolist(), (total_N > against_N).tolist(), strict=True
+        )
+    ]
+
+
+def _against(name: str) -> str:
+    return f"no more speaks for it than against it; {name} least of all"
+
+
+def _words(names: Sequence[str], shares: Sequence[float]) -> str:
+    """Names and shares are those of the parts, largest first."""
+    words = "mostly" if shares[0] >= 0.5 else "led by"
+    words += f" {names[0]} ({100 * shares[0]:.0f} % of what speaks for it)"
+    if shares[1] >= 0.2:
+        words += f", then {names[1]} ({100 * shares[1]:.0f} %)"
     return words
 
 

@@ -12,7 +12,13 @@ from service.dependencies import REFUSED, ServicesDep, SnapshotDep, StopwatchDep
 from service.errors import NotReady
 from service.explanation import plain
 from service.metrics import CONTENT_TYPE
-from service.schemas import ExpertSummary, Liveness, ModelResponse, Readiness, RetrievalSummary
+from service.model_schemas import (
+    ExpertSummary,
+    Liveness,
+    ModelResponse,
+    Readiness,
+    RetrievalSummary,
+)
 
 operations = APIRouter()
 
@@ -66,7 +72,7 @@ _ORIGIN = {"data_sha256", "split", "seed", "best_epoch", "trigger_epoch", "histo
 @operations.get("/livez", tags=["operate"])
 async def livez() -> Liveness:
     """Whether the process runs; restart it if not."""
-    return Liveness()
+    return Liveness(status="alive")
 
 
 @operations.get("/readyz", responses={503: REFUSED[503]}, tags=["operate"])
@@ -78,7 +84,9 @@ async def readyz(snapshot: SnapshotDep, services: ServicesDep) -> Readiness:
     origin = services.follower.origin
     what = "still serving" if origin == "store" else "serving this machine's copy of"
     warnings = [] if trouble is None else [f"{trouble}; {what} {snapshot.version}"]
-    return Readiness(model_version=snapshot.version, loaded_from=origin, warnings=warnings)
+    return Readiness(
+        status="ready", model_version=snapshot.version, loaded_from=origin, warnings=warnings
+    )
 
 
 @operations.get(

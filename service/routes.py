@@ -69,7 +69,7 @@ async def recommend_to_user(
     )
     _check_k(services, request.k, "k")
     result = await services.engine.recommend(snapshot, request)
-    return stopwatch.answer(RecommendationResponse, **dict(result))
+    return stopwatch.answer(RecommendationResponse, **result)
 
 
 @router.post(
@@ -91,7 +91,7 @@ async def recommend(
     """
     _check_k(services, request.k, "k")
     result = await services.engine.recommend(snapshot, request)
-    return stopwatch.answer(RecommendationResponse, **dict(result))
+    return stopwatch.answer(RecommendationResponse, **result)
 
 
 @router.post(
@@ -125,7 +125,7 @@ async def score(
     """
     _check_k(services, len(request.items), "items")
     result = await services.engine.recommend(snapshot, request.recommendation())
-    return stopwatch.answer(RecommendationResponse, **dict(result))
+    return stopwatch.answer(RecommendationResponse, **result)
 
 
 @router.get(
@@ -144,7 +144,7 @@ async def explain(
     """Take the score of any item for one user apart, recommended or not."""
     request = ExplanationRequest(user_id=user_id, item_id=item_id)
     result = await services.explainer.explain(snapshot, request)
-    return stopwatch.answer(ExplanationResponse, **dict(result))
+    return stopwatch.answer(ExplanationResponse, **result)
 
 
 @router.post(
@@ -161,7 +161,7 @@ async def explain_for(
 ) -> Response:
     """Take the score of any item for a user, a session, or a user in a session apart."""
     result = await services.explainer.explain(snapshot, request)
-    return stopwatch.answer(ExplanationResponse, **dict(result))
+    return stopwatch.answer(ExplanationResponse, **result)
 
 
 @router.get(
@@ -184,7 +184,7 @@ async def similar(
     now = await look_up(snapshot, None)
     work = partial(neighbours, snapshot, item_id, now.hidden_rows, modality=modality, k=k)
     result = await to_thread.run_sync(work, limiter=services.limiter)
-    return stopwatch.answer(SimilarResponse, **dict(result))
+    return stopwatch.answer(SimilarResponse, **result)
 
 
 def _check_k(services: Services, k: int, field: str) -> None:

@@ -3,7 +3,7 @@
 The only module that touches onnxruntime. Blocking; callers bring their own worker thread. Knows
 rows, not ids.
 
-Letters: I items, C candidates, V views, M modalities, D dimension, K experts.
+Letters: I items, C candidates, B users, V views, M modalities, D dimension, K experts.
 """
 
 from collections.abc import Mapping
@@ -77,14 +77,25 @@ class OnnxScorer:
 
     def explain(self, user_VMD: NDArray[np.float32], rows_C: NDArray[np.intp]) -> Breakdown:
         """What every expert, view and modality adds to the scores of some items."""
-        feeds = {
-            "user": user_VMD[None],
-            "item": self._embeddings_IVMD[rows_C][None],
-            "item_routing": self._routing_IR[rows_C][None],
-            "item_bias": self._bias_I[rows_C][None],
-        }
-        weight, contribution = self._explain.run(["weight", "contribution"], feeds)
-        return Breakdown(weight_CK=weight[0], contribution_CKVM=contribution[0])
+        return self.explain_all(user_VMD[None], rows_C[None])[0]
+
+    def explain_all(
+        self, users_BVMD: NDArray[np.float32], rows_BC: NDArray[np.intp]
+    ) -> list[Breakdown]:
+        """The same for several users, each with as many items of her own."""
+        found: list[Breakdown] = []
+        step = max(1, BLOCK_ROWS // max(1, rows_BC.shape[1]))
+        for start in range(0, len(rows_BC), step):
+            rows = rows_BC[start : start + step]
+            feeds = {
+                "user": users_BVMD[start : start + step],
+                "item": self._embeddings_IVMD[rows],
+                "item_routing": self._routing_IR[rows],
+                "item_bias": self._bias_I[rows],
+            }
+            parts = zip(*self._explain.run(["weight", "contribution"], feeds), strict=True)
+            found += [Breakdown(weight_CK=w, contribution_CKVM=c) for w, c in parts]
+        return found
 
     def reach(self) -> float:
         """What a pair gets above its bias where every cosine is 1: the scale of all scores.

@@ -26,18 +26,32 @@ def pair(artifact):
 
 
 def test_active_experts_are_those_with_a_weight_largest_contribution_first(pair) -> None:
-    experts = active_experts(*pair)
-    assert {expert.name for expert in experts} == {"dominant_behaviour", "dominant_picture"}
-    assert sum(expert.weight for expert in experts) == pytest.approx(1)
-    contributions = [expert.contribution for expert in experts]
-    assert contributions == sorted(contributions, reverse=True)
+    manifest, weight_K, contribution_KVM = pair
+    contribution_K = contribution_KVM.sum(axis=(1, 2))
+    for sign in (1, -1):
+        weight_NK = np.stack([weight_K, np.eye(5, dtype=np.float32)[1]])
+        experts, single = active_experts(
+            manifest, weight_NK, np.stack([sign * contribution_K, np.ones(5, dtype=np.float32)])
+        )
+        assert {expert["name"] for expert in experts} == {"dominant_behaviour", "dominant_picture"}
+        assert sum(expert["weight"] for expert in experts) == pytest.approx(1)
+        contributions = [expert["contribution"] for expert in experts]
+        assert contributions == sorted(contributions, reverse=True)
+        (text,) = single
+        assert text == {
+            "name": "dominant_text",
+            "role": "dominant",
+            "modality": "text",
+            "weight": 1.0,
+            "contribution": 1.0,
+        }
 
 
 def test_every_cut_of_a_score_has_the_same_sum(pair) -> None:
     manifest, _, contribution_KVM = pair
     total = pytest.approx(float(contribution_KVM.sum()), abs=1e-5)
     matrix = by_modality_and_view(manifest, contribution_KVM)
-    assert sum(e.contribution for e in expert_details(*pair, range(1, 6))) == total
+    assert sum(e["contribution"] for e in expert_details(*pair, range(1, 6))) == total
     assert sum(by_modality(manifest, contribution_KVM).values()) == total
     assert sum(by_view(manifest, contribution_KVM).values()) == total
     assert sum(sum(views.values()) for views in matrix.values()) == total
@@ -69,7 +83,10 @@ def test_gate_entropy(weights: list[float], entropy: float) -> None:
     ],
 )
 def test_words_are_true_to_the_numbers(modalities, bias: float, words: str) -> None:
-    said = largest_parts(modalities, bias)
+    names, parts = [*modalities, "popularity"], [*modalities.values(), bias]
+    other = [0.0] * (len(parts) - 1) + [1.0]
+    said, beside = largest_parts(names, np.array([parts, other]))
+    assert beside == "mostly popularity (100 % of what speaks for it)"
     assert said.startswith(words)
     assert ("then" in said) == ("then" in words)
 
