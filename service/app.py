@@ -7,8 +7,9 @@ The only module that reads the environment or decides which collaborators there 
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, TypedDict
 
 from anyio import CapacityLimiter
@@ -27,7 +28,6 @@ from service.explainer import PairExplainer
 from service.feedback import FeedbackIntake
 from service.feedback_stream import FeedbackStream
 from service.gate import Gate
-from service.limits import BodyLimit, Deadline
 from service.logs import configure_logging
 from service.lookup import lookup
 from service.metrics import Metrics
@@ -38,7 +38,6 @@ from service.page import install_page
 from service.problems import PROBLEM_MEDIA_TYPE, install_handlers
 from service.redis_source import RedisSource
 from service.refresh import ModelFollower, stop
-from service.response_headers import ResponseHeaders
 from service.retraining import RetrainingWatch
 from service.retraining_metrics import RetrainingGauges
 from service.routes import router
@@ -113,6 +112,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             await source.close()
 
     app = _Application(
+        around=partial(
+            RequestMiddleware,
+            metrics=metrics,
+            max_body_bytes=settings.max_body_bytes,
+            seconds=settings.request_timeout_seconds,
+        ),
         title="MAGNET recommender",
         description="Top-K recommendations in which every score is the sum of what the experts "
         "of a multimodal mixture contribute.",
@@ -121,10 +126,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    # The last one added is the first that a request meets.
-    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
-    app.add_middleware(Deadline, seconds=settings.request_timeout_seconds)
-    app.add_middleware(RequestMiddleware, metrics=metrics)
     install_handlers(app)
     app.include_router(router)
     app.include_router(lookup)
@@ -189,9 +190,13 @@ def _shared(settings: Settings, store: RedisStore, metrics: Metrics) -> SharedSt
 
 
 class _Application(FastAPI):
+    def __init__(self, *, around: Callable[[ASGIApp], ASGIApp], **options: Any) -> None:
+        super().__init__(**options)
+        self._around = around
+
     def build_middleware_stack(self) -> ASGIApp:
-        """The framework's, with our headers on its answers to failures too."""
-        return ResponseHeaders(super().build_middleware_stack())
+        """The framework's, in our own, which thus sees its answers to failures too."""
+        return self._around(super().build_middleware_stack())
 
     def openapi(self) -> dict[str, Any]:
         """The schema, with problem documents under their own media type."""

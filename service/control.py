@@ -18,6 +18,7 @@ from service.dependencies import (
     StopwatchDep,
     get_shared_state,
 )
+from service.lean_route import LeanRoute
 from service.model_schemas import ModelsResponse, ModelVersion, PointersResponse
 from service.requests import ActivationRequest, AvailabilityRequest, FeedbackRequest, Id
 from service.schemas import AvailabilityResponse, FeedbackResponse
@@ -27,7 +28,7 @@ SharedDep = Annotated[SharedState, Depends(get_shared_state)]
 ItemId = Annotated[Id, Path(examples=["242"])]
 Version = Annotated[str, Path(min_length=1, max_length=64, examples=["20260101-120000-1a2b3c4d"])]
 
-control = APIRouter(responses=GUARDED)
+control = APIRouter(route_class=LeanRoute, responses=GUARDED)
 
 
 @control.post(

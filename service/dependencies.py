@@ -4,7 +4,7 @@ Knows HTTP; knows no route.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -104,6 +104,11 @@ SnapshotDep = Annotated[Snapshot, Depends(get_snapshot)]
 _TIMES = orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC
 
 
+def json_response(body: Mapping[str, Any]) -> Response:
+    """A body as it is documented, serialised."""
+    return Response(orjson.dumps(body, option=_TIMES), media_type="application/json")
+
+
 class Stopwatch:
     """Wraps a result into its answer: the request's id and the time since the request came in."""
 
@@ -117,7 +122,7 @@ class Stopwatch:
         with self._metrics.stage("serialise"):
             took_ms = round((time.perf_counter() - self._started) * 1000, 3)
             body = kind(request_id=self._request_id, took_ms=took_ms, **content)
-            return Response(orjson.dumps(body, option=_TIMES), media_type="application/json")
+            return json_response(body)
 
 
 async def start_stopwatch(request: Request, services: ServicesDep) -> Stopwatch:

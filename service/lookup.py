@@ -12,12 +12,17 @@ from fastapi import APIRouter, Query, Response
 from service.admission import GUARDED, needs
 from service.dependencies import REFUSED, ServicesDep, SnapshotDep, StopwatchDep
 from service.directory import category_sizes, describe, find_items, find_users
+from service.lean_route import LeanRoute
 from service.requests import ItemLookup, ItemSearch
 from service.schemas import CategoriesResponse, ItemsResponse, UsersResponse
 from service.taste import look_up
 
 lookup = APIRouter(
-    prefix="/v1", tags=["look up"], dependencies=[needs("read")], responses=GUARDED | REFUSED
+    route_class=LeanRoute,
+    prefix="/v1",
+    tags=["look up"],
+    dependencies=[needs("read")],
+    responses=GUARDED | REFUSED,
 )
 
 

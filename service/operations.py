@@ -8,9 +8,16 @@ from datetime import UTC, datetime
 from fastapi import APIRouter, Response
 
 from service.admission import GUARDED, needs
-from service.dependencies import REFUSED, ServicesDep, SnapshotDep, StopwatchDep
+from service.dependencies import (
+    REFUSED,
+    ServicesDep,
+    SnapshotDep,
+    StopwatchDep,
+    json_response,
+)
 from service.errors import NotReady
 from service.explanation import plain
+from service.lean_route import LeanRoute
 from service.metrics import CONTENT_TYPE
 from service.model_schemas import (
     ExpertSummary,
@@ -20,7 +27,7 @@ from service.model_schemas import (
     RetrievalSummary,
 )
 
-operations = APIRouter()
+operations = APIRouter(route_class=LeanRoute)
 
 
 @operations.get(
@@ -69,14 +76,16 @@ async def model(snapshot: SnapshotDep, stopwatch: StopwatchDep) -> Response:
 _ORIGIN = {"data_sha256", "split", "seed", "best_epoch", "trigger_epoch", "history"}
 
 
-@operations.get("/livez", tags=["operate"])
-async def livez() -> Liveness:
+@operations.get("/livez", response_model=Liveness, tags=["operate"])
+async def livez() -> Response:
     """Whether the process runs; restart it if not."""
-    return Liveness(status="alive")
+    return json_response(Liveness(status="alive"))
 
 
-@operations.get("/readyz", responses={503: REFUSED[503]}, tags=["operate"])
-async def readyz(snapshot: SnapshotDep, services: ServicesDep) -> Readiness:
+@operations.get(
+    "/readyz", response_model=Readiness, responses={503: REFUSED[503]}, tags=["operate"]
+)
+async def readyz(snapshot: SnapshotDep, services: ServicesDep) -> Response:
     """Whether requests can be answered; if not, what is missing and what to do about it."""
     if services.drain.begun:
         raise NotReady("it is about to stop: send requests elsewhere")
@@ -84,8 +93,10 @@ async def readyz(snapshot: SnapshotDep, services: ServicesDep) -> Readiness:
     origin = services.follower.origin
     what = "still serving" if origin == "store" else "serving this machine's copy of"
     warnings = [] if trouble is None else [f"{trouble}; {what} {snapshot.version}"]
-    return Readiness(
-        status="ready", model_version=snapshot.version, loaded_from=origin, warnings=warnings
+    return json_response(
+        Readiness(
+            status="ready", model_version=snapshot.version, loaded_from=origin, warnings=warnings
+        )
     )
 
 

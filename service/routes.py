@@ -20,6 +20,7 @@ from service.dependencies import (
     StopwatchDep,
 )
 from service.errors import InvalidRequest
+from service.lean_route import LeanRoute
 from service.requests import (
     BatchRequest,
     ExplanationRequest,
@@ -39,7 +40,7 @@ from service.taste import look_up
 UserId = Annotated[str, Path(min_length=1, max_length=256, examples=["196"])]
 ItemId = Annotated[str, Path(min_length=1, max_length=256, examples=["242"])]
 
-router = APIRouter(dependencies=[needs("read")], responses=GUARDED)
+router = APIRouter(route_class=LeanRoute, dependencies=[needs("read")], responses=GUARDED)
 
 
 @router.get(

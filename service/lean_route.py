@@ -1,0 +1,206 @@
+"""Routes whose requests are read by what was compiled of their signature when they were declared.
+
+The framework's own way of reading stays behind it: it makes the OpenAPI document and words every
+refusal, as whatever is not in order is handed on to it as it came. Knows the kinds of parameters
+that this service's routes have; knows no route.
+"""
+
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from inspect import iscoroutinefunction
+from typing import Any, get_origin
+from urllib.parse import parse_qsl
+
+import orjson
+from fastapi import Request, Response
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+
+Check = Callable[..., tuple[Any, Any]]
+"""A value and the faults of it, from a raw one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Parameter:
+    """A value in the path or the query."""
+
+    name: str
+    alias: str
+    check: Check
+    required: bool
+
+    @classmethod
+    def of(cls, field: Any) -> "_Parameter":
+        required = field.field_info.is_required()
+        return cls(name=field.name, alias=field.alias, check=field.validate, required=required)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Model:
+    """All of the query, or the body, as one model."""
+
+    name: str
+    check: Check
+    lists: frozenset[str]
+    """Fields that may be given several times."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Step:
+    """A dependency and what it is handed: results of earlier ones, and maybe the request."""
+
+    call: Callable[..., Coroutine[Any, Any, Any]]
+    results: tuple[tuple[str, int], ...]
+    request_name: str | None
+
+    def arguments(self, request: Request, results: list[Any]) -> dict[str, Any]:
+        arguments = {name: results[place] for name, place in self.results}
+        if self.request_name is not None:
+            arguments[self.request_name] = request
+        return arguments
+
+
+class LeanRoute(APIRoute):
+    """A route that costs little to reach.
+
+    Its function is a coroutine that returns a `Response`. It takes values of the path, one model or
+    single values of the query, one model as body, and what coroutines without parameters of their
+    own return; TypeError when it is declared otherwise. Dependencies belong to the route or its
+    router, not to `include_router`: those are not seen here.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Reads what is in order, and leaves the rest to the framework."""
+        framework = super().get_route_handler()
+        read = _Reader(self.dependant)
+        *dependencies, endpoint = _steps(self.dependant)
+
+        async def handle(request: Request) -> Response:
+            given = await read(request)
+            if given is None:
+                return await framework(request)
+            results: list[Any] = []
+            for step in dependencies:
+                results.append(await step.call(**step.arguments(request, results)))
+            response: Response = await endpoint.call(
+                **given, **endpoint.arguments(request, results)
+            )
+            return response
+
+        return handle
+
+
+class _Reader:
+    """The parameters of one function, but for its dependencies."""
+
+    def __init__(self, function: Dependant) -> None:
+        if function.header_params or function.cookie_params or function.response_param_name:
+            raise TypeError(f"{function.path}: a lean route reads path, query and body alone")
+        self._path = [_Parameter.of(field) for field in function.path_params]
+        models = [_model(field) for field in function.query_params]
+        if len(models) > 1 and any(models):
+            raise TypeError(f"{function.path}: a lean route's query is one model, or no model")
+        self._query_model = models[0] if models else None
+        self._query = [_Parameter.of(f) for f in function.query_params if not self._query_model]
+        bodies = [_model(field) for field in function.body_params]
+        if len(bodies) > 1 or None in bodies:
+            raise TypeError(f"{function.path}: a lean route's body is one model")
+        self._body = bodies[0] if bodies else None
+
+    async def __call__(self, request: Request) -> dict[str, Any] | None:
+        """Arguments by name; None if there is anything that the framework has to look at."""
+        given: dict[str, Any] = {}
+        if not _take(given, self._path, request.path_params):
+            return None
+        query = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        if self._query_model is not None:
+            if not _take_model(given, self._query_model, _gathered(query, self._query_model.lists)):
+                return None
+        elif not _take(given, self._query, dict(query)):
+            return None
+        if self._body is None:
+            return given
+        body = await _json(request)
+        return given if _take_model(given, self._body, body) else None
+
+
+def _model(field: Any) -> _Model | None:
+    annotation = field.field_info.annotation
+    if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        return None
+    lists = frozenset(
+        name
+        for name, info in annotation.model_fields.items()
+        if get_origin(info.annotation) is list
+    )
+    return _Model(name=field.name, check=field.validate, lists=lists)
+
+
+def _take(given: dict[str, Any], parameters: list[_Parameter], raw: Mapping[str, Any]) -> bool:
+    """Add what is there, checked; a default is the function's own. False: not in order."""
+    for parameter in parameters:
+        if parameter.alias in raw:
+            given[parameter.name], faults = parameter.check(raw[parameter.alias], {}, loc=())
+            if faults:
+                return False
+        elif parameter.required:
+            return False
+    return True
+
+
+def _take_model(given: dict[str, Any], model: _Model, raw: Any) -> bool:
+    given[model.name], faults = model.check(raw, {}, loc=())
+    return not faults
+
+
+def _gathered(query: list[tuple[str, str]], lists: frozenset[str]) -> dict[str, Any]:
+    """Of a value that is given again, the last one counts; of those in `lists`, all."""
+    values: dict[str, Any] = {}
+    for name, value in query:
+        if name in lists:
+            values.setdefault(name, []).append(value)
+        else:
+            values[name] = value
+    return values
+
+
+async def _json(request: Request) -> Any:
+    """The body; None, which is no model, if it is not simply JSON."""
+    kind: str = request.headers.get("content-type", "")
+    if kind.partition(";")[0] != "application/json":
+        return None
+    try:
+        return orjson.loads(await request.body())
+    except ValueError:
+        return None
+
+
+def _steps(function: Dependant) -> list[_Step]:
+    """Dependencies, each once and after those that it needs; the function itself is the last."""
+    steps: list[_Step] = []
+    _add(function, steps, {})
+    return steps
+
+
+def _add(function: Dependant, steps: list[_Step], places: dict[Any, int]) -> int:
+    if function.call in places:
+        return places[function.call]
+    for dependency in function.dependencies:
+        if dependency.path_params or dependency.query_params or dependency.body_params:
+            raise TypeError(f"{function.path}: a lean route's dependencies have no parameters")
+    results = tuple(
+        (dependency.name, _add(dependency, steps, places)) for dependency in function.dependencies
+    )
+    call = function.call
+    assert call is not None
+    if not (iscoroutinefunction(call) or iscoroutinefunction(type(call).__call__)):
+        raise TypeError(f"{function.path}: a lean route calls coroutines alone, not {call}")
+    step = _Step(
+        call=call,
+        results=tuple((name, place) for name, place in results if name is not None),
+        request_name=function.request_param_name or function.http_connection_param_name,
+    )
+    steps.append(step)
+    places[call] = len(steps) - 1
+    return places[call]
