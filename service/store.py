@@ -20,13 +20,13 @@ from model.contract.layout import RowLayout
 from model.contract.manifest import ArtifactManifest
 from service.connection import FAULTS, answering, close, connect
 from service.errors import SourceUnavailable
+from service.round_trips import RoundTrips
 from service.settings import Settings
 
 BATCH_CHUNKS = 16
 """Chunks asked for at once while loading: 4 MiB in flight, small beside any model."""
-MAX_READS = 64
-"""Requests that read at once; further ones wait. Each holds a connection (on a cluster, one to each
-of some nodes) for a fraction of a millisecond."""
+MAX_SHARED = 64
+"""Requests that read in one round trip; further ones wait for the next."""
 
 PAUSE_SECONDS = 0.25
 """As long as the follower first waits before it asks a silent server again."""
@@ -54,6 +54,15 @@ class RowSpan:
             end = min(self.stop, (chunk + 1) * self.layout.rows_per_chunk)
             yield chunk, first, self.layout.locate(end - 1)[2]
             row = end
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What one request reads."""
+
+    version: str
+    spans: Sequence[RowSpan]
+    recent_of: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +93,7 @@ class RedisStore:
             )
             for seconds in (settings.redis_timeout_seconds, settings.redis_load_timeout_seconds)
         )
-        self._reads = asyncio.Semaphore(MAX_READS)
+        self._reads = RoundTrips(self._read_all, MAX_SHARED)
         self._silent_until = 0.0
         self._events: PubSub | None = None
 
@@ -139,22 +148,41 @@ class RedisStore:
     async def read(
         self, version: str, spans: Sequence[RowSpan], recent_of: str | None
     ) -> tuple[list[bytes], LiveValues]:
-        """The bytes of some spans of rows, and what a user has just seen, in one round trip."""
+        """The bytes of some spans of rows, and what a user has just seen.
+
+        One round trip, begun after this was called and shared by whoever else reads then.
+        """
+        return await self._reads.ask(_Read(version, spans, recent_of))
+
+    async def _read_all(
+        self, reads: Sequence[_Read], since: float
+    ) -> list[tuple[list[bytes], LiveValues] | SourceUnavailable]:
         pipe = self.client.pipeline(transaction=False)
         pipe.get(self.keys.availability_revision)
-        if recent_of is not None:
-            pipe.zrange(self.keys.recent(recent_of), 0, -1, desc=True)
-        for span in spans:
-            for chunk, first, last in span.pieces():
-                pipe.getrange(self.keys.chunk(version, span.blob, chunk), first, last)
-        async with self._promptly():
+        for read in reads:
+            self._ask(pipe, read)
+        async with self._promptly(since):
             parts = iter(await pipe.execute())
             revision = int(next(parts) or 0)
-            recent = [] if recent_of is None else [item.decode() for item in next(parts)]
-        read = [b"".join(islice(parts, sum(1 for _ in span.pieces()))) for span in spans]
-        if any(len(data) != span.num_bytes for data, span in zip(read, spans, strict=True)):
-            raise SourceUnavailable(f"version {version} is no longer whole in {self.address}")
-        return read, LiveValues(availability_revision=revision, recent_ids=recent)
+            return [self._answer(read, revision, parts) for read in reads]
+
+    def _ask(self, pipe: Any, read: _Read) -> None:
+        # Spelt out: redis-py's own methods for these take longer than the server.
+        if read.recent_of is not None:
+            pipe.execute_command("ZRANGE", self.keys.recent(read.recent_of), 0, -1, "REV")
+        for span in read.spans:
+            for chunk, first, last in span.pieces():
+                key = self.keys.chunk(read.version, span.blob, chunk)
+                pipe.execute_command("GETRANGE", key, first, last)
+
+    def _answer(
+        self, read: _Read, revision: int, parts: Iterator[Any]
+    ) -> tuple[list[bytes], LiveValues] | SourceUnavailable:
+        recent = [] if read.recent_of is None else [item.decode() for item in next(parts)]
+        rows = [b"".join(islice(parts, sum(1 for _ in span.pieces()))) for span in read.spans]
+        if any(len(data) != span.num_bytes for data, span in zip(rows, read.spans, strict=True)):
+            return SourceUnavailable(f"version {read.version} is no longer whole in {self.address}")
+        return rows, LiveValues(availability_revision=revision, recent_ids=recent)
 
     async def hidden_items(self) -> tuple[int, frozenset[str]]:
         """The ids of all items that no answer may show, and the revision of that set."""
@@ -162,7 +190,7 @@ class RedisStore:
         pipe.get(self.keys.availability_revision)
         # Spelt out: in a cluster's transaction redis-py fails on what its `smembers` adds.
         pipe.execute_command("SMEMBERS", self.keys.unavailable)
-        async with self._promptly():
+        async with self._promptly(asyncio.get_running_loop().time()):
             revision, ids = await pipe.execute()
             return int(revision or 0), frozenset(item.decode() for item in ids)
 
@@ -212,8 +240,10 @@ class RedisStore:
         return answering(self.address)
 
     @asynccontextmanager
-    async def _promptly(self) -> AsyncIterator[None]:
+    async def _promptly(self, since: float) -> AsyncIterator[None]:
         """Within a request: one timeout at most, and a reply that is not what was asked for fails.
+
+        The time runs since when the request began to wait, by the clock of the event loop.
 
         After a failure all fail at once for `PAUSE_SECONDS`: while the server hangs, one request
         in each pause waits for it, not all of them.
@@ -223,7 +253,7 @@ class RedisStore:
             raise SourceUnavailable(f"Redis at {self.address} did not answer a moment ago")
         try:
             with self.answering():
-                async with asyncio.timeout(self._timeout_seconds), self._reads:
+                async with asyncio.timeout_at(since + self._timeout_seconds):
                     yield
         except SourceUnavailable:
             self._silent_until = clock() + PAUSE_SECONDS
