@@ -3,7 +3,7 @@
 Knows the order of the steps and which of them are done for many requests at once. Knows nothing
 about HTTP; every job carries the snapshot that its request has captured.
 
-Letters: N items shown, V views, M modalities, D dimension, K experts.
+Letters: B requests, N items shown, V views, M modalities, D dimension, K experts.
 """
 
 import math
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from service.answer import popular_items, scored_items
+from service.answer import Parts, parts_of, popular_items, scored_items
 from service.batching import Batcher
 from service.diversity import POOL, diversified
 from service.foldin import Vectors
@@ -22,7 +22,6 @@ from service.requests import RecommendationRequest
 from service.retrieval.popular import most_popular
 from service.retrieval.retriever import Query, Ranked
 from service.schemas import Recommendation
-from service.scorer import Breakdown
 from service.snapshot import Snapshot
 from service.taste import UserLookup, look_up
 
@@ -65,8 +64,8 @@ class RecommendationEngine:
         shown = self._shown(jobs, plans)
         taken_apart = self._taken_apart(jobs, plans, shown)
         return [
-            self._answer(job.snapshot, plan, ranked, breakdown)
-            for job, plan, ranked, breakdown in zip(jobs, plans, shown, taken_apart, strict=True)
+            self._answer(job.snapshot, plan, ranked, parts)
+            for job, plan, ranked, parts in zip(jobs, plans, shown, taken_apart, strict=True)
         ]
 
     def _found(self, jobs: Sequence[_Job], plans: Sequence[Plan]) -> list[Ranked]:
@@ -98,9 +97,9 @@ class RecommendationEngine:
 
     def _taken_apart(
         self, jobs: Sequence[_Job], plans: Sequence[Plan], shown: Sequence[Ranked]
-    ) -> list[Breakdown | None]:
-        """The breakdown of every list that is to be explained; lists of one length share a run."""
-        parts: list[Breakdown | None] = [None] * len(jobs)
+    ) -> list[Parts | None]:
+        """What speaks for every list that is to be explained; lists of one length share a run."""
+        parts: list[Parts | None] = [None] * len(jobs)
         places_of: dict[tuple[int, int], list[int]] = {}
         for place, (job, plan, ranked) in enumerate(zip(jobs, plans, shown, strict=True)):
             explained = plan.taste.vector_VMD is not None and plan.request.explain != "none"
@@ -109,19 +108,20 @@ class RecommendationEngine:
         for places in places_of.values():
             snapshot = jobs[places[0]].snapshot
             with self._metrics.stage("explain"):
+                rows_BN = np.stack([shown[place].rows for place in places])
                 found = snapshot.scorer.explain_all(
-                    np.stack([_vector(plans[place]) for place in places]),
-                    np.stack([shown[place].rows for place in places]),
+                    np.stack([_vector(plans[place]) for place in places]), rows_BN
                 )
-            for place, breakdown in zip(places, found, strict=True):
-                parts[place] = breakdown
+                told = parts_of(snapshot.manifest, snapshot.items.bias_I[rows_BN], found)
+            for place, each in zip(places, told, strict=True):
+                parts[place] = each
             weight_K = sum(breakdown.weight_CK.sum(axis=0) for breakdown in found)
             for expert, weight in zip(snapshot.manifest.experts, weight_K, strict=True):
                 self._metrics.served_weight.labels(expert.name).inc(float(weight))
         return parts
 
     def _answer(
-        self, snapshot: Snapshot, plan: Plan, shown: Ranked, breakdown: Breakdown | None
+        self, snapshot: Snapshot, plan: Plan, shown: Ranked, parts: Parts | None
     ) -> Recommendation:
         taste = plan.taste
         if taste.fallback_reason is not None:
@@ -130,7 +130,7 @@ class RecommendationEngine:
         if taste.vector_VMD is None:
             items = popular_items(snapshot, plan, shown.rows)
         else:
-            items = scored_items(snapshot, plan, shown, breakdown)
+            items = scored_items(snapshot, plan, shown, parts)
         return Recommendation(
             model_version=snapshot.version,
             variant="champion",
