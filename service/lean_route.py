@@ -8,7 +8,7 @@ that this service's routes have; knows no route.
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from inspect import iscoroutinefunction
-from typing import Any, get_origin
+from typing import Any, get_args, get_origin
 from urllib.parse import parse_qsl
 
 import orjson
@@ -103,6 +103,8 @@ class _Reader:
             raise TypeError(f"{function.path}: a lean route's query is one model, or no model")
         self._query_model = models[0] if models else None
         self._query = [_Parameter.of(f) for f in function.query_params if not self._query_model]
+        if any(_is_list(field.field_info.annotation) for field in function.query_params):
+            raise TypeError(f"{function.path}: a lean route reads lists in a model alone")
         bodies = [_model(field) for field in function.body_params]
         if len(bodies) > 1 or None in bodies:
             raise TypeError(f"{function.path}: a lean route's body is one model")
@@ -130,11 +132,13 @@ def _model(field: Any) -> _Model | None:
     if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
         return None
     lists = frozenset(
-        name
-        for name, info in annotation.model_fields.items()
-        if get_origin(info.annotation) is list
+        name for name, info in annotation.model_fields.items() if _is_list(info.annotation)
     )
     return _Model(name=field.name, check=field.validate, lists=lists)
+
+
+def _is_list(annotation: Any) -> bool:
+    return get_origin(annotation) is list or any(map(_is_list, get_args(annotation)))
 
 
 def _take(given: dict[str, Any], parameters: list[_Parameter], raw: Mapping[str, Any]) -> bool:

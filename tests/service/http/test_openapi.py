@@ -8,11 +8,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fastapi.routing import APIRoute
+from pydantic import TypeAdapter
 
 from model.contract.artifact import Artifact, sha256
 from model.contract.manifest import TensorSpec
 from model.contract.strings import IdTable
 from service.api_keys import SCOPES, ApiKey
+from service.control import control
+from service.lookup import lookup
+from service.operations import operations as operating
+from service.routes import router
 
 VERSION = "20260101-120000-1a2b3c4d"
 EXAMPLES = 15
@@ -69,9 +75,25 @@ def bodies(document: dict[str, Any], operation: dict[str, Any]) -> list[Any]:
     return examples
 
 
+def assert_as_documented(method: str, template: str, answer) -> None:
+    """Every property is documented and every documented one is there, of the very type."""
+    (shape,) = (
+        route.response_model
+        for routes in (router, lookup, control, operating)
+        for route in routes.routes
+        if isinstance(route, APIRoute) and route.path_format == template and method in route.methods
+    )
+    if shape is None:  # /metrics
+        return
+    adapter = TypeAdapter(shape)
+    as_told = adapter.validate_json(answer.content, strict=True)
+    assert answer.json() == adapter.dump_python(as_told, mode="json"), template
+
+
 def test_every_example_is_answered(client, document) -> None:
     asked = 0
-    for method, path, operation in operations(document):
+    for method, template, operation in operations(document):
+        path = template
         for parameter in operation.get("parameters", []):
             if parameter["in"] == "path":
                 example = parameter["schema"]["examples"][0]
@@ -80,6 +102,7 @@ def test_every_example_is_answered(client, document) -> None:
             answer = client.request(method, path, json=body)
             assert answer.status_code == 200, (method, path, body, answer.text)
             assert '"missing_ids":["' not in answer.text, (path, body)
+            assert_as_documented(method, template, answer)
             asked += 1
     assert asked >= len(document["paths"])
 
