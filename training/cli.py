@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from types import MappingProxyType
+from typing import TextIO
 
 from pydantic import ValidationError
 
@@ -47,7 +48,7 @@ def run_command(
         arguments: what was typed.
         meant: words that other tools use, and what they are called here.
     """
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[_ToStderr()])
     logging.getLogger("training").setLevel(logging.INFO)
     try:
         options = _parsed(parser, commands, arguments, meant)
@@ -63,6 +64,19 @@ def run_command(
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         return 130
+
+
+class _ToStderr(logging.StreamHandler[TextIO]):
+    """Writes to what is standard error at the moment: a bar takes lines in above itself."""
+
+    @property
+    def stream(self) -> TextIO:
+        """Standard error."""
+        return sys.stderr
+
+    @stream.setter
+    def stream(self, _: TextIO) -> None:
+        """Stays what it is."""
 
 
 def _parsed(

@@ -17,7 +17,7 @@ from training.export import check_target, export_artifact
 from training.held_out import HeldOut
 from training.onnx_head import ParityError
 from training.processes import ALONE, Processes
-from training.progress import EpochLog, metrics_table
+from training.progress import epochs_shown, metrics_table
 from training.trainer import TrainingError, train
 
 log = logging.getLogger(__name__)
@@ -46,13 +46,10 @@ def fit(
         log.info(dataset.summary)
         if checkpoint.exists():
             log.info(f"going on from {checkpoint}")
-        model = train(
-            dataset,
-            config,
-            checkpoint=checkpoint,
-            on_epoch=EpochLog(config),
-            processes=processes,
-        )
+        with epochs_shown(config) as on_epoch:
+            model = train(
+                dataset, config, checkpoint=checkpoint, on_epoch=on_epoch, processes=processes
+            )
         log.info(f"best epoch {model.best_epoch}, specialisation after epoch {model.trigger_epoch}")
         metrics = _flat("valid", evaluate(model.score, dataset, dataset.valid))
         if dataset.test.nnz > 0:

@@ -5,8 +5,11 @@ Knows records and evaluations; knows nothing about how they came about.
 
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from model.contract.manifest import EpochRecord
+from training.bar import Draw, drawn_bar
 from training.config import TrainingConfig
 from training.evaluation import Evaluation
 
@@ -14,24 +17,47 @@ log = logging.getLogger(__name__)
 _COLUMNS = ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
 
 
-class EpochLog:
-    """One line per epoch, with the time that is left at most."""
+@contextmanager
+def epochs_shown(config: TrainingConfig) -> Iterator["EpochLog"]:
+    """What `train` tells its epochs to: a bar on a terminal, elsewhere a line for each."""
+    with drawn_bar("training", config.max_epochs) as draw:
+        yield EpochLog(config, draw)
 
-    def __init__(self, config: TrainingConfig) -> None:
+
+class EpochLog:
+    """Shows each epoch, with the time that is left at most.
+
+    Args:
+        config: tells how many there are at most.
+        draw: of a bar; None for lines.
+    """
+
+    def __init__(self, config: TrainingConfig, draw: Draw | None = None) -> None:
         self._config = config
+        self._draw = draw
         self._stage: str | None = None
         self._best = 0.0
 
     def __call__(self, record: EpochRecord) -> None:
-        """Log one epoch."""
-        if self._stage is None:
-            log.info("epoch  stage               loss  ndcg@20  coverage  pair    s/epoch  at most")
+        """Show one epoch."""
         if record.stage != self._stage:
+            first = self._stage is None
             self._stage, self._best = record.stage, 0.0  # the best is chosen anew in each stage
-        mark = "*" if record.valid_ndcg20 > self._best else " "
+            if self._draw is None and first:
+                log.info(
+                    "epoch  stage               loss  ndcg@20  coverage  pair    s/epoch  at most"
+                )
+        better = record.valid_ndcg20 > self._best
         self._best = max(self._best, record.valid_ndcg20)
+        if self._draw is None:
+            log.info(self._line(record, "*" if better else " "))
+        else:
+            note = f"{record.stage}, ndcg@20 {record.valid_ndcg20:.4f}, best {self._best:.4f}"
+            self._draw(record.epoch, note)
+
+    def _line(self, record: EpochRecord, mark: str) -> str:
         left = (self._config.max_epochs - record.epoch) * record.seconds
-        log.info(
+        return (
             f"{record.epoch:5d}  {record.stage:14s}  {record.loss:8.4f}  "
             f"{record.valid_ndcg20:.4f}{mark}   {record.coverage_entropy:.4f}  "
             f"{record.pair_entropy:.4f}  {record.seconds:7.2f}  "

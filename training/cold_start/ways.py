@@ -18,7 +18,7 @@ from training.config import TrainingConfig
 from training.dataset import Dataset
 from training.evaluation import ScoreFunction, evaluate
 from training.inductive import InductiveEncoder
-from training.progress import EpochLog
+from training.progress import epochs_shown
 from training.trained_model import TrainedModel
 from training.trainer import train
 
@@ -98,7 +98,8 @@ def content_neighbours_way(
 
 def _trained(dataset: Dataset, config: TrainingConfig, what: str) -> TrainedModel:
     log.info(f"MAGNET {what}, seed {config.seed}:")
-    return train(dataset, config, on_epoch=EpochLog(config))
+    with epochs_shown(config) as on_epoch:
+        return train(dataset, config, on_epoch=on_epoch)
 
 
 def _taken_in(take_in: Callable[[], TrainedModel]) -> Served:

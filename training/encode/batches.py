@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from training.bar import drawn_bar
 from training.encode.content import Content, UnreadableContentError
 from training.encode.encoder import Encoder, EncoderError
 from training.encode.vectors import VectorCache
@@ -57,23 +58,35 @@ def encode_contents(
     }
     # Largest first: batches are of like size, and too little memory is known at once.
     order = sorted(waiting, key=lambda key: waiting[key].size, reverse=True)
-    started = reported = time.monotonic()
-    for start in range(0, len(order), batch_size):
-        batch = order[start : start + batch_size]
-        opened = _opened({key: waiting[key] for key in batch}, unreadable)
-        if opened:
-            cache.add(list(opened), _vectors(encoder, list(opened.values())))
-        now, done = time.monotonic(), start + len(batch)
-        if now - reported > _REPORT_EVERY_S:
-            reported = now
-            left_s = (now - started) / done * (len(order) - done)
-            log.info(f"{done:,} of {len(order):,} encoded, about {left_s:,.0f} s left")
+    with drawn_bar("encoding", len(order)) as draw:
+        show = draw or _Lines(len(order))
+        for start in range(0, len(order), batch_size):
+            batch = order[start : start + batch_size]
+            opened = _opened({key: waiting[key] for key in batch}, unreadable)
+            if opened:
+                cache.add(list(opened), _vectors(encoder, list(opened.values())))
+            show(start + len(batch), "")
     lost = {key for key in order if key not in cache}
     return EncodedItems(
         key_I=[None if key in lost else key for key in key_I],
         num_new=len(order) - len(lost),
         unreadable=unreadable,
     )
+
+
+class _Lines:
+    """A line every few seconds that tells how far it is."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._started = self._told = time.monotonic()
+
+    def __call__(self, done: int, _note: str) -> None:
+        now = time.monotonic()
+        if now - self._told > _REPORT_EVERY_S:
+            self._told = now
+            left_s = (now - self._started) / done * (self._total - done)
+            log.info(f"{done:,} of {self._total:,} encoded, about {left_s:,.0f} s left")
 
 
 def _key(content: Content[T] | None, fingerprint: str, unreadable: list[str]) -> bytes | None:

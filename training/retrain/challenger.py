@@ -16,7 +16,7 @@ from training.baselines.popularity import Popularity
 from training.dataset import Dataset
 from training.evaluation import Evaluation, evaluate, only_users
 from training.inductive import InductiveEncoder
-from training.progress import EpochLog
+from training.progress import epochs_shown
 from training.retrain.champion import Champion
 from training.retrain.record import ChangedList
 from training.retrain.settings import RetrainConfig
@@ -58,7 +58,8 @@ def train_challenger(dataset: Dataset, config: RetrainConfig, champion: Champion
         training = training.model_copy(
             update={"max_epochs": warm.max_epochs, "patience": warm.patience}
         )
-    model = train(dataset, training, on_epoch=EpochLog(training), start=start)
+    with epochs_shown(training) as on_epoch:
+        model = train(dataset, training, on_epoch=on_epoch, start=start)
     return Trained(model=model, warm=start is not None, why_cold=why_cold)
 
 

@@ -10,7 +10,7 @@ from model.schedule import Switch
 from training.config import TrainingConfig
 from training.dataset import Dataset
 from training.evaluation import evaluate
-from training.progress import EpochLog
+from training.progress import epochs_shown
 from training.schedules.outcome import TRIGGER, Run, Schedules
 from training.trainer import train
 
@@ -51,7 +51,8 @@ def run_schedules(
 
 def _run(dataset: Dataset, config: TrainingConfig) -> Run:
     log.info(f"stage switch {config.stage_switch}, seed {config.seed}:")
-    model = train(dataset, config, on_epoch=EpochLog(config))
+    with epochs_shown(config) as on_epoch:
+        model = train(dataset, config, on_epoch=on_epoch)
     return Run(
         seed=config.seed,
         history=model.history,
