@@ -11,6 +11,7 @@ from pathlib import Path
 from deploy.bench.batching_part import BATCHING
 from deploy.bench.engine_part import ENGINE
 from deploy.bench.http_part import HTTP
+from deploy.bench.import_part import IMPORT
 from deploy.bench.outage_part import OUTAGE
 from deploy.bench.part import Part
 from deploy.bench.reload_part import RELOAD, SOAK
@@ -19,7 +20,7 @@ from deploy.bench.size_part import BYTES, MEMORY
 from deploy.processes import ChildDied
 from training.benchmark.document import update_document
 
-PARTS: tuple[Part, ...] = (ENGINE, BATCHING, HTTP, RELOAD, OUTAGE, SOAK, MEMORY, BYTES)
+PARTS: tuple[Part, ...] = (ENGINE, BATCHING, HTTP, RELOAD, OUTAGE, SOAK, MEMORY, BYTES, IMPORT)
 RESULTS = Path("bench.json")
 
 

@@ -14,6 +14,7 @@ from training.tables import DataError
 
 _SAMPLE = 1000
 """Records whose keys are the columns."""
+_DECODER = json.JSONDecoder(parse_int=str, parse_float=str)
 NOT_AN_OBJECT = "not a JSON object"
 
 
@@ -32,7 +33,7 @@ def columns_of(path: Path, encoding: str) -> list[str]:
             name
             for _, fields in islice(objects(lines), _SAMPLE)
             if isinstance(fields, dict)
-            for name in fields
+            for name in _columns("", fields)
         )
     if not names:
         raise DataError(
@@ -44,24 +45,34 @@ def columns_of(path: Path, encoding: str) -> list[str]:
     return list(names)
 
 
-def objects(lines: Iterator[str]) -> Iterator[tuple[int, dict[str, str] | str]]:
-    """Line number and fields as strings, or the line itself if it holds no object."""
+def objects(lines: Iterator[str]) -> Iterator[tuple[int, dict[str, object] | str]]:
+    """Line number and object, its numbers as they are written, or the line if it holds none."""
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
-            value = json.loads(line)
+            value = _DECODER.decode(line)
         except (ValueError, RecursionError):
             value = None
-        yield number, dict(_flat("", value)) if isinstance(value, dict) else line.strip()
+        yield number, value if isinstance(value, dict) else line.strip()
 
 
-def _flat(prefix: str, value: Mapping[str, object]) -> Iterator[tuple[str, str]]:
-    for name, inner in value.items():
-        if isinstance(inner, dict):
-            yield from _flat(f"{prefix}{name}.", inner)
+def text_of(fields: Mapping[str, object], column: str) -> str:
+    """The value of a column, empty if there is none."""
+    value = fields.get(column)
+    if value is None and "." in column:
+        outer, _, inner = column.partition(".")
+        within = fields.get(outer)
+        return text_of(within, inner) if isinstance(within, dict) else ""
+    return value if isinstance(value, str) else _text(value)
+
+
+def _columns(prefix: str, fields: Mapping[str, object]) -> Iterator[str]:
+    for name, value in fields.items():
+        if isinstance(value, dict):
+            yield from _columns(f"{prefix}{name}.", value)
         else:
-            yield prefix + name, _text(inner)
+            yield prefix + name
 
 
 def _text(value: object) -> str:

@@ -145,7 +145,7 @@ class Source:
                 if isinstance(fields, str):
                     rejects.add(self.path, line, json_lines.NOT_AN_OBJECT, fields)
                 else:
-                    yield [*(fields.get(name, "") for name in columns), line]
+                    yield [*(json_lines.text_of(fields, name) for name in columns), line]
 
         with text_lines(self.path, self.encoding) as lines:
             found = usable(lines)
