@@ -6,7 +6,6 @@ Knows figures and columns of text; knows nothing about where they come from.
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from training.intake.catalogue import DESCRIPTION, TITLE
 from training.intake.folder import REJECTS, UNAVAILABLE
 from training.intake.summary import Catalogue, Rows, Spread, Summary
 
@@ -49,11 +48,7 @@ def _lines(summary: Summary, out: Path) -> Iterator[str]:
             yield from _bars(bars)
     yield ""
     yield f"wrote {out} in {summary.seconds:.1f} s, {summary.peak_mb:,.0f} MB of memory at most"
-    if _can_be_encoded(summary.catalogue):
-        yield f"next: python -m training encode --data {out}"
-        yield f"then: python -m training fit --data {out} --out {out}-model"
-    else:
-        yield f"next: python -m training fit --data {out} --out {out}-model"
+    yield f"next: magnet run --data {out}    (encodes what can be, trains, publishes and serves)"
 
 
 def _fate(rows: Rows, out: Path) -> Iterator[str]:
@@ -99,9 +94,3 @@ def _bars(counts: Mapping[str, int]) -> Iterator[str]:
     most, width = max(counts.values()), max(map(len, counts))
     for name, count in counts.items():
         yield f"  {name:>{width}s} {'█' * round(_BAR * count / most):{_BAR}s} {count:,}"
-
-
-def _can_be_encoded(catalogue: Catalogue | None) -> bool:
-    if catalogue is None:
-        return False
-    return catalogue.pictures > 0 or any(catalogue.filled.get(x) for x in (TITLE, DESCRIPTION))

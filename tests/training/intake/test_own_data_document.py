@@ -54,7 +54,7 @@ def test_its_commands_lead_from_files_to_a_model(export: Path, tmp_path: Path) -
     commands = "".join(re.findall(r"```sh\n(.*?)```", DOCUMENT, re.DOTALL))
     commands = commands.replace("--out shop-model", f"--out shop-model {QUICK}")
     done = subprocess.run(
-        ["bash", "-ec", f'python() {{ "{sys.executable}" "$@"; }}\n{commands}'],
+        ["bash", "-ec", f'magnet() {{ "{sys.executable}" -m deploy.magnet "$@"; }}\n{commands}'],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3]), "OMP_NUM_THREADS": "1"},
         capture_output=True,
@@ -62,7 +62,9 @@ def test_its_commands_lead_from_files_to_a_model(export: Path, tmp_path: Path) -
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert '[interactions]\nfiles = ["orders.csv"]\nuser = "Customer ID"' in done.stdout
+    guessed = (tmp_path / "my.toml").read_text()
+    assert '[interactions]\nfiles = ["orders.csv"]\nuser = "Customer ID"' in guessed
+    assert "next: magnet run --data shop" in done.stdout
     assert "32 have title" in done.stdout
     assert "30 have a picture" in done.stdout
     assert "2 name a picture that is not there" in done.stdout
