@@ -93,6 +93,17 @@ def test_after_a_change_it_is_trained_anew_and_said_why(change: str, shop: Shop)
     assert reason in why_not
 
 
+def test_a_model_of_other_features_is_trained_anew(shop: Shop) -> None:
+    encoded = Recipe.of(shop.data, ("--epochs", "3"), encoded=("text",))
+    assert shop.folder.reusable(encoded) == (None, "encoded was nothing")
+
+
+def test_a_training_from_nothing_leaves_no_checkpoint(shop: Shop) -> None:
+    shop.checkpoint.touch()
+    shop.folder.begin(shop.recipe(), anew=True)
+    assert not shop.checkpoint.exists()
+
+
 def test_a_killed_training_goes_on(shop: Shop) -> None:
     shop.folder.begin(shop.recipe())
     shop.checkpoint.touch()

@@ -1,12 +1,14 @@
-"""Every `sh` block of the documentation that asks a service is answered by one, as it stands.
+"""Every `sh` and `python` block of the documentation that asks a service is answered by one.
 
 Blocks of other commands are named `console` there, and are not run.
 """
 
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,12 +19,19 @@ from model.contract.artifact import Artifact, sha256
 from model.contract.manifest import TensorSpec
 from model.contract.strings import IdTable, StringTable
 
-DOCS = Path(__file__).parents[3] / "docs"
+PROJECT = Path(__file__).parents[3]
+DOCS = PROJECT / "docs"
+URL = "http://127.0.0.1:8000"
 PAGES = [DOCS / "index.md", DOCS / "reading-an-explanation.md", *DOCS.glob("how-to/*.md")]
 BLOCKS = [
     pytest.param(block, id=f"{page.stem}-{number}")
     for page in sorted(PAGES)
     for number, block in enumerate(re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL))
+]
+PROGRAMS = [
+    pytest.param(block, id=f"{page.parent.name}-{number}")
+    for page in [PROJECT / "README.md", PROJECT / "client" / "README.md", DOCS / "how-to/python.md"]
+    for number, block in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL))
 ]
 
 
@@ -55,7 +64,7 @@ def test_it_is_answered(block, films, redis_url, publish, serving, following, un
     publish(redis_url, films)
     with serving(following()) as service:
         until(service.ready)
-        commands = block.replace("http://127.0.0.1:8000", str(service.base_url).rstrip("/"))
+        commands = block.replace(URL, str(service.base_url).rstrip("/"))
         assert commands != block, "it asks another address than the documented one"
         told = "curl() { command curl --fail-with-body --noproxy '*' \"$@\"; }\nset -e\n"
         done = subprocess.run(
@@ -67,3 +76,18 @@ def test_it_is_answered(block, films, redis_url, publish, serving, following, un
     for answer in map(json.loads, answers):
         assert answer.get("items", "no list") != []
         assert answer.get("missing_ids", []) == []
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_it_runs(program, films, redis_url, publish, serving, following, until) -> None:
+    publish(redis_url, films)
+    env = os.environ | {"PYTHONPATH": str(PROJECT / "client"), "NO_PROXY": "127.0.0.1"}
+    with serving(following()) as service:
+        until(service.ready)
+        text = program.replace(URL, str(service.base_url).rstrip("/"))
+        assert text != program, "it asks another address than the documented one"
+        done = subprocess.run(
+            [sys.executable, "-c", text], env=env, capture_output=True, text=True, check=False
+        )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
