@@ -19,6 +19,9 @@ from threadpoolctl import threadpool_limits
 
 from service.availability import Availability
 from service.bind_address import host_of_command, is_local
+from service.canaries import Canaries
+from service.canary_guard import CanaryGuard
+from service.canary_metrics import CanaryGauges
 from service.control import control
 from service.dependencies import Services, SharedState
 from service.documentation import install_documentation
@@ -65,7 +68,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     if settings is None:
         return _of_this_process()
     metrics = Metrics()
-    retraining = RetrainingGauges(metrics.registry)
+    retraining, canary_gauges = (RetrainingGauges(metrics.registry), CanaryGauges(metrics.registry))
     gate = _gate(settings, metrics)
     drain = Drain(settings.drain_seconds)
 
@@ -85,9 +88,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             metrics=metrics, max_batch=settings.max_batch, max_waiting=settings.max_waiting
         )
         tasks = [asyncio.create_task(follower.run())]
-        if store is not None:
+        shared = None if store is None else _shared(settings, store, metrics)
+        if store is not None and shared is not None:
             watch = RetrainingWatch(store, retraining, settings.poll_seconds)
-            tasks.append(asyncio.create_task(watch.run()))
+            guard = CanaryGuard(follower, shared.canaries, canary_gauges, settings.poll_seconds)
+            tasks += [asyncio.create_task(each.run()) for each in (watch, guard)]
         try:
             # Requests and workers are what runs in parallel; a BLAS with threads of its own would
             # make them fight for cores.
@@ -102,7 +107,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                         metrics=metrics,
                         limiter=limiter,
                         max_k=settings.max_k,
-                        shared=None if store is None else _shared(settings, store, metrics),
+                        shared=shared,
                     )
                 )
         finally:
@@ -182,10 +187,12 @@ def _shared(settings: Settings, store: RedisStore, metrics: Metrics) -> SharedSt
         recent_items=settings.recent_items,
         recent_seconds=settings.recent_days * 24 * 3600,
     )
+    versions = PublishedVersions(store)
     return SharedState(
         availability=Availability(store),
         feedback=FeedbackIntake(stream, metrics),
-        versions=PublishedVersions(store),
+        versions=versions,
+        canaries=Canaries(store, versions),
     )
 
 

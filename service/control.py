@@ -4,12 +4,13 @@ Knows HTTP; decides nothing. A service without Redis offers none of them.
 """
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Response
 
 from service.admission import GUARDED, needs
 from service.dependencies import (
+    CONFLICT,
     NOT_FOUND,
     REFUSED,
     SHARED,
@@ -19,14 +20,21 @@ from service.dependencies import (
     get_shared_state,
 )
 from service.lean_route import LeanRoute
-from service.model_schemas import ModelsResponse, ModelVersion, PointersResponse
-from service.requests import ActivationRequest, AvailabilityRequest, FeedbackRequest, Id
+from service.model_schemas import CanaryRecord, ModelsResponse, ModelVersion, PointersResponse
+from service.requests import (
+    ActivationRequest,
+    AvailabilityRequest,
+    CanaryRequest,
+    FeedbackRequest,
+    Id,
+)
 from service.schemas import AvailabilityResponse, FeedbackResponse
 from service.versions import Pointers, PublishedVersion
 
 SharedDep = Annotated[SharedState, Depends(get_shared_state)]
 ItemId = Annotated[Id, Path(examples=["242"])]
 Version = Annotated[str, Path(min_length=1, max_length=64, examples=["20260101-120000-1a2b3c4d"])]
+Candidate = Annotated[str, Path(min_length=1, max_length=64, examples=["20260102-120000-5e6f7a8b"])]
 
 control = APIRouter(route_class=LeanRoute, responses=GUARDED)
 
@@ -47,7 +55,7 @@ async def feedback(
     counts as a duplicate, so a call may be sent again until it is answered. Users and items that
     the model does not know are kept too, and named in `missing_ids`.
     """
-    receipt = await shared.feedback.take(request.events, services.follower.snapshot)
+    receipt = await shared.feedback.take(request.events, services.follower.models)
     return stopwatch.answer(
         FeedbackResponse,
         accepted=receipt.accepted,
@@ -140,6 +148,38 @@ async def unpin(shared: SharedDep, stopwatch: StopwatchDep) -> Response:
     return stopwatch.answer(PointersResponse, **_named(pointers))
 
 
+@control.post(
+    "/v1/models/{version}:canary",
+    response_model=PointersResponse,
+    responses=NOT_FOUND | CONFLICT | REFUSED | SHARED,
+    dependencies=[needs("admin")],
+    tags=["model"],
+)
+async def start_canary(
+    version: Candidate, request: CanaryRequest, shared: SharedDep, stopwatch: StopwatchDep
+) -> Response:
+    """Let a version serve a share of the users, always the same ones, beside the live one.
+
+    Of the canary itself this changes the share. To activate it promotes it; replicas end it when it
+    misbehaves; whatever else goes live or is pinned ends it too.
+    """
+    await shared.canaries.start(version, request.share)
+    return stopwatch.answer(PointersResponse, **_named(await shared.versions.pointers()))
+
+
+@control.post(
+    "/v1/models:stop-canary",
+    response_model=PointersResponse,
+    responses=REFUSED | SHARED,
+    dependencies=[needs("admin")],
+    tags=["model"],
+)
+async def stop_canary(shared: SharedDep, stopwatch: StopwatchDep) -> Response:
+    """Serve everybody from the live version again."""
+    await shared.canaries.end("stopped", "stopped by an administrator")
+    return stopwatch.answer(PointersResponse, **_named(await shared.versions.pointers()))
+
+
 def _availability(
     stopwatch: StopwatchDep, services: ServicesDep, item_id: str, *, available: bool
 ) -> Response:
@@ -153,12 +193,32 @@ def _availability(
     )
 
 
-def _named(pointers: Pointers) -> dict[str, str | None]:
-    return {"live": pointers.live, "previous": pointers.previous, "pinned": pointers.pinned}
+def _named(pointers: Pointers) -> dict[str, Any]:
+    return {
+        "live": pointers.live,
+        "previous": pointers.previous,
+        "pinned": pointers.pinned,
+        "canary": _canary(pointers),
+    }
+
+
+def _canary(pointers: Pointers) -> CanaryRecord | None:
+    canary = pointers.canary
+    if canary is None:
+        return None
+    return CanaryRecord(
+        model_version=canary.version,
+        share=canary.share,
+        started_at=canary.started_at,
+        ended_at=canary.ended_at,
+        outcome=canary.outcome,
+        reason=canary.reason,
+        answers=pointers.canary_answers,
+    )
 
 
 def _version(published: PublishedVersion, pointers: Pointers) -> ModelVersion:
-    manifest = published.manifest
+    manifest, canary = published.manifest, pointers.canary
     return ModelVersion(
         model_version=published.version,
         published_at=published.published_at,
@@ -167,5 +227,8 @@ def _version(published: PublishedVersion, pointers: Pointers) -> ModelVersion:
         live=published.version == pointers.live,
         previous=published.version == pointers.previous,
         pinned=published.version == pointers.pinned,
+        canary=canary is not None
+        and canary.outcome is None
+        and published.version == canary.version,
         usable=manifest is not None,
     )

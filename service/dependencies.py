@@ -13,6 +13,7 @@ from anyio import CapacityLimiter
 from fastapi import Depends, Request, Response
 
 from service.availability import Availability
+from service.canaries import Canaries
 from service.drain import Drain
 from service.engine import RecommendationEngine
 from service.errors import NotOffered, NotReady
@@ -24,10 +25,14 @@ from service.problems import Problem
 from service.refresh import ModelFollower
 from service.schemas import Answered
 from service.snapshot import Snapshot
+from service.variants import Models
 from service.versions import PublishedVersions
 
 NOT_FOUND: dict[int | str, dict[str, Any]] = {
     404: {"model": Problem, "description": "There is no such user, item or version"}
+}
+CONFLICT: dict[int | str, dict[str, Any]] = {
+    409: {"model": Problem, "description": "Not while the versions stand as they do; see `detail`"}
 }
 REFUSED: dict[int | str, dict[str, Any]] = {
     400: {"model": Problem, "description": "The body cannot be read"},
@@ -51,6 +56,7 @@ class SharedState:
     availability: Availability
     feedback: FeedbackIntake
     versions: PublishedVersions
+    canaries: Canaries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,11 +97,19 @@ async def get_shared_state(services: ServicesDep) -> SharedState:
     return services.shared
 
 
-async def get_snapshot(services: ServicesDep) -> Snapshot:
-    """The live snapshot, captured once per request; NotReady before the first is loaded."""
-    if services.follower.snapshot is None:
+async def get_models(services: ServicesDep) -> Models:
+    """What is served, captured once per request; NotReady before the first is loaded."""
+    if services.follower.models is None:
         raise NotReady(services.follower.trouble or "a model is being loaded")
-    return services.follower.snapshot
+    return services.follower.models
+
+
+ModelsDep = Annotated[Models, Depends(get_models)]
+
+
+async def get_snapshot(models: ModelsDep) -> Snapshot:
+    """The live model, for requests that are nobody's in particular."""
+    return models.champion.snapshot
 
 
 SnapshotDep = Annotated[Snapshot, Depends(get_snapshot)]

@@ -1,7 +1,7 @@
 """Recommends: look the user up, find the best items, explain what was chosen.
 
 Knows the order of the steps and which of them are done for many requests at once. Knows nothing
-about HTTP; every job carries the snapshot that its request has captured.
+about HTTP; every job carries the model that its request has captured.
 
 Letters: B requests, N items shown, V views, M modalities, D dimension, K experts.
 """
@@ -24,17 +24,22 @@ from service.retrieval.retriever import Query, Ranked
 from service.schemas import Recommendation
 from service.snapshot import Snapshot
 from service.taste import UserLookup, look_up
+from service.variants import Served
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Job:
-    snapshot: Snapshot
+    served: Served
     request: RecommendationRequest
     user: UserLookup
 
+    @property
+    def snapshot(self) -> Snapshot:
+        return self.served.snapshot
+
 
 class RecommendationEngine:
-    """Answers from whatever snapshot it is handed.
+    """Answers from whatever model it is handed.
 
     Args:
         metrics: where stages and fallbacks are counted.
@@ -48,11 +53,12 @@ class RecommendationEngine:
             self._answer_all, max_batch=max_batch, max_waiting=max_waiting, metrics=metrics
         )
 
-    async def recommend(self, snapshot: Snapshot, request: RecommendationRequest) -> Recommendation:
+    async def recommend(self, served: Served, request: RecommendationRequest) -> Recommendation:
         """The ranks offset + 1 to offset + k; Overloaded."""
-        with self._metrics.stage("lookup"):
-            user = await look_up(snapshot, request.user_id)
-        return await self._batcher.run(_Job(snapshot=snapshot, request=request, user=user))
+        with served.tally.attempt():
+            with self._metrics.stage("lookup"):
+                user = await look_up(served.snapshot, request.user_id)
+            return await self._batcher.run(_Job(served=served, request=request, user=user))
 
     async def close(self) -> None:
         """Answer nobody any more."""
@@ -64,7 +70,7 @@ class RecommendationEngine:
         shown = self._shown(jobs, plans)
         taken_apart = self._taken_apart(jobs, plans, shown)
         return [
-            self._answer(job.snapshot, plan, ranked, parts)
+            self._answer(job.served, plan, ranked, parts)
             for job, plan, ranked, parts in zip(jobs, plans, shown, taken_apart, strict=True)
         ]
 
@@ -104,10 +110,11 @@ class RecommendationEngine:
         for place, (job, plan, ranked) in enumerate(zip(jobs, plans, shown, strict=True)):
             explained = plan.taste.vector_VMD is not None and plan.request.explain != "none"
             if explained and len(ranked.rows):
-                places_of.setdefault((id(job.snapshot), len(ranked.rows)), []).append(place)
+                places_of.setdefault((id(job.served), len(ranked.rows)), []).append(place)
         for places in places_of.values():
-            snapshot = jobs[places[0]].snapshot
+            served = jobs[places[0]].served
             with self._metrics.stage("explain"):
+                snapshot = served.snapshot
                 rows_BN = np.stack([shown[place].rows for place in places])
                 found = snapshot.scorer.explain_all(
                     np.stack([_vector(plans[place]) for place in places]), rows_BN
@@ -115,17 +122,20 @@ class RecommendationEngine:
                 told = parts_of(snapshot.manifest, snapshot.items.bias_I[rows_BN], found)
             for place, each in zip(places, told, strict=True):
                 parts[place] = each
-            weight_K = sum(breakdown.weight_CK.sum(axis=0) for breakdown in found)
+            weight_K = np.sum([breakdown.weight_CK.sum(axis=0) for breakdown in found], axis=0)
+            served.tally.routed(len(found), weight_K)
             for expert, weight in zip(snapshot.manifest.experts, weight_K, strict=True):
-                self._metrics.served_weight.labels(expert.name).inc(float(weight))
+                counter = self._metrics.served_weight.labels(expert.name, served.variant)
+                counter.inc(float(weight))
         return parts
 
     def _answer(
-        self, snapshot: Snapshot, plan: Plan, shown: Ranked, parts: Parts | None
+        self, served: Served, plan: Plan, shown: Ranked, parts: Parts | None
     ) -> Recommendation:
-        taste = plan.taste
+        snapshot, taste = served.snapshot, plan.taste
         if taste.fallback_reason is not None:
-            self._metrics.fallbacks.labels(taste.fallback_reason, taste.source).inc()
+            reason, source = taste.fallback_reason, taste.source
+            self._metrics.fallbacks.labels(reason, source, served.variant).inc()
         self._metrics.served_items.labels(taste.source).inc(len(shown.rows))
         if taste.vector_VMD is None:
             items = popular_items(snapshot, plan, shown.rows)
@@ -133,7 +143,7 @@ class RecommendationEngine:
             items = scored_items(snapshot, plan, shown, parts)
         return Recommendation(
             model_version=snapshot.version,
-            variant="champion",
+            variant=served.variant,
             user_id=plan.request.user_id,
             fallback="popular" if taste.source == "popular" else None,
             warnings=plan.warnings,

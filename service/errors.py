@@ -8,6 +8,7 @@
         |-- UnknownUser        404
         |-- UnknownItem        404
         |-- UnknownVersion     404
+        |-- CanaryConflict     409
         |-- NotOffered         501
         |-- Unauthenticated    401
         |-- Forbidden          403
@@ -96,6 +97,14 @@ class UnknownVersion(RequestRefused):
     status = HTTPStatus.NOT_FOUND
     kind = "unknown-version"
     title = "The model version is not there"
+
+
+class CanaryConflict(RequestRefused):
+    """There can be no such canary while the versions stand as they do."""
+
+    status = HTTPStatus.CONFLICT
+    kind = "canary-conflict"
+    title = "There can be no such canary now"
 
 
 class NotOffered(RequestRefused):

@@ -32,33 +32,37 @@ from service.requests import ExplanationRequest
 from service.schemas import ExpertDetail, Explanation, HistoryEvidence, Source
 from service.snapshot import Snapshot
 from service.taste import UserLookup, choose_taste, look_up
+from service.variants import Served
 
 MAX_EVIDENCE = 5
 """History items named in one explanation."""
 
 
 class PairExplainer:
-    """Answers from whatever snapshot it is handed."""
+    """Answers from whatever model it is handed."""
 
     def __init__(self, *, metrics: Metrics, limiter: CapacityLimiter) -> None:
         self._metrics = metrics
         self._limiter = limiter
 
-    async def explain(self, snapshot: Snapshot, request: ExplanationRequest) -> Explanation:
+    async def explain(self, served: Served, request: ExplanationRequest) -> Explanation:
         """Take the score of one pair apart; UnknownUser, UnknownItem, UserUnavailable."""
+        snapshot = served.snapshot
         row = snapshot.items.ids.row(request.item_id)
         if row is None:
             raise UnknownItem(
                 f"item {request.item_id!r} is not in model version {snapshot.version}"
             )
-        with self._metrics.stage("lookup"):
-            user = await look_up(snapshot, request.user_id)
-        work = partial(self._explain, snapshot, request, user, row)
-        return await to_thread.run_sync(work, limiter=self._limiter)
+        with served.tally.attempt():
+            with self._metrics.stage("lookup"):
+                user = await look_up(snapshot, request.user_id)
+            work = partial(self._explain, served, request, user, row)
+            return await to_thread.run_sync(work, limiter=self._limiter)
 
     def _explain(
-        self, snapshot: Snapshot, request: ExplanationRequest, user: UserLookup, row: int
+        self, served: Served, request: ExplanationRequest, user: UserLookup, row: int
     ) -> Explanation:
+        snapshot = served.snapshot
         manifest, items = snapshot.manifest, snapshot.items
         session_rows, missing = items.rows(request.session_items)
         session_HVMD = history_rows(items.foldin_IVMD, session_rows, manifest.recency_power)
@@ -94,6 +98,7 @@ class PairExplainer:
         words = f"rank {about}{rank} of {others.num_items}: {parts}"
         return Explanation(
             model_version=snapshot.version,
+            variant=served.variant,
             user_id=request.user_id,
             source=taste.source,
             warnings=taste.warnings,

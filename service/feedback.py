@@ -12,6 +12,7 @@ from service.errors import FeedbackFull, InvalidRequest
 from service.feedback_stream import FeedbackStream
 from service.metrics import Metrics
 from service.snapshot import Snapshot
+from service.variants import Models
 
 MAX_AHEAD = timedelta(minutes=5)
 """Clocks of phones and servers differ by less; an event further ahead would stay the newest in
@@ -34,12 +35,13 @@ class FeedbackIntake:
         self._stream = stream
         self._metrics = metrics
 
-    async def take(self, reported: Sequence[ReportedEvent], snapshot: Snapshot | None) -> Receipt:
+    async def take(self, reported: Sequence[ReportedEvent], models: Models | None) -> Receipt:
         """Take all events of a call in, or none.
 
         Args:
             reported: events; those whose id was seen before are dropped.
-            snapshot: tells which ids the model does not know; None before there is a model.
+            models: tell which ids the live one does not know, and which variant made a list if
+                the client only says which version did; None before there is a model.
 
         Raises:
             InvalidRequest: an event is said to come from the future.
@@ -52,7 +54,7 @@ class FeedbackIntake:
                 raise InvalidRequest.of(
                     f"events.{place}.timestamp", f"{event.timestamp.isoformat()} is in the future"
                 )
-        events = [FeedbackEvent.of(event, now) for event in reported]
+        events = [FeedbackEvent.of(_with_variant(event, models), now) for event in reported]
         # First, so that it holds even while the stream is full; to do it twice does no harm.
         await self._stream.remember(events)
         try:
@@ -64,8 +66,14 @@ class FeedbackIntake:
         self._metrics.feedback.labels("accepted").inc(appended.accepted)
         self._metrics.feedback.labels("duplicate").inc(duplicates)
         self._metrics.feedback_waiting.set(appended.waiting)
-        missing = [] if snapshot is None else _missing(snapshot, reported)
+        missing = [] if models is None else _missing(models.champion.snapshot, reported)
         return Receipt(accepted=appended.accepted, duplicates=duplicates, missing_ids=missing)
+
+
+def _with_variant(event: ReportedEvent, models: Models | None) -> ReportedEvent:
+    if event.variant is not None or models is None:
+        return event
+    return event.model_copy(update={"variant": models.variant_of(event.model_version)})
 
 
 def _missing(snapshot: Snapshot, events: Sequence[ReportedEvent]) -> list[str]:

@@ -11,6 +11,8 @@ from typing import Literal, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from model.contract.canary import Canary
+
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 _BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -66,7 +68,20 @@ class Metrics:
         self.fallbacks = Counter(
             "magnet_fallbacks",
             "Answers that could not use the user that was asked for",
-            ["reason", "source"],
+            ["reason", "source", "variant"],
+            registry=self.registry,
+        )
+        self.answer_seconds = Histogram(
+            "magnet_answer_seconds",
+            "Time to compute a recommendation or an explanation",
+            ["variant"],
+            buckets=_BUCKETS,
+            registry=self.registry,
+        )
+        self.answer_failures = Counter(
+            "magnet_answer_failures",
+            "Recommendations and explanations that failed with 5xx, by the model that was to serve",
+            ["variant"],
             registry=self.registry,
         )
         self.served_items = Counter(
@@ -78,7 +93,7 @@ class Metrics:
         self.served_weight = Counter(
             "magnet_served_expert_weight",
             "Sum of the routing weights of one expert over explained items served",
-            ["expert"],
+            ["expert", "variant"],
             registry=self.registry,
         )
         self.feedback = Counter(
@@ -127,6 +142,12 @@ class Metrics:
             ["method"],
             registry=self.registry,
         )
+        self._canary_share = Gauge(
+            "magnet_canary_share",
+            "Share of the users whom this process serves from a canary",
+            ["model_version"],
+            registry=self.registry,
+        )
         self._model_age = Gauge(
             "magnet_model_age_seconds",
             "Time since the served model was made",
@@ -161,6 +182,12 @@ class Metrics:
         """Say how the best items are found from now on, and how many of them are."""
         self._recall.clear()
         self._recall.labels(method).set(recall)
+
+    def trying(self, canary: Canary | None) -> None:
+        """Say which canary is served from now on, to how many."""
+        self._canary_share.clear()
+        if canary is not None:
+            self._canary_share.labels(canary.version).set(canary.share)
 
     def text(self) -> bytes:
         """Everything in the text format of `CONTENT_TYPE`."""

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from typing_extensions import TypedDict  # pydantic asks for it below Python 3.12
 
+from model.contract.canary import Outcome
 from model.contract.manifest import EpochRecord
 from service.schemas import Answered
 
@@ -55,6 +56,27 @@ class ModelResponse(Answered):
     best_epoch: int
     trigger_epoch: int | None
     history: Annotated[list[EpochRecord], Field(description="How training went, epoch by epoch")]
+    challenger: Annotated[
+        str | None, Field(description="The canary that a share of the users gets instead")
+    ]
+
+
+class CanaryRecord(TypedDict):
+    """The latest canary: a version that serves, or served, a share of the users."""
+
+    model_version: str
+    share: float
+    started_at: datetime
+    ended_at: Annotated[datetime | None, Field(description="Null while it runs")]
+    outcome: Annotated[
+        Outcome | None,
+        Field(
+            description="How it ended: it went live, was stopped, was taken back because it "
+            "misbehaved, or another version went live or was pinned"
+        ),
+    ]
+    reason: Annotated[str, Field(description="Why it ended")]
+    answers: Annotated[int, Field(description="That it has given, over all replicas")]
 
 
 class PointersResponse(Answered):
@@ -63,6 +85,7 @@ class PointersResponse(Answered):
     live: str | None
     previous: Annotated[str | None, Field(description="Live before that")]
     pinned: Annotated[str | None, Field(description="Stays live whatever is published")]
+    canary: CanaryRecord | None
 
 
 class ModelVersion(TypedDict):
@@ -75,6 +98,7 @@ class ModelVersion(TypedDict):
     live: bool
     previous: bool
     pinned: bool
+    canary: Annotated[bool, Field(description="Serves a share of the users")]
     usable: Annotated[
         bool, Field(description="False: its manifest is gone or damaged; publish it again")
     ]

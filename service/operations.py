@@ -10,6 +10,7 @@ from fastapi import APIRouter, Response
 from service.admission import GUARDED, needs
 from service.dependencies import (
     REFUSED,
+    ModelsDep,
     ServicesDep,
     SnapshotDep,
     StopwatchDep,
@@ -37,8 +38,9 @@ operations = APIRouter(route_class=LeanRoute)
     dependencies=[needs("read")],
     tags=["model"],
 )
-async def model(snapshot: SnapshotDep, stopwatch: StopwatchDep) -> Response:
+async def model(models: ModelsDep, stopwatch: StopwatchDep) -> Response:
     """What is being served: version, sizes, experts, offline metrics, where it came from."""
+    snapshot, trial = models.champion.snapshot, models.trial
     manifest, training = snapshot.manifest, snapshot.manifest.training
     experts = [
         ExpertSummary(
@@ -69,6 +71,7 @@ async def model(snapshot: SnapshotDep, stopwatch: StopwatchDep) -> Response:
             sampled_users=snapshot.chosen.sampled_users,
         ),
         metrics=manifest.metrics,
+        challenger=None if trial is None else trial.canary.version,
         **training.model_dump(include=_ORIGIN),
     )
 
@@ -93,6 +96,8 @@ async def readyz(snapshot: SnapshotDep, services: ServicesDep) -> Response:
     origin = services.follower.origin
     what = "still serving" if origin == "store" else "serving this machine's copy of"
     warnings = [] if trouble is None else [f"{trouble}; {what} {snapshot.version}"]
+    if services.follower.canary_trouble is not None:
+        warnings.append(services.follower.canary_trouble)
     return json_response(
         Readiness(
             status="ready", model_version=snapshot.version, loaded_from=origin, warnings=warnings

@@ -18,7 +18,7 @@ from service.file_lock import locked_async
 from service.hidden import HiddenItems
 from service.model_cache import CachedModel, ModelCache
 from service.source import LastGood, OpenedModel
-from service.store import RedisStore
+from service.store import RedisStore, Wanted
 from service.users import PER_USER, RedisUsers
 
 _logger = logging.getLogger(__name__)
@@ -41,9 +41,9 @@ class RedisSource:
         self._cache = cache
         self._hidden = HiddenItems(store)
 
-    async def live_version(self) -> str | None:
-        """The version that the pointer names."""
-        return await self._store.live_version()
+    async def wanted(self) -> Wanted:
+        """What the pointer and the canary's record say."""
+        return await self._store.wanted()
 
     async def open(self, version: str) -> OpenedModel:
         """Fetch the items and the graphs; of the users, only prove that they are there."""

@@ -1,54 +1,34 @@
-"""Follows the live version: loads it, proves it, swaps it in; keeps the old one if that fails.
+"""Follows the live version and the canary: loads them, swaps them in; keeps what it has on failure.
 
 Runs beside the requests for as long as the process lives and never raises. Knows nothing about
-HTTP; what stands in the way is a sentence in `trouble`.
+HTTP; what stands in the way is a sentence in `trouble` and in `canary_trouble`.
 """
 
 import asyncio
 import logging
-import random
-import time
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import replace
 from typing import Literal
 
-from anyio import to_thread
-
 from model.contract.artifact import ArtifactError
+from model.contract.canary import Canary
 from service.errors import SourceUnavailable
+from service.loading import Loaded, NotLoaded, VersionLoader, jittered
 from service.metrics import Metrics
 from service.settings import Retrieval
-from service.snapshot import (
-    GoldenMismatch,
-    Snapshot,
-    TrialUsers,
-    build_snapshot,
-    read_trial_users,
-)
-from service.source import ModelSource, OpenedModel
+from service.snapshot import Snapshot
+from service.source import ModelSource
+from service.store import Wanted
+from service.variants import Models, Served, Trial
 
 FIRST_RETRY_SECONDS = 0.25
 LONGEST_RETRY_SECONDS = 5.0
 """While the source does not answer: soon at first, then rarely enough to leave it alone."""
-LONGEST_RELOAD_SECONDS = 300.0
-"""A version that was refused once is read again only after a growing pause; it is large."""
 
 Origin = Literal["store", "disk"]
 """Where the served model was loaded from: the store (Redis or the artifact folder), or what this
 machine kept of the model that it served last."""
 
 _logger = logging.getLogger(__name__)
-_dice = random.Random()
-"""Our own: a thread that draws from the global generator disturbs whoever has seeded it."""
-
-
-@dataclass(slots=True)
-class _Refused:
-    """A version that could not be loaded, and when to try it again (monotonic seconds)."""
-
-    version: str
-    attempts: int = 0
-    retry_at: float = 0.0
 
 
 class ModelFollower:
@@ -63,17 +43,31 @@ class ModelFollower:
         poll_seconds: float,
         retrieval: Retrieval,
     ) -> None:
-        self.snapshot: Snapshot | None = None
+        self.models: Models | None = None
         self.origin: Origin = "store"
         self.trouble: str | None = "the first model is being looked for"
+        self.canary: Canary | None = None
+        """The latest, running or ended, as last read."""
+        self.canary_trouble: str | None = None
         self._source = source
         self._metrics = metrics
         self._namespace = namespace
         self._poll_seconds = poll_seconds
-        self._retrieval = retrieval
+        self._live_loader, self._canary_loader = (
+            VersionLoader(source, metrics, poll_seconds=poll_seconds, retrieval=retrieval)
+            for _ in range(2)
+        )
         self._silences = 0
-        self._refused: _Refused | None = None
         self._looked_back = False
+        self._challenger: Loaded | None = None
+        """The canary's model, and the live one for as long as it is the one that was promoted."""
+        self._trial: Trial | None = None
+        self._withdrawn: Canary | None = None
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """The live model, as far as it has been loaded."""
+        return None if self.models is None else self.models.champion.snapshot
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -87,9 +81,14 @@ class ModelFollower:
                 self._say(f"the live version could not be looked up: {error!r}, retrying")
             await self._source.wait(self._pause_seconds())
 
+    def withdraw(self, canary: Canary) -> None:
+        """Serve nobody from a canary any more, whatever the source says."""
+        self._withdrawn = canary
+        self._try(None)
+
     async def _step(self) -> None:
         try:
-            version = await self._source.live_version()
+            wanted = await self._source.wanted()
         except SourceUnavailable as error:
             self._silences += 1
             self._metrics.source_up.set(0)
@@ -103,89 +102,115 @@ class ModelFollower:
             self._say(str(error))
             return
         self._answered()
-        if version is None:
+        # First, so that a restarted replica is ready with both: nobody's variant changes by it.
+        await self._follow_canary(wanted)
+        if wanted.live is None:
             self._say(
                 f"no model has been published to namespace {self._namespace}: "
                 "run `python -m training publish ARTIFACT`"
             )
-        elif self.snapshot is not None and self.snapshot.version == version:
+        elif self.snapshot is not None and self.snapshot.version == wanted.live:
             self._say(None)
-        elif not self._is_refused(version):
-            await self._load(version)
+        elif not self._live_loader.is_refused(wanted.live):
+            await self._go_live(wanted.live)
 
     def _answered(self) -> None:
         self._silences = 0
         self._metrics.source_up.set(1)
 
-    async def _load(self, version: str) -> None:
-        started = time.perf_counter()
-        try:
-            opened = await self._source.open(version)
-            users = await read_trial_users(opened)
-            snapshot = await self._built(opened, users)
-        except SourceUnavailable as error:
-            self._silences += 1
-            self._failed(version, "unreachable", f"could not be read: {error}")
-        except GoldenMismatch as error:
-            self._refuse(version, "golden", f"is refused: {error}")
-        except ArtifactError as error:
-            self._refuse(version, "damaged", f"is damaged: {error}")
-        except Exception as error:
-            # Whatever a file can provoke must not end the loop that could load the next one.
-            _logger.exception("model version %s could not be loaded", version)
-            self._refuse(version, "failed", f"could not be loaded: {error!r}")
-        else:
-            self._adopt(snapshot, "store", started)
-            self._refused = None
-            self._say(None)
-            await self._source.remember(opened, users.arrays())
+    async def _go_live(self, version: str) -> None:
+        loaded = self._challenger
+        if loaded is None or loaded.snapshot.version != version:
+            try:
+                loaded = await self._live_loader.load(version)
+            except SourceUnavailable as error:
+                self._silences += 1
+                self._say(str(error))
+                return
+            except NotLoaded as error:
+                self._say(str(error))
+                return
+        self._adopt(loaded, "store")
+        self._say(None)
+        await self._source.remember(loaded.opened, loaded.trial_users)
 
     async def _load_last_good(self) -> None:
         """Serve what this machine served last rather than nothing."""
-        started = time.perf_counter()
         try:
             kept = await self._source.last_good()
             if kept is None:
                 return
-            snapshot = await self._built(kept.opened, TrialUsers.of(kept.trial_users))
+            loaded = await self._live_loader.load_kept(kept)
         except Exception:
-            # As in `_load`: a damaged copy must not keep the store's from being loaded.
+            # As in loading: a damaged copy must not keep the store's from being loaded.
             _logger.exception("the model kept on disk cannot be used")
             return
-        self._adopt(snapshot, "disk", started)
+        self._adopt(loaded, "disk")
 
-    async def _built(self, opened: OpenedModel, users: TrialUsers) -> Snapshot:
-        return await to_thread.run_sync(partial(build_snapshot, opened, users, self._retrieval))
-
-    def _adopt(self, snapshot: Snapshot, origin: Origin, started: float) -> None:
+    def _adopt(self, loaded: Loaded, origin: Origin) -> None:
         """From now on requests are answered from this snapshot."""
-        self.snapshot, self.origin = snapshot, origin
-        self._metrics.loads.labels("success", "").inc()
+        snapshot = loaded.snapshot
+        self.models = Models(
+            champion=Served.of(snapshot, "champion", self._metrics), trial=self._trial
+        )
+        self.origin = origin
         self._metrics.serving(snapshot.version, snapshot.created_at)
         self._metrics.retrieving(snapshot.chosen.retriever.name, snapshot.chosen.recall)
-        seconds = round(time.perf_counter() - started, 3)
-        _logger.info("serving model version %s", snapshot.version, extra={"seconds": seconds})
-
-    def _refuse(self, version: str, reason: str, what: str) -> None:
-        refused = self._refused
-        if refused is None or refused.version != version:
-            refused = self._refused = _Refused(version)
-        refused.attempts += 1
-        pause = self._poll_seconds * 2 ** min(refused.attempts, 30)
-        refused.retry_at = time.monotonic() + _jittered(min(pause, LONGEST_RELOAD_SECONDS))
-        self._failed(version, reason, what)
-
-    def _failed(self, version: str, reason: str, what: str) -> None:
-        self._metrics.loads.labels("failure", reason).inc()
-        self._say(f"model version {version} {what}")
-
-    def _is_refused(self, version: str) -> bool:
-        refused = self._refused
-        return (
-            refused is not None
-            and refused.version == version
-            and time.monotonic() < refused.retry_at
+        _logger.info(
+            "serving model version %s", snapshot.version, extra={"seconds": loaded.seconds}
         )
+
+    async def _follow_canary(self, wanted: Wanted) -> None:
+        self.canary = canary = wanted.canary
+        if canary is None or canary.outcome is not None or canary.version == wanted.live:
+            self._try(None)
+            self._say_of_canary(None)
+            if self._challenger is not None and self._challenger.snapshot.version != wanted.live:
+                self._challenger = None
+        elif canary.is_same(self._withdrawn):
+            self._say_of_canary(f"the canary {canary.version} is withdrawn: it misbehaved here")
+        elif self._challenger is None or self._challenger.snapshot.version != canary.version:
+            self._challenger = None
+            self._try(None)
+            await self._load_canary(canary)
+        else:
+            self._try(canary)
+
+    async def _load_canary(self, canary: Canary) -> None:
+        if self._canary_loader.is_refused(canary.version):
+            return
+        try:
+            self._challenger = await self._canary_loader.load(canary.version)
+        except (SourceUnavailable, NotLoaded) as error:
+            self._say_of_canary(f"its users get the live model, the canary is not served: {error}")
+            return
+        self._try(canary)
+        self._say_of_canary(None)
+        _logger.info(
+            "serving canary %s to %.1f %% of the users",
+            canary.version,
+            100 * canary.share,
+            extra={"seconds": self._challenger.seconds},
+        )
+
+    def _try(self, canary: Canary | None) -> None:
+        """From now on a canary's users get its model; None: everybody gets the live one."""
+        if canary is None or self._challenger is None:
+            trial = None
+        elif self._trial is not None and canary.is_same(self._trial.canary):
+            trial = replace(self._trial, canary=canary)
+        else:
+            served = Served.of(self._challenger.snapshot, "challenger", self._metrics)
+            trial = Trial(canary=canary, served=served)
+        self._trial = trial
+        if self.models is not None:
+            self.models = replace(self.models, trial=trial)
+        self._metrics.trying(canary if trial is not None else None)
+
+    def _say_of_canary(self, trouble: str | None) -> None:
+        if trouble is not None and trouble != self.canary_trouble:
+            _logger.warning(trouble)
+        self.canary_trouble = trouble
 
     def _say(self, trouble: str | None) -> None:
         if trouble is not None and trouble != self.trouble:
@@ -194,15 +219,10 @@ class ModelFollower:
 
     def _pause_seconds(self) -> float:
         if self._silences == 0:
-            return _jittered(self._poll_seconds)
-        return _jittered(
+            return jittered(self._poll_seconds)
+        return jittered(
             min(FIRST_RETRY_SECONDS * 2 ** min(self._silences, 9), LONGEST_RETRY_SECONDS)
         )
-
-
-def _jittered(seconds: float) -> float:
-    """Spread over +-20 %, so that replicas do not ask in step."""
-    return seconds * _dice.uniform(0.8, 1.2)
 
 
 async def stop(task: asyncio.Task[None]) -> None:

@@ -7,6 +7,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
+from model.contract.canary import MAX_SHARE
 from model.contract.feedback import Identifier, ReportedEvent
 
 MAX_SESSION = 1000
@@ -218,3 +219,13 @@ class ActivationRequest(BaseModel):
     pin: bool = Field(
         True, description="Keep it live whatever is published; false takes an earlier pin away"
     )
+
+
+class CanaryRequest(BaseModel):
+    """How many users a version is to serve."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, json_schema_extra={"examples": [{"share": 0.05}]}
+    )
+
+    share: float = Field(gt=0, le=MAX_SHARE, description="Of the users")

@@ -1,6 +1,6 @@
 """The routes of those who want recommendations and explanations. One short function per route.
 
-Knows HTTP and hands the captured snapshot on; decides nothing about recommending.
+Knows HTTP and hands the captured models on; decides nothing about recommending.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from service.admission import GUARDED, needs
 from service.dependencies import (
     NOT_FOUND,
     REFUSED,
+    ModelsDep,
     Services,
     ServicesDep,
     SnapshotDep,
@@ -52,7 +53,7 @@ router = APIRouter(route_class=LeanRoute, dependencies=[needs("read")], response
 async def recommend_to_user(
     user_id: UserId,
     params: Annotated[RecommendationParams, Query()],
-    snapshot: SnapshotDep,
+    models: ModelsDep,
     services: ServicesDep,
     stopwatch: StopwatchDep,
 ) -> Response:
@@ -69,7 +70,7 @@ async def recommend_to_user(
         diversity=params.diversity,
     )
     _check_k(services, request.k, "k")
-    result = await services.engine.recommend(snapshot, request)
+    result = await services.engine.recommend(models.of(request.user_id), request)
     return stopwatch.answer(RecommendationResponse, **result)
 
 
@@ -81,7 +82,7 @@ async def recommend_to_user(
 )
 async def recommend(
     request: RecommendationRequest,
-    snapshot: SnapshotDep,
+    models: ModelsDep,
     services: ServicesDep,
     stopwatch: StopwatchDep,
 ) -> Response:
@@ -91,7 +92,7 @@ async def recommend(
     does not know are skipped and named in `missing_ids`.
     """
     _check_k(services, request.k, "k")
-    result = await services.engine.recommend(snapshot, request)
+    result = await services.engine.recommend(models.of(request.user_id), request)
     return stopwatch.answer(RecommendationResponse, **result)
 
 
@@ -99,17 +100,21 @@ async def recommend(
     "/v1/recommendations:batch", response_model=BatchResponse, responses=REFUSED, tags=["recommend"]
 )
 async def recommend_batch(
-    batch: BatchRequest, snapshot: SnapshotDep, services: ServicesDep, stopwatch: StopwatchDep
+    batch: BatchRequest, models: ModelsDep, services: ServicesDep, stopwatch: StopwatchDep
 ) -> Response:
-    """Answer several requests for recommendations from one model version.
+    """Answer several requests for recommendations.
 
-    Answers come in the order of the requests. One that cannot be met refuses the whole batch and is
-    named by its place, as in `requests.3.k`.
+    All are answered from one model version, but for those of users whom a canary serves. Answers
+    come in the order of the requests. One that cannot be met refuses the whole batch and is named
+    by its place, as in `requests.3.k`.
     """
     for place, request in enumerate(batch.requests):
         _check_k(services, request.k, f"requests.{place}.k")
     responses = await asyncio.gather(
-        *(services.engine.recommend(snapshot, request) for request in batch.requests)
+        *(
+            services.engine.recommend(models.of(request.user_id), request)
+            for request in batch.requests
+        )
     )
     return stopwatch.answer(BatchResponse, responses=responses)
 
@@ -118,14 +123,14 @@ async def recommend_batch(
     "/v1/score", response_model=RecommendationResponse, responses=REFUSED, tags=["recommend"]
 )
 async def score(
-    request: ScoreRequest, snapshot: SnapshotDep, services: ServicesDep, stopwatch: StopwatchDep
+    request: ScoreRequest, models: ModelsDep, services: ServicesDep, stopwatch: StopwatchDep
 ) -> Response:
     """Rank a list that the caller brings: all of its known items, seen or not.
 
     Items that the model does not know are named in `missing_ids`.
     """
     _check_k(services, len(request.items), "items")
-    result = await services.engine.recommend(snapshot, request.recommendation())
+    result = await services.engine.recommend(models.of(request.user_id), request.recommendation())
     return stopwatch.answer(RecommendationResponse, **result)
 
 
@@ -138,13 +143,13 @@ async def score(
 async def explain(
     user_id: UserId,
     item_id: ItemId,
-    snapshot: SnapshotDep,
+    models: ModelsDep,
     services: ServicesDep,
     stopwatch: StopwatchDep,
 ) -> Response:
     """Take the score of any item for one user apart, recommended or not."""
     request = ExplanationRequest(user_id=user_id, item_id=item_id)
-    result = await services.explainer.explain(snapshot, request)
+    result = await services.explainer.explain(models.of(request.user_id), request)
     return stopwatch.answer(ExplanationResponse, **result)
 
 
@@ -156,12 +161,12 @@ async def explain(
 )
 async def explain_for(
     request: ExplanationRequest,
-    snapshot: SnapshotDep,
+    models: ModelsDep,
     services: ServicesDep,
     stopwatch: StopwatchDep,
 ) -> Response:
     """Take the score of any item for a user, a session, or a user in a session apart."""
-    result = await services.explainer.explain(snapshot, request)
+    result = await services.explainer.explain(models.of(request.user_id), request)
     return stopwatch.answer(ExplanationResponse, **result)
 
 

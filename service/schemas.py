@@ -9,7 +9,16 @@ from typing import Annotated, Literal
 from pydantic import Field
 from typing_extensions import TypedDict  # pydantic asks for it below Python 3.12
 
+from model.contract.feedback import Variant
+
 Source = Literal["model", "session", "popular"]
+OfVariant = Annotated[
+    Variant,
+    Field(
+        description="`challenger`: made by a canary, which serves a share of the users, always the "
+        "same ones; else `champion`, the live model"
+    ),
+]
 
 
 class ExpertContribution(TypedDict):
@@ -56,7 +65,7 @@ class Recommendation(TypedDict):
     """A ranked list and where it comes from."""
 
     model_version: str
-    variant: Literal["champion"]
+    variant: OfVariant
     user_id: str | None
     fallback: Literal["popular"] | None
     warnings: list[str]
@@ -106,6 +115,7 @@ class Explanation(TypedDict):
     """Why one item has the score that it has for one user or session."""
 
     model_version: str
+    variant: OfVariant
     user_id: str | None
     source: Source
     warnings: list[str]

@@ -1,7 +1,7 @@
 """Where a model comes from, and one of the places: a folder on disk (`redis_source` is the other).
 
-A `ModelSource` says which version is live and opens it; an opened model keeps the items in memory
-and a `UserSource` that reads one user at a time. Knows nothing about scoring.
+A `ModelSource` says which versions to serve and opens them; an opened model keeps the items in
+memory and a `UserSource` that reads one user at a time. Knows nothing about scoring.
 """
 
 import asyncio
@@ -22,6 +22,7 @@ from model.contract.artifact import (
 )
 from model.contract.manifest import ArtifactManifest
 from service.errors import SourceUnavailable
+from service.store import Wanted
 from service.users import PER_USER, DiskUsers, UserSource
 
 
@@ -50,8 +51,8 @@ class LastGood:
 class ModelSource(Protocol):
     """A place where model versions appear."""
 
-    async def live_version(self) -> str | None:
-        """The version to serve, None if there is none yet; SourceUnavailable, ArtifactError."""
+    async def wanted(self) -> Wanted:
+        """What to serve; SourceUnavailable, ArtifactError."""
 
     async def open(self, version: str) -> OpenedModel:
         """Read and verify one version; SourceUnavailable, ArtifactError."""
@@ -77,9 +78,9 @@ class DiskSource:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    async def live_version(self) -> str | None:
+    async def wanted(self) -> Wanted:
         """The version in the folder."""
-        return await to_thread.run_sync(self._version)
+        return Wanted(live=await to_thread.run_sync(self._version))
 
     def _version(self) -> str:
         path = self._folder / MANIFEST

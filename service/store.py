@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from redis.asyncio.client import PubSub
 
 from model.contract.artifact import ArtifactError, parse_manifest
+from model.contract.canary import Canary
 from model.contract.keys import KeySpace
 from model.contract.layout import RowLayout
 from model.contract.manifest import ArtifactManifest
@@ -74,6 +75,16 @@ class LiveValues:
     """Items that the user has just seen, newest first."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What a namespace says is to be served."""
+
+    live: str | None
+    """None if nothing has been published."""
+    canary: Canary | None = None
+    """The latest, running or ended."""
+
+
 class RedisStore:
     """One namespace of one server. Every call ends within the timeouts of the settings.
 
@@ -97,11 +108,15 @@ class RedisStore:
         self._silent_until = 0.0
         self._events: PubSub | None = None
 
-    async def live_version(self) -> str | None:
-        """The version that the pointer names; None if nothing has been published."""
+    async def wanted(self) -> Wanted:
+        """The live version and the canary, as they are at one moment."""
         with self.answering():
-            value = await self._bulk.get(self.keys.current)
-        return value.decode(errors="replace") if isinstance(value, bytes) else value
+            found: Any = await self._bulk.mget(self.keys.current, self.keys.canary)
+        live, canary = found
+        return Wanted(
+            live=None if live is None else live.decode(errors="replace"),
+            canary=Canary.parse(canary),
+        )
 
     async def manifest(self, version: str) -> ArtifactManifest:
         """The manifest of one version; ArtifactError if there is none or it is not usable."""

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from model.contract.artifact import ArtifactError
+from model.contract.canary import Canary
 from model.contract.keys import check_name
 from model.contract.manifest import ArtifactManifest
 from service.errors import UnknownVersion
@@ -21,6 +22,10 @@ class Pointers:
     live: str | None
     previous: str | None
     pinned: str | None
+    canary: Canary | None
+    """The latest, running or ended."""
+    canary_answers: int
+    """That it has given, over all replicas."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,12 +45,25 @@ class PublishedVersions:
         self._store = store
 
     async def pointers(self) -> Pointers:
-        """What is live, was live before, and is pinned."""
+        """What is live, was live before, is pinned, and is or was the canary."""
         keys = self._store.keys
         with self._store.answering():
-            found: Any = await self._store.client.mget(keys.current, keys.previous, keys.pinned)
-        live, previous, pinned = (None if name is None else name.decode() for name in found)
-        return Pointers(live=live, previous=previous, pinned=pinned)
+            found: Any = await self._store.client.mget(
+                keys.current, keys.previous, keys.pinned, keys.canary
+            )
+            *names, canary = found
+            latest = Canary.parse(canary)
+            answers: Any = 0
+            if latest is not None:
+                answers = await self._store.client.hget(keys.canary_answers, latest.version)
+        live, previous, pinned = map(name_of, names)
+        return Pointers(
+            live=live,
+            previous=previous,
+            pinned=pinned,
+            canary=latest,
+            canary_answers=int(answers or 0),
+        )
 
     async def all(self) -> list[PublishedVersion]:
         """Every version, newest first."""
@@ -65,39 +83,54 @@ class PublishedVersions:
     async def activate(self, version: str, *, pin: bool) -> Pointers:
         """Make a version live, and keep it so whatever is published, or not any longer.
 
+        A running canary ends with it: a share of the users was tried beside another version.
+
         Raises:
             UnknownVersion: it is not there, or not whole.
         """
         keys = self._store.keys
-        try:
-            manifest_key = keys.manifest(check_name(version, "model version"))
-        except ValueError as error:
-            raise UnknownVersion(str(error)) from error
+        await self.check_whole(version)
 
         async def flip(pipe: Any) -> None:
-            before = await pipe.get(keys.current)
-            listed = await pipe.zscore(keys.versions, version) is not None
-            if not (listed or before == version.encode()):
-                raise _unknown(version)
+            before = name_of(await pipe.get(keys.current))
+            canary = Canary.running_in(await pipe.get(keys.canary))
+            if before != version:
+                await self.check_listed(pipe, version)
+            flips = before != version
             pipe.multi()
-            if before != version.encode():
+            if flips:
                 if before is not None:
                     pipe.set(keys.previous, before)
                 pipe.set(keys.current, version)
-                # Spelt out: redis-py has no `publish` in a cluster's transaction.
-                pipe.execute_command("PUBLISH", keys.events, version)
+            if canary is not None and (flips or pin):
+                over = canary.outrun(version, datetime.now(UTC), pinned=pin)
+                pipe.set(keys.canary, over.model_dump_json())
+            # Spelt out: redis-py has no `publish` in a cluster's transaction.
+            pipe.execute_command("PUBLISH", keys.events, version)
             if pin:
                 pipe.set(keys.pinned, version)
             else:
                 pipe.delete(keys.pinned)
 
-        with self._store.answering():
-            if not await self._store.client.exists(manifest_key):
-                raise _unknown(version)
         client: Any = self._store.client
         with self._store.answering():
-            await client.transaction(flip, keys.current, keys.pinned, keys.versions)
+            await client.transaction(flip, keys.current, keys.pinned, keys.versions, keys.canary)
         return await self.pointers()
+
+    async def check_whole(self, version: str) -> None:
+        """Raise UnknownVersion unless a version has its manifest."""
+        try:
+            key = self._store.keys.manifest(check_name(version, "model version"))
+        except ValueError as error:
+            raise UnknownVersion(str(error)) from error
+        with self._store.answering():
+            if not await self._store.client.exists(key):
+                raise _unknown(version)
+
+    async def check_listed(self, pipe: Any, version: str) -> None:
+        """Raise UnknownVersion unless a version is listed, as a transaction sees it."""
+        if await pipe.zscore(self._store.keys.versions, version) is None:
+            raise _unknown(version)
 
     async def unpin(self) -> Pointers:
         """Let the next publish go live again."""
@@ -110,6 +143,11 @@ class PublishedVersions:
             return await self._store.manifest(version)
         except ArtifactError:
             return None
+
+
+def name_of(value: bytes | None) -> str | None:
+    """The version that a key names."""
+    return None if value is None else value.decode()
 
 
 def _unknown(version: str) -> UnknownVersion:

@@ -13,8 +13,8 @@ from importlib import import_module
 from training.explained import ExplainedError
 
 EXIT_STATUS = {
-    0: "done; for `retrain`: a new model is live (or stored, while another is pinned), or nothing "
-    "new has come in",
+    0: "done; for `retrain`: a new model is live (or a canary, or stored, while another is "
+    "pinned), or nothing was to do",
     1: "a fault; the message says which and what to do, and nothing live was changed",
     2: "the command line is wrong, or, for `import`, what the files mean is not clear; the message "
     "says where, and what to write",
@@ -142,6 +142,11 @@ COMMANDS = (
         "unpin",
         "let the next publish go live again",
         "training.models_command:configure_unpin",
+    ),
+    Command(
+        "canary",
+        "let a stored version serve a share of the users, or stop that",
+        "training.models_command:configure_canary",
     ),
     Command(
         "events",

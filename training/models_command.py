@@ -1,4 +1,4 @@
-"""The commands that say which version is live: models, promote, rollback, pin, unpin.
+"""The commands that say which version is live: models, promote, rollback, pin, unpin, canary.
 
 Knows the command line; the transactions are in `training.publish.control`.
 """
@@ -10,17 +10,23 @@ from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
 
+from model.contract.canary import MAX_SHARE
 from model.contract.keys import KeySpace
 from training.publish.connection import connected
 from training.publish.control import Control
 from training.server_options import add_server_options
 
 _METRICS = ("test/ndcg@20", "test/recall@20")
+_SHARE = 0.05
+"""Ours: few are harmed by a bad model, and a shop with a thousand visitors still has fifty."""
 
 
 def configure_models(parser: argparse.ArgumentParser) -> None:
     """Describe `models` and register its options."""
-    parser.description = "List the versions that are stored, and which is live, previous or pinned."
+    parser.description = (
+        "List the versions that are stored, which is live, previous, pinned or a canary, and what "
+        "became of the latest canary."
+    )
     parser.add_argument("--json", action="store_true", help="the list as JSON")
     _configure(parser, _list)
 
@@ -51,6 +57,29 @@ def configure_unpin(parser: argparse.ArgumentParser) -> None:
     _configure(parser, _unpin)
 
 
+def configure_canary(parser: argparse.ArgumentParser) -> None:
+    """Describe `canary` and register its options."""
+    parser.description = (
+        "Let a stored version serve a share of the users beside the live one, always the same "
+        "users; `promote` makes it live. Without a version: what became of the latest canary."
+    )
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument(
+        "version",
+        nargs="?",
+        help="its name, as `models` lists it; the running canary's name changes its share",
+    )
+    what.add_argument("--stop", action="store_true", help="everybody gets the live version again")
+    what.add_argument("--json", action="store_true", help="the latest canary as JSON, or null")
+    parser.add_argument(
+        "--share",
+        type=float,
+        default=_SHARE,
+        help=f"of the users, above 0 and at most {MAX_SHARE} (default: %(default)s)",
+    )
+    _configure(parser, _canary)
+
+
 def _configure(
     parser: argparse.ArgumentParser, action: Callable[[Control, argparse.Namespace], str]
 ) -> None:
@@ -73,7 +102,24 @@ def _list(control: Control, options: argparse.Namespace) -> str:
             f"{stored.version:28s}{stored.published_at:%Y-%m-%d %H:%M:%S}   "
             f"{_figure(ndcg):>9s}{_figure(recall):>11s}  {', '.join(stored.roles)}".rstrip()
         )
+    if control.canary() is not None:
+        lines += ["", _latest_canary(control)]
     return "\n".join(lines) + "\n"
+
+
+def _latest_canary(control: Control) -> str:
+    found = control.canary()
+    if found is None:
+        return "there has been no canary"
+    canary, answers = found
+    served = (
+        f"{canary.version}, {canary.share:.1%} of the users since "
+        f"{canary.started_at:%Y-%m-%d %H:%M} UTC, {answers} answers"
+    )
+    if canary.outcome is None:
+        return f"canary: {served}"
+    how = f"{canary.outcome.replace('_', ' ')} at {canary.ended_at:%Y-%m-%d %H:%M} UTC"
+    return f"latest canary: {served}; {how}: {canary.reason}"
 
 
 def _as_json(control: Control) -> str:
@@ -102,3 +148,25 @@ def _pin(control: Control, _: argparse.Namespace) -> str:
 def _unpin(control: Control, _: argparse.Namespace) -> str:
     pinned = control.unpin()
     return "nothing was pinned\n" if pinned is None else f"{pinned} is no longer pinned\n"
+
+
+def _canary(control: Control, options: argparse.Namespace) -> str:
+    if options.stop:
+        stopped = control.stop_canary("stopped by command")
+        return (
+            "no canary runs\n" if stopped is None else f"{stopped.version} is no canary any more\n"
+        )
+    if options.json:
+        return _canary_as_json(control)
+    if options.version is None:
+        return _latest_canary(control) + "\n"
+    canary = control.start_canary(options.version, options.share)
+    return f"{canary.version} serves {canary.share:.1%} of the users\n"
+
+
+def _canary_as_json(control: Control) -> str:
+    found = control.canary()
+    if found is None:
+        return "null\n"
+    canary, answers = found
+    return json.dumps(canary.model_dump(mode="json") | {"answers": answers}, indent=1) + "\n"

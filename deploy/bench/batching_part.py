@@ -20,6 +20,7 @@ from service.requests import RecommendationRequest
 from service.snapshot import Snapshot, TrialUsers, build_snapshot
 from service.source import OpenedModel
 from service.users import PER_USER, DiskUsers
+from service.variants import Served
 
 SEED = 0
 ITEMS = 200_000
@@ -70,21 +71,23 @@ async def _rates(snapshot: Snapshot) -> dict[int, float]:
     for number in range(-1, ROUNDS):
         for size in MAX_BATCH:
             sys.stderr.write(f"  round {number}, batches of {size} ...\n")
+            metrics = Metrics()
+            served = Served.of(snapshot, "champion", metrics)
             engine = RecommendationEngine(
-                metrics=Metrics(), max_batch=size, max_waiting=2 * CONNECTIONS
+                metrics=metrics, max_batch=size, max_waiting=2 * CONNECTIONS
             )
             started = time.perf_counter()
-            await asyncio.gather(*(_calls(engine, snapshot, user) for user in range(CONNECTIONS)))
+            await asyncio.gather(*(_calls(engine, served, user) for user in range(CONNECTIONS)))
             if number >= 0:
                 rates[size].append(REQUESTS / (time.perf_counter() - started))
             await engine.close()
     return {size: statistics.median(taken) for size, taken in rates.items()}
 
 
-async def _calls(engine: RecommendationEngine, snapshot: Snapshot, user: int) -> None:
-    request = RecommendationRequest(user_id=snapshot.user_ids[user], k=20)
+async def _calls(engine: RecommendationEngine, served: Served, user: int) -> None:
+    request = RecommendationRequest(user_id=served.snapshot.user_ids[user], k=20)
     for _ in range(REQUESTS // CONNECTIONS):
-        await engine.recommend(snapshot, request)
+        await engine.recommend(served, request)
 
 
 BATCHING = Part(

@@ -71,8 +71,13 @@ class KeySpace:
 
     @property
     def canary(self) -> str:
-        """JSON `{"version": ..., "share": ...}`: the challenger and its share of the users."""
+        """The latest canary, JSON (`model.contract.canary`); it stays when the canary has ended."""
         return f"mg:{{{self.namespace}}}:canary"
+
+    @property
+    def canary_answers(self) -> str:
+        """Hash of version -> how many answers it has given as a canary, over all replicas."""
+        return f"mg:{{{self.namespace}}}:canary_answers"
 
     @property
     def runs(self) -> str:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-RetrainingResult = Literal["promoted", "refused", "unchanged", "failed", "killed"]
+RetrainingResult = Literal["promoted", "canary", "refused", "unchanged", "failed", "killed"]
 
 
 class RetrainingSummary(BaseModel):

@@ -56,11 +56,24 @@ function experts(model) {
   ]));
 }
 
+const TRIED = 0.05;  // as the command's own default
+
+const percent = (share) => `${number(100 * share, 1)} %`;
+
+function canary(latest) {
+  const ended = { promoted: "went live", stopped: "was stopped", rolled_back: "was taken back", superseded: "made way" };
+  const end = latest.outcome ? ` It ${ended[latest.outcome]} at ${moment(latest.ended_at)}: ${latest.reason}.` : "";
+  return element("p", { class: latest.outcome === "rolled_back" ? "warning" : "quiet" },
+    `${latest.outcome ? "Latest canary" : "Canary"}: ${latest.model_version}, for ${percent(latest.share)} of the users since `
+    + `${moment(latest.started_at)}, ${latest.answers} answers.${end}`);
+}
+
 function versions(published, change) {
   const state = (version) => [
     version.live ? "live" : null, version.previous ? "previous" : null, version.pinned ? "pinned" : null,
-    version.usable ? null : "damaged",
+    version.canary ? `canary, ${percent(published.canary.share)}` : null, version.usable ? null : "damaged",
   ].filter(Boolean).join(", ");
+  const free = !published.pinned && !published.models.some((version) => version.canary);
   const button = (version, text, pin) => element("button", {
     type: "button", "aria-label": `${text}: ${version.model_version}`,
     onclick: () => change(`v1/models/${segment(version.model_version)}:activate`, { pin }),
@@ -68,9 +81,15 @@ function versions(published, change) {
   const actions = (version) => element("span", { class: "actions" },
     version.live || !version.usable ? null : button(version, "Make live", false),
     version.usable && !version.pinned ? button(version, "Make live and pin", true) : null,
+    free && version.usable && !version.live ? element("button", {
+      type: "button", "aria-label": `Try on ${percent(TRIED)}: ${version.model_version}`,
+      onclick: () => change(`v1/models/${segment(version.model_version)}:canary`, { share: TRIED }),
+    }, `Try on ${percent(TRIED)}`) : null,
+    version.canary ? element("button", { type: "button", onclick: () => change("v1/models:stop-canary") }, "Stop canary") : null,
     version.pinned ? element("button", { type: "button", onclick: () => change("v1/models:unpin") }, "Unpin") : null);
-  return table("Published versions", ["version", "published", "state", "change"],
+  const listed = table("Published versions", ["version", "published", "state", "change"],
     published.models.map((version) => [version.model_version, moment(version.published_at), state(version), actions(version)]));
+  return [listed, published.canary ? canary(published.canary) : null];
 }
 
 // `guarded(work)` runs work and deals with refusals; `say` tells what has happened.
@@ -85,11 +104,12 @@ export async function showModel(guarded, say) {
   }
   const change = (path, body) => guarded(async () => {
     const now = await call(path, { method: "POST", body });
-    say(`Live: ${now.live}; pinned: ${now.pinned ?? "none"}. Each replica switches by itself.`);
+    const tried = now.canary && !now.canary.outcome ? now.canary.model_version : "none";
+    say(`Live: ${now.live}; pinned: ${now.pinned ?? "none"}; canary: ${tried}. Each replica switches by itself.`);
     await showModel(guarded, say);
   });
   view.replaceChildren(...[
     element("h2", {}, "The model that is served"), facts(model), metrics(model), training(model), experts(model),
-    published ? versions(published, change) : null,
+    ...(published ? versions(published, change) : []),
   ].filter(Boolean));
 }

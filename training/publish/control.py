@@ -1,4 +1,4 @@
-"""Which version is live, said by people: list, activate, roll back, pin, unpin.
+"""Which version is live, said by people: list, activate, roll back, pin, unpin, try as a canary.
 
 Knows the coordination keys; knows nothing about what a version holds beyond its manifest. Every
 change is one transaction, the same that the service makes for its administrators.
@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from model.contract.artifact import ArtifactError, parse_manifest
+from model.contract.canary import Canary
 from model.contract.keys import KeySpace
+from training.publish.canaries import begin_canary, queue_canary, queue_end
 from training.publish.connection import Client, Transaction, text
 from training.publish.errors import PublishError, UnknownVersionError
 from training.publish.versions import point_at
@@ -22,7 +24,7 @@ class StoredVersion:
     version: str
     published_at: datetime
     roles: tuple[str, ...]
-    """Of `current`, `previous` and `pinned`."""
+    """Of `current`, `previous`, `pinned` and `canary`."""
     metrics: dict[str, float]
     """The manifest's; empty if it cannot be read."""
 
@@ -37,6 +39,8 @@ class Control:
     def versions(self) -> list[StoredVersion]:
         """Newest first."""
         names = dict(zip(("current", "previous", "pinned"), self._named(), strict=True))
+        canary = Canary.running_in(self._client.get(self._keys.canary))
+        names["canary"] = None if canary is None else canary.version
         scored = self._client.zscan_iter(self._keys.versions)
         stored = sorted(((float(at), text(name)) for name, at in scored), reverse=True)
         return [
@@ -58,10 +62,14 @@ class Control:
 
         def change(pipe: Transaction) -> None:
             before = pipe.get(self._keys.current)
+            canary = Canary.running_in(pipe.get(self._keys.canary))
             self._check_stored(pipe, version)
             pipe.multi()
-            if before != version.encode():
+            flips = before != version.encode()
+            if flips:
                 point_at(pipe, self._keys, version, before)
+            if flips or pin:
+                queue_end(pipe, self._keys, canary, version, pinned=pin)
             if pin:
                 pipe.set(self._keys.pinned, version)
             else:
@@ -93,8 +101,10 @@ class Control:
             if before is None or previous is None or before == previous:
                 raise UnknownVersionError("there is no version before the live one")
             self._check_stored(pipe, text(previous))
+            canary = Canary.running_in(pipe.get(self._keys.canary))
             pipe.multi()
             point_at(pipe, self._keys, text(previous), before)
+            queue_end(pipe, self._keys, canary, text(previous), pinned=True)
             pipe.set(self._keys.pinned, previous)
             moved = text(before), text(previous)
 
@@ -115,6 +125,51 @@ class Control:
         pinned = self._client.getdel(self._keys.pinned)
         return None if pinned is None else text(pinned)
 
+    def canary(self) -> tuple[Canary, int] | None:
+        """The latest canary, running or ended, and how many answers it has given."""
+        canary = Canary.parse(self._client.get(self._keys.canary))
+        if canary is None:
+            return None
+        return canary, int(self._client.hget(self._keys.canary_answers, canary.version) or 0)
+
+    def start_canary(self, version: str, share: float) -> Canary:
+        """Let a stored version serve a share of the users; of the canary itself: change its share.
+
+        Raises:
+            UnknownVersionError: it is not stored, or not whole.
+            PublishError: it is live, a version is pinned, another canary runs, or the share is out
+                of range.
+        """
+        started: Canary | None = None
+
+        def change(pipe: Transaction) -> None:
+            nonlocal started
+            live, _, pinned = (pipe.get(name) for name in self._names)
+            running = Canary.running_in(pipe.get(self._keys.canary))
+            self._check_stored(pipe, version)
+            started = begin_canary(version, share, live, pinned, running)
+            pipe.multi()
+            queue_canary(pipe, self._keys, started, is_new=running is None)
+
+        self._transaction(change)
+        assert started is not None
+        return started
+
+    def stop_canary(self, reason: str) -> Canary | None:
+        """Everybody gets the live version again; returns the canary that ran, None if none did."""
+        stopped: Canary | None = None
+
+        def change(pipe: Transaction) -> None:
+            nonlocal stopped
+            stopped = Canary.running_in(pipe.get(self._keys.canary))
+            pipe.multi()
+            if stopped is not None:
+                stopped = stopped.ended("stopped", reason, datetime.now(UTC))
+                queue_canary(pipe, self._keys, stopped, is_new=False)
+
+        self._transaction(change)
+        return stopped
+
     @property
     def _names(self) -> tuple[str, str, str]:
         return self._keys.current, self._keys.previous, self._keys.pinned
@@ -123,7 +178,8 @@ class Control:
         return [None if x is None else text(x) for x in self._client.mget(*self._names)]
 
     def _transaction(self, change: Callable[[Transaction], None]) -> None:
-        self._client.transaction(change, *self._names, self._keys.versions)
+        keys = self._keys
+        self._client.transaction(change, *self._names, keys.versions, keys.canary)
 
     def _check_stored(self, pipe: Transaction, version: str) -> None:
         if pipe.zscore(self._keys.versions, version) is None:

@@ -15,3 +15,5 @@ class PublishPolicy:
     """Life of the publisher's lock unless renewed: how long a killed publisher blocks the next."""
     wait_seconds: float = 0.0
     """How long to wait for another publisher before giving up."""
+    canary_share: float | None = None
+    """Share of the users that the new version serves at first, as a canary; None: it goes live."""

@@ -87,8 +87,10 @@ def publish_artifact(
             within=within,
         ) as lock:
             pinned = publication.run(lock, policy)
-        if pinned is None:
+        if publication.shelf.live() == publication.version:
             report(f"{publication.version} is live {where}")
+        elif pinned is None:
+            report(f"{publication.version} serves a share of the users {where}, as a canary")
         else:
             report(
                 f"{publication.version} is stored {where}, but {pinned} is pinned and stays live; "
@@ -129,7 +131,7 @@ class _Publication:
         self.shelf.sweep(policy, lock)
         if not self._is_stored():
             self._store(lock)
-        pinned = self.shelf.make_live(self.version, lock)
+        pinned = self.shelf.make_live(self.version, lock, policy.canary_share)
         try:
             removed = self.shelf.sweep(policy, lock)
         except (*FAULTS, PublishError) as error:

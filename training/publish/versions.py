@@ -3,13 +3,15 @@
 Knows the coordination keys; knows nothing about artifacts on disk.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import islice, pairwise
 
+from model.contract.canary import Canary
 from model.contract.keys import KeySpace
 from training.publish.blobs import unlink
+from training.publish.canaries import begin_canary, queue_canary, queue_end
 from training.publish.connection import Client, Transaction, text
-from training.publish.lock import PublishLock
+from training.publish.lock import FencedLock, PublishLock
 from training.publish.policy import PublishPolicy
 
 _SCAN_COUNT = 1000
@@ -65,13 +67,19 @@ class VersionShelf:
         """Was this version once published as complete, and not retired since?"""
         return version in self.named() or version in self._published_at()
 
-    def make_live(self, version: str, lock: PublishLock) -> str | None:
+    def make_live(
+        self, version: str, lock: PublishLock, canary_share: float | None = None
+    ) -> str | None:
         """Point `current` at a complete version and announce it, all or nothing.
 
-        While another version is pinned the new one is recorded and the pointer stays.
+        While another version is pinned the new one is recorded and the pointer stays. With a share
+        it stays as well, and the new version becomes the canary; unless nothing is live yet.
 
         Returns:
-            The other version that is pinned, or None if the new one is live.
+            The other version that is pinned, or None if the new one is served.
+
+        Raises:
+            PublishError: another canary runs.
 
         WATCH with MULTI rather than a Lua script: every key carries the namespace's hash tag, so
         it works on a cluster, on servers whose ACL forbids scripts, and it aborts as well when
@@ -85,15 +93,41 @@ class VersionShelf:
         def flip(pipe: Transaction) -> None:
             nonlocal pinned
             before, pinned = (pipe.get(key) for key in (keys.current, keys.pinned))
+            running = Canary.running_in(pipe.get(keys.canary))
+            held = pinned not in (None, version.encode())
+            canary = None
+            if canary_share is not None and not held and before not in (None, version.encode()):
+                canary = begin_canary(version, canary_share, before, None, running)
             pipe.multi()
             if before == version.encode():
                 return
             pipe.zadd(keys.versions, {version: now})
-            if pinned in (None, version.encode()):
+            if canary is not None:
+                queue_canary(pipe, keys, canary, is_new=running is None)
+            elif not held:
                 point_at(pipe, keys, version, before)
+                queue_end(pipe, keys, running, version, pinned=False)
 
-        lock.guard(flip, keys.current, keys.pinned)
+        lock.guard(flip, keys.current, keys.pinned, keys.canary)
         return None if pinned is None or text(pinned) == version else text(pinned)
+
+    def promote_canary(self, canary: Canary, lock: FencedLock) -> bool:
+        """Make a canary live, unless it has ended meanwhile; whether it was."""
+        keys = self._keys
+        promoted = False
+
+        def flip(pipe: Transaction) -> None:
+            nonlocal promoted
+            before = pipe.get(keys.current)
+            running = Canary.running_in(pipe.get(keys.canary))
+            promoted = canary.is_same(running)
+            pipe.multi()
+            if promoted:
+                point_at(pipe, keys, canary.version, before)
+                queue_end(pipe, keys, running, canary.version, pinned=False)
+
+        lock.guard(flip, keys.current, keys.canary)
+        return promoted
 
     def sweep(self, policy: PublishPolicy, lock: PublishLock) -> list[str]:
         """Retire versions that have had their time; remove what dead publishes left behind.
@@ -122,8 +156,7 @@ class VersionShelf:
 
         def strike(pipe: Transaction) -> None:
             published = {text(name): float(at) for name, at in pipe.zscan_iter(keys.versions)}
-            found = [pipe.get(name) for name in self._names]
-            named = {text(name) for name in found if name is not None}
+            named = _named([pipe.get(name) for name in self._names])
             retired = expired(published, named, policy, now)
             pipe.multi()
             if retired:
@@ -133,12 +166,13 @@ class VersionShelf:
 
     @property
     def _names(self) -> tuple[str, ...]:
-        """Keys that hold a version's name, which keeps the version."""
-        return self._keys.current, self._keys.previous, self._keys.pinned
+        """Keys that name a version, which keeps the version."""
+        keys = self._keys
+        return keys.current, keys.previous, keys.pinned, keys.canary
 
     def named(self) -> set[str]:
-        """Versions that are live, were before, or are pinned."""
-        return {text(name) for name in self._client.mget(self._names) if name is not None}
+        """Versions that are live, were before, are pinned, or run as a canary."""
+        return _named(self._client.mget(self._names))
 
     def _published_at(self) -> dict[str, float]:
         scored = self._client.zscan_iter(self._keys.versions)
@@ -148,3 +182,12 @@ class VersionShelf:
         """The server's clock, the only one that all publishers share."""
         seconds, micros = self._client.time()
         return float(seconds) + micros / 1e6
+
+
+def _named(found: Sequence[bytes | str | None]) -> set[str]:
+    """The versions in the values of `VersionShelf._names`."""
+    *names, canary = found
+    running = Canary.running_in(canary)
+    return {text(name) for name in names if name is not None} | (
+        set() if running is None else {running.version}
+    )

@@ -17,10 +17,10 @@ from training.retrain.record import Result
 from training.retrain.settings import RetrainConfig, read_config
 
 REFUSED, LOCKED = 3, 4
-_STATUS: dict[Result | None, int] = {"promoted": 0, "unchanged": 0, "refused": REFUSED}
+_STATUS: dict[Result | None, int] = {"promoted": 0, "canary": 0, "unchanged": 0, "refused": REFUSED}
 _EPILOG = """\
 exit status:
-  0  a new model is live (or stored, while another is pinned), or nothing new has come in
+  0  a new model is live (or a canary, or stored while another is pinned), or nothing was to do
   1  a fault; the message says which, and nothing live was changed
   2  the command line is wrong
   3  the gate refused the new model; it is kept for inspection, and the live one serves on

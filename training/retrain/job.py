@@ -25,6 +25,7 @@ from training.onnx_head import ParityError
 from training.progress import metrics_table
 from training.publish import PublishError, PublishPolicy
 from training.retrain.assembly import Assembled, assemble, inputs_digest
+from training.retrain.canary import settle
 from training.retrain.challenger import (
     Measured,
     Trained,
@@ -61,12 +62,12 @@ def retrain(config: RetrainConfig) -> RunRecord:
     """
     with Ledger.open(config.redis_url, config.namespace, config.lock_seconds) as ledger:
         runs = Runs(config.state)
-        runs.clean(config.keep_runs, ledger.named())
+        runs.clean(config.keep_runs, ledger.named(), ledger.canary_version())
         folder, record = runs.begin(config.namespace)
         try:
             return Retraining(config=config, ledger=ledger, folder=folder, record=record).run()
         finally:
-            runs.clean(config.keep_runs, ledger.named())
+            runs.clean(config.keep_runs, ledger.named(), ledger.canary_version())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +94,12 @@ class Retraining:
         config, record = self.config, self.record
         with self._step("drain"):
             events = self._take_over()
+        with self._step("canary"):
+            settled = settle(self.ledger, config.canary)
+            record.last_promoted_at = settled.promoted_at or record.last_promoted_at
+        if settled.wait:
+            self._end("unchanged", settled.wait)
+            return
         with self._step("assemble"):
             assembled = assemble(
                 config.data, events.read(), config.events.weights, self.folder.data
@@ -135,11 +142,20 @@ class Retraining:
             self._end("refused", "; ".join(f"{rule.name}: {rule.text}" for rule in broken))
             return
         with self._step("publish"):
-            policy = PublishPolicy(
-                keep=config.keep_versions, wait_seconds=_WAIT_FOR_PUBLISHER_SECONDS
+            self.ledger.publish(
+                self.folder.artifact,
+                PublishPolicy(
+                    keep=config.keep_versions,
+                    wait_seconds=_WAIT_FOR_PUBLISHER_SECONDS,
+                    canary_share=config.canary.share or None,
+                ),
             )
-            self.ledger.publish(self.folder.artifact, policy)
             record.live = self.ledger.live() == record.version
+            is_canary = self.ledger.canary_version() == record.version
+        if is_canary:
+            share = f"{config.canary.share:.1%} of the users"
+            self._end("canary", f"{record.version} passed all rules and serves {share}")
+            return
         pinned = "" if record.live else "; another version is pinned and stays live"
         self._end("promoted", f"{record.version} passed all rules{pinned}")
 

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+from model.contract.canary import Canary
 from model.contract.keys import KeySpace
 from training.event_log.stream import FeedbackStream
 from training.publish import PublishPolicy, publish_artifact
 from training.publish.connection import Client, Transaction, address_of, connected
+from training.publish.control import Control
 from training.publish.errors import PublishError, explaining
 from training.publish.lock import RetrainLock
 from training.publish.versions import VersionShelf
@@ -52,9 +54,25 @@ class Ledger:
             return VersionShelf(self._client, self._keys).live()
 
     def named(self) -> set[str]:
-        """Versions that are live, were before, or are pinned."""
+        """Versions that are live, were before, are pinned, or run as a canary."""
         with self._explaining():
             return VersionShelf(self._client, self._keys).named()
+
+    def canary(self) -> tuple[Canary, int] | None:
+        """The running canary, and how many answers it has given."""
+        with self._explaining():
+            found = Control(self._client, self._keys).canary()
+        return found if found is not None and found[0].outcome is None else None
+
+    def canary_version(self) -> str | None:
+        """The version that serves a share of the users."""
+        running = self.canary()
+        return None if running is None else running[0].version
+
+    def promote(self, canary: Canary) -> bool:
+        """Make a canary live, unless it has ended meanwhile; whether it was."""
+        with self._explaining():
+            return VersionShelf(self._client, self._keys).promote_canary(canary, self._lock)
 
     def _explaining(self) -> AbstractContextManager[None]:
         return explaining(str(address_of(self._redis_url)))

@@ -4,15 +4,19 @@ Reads what the job reads; neither drains nor trains.
 """
 
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 
+from model.contract.canary import Canary
 from model.contract.keys import KeySpace
 from training.dataset import load_dataset
 from training.event_log.log import EventLog
 from training.event_log.stream import FeedbackStream
 from training.publish.connection import connected
+from training.publish.control import Control
 from training.publish.versions import VersionShelf
 from training.retrain.assembly import assemble
+from training.retrain.canary import verdict
 from training.retrain.champion import find_champion
 from training.retrain.runs import Runs
 from training.retrain.settings import RetrainConfig
@@ -30,6 +34,7 @@ def preview(config: RetrainConfig) -> str:
     with connected(config.redis_url) as client:
         waiting = len(FeedbackStream(client, keys))
         live = VersionShelf(client, keys).live()
+        canary = Control(client, keys).canary()
     events = EventLog(config.state / "events").read()
     with tempfile.TemporaryDirectory(prefix="retrain-") as scratch:
         assembled = assemble(config.data, events, config.events.weights, Path(scratch) / "data")
@@ -43,9 +48,19 @@ def preview(config: RetrainConfig) -> str:
         f"{assembled.events} events in the log",
         *(f"  {count} events rejected: {reason}" for reason, count in assembled.rejected.items()),
         f"live: {live or 'nothing'}",
+        *_of_canary(canary, config),
         "would train from scratch: " + champion.why_not
         if champion.weights is None
         else f"would go on from the weights of {live} and compare with it",
         f"gate: {config.gate.model_dump_json()}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _of_canary(latest: tuple[Canary, int] | None, config: RetrainConfig) -> list[str]:
+    if latest is None or latest[0].outcome is not None:
+        return []
+    wait = verdict(*latest, datetime.now(UTC), config.canary)
+    if wait is None:
+        return [f"would promote the canary {latest[0].version} first"]
+    return [f"would stop after taking events over: {wait}"]

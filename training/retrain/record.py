@@ -11,7 +11,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 from model.contract.manifest import EpochRecord
 from training.retrain.gate import Rule
 
-Result = Literal["promoted", "refused", "unchanged", "failed", "killed"]
+Result = Literal["promoted", "canary", "refused", "unchanged", "failed", "killed"]
 
 
 class ChangedList(BaseModel):

@@ -101,7 +101,7 @@ class Runs:
         made = ((x, record) for x, record in self.newest_first() if record.version == version)
         return next(made, None) if version is not None else None
 
-    def clean(self, keep_runs: int, named: Collection[str]) -> None:
+    def clean(self, keep_runs: int, named: Collection[str], canary: str | None = None) -> None:
         """Clear up after runs that were killed; drop models beyond the newest.
 
         Nobody else may be running.
@@ -109,6 +109,7 @@ class Runs:
         Args:
             keep_runs: newest runs with a model that keep it.
             named: versions whose runs keep theirs as well.
+            canary: the one of them that serves a share of the users.
         """
         make_folder(self.state / "runs")
         remove_partials(self.state / "runs")
@@ -119,16 +120,20 @@ class Runs:
         for place, (folder, record) in enumerate(self.newest_first()):
             shutil.rmtree(folder.data, ignore_errors=True)
             if record.result is None:
-                self._give_up(folder, record, named)
+                self._give_up(folder, record, named, canary)
             models += folder.artifact.exists()
             if models > keep_runs and record.version not in named:
                 folder.drop_model()
             if place >= _KEPT_RECORDS and record.version not in named:
                 shutil.rmtree(folder.root)
 
-    def _give_up(self, folder: RunFolder, record: RunRecord, named: Collection[str]) -> None:
+    def _give_up(
+        self, folder: RunFolder, record: RunRecord, named: Collection[str], canary: str | None
+    ) -> None:
         """Say of a run that was killed how far it had come."""
-        if record.version is not None and record.version in named:
+        if record.version is not None and record.version == canary:
+            record.end("canary", f"killed in the step {record.step!r}, after it became the canary")
+        elif record.version is not None and record.version in named:
             record.live = True
             record.end("promoted", f"killed in the step {record.step!r}, after it went live")
         else:

@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from model.contract.canary import MAX_SHARE
 from model.contract.feedback import SHOWN_ONLY, EventType
 from training.config import TrainingConfig
 from training.event_log.command import KEEP_DAYS, KEEP_MB
@@ -90,6 +91,18 @@ class GateSettings(_Settings):
     three share the work."""
 
 
+class CanarySettings(_Settings):
+    """How a model that has passed the gate is tried on some users before it goes live."""
+
+    share: float = Field(default=0.0, ge=0, le=MAX_SHARE)
+    """Of the users; 0: it goes live at once."""
+    min_minutes: float = Field(default=720.0, ge=0)
+    """The next run promotes one that has been served for so long: half a day, so that a nightly
+    run finds it ready, and it has seen the hours in which most people come."""
+    min_answers: int = Field(default=500, ge=1)
+    """And has given so many answers: one that fails for 2 % of the users then did so ten times."""
+
+
 class RetrainConfig(_Settings):
     """One retraining. Relative paths are relative to where it is run."""
 
@@ -100,14 +113,15 @@ class RetrainConfig(_Settings):
     lock_seconds: float = Field(default=60.0, gt=0)
     """How long a run that was killed keeps the next one out; a living one renews its lock."""
     keep_versions: int = Field(default=3, ge=1)
-    """Newest versions that stay in Redis; live, previous and pinned ones always do."""
+    """Newest versions that stay in Redis; live, previous and pinned ones and a canary always do."""
     keep_runs: int = Field(default=5, ge=1)
-    """Newest runs whose models stay on disk, besides live, previous and pinned ones."""
+    """Newest runs whose models stay on disk, besides those of versions that always stay."""
     data: DataSettings
     events: EventSettings = EventSettings()
     training: TrainingConfig = TrainingConfig()
     warm_start: WarmStartSettings = WarmStartSettings()
     gate: GateSettings = GateSettings()
+    canary: CanarySettings = CanarySettings()
 
 
 def read_config(path: Path, overrides: dict[str, object]) -> RetrainConfig:

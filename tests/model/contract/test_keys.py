@@ -5,6 +5,7 @@ KEYS = KeySpace("shop")
 
 def test_whatever_changes_in_one_transaction_is_in_one_slot() -> None:
     names = ["current", "previous", "versions", "lock", "fence", "events", "pinned", "canary"]
+    names += ["canary_answers", "retrain_lock"]
     names += ["runs", "unavailable", "availability_revision", "feedback", "feedback_ids"]
     keys = [getattr(KEYS, name) for name in names]
     assert keys == [f"mg:{{shop}}:{name}" for name in names]

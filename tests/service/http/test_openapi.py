@@ -20,7 +20,7 @@ from service.lookup import lookup
 from service.operations import operations as operating
 from service.routes import router
 
-VERSION = "20260101-120000-1a2b3c4d"
+VERSION, CANDIDATE = "20260101-120000-1a2b3c4d", "20260102-120000-5e6f7a8b"
 EXAMPLES = 15
 """Random requests for each operation, beside those that its examples and bounds suggest."""
 BIN = Path(sys.executable).parent
@@ -44,9 +44,10 @@ def with_ids_of_the_document(artifact: Artifact) -> Artifact:
 @pytest.fixture
 def client(redis_url, valkey_server, make_artifact, publish, serving, following, until):
     """A service behind a key that opens everything, with what the examples name."""
-    publish(redis_url, with_ids_of_the_document(make_artifact(VERSION, 1)))
+    for version in (CANDIDATE, VERSION):
+        publish(redis_url, with_ids_of_the_document(make_artifact(version, 1)))
     with valkey_server.client() as redis:
-        redis.zadd("mg:{default}:versions", {VERSION: 1})
+        redis.zadd("mg:{default}:versions", {VERSION: 1, CANDIDATE: 2})
     key, secret = ApiKey.new("everything", SCOPES)
     with serving(following(keys=key.line(), key_requests_per_second=1e6, max_k=50)) as client:
         client.headers["Authorization"] = f"Bearer {secret}"

@@ -99,6 +99,8 @@ def test_the_documentation_shows_every_route_and_its_problems(disk_client) -> No
         "/v1/models",
         "/v1/models/{version}:activate",
         "/v1/models:unpin",
+        "/v1/models/{version}:canary",
+        "/v1/models:stop-canary",
         "/livez",
         "/readyz",
         "/metrics",

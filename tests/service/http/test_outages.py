@@ -96,8 +96,8 @@ def test_redis_killed_while_serving(
 
         assert client.recommend("nobody")["fallback"] == "popular"
         reason = 'magnet_fallbacks_total{reason="unavailable",source='
-        assert client.metric(reason + '"popular"}') == 1
-        assert client.metric(reason + '"session"}') == 1
+        assert client.metric(reason + '"popular"') == 1
+        assert client.metric(reason + '"session"') == 1
 
         explained = client.get("/v1/users/u010/explanations/i001")
         assert explained.status_code == 503

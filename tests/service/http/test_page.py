@@ -186,6 +186,24 @@ def test_the_model_tab_draws_training_and_pins_a_version(open_page, service) -> 
     assert service.get("/v1/models").json()["pinned"] == "v1"
 
 
+def test_the_model_tab_tries_a_version_on_some_users_and_stops_that(
+    open_page, service, redis_url, valkey_server, make_artifact, publish
+) -> None:
+    publish(redis_url, make_artifact("v2", 2), live=False)
+    with valkey_server.client() as redis:
+        redis.zadd(KeySpace().versions, {"v2": time.time()})
+    page = open_page()
+    page.get_by_role("tab", name="Model").click()
+    page.get_by_role("button", name="Try on 5.0 %: v2").click()
+    row = page.get_by_role("row").filter(has=page.get_by_role("rowheader", name="v2", exact=True))
+    expect(row).to_contain_text("canary, 5.0 %")
+    expect(page.get_by_text("Canary: v2, for 5.0 % of the users since")).to_be_visible()
+    assert Axe().run(page).violations_count == 0
+    page.get_by_role("button", name="Stop canary").click()
+    expect(page.get_by_text("It was stopped at")).to_be_visible()
+    assert service.get("/v1/models").json()["canary"]["outcome"] == "stopped"
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
 def test_everybody_can_use_it(open_page, scheme: str, viewport: dict[str, int]) -> None:

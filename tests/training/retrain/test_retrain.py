@@ -69,7 +69,7 @@ def test_the_first_runs_of_a_namespace(
     assert first.data["new users"] == first.data["new items"] == 1
     assert client.xlen(KEYS.feedback) == 0
     assert set(first.seconds) == {
-        "drain", "assemble", "load", "train", "evaluate", "export", "gate", "publish"
+        "drain", "canary", "assemble", "load", "train", "evaluate", "export", "gate", "publish"
     }  # fmt: skip
     tensors = read_artifact(state / "runs" / first.run_id / "artifact").tensors
     users = IdTable(tensors["user_ids_blob"], tensors["user_ids_offsets"])

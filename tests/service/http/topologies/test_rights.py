@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import redis
 
+from training.cli import main
+
 DOCUMENT = Path(__file__).parents[4] / "docs" / "operations.md"
 LINES = re.findall(r"^ACL SETUSER (\S+) (.+)$", DOCUMENT.read_text(), re.MULTILINE)
 
@@ -56,9 +58,21 @@ def test_the_documented_rights_suffice(
             ("GET", "/v1/models", None),
             ("POST", "/v1/models/v4:activate", {"pin": True}),
             ("POST", "/v1/models:unpin", None),
+            ("POST", "/v1/models/v5:canary", {"share": 0.5}),
         ):
             answer = client.request(method, path, json=body)
             assert answer.status_code == 200, (path, answer.text)
+        until(lambda: client.get("/v1/model").json()["challenger"] == "v5")
+        for number in range(20):
+            client.recommend(f"u{number:03d}")
+        until(lambda: client.get("/v1/models").json()["canary"]["answers"] > 0)
+        assert main(["canary", "--stop", "--redis-url", trainer]) == 0
+        until(lambda: client.get("/v1/model").json()["challenger"] is None)
+        assert client.post("/v1/models/v3:canary", json={"share": 0.5}).status_code == 200
+        assert client.post("/v1/models:stop-canary").json()["canary"]["outcome"] == "stopped"
+        assert main(["canary", "v3", "--redis-url", trainer]) == 0
+        publish_to(trainer, make_artifact("v6", 6))
+        assert client.get("/v1/models").json()["canary"]["outcome"] == "superseded"
 
     for forbidden, who in (
         (("SET", "mg:default:v:v1:manifest", "x"), service_client),

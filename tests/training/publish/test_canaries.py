@@ -1,0 +1,204 @@
+"""A canary by command and by publishing: one key, changed in transactions."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from model.contract.canary import Canary
+from model.contract.keys import KeySpace
+from training.cli import main
+from training.publish import PublishError, PublishPolicy, live_version, publish_artifact
+from training.publish.canaries import queue_canary
+from training.publish.connection import Transaction
+from training.publish.control import Control
+from training.publish.errors import LockLostError
+from training.publish.lock import PublishLock, RetrainLock
+from training.publish.versions import VersionShelf
+
+KEYS = KeySpace()
+Command = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def published(artifact_of: Callable[..., Path], redis_url: str, client: redis.Redis) -> None:
+    """v3 is live."""
+    for version in ("v1", "v2", "v3"):
+        publish_artifact(artifact_of(version), redis_url)
+
+
+@pytest.fixture
+def command(redis_url: str, capsys: pytest.CaptureFixture[str]) -> Command:
+    def run(*words: str) -> tuple[int, str]:
+        status = main([*words, "--redis-url", redis_url])
+        printed = capsys.readouterr()
+        return status, printed.out + printed.err
+
+    return run
+
+
+def latest(client: redis.Redis) -> Canary:
+    canary = Canary.parse(client.get(KEYS.canary))
+    assert canary is not None
+    return canary
+
+
+@pytest.mark.usefixtures("published")
+def test_it_is_begun_listed_and_stopped(command: Command, client: redis.Redis) -> None:
+    assert command("canary") == (0, "there has been no canary\n")
+    assert command("canary", "--json") == (0, "null\n")
+    with client.pubsub() as heard:
+        heard.subscribe(KEYS.events)
+        heard.get_message(timeout=1)
+        assert command("canary", "v2") == (0, "v2 serves 5.0% of the users\n")
+        assert heard.get_message(timeout=1)["data"] == b"v2"
+    client.hset(KEYS.canary_answers, "v2", 123)
+    status, out = command("models")
+    assert status == 0
+    assert "previous, canary" in next(row for row in out.splitlines() if row.startswith("v2"))
+    assert out.splitlines()[-1].startswith("canary: v2, 5.0% of the users since ")
+    assert out.endswith(" UTC, 123 answers\n")
+    begun = latest(client).started_at
+    told = json.loads(command("canary", "--json")[1])
+    assert (told["version"], told["answers"], told["outcome"]) == ("v2", 123, None)
+    assert command("canary", "v2", "--share", "0.2") == (0, "v2 serves 20.0% of the users\n")
+    assert (latest(client).share, latest(client).started_at) == (0.2, begun)
+    assert client.hget(KEYS.canary_answers, "v2") == b"123"
+    assert command("canary", "--stop") == (0, "v2 is no canary any more\n")
+    assert command("canary", "--stop") == (0, "no canary runs\n")
+    assert "; stopped at " in command("canary")[1]
+    assert command("canary", "v1")[0] == 0
+    assert client.hgetall(KEYS.canary_answers) == {}
+    assert client.get(KEYS.current) == b"v3"
+
+
+@pytest.mark.usefixtures("published")
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("v9",), "there is no version 'v9'"),
+        (("v3",), "version 'v3' is live"),
+        (("v2", "--share", "0"), "above 0 and at most 0.5, not 0"),
+        (("v2", "--share", "0.7"), "above 0 and at most 0.5, not 0.7"),
+        (("v2", "--share", "nan"), "above 0 and at most 0.5, not nan"),
+    ],
+)
+def test_what_cannot_be_one_is_refused(
+    command: Command, client: redis.Redis, words: tuple[str, ...], said: str
+) -> None:
+    status, out = command("canary", *words)
+    assert status == 1
+    assert said in out
+    assert client.get(KEYS.canary) is None
+
+
+@pytest.mark.usefixtures("published")
+def test_a_pin_and_a_canary_exclude_each_other(command: Command, client: redis.Redis) -> None:
+    command("pin")
+    status, out = command("canary", "v2")
+    assert status == 1
+    assert "'v3' is pinned" in out
+    command("unpin")
+    command("canary", "v2")
+    assert command("pin") == (0, "v3 is pinned\n")
+    assert (latest(client).outcome, latest(client).reason) == ("superseded", "v3 was pinned")
+
+
+@pytest.mark.usefixtures("published")
+def test_to_promote_it_ends_it(command: Command, client: redis.Redis) -> None:
+    command("canary", "v1")
+    assert command("promote", "v1") == (0, "v1 is live\n")
+    assert client.mget(KEYS.current, KEYS.previous) == [b"v1", b"v3"]
+    assert latest(client).outcome == "promoted"
+    ended = latest(client)
+    command("promote", "v3")
+    assert latest(client) == ended
+
+
+@pytest.mark.usefixtures("published")
+def test_going_back_and_publishing_end_it(
+    command: Command, client: redis.Redis, artifact_of: Callable[..., Path], redis_url: str
+) -> None:
+    command("canary", "v1")
+    command("rollback")
+    assert (latest(client).outcome, latest(client).reason) == ("superseded", "v2 was pinned")
+    command("unpin")
+    command("canary", "v1")
+    publish_artifact(artifact_of("v4"), redis_url)
+    assert (latest(client).outcome, latest(client).reason) == ("superseded", "v4 went live")
+
+
+def test_publishing_to_a_share(
+    command: Command, client: redis.Redis, artifact_of: Callable[..., Path], redis_url: str
+) -> None:
+    policy = PublishPolicy(keep=1, grace_seconds=0, canary_share=0.1)
+    publish_artifact(artifact_of("v1"), redis_url, policy=policy)
+    assert live_version(redis_url) == "v1"  # there was nothing to stand beside
+    second = artifact_of("v2")
+    said: list[str] = []
+    publish_artifact(second, redis_url, policy=policy, report=said.append)
+    assert said[-1].startswith("v2 serves a share of the users")
+    assert live_version(redis_url) == "v1"
+    assert (latest(client).version, latest(client).share) == ("v2", 0.1)
+    with pytest.raises(PublishError, match="'v2' is the canary already"):
+        publish_artifact(artifact_of("v3"), redis_url, policy=policy)
+    publish_artifact(second, redis_url, policy=policy)  # again, as after a lost answer
+    assert latest(client).outcome is None
+    command("pin")
+    publish_artifact(artifact_of("v4"), redis_url, policy=policy, report=said.append)
+    assert "v1 is pinned and stays live" in said[-1]
+    assert latest(client).outcome == "superseded"
+
+
+@pytest.mark.usefixtures("published")
+def test_a_running_canary_is_never_retired(client: redis.Redis) -> None:
+    control, shelf = Control(client, KEYS), VersionShelf(client, KEYS)
+    tidy = PublishPolicy(keep=1, grace_seconds=0)
+    control.start_canary("v1", 0.1)
+    with PublishLock(client, KEYS, lock_seconds=30, wait_seconds=0) as lock:
+        assert shelf.sweep(tidy, lock) == []
+        control.stop_canary("enough")
+        assert shelf.sweep(tidy, lock) == ["v1"]
+
+
+@pytest.mark.usefixtures("published")
+def test_whoever_ends_it_first_is_not_overwritten(
+    client: redis.Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    control = Control(client, KEYS)
+    control.start_canary("v2", 0.1)
+    ended_by_others = iter([True])
+
+    def late(pipe: Transaction, *args: Any, **options: Any) -> None:
+        """Somebody else ends it between what this transaction has read and what it writes."""
+        if next(ended_by_others, False):
+            with redis.Redis.from_url(redis_url) as other:
+                running = latest(client)
+                ended = running.ended("rolled_back", "first", running.started_at)
+                other.set(KEYS.canary, ended.model_dump_json())
+        queue_canary(pipe, *args, **options)
+
+    monkeypatch.setattr("training.publish.control.queue_canary", late)
+    assert control.stop_canary("second") is None
+    assert (latest(client).outcome, latest(client).reason) == ("rolled_back", "first")
+
+
+@pytest.mark.usefixtures("published")
+def test_a_promotion_under_the_lock_takes_back_nothing(client: redis.Redis) -> None:
+    control, shelf = Control(client, KEYS), VersionShelf(client, KEYS)
+    canary = control.start_canary("v2", 0.1)
+    with RetrainLock(client, KEYS, lock_seconds=30) as lock:
+        control.stop_canary("misbehaves")
+        assert not shelf.promote_canary(canary, lock)
+        assert shelf.live() == "v3"
+        again = control.start_canary("v2", 0.1)
+        assert not shelf.promote_canary(canary, lock)  # that was another one
+        assert shelf.promote_canary(again, lock)
+        assert shelf.live() == "v2"
+        assert latest(client).outcome == "promoted"
+        client.set(KEYS.retrain_lock, "another")
+        with pytest.raises(LockLostError):
+            shelf.promote_canary(again, lock)
