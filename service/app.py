@@ -123,6 +123,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             max_body_bytes=settings.max_body_bytes,
             seconds=settings.request_timeout_seconds,
         ),
+        max_k=settings.max_k,
         title="MAGNET recommender",
         description="Top-K recommendations in which every score is the sum of what the experts "
         "of a multimodal mixture contribute.",
@@ -197,23 +198,30 @@ def _shared(settings: Settings, store: RedisStore, metrics: Metrics) -> SharedSt
 
 
 class _Application(FastAPI):
-    def __init__(self, *, around: Callable[[ASGIApp], ASGIApp], **options: Any) -> None:
+    def __init__(self, *, around: Callable[[ASGIApp], ASGIApp], max_k: int, **options: Any) -> None:
         super().__init__(**options)
         self._around = around
+        self._max_k = max_k
 
     def build_middleware_stack(self) -> ASGIApp:
         """The framework's, in our own, which thus sees its answers to failures too."""
         return self._around(super().build_middleware_stack())
 
     def openapi(self) -> dict[str, Any]:
-        """The schema, with problem documents under their own media type."""
+        """The schema, with problem documents under their own media type, and the most of `k`."""
         if self.openapi_schema is None:
             schema = super().openapi()
             operations = [op for path in schema["paths"].values() for op in path.values()]
+            bodies = [x.get("properties", {}) for x in schema["components"]["schemas"].values()]
+            lengths = [properties["k"] for properties in bodies if "k" in properties]
             for operation in operations:
+                parameters = operation.get("parameters", [])
+                lengths += [each["schema"] for each in parameters if each["name"] == "k"]
                 for status, response in operation["responses"].items():
                     if status.startswith(("4", "5")):
                         content = response["content"]
                         content[PROBLEM_MEDIA_TYPE] = content.pop("application/json")
+            for length in lengths:
+                length["maximum"] = self._max_k
         assert self.openapi_schema is not None
         return self.openapi_schema

@@ -9,6 +9,7 @@ from itertools import islice
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from service.ranking import Rows
 from service.schemas import CatalogueItem, CategorySize
@@ -38,7 +39,7 @@ def find_items(
         limit: most items.
     """
     items = snapshot.items
-    rows_N: Rows = items.popular_order_I.astype(np.intp)
+    rows_N: NDArray[np.integer] = items.popular_order_I
     if categories:
         mask_I = np.zeros(len(items), dtype=np.bool_)
         mask_I[items.rows_in_any(categories)] = True
@@ -48,10 +49,18 @@ def find_items(
         page = list(islice(matching, offset, offset + limit))
     else:
         page = rows_N[offset : offset + limit].tolist()
-    return describe(snapshot, np.array(page, dtype=np.intp), hidden_rows)
+    return _described(snapshot, np.array(page, dtype=np.intp), hidden_rows)
 
 
-def describe(snapshot: Snapshot, rows_N: Rows, hidden_rows: Rows) -> list[CatalogueItem]:
+def find_named(
+    snapshot: Snapshot, hidden_rows: Rows, item_ids: Sequence[str]
+) -> tuple[list[CatalogueItem], list[str]]:
+    """Items in the order in which they are named, and the ids that are not known. Blocking."""
+    rows_N, missing = snapshot.items.rows(item_ids)
+    return _described(snapshot, rows_N, hidden_rows), missing
+
+
+def _described(snapshot: Snapshot, rows_N: Rows, hidden_rows: Rows) -> list[CatalogueItem]:
     """What people see of some items."""
     items = snapshot.items
     hidden = set(hidden_rows.tolist())
@@ -88,7 +97,7 @@ def find_users(snapshot: Snapshot, prefix: str, limit: int) -> list[str]:
     return [users[row] for row in rows if users.raw(row).startswith(raw)]
 
 
-def _with_title(snapshot: Snapshot, rows_N: Rows, text: str) -> Iterator[int]:
+def _with_title(snapshot: Snapshot, rows_N: NDArray[np.integer], text: str) -> Iterator[int]:
     for row in rows_N.tolist():
         if text in (snapshot.items.title(row) or "").casefold():
             yield row

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Response
 
 from service.admission import GUARDED, needs
 from service.dependencies import REFUSED, ServicesDep, SnapshotDep, StopwatchDep
-from service.directory import category_sizes, describe, find_items, find_users
+from service.directory import category_sizes, find_items, find_named, find_users
 from service.lean_route import LeanRoute
 from service.requests import ItemLookup, ItemSearch
 from service.schemas import CategoriesResponse, ItemsResponse, UsersResponse
@@ -55,15 +55,15 @@ async def items(
 
 @lookup.post("/items:lookup", response_model=ItemsResponse)
 async def named_items(
-    request: ItemLookup, snapshot: SnapshotDep, stopwatch: StopwatchDep
+    request: ItemLookup, snapshot: SnapshotDep, services: ServicesDep, stopwatch: StopwatchDep
 ) -> Response:
     """Some items in the order in which they are named.
 
     Ids that the model does not know are skipped and named in `missing_ids`.
     """
     hidden_rows = (await look_up(snapshot, None)).hidden_rows
-    rows, missing = snapshot.items.rows(request.item_ids)
-    found = describe(snapshot, rows, hidden_rows)
+    work = partial(find_named, snapshot, hidden_rows, request.item_ids)
+    found, missing = await to_thread.run_sync(work, limiter=services.limiter)
     return stopwatch.answer(
         ItemsResponse, model_version=snapshot.version, items=found, missing_ids=missing
     )

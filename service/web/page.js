@@ -61,7 +61,7 @@ async function guarded(work) {
 
 function request() {
   return {
-    user_id: state.user || (state.session.length ? null : "nobody in particular"),
+    user_id: state.user || null,
     session_items: state.session.map((item) => item.item_id),
     k: state.k, diversity: state.diversity, exclude_seen: state.excludeSeen,
     categories: state.category ? [state.category] : [],
@@ -71,6 +71,22 @@ function request() {
 const named = async (item_ids, signal) =>
   (await call("v1/items:lookup", { method: "POST", body: { item_ids }, signal })).items;
 
+// For nobody in particular: the most popular items that may be shown.
+async function popular(signal) {
+  const query = new URLSearchParams({ limit: Math.min(1000, 2 * state.k) });
+  if (state.category) query.append("category", state.category);
+  const found = await call(`v1/items?${query}`, { signal });
+  const shown = found.items.filter((item) => item.available).slice(0, state.k);
+  const items = shown.map((item, place) => ({
+    ...item, rank: place + 1, experts: null,
+    reasons: [`Popular: ${item.popularity} interactions in the training data`],
+  }));
+  return { ...found, items };
+}
+
+const recommended = (signal) =>
+  call("v1/recommendations", { method: "POST", body: request(), signal });
+
 async function refresh() {
   writeAddress();
   asked.abort();
@@ -79,7 +95,7 @@ async function refresh() {
   const cards = byId("cards");
   cards.setAttribute("aria-busy", "true");
   await guarded(async () => {
-    const found = await call("v1/recommendations", { method: "POST", body: request(), signal });
+    const found = await (state.user || state.session.length ? recommended : popular)(signal);
     const ids = found.items.map((item) => item.item_id);
     const known = ids.length ? await named(ids, signal) : [];
     const details = new Map(known.map((item) => [item.item_id, item]));

@@ -55,8 +55,8 @@ BREAKING: dict[str, tuple[Callable[[Document], object], str]] = {
         "GET /v1/items: query limit: maximum was 1000, is 10",
     ),
     "a bound where none was": (
-        lambda d: request(d)["properties"]["k"].update(maximum=5),
-        f"{LIST}: body: k: maximum was unbounded, is 5",
+        lambda d: request(d)["properties"]["offset"].update(maximum=5),
+        f"{LIST}: body: offset: maximum was unbounded, is 5",
     ),
     "a field of a request": (
         lambda d: request(d)["properties"].pop("diversity"),

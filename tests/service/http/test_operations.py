@@ -105,7 +105,14 @@ def test_the_documentation_shows_every_route_and_its_problems(disk_client) -> No
         "/readyz",
         "/metrics",
     }
-    assert schema["components"]["schemas"]["RecommendationRequest"]["examples"]
+    request = schema["components"]["schemas"]["RecommendationRequest"]
+    assert request["examples"]
+    (parameter,) = (
+        each["schema"]
+        for each in schema["paths"]["/v1/items/{item_id}/similar"]["get"]["parameters"]
+        if each["name"] == "k"
+    )
+    assert parameter["maximum"] == request["properties"]["k"]["maximum"] == 50
     for path, operations in schema["paths"].items():
         for operation in operations.values():
             refusals = {s: r for s, r in operation["responses"].items() if s >= "400"}

@@ -122,9 +122,12 @@ def test_another_user_gets_another_list_and_the_address_names_it(open_page, serv
 
 
 def test_a_session_is_built_by_finding_and_clicking_items(open_page, service) -> None:
+    before = service.metric("magnet_fallbacks_total")
     page = open_page("/#k=8")
     expect(page.get_by_role("heading", name="Popular")).to_be_visible()
     expect(page.locator(".warning")).to_contain_text("popular items")
+    expect(page.locator(".card")).to_have_count(8)
+    assert service.metric("magnet_fallbacks_total") == before, "nobody was asked for"
     page.get_by_label("Add an item").fill("title 42")
     page.get_by_role("button", name="Title 42", exact=True).click()
     expect(page.get_by_role("heading", name="For this session")).to_be_visible()
