@@ -43,8 +43,10 @@ class TrainingConfig(BaseModel):
     """A user's positives are drawn in proportion to (their number)^-user_damping; 0 is equally."""
     longest_history: int = Field(default=100, ge=1)
     """Most history items that a positive is trained from."""
-    negatives: int = Field(default=256, ge=1)
-    """Random items shared by a batch as negatives."""
+    negatives: int | None = Field(default=None, ge=1)
+    """Random items shared by a batch as negatives; None for one out of forty items, but 256 at
+    least and 1,024 at most: among many items, few negatives leave too much unsaid
+    (docs/research-log.md)."""
     popularity_power: float = Field(default=0.5, ge=0)
     """Negatives are drawn in proportion to (1 + their positives)^popularity_power."""
     cold_rate: float = Field(default=0.2, ge=0, lt=1)

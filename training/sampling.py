@@ -23,6 +23,7 @@ from training.processes import ALONE, Processes
 from training.sparse import sparse_operator
 
 _LEAST_BATCH = 256
+_ITEMS_PER_NEGATIVE, _FEWEST_NEGATIVES, _MOST_NEGATIVES = 40, 256, 1024
 _CONTRASTED_ROWS = 512
 """Rows of a batch that the contrastive terms compare; enough negatives, at a bounded cost."""
 
@@ -109,7 +110,7 @@ class Sampler:
         return cls(
             batch_size=config.batch_size,
             max_steps=config.max_steps,
-            num_negatives=config.negatives,
+            num_negatives=config.negatives or enough_negatives(dataset.train.shape[1]),
             longest_history=config.longest_history,
             recency_power=config.recency_power if dataset.train_histories.ordered else 0.0,
             user_damping=config.user_damping,
@@ -170,6 +171,11 @@ class Sampler:
         place_N = np.searchsorted(bound_X, uniform_N * bound_X[-1], side="right")
         drawn_N: NDArray[np.int64] = np.minimum(place_N, len(weight_X) - 1)
         return drawn_N
+
+
+def enough_negatives(num_items: int) -> int:
+    """How many are enough among so many items, see `TrainingConfig.negatives`."""
+    return min(max(num_items // _ITEMS_PER_NEGATIVE, _FEWEST_NEGATIVES), _MOST_NEGATIVES)
 
 
 def _places(drawn_X: NDArray[np.int64]) -> Tensor:

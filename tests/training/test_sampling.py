@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from training.histories import Histories
-from training.sampling import Batch, Sampler
+from training.sampling import Batch, Sampler, enough_negatives
 
 SAMPLER = Sampler(
     batch_size=50,
@@ -50,6 +50,13 @@ def test_few_users_make_small_batches(num_users: int, expected: int) -> None:
     histories = Histories.of(user_N, np.arange(20_000), None, (num_users, 20_000))
     sampler = dataclasses.replace(SAMPLER, batch_size=4096)
     assert len(next(sampler.epoch(histories)).item_B) == expected
+
+
+@pytest.mark.parametrize(
+    ("num_items", "expected"), [(100, 256), (10_000, 256), (30_000, 750), (1_000_000, 1024)]
+)
+def test_more_items_have_more_negatives(num_items: int, expected: int) -> None:
+    assert enough_negatives(num_items) == expected
 
 
 def test_heavy_users_are_weighed_down() -> None:
