@@ -89,7 +89,7 @@ def _catalogue(items: LoadedItems, chosen: pl.Series) -> Catalogue:
         filled[PICTURE_URL] = int((urls != "").sum())
     known = table[PUBLIC].is_in(chosen.implode())
     return Catalogue(
-        rows=_rows(items.sources, items.rejects, kept=len(table)),
+        rows=_rows(items.sources, items.rejects, kept=len(table), merged=items.merged),
         filled=filled,
         pictures=len(items.pictures.files),
         absent_pictures=items.pictures.absent,

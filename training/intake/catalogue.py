@@ -33,28 +33,33 @@ _SPACES = r"\s+"
 
 
 def read_catalogue(
-    sources: Sequence[Source], mapping: ItemMapping, rejects: Rejects
-) -> pl.DataFrame:
+    sources: Sequence[Source], mapping: ItemMapping, rejects: Rejects, *, repeated: bool
+) -> tuple[pl.DataFrame, int]:
     """One row per item: id, item_id, file (its place among the sources), row, and what is named.
 
     `row` counts all records but those that cannot be parsed, from 0; `hidden` tells items that may
-    not be shown. Of an item that comes again, the first row stays.
+    not be shown. Of an item that comes again, the first row stays; the others are rejected, or, if
+    items are `repeated` as a matter of course, merged: how many is returned too.
     """
     known: set[str] = set()
-    parts, num_rows = [], 0
+    parts, num_rows, num_merged = [], 0, 0
     for place, source in enumerate(sources):
         for batch in source.batches(mapping.named, rejects):
             raw = _read(batch, mapping).with_row_index(ROW, offset=num_rows)
             num_rows += len(batch)
-            fresh = passed(raw, id_checks("item", ID), source.path, rejects)
+            named = passed(raw, id_checks("item", ID), source.path, rejects)
             if mapping.public_id is not None:
-                fresh = passed(fresh, id_checks("item", PUBLIC), source.path, rejects)
+                named = passed(named, id_checks("item", PUBLIC), source.path, rejects)
             again = pl.col(ID).is_in(list(known)) | ~pl.col(ID).is_first_distinct()
-            check = Check(reason="item came before", bad=again, value=pl.col(ID))
-            fresh = passed(fresh, [check], source.path, rejects)
+            if repeated:
+                fresh = named.filter(~again)
+                num_merged += len(named) - len(fresh)
+            else:
+                check = Check(reason="item came before", bad=again, value=pl.col(ID))
+                fresh = passed(named, [check], source.path, rejects)
             known.update(fresh[ID])
             parts.append(fresh.drop(LINE).with_columns(pl.lit(place, pl.UInt16).alias(FILE)))
-    return pl.concat(parts)
+    return pl.concat(parts), num_merged
 
 
 def _read(batch: pl.DataFrame, mapping: ItemMapping) -> pl.DataFrame:

@@ -12,9 +12,11 @@ from training.intake.given import Given
 from training.intake.guess import propose
 from training.intake.job import ImportJob, run_import
 from training.intake.mapping import Mapping, read_mapping
+from training.intake.summary import Summary
 from training.intake.summary_page import summary_page
 from training.intake.summary_text import summary_text
 from training.intake.text_lines import DEFAULT_ENCODING
+from training.tables import DataError
 
 log = logging.getLogger(__name__)
 UNCLEAR = 2
@@ -90,10 +92,21 @@ def _import(options: argparse.Namespace) -> int:
     job = ImportJob(files=options.files, mapping=mapping, out=options.out, force=options.force)
     summary = run_import(job)
     if options.report is not None:
-        options.report.write_text(summary_page(summary), encoding="utf-8")
+        _write_report(options.report, summary)
     text = summary.model_dump_json(indent=2) + "\n" if options.json else None
     sys.stdout.write(text or summary_text(summary, options.out))
     return 0
+
+
+def _write_report(path: Path, summary: Summary) -> None:
+    try:
+        path.write_text(summary_page(summary), encoding="utf-8")
+    except OSError as error:
+        raise DataError(
+            path,
+            f"cannot be written ({error.strerror})",
+            "the import is done; give --force and another --report to do it again",
+        ) from error
 
 
 def _guessed(options: argparse.Namespace) -> Mapping | None:

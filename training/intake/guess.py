@@ -48,8 +48,8 @@ def propose(given: Given, encoding: str) -> Proposal:
     if item_ids:
         columns = id_pair(items[0], names) | {"feature_rows": "id"}
         proposal.values["items"] = _files(items) | columns
-    elif items:
-        proposal.values["items"] = _files(items) | item_columns(items[0], item_id[1], proposal)
+    else:
+        _add_items(choices, items, item_id, proposal)
     if user_ids:
         proposal.values["users"] = _files(user_ids) | id_pair(user_ids[0], names)
     return proposal
@@ -73,6 +73,25 @@ def _items(tables: Sequence[Sampled], proposal: Proposal) -> list[Sampled]:
     found = [x for x in tables if x.candidates("id") and not x.candidates("user")]
     titled = [table for table in found if table.candidates("title")]
     return _one(titled or found, "items", "what is known about items", proposal)
+
+
+def _add_items(
+    choices: Sequence[Sampled],
+    items: Sequence[Sampled],
+    item_id: tuple[Sequence[str], Sequence[str]],
+    proposal: Proposal,
+) -> None:
+    """The item table, or else what the interactions say about items, if they do."""
+    ours, theirs = item_id
+    if items:
+        proposal.values["items"] = _files(items) | item_columns(items[0], theirs, proposal)
+    elif choices and len(ours) == 1:
+        known = proposal.values["interactions"]
+        assert isinstance(known, dict)
+        within = choices[0].about(ours[0], [x for x in known.values() if isinstance(x, str)])
+        columns = item_columns(within, ours, proposal)
+        if columns.keys() & {"title", "categories", "text"}:
+            proposal.values["items"] = _files(choices) | columns
 
 
 def _one(tables: Sequence[Sampled], table: str, what: str, proposal: Proposal) -> list[Sampled]:

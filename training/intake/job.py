@@ -81,7 +81,7 @@ def _import(job: ImportJob, start: float) -> Summary:
         for path in given.knowledge:
             shutil.copyfile(path, folder / path.name)
         rejects = [choices.rejects.frame, *([items.rejects.frame] if items else [])]
-        pl.concat(rejects).write_csv(folder / REJECTS)
+        pl.concat(rejects).unique(maintain_order=True).write_csv(folder / REJECTS)
         (folder / MAPPING).write_text(mapping_text(said(job.mapping)), encoding="utf-8")
         summary = account(
             job.out.name, choices, items, threshold, given.features, time.perf_counter() - start
@@ -128,5 +128,5 @@ def _write_features(
             "repair this line",
             line=unreadable["line"][0],
         )
-    num_records = len(items.table) + len(rejects)
+    num_records = len(items.table) + items.merged + len(rejects)
     write_features_by_line(files, items.table, num_records, folder)

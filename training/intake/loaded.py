@@ -32,6 +32,8 @@ class LoadedItems:
     pictures: Pictures
     rejects: Rejects
     public: PublicIds | None
+    merged: int
+    """Rows of items that had come before, where the interactions' own rows tell about items."""
 
     @classmethod
     def load(cls, given: Given, mapping: Mapping) -> Self | None:
@@ -40,8 +42,9 @@ class LoadedItems:
         if columns is None:
             return None
         sources, rejects = given.sources(columns, mapping), Rejects()
-        table = read_catalogue(sources, columns, rejects)
-        _check_rejected(rejects, len(table), mapping.max_rejected, sources)
+        within = set(columns.files) == set(mapping.interactions.files)
+        table, merged = read_catalogue(sources, columns, rejects, repeated=within)
+        _check_rejected(rejects, len(table) + merged, mapping.max_rejected, sources)
         public = None
         if columns.public_id is not None:
             public = _public_ids(table[ID], table[PUBLIC], sources[0].path)
@@ -53,6 +56,7 @@ class LoadedItems:
             ),
             rejects=rejects,
             public=public,
+            merged=merged,
         )
 
 

@@ -4,7 +4,7 @@ Knows what usually is in a column of ids, ratings, moments and so on; knows noth
 belong together.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
@@ -53,6 +53,16 @@ class Sampled:
         """Columns that may be this by name, however unlikely."""
         return [name for name in self.names if named(role, [name])]
 
+    def about(self, item: str, other: Collection[str]) -> "Sampled":
+        """The columns that say the same in nearly all rows of an item, and so are about items.
+
+        Args:
+            item: the column of items' ids.
+            other: columns that are known to be about something else.
+        """
+        names = [item, *(x for x in self.names if x not in other and self._is_told_by(x, item))]
+        return Sampled(path=self.path, names=names, rows=self.rows)
+
     def present(self, column: str) -> pl.Series:
         """Its values without those that stand for nothing."""
         return self.rows.filter(~missing(pl.col(column)))[column]
@@ -71,6 +81,12 @@ class Sampled:
         values = self.present(column)
         found = (mark for mark in _SEPARATORS if values.str.contains(mark, literal=True).any())
         return next(found, " " if self.path.suffix == ".item" else "|")
+
+    def _is_told_by(self, column: str, item: str) -> bool:
+        again = self.rows.filter(~pl.col(item).is_first_distinct())
+        firsts = self.rows.unique(item, keep="first").select(item, first=column)
+        same = again.join(firsts, on=item).select(pl.col(column) == pl.col("first")).to_series()
+        return len(same) > 0 and same.sum() >= _MOSTLY * len(same)
 
     def overlap(self, column: str, other: pl.Series) -> float:
         """Share of the column's values that are among others."""

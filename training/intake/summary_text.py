@@ -28,7 +28,7 @@ def _lines(summary: Summary, out: Path) -> Iterator[str]:
     )
     yield ""
     yield f"interactions from {', '.join(rows.files)}"
-    yield from _fate(rows, out)
+    yield from _fate(rows, out, "user and item")
     if summary.like_from is not None:
         yield f"{summary.likes:12,} are likes (from {summary.like_from:g} on), others count as seen"
     if summary.catalogue is not None:
@@ -51,11 +51,11 @@ def _lines(summary: Summary, out: Path) -> Iterator[str]:
     yield f"next: magnet run --data {out}    (encodes what can be, trains, publishes and serves)"
 
 
-def _fate(rows: Rows, out: Path) -> Iterator[str]:
+def _fate(rows: Rows, out: Path, of: str) -> Iterator[str]:
     yield f"{rows.read:12,} rows read"
     yield f"{rows.kept:12,} kept"
     if rows.merged:
-        yield f"{rows.merged:12,} merged with another row of the same user and item"
+        yield f"{rows.merged:12,} merged with another row of the same {of}"
     if rows.left_out:
         yield f"{rows.left_out:12,} left out: users or items with too few"
     if rows.rejected:
@@ -66,7 +66,7 @@ def _fate(rows: Rows, out: Path) -> Iterator[str]:
 
 def _catalogue(catalogue: Catalogue, out: Path) -> Iterator[str]:
     yield f"items from {', '.join(catalogue.rows.files)}"
-    yield from _fate(catalogue.rows, out)
+    yield from _fate(catalogue.rows, out, "item")
     for name, count in catalogue.filled.items():
         yield f"{count:12,} have {name}"
     if catalogue.pictures:

@@ -3,6 +3,7 @@
 Knows bytes and encodings; knows nothing about columns.
 """
 
+import codecs
 import gzip
 import io
 from collections.abc import Iterator
@@ -32,6 +33,7 @@ def text_lines(path: Path, encoding: str) -> Iterator[Iterator[str]]:
     Raises:
         DataError: the file cannot be read, is damaged, or is not in this encoding.
     """
+    _check_known(path, encoding)
     try:
         with _bytes(path) as content, _decoded(content, encoding) as text:
             yield text
@@ -42,6 +44,17 @@ def text_lines(path: Path, encoding: str) -> Iterator[Iterator[str]]:
     except OSError as error:
         raise DataError(
             path, f"cannot be read ({error.strerror})", "check its path and permissions"
+        ) from error
+
+
+def _check_known(path: Path, encoding: str) -> None:
+    try:
+        codecs.lookup(encoding)
+    except LookupError as error:
+        raise DataError(
+            path,
+            f"cannot be read as {encoding!r}, which is no encoding",
+            "name one, such as utf-8, cp1252 or latin-1",
         ) from error
 
 

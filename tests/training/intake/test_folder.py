@@ -42,6 +42,15 @@ def test_pictures_are_found_under_their_items_ids(
     assert others == [None, None]
 
 
+def test_a_report_that_cannot_be_written(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = ["--report", str(tmp_path / "nowhere" / "page.html")]
+    assert main(["import", str(shop), "--out", str(tmp_path / "out"), *report]) == 1
+    assert "page.html: cannot be written" in capsys.readouterr().err
+    assert (tmp_path / "out" / "out.inter").exists()
+
+
 def test_a_folder_of_pictures_named_after_ids(shop: Path, tmp_path: Path) -> None:
     (shop / "photos").rename(shop / "images")
     (shop / "images" / "tea.PNG").rename(shop / "images" / "b.PNG")

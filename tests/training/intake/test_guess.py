@@ -85,6 +85,25 @@ def test_events_counts_and_parts(tmp_path: Path) -> None:
     assert values["interactions"]["repeats"] == "sum"
 
 
+def test_one_file_that_tells_about_items_too(tmp_path: Path, imported, table) -> None:
+    lines = [
+        "customer_id,product_id,product_name,category,title,date",
+        *(f"c{n % 4},p{n % 3},Tea {n % 3},Drinks,comment {n},2024-01-0{n + 1}" for n in range(9)),
+        "c1,,Nobody,Drinks,x,2024-01-01",
+    ]
+    values = guessed(tmp_path, x_csv="\n".join(lines) + "\n")
+    assert values["items"] == {
+        "files": ["x.csv"],
+        "id": "product_id",
+        "title": "product_name",
+        "categories": "category",
+    }
+    out = tmp_path / "out"
+    assert main(["import", str(tmp_path), "--out", str(out)]) == 0
+    assert [row[1] for row in table("items.tsv")[1:]] == ["Tea 0", "Tea 1", "Tea 2"]
+    assert [row[1:] for row in table("rejects.csv")[1:]] == [("11", "no item id", "")]
+
+
 def test_recbole_atomic_files(tmp_path: Path) -> None:
     values = guessed(
         tmp_path,

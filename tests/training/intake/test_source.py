@@ -39,6 +39,12 @@ def test_another_encoding_is_named_with_its_line(tmp_path: Path) -> None:
         rows_of(path, "a")
 
 
+def test_an_encoding_that_does_not_exist(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(DataError, match="'utf9', which is no encoding"):
+        Source.open(tmp_path / "x.csv", "utf9")
+
+
 def test_a_torn_archive(tmp_path: Path) -> None:
     path = tmp_path / "x.csv.gz"
     path.write_bytes(gzip.compress(b"a,b\n" + b"1,2\n" * 1000)[:-20])
