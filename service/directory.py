@@ -46,7 +46,8 @@ def find_items(
         rows_N = rows_N[mask_I[rows_N]]
     if title:
         matching: Iterator[int] = _with_title(snapshot, rows_N[:MAX_LOOKED_AT], title.casefold())
-        page = list(islice(matching, offset, offset + limit))
+        start = min(offset, len(items))  # islice takes no number beyond the machine's
+        page = list(islice(matching, start, start + limit))
     else:
         page = rows_N[offset : offset + limit].tolist()
     return _described(snapshot, np.array(page, dtype=np.intp), hidden_rows)

@@ -54,16 +54,8 @@ def bare_steps(dataset: Dataset, config: TrainingConfig) -> tuple[StepCost, Trai
     setting_up = lap()
     batches = islice(sampler.epoch(dataset.train_histories), _STEPS)
     costs = list(_timed_steps(magnet, graph, contents, batches, config))
-    with torch.no_grad():
-        embeddings = magnet.encode(magnet.views(graph), contents)
-    model = TrainedModel(
-        magnet=magnet.eval(),
-        embeddings=embeddings,
-        train_weight_UI=train_weight_UI,
-        recency_power=sampler.recency_power,
-        history=(),
-        best_epoch=0,
-        trigger_epoch=None,
+    model = TrainedModel.encoded(
+        magnet.eval(), train_weight_UI, sampler.recency_power, graph, contents
     )
     cost = StepCost(
         setting_up=setting_up,

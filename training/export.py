@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from model.config import VIEWS
-from model.contract.artifact import MANIFEST, Artifact, read_artifact, sha256, write_artifact
-from model.contract.layout import little_endian
+from model.contract.artifact import MANIFEST, Artifact, read_artifact, write_artifact
+from model.contract.layout import little_endian, sha256
 from model.contract.manifest import (
     ArtifactManifest,
     ExpertSpec,
@@ -144,11 +144,13 @@ def _manifest(
     metrics: dict[str, float],
 ) -> ArtifactManifest:
     now = datetime.now(UTC)
-    checksums = {name: sha256(array) for name, array in tensors.items()}
-    identity = sha256(json.dumps([checksums, [sha256(f) for f in files.values()]]).encode())
+    tensor_specs = {name: TensorSpec.of(array) for name, array in tensors.items()}
+    file_specs = {name: FileSpec.of(data) for name, data in files.items()}
+    checksums = {name: spec.sha256 for name, spec in tensor_specs.items()}
+    identity = json.dumps([checksums, [spec.sha256 for spec in file_specs.values()]])
     magnet = model.magnet.config
     return ArtifactManifest(
-        model_version=f"{now:%Y%m%dT%H%M%S}-{identity[:8]}",
+        model_version=f"{now:%Y%m%dT%H%M%S}-{sha256(identity.encode())[:8]}",
         created_at=now.isoformat(timespec="seconds"),
         num_users=len(tensors["user_embeddings"]),
         num_items=len(tensors["item_bias"]),
@@ -158,13 +160,8 @@ def _manifest(
         experts=_experts(model, tensors, files),
         gate_threshold=magnet.gate_threshold,
         recency_power=model.recency_power,
-        tensors={
-            name: TensorSpec(dtype=array.dtype.str, shape=array.shape, sha256=checksums[name])
-            for name, array in tensors.items()
-        },
-        files={
-            name: FileSpec(num_bytes=len(data), sha256=sha256(data)) for name, data in files.items()
-        },
+        tensors=tensor_specs,
+        files=file_specs,
         golden=_golden(tensors, files),
         metrics=metrics,
         training=record,

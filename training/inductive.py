@@ -12,7 +12,6 @@ from torch import Tensor
 
 from model.magnet import Magnet, log_popularity
 from training.dataset import Dataset
-from training.graphs import build_graph
 from training.standardisation import Standardisation
 from training.trained_model import TrainedModel
 
@@ -63,14 +62,12 @@ class InductiveEncoder:
         Raises:
             ValueError: it has other modalities or features of another width.
         """
-        magnet = self._magnet(dataset)
-        train_weight_UI = dataset.train_histories.recency_weighted(self.model.recency_power)
-        graph = build_graph(train_weight_UI, dataset.features.values())
-        views = magnet.views(graph.to(magnet.item_behaviour_ID.device))
-        with torch.no_grad():
-            embeddings = magnet.encode(views, [magnet.propagate_content(view) for view in views])
+        model = TrainedModel.of(self._magnet(dataset), dataset, self.model.recency_power)
         return replace(
-            self.model, magnet=magnet, embeddings=embeddings, train_weight_UI=train_weight_UI
+            model,
+            history=self.model.history,
+            best_epoch=self.model.best_epoch,
+            trigger_epoch=self.model.trigger_epoch,
         )
 
     def _magnet(self, dataset: Dataset) -> Magnet:

@@ -8,7 +8,7 @@ import copy
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -237,13 +237,15 @@ class _Run:
 
     def _trained(self) -> TrainedModel:
         magnet = self._averaged()
-        with torch.no_grad():
-            embeddings = magnet.encode(magnet.views(self.graph), self._propagated(magnet))
-        return TrainedModel(
-            magnet=magnet,
-            embeddings=embeddings,
-            train_weight_UI=self.train_weight_UI,
-            recency_power=self.recency_power,
+        model = TrainedModel.encoded(
+            magnet,
+            self.train_weight_UI,
+            self.recency_power,
+            self.graph,
+            self._propagated(magnet),
+        )
+        return replace(
+            model,
             history=tuple(self.history),
             best_epoch=self.best_epoch,
             trigger_epoch=self.schedule.trigger_epoch,

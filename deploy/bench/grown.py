@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from model.config import VIEWS, MagnetConfig
-from model.contract.artifact import Artifact, sha256
+from model.contract.artifact import Artifact
 from model.contract.layout import little_endian
 from model.contract.manifest import (
     ArtifactManifest,
@@ -190,13 +190,8 @@ def _manifest(
         ],
         gate_threshold=config.gate_threshold,
         recency_power=0.0,
-        tensors={
-            name: TensorSpec(dtype=array.dtype.str, shape=array.shape, sha256=sha256(array))
-            for name, array in tensors.items()
-        },
-        files={
-            name: FileSpec(num_bytes=len(data), sha256=sha256(data)) for name, data in files.items()
-        },
+        tensors={name: TensorSpec.of(array) for name, array in tensors.items()},
+        files={name: FileSpec.of(data) for name, data in files.items()},
         golden=_golden(tensors, files),
         metrics={},
         training=TrainingRecord(

@@ -3,7 +3,6 @@
 Knows how to open a folder and prove that it is whole; knows nothing about Redis or about torch.
 """
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from model.contract.layout import little_endian
+from model.contract.layout import little_endian, sha256
 from model.contract.manifest import ArtifactManifest
 
 MANIFEST = "manifest.json"
@@ -30,13 +29,6 @@ class Artifact:
     manifest: ArtifactManifest
     tensors: Mapping[str, NDArray[Any]]
     files: Mapping[str, bytes]
-
-
-def sha256(data: bytes | NDArray[Any]) -> str:
-    """Hex SHA-256 of some bytes, or of an array's bytes in C order."""
-    if isinstance(data, bytes):
-        return hashlib.sha256(data).hexdigest()
-    return hashlib.sha256(np.ascontiguousarray(data).reshape(-1).view(np.uint8).data).hexdigest()
 
 
 def check_tensor(name: str, array: NDArray[Any], manifest: ArtifactManifest) -> None:

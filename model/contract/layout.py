@@ -1,9 +1,10 @@
 """How an array lies in Redis: C-order little-endian rows, cut into chunks of whole rows.
 
-Knows nothing about keys or connections. A row is found by arithmetic (`RowLayout.locate`), so a
-request reads one user with GETRANGE and never fetches a whole chunk.
+Knows its checksum; knows nothing about keys or connections. A row is found by arithmetic
+(`RowLayout.locate`), so a request reads one user with GETRANGE and never fetches a whole chunk.
 """
 
+import hashlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -60,3 +61,10 @@ class RowLayout:
         total = self.num_rows * self.row_bytes
         for index in range(self.num_chunks):
             yield index * step, min((index + 1) * step, total)
+
+
+def sha256(data: bytes | NDArray[Any]) -> str:
+    """Hex SHA-256 of some bytes, or of an array's bytes in C order."""
+    if isinstance(data, bytes):
+        return hashlib.sha256(data).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(data).reshape(-1).view(np.uint8).data).hexdigest()

@@ -5,13 +5,14 @@ Knows names, shapes and checksums; knows nothing about where the bytes lie (disk
 Letters: U users, I items, V views, M modalities, D dimension, K experts, E epochs.
 """
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from model.contract.keys import check_name
-from model.contract.layout import CHUNK_BYTES
+from model.contract.layout import CHUNK_BYTES, sha256
 
 SCHEMA_VERSION: Literal[2] = 2
 """Raised whenever a reader of the older number could misread what it is given."""
@@ -44,12 +45,22 @@ class TensorSpec(_Frozen):
     sha256: str
     """Checksum of the little-endian C-order bytes, the same on disk and in Redis."""
 
+    @classmethod
+    def of(cls, array: NDArray[Any]) -> Self:
+        """What is said of an array."""
+        return cls(dtype=array.dtype.str, shape=array.shape, sha256=sha256(array))
+
 
 class FileSpec(_Frozen):
     """One opaque file of the artifact (an ONNX graph)."""
 
     num_bytes: int
     sha256: str
+
+    @classmethod
+    def of(cls, data: bytes) -> Self:
+        """What is said of a file's content."""
+        return cls(num_bytes=len(data), sha256=sha256(data))
 
 
 class Golden(_Frozen):

@@ -6,7 +6,7 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
-from model.contract.artifact import Artifact, sha256
+from model.contract.artifact import Artifact
 from model.contract.manifest import (
     ArtifactManifest,
     ExpertSpec,
@@ -193,11 +193,8 @@ def _artifact(version: str, seed: int, num_items: int = ITEMS) -> Artifact:
         gate_threshold=THRESHOLD,
         recency_power=0.0,
         chunk_bytes=1500,  # small, so that arrays span many chunks
-        tensors={
-            name: TensorSpec(dtype=array.dtype.str, shape=array.shape, sha256=sha256(array))
-            for name, array in tensors.items()
-        },
-        files={n: FileSpec(num_bytes=len(d), sha256=sha256(d)) for n, d in files.items()},
+        tensors={name: TensorSpec.of(array) for name, array in tensors.items()},
+        files={name: FileSpec.of(data) for name, data in files.items()},
         golden=Golden(
             user_rows=user_rows,
             item_rows=item_rows,

@@ -20,7 +20,7 @@ from training.progress import epochs_shown
 from training.retrain.champion import Champion
 from training.retrain.record import ChangedList
 from training.retrain.settings import RetrainConfig
-from training.retrain.weights import WeightsError, as_trained
+from training.retrain.weights import WeightsError
 from training.trained_model import TrainedModel
 from training.trainer import train
 
@@ -53,7 +53,10 @@ def train_challenger(dataset: Dataset, config: RetrainConfig, champion: Champion
     """Train; TrainingError if that cannot be done."""
     start, why_cold = _start(dataset, config, champion)
     training = config.training
-    if start is not None:
+    if start is None:
+        log.info(f"training from scratch: {why_cold}")
+    else:
+        log.info(f"going on from the weights of {champion.version}")
         warm = config.warm_start
         training = training.model_copy(
             update={"max_epochs": warm.max_epochs, "patience": warm.patience}
@@ -89,7 +92,7 @@ def measure_all(dataset: Dataset, model: TrainedModel, champion: Champion) -> Me
     if champion.weights is not None:
         try:
             magnet = champion.weights.on(dataset)
-            trained = as_trained(magnet, dataset, champion.weights.recency_power)
+            trained = TrainedModel.of(magnet, dataset, champion.weights.recency_power)
             measured = evaluate(trained.score, dataset, dataset.test)
         except WeightsError as error:
             log.info(f"the live model is not compared: {error}")

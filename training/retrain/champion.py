@@ -44,7 +44,7 @@ def find_champion(runs: Runs, live: str | None, tested_from: float) -> Champion:
         return champion(
             None,
             f"{live} was not made by a retraining with this state folder, so it may have been "
-            "trained on what would test it",
+            "trained on what would test it (the next run goes on from what this one makes)",
         )
     try:
         weights = SavedWeights.load(made[0].weights)

@@ -5,42 +5,38 @@ Knows a run's record; knows nothing about how it came about.
 
 from collections.abc import Iterable, Sequence
 from html import escape
+from pathlib import Path
 
 from training.retrain.record import RunRecord
 from training.schedules.chart import Mark, Panel, Series, draw
 
-_INK, _BLUE, _VERMILION = "#1a1a1a", "#0072b2", "#d55e00"
-_ROLE_COLOURS = {"dominant": _BLUE, "balanced": "#009e73", "complementary": _VERMILION}
-"""As in docs/response.svg; told apart by people of any colour vision (Okabe and Ito)."""
+_INK = "var(--text)"
+_COLOURS = ("var(--dominant)", "var(--complementary)")
 _DASHES = ("", "7 3", "2 2", "9 3 2 3")
 _METRICS = ("users", "ndcg@20", "recall@20", "ndcg@10", "recall@10")
-_STYLE = """
-body { font: 15px/1.5 sans-serif; color: #1a1a1a; max-width: 900px; margin: 2rem auto;
-       padding: 0 1rem }
-table { border-collapse: collapse; margin: .5rem 0 1.5rem } svg { max-width: 100%; height: auto }
-th, td { text-align: left; padding: .2rem .9rem .2rem 0; border-bottom: 1px solid #e0e0e0 }
-td.n { text-align: right; font-variant-numeric: tabular-nums }
-.bad { color: #b00020; font-weight: bold }
-"""
+_STYLE = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
 
 
 def render(record: RunRecord) -> str:
     """The page."""
     result = record.result or "running"
+    title = f"Retraining {escape(record.run_id)}"
+    tone = "bad" if result in ("refused", "failed", "killed") else "good"
     parts = [
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>",
-        f"<title>Retraining {escape(record.run_id)}</title><style>{_STYLE}</style></head><body>",
-        f"<h1>Retraining {escape(record.run_id)}: {escape(result)}</h1>",
-        f"<p>{escape(record.reason)}</p>",
-        _table("The run", _facts(record)),
+        "<meta name='viewport' content='width=device-width, initial-scale=1'>",
+        f"<title>{title}: {escape(result)}</title><style>{_STYLE}</style></head><body>",
+        f"<header><h1>{title} <span class='result {tone}'>{escape(result)}</span></h1>",
+        f"<p class='reason'>{escape(record.reason)}</p></header><main>",
+        _listed("The run", _facts(record)),
         _rules(record),
         _quality(record),
         _curves(record),
         _changes(record),
-        _table("Data", [*record.data.items(), ("events in the log", record.events)]),
-        _table("Events that could not be used", record.rejected.items()),
-        _table("Seconds by step", ((name, f"{x:.1f}") for name, x in record.seconds.items())),
-        "</body></html>\n",
+        _listed("Data", [*record.data.items(), ("events in the log", record.events)]),
+        _listed("Events that could not be used", record.rejected.items()),
+        _listed("Seconds by step", ((name, f"{x:.1f}") for name, x in record.seconds.items())),
+        "</main></body></html>\n",
     ]
     return "\n".join(part for part in parts if part)
 
@@ -65,29 +61,27 @@ def _facts(record: RunRecord) -> list[tuple[str, object]]:
 
 def _rules(record: RunRecord) -> str:
     rows = [
-        f"<tr><td class='{'' if rule.passed else 'bad'}'>{'passed' if rule.passed else 'REFUSED'}"
-        f"</td><td>{escape(rule.name)}</td><td>{escape(rule.text)}</td></tr>"
+        [
+            "<td class='good'>passed</td>" if rule.passed else "<td class='bad'>REFUSED</td>",
+            _cell(rule.name),
+            _cell(rule.text),
+        ]
         for rule in record.rules
     ]
-    return f"<h2>The gate</h2><table>{''.join(rows)}</table>" if rows else ""
+    return _table("The gate", ("result", "rule", "what was seen"), rows)
 
 
 def _quality(record: RunRecord) -> str:
     """All and every group, who by who."""
-    if not record.metrics:
-        return ""
     places = sorted({name.rpartition("/")[0] for x in record.metrics.values() for name in x})
     rows = []
     for place in places:
         for who, values in record.metrics.items():
             found = [values.get(f"{place}/{name}" if place else name) for name in _METRICS]
             if any(value is not None for value in found):
-                cells = [f"<td>{escape(place or 'all')}</td><td>{escape(who)}</td>"]
-                cells += (f"<td class='n'>{_figure(value)}</td>" for value in found)
-                rows.append(f"<tr>{''.join(cells)}</tr>")
-    head = "".join(f"<th>{name}</th>" for name in ("", "", *_METRICS))
-    table = f"<table><tr>{head}</tr>{''.join(rows)}</table>"
-    return f"<h2>Quality on the newest tenth of the likes</h2>{table}"
+                numbers = (f"<td class='n'>{_figure(value)}</td>" for value in found)
+                rows.append([_cell(place or "all"), _cell(who), *numbers])
+    return _table("Quality on the newest tenth of the likes", ("where", "who"), rows, _METRICS)
 
 
 def _figure(value: float | None) -> str:
@@ -105,8 +99,8 @@ def _curves(record: RunRecord) -> str:
         Panel(
             title="entropy over log K",
             series=(
-                _line("of the mean routing", [x.coverage_entropy for x in history], _BLUE),
-                _line("of single pairs", [x.pair_entropy for x in history], _VERMILION),
+                _line("of the mean routing", [x.coverage_entropy for x in history], _COLOURS[0]),
+                _line("of single pairs", [x.pair_entropy for x in history], _COLOURS[1]),
             ),
         ),
         _shares(record),
@@ -117,7 +111,7 @@ def _curves(record: RunRecord) -> str:
     ]
     at = record.trigger_epoch
     mark = Mark(epoch=at, name=f"specialisation begins after epoch {at}") if at else None
-    return "<h2>Training</h2>" + draw("by epoch", panels, mark)
+    return "<h2>Training</h2>" + _scrolling("Training", draw("Training by epoch", panels, mark))
 
 
 def _shares(record: RunRecord) -> Panel:
@@ -128,9 +122,7 @@ def _shares(record: RunRecord) -> Panel:
         role = name.partition("_")[0]
         place = places[role] = places.get(role, -1) + 1
         values = [len(x.expert_shares) * x.expert_shares[k] for x in record.history]
-        lines.append(
-            _line(name, values, _ROLE_COLOURS.get(role, _INK), _DASHES[place % len(_DASHES)])
-        )
+        lines.append(_line(name, values, f"var(--{role}, {_INK})", _DASHES[place % len(_DASHES)]))
     return Panel(title="share of an expert (1: even)", series=tuple(lines))
 
 
@@ -139,19 +131,38 @@ def _line(name: str, values: Sequence[float], colour: str, dashes: str = "") -> 
 
 
 def _changes(record: RunRecord) -> str:
-    if not record.changed:
-        return ""
+    head = ("user", "no longer in her first ten", "instead")
     rows = [
-        f"<tr><td>{escape(change.user_id)}</td><td>{escape('; '.join(change.gone))}</td>"
-        f"<td>{escape('; '.join(change.came))}</td></tr>"
+        [_cell(change.user_id), _cell("; ".join(change.gone)), _cell("; ".join(change.came))]
         for change in record.changed
     ]
-    head = "<tr><th>user</th><th>no longer in her first ten</th><th>instead</th></tr>"
-    return f"<h2>Changed recommendations</h2><table>{head}{''.join(rows)}</table>"
+    return _table("Changed recommendations", head, rows)
 
 
-def _table(title: str, rows: Iterable[tuple[str, object]]) -> str:
-    cells = [
-        f"<tr><td>{escape(name)}</td><td>{escape(str(value))}</td></tr>" for name, value in rows
+def _cell(text: str) -> str:
+    return f"<td>{escape(text)}</td>"
+
+
+def _table(
+    title: str, head: Sequence[str], rows: Sequence[Sequence[str]], figures: Sequence[str] = ()
+) -> str:
+    """Nothing without rows; their cells are HTML, the last ones those of `figures`."""
+    if not rows:
+        return ""
+    names = "".join(f"<th scope='col'>{escape(name)}</th>" for name in head)
+    names += "".join(f"<th scope='col' class='n'>{escape(name)}</th>" for name in figures)
+    body = "".join(f"<tr>{''.join(row)}</tr>" for row in rows)
+    table = f"<table><thead><tr>{names}</tr></thead><tbody>{body}</tbody></table>"
+    return f"<h2>{title}</h2>{_scrolling(title, table)}"
+
+
+def _scrolling(title: str, content: str) -> str:
+    """Content that a narrow screen scrolls, by keys too."""
+    return f"<div class='scroll' role='region' aria-label='{title}' tabindex='0'>{content}</div>"
+
+
+def _listed(title: str, facts: Iterable[tuple[str, object]]) -> str:
+    entries = [
+        f"<div><dt>{escape(name)}</dt><dd>{escape(str(value))}</dd></div>" for name, value in facts
     ]
-    return f"<h2>{title}</h2><table>{''.join(cells)}</table>" if cells else ""
+    return f"<h2>{title}</h2><dl class='facts'>{''.join(entries)}</dl>" if entries else ""

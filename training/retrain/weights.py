@@ -17,7 +17,6 @@ from model.config import BEHAVIOUR, MagnetConfig
 from model.magnet import Magnet
 from training.dataset import Dataset
 from training.durable import write_durably
-from training.graphs import build_graph
 from training.standardisation import Standardisation
 from training.trained_model import TrainedModel
 
@@ -117,20 +116,3 @@ class SavedWeights:
             state[f"encoders.{place}.weight"] = fitted_FD.T.float().contiguous()
         magnet.load_state_dict(state)
         return magnet.eval()
-
-
-def as_trained(magnet: Magnet, dataset: Dataset, recency_power: float) -> TrainedModel:
-    """A model with the embeddings that it makes of a data set's training part."""
-    train_weight_UI = dataset.train_histories.recency_weighted(recency_power)
-    views = magnet.views(build_graph(train_weight_UI, dataset.features.values()))
-    with torch.no_grad():
-        embeddings = magnet.encode(views, [magnet.propagate_content(view) for view in views])
-    return TrainedModel(
-        magnet=magnet,
-        embeddings=embeddings,
-        train_weight_UI=train_weight_UI,
-        recency_power=recency_power,
-        history=(),
-        best_epoch=0,
-        trigger_epoch=None,
-    )

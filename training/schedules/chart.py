@@ -14,7 +14,9 @@ HEAD, GAP, HEIGHT, FOOT = 44, 46, 190, 44
 """Above the first panel, above each panel, of each panel, and below the last."""
 _LINE = 13
 """Least distance of two names."""
-_INK, _GREY, _FAINT = "#1a1a1a", "#4d4d4d", "#e0e0e0"
+_GROUND, _INK = "var(--ground, #ffffff)", "var(--text, #1a1a1a)"
+_GREY, _FAINT = "var(--quiet, #4d4d4d)", "var(--line, #e0e0e0)"
+"""Those of the page that a chart stands in, if it has any."""
 _MOST_TICKS = 6
 _LEAST_SPAN = 0.01
 """Of an axis: values that differ by less are drawn as one."""
@@ -63,8 +65,9 @@ def draw(
     height = HEAD + len(panels) * (GAP + HEIGHT) + FOOT
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" '
-        f'viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" font-size="12">',
-        f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>',
+        f'viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" font-size="12" role="img">',
+        f"<title>{escape(title)}</title>",
+        f'<rect width="{WIDTH}" height="{height}" fill="{_GROUND}"/>',
         _text(LEFT, 28, title, 'font-size="15" font-weight="bold"'),
     ]
     for place, panel in enumerate(panels):

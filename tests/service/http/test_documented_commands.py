@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from model.contract.artifact import Artifact, sha256
+from model.contract.artifact import Artifact
 from model.contract.manifest import TensorSpec
 from model.contract.strings import IdTable, StringTable
 
@@ -50,10 +50,7 @@ def films(make_artifact: Callable[..., Artifact]) -> Artifact:
     }
     arrays = {f"{name}_blob": table.blob for name, table in tables.items()}
     arrays |= {f"{name}_offsets": table.offsets for name, table in tables.items()}
-    specs = {
-        name: TensorSpec(dtype=array.dtype.str, shape=array.shape, sha256=sha256(array))
-        for name, array in arrays.items()
-    }
+    specs = {name: TensorSpec.of(array) for name, array in arrays.items()}
     manifest = artifact.manifest.model_copy(update={"tensors": artifact.manifest.tensors | specs})
     return replace(artifact, manifest=manifest, tensors=artifact.tensors | arrays)
 

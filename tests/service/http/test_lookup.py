@@ -19,6 +19,7 @@ def test_items_by_category_in_pages(disk_client) -> None:
     everything = ids(limit=100)
     assert len(everything) == 39  # every second item; one has no metadata
     assert ids(limit=5) + ids(limit=34, offset=5) == everything
+    assert ids(offset=10**30) == ids(offset=10**30, title="title") == []
     both = ids(title="title 2", limit=100)
     assert both == [item for item in everything if item in both]
     assert set(both) == {f"i0{i}" for i in (21, 23, 25, 27, 29)}

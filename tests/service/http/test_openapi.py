@@ -11,7 +11,7 @@ import pytest
 from fastapi.routing import APIRoute
 from pydantic import TypeAdapter
 
-from model.contract.artifact import Artifact, sha256
+from model.contract.artifact import Artifact
 from model.contract.manifest import TensorSpec
 from model.contract.strings import IdTable
 from service.api_keys import SCOPES, ApiKey
@@ -36,7 +36,7 @@ def with_ids_of_the_document(artifact: Artifact) -> Artifact:
         for part, array in (("blob", renamed.blob), ("offsets", renamed.offsets)):
             name, data = f"{kind}_ids_{part}", np.asarray(array)
             tensors[name] = data
-            specs[name] = TensorSpec(dtype=data.dtype.str, shape=data.shape, sha256=sha256(data))
+            specs[name] = TensorSpec.of(data)
     manifest = artifact.manifest.model_copy(update={"tensors": specs})
     return Artifact(manifest=manifest, tensors=tensors, files=artifact.files)
 

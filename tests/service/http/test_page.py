@@ -1,34 +1,21 @@
 """The page in a real browser: what people do there, what they see, and that all can use it."""
 
 import re
-import shutil
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from model.contract.artifact import Artifact
 from model.contract.keys import KeySpace
 from model.contract.manifest import EpochRecord
 from service.api_keys import ApiKey
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (Debian: apt install chromium)"),
-    pytest.mark.timeout(180),
-]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
+pytestmark = pytest.mark.timeout(180)
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ import redis
 
 from model.contract.artifact import (
     Artifact,
-    sha256,
     write_artifact,
 )
 from model.contract.keys import KeySpace
@@ -76,13 +75,8 @@ def small_artifact(version: str, seed: int = 0, file_bytes: int = 700) -> Artifa
         gate_threshold=0.5,
         recency_power=0.5,
         chunk_bytes=256,
-        tensors={
-            name: TensorSpec(dtype=array.dtype.str, shape=array.shape, sha256=sha256(array))
-            for name, array in tensors.items()
-        },
-        files={
-            name: FileSpec(num_bytes=len(data), sha256=sha256(data)) for name, data in files.items()
-        },
+        tensors={name: TensorSpec.of(array) for name, array in tensors.items()},
+        files={name: FileSpec.of(data) for name, data in files.items()},
         golden=Golden(user_rows=[], item_rows=[], scores=[], contributions=[]),
         metrics={},
         training=TrainingRecord(

@@ -3,8 +3,11 @@
 import re
 from datetime import UTC, datetime
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser
 
 from model.contract.manifest import EpochRecord
 from training.retrain.gate import Rule
@@ -94,3 +97,36 @@ def test_a_run_that_failed_early_has_a_page_too() -> None:
     record.end("failed", "no data")
     assert "<svg" not in render(record)
     assert "Retraining r1: failed" in render(record)
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390], ids=["desk", "phone"])
+def test_everybody_can_read_it_without_a_network(
+    record: RunRecord, browser: Browser, tmp_path: Path, scheme: str, width: int
+) -> None:
+    path = tmp_path / "report.html"
+    path.write_text(render(record), encoding="utf-8")
+    complaints: list[str] = []
+    with browser.new_context(
+        offline=True, color_scheme=scheme, viewport={"width": width, "height": 900}
+    ) as context:
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("requestfailed", lambda request: complaints.append(request.url))
+        page.goto(path.as_uri())
+        lines = page.locator("polyline").all()
+        boxes = [line.bounding_box() for line in lines]
+        assert len(boxes) == 6
+        assert all(box and box["width"] > 100 for box in boxes)
+        # the loss falls and validation rises, one of both entropies is drawn in the role's colour
+        assert sum(box["height"] > 20 for box in boxes if box) == 2
+        strokes = {line.evaluate("x => getComputedStyle(x).stroke") for line in lines}
+        assert len(strokes) > 2
+        assert "none" not in strokes
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+        found = Axe().run(page)
+        assert found.violations_count == 0, found.generate_report()
+    assert complaints == []

@@ -60,6 +60,7 @@ def test_the_first_runs_of_a_namespace(
     status, out = run()
     assert status == 0, out
     assert out.splitlines()[-1].startswith("promoted: ")
+    assert "training from scratch: nothing is live yet\n" in out
     first = announced(client)
     assert first.result == "promoted"
     assert first.live
@@ -85,6 +86,7 @@ def test_the_first_runs_of_a_namespace(
     status, out = run()
     assert status == 0, out
     second = announced(client)
+    assert f"going on from the weights of {first.version}\n" in out
     assert second.warm
     assert second.champion == first.version
     assert second.new_events == 1

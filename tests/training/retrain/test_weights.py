@@ -9,7 +9,7 @@ import pytest
 from training.config import TrainingConfig
 from training.dataset import DataConfig, Dataset, load_dataset
 from training.modalities import ModalityFeatures
-from training.retrain.weights import SavedWeights, WeightsError, as_trained
+from training.retrain.weights import SavedWeights, WeightsError
 from training.trained_model import TrainedModel
 from training.trainer import train
 
@@ -34,7 +34,7 @@ def saved(model: TrainedModel, dataset: Dataset, tmp_path: Path) -> SavedWeights
 def test_on_the_same_data_it_is_the_same_model(
     saved: SavedWeights, model: TrainedModel, dataset: Dataset
 ) -> None:
-    again = as_trained(saved.on(dataset), dataset, saved.recency_power)
+    again = TrainedModel.of(saved.on(dataset), dataset, saved.recency_power)
     users = np.arange(len(dataset.user_ids))
     np.testing.assert_allclose(again.score(users), model.score(users), atol=1e-4)
     assert saved.trained_until == 7.0
@@ -48,7 +48,7 @@ def test_features_that_have_turned_mean_what_they_meant(
     x_IF = (dataset.features["text"].x_IF @ axes).astype(np.float32)
     turned["text"] = ModalityFeatures(x_IF=x_IF, present_I=dataset.features["text"].present_I)
     other = replace(dataset, features=turned)
-    again = as_trained(saved.on(other), other, saved.recency_power)
+    again = TrainedModel.of(saved.on(other), other, saved.recency_power)
     users = np.arange(len(dataset.user_ids))
     np.testing.assert_allclose(again.score(users), model.score(users), atol=1e-3)
 

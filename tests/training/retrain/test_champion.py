@@ -1,0 +1,61 @@
+"""Which live models can be compared with and gone on from."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from training.retrain.champion import find_champion
+from training.retrain.runs import Runs
+from training.retrain.weights import SavedWeights
+
+TESTED_FROM = 1000.0
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Runs:
+    """One run, which made the version `v1`."""
+    runs = Runs(tmp_path)
+    folder, record = runs.begin("shop")
+    record.version = "v1"
+    record.finished_at = datetime(2026, 1, 1, tzinfo=UTC)
+    folder.write(record)
+    return runs
+
+
+def save(runs: Runs, trained_until: float) -> None:
+    made = runs.of_version("v1")
+    assert made is not None
+    weights = SavedWeights(
+        config={}, state={}, item_ids=[], content={}, recency_power=0, trained_until=trained_until
+    )
+    weights.save(made[0].weights)
+
+
+def test_weights_that_have_not_seen_the_test_part_are_gone_on_from(runs: Runs) -> None:
+    save(runs, TESTED_FROM - 1)
+    champion = find_champion(runs, "v1", TESTED_FROM)
+    assert champion.weights is not None
+    assert champion.why_not == ""
+    assert champion.run is not None
+
+
+@pytest.mark.parametrize(
+    ("live", "why_not"),
+    [
+        (None, "nothing is live yet"),
+        ("fitted", "fitted was not made by a retraining with this state folder"),
+        ("v1", "v1 was trained on part of what would test it"),
+    ],
+)
+def test_others_are_not_and_the_reason_is_told(runs: Runs, live: str | None, why_not: str) -> None:
+    save(runs, TESTED_FROM)
+    champion = find_champion(runs, live, TESTED_FROM)
+    assert champion.weights is None
+    assert champion.why_not.startswith(why_not)
+
+
+def test_weights_that_are_gone_are_named(runs: Runs) -> None:
+    champion = find_champion(runs, "v1", TESTED_FROM)
+    assert champion.weights is None
+    assert "weights.pt cannot be read" in champion.why_not
