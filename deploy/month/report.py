@@ -34,16 +34,16 @@ def as_markdown(month: Month, command: str, picture: str | None) -> str:
     """The data set's section; `command` is what made it, `picture` where its plot lies."""
     last = month.days[-1]
     parts = [
-        f"#### {month.dataset}: {month.first.name} to {last.day.name}",
+        f"### {month.dataset}: {month.first.name} to {last.day.name}",
         f"{len(month.days)} nights. Made by:",
         f"```\n{command}\n```",
         _groups(month),
         _leads(month.visits()),
         _nights(month),
-        f"<details><summary>Night by night</summary>\n\n{_by_night(month)}\n\n</details>",
     ]
     if picture is not None:
         parts.append(f"![Quality so far and the lead of nightly retraining]({picture})")
+    parts.append(f"Night by night:\n\n{_by_night(month)}")
     return "\n\n".join(parts)
 
 
@@ -129,8 +129,8 @@ def draw_month(month: Month) -> str:
     leads = [lead(month.visits(n), NIGHTLY, FROZEN, "ndcg@20") for n in days]
     bounds = [
         ("retrained minus frozen", [x.mean for x in leads if x], "", 2.0),
-        ("95 % interval", [x.high for x in leads if x], "3 3", 1.0),
-        ("", [x.low for x in leads if x], "3 3", 1.0),
+        ("upper end of 95 %", [x.high for x in leads if x], "3 3", 1.0),
+        ("lower end of 95 %", [x.low for x in leads if x], "3 3", 1.0),
         ("no difference", [0.0 for _ in leads], "1 3", 1.0),
     ]
     lines = tuple(
