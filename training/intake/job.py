@@ -27,7 +27,7 @@ from training.intake.folder import (
     write_items,
 )
 from training.intake.given import Given
-from training.intake.loaded import LoadedChoices, LoadedItems
+from training.intake.loaded import LoadedChoices, LoadedItems, LoadedUsers
 from training.intake.mapping import ItemMapping, Mapping, mapping_text, said
 from training.intake.pictures import PICTURE_URL, bring
 from training.intake.source import UNREADABLE
@@ -64,7 +64,10 @@ def _import(job: ImportJob, start: float) -> Summary:
     given = Given.of(job.files)
     given.check_used(job.mapping)
     items = LoadedItems.load(given, job.mapping)
-    choices = LoadedChoices.load(given, job.mapping, items.public if items else None)
+    users = LoadedUsers.load(given, job.mapping)
+    choices = LoadedChoices.load(
+        given, job.mapping, users.public if users else None, items.public if items else None
+    )
     with replaced(job.out) as folder:
         threshold = job.mapping.interactions.threshold
         write_interactions(choices.kept, threshold, folder / f"{job.out.name}.inter")
@@ -80,7 +83,7 @@ def _import(job: ImportJob, start: float) -> Summary:
             _write_features(given.features, items, job.mapping.items, folder)
         for path in given.knowledge:
             shutil.copyfile(path, folder / path.name)
-        rejects = [choices.rejects.frame, *([items.rejects.frame] if items else [])]
+        rejects = [x.rejects.frame for x in (choices, items, users) if x is not None]
         pl.concat(rejects).unique(maintain_order=True).write_csv(folder / REJECTS)
         (folder / MAPPING).write_text(mapping_text(said(job.mapping)), encoding="utf-8")
         summary = account(

@@ -12,13 +12,14 @@ import polars as pl
 
 from training.intake import summary
 from training.intake.catalogue import ID, PUBLIC, read_catalogue
+from training.intake.checks import id_checks, passed
 from training.intake.choices import ITEM, USER, VALUE, PublicIds, read_choices
 from training.intake.given import Given
 from training.intake.mapping import InteractionMapping, Mapping
 from training.intake.pictures import Pictures, find_pictures
 from training.intake.rejects import Rejects
 from training.intake.repeats import keep_frequent, merge_repeats
-from training.intake.source import Source
+from training.intake.source import LINE, Source
 from training.tables import DataError
 
 
@@ -61,6 +62,33 @@ class LoadedItems:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedUsers:
+    """Other ids for users."""
+
+    public: PublicIds
+    rejects: Rejects
+
+    @classmethod
+    def load(cls, given: Given, mapping: Mapping) -> Self | None:
+        """None if the mapping names no users; DataError if they cannot be used."""
+        columns = mapping.users
+        if columns is None:
+            return None
+        sources, rejects = given.sources(columns, mapping), Rejects()
+        names = {"id": columns.id, "public": columns.public_id}
+        read = [pl.col(column).str.strip_chars().alias(name) for name, column in names.items()]
+        checks = [check for name in names for check in id_checks("user", name)]
+        table = pl.concat(
+            passed(batch.select(*read, LINE), checks, source.path, rejects)
+            for source in sources
+            for batch in source.batches(list(dict.fromkeys(names.values())), rejects)
+        )
+        _check_rejected(rejects, len(table), mapping.max_rejected, sources)
+        public = _public_ids(table["id"], table["public"], sources[0].path)
+        return cls(public=public, rejects=rejects)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedChoices:
     """The interactions, in three states."""
 
@@ -74,34 +102,18 @@ class LoadedChoices:
     rejects: Rejects
 
     @classmethod
-    def load(cls, given: Given, mapping: Mapping, items: PublicIds | None) -> Self:
+    def load(
+        cls, given: Given, mapping: Mapping, users: PublicIds | None, items: PublicIds | None
+    ) -> Self:
         """DataError if they cannot be used or none are left."""
         columns, rejects = mapping.interactions, Rejects()
         sources = given.sources(columns, mapping)
-        read = read_choices(sources, columns, rejects, _public_users(given, mapping), items)
+        read = read_choices(sources, columns, rejects, users, items)
         _check_rejected(rejects, len(read), mapping.max_rejected, sources)
         merged = merge_repeats(read, columns.merging)
         kept = keep_frequent(merged, columns.min_per_user, columns.min_per_item)
         _check_left(merged, kept, columns, sources[0].path)
         return cls(sources=sources, read=read, merged=merged, kept=kept, rejects=rejects)
-
-
-def _public_users(given: Given, mapping: Mapping) -> PublicIds | None:
-    users = mapping.users
-    if users is None:
-        return None
-    sources, rejects = given.sources(users, mapping), Rejects()
-    frames = [
-        batch.select(
-            pl.col(users.id).str.strip_chars().alias("id"),
-            pl.col(users.public_id).str.strip_chars().alias("public"),
-        )
-        for source in sources
-        for batch in source.batches([users.id, users.public_id], rejects)
-    ]
-    table = pl.concat(frames)
-    _check_rejected(rejects, len(table), mapping.max_rejected, sources)
-    return _public_ids(table["id"], table["public"], sources[0].path)
 
 
 def _public_ids(ids: pl.Series, public: pl.Series, path: Path) -> PublicIds:
@@ -125,9 +137,10 @@ def _check_rejected(
     if num_usable == 0 or len(rejects) > share * num_read:
         found = summary.reasons(rejects.frame)
         named = "; ".join(f"{x.rows:,} x {why}, as {x.examples[0]}" for why, x in found.items())
+        bound = f", more than {share:.0%}" if num_usable else ""
         raise DataError(
             sources[0].path,
-            f"{len(rejects):,} of {num_read:,} rows cannot be used, more than {share:.0%}: {named}",
+            f"{len(rejects):,} of {num_read:,} rows cannot be used{bound}: {named}",
             "correct the mapping or the file, or write max_rejected = 1.0 at the top of the "
             "mapping (or give --max-rejected 1) to go on without these rows",
         )

@@ -120,10 +120,13 @@ def test_mmrec_folder(tmp_path: Path) -> None:
         "userID\titemID\trating\tx_label\n0\t1\t5\t0\n1\t0\t4\t2\n"
     )
     (tmp_path / "i_id_mapping.csv").write_text("asin\titemID\nB1\t1\nB0\t0\n")
-    (tmp_path / "u_id_mapping.csv").write_text("user_id\tuserID\nann\t0\nbob\t1\n")
+    (tmp_path / "u_id_mapping.csv").write_text("user_id\tuserID\nann\t0\nbob\t1\n\t2\n")
     np.save(tmp_path / "image_feat.npy", np.array([[1.0, 2.0], [3.0, 4.0]]))
     out = tmp_path / "out"
-    assert main(["import", str(tmp_path), "--out", str(out)]) == 0
+    assert main(["import", str(tmp_path), "--out", str(out), "--max-rejected", "0.4"]) == 0
+    assert (out / "rejects.csv").read_text().splitlines()[1:] == [
+        'u_id_mapping.csv,4,no user id,""'
+    ]
     assert (out / "out.inter").read_text().splitlines() == [
         "user_id\titem_id\trating\tx_label",
         "ann\tB1\t5\t0",
