@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import onnx
+import pytest
 
 from model.contract.artifact import Artifact, sha256
 from model.contract.canary import Canary
@@ -97,16 +98,32 @@ def test_one_that_fails_is_taken_back(
         other.recommend(user)
 
 
-def test_a_healthy_one_is_left_alone(
-    store, replicas, make_artifact, until, start, served, latest, ask
+@pytest.mark.parametrize("window_seconds", [600.0, 0.0])
+def test_a_healthy_one_is_left_alone_and_its_answers_are_counted_once(
+    store,
+    replicas,
+    make_artifact,
+    until,
+    start,
+    served,
+    latest,
+    ask,
+    users,
+    monkeypatch,
+    window_seconds: float,
 ) -> None:
+    monkeypatch.setattr("service.canary_guard.WINDOW_SECONDS", window_seconds)
     store.add(make_artifact("v2", 2))
-    one, _ = replicas
+    one, other = replicas
     start(one)
-    until(lambda: served(one) == "v2")
+    until(lambda: served(one) == served(other) == "v2")
     ask(one, 12)
-    until(lambda: latest(one)["answers"] >= 100)
-    time.sleep(0.3)
+    ask(other, 4)
+    canary = Canary.parse(store.get(KEYS.canary))
+    answers = 16 * sum(map(canary.takes, users))
+    until(lambda: latest(one)["answers"] >= answers)
+    time.sleep(0.3)  # some more looks of both guards
+    assert latest(one)["answers"] == answers
     assert latest(one)["outcome"] is None
     assert served(one) == "v2"
 
