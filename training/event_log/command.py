@@ -24,7 +24,7 @@ KEEP_DAYS = 730
 """Two years: every season twice."""
 KEEP_MB = 10_000.0
 """About 250 million events: some 40 bytes each, as measured on events with random UUIDs as ids."""
-_SHOWN_DAYS, _SHOWN_REJECTS = 14, 5
+_SHOWN_DAYS, _SHOWN_VERSIONS, _SHOWN_REJECTS = 14, 4, 5
 _WRITERS: dict[str, Callable[[pl.LazyFrame, Path], object]] = {
     ".parquet": lambda events, out: events.sink_parquet(out),
     ".csv": lambda events, out: events.sink_csv(out),
@@ -42,7 +42,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_server_options(draining)
     draining.set_defaults(run=_drain)
 
-    inspecting = actions.add_parser("inspect", help="counts by type and day, size, rejects")
+    inspecting = actions.add_parser(
+        "inspect", help="counts by type, day and model version, size, rejects"
+    )
     _add_log(inspecting)
     inspecting.add_argument("--json", action="store_true", help="the same as JSON")
     inspecting.set_defaults(run=_inspect)
@@ -99,12 +101,29 @@ def _inspected(log: EventLog) -> dict[str, Any]:
         "bytes": log.num_bytes(),
         "by_type": dict(events["type"].value_counts(sort=True).iter_rows()),
         "last_days": dict(by_day.sort("received_at").tail(_SHOWN_DAYS).iter_rows()),
+        "last_versions": _by_version(events),
         "rejects": len(rejects),
         "last_rejects": [
             {name: row[name] for name in ("entry_id", "reason", "payload")}
             for row in rejects.tail(_SHOWN_REJECTS).iter_rows(named=True)
         ],
     }
+
+
+def _by_version(events: pl.DataFrame) -> list[dict[str, Any]]:
+    """How often what followed the lists of the last versions, by what they were then."""
+    answered = events.filter(pl.col("model_version").is_not_null())
+    newest = answered.group_by("model_version").agg(pl.col("received_at").max()).sort("received_at")
+    last = newest["model_version"].tail(_SHOWN_VERSIONS).implode()
+    counted = answered.filter(pl.col("model_version").is_in(last)).group_by(
+        "model_version", "variant", "type"
+    )
+    by = ["model_version", "variant", "events", "type"]
+    return list(
+        counted.len(name="events")
+        .sort(by, descending=[False, False, True, False])
+        .iter_rows(named=True)
+    )
 
 
 def _as_text(found: dict[str, Any]) -> str:
@@ -114,6 +133,9 @@ def _as_text(found: dict[str, Any]) -> str:
     ]
     lines += [f"  {kind:12s}{count:10d}" for kind, count in found["by_type"].items()]
     lines += [f"  {day}  {count:10d}" for day, count in found["last_days"].items()]
+    for row in found["last_versions"]:
+        whose = f"  {row['model_version']:28s}{row['variant'] or '':12s}"
+        lines.append(f"{whose}{row['type']:12s}{row['events']:10d}")
     lines.append(f"{found['rejects']} entries of the stream were no events")
     lines += [
         f"  {row['entry_id']}  {row['reason']}: {row['payload'][:120]!r}"

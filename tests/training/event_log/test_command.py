@@ -33,6 +33,31 @@ def test_drain_and_inspect(
     assert (found["events"], found["users"], found["last_days"]["2026-01-31"]) == (31, 3, 24)
 
 
+def test_what_followed_the_lists_of_two_models_is_told_apart(
+    folder: Path, send: Callable[..., None], redis_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(1, 6):
+        send(100 + number, model_version=f"v{number}", variant="champion")
+    send(110, 111, model_version="v5", variant="challenger")
+    send(112, model_version="v5", variant="challenger", type="dislike")
+    main(["events", "drain", "--log", str(folder), "--redis-url", redis_url])
+    capsys.readouterr()
+    main(["events", "inspect", "--log", str(folder), "--json"])
+    rows = json.loads(capsys.readouterr().out)["last_versions"]
+    assert [tuple(row.values()) for row in rows] == [
+        ("v2", "champion", "click", 1),
+        ("v3", "champion", "click", 1),
+        ("v4", "champion", "click", 1),
+        ("v5", "challenger", "click", 2),
+        ("v5", "challenger", "dislike", 1),
+        ("v5", "champion", "click", 1),
+    ]
+    main(["events", "inspect", "--log", str(folder)])
+    assert "v5                          challenger  click                2\n" in (
+        capsys.readouterr().out
+    )
+
+
 @pytest.mark.parametrize("suffix", ["parquet", "csv", "jsonl"])
 def test_export(suffix: str, folder: Path, tmp_path: Path) -> None:
     out = tmp_path / f"events.{suffix}"
