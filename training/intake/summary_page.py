@@ -12,7 +12,7 @@ _STYLE = """
 :root { color-scheme: light dark }
 body { font: 15px/1.5 sans-serif; max-width: 800px; margin: 2rem auto; padding: 0 1rem }
 table { border-collapse: collapse; margin: .5rem 0 1.5rem }
-th, td { text-align: left; padding: .2rem .9rem .2rem 0; vertical-align: top }
+td { padding: .2rem .9rem .2rem 0; vertical-align: middle }
 td.n { text-align: right; font-variant-numeric: tabular-nums }
 td.bar { width: 320px } td.bar div { background: #0072b2; height: 1em }
 """
@@ -89,11 +89,8 @@ def _spread(spread: Spread) -> str:
 def _table(title: str, rows: Iterable[tuple[str, object]]) -> str:
     cells = []
     for name, value in rows:
-        figure = isinstance(value, int)
-        shown = f"{value:,}" if figure else escape(str(value))
-        cells.append(
-            f"<tr><td>{escape(name)}</td><td{' class=n' if figure else ''}>{shown}</td></tr>"
-        )
+        shown = f"{value:,}" if isinstance(value, int) else str(value)
+        cells.append(f"<tr><td>{escape(name)}</td><td>{escape(shown)}</td></tr>")
     return f"<h2>{title}</h2><table>{''.join(cells)}</table>"
 
 
