@@ -14,6 +14,7 @@ from deploy.model_folder import ModelFolder, Recipe
 from deploy.processes import Child
 from deploy.workspace import PROJECT
 from model.contract.artifact import Artifact
+from training.content_files import FEATURE_SUFFIX
 from training.explained import ExplainedError
 
 _WORDS: dict[Content, str] = {"text": "descriptions", "images": "pictures"}
@@ -86,6 +87,8 @@ class Fitting:
 
     def _encode(self, contents: Sequence[Content]) -> None:
         self.say(f"encoding {' and '.join(_WORDS[content] for content in contents)} of items")
+        for ours in self.data.glob(f"*{FEATURE_SUFFIX}"):  # `encode` keeps what it finds there
+            (self.folder.features / ours.name).unlink(missing_ok=True)
         options = ["--data", str(self.data), "--out", str(self.folder.features)]
         self._step("the encoding", "encode", [*options, *(f"--{each}" for each in contents)])
 

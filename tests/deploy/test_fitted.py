@@ -69,6 +69,21 @@ def test_descriptions_are_encoded_and_nothing_is_done_twice(
     assert third.artifact.manifest.model_version != first.artifact.manifest.model_version
 
 
+def test_features_of_the_data_folder_are_taken_anew(
+    fitting: Callable[..., Fitting], data: Path
+) -> None:
+    pytest.importorskip("sentence_transformers")
+    items = (data / "items.tsv").read_text().splitlines()
+    (data / "items.tsv").write_text("\n".join([items[0], *(f"i{n:03d}\t\t\t" for n in range(40))]))
+    making = fitting([])
+    copied = making.folder.features / "picture_feat.npy"
+    copied.parent.mkdir(parents=True)
+    np.save(copied, np.zeros((40, 2), dtype=np.float32))
+    with pytest.raises(StepFailed, match=r"the encoding failed \(exit status 1\), see above"):
+        making.run()
+    assert not copied.exists()
+
+
 def test_without_the_libraries_it_goes_on_and_says_so(
     fitting: Callable[..., Fitting], data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
