@@ -53,14 +53,18 @@ def live(client: redis.Redis) -> str:
 
 @pytest.mark.timeout(300)
 def test_the_first_runs_of_a_namespace(
-    run: Run, state: Path, client: redis.Redis, click: Callable[..., None]
+    run: Run,
+    state: Path,
+    client: redis.Redis,
+    click: Callable[..., None],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     click(("u000", "i021"), ("u001", "i020"), ("newcomer", "i000"), ("newcomer", "i002"))
     click(("newcomer", "brand-new"), kind="purchase")
     status, out = run()
     assert status == 0, out
     assert out.splitlines()[-1].startswith("promoted: ")
-    assert "training from scratch: nothing is live yet\n" in out
+    assert "training from scratch: nothing is live yet" in caplog.messages
     first = announced(client)
     assert first.result == "promoted"
     assert first.live
@@ -86,7 +90,7 @@ def test_the_first_runs_of_a_namespace(
     status, out = run()
     assert status == 0, out
     second = announced(client)
-    assert f"going on from the weights of {first.version}\n" in out
+    assert f"going on from the weights of {first.version}" in caplog.messages
     assert second.warm
     assert second.champion == first.version
     assert second.new_events == 1
