@@ -17,6 +17,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 from threadpoolctl import threadpool_limits
 
+from service.allocator import return_large_buffers
 from service.availability import Availability
 from service.bind_address import host_of_command, is_local
 from service.canaries import Canaries
@@ -145,6 +146,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 def _of_this_process() -> FastAPI:
     settings = Settings.from_environment()
     configure_logging(settings.log_level)
+    return_large_buffers()
     host = host_of_command()
     guarded = settings.keys or settings.keys_file is not None or settings.allow_anonymous
     if host is not None and not is_local(host) and not guarded:
