@@ -26,6 +26,10 @@ OTHER = "other"
 """Route label of every path that is no route of the API, so that a scanner cannot make labels
 without end."""
 
+CLIENT_LEFT = 499
+"""Status label, nginx's, of a request whose client left before all of it had come: no fault of
+ours, and never sent."""
+
 _RAW_HEADER = HEADER.lower().encode()
 _SANE_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
 _PROBES = frozenset({"/livez", "/readyz", "/metrics"})
@@ -73,7 +77,7 @@ class RequestMiddleware:
         try:
             await self._bounded(scope, sent, receive, answer)
         except _ClientLeft:
-            return
+            answer.status = CLIENT_LEFT
         finally:
             self._record(scope, answer.status, time.perf_counter() - started)
 
