@@ -1,10 +1,16 @@
 """Which items may be shown: one item asked for, shown or hidden, for every replica at once.
 
-Knows keys and transactions; knows nothing about catalogues or HTTP. How replicas learn of a change
+Knows keys and scripts; knows nothing about catalogues or HTTP. How replicas learn of a change
 is in `hidden`.
 """
 
 from service.store import RedisStore
+
+_HIDE, _SHOW = (
+    f"redis.call('{command}', KEYS[1], ARGV[1]); return redis.call('INCR', KEYS[2])"
+    for command in ("SADD", "SREM")
+)
+"""Scripts rather than transactions: see `store`."""
 
 
 class Availability:
@@ -22,9 +28,8 @@ class Availability:
     async def put(self, item_id: str, *, available: bool) -> None:
         """Show or hide an item, from the next request on."""
         keys = self._store.keys
-        pipe = self._store.client.pipeline(transaction=True)
-        change = pipe.srem if available else pipe.sadd
-        change(keys.unavailable, item_id)
-        pipe.incr(keys.availability_revision)
+        change = _SHOW if available else _HIDE
         with self._store.answering():
-            await pipe.execute()
+            await self._store.client.eval(
+                change, 2, keys.unavailable, keys.availability_revision, item_id
+            )

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from model.contract.canary import Canary, CanaryRefused, Outcome, begin
+from service.connection import transact
 from service.errors import CanaryConflict
 from service.store import RedisStore
 from service.versions import PublishedVersions, name_of
@@ -53,9 +54,10 @@ class Canaries:
             # Spelt out: redis-py has no `publish` in a cluster's transaction.
             pipe.execute_command("PUBLISH", keys.events, version)
 
-        client: Any = self._store.client
         with self._store.answering():
-            await client.transaction(change, keys.current, keys.pinned, keys.versions, keys.canary)
+            await transact(
+                self._store.client, change, keys.current, keys.pinned, keys.versions, keys.canary
+            )
 
     async def end(self, outcome: Outcome, reason: str, only: Canary | None = None) -> bool:
         """End the running canary; whether one was running.
@@ -78,7 +80,6 @@ class Canaries:
                 pipe.set(keys.canary, over.model_dump_json())
                 pipe.execute_command("PUBLISH", keys.events, running.version)
 
-        client: Any = self._store.client
         with self._store.answering():
-            await client.transaction(change, keys.canary)
+            await transact(self._store.client, change, keys.canary)
         return ended

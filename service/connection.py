@@ -3,7 +3,7 @@
 Knows how redis-py connects to each and what its failures mean. Knows no keys.
 """
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -72,6 +72,15 @@ def connect(
         case "server":
             ((host, port),) = address.hosts
             return Redis(host=host, port=port, db=address.database, **server)
+
+
+async def transact(client: Client, change: Callable[[Any], Awaitable[None]], *watched: str) -> None:
+    """Run `change` on a pipeline that watches some keys, again for as long as they change."""
+    if isinstance(client, RedisCluster):
+        # Here, since redis-py would else look the slots up in a thread with another event loop.
+        await client.initialize()
+    transaction: Any = client.transaction
+    await transaction(change, *watched)
 
 
 async def close(client: Client) -> None:

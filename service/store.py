@@ -29,6 +29,10 @@ BATCH_CHUNKS = 16
 MAX_SHARED = 64
 """Requests that read in one round trip; further ones wait for the next."""
 
+_HIDDEN = "return {redis.call('GET', KEYS[1]), redis.call('SMEMBERS', KEYS[2])}"
+"""A script, as atomic as a transaction: redis-py queues a cluster's transaction in a thread with an
+event loop of its own, which breaks the client when slots have just moved."""
+
 PAUSE_SECONDS = 0.25
 """As long as the follower first waits before it asks a silent server again."""
 
@@ -201,12 +205,9 @@ class RedisStore:
 
     async def hidden_items(self) -> tuple[int, frozenset[str]]:
         """The ids of all items that no answer may show, and the revision of that set."""
-        pipe = self.client.pipeline(transaction=True)
-        pipe.get(self.keys.availability_revision)
-        # Spelt out: in a cluster's transaction redis-py fails on what its `smembers` adds.
-        pipe.execute_command("SMEMBERS", self.keys.unavailable)
+        keys = (self.keys.availability_revision, self.keys.unavailable)
         async with self._promptly(asyncio.get_running_loop().time()):
-            revision, ids = await pipe.execute()
+            revision, ids = await self.client.eval(_HIDDEN, len(keys), *keys)
             return int(revision or 0), frozenset(item.decode() for item in ids)
 
     async def wait_for_event(self, seconds: float) -> None:

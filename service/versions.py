@@ -11,6 +11,7 @@ from model.contract.artifact import ArtifactError
 from model.contract.canary import Canary
 from model.contract.keys import check_name
 from model.contract.manifest import ArtifactManifest
+from service.connection import transact
 from service.errors import UnknownVersion
 from service.store import RedisStore
 
@@ -112,9 +113,10 @@ class PublishedVersions:
             else:
                 pipe.delete(keys.pinned)
 
-        client: Any = self._store.client
         with self._store.answering():
-            await client.transaction(flip, keys.current, keys.pinned, keys.versions, keys.canary)
+            await transact(
+                self._store.client, flip, keys.current, keys.pinned, keys.versions, keys.canary
+            )
         return await self.pointers()
 
     async def check_whole(self, version: str) -> None:

@@ -29,9 +29,12 @@ def redis_url(valkey_server: ValkeyServer) -> str:
     return valkey_server.connection_url
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """A real Chromium; a test that wants one is skipped where there is none."""
+    """A real Chromium; a test that wants one is skipped where there is none.
+
+    For a module: while it is open, an event loop runs in this thread, and no other can.
+    """
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
         pytest.skip("needs chromium (Debian: apt install chromium)")

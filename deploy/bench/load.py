@@ -90,6 +90,16 @@ def load(url: str, path: str, *, seconds: float, **options: float | bool) -> Loa
         return result()
 
 
+_ROUNDING = 1e-5
+"""In points of score: what a score owes to the requests that are computed together with it."""
+
+
+def _same(one: list[tuple[str, float]], other: list[tuple[str, float]]) -> bool:
+    return len(one) == len(other) and all(
+        a[0] == b[0] and abs(a[1] - b[1]) < _ROUNDING for a, b in zip(one, other, strict=True)
+    )
+
+
 class _Tally:
     """Counts answers; with `compares`, looks into each of them."""
 
@@ -98,7 +108,7 @@ class _Tally:
         self.milliseconds: list[float] = []
         self.broken = self.torn = self.degraded = 0
         self._compares = compares
-        self._items: dict[tuple[str, str], int] = {}
+        self._lists: dict[tuple[str, str], list[tuple[str, float]]] = {}
 
     def answered(self, status: str, body: bytes, milliseconds: float) -> None:
         self.statuses[status] += 1
@@ -108,9 +118,9 @@ class _Tally:
             if answer["warnings"]:
                 self.degraded += 1
                 return
-            items = hash(json.dumps(answer["items"]))
+            shown = [(item["item_id"], item["score"]) for item in answer["items"]]
             key = answer["model_version"], answer["user_id"]
-            self.torn += self._items.setdefault(key, items) != items
+            self.torn += not _same(self._lists.setdefault(key, shown), shown)
 
     def load(self, seconds: float) -> Load:
         times = sorted(self.milliseconds) or [0.0]
