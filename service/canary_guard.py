@@ -4,7 +4,6 @@ Runs beside the requests and never raises; never touches the live version. Knows
 misbehaviour is, is said by `canary_verdict`.
 """
 
-import asyncio
 import logging
 import socket
 import time
@@ -16,10 +15,10 @@ from model.contract.canary import Canary
 from service.canaries import Canaries
 from service.canary_metrics import CanaryGauges
 from service.canary_verdict import MIN_LISTS, misbehaviour
-from service.errors import SourceUnavailable
 from service.refresh import ModelFollower
 from service.tally import Counts
 from service.variants import Models, Served
+from service.watching import watch
 
 WINDOW_SECONDS = 600.0
 """Ours: what goes wrong after hours must not hide behind what went right before. A window goes on
@@ -68,14 +67,7 @@ class CanaryGuard:
 
     async def run(self) -> None:
         """Watch until cancelled."""
-        while True:
-            try:
-                await self._look()
-            except SourceUnavailable:
-                pass  # whoever follows the live version says so
-            except Exception:
-                _logger.exception("the canary could not be watched")
-            await asyncio.sleep(self._pause_seconds)
+        await watch(self._look, self._pause_seconds, "the canary")
 
     async def _look(self) -> None:
         self._gauges.tell(self._follower.canary)

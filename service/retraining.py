@@ -4,15 +4,14 @@ Runs beside the requests and never raises. While Redis is away, what was last kn
 key; knows nothing about training.
 """
 
-import asyncio
 import logging
 
 from pydantic import ValidationError
 
 from model.contract.retraining import RetrainingSummary
-from service.errors import SourceUnavailable
 from service.retraining_metrics import RetrainingGauges
 from service.store import RedisStore
+from service.watching import watch
 
 _logger = logging.getLogger(__name__)
 
@@ -28,14 +27,7 @@ class RetrainingWatch:
 
     async def run(self) -> None:
         """Watch until cancelled."""
-        while True:
-            try:
-                await self._look()
-            except SourceUnavailable:
-                pass  # whoever follows the live version says so
-            except Exception:
-                _logger.exception("the latest retraining could not be looked up")
-            await asyncio.sleep(self._pause_seconds)
+        await watch(self._look, self._pause_seconds, "the latest retraining")
 
     async def _look(self) -> None:
         with self._store.answering():

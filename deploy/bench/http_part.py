@@ -14,7 +14,7 @@ from deploy.bench.grown import grown_artifact
 from deploy.bench.load import Load, load
 from deploy.bench.part import Outcome, Part, table
 from deploy.bench.peers import ITEMS, USERS, start_peer
-from deploy.bench.rig import PATH, Rig, cpu_pair, processor_seconds, rig, scaled
+from deploy.bench.rig import PATH, Rig, cpu_pair, processor_seconds, rig, scale, scaled
 from deploy.curls import get_json
 from deploy.embedded import free_port
 from deploy.processes import Child, ChildDied
@@ -68,7 +68,8 @@ def _measure() -> Outcome:
         *(f"{n} connections" for n in CONNECTIONS),
         "processor ms/request at 16",
     )
-    text = f"{_PROTOCOL}\n\n{table(header, rows)}\n\n{_half(half, peak)}"
+    protocol = f"{_PROTOCOL} Made at `BENCH_SCALE={scale():g}`."
+    text = f"{protocol}\n\n{table(header, rows)}\n\n{_half(half, peak)}"
     return Outcome(figures=figures, text=text)
 
 
