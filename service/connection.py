@@ -22,6 +22,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from model.contract.redis_address import RedisAddress
+from service.cluster_client import ClusterClient
 from service.errors import SourceUnavailable
 
 Client = Redis | RedisCluster
@@ -60,7 +61,7 @@ def connect(
     match address.kind:
         case "cluster":
             nodes = [ClusterNode(host, port) for host, port in address.hosts]
-            return RedisCluster(startup_nodes=nodes, **server)
+            return ClusterClient(startup_nodes=nodes, **server)
         case "sentinel":
             sentinels = Sentinel(  # type: ignore[no-untyped-call]  # untyped in redis-py
                 address.hosts, sentinel_kwargs={**common, **address.sentinel_login}

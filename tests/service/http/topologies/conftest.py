@@ -103,6 +103,7 @@ class Cluster:
         ports = free_ports(masters * (1 + replicas))
         options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1000")
         options += ("--cluster-replica-no-failover", "no")
+        self._start, self._binary, self._options = start, binary, options
         # The bus is by default 10000 ports higher, which may be taken: name it.
         buses = free_ports(2 * len(ports))[len(ports) :]
         self.servers = [
@@ -153,14 +154,28 @@ class Cluster:
                 return next(server for server in self.masters if server.port == port)
         raise AssertionError(slot)
 
-    def migrate(self, slot: int, target: Server) -> None:
-        """Move one slot and its keys, step by step, as `redis-cli --cluster reshard` does."""
+    def add_empty_master(self) -> Server:
+        """One more node, which has no slots yet."""
+        port, bus = free_ports(2)
+        server = self._start(self._binary, *self._options, "--cluster-port", str(bus), port=port)
+        self.servers.append(server)
+        self.servers[0].client().cluster("MEET", "127.0.0.1", port, bus)
+        self.wait(lambda state, known: state == "ok" and known == len(self.servers))
+        return server
+
+    def begin_to_migrate(self, slot: int, target: Server) -> Server:
+        """Move the keys of one slot away from its owner, which stays that for now."""
         source = self.owner(slot)
         there, here = target.client(), source.client()
         there.cluster("SETSLOT", slot, "IMPORTING", self.node_id(source))
         here.cluster("SETSLOT", slot, "MIGRATING", self.node_id(target))
         while keys := here.cluster("GETKEYSINSLOT", slot, 10):
             here.migrate("127.0.0.1", target.port, keys, 0, 5000)
+        return source
+
+    def migrate(self, slot: int, target: Server) -> None:
+        """Move one slot and its keys, step by step, as `redis-cli --cluster reshard` does."""
+        source = self.begin_to_migrate(slot, target)
         for server in (target, source, *self.masters):
             server.client().cluster("SETSLOT", slot, "NODE", self.node_id(target))
 

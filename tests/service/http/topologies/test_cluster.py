@@ -1,5 +1,6 @@
 """Publishing to a cluster and serving from it, while slots and masters move."""
 
+import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
@@ -7,6 +8,8 @@ import pytest
 from redis.crc import key_slot
 
 from model.contract.keys import KeySpace
+from model.contract.redis_address import RedisAddress
+from service.connection import close, connect
 from training.publish import live_version
 from training.publish.errors import ServerAwayError
 
@@ -81,6 +84,35 @@ def test_published_to_and_served_from_a_cluster_while_slots_move(
         until(lambda: client.recommend("u001")["model_version"] == "v1")
         assert publish_to(cluster.url, second) == "v2"
         assert live_version(cluster.url) == "v1"
+
+
+@pytest.mark.parametrize(("connections", "has_slots"), [(2, True), (3, True), (1, False)])
+def test_keys_of_a_slot_that_is_moving_are_found(cluster, connections, has_slots) -> None:
+    slot = key_slot(b"{a}")
+    source = cluster.owner(slot)
+    source.client().mset({"{a}1": "one", "{a}2": "two"})
+    target = next(x for x in cluster.masters if x is not source)
+    busy = next(
+        key for key in map(str, range(1000)) if cluster.owner(key_slot(key.encode())) is target
+    )
+    if not has_slots:
+        target = cluster.add_empty_master()
+
+    async def read() -> list[bytes | None]:
+        address = RedisAddress.of(cluster.url)
+        client = connect(address, timeout_seconds=30, connect_timeout_seconds=30)
+        try:
+            # As many connections to the target as are busy at once.
+            await asyncio.gather(*(client.get(busy) for _ in range(connections)))
+            cluster.begin_to_migrate(slot, target)
+            pipe = client.pipeline(transaction=False)
+            for key in ("{a}1", "{a}2", "{a}3"):
+                pipe.get(key)
+            return [*await pipe.execute(), await client.get("{a}1")]
+        finally:
+            await close(client)
+
+    assert asyncio.run(read()) == [b"one", b"two", None, b"one"]
 
 
 def test_a_burst_waits_for_connections(
