@@ -34,9 +34,10 @@ def make_plan(snapshot: Snapshot, request: RecommendationRequest, user: UserLook
     """Resolve every id and decide what is scored and what is eligible."""
     items = snapshot.items
     session_rows, missing = items.rows(request.session_items)
-    session_VMD = fold_in(
-        history_rows(items.foldin_IVMD, session_rows, snapshot.manifest.recency_power)
-    )
+    session_VMD = None
+    if len(session_rows):  # the usual request has no session, and need not pay for one
+        power = snapshot.manifest.recency_power
+        session_VMD = fold_in(history_rows(items.foldin_IVMD, session_rows, power))
     taste = choose_taste(user, session_VMD, session_given=bool(request.session_items))
     excluded_rows, unknown = items.rows(request.exclude)
     missing += unknown

@@ -113,7 +113,7 @@ class ExactRetriever:
 
 def _highest(bound_I: Floats, count: int) -> Rows:
     """Rows of about the `count` highest finite bounds, never fewer than half of that, ascending."""
-    if len(bound_I) > 4 * _SAMPLED:
+    if len(bound_I) > 2 * _SAMPLED:
         sample = bound_I[:: len(bound_I) // _SAMPLED]
         place = len(sample) - 1 - (count * len(sample)) // len(bound_I)
         rows = np.flatnonzero(bound_I >= np.partition(sample, place)[place])

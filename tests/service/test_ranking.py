@@ -15,6 +15,13 @@ def test_top_places_are_a_slice_of_the_full_order(scores_C, offset, k) -> None:
     assert top_places(scores_C, offset, k).tolist() == full[offset : offset + k]
 
 
+@given(st.integers(200, 2_000), st.integers(0, 300), st.integers(1, 300), st.integers(0, 99))
+def test_long_lists_are_ordered_alike(length, offset, k, seed) -> None:
+    scores_C = np.random.default_rng(seed).integers(0, length // 2, length).astype(np.float32)
+    full = sorted(range(length), key=lambda place: (-scores_C[place], place))
+    assert top_places(scores_C, offset, k).tolist() == full[offset : offset + k]
+
+
 @given(scores, st.integers(1, 7))
 def test_pages_are_disjoint_and_complete(scores_C, k) -> None:
     pages = [top_places(scores_C, offset, k) for offset in range(0, len(scores_C), k)]
