@@ -35,6 +35,7 @@ from service.gate import Gate
 from service.logs import configure_logging
 from service.lookup import lookup
 from service.metrics import Metrics
+from service.metrics_port import metrics_port
 from service.middleware import RequestMiddleware
 from service.model_cache import ModelCache
 from service.operations import operations
@@ -75,6 +76,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[State]:
+        port = metrics_port(settings.metrics_host, settings.metrics_port, metrics.registry)
+        async with port, serving() as state:
+            yield state
+
+    @asynccontextmanager
+    async def serving() -> AsyncIterator[State]:
         store = None if settings.artifact_dir is not None else RedisStore(settings)
         source = _source(settings, store)
         follower = ModelFollower(

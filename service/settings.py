@@ -82,6 +82,10 @@ class Settings(BaseSettings):
     """Let in callers without a key, from wherever they come."""
     key_requests_per_second: Annotated[float, Field(gt=0)] = 1000.0
     """How often one key may ask, per process; a second's worth may come at once."""
+    metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    """Metrics are to be read at this port too, without a key."""
+    metrics_host: str = "127.0.0.1"
+    """The interface of that port."""
     max_body_bytes: Annotated[int, Field(ge=1024)] = 2 * 2**20
     """Longest body: twice the longest list of ids with 100 bytes each."""
     request_timeout_seconds: Seconds = 10.0

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ import httpx2
 import pytest
 
 from model.contract.artifact import write_artifact
+from service.settings import Settings
 
 CONFIGURATION = Path(__file__).parents[3] / "docs" / "configuration.md"
 
@@ -47,6 +49,27 @@ def test_every_metric_is_documented_and_every_documented_metric_exists(disk_clie
     served = {name: kind for name, kind in families.items() if not name.endswith("_created")}
     rows = re.findall(r"^\| `(magnet_\w+)` \| (\w+) \|", CONFIGURATION.read_text(), re.MULTILINE)
     assert dict(rows) == served
+
+
+def test_metrics_have_a_port_of_their_own(artifact, serving, free_port, tmp_path) -> None:
+    write_artifact(tmp_path, artifact)
+    keys = f"shop read {'0' * 64}"
+    settings = Settings(artifact_dir=tmp_path, keys=keys, metrics_port=free_port)
+    with serving(settings) as service:
+        service.get("/livez")
+        told = httpx2.get(f"http://127.0.0.1:{free_port}/metrics")
+        assert 'magnet_requests_total{method="GET",route="/livez",status="200"}' in told.text
+        assert service.get("/metrics").status_code == 401, "the other one asks for a key as before"
+    with pytest.raises(httpx2.ConnectError):
+        httpx2.get(f"http://127.0.0.1:{free_port}/metrics")
+
+
+def test_a_taken_port_for_metrics_is_named(process, tmp_path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        one, log = process(MAGNET_ARTIFACT_DIR=str(tmp_path), MAGNET_METRICS_PORT=str(port))
+        assert one.wait(60) != 0
+    assert f"MAGNET_METRICS_PORT: 127.0.0.1:{port} cannot be used" in log.read_text()
 
 
 def test_requests_are_counted_by_template_errors_included(disk_client) -> None:
