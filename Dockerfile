@@ -2,6 +2,8 @@
 #   docker build --target service -t magnet-service .    serves; no torch, no compiler, no root
 #   docker build --target trainer -t magnet-trainer .    trains, exports and publishes; with
 #       --entrypoint /cron/bin/yacron and -c deploy/cron.yaml it retrains by schedule
+# For more than 100,000 items the service searches an index if that is installed:
+#   docker build --target service --build-arg EXTRAS=large -t magnet-service .
 # The trainer's torch is the CPU build if its index is named:
 #   docker build --target trainer --build-arg TORCH_INDEX=<PyTorch's CPU index> -t magnet-trainer .
 
@@ -15,10 +17,11 @@ WORKDIR /app
 RUN useradd --create-home --uid 10001 magnet
 
 FROM base AS service-packages
+ARG EXTRAS=""
 COPY pyproject.toml constraints.txt ./
 COPY deploy/requirements.py deploy/
 RUN python -m venv /venv \
-    && python deploy/requirements.py service > requirements.txt \
+    && python deploy/requirements.py service $EXTRAS > requirements.txt \
     && pip install -r requirements.txt -c constraints.txt
 
 FROM base AS trainer-packages

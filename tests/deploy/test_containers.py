@@ -80,7 +80,7 @@ def test_everything_that_is_copied_is_in_the_build_context() -> None:
 def test_the_service_image_needs_nothing_of_training(tmp_path: Path) -> None:
     packages = stage("service-packages")
     copy_like(packages, tmp_path)
-    assert "python deploy/requirements.py service > requirements.txt" in packages
+    assert "python deploy/requirements.py service $EXTRAS > requirements.txt" in packages
     python = tmp_path / "venv" / "bin" / "python"
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
     lines = subprocess.check_output([python, "deploy/requirements.py", "service"], cwd=tmp_path)
