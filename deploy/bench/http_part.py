@@ -24,7 +24,8 @@ _ROUNDS = 5
 _SECONDS = 3
 _PEERS = {
     "empty": ("an empty FastAPI route", "/recommend/{}"),
-    "als": ("implicit, ALS of 64 factors, in a FastAPI route", "/recommend/{}"),
+    "als": ("implicit, ALS of 64 factors, in an `async def` route", "/recommend/{}"),
+    "als_threads": ("the same in a `def` route", "/recommend/{}"),
     "cornac": ("cornac.serving, MF of 64 factors", "/recommend?uid={}&k=20"),
 }
 _START_SECONDS = 120.0
@@ -78,7 +79,10 @@ _PROTOCOL = f"""### HTTP
 `make bench BENCH=http`: requests per second of top 20 over {ITEMS:,} items (grown model, seed
 {SEED}; {USERS:,} users in turn), the median of rounds in which all servers take turns. The server
 asked has one CPU; the load generator, a process of its own, and Redis have the other. MAGNET reads
-Redis in every request and answers with contributions; the others answer plain lists."""
+Redis in every request and answers with contributions; the others answer plain lists. Implicit
+stands in two routes: one that lets nobody else be answered while it computes, which is the faster
+and the one that `http_over_implicit` is about, and one as FastAPI's documentation has it for work
+that takes time."""
 
 _LIMITS = """The aims are 1.0x implicit and 4x Cornac, and a p99 of at most 4 times the p50. What
 limits the rates is processor time. Of MAGNET's at 16 connections somewhat more than

@@ -8,7 +8,7 @@ data are random, since only speed is asked for.
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -44,8 +44,8 @@ def empty() -> FastAPI:
     return app
 
 
-def als() -> FastAPI:
-    """Implicit's ALS as its users would put it behind a route."""
+def _als() -> Callable[[int], list[dict[str, float]]]:
+    """What a route answers a user by implicit's ALS."""
     from implicit.cpu.als import AlternatingLeastSquares  # noqa: PLC0415  # only benchmarks have it
 
     seen = csr_matrix(_interactions())
@@ -53,13 +53,35 @@ def als() -> FastAPI:
         factors=FACTORS, iterations=_EPOCHS, num_threads=1, random_state=0
     )
     model.fit(seen, show_progress=False)
-    app = FastAPI()
 
-    @app.get("/recommend/{user}")
-    async def recommend(user: int) -> list[dict[str, float]]:
+    def recommend(user: int) -> list[dict[str, float]]:
         items, scores = model.recommend(user, seen[user], N=TOP)
         pairs = zip(items.tolist(), scores.tolist(), strict=True)
         return [{"item": item, "score": score} for item, score in pairs]
+
+    return recommend
+
+
+def als() -> FastAPI:
+    """Implicit's ALS in an `async def` route: nobody else is answered while it computes."""
+    app = FastAPI()
+    answer = _als()
+
+    @app.get("/recommend/{user}")
+    async def recommend(user: int) -> list[dict[str, float]]:
+        return answer(user)
+
+    return app
+
+
+def als_threads() -> FastAPI:
+    """Implicit's ALS in a `def` route, as FastAPI's documentation has it for what takes time."""
+    app = FastAPI()
+    answer = _als()
+
+    @app.get("/recommend/{user}")
+    def recommend(user: int) -> list[dict[str, float]]:
+        return answer(user)
 
     return app
 
@@ -77,7 +99,7 @@ def save_cornac(folder: Path) -> str:
 
 
 def start_peer(name: str, port: int, folder: Path, cpus: Sequence[int]) -> Child:
-    """Start `empty`, `als` or `cornac` on a port, with one thread for its linear algebra."""
+    """Start a peer by its name here, or `cornac`, with one thread for its linear algebra."""
     env = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     if name == "cornac":
         env |= {"FLASK_APP": "cornac.serving.app", "MODEL_CLASS": "cornac.models.MF"}
