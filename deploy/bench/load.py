@@ -160,7 +160,7 @@ class _Generator:
         started = time.perf_counter()
         deadline = started + self._options.seconds
         await asyncio.gather(
-            *(self._connection(deadline) for _ in range(self._options.connections))
+            *(self._connection(deadline, number) for number in range(self._options.connections))
         )
         return self.tally.load(time.perf_counter() - started)
 
@@ -170,11 +170,11 @@ class _Generator:
         path = self._options.path.format(user)
         return f"GET {path} HTTP/1.1\r\nHost: {self._host}\r\n\r\n".encode()
 
-    async def _connection(self, deadline: float) -> None:
+    async def _connection(self, deadline: float, number: int) -> None:
         options = self._options
         pause = options.connections / options.rate if options.rate else 0.0
         writer: asyncio.StreamWriter | None = None
-        due = time.perf_counter() + pause * (self._asked % 97) / 97
+        due = time.perf_counter() + pause * number / options.connections
         while (now := time.perf_counter()) < deadline:
             if pause:
                 await asyncio.sleep(max(0.0, due - now))

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -13,9 +14,11 @@ from deploy.bench.load import load, loading
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     asked: list[str]
+    moments: list[float]
 
     def do_GET(self) -> None:
         self.asked.append(self.path)
+        self.moments.append(time.monotonic())
         user = int(self.path.removeprefix("/u"))
         torn, rounded = len(self.asked), 0.5 + 1e-7 * (len(self.asked) % 2)
         answer = {
@@ -36,7 +39,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def url() -> Iterator[str]:
-    Handler.asked = []
+    Handler.asked, Handler.moments = [], []
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -69,3 +72,9 @@ def test_a_server_that_is_away_is_a_broken_connection(url: str) -> None:
 def test_a_generator_that_fails_says_so() -> None:
     with pytest.raises(OSError, match="load generator failed"):
         load("http://127.0.0.1:1", "/u{}", seconds=0.1, connections="many")  # type: ignore[arg-type]
+
+
+def test_connections_of_an_open_loop_do_not_ask_all_at_once(url: str) -> None:
+    load(url, "/u{}", seconds=2, users=1, connections=4, rate=4)
+    assert len(Handler.moments) >= 4
+    assert Handler.moments[3] - Handler.moments[0] > 0.3, "0.75 s, one quarter of a second apart"
