@@ -1,6 +1,6 @@
 """The MoE fusion head: similarities of a user-item pair in, an additive score out. The ONNX part.
 
-Knows nothing about how embeddings were made. Letters: B users, C candidates, V views, M modalities,
+Knows nothing about how embeddings or neighbourhoods were made. Letters: B users, C candidates, V views, M modalities,
 G = V * M similarity channels, D dimension, K experts, J = K + 1 routing channels.
 """
 
@@ -36,6 +36,9 @@ class Routing:
 
 class FusionHead(nn.Module):
     """score(u, i) = bias_i + sum over k, m, v of g_k(u, i) t_k[m] a_v(u, i) S[v, m](u, i) / tau.
+
+    S is the cosine of both sides' rows; to that of behaviour in the interaction view the pair's
+    neighbourhood is added (docs/adr/0014). The router sees the cosines alone.
 
     Nothing non-linear follows the sum, so every expert's, modality's and view's share is exact.
     The additive form is ours (roles and pair-conditioned gates: arXiv:2602.20723). Channels come
@@ -91,21 +94,32 @@ class FusionHead(nn.Module):
         return term_BCKVM
 
     def score(
-        self, user_BVMD: Tensor, item_CVMD: Tensor, item_routing_CJ: Tensor, item_bias_C: Tensor
+        self,
+        user_BVMD: Tensor,
+        item_CVMD: Tensor,
+        item_routing_CJ: Tensor,
+        item_bias_C: Tensor,
+        neighbourhood_BC: Tensor,
     ) -> Tensor:
         """Served score of every user with every candidate [B, C] (gated as in serving)."""
         similarity_GBC = shared_similarity(user_BVMD, item_CVMD)
         user_BJ = self.router.user_evidence(user_BVMD)
         routing = self.route(similarity_GBC, user_BJ, item_routing_CJ, self.config.gate_threshold)
-        return item_bias_C + self.mix(similarity_GBC, routing)
+        return item_bias_C + self.mix(with_neighbourhood(similarity_GBC, neighbourhood_BC), routing)
 
     def explain(
-        self, user_BVMD: Tensor, item_BCVMD: Tensor, item_routing_BCJ: Tensor, item_bias_BC: Tensor
+        self,
+        user_BVMD: Tensor,
+        item_BCVMD: Tensor,
+        item_routing_BCJ: Tensor,
+        item_bias_BC: Tensor,
+        neighbourhood_BC: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Score [B, C], weights [B, C, K] and contributions [B, C, K, V, M] of own candidates."""
         similarity_GBC = own_similarity(user_BVMD, item_BCVMD)
         user_BJ = self.router.user_evidence(user_BVMD)
         routing = self.route(similarity_GBC, user_BJ, item_routing_BCJ, self.config.gate_threshold)
+        similarity_GBC = with_neighbourhood(similarity_GBC, neighbourhood_BC)
         score_BC = item_bias_BC + self.mix(similarity_GBC, routing)
         weight_BCK = routing.weight_KBC.movedim(0, -1)
         return score_BC, weight_BCK, self.contributions(similarity_GBC, routing)
@@ -123,3 +137,9 @@ def own_similarity(user_BVMD: Tensor, item_BCVMD: Tensor) -> Tensor:
     item_GBCD = item_BCVMD.flatten(2, 3).movedim(2, 0)
     user_GBD1 = normalise_rows(user_BVMD).flatten(1, 2).transpose(0, 1).unsqueeze(-1)
     return (item_GBCD @ user_GBD1).squeeze(-1)
+
+
+def with_neighbourhood(similarity_GBC: Tensor, neighbourhood_BC: Tensor) -> Tensor:
+    """Cosines, the neighbourhood added to that of behaviour in the interaction view [G, B, C]."""
+    first_1BC, others = similarity_GBC[:1], similarity_GBC[1:]
+    return torch.cat([first_1BC + neighbourhood_BC, others])

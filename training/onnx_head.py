@@ -24,6 +24,10 @@ CANDIDATE_COUNTS = (1, 7, 1000)
 """Sizes at which parity is checked; the graphs take any."""
 
 
+INPUTS = ("user", "item", "item_routing", "item_bias", "neighbourhood")
+"""Of both graphs."""
+
+
 class ParityError(RuntimeError):
     """An exported graph does not compute what the trained head computes."""
 
@@ -31,7 +35,7 @@ class ParityError(RuntimeError):
 class _Score(nn.Module):
     """`head.onnx`: candidates shared by the batch."""
 
-    inputs = ("user", "item", "item_routing", "item_bias")
+    inputs = INPUTS
     outputs = ("score",)
 
     def __init__(self, head: FusionHead) -> None:
@@ -39,15 +43,22 @@ class _Score(nn.Module):
         self.head = head
 
     def forward(
-        self, user_BVMD: Tensor, item_CVMD: Tensor, item_routing_CJ: Tensor, item_bias_C: Tensor
+        self,
+        user_BVMD: Tensor,
+        item_CVMD: Tensor,
+        item_routing_CJ: Tensor,
+        item_bias_C: Tensor,
+        neighbourhood_BC: Tensor,
     ) -> Tensor:
-        return self.head.score(user_BVMD, item_CVMD, item_routing_CJ, item_bias_C)
+        return self.head.score(
+            user_BVMD, item_CVMD, item_routing_CJ, item_bias_C, neighbourhood_BC
+        )
 
 
 class _Explain(nn.Module):
     """`explain.onnx`: every user with her own candidates, the score taken apart."""
 
-    inputs = ("user", "item", "item_routing", "item_bias")
+    inputs = INPUTS
     outputs = ("score", "weight", "contribution")
 
     def __init__(self, head: FusionHead) -> None:
@@ -55,9 +66,16 @@ class _Explain(nn.Module):
         self.head = head
 
     def forward(
-        self, user_BVMD: Tensor, item_BCVMD: Tensor, item_routing_BCJ: Tensor, item_bias_BC: Tensor
+        self,
+        user_BVMD: Tensor,
+        item_BCVMD: Tensor,
+        item_routing_BCJ: Tensor,
+        item_bias_BC: Tensor,
+        neighbourhood_BC: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        return self.head.explain(user_BVMD, item_BCVMD, item_routing_BCJ, item_bias_BC)
+        return self.head.explain(
+            user_BVMD, item_BCVMD, item_routing_BCJ, item_bias_BC, neighbourhood_BC
+        )
 
 
 def export_head(head: FusionHead) -> dict[str, bytes]:
@@ -68,8 +86,9 @@ def export_head(head: FusionHead) -> dict[str, bytes]:
     """
     batch = torch.export.Dim("batch", min=1)
     candidates = torch.export.Dim("candidates", min=1)
-    shared = ({0: batch}, {0: candidates}, {0: candidates}, {0: candidates})
-    own = ({0: batch}, *[{0: batch, 1: candidates}] * 3)
+    pair = {0: batch, 1: candidates}
+    shared = ({0: batch}, *[{0: candidates}] * 3, pair)
+    own = ({0: batch}, *[pair] * 4)
     head = copy.deepcopy(head).cpu().eval()
     head.templates.freeze()
     score, explain = _Score(head).eval(), _Explain(head).eval()
@@ -136,7 +155,8 @@ def _random_inputs(
     with torch.no_grad():
         routing = head.router.item_evidence(item)
     user = unit(num_users, *vectors) * torch.rand(num_users, *vectors[:2], 1, generator=generator)
-    return user, item, routing, torch.randn(lead, generator=generator)
+    neighbourhood = torch.randn(num_users, num_candidates, generator=generator)
+    return user, item, routing, torch.randn(lead, generator=generator), neighbourhood
 
 
 def _check_parity(
@@ -144,8 +164,7 @@ def _check_parity(
 ) -> None:
     with torch.inference_mode():
         expected = wrapper(*inputs)
-    names = ("user", "item", "item_routing", "item_bias")
-    feeds = {name: value.numpy() for name, value in zip(names, inputs, strict=True)}
+    feeds = {name: value.numpy() for name, value in zip(INPUTS, inputs, strict=True)}
     got: list[NDArray[np.float32]] = session(graph).run(None, feeds)
     for want, have in zip(
         (expected,) if isinstance(expected, Tensor) else expected, got, strict=True

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from model.contract.keys import check_name
 from model.contract.layout import CHUNK_BYTES, sha256
 
-SCHEMA_VERSION: Literal[2] = 2
+SCHEMA_VERSION: Literal[3] = 3
 """Raised whenever a reader of the older number could misread what it is given."""
 
 Role = Literal["dominant", "balanced", "complementary"]
@@ -106,7 +106,7 @@ class TrainingRecord(_Frozen):
 class ArtifactManifest(_Frozen):
     """Everything a reader must know before it touches a byte of the model."""
 
-    schema_version: Literal[2] = SCHEMA_VERSION
+    schema_version: Literal[3] = SCHEMA_VERSION
     model_version: str
     created_at: str
     """UTC, ISO 8601."""
@@ -161,6 +161,10 @@ def expected_tensors(manifest: ArtifactManifest) -> dict[str, tuple[str, tuple[i
     item_routing     [I, K + 1] the item's share of the router's K logits and of the view gate's
     item_bias        [I] the additive popularity term of the score
     item_popularity  [I] interactions in training
+    neighbourhood_*  CSR of item rows per item: how much an item of a history says for each other
+                     one. A pair's neighbourhood is the mean of these weights over the history, by
+                     recency weight; it adds to the pair's cosine of behaviour in the interaction
+                     view, the first of views and modalities, after routing
     seen_*           CSR of item rows per user (every known interaction, whatever its rating),
                      the positives that make her vector first, oldest to newest
     history_lengths  [U] how many of a user's seen items those positives are
@@ -176,6 +180,9 @@ def expected_tensors(manifest: ArtifactManifest) -> dict[str, tuple[str, tuple[i
         "item_routing": ("<f4", (items, len(manifest.experts) + 1)),
         "item_bias": ("<f4", (items,)),
         "item_popularity": ("<i8", (items,)),
+        "neighbourhood_offsets": ("<i8", (items + 1,)),
+        "neighbourhood_items": ("<i4", (None,)),
+        "neighbourhood_weights": ("<f4", (None,)),
         "seen_offsets": ("<i8", (users + 1,)),
         "seen_items": ("<i4", (None,)),
         "history_lengths": ("<i4", (users,)),
