@@ -1,7 +1,8 @@
 """The MoE fusion head: similarities of a user-item pair in, an additive score out. The ONNX part.
 
-Knows nothing about how embeddings or neighbourhoods were made. Letters: B users, C candidates, V views, M modalities,
-G = V * M similarity channels, D dimension, K experts, J = K + 1 routing channels.
+Knows nothing about how embeddings or neighbourhoods were made. Letters: B users, C candidates,
+V views, M modalities, G = V * M similarity channels, D dimension, K experts, J = K + 1 routing
+channels.
 """
 
 from dataclasses import dataclass

@@ -30,6 +30,8 @@ class Magnet(nn.Module):
       a new user or a session is embedded exactly as a known one (ours, docs/adr/0004).
     - bias: one learnt weight on the item's standardised log-popularity, so that the personal part
       of the score need not spend itself on popularity (ours).
+    - neighbourhood: how loudly single items of a history speak for others, beside embeddings; not
+      learnt with the rest (ours, docs/adr/0014).
     """
 
     def __init__(
@@ -57,11 +59,13 @@ class Magnet(nn.Module):
             ("known_I1", (popularity_I > 0).float().unsqueeze(1)),
         ):
             self.register_buffer(name, buffer, persistent=False)
+        self.register_buffer("neighbourhood_weight", torch.zeros(()))
         self._reset_parameters(generator)
 
     feature_IF: Tensor
     log_popularity_I: Tensor
     known_I1: Tensor
+    neighbourhood_weight: Tensor
 
     def _reset_parameters(self, generator: torch.Generator) -> None:
         """Behaviour rows: std 0.1 (LightGCN); encoders: unit gain; edge kinds share a weight of 1.

@@ -1,50 +1,95 @@
-"""How much popularity counts in the score, chosen on validation.
+"""How much popularity and the neighbourhood count in the score, chosen on validation.
 
 Knows trained models and ranked lists; knows nothing about training. Letters: U users, B users of a
-block, I items, W weights, K length of the ranked list.
+block, I items, W weights that are compared, K length of the ranked list.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from training.dataset import Dataset
 from training.evaluation import measure, top_items
+from training.neighbourhood import neighbourhoods
 from training.trained_model import TrainedModel
 
-WEIGHTS = tuple(0.75 * (step / 24) ** 2 for step in range(25))
-"""Popularity weights that are compared, closer where they are small; best ones on real data lie
-between 0.02 and 0.25 (docs/research-log.md)."""
+POPULARITY_WEIGHTS = tuple(0.75 * (step / 24) ** 2 for step in range(25))
+"""Closer where they are small; best ones on real data lie between 0.02 and 0.25
+(docs/research-log.md)."""
+NEIGHBOURHOOD_WEIGHTS = (0.0, *(2.0**step for step in range(1, 11)))
+"""A pair's neighbourhood is about its user's chance of a choice over the length of her history:
+some thousandths, where a cosine is some tenths."""
 TOLERANCE = 0.01
-"""Relative loss of NDCG@20 that is taken for less popularity: its noise is larger than that."""
+"""Relative loss of NDCG@20 that is taken for a smaller weight: its noise is larger than that."""
 _BLOCK_USERS = 512
 _TOP = 20
 
 
-def popularity_weight(model: TrainedModel, dataset: Dataset, target: csr_array) -> float:
-    """The smallest of `WEIGHTS` whose NDCG@20 on some held-out positives is about the best (ours).
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Of what a score adds to what training has learnt."""
+
+    neighbourhood: float
+    popularity: float
+
+
+def calibrate(
+    model: TrainedModel, neighbourhood_II: csr_array, dataset: Dataset, target: csr_array
+) -> Weights:
+    """The smallest weights whose NDCG@20 on some held-out positives is about the best (ours).
 
     Negatives are drawn by popularity, which takes popularity out of the scores (logit adjustment,
     arXiv:2007.07314, section 4); how much of it belongs back depends on the data: on how
-    concentrated choices are, and on whether what was popular stays so.
+    concentrated choices are, and on whether what was popular stays so. How much single items say
+    beside embeddings depends on how often they were chosen together.
 
     Args:
-        model: scores, with whatever weight it has learnt, without regard to the result.
+        model: scores, with whatever popularity weight it has learnt, without regard to the result.
+        neighbourhood_II: see `neighbourhood_weights`.
         dataset: its training positives are masked.
         target: positives to find [U, I].
     """
+
+    def best(tried: Sequence[Weights]) -> Weights:
+        ndcg_W = _ndcg(model, neighbourhood_II, dataset, target, tried)
+        return tried[int(np.argmax(ndcg_W >= (1 - TOLERANCE) * ndcg_W.max()))]
+
+    popularity = best([Weights(0, y) for y in POPULARITY_WEIGHTS]).popularity
+    if neighbourhood_II.nnz == 0:
+        return Weights(0, popularity)
+    heard = best([Weights(x, popularity) for x in NEIGHBOURHOOD_WEIGHTS])
+    if heard.neighbourhood == 0:
+        return heard
+    return best([Weights(heard.neighbourhood, y) for y in POPULARITY_WEIGHTS])
+
+
+def _ndcg(
+    model: TrainedModel,
+    neighbourhood_II: csr_array,
+    dataset: Dataset,
+    target: csr_array,
+    weights: Sequence[Weights],
+) -> NDArray[np.float64]:
+    """NDCG@20 with each of the weights [W]; a score is linear in both."""
     users = np.flatnonzero(np.diff(target.indptr))
     magnet = model.magnet
     learnt = magnet.popularity_weight.item()
     unit_I = (magnet.log_popularity_I / magnet.config.temperature).cpu().numpy()
-    top_WUK = np.empty((len(WEIGHTS), len(users), min(_TOP, len(unit_I))), dtype=np.int64)
+    top_WUK = np.empty((len(weights), len(users), min(_TOP, len(unit_I))), dtype=np.int64)
     for start in range(0, len(users), _BLOCK_USERS):
         user_B = users[start : start + _BLOCK_USERS]
-        score_BI = model.score(user_B)
+        history_BI = model.train_weight_UI[user_B]
+        near_BI = neighbourhoods(history_BI, neighbourhood_II)
+        score_BI = model.score_with(history_BI, np.zeros_like(near_BI))
+        near_BI *= model.score_with(history_BI, np.ones_like(near_BI)) - score_BI
         score_BI[dataset.train[user_B].nonzero()] = -np.inf
-        for weight, top_UK in zip(WEIGHTS, top_WUK, strict=True):
-            shifted_BI = np.asarray(score_BI + (weight - learnt) * unit_I, dtype=np.float32)
+        for tried, top_UK in zip(weights, top_WUK, strict=True):
+            shifted_BI = score_BI + np.float32(tried.neighbourhood) * near_BI
+            shifted_BI += ((tried.popularity - learnt) * unit_I).astype(np.float32)
             top_UK[start : start + len(user_B)] = top_items(shifted_BI, top_UK.shape[1])
-    ndcg_W = np.array(
+    return np.array(
         [measure(top_UK, dataset, target, ks=(_TOP,)).metrics["ndcg@20"] for top_UK in top_WUK]
     )
-    return WEIGHTS[int(np.argmax(ndcg_W >= (1 - TOLERANCE) * ndcg_W.max()))]

@@ -28,6 +28,12 @@ class TrainingConfig(BaseModel):
     experts: Literal["structured", "free", "average"] = "structured"
     views: Literal["dual", "interaction"] = "dual"
 
+    start: Literal["spectral", "random"] = "spectral"
+    """Where behaviour embeddings start: at the leading directions of the interactions, or
+    anywhere."""
+    neighbourhood: bool = True
+    """Whether single items may speak for others beside embeddings; how loudly, validation says."""
+
     max_epochs: int = Field(default=100, ge=1)
     patience: int = Field(default=10, ge=1)
     """Epochs of the specialisation stage without a better validation NDCG@20 before it stops."""

@@ -29,6 +29,8 @@ from model.contract.manifest import (
 )
 from model.contract.strings import IdTable, StringTable
 from training.dataset import Dataset
+from training.histories import served_histories
+from training.neighbourhood import as_tensors, from_tensors, neighbourhoods
 from training.onnx_head import export_head, session
 from training.trained_model import TrainedModel
 
@@ -115,6 +117,7 @@ def _tensors(model: TrainedModel, dataset: Dataset) -> Arrays:
         "item_foldin": embeddings.foldin_IVMD.cpu().numpy(),
         "item_routing": magnet.head.router.item_evidence(embeddings.item_IVMD).cpu().numpy(),
         "item_bias": magnet.item_bias().cpu().numpy(),
+        **as_tensors(model.neighbourhood_II),
         "item_popularity": np.bincount(dataset.train.indices, minlength=dataset.train.shape[1]),
         "seen_offsets": dataset.seen.indptr.astype(np.int64),
         "seen_items": _history_first(dataset).astype(np.int32),
@@ -149,6 +152,7 @@ def _manifest(
     checksums = {name: spec.sha256 for name, spec in tensor_specs.items()}
     identity = json.dumps([checksums, [spec.sha256 for spec in file_specs.values()]])
     magnet = model.magnet.config
+    pairs = _Pairs(tensors, model.recency_power)
     return ArtifactManifest(
         model_version=f"{now:%Y%m%dT%H%M%S}-{sha256(identity.encode())[:8]}",
         created_at=now.isoformat(timespec="seconds"),
@@ -157,21 +161,21 @@ def _manifest(
         views=list(VIEWS),
         modalities=list(magnet.modalities),
         embedding_dim=magnet.embedding_dim,
-        experts=_experts(model, tensors, files),
+        experts=_experts(model, pairs, files),
         gate_threshold=magnet.gate_threshold,
         recency_power=model.recency_power,
         tensors=tensor_specs,
         files=file_specs,
-        golden=_golden(tensors, files),
+        golden=_golden(pairs, files),
         metrics=metrics,
         training=record,
     )
 
 
-def _experts(model: TrainedModel, tensors: Arrays, files: dict[str, bytes]) -> list[ExpertSpec]:
+def _experts(model: TrainedModel, pairs: "_Pairs", files: dict[str, bytes]) -> list[ExpertSpec]:
     head = model.magnet.head
     template_KM = head.templates().tolist()
-    usual_K = _usual_weights(tensors, files)
+    usual_K = _usual_weights(pairs, files)
     return [
         ExpertSpec(
             name=expert.name,
@@ -186,29 +190,56 @@ def _experts(model: TrainedModel, tensors: Arrays, files: dict[str, bytes]) -> l
     ]
 
 
-def _usual_weights(tensors: Arrays, files: dict[str, bytes]) -> NDArray[np.float64]:
+class _Pairs:
+    """Inputs of `explain.onnx` for every one of some users with every one of some items."""
+
+    def __init__(self, tensors: Arrays, recency_power: float) -> None:
+        self.tensors = tensors
+        self.num_users, self.num_items = (
+            len(tensors[name]) for name in ("user_embeddings", "item_bias")
+        )
+        self._history_UI = served_histories(tensors, self.num_items, recency_power)
+        self._neighbourhood_II = from_tensors(tensors)
+
+    def feeds(self, user_B: NDArray[Any], item_C: NDArray[Any]) -> Arrays:
+        """Shapes as the graph has them."""
+
+        def for_each_user(name: str) -> NDArray[Any]:
+            rows = self.tensors[name][item_C]
+            return np.broadcast_to(rows, (len(user_B), *rows.shape)).copy()
+
+        return {
+            "user": self.tensors["user_embeddings"][user_B],
+            "item": for_each_user("item_embeddings"),
+            "item_routing": for_each_user("item_routing"),
+            "item_bias": for_each_user("item_bias"),
+            "neighbourhood": neighbourhoods(
+                self._history_UI[user_B], csr_array(self._neighbourhood_II[:, item_C])
+            ),
+        }
+
+
+def _usual_weights(pairs: _Pairs, files: dict[str, bytes]) -> NDArray[np.float64]:
     """Mean weight of every expert over random pairs of users with a history and items [K]."""
     generator = np.random.default_rng(0)
-    known_U = np.flatnonzero(tensors["user_embeddings"].any(axis=(1, 2, 3)))
+    known_U = np.flatnonzero(pairs.tensors["user_embeddings"].any(axis=(1, 2, 3)))
     user_B = generator.choice(known_U, min(_SAMPLED_USERS, len(known_U)), replace=False)
-    num_items = len(tensors["item_bias"])
-    item_C = generator.choice(num_items, min(_SAMPLED_ITEMS, num_items), replace=False)
+    item_C = generator.choice(pairs.num_items, min(_SAMPLED_ITEMS, pairs.num_items), replace=False)
     explain = session(files["explain.onnx"])
     total_K = sum(
-        explain.run(["weight"], _pair_feeds(tensors, user_B[b : b + 1], item_C))[0].mean((0, 1))
+        explain.run(["weight"], pairs.feeds(user_B[b : b + 1], item_C))[0].mean((0, 1))
         for b in range(len(user_B))
     )
     return np.asarray(total_K, dtype=np.float64) / len(user_B)
 
 
-def _golden(tensors: Arrays, files: dict[str, bytes]) -> Golden:
+def _golden(pairs: _Pairs, files: dict[str, bytes]) -> Golden:
     """Scores and contributions of some users with some items, by the exported graph."""
     generator = np.random.default_rng(0)
-    num_users, num_items = len(tensors["user_embeddings"]), len(tensors["item_bias"])
-    user_B = generator.choice(num_users, min(_GOLDEN_SIDE, num_users), replace=False)
-    item_C = generator.choice(num_items, min(_GOLDEN_SIDE, num_items), replace=False)
+    user_B = generator.choice(pairs.num_users, min(_GOLDEN_SIDE, pairs.num_users), replace=False)
+    item_C = generator.choice(pairs.num_items, min(_GOLDEN_SIDE, pairs.num_items), replace=False)
     score_BC, contribution_BCKVM = session(files["explain.onnx"]).run(
-        ["score", "contribution"], _pair_feeds(tensors, user_B, item_C)
+        ["score", "contribution"], pairs.feeds(user_B, item_C)
     )
     return Golden(
         user_rows=user_B.tolist(),
@@ -216,18 +247,3 @@ def _golden(tensors: Arrays, files: dict[str, bytes]) -> Golden:
         scores=score_BC.tolist(),
         contributions=contribution_BCKVM.sum((3, 4)).tolist(),
     )
-
-
-def _pair_feeds(tensors: Arrays, user_B: NDArray[Any], item_C: NDArray[Any]) -> Arrays:
-    """Inputs of `explain.onnx` for every user with every one of the items."""
-
-    def for_each_user(name: str) -> NDArray[Any]:
-        rows = tensors[name][item_C]
-        return np.broadcast_to(rows, (len(user_B), *rows.shape)).copy()
-
-    return {
-        "user": tensors["user_embeddings"][user_B],
-        "item": for_each_user("item_embeddings"),
-        "item_routing": for_each_user("item_routing"),
-        "item_bias": for_each_user("item_bias"),
-    }

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from model.contract.artifact import Artifact, read_artifact
 from training.dataset import DataConfig, Dataset, load_dataset
 from training.histories import fold_in_histories
+from training.neighbourhood import from_tensors, neighbourhoods
 from training.onnx_head import session
 from training.tables import DataError
 
@@ -36,6 +38,7 @@ class HeldOut:
         self.artifact, self.dataset = artifact, dataset
         self._head = session(artifact.files["head.onnx"])
         self._explain = session(artifact.files["explain.onnx"])
+        self._neighbourhood_II = from_tensors(artifact.tensors)
         self._weight_UI = dataset.train_histories.recency_weighted(artifact.manifest.recency_power)
 
     @classmethod
@@ -62,8 +65,7 @@ class HeldOut:
     def score(self, user_B: NDArray[np.int64]) -> NDArray[np.float32]:
         """Scores [B, I] of some users with every item."""
         tensors = self.artifact.tensors
-        feeds = {
-            "user": fold_in_histories(self._weight_UI[user_B], tensors["item_foldin"]),
+        feeds = self._users(self._weight_UI[user_B]) | {
             "item": tensors["item_embeddings"],
             "item_routing": tensors["item_routing"],
             "item_bias": tensors["item_bias"],
@@ -74,11 +76,17 @@ class HeldOut:
     def explain(self, user: int) -> Breakdown:
         """One user's scores with every item, taken apart."""
         tensors = self.artifact.tensors
-        feeds = {
-            "user": fold_in_histories(self._weight_UI[[user]], tensors["item_foldin"]),
+        feeds = self._users(self._weight_UI[[user]]) | {
             "item": tensors["item_embeddings"][None],
             "item_routing": tensors["item_routing"][None],
             "item_bias": tensors["item_bias"][None],
         }
         score, weight, contribution = self._explain.run(["score", "weight", "contribution"], feeds)
         return Breakdown(score_I=score[0], weight_IK=weight[0], contribution_IKVM=contribution[0])
+
+    def _users(self, weight_BI: csr_array) -> dict[str, NDArray[np.float32]]:
+        """The users' side of the graphs' inputs."""
+        return {
+            "user": fold_in_histories(weight_BI, self.artifact.tensors["item_foldin"]),
+            "neighbourhood": neighbourhoods(weight_BI, self._neighbourhood_II),
+        }

@@ -50,9 +50,7 @@ class _Score(nn.Module):
         item_bias_C: Tensor,
         neighbourhood_BC: Tensor,
     ) -> Tensor:
-        return self.head.score(
-            user_BVMD, item_CVMD, item_routing_CJ, item_bias_C, neighbourhood_BC
-        )
+        return self.head.score(user_BVMD, item_CVMD, item_routing_CJ, item_bias_C, neighbourhood_BC)
 
 
 class _Explain(nn.Module):

@@ -5,7 +5,7 @@ B users of a block, V views, M modalities, D dimension.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -19,6 +19,7 @@ from model.magnet import Magnet
 from training.dataset import Dataset
 from training.graphs import build_graph
 from training.histories import fold_in_histories
+from training.neighbourhood import neighbourhood_weights, neighbourhoods, no_neighbourhood
 
 _BLOCK_USERS, _BLOCK_ITEMS = 128, 256
 """Routed to each other at once: a block's tensors stay in the processor's cache."""
@@ -37,6 +38,8 @@ class TrainedModel:
     history: tuple[EpochRecord, ...]
     best_epoch: int
     trigger_epoch: int | None
+    neighbourhood_II: csr_array
+    """What single items say for others, as loudly as they are heard."""
 
     @classmethod
     def encoded(
@@ -47,7 +50,9 @@ class TrainedModel:
         graph: Graph,
         contents: Sequence[Propagated] | None = None,
     ) -> Self:
-        """The model that weights make of a graph; how they came about is for the caller to add.
+        """The model that weights make of a graph, without a neighbourhood.
+
+        How they came about is for the caller to add.
 
         Args:
             magnet: around the items of the graph.
@@ -68,6 +73,7 @@ class TrainedModel:
             history=(),
             best_epoch=0,
             trigger_epoch=None,
+            neighbourhood_II=no_neighbourhood(train_weight_UI.shape[1]),
         )
 
     @classmethod
@@ -76,23 +82,43 @@ class TrainedModel:
         train_weight_UI = dataset.train_histories.recency_weighted(recency_power)
         graph = build_graph(train_weight_UI, dataset.features.values())
         device = magnet.item_behaviour_ID.device
-        return cls.encoded(magnet, train_weight_UI, recency_power, graph.to(device))
+        model = cls.encoded(magnet, train_weight_UI, recency_power, graph.to(device))
+        weight = magnet.neighbourhood_weight.item()
+        if weight == 0:
+            return model
+        return model.with_neighbourhood(weight * neighbourhood_weights(dataset.train_histories))
+
+    def with_neighbourhood(self, neighbourhood_II: csr_array) -> Self:
+        """The same model with these weights of single items for others."""
+        return replace(self, neighbourhood_II=neighbourhood_II)
 
     def users(self, weight_BI: csr_array) -> NDArray[np.float32]:
         """Users [B, V, M, D] of weighted histories [B, I]; a user without history is zero."""
         return fold_in_histories(weight_BI, self.embeddings.foldin_IVMD.cpu().numpy())
 
-    @torch.inference_mode()
     def score(self, user_B: NDArray[np.int64]) -> NDArray[np.float32]:
         """Scores [B, I] of every item for some users, from their training histories."""
+        weight_BI = self.train_weight_UI[user_B]
+        return self.score_with(weight_BI, neighbourhoods(weight_BI, self.neighbourhood_II))
+
+    @torch.inference_mode()
+    def score_with(
+        self, weight_BI: csr_array, neighbourhood_BI: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Scores [B, I] from weighted histories and neighbourhoods that need not be their own."""
         item_IVMD, head = self.embeddings.item_IVMD, self.magnet.head
-        user_BVMD = torch.from_numpy(self.users(self.train_weight_UI[user_B])).to(item_IVMD.device)
+        device = item_IVMD.device
+        user_BVMD = torch.from_numpy(self.users(weight_BI)).to(device)
         item_routing_IJ = head.router.item_evidence(item_IVMD)
         bias_I = self.magnet.item_bias()
         blocks = [x.split(_BLOCK_ITEMS) for x in (item_IVMD, item_routing_IJ, bias_I)]
-        score_BI = [
-            torch.cat([head.score(block_BVMD, *items) for items in zip(*blocks, strict=True)], 1)
-            for block_BVMD in user_BVMD.split(_BLOCK_USERS)
-        ]
+        near_BI = torch.from_numpy(neighbourhood_BI).to(device)
+        score_BI = []
+        for rows_BVMD, near_XI in zip(
+            user_BVMD.split(_BLOCK_USERS), near_BI.split(_BLOCK_USERS), strict=True
+        ):
+            near = near_XI.split(_BLOCK_ITEMS, dim=1)
+            parts = [head.score(rows_BVMD, *block) for block in zip(*blocks, near, strict=True)]
+            score_BI.append(torch.cat(parts, dim=1))
         result: NDArray[np.float32] = torch.cat(score_BI).cpu().numpy()
         return result

@@ -22,7 +22,7 @@ from model.dual_view import Propagated
 from model.magnet import Magnet
 from model.schedule import EntropySchedule
 from training.averaging import warmed_average
-from training.calibration import popularity_weight
+from training.calibration import calibrate
 from training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from training.config import TrainingConfig
 from training.dataset import Dataset
@@ -31,6 +31,7 @@ from training.evaluation import evaluate, only_users, some_users
 from training.explained import ExplainedError
 from training.fresh_model import build_magnet
 from training.graphs import build_graph
+from training.neighbourhood import neighbourhood_weights, no_neighbourhood
 from training.objective import batch_objective
 from training.processes import ALONE, Processes
 from training.sampling import Sampler
@@ -264,13 +265,19 @@ class _Run:
         return self.processes.pooled_mean(result.per_user["ndcg@20"])
 
     def result(self) -> TrainedModel:
-        """The best epoch's model, its popularity weight chosen on validation."""
+        """The best epoch's model, with what validation wants of popularity and neighbourhood."""
         magnet = self._averaged()
         magnet.load_state_dict(self.best_state)
-        weight = popularity_weight(self._trained(), self.dataset, self.valid)
+        neighbourhood_II = (
+            neighbourhood_weights(self.dataset.train_histories)
+            if self.config.neighbourhood
+            else no_neighbourhood(self.dataset.train.shape[1])
+        )
+        weights = calibrate(self._trained(), neighbourhood_II, self.dataset, self.valid)
         with torch.no_grad():
-            magnet.popularity_weight.fill_(weight)
-        return self._trained()
+            magnet.popularity_weight.fill_(weights.popularity)
+            magnet.neighbourhood_weight.fill_(weights.neighbourhood)
+        return self._trained().with_neighbourhood(weights.neighbourhood * neighbourhood_II)
 
     def snapshot(self) -> Checkpoint:
         """Everything needed to go on from here."""

@@ -26,7 +26,10 @@ def pairs(num_modalities: int, users: int, candidates: int, seed: int) -> tuple[
         raw = torch.randn(*lead, *shape, generator=generator)
         return torch.nn.functional.normalize(raw, dim=-1)
 
-    return unit(users), unit(candidates), torch.randn(candidates, generator=generator)
+    bias, neighbourhood = (
+        torch.randn(*lead, generator=generator) for lead in ((candidates,), (users, candidates))
+    )
+    return unit(users), unit(candidates), bias, neighbourhood
 
 
 @settings(deadline=None, max_examples=50)
@@ -36,12 +39,12 @@ def test_contributions_and_bias_add_up_to_the_score(
     num_modalities: int, users: int, candidates: int, seed: int
 ) -> None:
     fused = head(num_modalities, seed)
-    user_BVMD, item_CVMD, bias_C = pairs(num_modalities, users, candidates, seed)
+    user_BVMD, item_CVMD, bias_C, near_BC = pairs(num_modalities, users, candidates, seed)
     item_BCVMD = item_CVMD.expand(users, *item_CVMD.shape)
     routing_CJ = fused.router.item_evidence(item_CVMD)
-    score_BC = fused.score(user_BVMD, item_CVMD, routing_CJ, bias_C)
+    score_BC = fused.score(user_BVMD, item_CVMD, routing_CJ, bias_C, near_BC)
     explained_BC, weight_BCK, contribution_BCKVM = fused.explain(
-        user_BVMD, item_BCVMD, routing_CJ.expand(users, -1, -1), bias_C.expand(users, -1)
+        user_BVMD, item_BCVMD, routing_CJ.expand(users, -1, -1), bias_C.expand(users, -1), near_BC
     )
     assert contribution_BCKVM.shape == (users, candidates, fused.num_experts, 2, num_modalities)
     assert torch.allclose(weight_BCK.sum(-1), torch.ones(users, candidates), atol=1e-5)
@@ -55,12 +58,13 @@ def test_contributions_and_bias_add_up_to_the_score(
 @torch.no_grad()
 def test_the_score_is_the_formula() -> None:
     fused = head(3, seed=5)
-    user_BVMD, item_CVMD, bias_C = pairs(3, 1, 1, seed=6)
-    score = fused.score(user_BVMD, item_CVMD, fused.router.item_evidence(item_CVMD), bias_C).item()
+    user_BVMD, item_CVMD, bias_C, near_BC = pairs(3, 1, 1, seed=6)
+    routing_CJ = fused.router.item_evidence(item_CVMD)
+    score = fused.score(user_BVMD, item_CVMD, routing_CJ, bias_C, near_BC).item()
     similarity_VM = (user_BVMD[0] * item_CVMD[0]).sum(-1)
     channel_J = (
         fused.router.user_evidence(user_BVMD)[0]
-        + fused.router.item_evidence(item_CVMD)[0]
+        + routing_CJ[0]
         + fused.router.scale * fused.router.similarity_JG @ similarity_VM.flatten()
     )
     relative_K = torch.exp(channel_J[:-1] - channel_J[:-1].max())
@@ -68,6 +72,7 @@ def test_the_score_is_the_formula() -> None:
     g_K = g_K / g_K.sum()
     augmented = torch.sigmoid(channel_J[-1])
     a_V = torch.stack([1 - augmented, augmented])
+    similarity_VM[0, 0] += near_BC[0, 0]  # after the router has read the cosines
     expected = (
         bias_C[0]
         + torch.einsum("k,km,v,vm->", g_K, fused.templates(), a_V, similarity_VM)
@@ -78,10 +83,10 @@ def test_the_score_is_the_formula() -> None:
 
 def test_gradients_reach_every_part_of_the_head() -> None:
     fused = head(3, seed=2)
-    user_BVMD, item_CVMD, bias_C = pairs(3, 4, 9, seed=3)
-    fused.score(
-        user_BVMD, item_CVMD, fused.router.item_evidence(item_CVMD), bias_C
-    ).square().sum().backward()
+    user_BVMD, item_CVMD, bias_C, near_BC = pairs(3, 4, 9, seed=3)
+    routing_CJ = fused.router.item_evidence(item_CVMD)
+    score_BC = fused.score(user_BVMD, item_CVMD, routing_CJ, bias_C, near_BC)
+    score_BC.square().sum().backward()
     for name, parameter in fused.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.abs().sum() > 0, name

@@ -2,10 +2,16 @@ import numpy as np
 import torch
 from scipy.sparse import csr_array
 
-from training.calibration import WEIGHTS, popularity_weight
+from training.calibration import (
+    NEIGHBOURHOOD_WEIGHTS,
+    POPULARITY_WEIGHTS,
+    Weights,
+    calibrate,
+)
 from training.config import TrainingConfig
 from training.dataset import Dataset
 from training.evaluation import evaluate
+from training.neighbourhood import neighbourhood_weights, no_neighbourhood
 from training.trained_model import TrainedModel
 from training.trainer import train
 
@@ -16,6 +22,14 @@ def with_popularity(model: TrainedModel, weight: float) -> TrainedModel:
     with torch.no_grad():
         model.magnet.popularity_weight.fill_(weight)
     return model
+
+
+def popularity_weight(model: TrainedModel, dataset: Dataset, target: csr_array) -> float:
+    """Chosen without a neighbourhood."""
+    nothing_II = no_neighbourhood(len(dataset.item_ids))
+    chosen = calibrate(model.with_neighbourhood(nothing_II), nothing_II, dataset, target)
+    assert chosen.neighbourhood == 0
+    return chosen.popularity
 
 
 def test_popularity_that_only_misleads_is_taken_out(communities: Dataset) -> None:
@@ -34,10 +48,31 @@ def test_popularity_that_decides_is_put_back(communities: Dataset) -> None:
 
 def test_the_choice_is_about_the_best_of_all_weights(communities: Dataset) -> None:
     model = train(communities, SMALL)
-    chosen = popularity_weight(model, communities, communities.valid)
+    neighbourhood_II = neighbourhood_weights(communities.train_histories)
+    chosen = calibrate(model, neighbourhood_II, communities, communities.valid)
 
-    def ndcg(weight: float) -> float:
-        scored = with_popularity(model, weight)
+    def ndcg(weights: Weights) -> float:
+        scored = with_popularity(model, weights.popularity).with_neighbourhood(
+            weights.neighbourhood * neighbourhood_II
+        )
         return evaluate(scored.score, communities, communities.valid).metrics["ndcg@20"]
 
-    assert ndcg(chosen) >= 0.989 * max(ndcg(weight) for weight in WEIGHTS)
+    alternatives = [
+        *(Weights(chosen.neighbourhood, weight) for weight in POPULARITY_WEIGHTS),
+        *(Weights(weight, chosen.popularity) for weight in NEIGHBOURHOOD_WEIGHTS),
+    ]
+    assert ndcg(chosen) >= 0.979 * max(map(ndcg, alternatives))
+
+
+def test_a_neighbourhood_that_knows_is_heard(communities: Dataset) -> None:
+    model = train(communities, SMALL)
+    before_UI, next_UI = communities.train, communities.valid
+    oracle_II = csr_array((before_UI.T @ next_UI).astype(np.float32))
+    assert calibrate(model, oracle_II, communities, next_UI).neighbourhood > 0
+
+
+def test_a_neighbourhood_that_misleads_is_silent(communities: Dataset) -> None:
+    model = train(communities, SMALL)
+    before_UI, next_UI = communities.train, communities.valid
+    misleading_II = csr_array(-(before_UI.T @ next_UI).astype(np.float32))
+    assert calibrate(model, misleading_II, communities, next_UI).neighbourhood == 0

@@ -7,7 +7,7 @@ import torch
 from model.config import MagnetConfig
 from model.fusion_head import FusionHead
 from training import onnx_head
-from training.onnx_head import ParityError, export_head, session
+from training.onnx_head import INPUTS, ParityError, export_head, session
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +35,10 @@ def shorter(unit_BVMD: torch.Tensor) -> torch.Tensor:
     return unit_BVMD * torch.rand(*unit_BVMD.shape[:-1], 1, generator=generator)
 
 
+def neighbourhood(users: int, candidates: int) -> torch.Tensor:
+    return torch.randn(users, candidates, generator=torch.Generator().manual_seed(8))
+
+
 @pytest.mark.parametrize("users", [1, 7, 1000])
 @pytest.mark.parametrize("candidates", [1, 7, 1000])
 def test_head_computes_what_torch_computes(
@@ -44,8 +48,9 @@ def test_head_computes_what_torch_computes(
     bias = torch.randn(candidates, generator=torch.Generator().manual_seed(3))
     with torch.inference_mode():
         routing = head.router.item_evidence(item)
-        expected = head.score(user, item, routing, bias)
-    feeds = {"user": user, "item": item, "item_routing": routing, "item_bias": bias}
+        inputs = (user, item, routing, bias, neighbourhood(users, candidates))
+        expected = head.score(*inputs)
+    feeds = dict(zip(INPUTS, inputs, strict=True))
     got = session(graphs["head.onnx"]).run(["score"], {k: v.numpy() for k, v in feeds.items()})[0]
     assert got == pytest.approx(expected.numpy(), abs=1e-5)
 
@@ -58,8 +63,9 @@ def test_explain_computes_what_torch_computes(
     bias = torch.randn(users, candidates, generator=torch.Generator().manual_seed(6))
     with torch.inference_mode():
         routing = head.router.item_evidence(item)
-        expected = head.explain(user, item, routing, bias)
-    feeds = {"user": user, "item": item, "item_routing": routing, "item_bias": bias}
+        inputs = (user, item, routing, bias, neighbourhood(users, candidates))
+        expected = head.explain(*inputs)
+    feeds = dict(zip(INPUTS, inputs, strict=True))
     names = ["score", "weight", "contribution"]
     got = session(graphs["explain.onnx"]).run(names, {k: v.numpy() for k, v in feeds.items()})
     for want, have in zip(expected, got, strict=True):

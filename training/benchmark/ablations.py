@@ -70,6 +70,8 @@ ABLATIONS = {
     "no_routing_regularisation": Ablation(
         "without routing regularisation", {"coverage_weight": 0.0, "specialisation_weight": 0.0}
     ),
+    "no_neighbourhood": Ablation("without the neighbourhood", {"neighbourhood": False}),
+    "random_start": Ablation("from a random start", {"start": "random"}),
     "no_contrast": Ablation(
         "without contrastive terms", {"view_alignment": 0.0, "modality_alignment": 0.0}
     ),

@@ -1,8 +1,8 @@
-"""Outcomes of baselines kept in a folder, so that they need not be tuned again.
+"""Outcomes kept in a folder, so that no model need be tuned or trained again.
 
 Knows that an outcome is its ranked lists and its costs; knows nothing about how it came about. An
-outcome is found again only by the same data, seeds, grid, time limit and source code of the
-baselines; metrics are computed afresh from the lists.
+outcome is found again only by the same data, seeds, settings and source code; metrics are computed
+afresh from the lists.
 
 Letters: S seeds, U users with test positives, K length of the ranked list.
 """
@@ -18,21 +18,22 @@ import numpy as np
 
 from training.baselines import CATALOGUE, ClosedForm
 from training.benchmark.outcome import Outcome
+from training.benchmark.sources import sources_digest
+from training.config import TrainingConfig
 from training.dataset import Dataset
 from training.evaluation import measure
 
-_SOURCES = Path(__file__).parents[1] / "baselines"
 _REUSED = "figures of an earlier run with the same data, settings and seeds"
 
 
 @dataclass(frozen=True, slots=True)
-class BaselineCache:
+class OutcomeCache:
     """One file per outcome."""
 
     folder: Path
 
     def load(self, key: str, dataset: Dataset, *, mask_validation: bool) -> Outcome | None:
-        """The outcome kept under a key of `outcome_key`, or None.
+        """The outcome kept under a key of `baseline_key` or `magnet_key`, or None.
 
         Where validation is to be masked too, one that was kept without such lists is of no use.
         """
@@ -82,13 +83,26 @@ class BaselineCache:
         return self.folder / f"{key}.npz"
 
 
-def outcome_key(name: str, dataset: Dataset, seeds: Sequence[int], tuning_seconds: float) -> str:
+def baseline_key(name: str, dataset: Dataset, seeds: Sequence[int], tuning_seconds: float) -> str:
     """A file name that differs whenever the baseline's outcome may."""
-    digest = hashlib.sha256()
-    for source in sorted(_SOURCES.glob("*.py")):
-        digest.update(source.read_bytes())
     grid = CATALOGUE[name].grid
     relevant_seeds = [] if isinstance(grid[0], ClosedForm) else list(seeds)
     wanted = [dataset.sha256, relevant_seeds, tuning_seconds, repr(grid)]
-    digest.update(json.dumps(wanted).encode())
-    return f"{name}-{digest.hexdigest()[:16]}"
+    return _key(name, wanted, "training.baselines")
+
+
+def magnet_key(variant: str, dataset: Dataset, config: TrainingConfig) -> str:
+    """A file name that differs whenever MAGNET's outcome with these settings may.
+
+    Args:
+        variant: what has been made of the data set's content.
+        dataset: the whole one.
+        config: of one run, its seed included; on which device it trains makes no difference.
+    """
+    wanted = [dataset.sha256, config.model_dump(exclude={"device"})]
+    return _key(variant, wanted, "training.trainer")
+
+
+def _key(name: str, wanted: Sequence[object], module: str) -> str:
+    code = [*wanted, sources_digest(module)]
+    return f"{name}-{hashlib.sha256(json.dumps(code).encode()).hexdigest()[:16]}"

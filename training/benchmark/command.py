@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from training.benchmark.ablations import ABLATIONS
-from training.benchmark.cache import BaselineCache
+from training.benchmark.cache import OutcomeCache
 from training.benchmark.document import update_document
 from training.benchmark.figures import as_json
 from training.benchmark.report import as_markdown
@@ -59,8 +59,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--reuse",
         type=Path,
         metavar="DIR",
-        help="take baselines from this folder where data, settings, seeds and code are the same as "
-        "when they were put there, and put the others there",
+        help="take what was trained before from this folder, where data, settings, seeds and "
+        "code are the same as when it was put there, and put the rest there",
     )
     add_set_option(parser)
     parser.add_argument("--json", type=Path, help="write all figures to this file")
@@ -80,7 +80,7 @@ def _run(options: argparse.Namespace) -> None:
         ablations=tuple(ABLATIONS) if options.ablate == [] else tuple(options.ablate or ()),
         tuning_seconds=60 * options.tuning_minutes,
     )
-    cache = BaselineCache(options.reuse) if options.reuse else None
+    cache = OutcomeCache(options.reuse) if options.reuse else None
     result = run_benchmark(dataset, plan, cache)
     section = as_markdown(result, _command(options))
     sys.stdout.write(section + "\n")

@@ -11,6 +11,7 @@ from functools import partial
 from statistics import mean
 
 import numpy as np
+import torch
 
 from model.contract.manifest import EpochRecord
 from training.baselines import (
@@ -23,10 +24,11 @@ from training.baselines import (
     tune,
 )
 from training.benchmark.ablations import ABLATIONS
-from training.benchmark.cache import BaselineCache, outcome_key
+from training.benchmark.cache import OutcomeCache, baseline_key, magnet_key
 from training.benchmark.outcome import MAGNET, Benchmark, Outcome
 from training.config import TrainingConfig
 from training.dataset import Dataset
+from training.devices import choose_device
 from training.evaluation import Evaluation, ScoreFunction, evaluate
 from training.memory import peak_mb, reset_peak
 from training.trainer import train
@@ -62,14 +64,14 @@ class BenchmarkPlan:
 
 
 def run_benchmark(
-    dataset: Dataset, plan: BenchmarkPlan, cache: BaselineCache | None = None
+    dataset: Dataset, plan: BenchmarkPlan, cache: OutcomeCache | None = None
 ) -> Benchmark:
     """Tune, train and test models one after another, with progress in the log.
 
     Args:
         dataset: all models get the same parts of it.
         plan: models, seeds and limits.
-        cache: where outcomes of baselines are looked up and kept.
+        cache: where outcomes are looked up and kept.
 
     Raises:
         ValueError: there is nothing to validate or test with.
@@ -86,7 +88,7 @@ def run_benchmark(
         log.info(f"{name} ...")
         try:
             outcomes[name] = (
-                _run_magnet(dataset, plan, plan.config)
+                _run_magnet(MAGNET, dataset, plan, cache)
                 if name == MAGNET
                 else _run_baseline(name, dataset, plan, cache)
             )
@@ -98,8 +100,7 @@ def run_benchmark(
     ablations: dict[str, Outcome] = {}
     for name in plan.ablations:
         log.info(f"{ABLATIONS[name].label} ...")
-        variant = ABLATIONS[name]
-        ablations[name] = _run_magnet(variant.dataset(dataset), plan, variant.apply(plan.config))
+        ablations[name] = _run_magnet(name, dataset, plan, cache)
         _report(name, ablations[name])
     thinned = thinned_validation(dataset)
     return Benchmark(
@@ -114,11 +115,11 @@ def run_benchmark(
 
 
 def _run_baseline(
-    name: str, dataset: Dataset, plan: BenchmarkPlan, cache: BaselineCache | None
+    name: str, dataset: Dataset, plan: BenchmarkPlan, cache: OutcomeCache | None
 ) -> Outcome:
     if cache is None:
         return _tune_and_test(name, dataset, plan)
-    key = outcome_key(name, dataset, plan.seeds, plan.tuning_seconds)
+    key = baseline_key(name, dataset, plan.seeds, plan.tuning_seconds)
     kept = cache.load(key, dataset, mask_validation=_by_time(dataset))
     if kept is not None:
         return kept
@@ -160,25 +161,45 @@ def _tune_and_test(name: str, dataset: Dataset, plan: BenchmarkPlan) -> Outcome:
     )
 
 
-def _run_magnet(dataset: Dataset, plan: BenchmarkPlan, config: TrainingConfig) -> Outcome:
-    reset_peak()
-    tests, seconds, epochs = [], [], []
+def _run_magnet(
+    name: str, dataset: Dataset, plan: BenchmarkPlan, cache: OutcomeCache | None
+) -> Outcome:
+    """MAGNET or one of its variants, with every seed."""
+    variant = ABLATIONS.get(name)
+    config = plan.config if variant is None else variant.apply(plan.config)
+    runs = []
     for seed in plan.seeds:
-        start = time.monotonic()
-        model = train(
-            dataset,
-            config.model_copy(update={"seed": seed}),
-            on_epoch=partial(_report_epoch, seed),
-        )
-        seconds.append(time.monotonic() - start)
-        epochs.append(mean(record.seconds for record in model.history))
-        tests.append(_test(model.score, dataset))
+        seeded = config.model_copy(update={"seed": seed})
+        key = magnet_key(name, dataset, seeded)
+        run = cache.load(key, dataset, mask_validation=_by_time(dataset)) if cache else None
+        if run is None:
+            run = _train_and_test(dataset if variant is None else variant.dataset(dataset), seeded)
+            if cache:
+                cache.save(key, run)
+        runs.append(run)
     return Outcome(
         settings=repr(config),
-        tests=tuple(tests),
-        fit_seconds=mean(seconds),
-        seconds_per_epoch=mean(epochs),
+        tests=tuple(test for run in runs for test in run.tests),
+        fit_seconds=mean(run.fit_seconds for run in runs),
+        seconds_per_epoch=mean(run.seconds_per_epoch or 0.0 for run in runs),
+        peak_rss_mb=max(run.peak_rss_mb for run in runs),
+        notes=tuple(dict.fromkeys(note for run in runs for note in run.notes)),
+    )
+
+
+def _train_and_test(dataset: Dataset, config: TrainingConfig) -> Outcome:
+    reset_peak()
+    start = time.monotonic()
+    model = train(dataset, config, on_epoch=partial(_report_epoch, config.seed))
+    seconds = time.monotonic() - start
+    device = choose_device(config.device)
+    return Outcome(
+        settings=repr(config),
+        tests=(_test(model.score, dataset),),
+        fit_seconds=seconds,
+        seconds_per_epoch=mean(record.seconds for record in model.history),
         peak_rss_mb=peak_mb(),
+        notes=() if device.type == "cpu" else (f"trained on {torch.cuda.get_device_name(device)}",),
     )
 
 

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from model.contract.artifact import Artifact
 from training.evaluation import top_items
+from training.histories import served_histories
+from training.neighbourhood import from_tensors, neighbourhoods
 from training.onnx_head import session
 
 LENGTH = 20
@@ -60,15 +62,24 @@ def make_lists(
         "item_routing": tensors["item_routing"],
         "item_bias": tensors["item_bias"],
     }
+    history_UI = served_histories(
+        tensors, artifact.manifest.num_items, artifact.manifest.recency_power
+    )
+    neighbourhood_II = from_tensors(tensors)
     for start in range(0, len(users_U), step):
         block = slice(start, start + step)
-        user = {"user": np.asarray(tensors["user_embeddings"][users_U[block]])}
+        near_BI = neighbourhoods(history_UI[users_U[block]], neighbourhood_II)
+        user = {
+            "user": np.asarray(tensors["user_embeddings"][users_U[block]]),
+            "neighbourhood": near_BI,
+        }
         (score_BI,) = head.run(["score"], user | catalogue)
         for score_I, row in zip(score_BI, users_U[block].tolist(), strict=True):
             first, stop = tensors["seen_offsets"][row : row + 2]
             score_I[tensors["seen_items"][first:stop]] = -np.inf
         items_BL = items_UL[block] = top_items(score_BI, length)
         shown = {name: array[items_BL] for name, array in catalogue.items()}
+        user["neighbourhood"] = np.take_along_axis(near_BI, items_BL, axis=1)
         (weight_ULK[block],) = explain.run(["weight"], user | shown)
         on_users(min(start + step, len(users_U)), len(users_U))
     return Lists(users_U=users_U, items_UL=items_UL, weight_ULK=weight_ULK)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from training.benchmark.ablations import ABLATIONS
-from training.benchmark.cache import BaselineCache, outcome_key
+from training.benchmark.cache import OutcomeCache, baseline_key, magnet_key
 from training.benchmark.outcome import COMPARED, MAGNET
 from training.benchmark.runner import BenchmarkPlan, run_benchmark
 from training.config import TrainingConfig
@@ -47,7 +47,7 @@ def test_what_is_cut_short_is_said(communities: Dataset):
 
 
 def test_a_baseline_is_reused_where_nothing_has_changed(communities: Dataset, tmp_path: Path):
-    cache = BaselineCache(tmp_path / "kept")
+    cache = OutcomeCache(tmp_path / "kept")
     wanted = plan("p3alpha", "lightgcn_bpr", tuning_seconds=0.0)
     first = run_benchmark(communities, wanted, cache).outcomes
     again = run_benchmark(communities, wanted, cache).outcomes
@@ -61,10 +61,36 @@ def test_a_baseline_is_reused_where_nothing_has_changed(communities: Dataset, tm
             np.testing.assert_array_equal(one.top_UK, other.top_UK)
 
 
+def test_magnet_is_reused_seed_by_seed(communities: Dataset, tmp_path: Path):
+    cache = OutcomeCache(tmp_path)
+    wanted = plan(MAGNET, ablations=("no_neighbourhood",))
+    first = run_benchmark(communities, replace(wanted, seeds=(0,)), cache)
+    files = set(tmp_path.iterdir())
+    assert len(files) == 2
+    both = run_benchmark(communities, wanted, cache)
+    assert len(set(tmp_path.iterdir()) - files) == 2
+    for one, two in (
+        (first.outcomes[MAGNET], both.outcomes[MAGNET]),
+        (first.ablations["no_neighbourhood"], both.ablations["no_neighbourhood"]),
+    ):
+        assert one.tests[0].metrics == two.tests[0].metrics
+        np.testing.assert_array_equal(one.tests[0].top_UK, two.tests[0].top_UK)
+        assert len(two.tests) == 2
+        assert any("earlier run" in note for note in two.notes)
+
+
+def test_other_settings_are_trained_anew(communities: Dataset):
+    key = magnet_key(MAGNET, communities, QUICK)
+    assert magnet_key(MAGNET, communities, QUICK.model_copy(update={"device": "cpu"})) == key
+    assert magnet_key(MAGNET, communities, QUICK.model_copy(update={"seed": 7})) != key
+    assert magnet_key("noise", communities, QUICK) != key
+    assert magnet_key(MAGNET, replace(communities, sha256="other"), QUICK) != key
+
+
 def test_where_time_splits_the_data_validation_items_are_masked_too(
     communities: Dataset, tmp_path: Path
 ):
-    cache = BaselineCache(tmp_path)
+    cache = OutcomeCache(tmp_path)
     run_benchmark(communities, plan("popularity"), cache)
     by_time = replace(communities, split="time")
     first, again = (run_benchmark(by_time, plan("popularity"), cache) for _ in range(2))
@@ -76,19 +102,19 @@ def test_where_time_splits_the_data_validation_items_are_masked_too(
 
 
 def test_a_key_differs_whenever_the_outcome_may(communities: Dataset):
-    base = outcome_key("p3alpha", communities, (0,), 60.0)
-    assert base == outcome_key("p3alpha", communities, (0,), 60.0)
+    base = baseline_key("p3alpha", communities, (0,), 60.0)
+    assert base == baseline_key("p3alpha", communities, (0,), 60.0)
     others = {
-        outcome_key("rp3beta", communities, (0,), 60.0),
-        outcome_key("p3alpha", replace(communities, sha256="other"), (0,), 60.0),
-        outcome_key("p3alpha", communities, (0,), 61.0),
+        baseline_key("rp3beta", communities, (0,), 60.0),
+        baseline_key("p3alpha", replace(communities, sha256="other"), (0,), 60.0),
+        baseline_key("p3alpha", communities, (0,), 61.0),
     }
     assert len(others - {base}) == 3
 
 
 @pytest.mark.parametrize(("name", "differs"), [("p3alpha", False), ("vbpr", True)])
 def test_a_closed_form_knows_no_seed(communities: Dataset, name: str, differs: bool):
-    one, other = (outcome_key(name, communities, seeds, 60.0) for seeds in [(0,), (1,)])
+    one, other = (baseline_key(name, communities, seeds, 60.0) for seeds in [(0,), (1,)])
     assert (one != other) == differs
 
 

@@ -1,0 +1,30 @@
+"""Where behaviour embeddings start: the leading directions of the interaction matrix.
+
+Knows matrices; knows nothing about models. Letters: U users, I items, D dimension.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array, diags_array
+from sklearn.utils.extmath import randomized_svd
+
+_STANDARD_DEVIATION = 0.1
+"""Of all numbers together, as of LightGCN's random start: the learning rate fits this scale."""
+
+
+def spectral_start(train: csr_array, dim: int) -> NDArray[np.float32]:
+    """Embeddings [I, at most D] of items by positives [U, I]: V S^1/2 of the normalised matrix.
+
+    U S V^T is the truncated decomposition of the symmetrically normalised matrix, whose leading
+    directions are what propagation keeps (GF-CF, arXiv:2108.07567, section 3). Training from there
+    reaches better models than from noise, and sooner (ours, docs/research-log.md).
+    """
+    user_scale_U, item_scale_I = (
+        1 / np.sqrt(np.maximum(np.asarray(train.sum(axis=axis)).ravel(), 1)) for axis in (1, 0)
+    )
+    normalised_UI = csr_array(diags_array(user_scale_U) @ train @ diags_array(item_scale_I))
+    width = min(dim, *train.shape)
+    _, value_D, right_DI = randomized_svd(normalised_UI, width, random_state=0)
+    start_ID = right_DI.T * np.sqrt(value_D)
+    scaled_ID: NDArray[np.float32] = start_ID * (_STANDARD_DEVIATION / max(start_ID.std(), 1e-12))
+    return scaled_ID.astype(np.float32)
