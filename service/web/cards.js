@@ -4,10 +4,12 @@ import { bar } from "./bars.js";
 import { element, nameOf, number } from "./dom.js";
 
 function picture(item, details) {
-  if (details?.picture_url) {
-    return element("img", { class: "picture", src: details.picture_url, alt: "", loading: "lazy" });
-  }
-  return element("div", { class: "picture none", "aria-hidden": "true" }, nameOf(item).slice(0, 1));
+  const initial = () => element("div", { class: "picture none", "aria-hidden": "true" }, nameOf(item).slice(0, 1));
+  if (!details?.picture_url) return initial();
+  return element("img", {
+    class: "picture", src: details.picture_url.replace(/^\/(?!\/)/, ""), alt: "", loading: "lazy",
+    onerror: (event) => event.target.replaceWith(initial()),
+  });
 }
 
 function button(text, item, run, extra = {}) {

@@ -5,7 +5,7 @@ Knows what a table of interactions and a table of items consist of; knows nothin
 
 from collections.abc import Sequence
 
-from training.content_files import PICTURE_FOLDER, SUFFIXES
+from model.contract.pictures import PICTURE_FOLDER, SUFFIXES
 from training.intake.proposal import Proposal
 from training.intake.sampled import Sampled
 
