@@ -94,6 +94,18 @@ def train(
     return run.result()
 
 
+def best_so_far(dataset: Dataset, config: TrainingConfig, checkpoint: Path) -> TrainedModel:
+    """The best epoch of a run that was stopped, or that still goes on.
+
+    Raises:
+        DeviceError: `config.device` cannot be had.
+        CheckpointError: `checkpoint` belongs to another run or is damaged.
+    """
+    run = _Run(dataset, config, ALONE, None)
+    run.restore(load_checkpoint(checkpoint, run.fingerprint))
+    return run.result()
+
+
 class _Run:
     """State of a run between epochs; everything in it is in its checkpoint."""
 
