@@ -22,7 +22,7 @@ function parts(found) {
   const speaking = [...found.experts.filter((expert) => expert.weight > 0), all];
   const most = Math.max(1e-9, ...speaking.flatMap(({ matrix }) =>
     modalities.flatMap((modality) => views.map((view) => Math.abs(matrix[modality][view])))));
-  return groupedTable("Contribution by expert, modality and view", ["view", ...modalities, "all modalities"],
+  return groupedTable("Contribution by expert, modality and view", ["view", ...modalities, "sum"],
     speaking.map((expert) => ({
       name: expert === all ? "all experts together" : named(expert),
       rows: [
@@ -37,14 +37,13 @@ function parts(found) {
 
 export function explanation(found) {
   const speaking = { ...found, experts: found.experts.filter((expert) => expert.weight > 0) };
-  const rank = `Rank ${found.rank} of ${found.ranked_items}`
-    + (found.seen ? ", among what was not seen and this item, which was" : "")
-    + (found.available ? "." : ". It is hidden at the moment.");
+  const notes = (found.seen ? "Ranked among what was not seen and this item, which was. " : "")
+    + (found.available ? "" : "It is hidden at the moment. ");
   return [
     element("p", {}, found.sentence),
     bar(speaking, reach([speaking])),
     element("p", { class: "quiet" },
-      `Score ${number(found.score, 3)} = popularity ${number(found.bias, 3)} + experts. ${rank} `
+      `Score ${number(found.score, 3)} = popularity ${number(found.bias, 3)} + experts ${number(found.score - found.bias, 3)}. ${notes}`
       + `How evenly experts speak: ${number(found.gate_entropy)} (0: one decides, 1: all alike).`),
     table("Experts", ["expert", "weight", "usual weight", "contribution", "rank without it"],
       found.experts.map((expert) => [
