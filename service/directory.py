@@ -5,12 +5,14 @@ For people who look around, not for ranking. Knows one snapshot; knows nothing a
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from service.pictures import PictureFolder
 from service.ranking import Rows
 from service.schemas import CatalogueItem, CategorySize
 from service.snapshot import Snapshot
@@ -19,66 +21,63 @@ MAX_LOOKED_AT = 100_000
 """Titles read for one search, the most popular items first: half a second's work."""
 
 
-def find_items(
-    snapshot: Snapshot,
-    hidden_rows: Rows,
-    *,
-    title: str = "",
-    categories: Sequence[str] = (),
-    offset: int = 0,
-    limit: int,
-) -> list[CatalogueItem]:
-    """Items whose title holds a text, of any of some categories, most popular first. Blocking.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Directory:
+    """What people find in one catalogue."""
 
-    Args:
-        snapshot: whose items.
-        hidden_rows: items that nobody is shown; they are found, and flagged.
-        title: in any case; empty for all items.
-        categories: empty for all.
-        offset: how many matching items to skip.
-        limit: most items.
-    """
-    items = snapshot.items
-    rows_N: NDArray[np.integer] = items.popular_order_I
-    if categories:
-        mask_I = np.zeros(len(items), dtype=np.bool_)
-        mask_I[items.rows_in_any(categories)] = True
-        rows_N = rows_N[mask_I[rows_N]]
-    if title:
-        matching: Iterator[int] = _with_title(snapshot, rows_N[:MAX_LOOKED_AT], title.casefold())
-        start = min(offset, len(items))  # islice takes no number beyond the machine's
-        page = list(islice(matching, start, start + limit))
-    else:
-        page = rows_N[offset : offset + limit].tolist()
-    return _described(snapshot, np.array(page, dtype=np.intp), hidden_rows)
+    snapshot: Snapshot
+    hidden_rows: Rows
+    """Items that nobody is shown; they are found, and flagged."""
+    pictures: PictureFolder
 
+    def find(
+        self, *, title: str = "", categories: Sequence[str] = (), offset: int = 0, limit: int
+    ) -> list[CatalogueItem]:
+        """Items whose title holds a text, of any of some categories, most popular first. Blocking.
 
-def find_named(
-    snapshot: Snapshot, hidden_rows: Rows, item_ids: Sequence[str]
-) -> tuple[list[CatalogueItem], list[str]]:
-    """Items in the order in which they are named, and the ids that are not known. Blocking."""
-    rows_N, missing = snapshot.items.rows(item_ids)
-    return _described(snapshot, rows_N, hidden_rows), missing
+        Args:
+            title: in any case; empty for all items.
+            categories: empty for all.
+            offset: how many matching items to skip.
+            limit: most items.
+        """
+        items = self.snapshot.items
+        rows_N: NDArray[np.integer] = items.popular_order_I
+        if categories:
+            mask_I = np.zeros(len(items), dtype=np.bool_)
+            mask_I[items.rows_in_any(categories)] = True
+            rows_N = rows_N[mask_I[rows_N]]
+        if title:
+            looked_at = rows_N[:MAX_LOOKED_AT]
+            matching: Iterator[int] = _with_title(self.snapshot, looked_at, title.casefold())
+            start = min(offset, len(items))  # islice takes no number beyond the machine's
+            page = list(islice(matching, start, start + limit))
+        else:
+            page = rows_N[offset : offset + limit].tolist()
+        return self._described(page)
 
+    def named(self, item_ids: Sequence[str]) -> tuple[list[CatalogueItem], list[str]]:
+        """Items in the order in which they are named, and the ids that are not known. Blocking."""
+        rows_N, missing = self.snapshot.items.rows(item_ids)
+        return self._described(rows_N.tolist()), missing
 
-def _described(snapshot: Snapshot, rows_N: Rows, hidden_rows: Rows) -> list[CatalogueItem]:
-    """What people see of some items."""
-    items = snapshot.items
-    hidden = set(hidden_rows.tolist())
-    found: list[CatalogueItem] = []
-    for row in rows_N.tolist():
-        fields = orjson.loads(items.metadata.raw(row))
-        found.append(
-            CatalogueItem(
-                item_id=items.ids[row],
-                title=fields.get("title"),
-                categories=fields.get("categories", []),
-                picture_url=fields.get("picture_url"),
-                popularity=int(items.popularity_I[row]),
-                available=row not in hidden,
+    def _described(self, rows: Sequence[int]) -> list[CatalogueItem]:
+        items = self.snapshot.items
+        hidden = set(self.hidden_rows.tolist())
+        found: list[CatalogueItem] = []
+        for row in rows:
+            item_id, fields = items.ids[row], orjson.loads(items.metadata.raw(row))
+            found.append(
+                CatalogueItem(
+                    item_id=item_id,
+                    title=fields.get("title"),
+                    categories=fields.get("categories", []),
+                    picture_url=self.pictures.address(item_id, fields.get("picture_url")),
+                    popularity=int(items.popularity_I[row]),
+                    available=row not in hidden,
+                )
             )
-        )
-    return found
+        return found
 
 
 def category_sizes(snapshot: Snapshot) -> list[CategorySize]:

@@ -115,7 +115,7 @@ class PairExplainer:
             experts=experts,
             by_modality=modalities,
             by_view=by_view(manifest, contribution_KVM),
-            matrix=by_modality_and_view(manifest, contribution_KVM),
+            matrix=by_modality_and_view(manifest, contribution_KVM.sum(axis=0)),
             gate_entropy=gate_entropy(weight_K),
             history=history,
             sentence=_sentence(words, experts[0], history, taste.source),
@@ -168,9 +168,9 @@ def _sentence(
 ) -> str:
     sentence = f"{sentence_case(words)}."
     if largest["contribution"] > 0:
-        sentence += f" The expert that adds most is {largest['name']}."
+        sentence += f" The expert that adds most is {largest['name'].replace('_', ' ')}."
     if history:
-        names = ", ".join(evidence["title"] or evidence["item_id"] for evidence in history[:3])
+        names = "; ".join(evidence["title"] or evidence["item_id"] for evidence in history[:3])
         whose = "session" if source == "session" else "user's history"
         sentence += f" In the {whose}, these speak for it most: {names}."
     return sentence

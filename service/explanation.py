@@ -78,12 +78,14 @@ def expert_details(
             contribution=contribution,
             usual_weight=spec.usual_weight,
             rank_without=rank_without,
+            matrix=by_modality_and_view(manifest, contribution_VM),
         )
-        for spec, weight, contribution, rank_without in zip(
+        for spec, weight, contribution, rank_without, contribution_VM in zip(
             manifest.experts,
             plain_numbers(weight_K),
             plain_numbers(contribution_KVM.sum(axis=(1, 2))),
             rank_without_K,
+            contribution_KVM,
             strict=True,
         )
     ]
@@ -103,13 +105,12 @@ def by_view(manifest: ArtifactManifest, contribution_KVM: Weights) -> dict[str, 
 
 
 def by_modality_and_view(
-    manifest: ArtifactManifest, contribution_KVM: Weights
+    manifest: ArtifactManifest, contribution_VM: Weights
 ) -> dict[str, dict[str, float]]:
-    """What each modality adds to the score through each view."""
-    totals_MV = contribution_KVM.sum(axis=0).T
+    """What each modality adds to the score through each view, of one expert or of all together."""
     return {
         modality: dict(zip(manifest.views, map(plain, totals_V.tolist()), strict=True))
-        for modality, totals_V in zip(manifest.modalities, totals_MV, strict=True)
+        for modality, totals_V in zip(manifest.modalities, contribution_VM.T, strict=True)
     }
 
 

@@ -10,11 +10,12 @@ from anyio import to_thread
 from fastapi import APIRouter, Query, Response
 
 from service.admission import GUARDED, needs
-from service.dependencies import REFUSED, ServicesDep, SnapshotDep, StopwatchDep
-from service.directory import category_sizes, find_items, find_named, find_users
+from service.dependencies import REFUSED, Services, ServicesDep, SnapshotDep, StopwatchDep
+from service.directory import Directory, category_sizes, find_users
 from service.lean_route import LeanRoute
 from service.requests import ItemLookup, ItemSearch
 from service.schemas import CategoriesResponse, ItemsResponse, UsersResponse
+from service.snapshot import Snapshot
 from service.taste import look_up
 
 lookup = APIRouter(
@@ -24,6 +25,11 @@ lookup = APIRouter(
     dependencies=[needs("read")],
     responses=GUARDED | REFUSED,
 )
+
+
+async def _directory(snapshot: Snapshot, services: Services) -> Directory:
+    hidden_rows = (await look_up(snapshot, None)).hidden_rows
+    return Directory(snapshot=snapshot, hidden_rows=hidden_rows, pictures=services.pictures)
 
 
 @lookup.get("/items", response_model=ItemsResponse)
@@ -37,11 +43,9 @@ async def items(
 
     Hidden items are found, with `available` false.
     """
-    hidden_rows = (await look_up(snapshot, None)).hidden_rows
+    directory = await _directory(snapshot, services)
     work = partial(
-        find_items,
-        snapshot,
-        hidden_rows,
+        directory.find,
         title=search.title,
         categories=search.category,
         offset=search.offset,
@@ -61,8 +65,7 @@ async def named_items(
 
     Ids that the model does not know are skipped and named in `missing_ids`.
     """
-    hidden_rows = (await look_up(snapshot, None)).hidden_rows
-    work = partial(find_named, snapshot, hidden_rows, request.item_ids)
+    work = partial((await _directory(snapshot, services)).named, request.item_ids)
     found, missing = await to_thread.run_sync(work, limiter=services.limiter)
     return stopwatch.answer(
         ItemsResponse, model_version=snapshot.version, items=found, missing_ids=missing

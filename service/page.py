@@ -13,7 +13,7 @@ ASSETS = "/page"
 _HEADERS = {
     # Our own files and nothing else, but for the pictures that the catalogue names.
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
-    "connect-src 'self'; img-src 'self' https: data:; base-uri 'none'; form-action 'none'; "
+    "connect-src 'self'; img-src 'self' https: http: data:; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'",
     "Cache-Control": "no-cache",
 }

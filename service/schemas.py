@@ -97,6 +97,10 @@ class ExpertDetail(ExpertContribution):
     rank_without: Annotated[
         int, Field(description="The item's rank if this expert added nothing to any item's score")
     ]
+    matrix: Annotated[
+        dict[str, dict[str, float]],
+        Field(description="Its contribution by modality, then view; they add up to it"),
+    ]
 
 
 class HistoryEvidence(TypedDict):
@@ -213,7 +217,10 @@ class CatalogueItem(TypedDict):
     item_id: Annotated[str, Field(examples=["242"])]
     title: Annotated[str | None, Field(examples=["Kolya (1996)"])]
     categories: list[str]
-    picture_url: str | None
+    picture_url: Annotated[
+        str | None,
+        Field(description="On the web or, where it begins with `/`, at this service"),
+    ]
     popularity: Annotated[int, Field(description="Interactions in training")]
     available: Annotated[
         bool, Field(description="False: hidden at the moment, no list will show it")

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, DirectoryPath, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from model.contract.keys import check_name
@@ -54,6 +54,8 @@ class Settings(BaseSettings):
     """Keep published models here: workers share one copy, and a restart without Redis serves it."""
     artifact_dir: Path | None = None
     """Serve this artifact folder from disk; Redis is then not used at all."""
+    pictures_dir: DirectoryPath | None = None
+    """The data folder whose pictures of items are shown."""
     poll_seconds: Seconds = 2.0
     """How often the live version is looked up; an announcement makes it sooner."""
     redis_connect_timeout_seconds: Seconds = 1.0

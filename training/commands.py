@@ -84,6 +84,11 @@ COMMANDS = (
         "training.fit_command:configure_fit",
     ),
     Command(
+        "export",
+        "write an artifact of a training that was stopped, without training further",
+        "training.fit_command:configure_export",
+    ),
+    Command(
         "evaluate",
         "measure an artifact on its data's test part",
         "training.fit_command:configure_evaluate",

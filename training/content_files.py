@@ -1,22 +1,6 @@
-"""How the files of items' pictures and features are named in a data folder.
+"""How the files of items' features are named in a data folder.
 
-Knows names; knows nothing about formats or encoders.
+Knows a name; knows nothing about formats or encoders.
 """
 
-import re
-from urllib.parse import quote
-
 FEATURE_SUFFIX = "_feat.npy"
-PICTURE_FOLDER = "images"
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
-_WEB_ADDRESS = re.compile(r"[a-z]+://|data:|//", re.IGNORECASE)
-
-
-def is_web_address(name: str) -> bool:
-    """Whether a picture's name points to no file of this machine."""
-    return _WEB_ADDRESS.match(name) is not None
-
-
-def file_stem(item_id: str) -> str:
-    """The item's id as a file name: what cannot stand in one is percent-encoded (`a%2Fb`)."""
-    return quote(item_id, safe=" !#$&'()+,;=@[]{}~^")

@@ -52,6 +52,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         f"(default: {DEFAULT_IMAGES})",
     )
     parser.add_argument(
+        "--pca",
+        type=positive_number,
+        metavar="N",
+        help="write the first N principal components of what was encoded: smaller files and faster "
+        "training (default: all columns)",
+    )
+    parser.add_argument(
         "--batch-size",
         type=positive_number,
         default=_DEFAULT_BATCH_SIZE,
@@ -73,6 +80,7 @@ def _encode(options: argparse.Namespace) -> None:
             out=options.out or options.data,
             text=DEFAULT_TEXT if neither else options.text,
             images=DEFAULT_IMAGES if neither else options.images,
+            num_components=options.pca,
             batch_size=options.batch_size,
             device=str(choose_device(options.device)),
         )

@@ -1,4 +1,4 @@
-"""The fit and evaluate jobs: data in, artifact out; artifact in, table out.
+"""The fit, export and evaluate jobs: data in, artifact out; artifact in, table out.
 
 Composes data set, trainer, evaluation and export; knows nothing about the command line.
 """
@@ -10,7 +10,7 @@ from model.contract.artifact import ArtifactError
 from model.contract.manifest import ArtifactManifest
 from training.checkpoint import CheckpointError
 from training.config import TrainingConfig
-from training.dataset import DataConfig, load_dataset
+from training.dataset import DataConfig, Dataset, load_dataset
 from training.evaluation import Evaluation, evaluate
 from training.explained import ExplainedError
 from training.export import check_target, export_artifact
@@ -18,7 +18,8 @@ from training.held_out import HeldOut
 from training.onnx_head import ParityError
 from training.processes import ALONE, Processes
 from training.progress import epochs_shown, metrics_table
-from training.trainer import TrainingError, train
+from training.trained_model import TrainedModel
+from training.trainer import TrainingError, best_so_far, train
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ def fit(
         FitError: training or export failed.
         ProcessesError: one of the processes has ended, or cannot work with the others.
     """
-    checkpoint = out.with_name(out.name + ".checkpoint")
+    checkpoint = _checkpoint(out)
     try:
         check_target(out)
         dataset = load_dataset(data)
@@ -50,29 +51,65 @@ def fit(
             model = train(
                 dataset, config, checkpoint=checkpoint, on_epoch=on_epoch, processes=processes
             )
-        log.info(f"best epoch {model.best_epoch}, specialisation after epoch {model.trigger_epoch}")
-        metrics = _flat("valid", evaluate(model.score, dataset, dataset.valid))
-        if dataset.test.nnz > 0:
-            test = evaluate(model.score, dataset, dataset.test)
-            log.info(f"test part:\n{metrics_table(test)}")
-            metrics |= _flat("test", test)
-        log.info("exporting, and checking ONNX against torch ...")
-        manifest = export_artifact(
-            out,
-            model,
-            dataset,
-            seed=config.seed,
-            settings={
-                "data": data.model_dump(mode="json", exclude={"folder"}),
-                "training": config.model_dump(),
-            },
-            metrics=metrics,
-        )
+        manifest = _write(model, dataset, data, config, out)
     except (TrainingError, CheckpointError, ParityError, FileExistsError) as error:
         raise FitError(str(error)) from error
     checkpoint.unlink(missing_ok=True)
+    return manifest
+
+
+def export(data: DataConfig, config: TrainingConfig, out: Path) -> ArtifactManifest:
+    """Write an artifact of the best epoch so far of a run that was stopped, or still goes on.
+
+    The run can go on afterwards: its checkpoint stays.
+
+    Raises:
+        DataError: the data folder cannot be used.
+        FitError: there is no such run, or export failed.
+    """
+    checkpoint = _checkpoint(out)
+    if not checkpoint.exists():
+        raise FitError(
+            f"{checkpoint}: there is no training to export; `fit` with the same --data and --out "
+            "saves one after each epoch, and exports by itself when it ends"
+        )
+    try:
+        check_target(out)
+        dataset = load_dataset(data)
+        log.info(dataset.summary)
+        return _write(best_so_far(dataset, config, checkpoint), dataset, data, config, out)
+    except (TrainingError, CheckpointError, ParityError, FileExistsError) as error:
+        raise FitError(str(error)) from error
+
+
+def _write(
+    model: TrainedModel, dataset: Dataset, data: DataConfig, config: TrainingConfig, out: Path
+) -> ArtifactManifest:
+    """Measure a model and export it."""
+    log.info(f"best epoch {model.best_epoch}, specialisation after epoch {model.trigger_epoch}")
+    metrics = _flat("valid", evaluate(model.score, dataset, dataset.valid))
+    if dataset.test.nnz > 0:
+        test = evaluate(model.score, dataset, dataset.test)
+        log.info(f"test part:\n{metrics_table(test)}")
+        metrics |= _flat("test", test)
+    log.info("exporting, and checking ONNX against torch ...")
+    manifest = export_artifact(
+        out,
+        model,
+        dataset,
+        seed=config.seed,
+        settings={
+            "data": data.model_dump(mode="json", exclude={"folder"}),
+            "training": config.model_dump(),
+        },
+        metrics=metrics,
+    )
     log.info(f"wrote {out}: model version {manifest.model_version}")
     return manifest
+
+
+def _checkpoint(out: Path) -> Path:
+    return out.with_name(out.name + ".checkpoint")
 
 
 def assist(data: DataConfig, config: TrainingConfig, processes: Processes) -> None:

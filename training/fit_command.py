@@ -1,4 +1,4 @@
-"""The commands `fit` and `evaluate`: data in, artifact out; artifact in, metrics out.
+"""The commands `fit`, `export` and `evaluate`: data in, artifact out; artifact in, metrics out.
 
 Knows the command line; the jobs are in `fit`.
 """
@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from training.data_options import add_data_options, data_config
-from training.fit import assist, evaluate_artifact, fit
+from training.fit import assist, evaluate_artifact, export, fit
 from training.processes import joined
 from training.training_options import add_training_options, training_config
 
@@ -25,6 +25,19 @@ def configure_fit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="the artifact folder to write")
     add_training_options(parser)
     parser.set_defaults(run=_fit)
+
+
+def configure_export(parser: argparse.ArgumentParser) -> None:
+    """Describe `export` and register its options."""
+    parser.description = (
+        "Write an artifact of the best epoch so far of a training that was stopped, or that is "
+        "still going on, without training further. Data and options are those of its `fit`, which "
+        "exports by itself when it ends; it can go on afterwards."
+    )
+    add_data_options(parser)
+    parser.add_argument("--out", type=Path, required=True, help="the --out of its `fit`")
+    add_training_options(parser)
+    parser.set_defaults(run=_export)
 
 
 def configure_evaluate(parser: argparse.ArgumentParser) -> None:
@@ -48,6 +61,10 @@ def _fit(options: argparse.Namespace) -> None:
             fit(data_config(options), training_config(options), options.out, processes)
         else:
             assist(data_config(options), training_config(options), processes)
+
+
+def _export(options: argparse.Namespace) -> None:
+    export(data_config(options), training_config(options), options.out)
 
 
 def _evaluate(options: argparse.Namespace) -> None:

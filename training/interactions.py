@@ -47,7 +47,8 @@ def interaction_file(folder: Path) -> Path:
         raise DataError(
             folder,
             f"expected exactly one .inter file, found {names}",
-            "put the interactions of one data set into one tab-separated .inter file",
+            "put the interactions of one data set into one tab-separated .inter file, or let "
+            "`import` make a data folder of files of other kinds",
         )
     return found[0]
 

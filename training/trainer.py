@@ -95,15 +95,18 @@ def train(
     return run.result()
 
 
+def best_so_far(dataset: Dataset, config: TrainingConfig, checkpoint: Path) -> TrainedModel:
+    """The best epoch of a run that was stopped, or that still goes on; raises as `train` does."""
+    run = _Run(dataset, config, ALONE, None)
+    run.restore(load_checkpoint(checkpoint, run.fingerprint))
+    return run.result()
+
+
 class _Run:
     """State of a run between epochs; everything in it is in its checkpoint."""
 
     def __init__(
-        self,
-        dataset: Dataset,
-        config: TrainingConfig,
-        processes: Processes,
-        start: Magnet | None,
+        self, dataset: Dataset, config: TrainingConfig, processes: Processes, start: Magnet | None
     ) -> None:
         if start is not None:
             config = config.model_copy(update={"stage_switch": 0})

@@ -73,6 +73,8 @@ class ExpertDetail(ExpertContribution):
 
     usual_weight: float
     rank_without: int
+    matrix: dict[str, dict[str, float]] = {}
+    """Contribution by modality, then view; empty from a service that does not tell it."""
 
 
 class HistoryEvidence(_Part):

@@ -42,10 +42,9 @@ COMMANDS = (
 MEANT = {
     "deploy": "run",
     "eval": "evaluate",
-    "export": "fit",
     "serve": "run",
     "start": "run",
     "train": "fit",
     "why": "explain",
 }
-"""What other tools call these commands; `fit` exports what it has trained."""
+"""What other tools call these commands."""

@@ -1,17 +1,29 @@
 // One recommended item as a card. Knows what an item looks like, not what its buttons do.
 
 import { bar } from "./bars.js";
-import { element, nameOf, number } from "./dom.js";
+import { element, nameOf, number, svg } from "./dom.js";
 
 function picture(item, details) {
-  if (details?.picture_url) {
-    return element("img", { class: "picture", src: details.picture_url, alt: "", loading: "lazy" });
-  }
-  return element("div", { class: "picture none", "aria-hidden": "true" }, nameOf(item).slice(0, 1));
+  const initial = () => element("div", { class: "picture none", "aria-hidden": "true" }, nameOf(item).slice(0, 1));
+  if (!details?.picture_url) return initial();
+  return element("img", {
+    class: "picture", src: details.picture_url.replace(/^\/(?!\/)/, ""), alt: "", loading: "lazy",
+    onerror: (event) => event.target.replaceWith(initial()),
+  });
 }
 
-function button(text, item, run, extra = {}) {
-  return element("button", { type: "button", "aria-label": `${text}: ${nameOf(item)}`, onclick: () => run(item), ...extra }, text);
+const DRAWN = {
+  "Like": "M12 20.5 4.3 12.9a4.8 4.8 0 0 1 6.8-6.8l.9.9.9-.9a4.8 4.8 0 0 1 6.8 6.8z",
+  "Not for me": "M6 6 18 18M18 6 6 18",
+};
+
+// Two opinions are drawn, so that all buttons fit one line; what is drawn is said and shown as a tip.
+function button(text, item, run) {
+  const drawn = DRAWN[text] ? svg("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" }, svg("path", { d: DRAWN[text] })) : null;
+  return element("button", {
+    type: "button", "aria-label": `${text}: ${nameOf(item)}`, title: drawn ? text : null,
+    class: drawn ? "drawn" : null, onclick: () => run(item),
+  }, drawn ?? text);
 }
 
 // `actions`: name shown -> what to do with the item.

@@ -26,11 +26,18 @@ export const number = (value, digits = 2) => value.toFixed(digits).replace("-", 
 
 export const nameOf = (item) => item.title || item.item_id;
 
-export function table(caption, head, rows) {
+const row = ([first, ...rest]) => element("tr", {},
+  element("th", { scope: "row" }, first), rest.map((cell) => element("td", {}, cell)));
+
+export const table = (caption, head, rows) => groupedTable(caption, head, [{ rows }]);
+
+// `groups`: [{name, rows}], each under its own heading if it has a name.
+export function groupedTable(caption, head, groups) {
   return element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
     element("table", {},
       element("caption", {}, caption),
       element("thead", {}, element("tr", {}, head.map((text) => element("th", { scope: "col" }, text)))),
-      element("tbody", {}, rows.map(([first, ...rest]) => element("tr", {},
-        element("th", { scope: "row" }, first), rest.map((cell) => element("td", {}, cell)))))));
+      groups.map(({ name, rows }) => element("tbody", {},
+        name ? element("tr", { class: "group" }, element("th", { scope: "rowgroup", colspan: head.length }, name)) : null,
+        rows.map(row)))));
 }

@@ -80,7 +80,7 @@ function versions(published, change) {
   }, text);
   const actions = (version) => element("span", { class: "actions" },
     version.live || !version.usable ? null : button(version, "Make live", false),
-    version.usable && !version.pinned ? button(version, "Make live and pin", true) : null,
+    version.usable && !version.pinned ? button(version, version.live ? "Pin" : version.previous ? "Roll back and pin" : "Make live and pin", true) : null,
     free && version.usable && !version.live ? element("button", {
       type: "button", "aria-label": `Try on ${percent(TRIED)}: ${version.model_version}`,
       onclick: () => change(`v1/models/${segment(version.model_version)}:canary`, { share: TRIED }),
@@ -109,7 +109,9 @@ export async function showModel(guarded, say) {
     await showModel(guarded, say);
   });
   view.replaceChildren(...[
-    element("h2", {}, "The model that is served"), facts(model), metrics(model), training(model), experts(model),
+    element("div", { class: "row" }, element("h2", {}, "The model that is served"),
+      element("button", { type: "button", onclick: () => guarded(async () => { await showModel(guarded, say); say("The model was looked up again"); }) }, "Reload")),
+    facts(model), metrics(model), training(model), experts(model),
     ...(published ? versions(published, change) : []),
   ].filter(Boolean));
 }

@@ -26,7 +26,18 @@ def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_make_alone_lists_the_commands(checkout: Path) -> None:
     listed = {line.split()[1] for line in make(checkout).stdout.splitlines()}
-    everyday = {"help", "run", "retrain", "install", "test", "check", "lint", "format", "clean"}
+    everyday = {
+        "help",
+        "run",
+        "retrain",
+        "setup",
+        "install",
+        "test",
+        "check",
+        "lint",
+        "format",
+        "clean",
+    }
     more = {"e2e", "kill", "cron", "month", "rehearse", "up", "benchmark", "bench", "docs"}
     assert listed == everyday | more
 

@@ -50,8 +50,12 @@ def test_active_experts_are_those_with_a_weight_largest_contribution_first(pair)
 def test_every_cut_of_a_score_has_the_same_sum(pair) -> None:
     manifest, _, contribution_KVM = pair
     total = pytest.approx(float(contribution_KVM.sum()), abs=1e-5)
-    matrix = by_modality_and_view(manifest, contribution_KVM)
-    assert sum(e["contribution"] for e in expert_details(*pair, range(1, 6))) == total
+    matrix = by_modality_and_view(manifest, contribution_KVM.sum(axis=0))
+    experts = expert_details(*pair, range(1, 6))
+    assert sum(expert["contribution"] for expert in experts) == total
+    for expert in experts:
+        cells = [cell for views in expert["matrix"].values() for cell in views.values()]
+        assert sum(cells) == pytest.approx(expert["contribution"], abs=1e-5)
     assert sum(by_modality(manifest, contribution_KVM).values()) == total
     assert sum(by_view(manifest, contribution_KVM).values()) == total
     assert sum(sum(views.values()) for views in matrix.values()) == total

@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 
 from model.contract.artifact import read_artifact
+from model.contract.manifest import EpochRecord
 from training.cli import main
+from training.config import TrainingConfig
 from training.dataset import DataConfig, load_dataset
+from training.trainer import train
 
 QUICK = ["--max-epochs", "1", "--embedding-dim", "8", "--batch-size", "64"]
 
@@ -166,3 +169,28 @@ def test_help_helps(capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr().out
     assert "--min-rating" in said
     assert "goes on where it was" in said
+
+
+def test_export_takes_what_a_stopped_training_has_and_leaves_it_to_go_on(
+    tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "artifact"
+    config = TrainingConfig(max_epochs=3, embedding_dim=8, batch_size=64)
+    options = ["--data", str(tiny_data), "--out", str(out), "--embedding-dim", "8"]
+    options += ["--max-epochs", "3", "--batch-size", "64"]
+    assert "there is no training to export" in refused(capsys, "export", *options)
+
+    def stop(record: EpochRecord) -> None:
+        if record.epoch == 3:
+            raise KeyboardInterrupt
+
+    dataset = load_dataset(DataConfig(folder=tiny_data))
+    with pytest.raises(KeyboardInterrupt):
+        train(dataset, config, checkpoint=out.with_name("artifact.checkpoint"), on_epoch=stop)
+    assert main(["export", *options]) == 0
+    exported = read_artifact(out).manifest.training
+    assert [record.epoch for record in exported.history] == [1, 2]
+    assert main(["fit", *options]) == 0
+    finished = read_artifact(out).manifest.training
+    assert finished.history[:2] == exported.history
+    assert len(finished.history) == 3

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from training.content_files import FEATURE_SUFFIX
+from training.encode.projection import Project
 from training.encode.vectors import VectorCache
 from training.tables import DataError
 
@@ -58,15 +59,27 @@ def check_ours(path: Path, cache: VectorCache) -> None:
         )
 
 
-def write_features(path: Path, key_I: Sequence[bytes | None], cache: VectorCache) -> list[int]:
-    """Write float32 [I, F] row by row, NaN throughout for a None; the shape that was written."""
-    width = len(cache[next(key for key in key_I if key is not None)])
+def write_features(
+    path: Path,
+    key_I: Sequence[bytes | None],
+    cache: VectorCache,
+    project: Project = lambda vector_F: vector_F,
+) -> list[int]:
+    """Write float32 [I, F] row by row, NaN throughout for a None; the shape that was written.
+
+    Args:
+        path: the file.
+        key_I: of the items' vectors.
+        cache: that has them.
+        project: what a vector becomes.
+    """
+    width = len(project(cache[next(key for key in key_I if key is not None)]))
     with _replaced(path) as partial:
         x_IF = np.lib.format.open_memmap(
             partial, mode="w+", dtype=np.float32, shape=(len(key_I), width)
         )
         for item, key in enumerate(key_I):
-            x_IF[item] = np.nan if key is None else cache[key]
+            x_IF[item] = np.nan if key is None else project(cache[key])
         x_IF.flush()
         cache.note_written(_sha256(partial))
     return [len(key_I), width]

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from training.content_files import FEATURE_SUFFIX, PICTURE_FOLDER
+from model.contract.pictures import PICTURE_FOLDER
+from training.content_files import FEATURE_SUFFIX
 from training.encode.batches import EncodedItems, encode_contents
 from training.encode.content import Content
 from training.encode.encoder import Encoder
@@ -23,6 +24,7 @@ from training.encode.folder import (
 from training.encode.named import image_encoder, text_encoder
 from training.encode.passages import Passage, passages
 from training.encode.pictures import Picture, pictures
+from training.encode.projection import principal_components
 from training.encode.vectors import VectorCache, open_cache
 from training.items import read_items
 from training.tables import DataError
@@ -48,6 +50,8 @@ class EncodeJob:
     """Name of the image encoder; None to leave pictures alone."""
     batch_size: int
     device: str
+    num_components: int | None = None
+    """How many principal components features are; None for vectors as they are encoded."""
 
 
 def encode_folder(job: EncodeJob) -> None:
@@ -114,7 +118,12 @@ def _encode(
     if not any(encoded.key_I):
         raise DataError(job.data, "holds no content that can be read", "repair the files above")
     path = job.out / file_name
-    shape = write_features(path, encoded.key_I, cache)
+    if job.num_components is None:
+        shape = write_features(path, encoded.key_I, cache)
+    else:
+        known = [cache[key] for key in dict.fromkeys(encoded.key_I) if key is not None]
+        project = principal_components(known, job.num_components)
+        shape = write_features(path, encoded.key_I, cache, project)
     log.info(f"wrote {path} {shape}: {_summary(encoded)}")
 
 

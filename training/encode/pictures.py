@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from training.content_files import PICTURE_FOLDER, SUFFIXES, file_stem, is_web_address
+from model.contract.pictures import PICTURE_FOLDER, SUFFIXES, file_stem, is_web_address
 from training.encode.content import UnreadableContentError
 
 _BACKGROUND = "white"

@@ -3,9 +3,9 @@
 Knows what a table of interactions and a table of items consist of; knows nothing about other files.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
-from training.content_files import PICTURE_FOLDER, SUFFIXES
+from model.contract.pictures import PICTURE_FOLDER, SUFFIXES
 from training.intake.proposal import Proposal
 from training.intake.sampled import Sampled
 
@@ -19,8 +19,9 @@ def interaction_columns(table: Sampled, items: Sequence[str], proposal: Proposal
     """Keys of `[interactions]`; `items` are the columns that may be the item's id."""
     found: Columns = {}
     asking = _Asking("interactions", table, proposal, found)
-    asking.required("user", table.candidates("user"))
-    asking.required("item", items)
+    users = table.candidates("user")
+    asking.required("user", users, besides=[*items, *table.dated()])
+    asking.required("item", items, besides=[*users, *table.dated()])
     if not asking.optional("rating", table.candidates("rating")):
         _events_or_counts(table, asking, found)
     asking.optional("timestamp", table.candidates("timestamp") or table.dated())
@@ -90,13 +91,14 @@ class _Asking:
     def __init__(self, name: str, table: Sampled, proposal: Proposal, found: Columns) -> None:
         self._name, self._table, self._proposal, self._found = name, table, proposal, found
 
-    def required(self, key: str, candidates: Sequence[str]) -> None:
-        """One of the candidates, or of all columns if there are none."""
+    def required(self, key: str, candidates: Sequence[str], besides: Collection[str] = ()) -> None:
+        """One of the candidates or, if there are none, of the columns `besides` some others."""
         if len(candidates) == 1:
             self._found[key] = candidates[0]
             return
         text = f"which column of {self._table.path.name} is the {key}"
-        self._proposal.ask(self._name, key, text, candidates or self._table.names)
+        others = [name for name in self._table.names if name not in besides]
+        self._proposal.ask(self._name, key, text, candidates or others or self._table.names)
 
     def optional(self, key: str, candidates: Sequence[str]) -> bool:
         """Whether there is such a column, be it clear which or not."""

@@ -1,10 +1,11 @@
 """Names that columns are known by, most of them from public data sets and shops' exports.
 
 Knows names; knows nothing about what is in a column. A name is compared in lower case without
-anything but letters and digits: `userId`, `USER_ID` and `user id` are one.
+accents and anything but letters and digits: `userId`, `USER_ID` and `user id` are one.
 """
 
 from collections.abc import Sequence
+from unicodedata import normalize
 
 _USER = (
     {"userid", "user", "uid"},
@@ -12,6 +13,10 @@ _USER = (
         "customerid", "customer", "visitorid", "visitor", "memberid", "member", "reviewerid",
         "reviewer", "accountid", "account", "buyerid", "buyer", "clientid", "client", "personid",
         "profileid", "username", "shopperid", "subscriberid",
+        "customerno", "customernr", "customernumber", "custid", "custno", "userno", "usernumber",
+        "kunde", "kundenid", "kundennr", "kundennummer", "benutzer", "nutzer", "nutzerid",
+        "idclient", "clientno", "utilisateur", "numclient", "cliente", "idcliente",
+        "usuario", "idusuario", "utente", "idutente", "klant", "klantid", "klantnr",
     },
 )  # fmt: skip
 _ITEM = (
@@ -22,6 +27,11 @@ _ITEM = (
         "artist", "gameid", "game", "videoid", "video", "businessid", "business", "recipeid",
         "recipe", "newsid", "appid", "contentid", "content", "courseid", "showid", "animeid",
         "restaurantid", "listingid", "offerid", "postid",
+        "itemno", "itemnumber", "itemcode", "productno", "productnumber", "productcode", "prodid",
+        "articleno", "articlenumber", "stockcode", "ean", "gtin",
+        "artikel", "artikelid", "artikelnr", "artikelnummer", "produkt", "produktid", "produktnr",
+        "produit", "idproduit", "refproduit", "idarticle", "producto", "idproducto", "articulo",
+        "prodotto", "idprodotto", "produto", "idproduto",
     },
 )  # fmt: skip
 NAMES: dict[str, Sequence[set[str]]] = {
@@ -30,7 +40,9 @@ NAMES: dict[str, Sequence[set[str]]] = {
     "id": (*_ITEM, {"id"}),
     "rating": (
         {"rating", "ratings", "stars"},
-        {"score", "overall", "grade", "userrating", "reviewrating", "bookrating", "starrating"},
+        {"score", "overall", "grade", "userrating", "reviewrating", "bookrating", "starrating",
+         "bewertung", "sterne", "note", "wertung", "evaluation", "etoiles", "valoracion",
+         "puntuacion", "estrellas", "voto", "valutazione", "avaliacao", "nota", "beoordeling"},
     ),
     "count": (
         {"plays", "playcount", "count", "quantity", "qty", "listens", "views", "clicks", "weight"},
@@ -43,22 +55,33 @@ NAMES: dict[str, Sequence[set[str]]] = {
             "reviewtime", "reviewdate", "ratedat", "ratingdate", "purchasedate", "purchasedat",
             "orderdate", "reviewedat", "reviewed", "ratedon", "watchedat", "playedat", "viewedat",
             "orderedat", "occurredat", "updatedat", "visittime", "eventtimestamp",
+            "invoicedate", "boughtat", "boughton", "purchasedon", "orderedon",
+            "datum", "zeit", "zeitpunkt", "zeitstempel", "kaufdatum", "bestelldatum", "gekauftam",
+            "dateachat", "datecommande", "fecha", "data", "datacompra",
         },
     ),
     "label": ({"xlabel"},),
     "title": (
         {"title", "itemtitle", "movietitle", "booktitle", "producttitle"},
-        {"name", "itemname", "productname", "headline", "displayname"},
+        {"name", "itemname", "productname", "headline", "displayname",
+         "titel", "bezeichnung", "produktname", "artikelname", "titre", "nom", "titulo", "nombre",
+         "titolo", "nome", "naam"},
     ),
-    "year": ({"year", "releaseyear", "publicationyear", "yearofpublication"},),
+    "year": (
+        {"year", "releaseyear", "publicationyear", "yearofpublication", "jahr", "annee", "anno"},
+    ),
     "categories": (
         {"categories", "genres", "category", "genre"},
-        {"tags", "class", "department", "producttype", "topics", "cuisine", "maincategory"},
+        {"tags", "class", "department", "producttype", "topics", "cuisine", "maincategory",
+         "kategorie", "kategorien", "warengruppe", "rubrik", "categorie", "categoria",
+         "genero", "genere"},
     ),
     "text": (
         {
             "description", "overview", "plot", "summary", "text", "abstract", "synopsis", "body",
-            "tagline", "features", "keywords", "blurb", "content",
+            "tagline", "features", "keywords", "blurb", "content", "productdescription",
+            "beschreibung", "inhalt", "zusammenfassung", "descriptif", "resume", "descripcion",
+            "descrizione", "descricao", "beschrijving",
         },
     ),
     "available": ({"available", "isavailable", "instock", "availability", "stock", "inventory"},),
@@ -67,6 +90,7 @@ NAMES: dict[str, Sequence[set[str]]] = {
         {
             "poster", "posterpath", "posterurl", "img", "imgurl", "imagepath", "imurl", "photo",
             "photourl", "thumbnail", "thumbnailurl", "cover", "coverurl", "imageurll", "images",
+            "bild", "bildurl", "foto", "immagine", "imagen", "imagem", "afbeelding",
         },
     ),
 }  # fmt: skip
@@ -83,4 +107,4 @@ def named(role: str, columns: Sequence[str]) -> list[str]:
 
 
 def _plain(name: str) -> str:
-    return "".join(character for character in name.lower() if character.isalnum())
+    return "".join(each for each in normalize("NFKD", name).lower() if each.isalnum())

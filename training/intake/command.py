@@ -49,7 +49,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--guess", action="store_true", help="guess what the columns mean (the default)"
     )
     parser.add_argument(
-        "--encoding", metavar="NAME", help="of text files (default: utf-8, or the mapping's)"
+        "--encoding",
+        metavar="NAME",
+        help="of text files that are not UTF-8, such as cp1252 (default: the mapping's, or none)",
     )
     parser.add_argument(
         "--max-rejected",

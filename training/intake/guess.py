@@ -9,16 +9,13 @@ from collections.abc import Sequence
 from training.intake.column_guess import Columns, id_pair, interaction_columns, item_columns
 from training.intake.given import Given
 from training.intake.proposal import Proposal
-from training.intake.sampled import Sampled
+from training.intake.sampled import SAME_ID, Sampled
 from training.intake.source import Source
 from training.intake.text_lines import DEFAULT_ENCODING
 from training.tables import DataError
 
 _ITEM_IDS, _USER_IDS = "i_id_mapping", "u_id_mapping"
 """MMRec's names of the files that say which row number is which item or user."""
-_SAME_ID = 0.5
-"""Share of the interactions' items that the item table has, if both go by the same ids; both are
-only sampled, and the table may lack some."""
 
 
 def propose(given: Given, encoding: str) -> Proposal:
@@ -34,8 +31,9 @@ def propose(given: Given, encoding: str) -> Proposal:
 
     proposal = Proposal()
     choices = _interactions(rest, proposal)
-    items = item_ids or _items([table for table in rest if table not in choices], proposal)
-    ignored = [table.path.name for table in rest if table not in (*choices, *items)]
+    items = item_ids or _items([table for table in rest if table not in choices], choices, proposal)
+    open_files = any(question.about_files for question in proposal.questions)
+    ignored = [x.path.name for x in rest if x not in (*choices, *items) and not open_files]
     if encoding != DEFAULT_ENCODING:
         proposal.values["encoding"] = encoding
     if ignored:
@@ -65,12 +63,18 @@ def _interactions(tables: Sequence[Sampled], proposal: Proposal) -> list[Sampled
             break
     if not found and len(tables) == 1:
         found = list(tables)
+    if not found:  # by no name; whose rows name those of another then
+        found = [x for x in tables if any(x.references(other) for other in tables if other != x)]
     return _one(found or tables, "interactions", "who interacted with what", proposal)
 
 
-def _items(tables: Sequence[Sampled], proposal: Proposal) -> list[Sampled]:
+def _items(
+    tables: Sequence[Sampled], choices: Sequence[Sampled], proposal: Proposal
+) -> list[Sampled]:
     """All parts of the table that says most about items, and nothing about users."""
     found = [x for x in tables if x.candidates("id") and not x.candidates("user")]
+    if not found:
+        found = [x for x in tables if any(choice.references(x) for choice in choices)]
     titled = [table for table in found if table.candidates("title")]
     return _one(titled or found, "items", "what is known about items", proposal)
 
@@ -115,13 +119,16 @@ def _shared_id(choices: Sequence[Sampled], items: Sequence[Sampled]) -> tuple[li
     """
     ours = choices[0].candidates("item") if choices else []
     theirs = items[0].candidates("id") if items else []
-    if not ours or not theirs:
+    if items and not (ours and theirs):
+        named = choices[0].references(items[0]) if choices else []
+        return ([named[0][0]], [named[0][1]]) if len(named) == 1 else (ours, theirs)
+    if not items:
         return ours, theirs
     pairs = [
         (our, their)
         for our in choices[0].all_named("item")
         for their in items[0].all_named("id")
-        if choices[0].overlap(our, items[0].rows[their]) >= _SAME_ID
+        if choices[0].overlap(our, items[0].rows[their]) >= SAME_ID
     ]
     pairs = [(our, their) for our, their in pairs if our == their] or pairs
     return ([pairs[0][0]], [pairs[0][1]]) if len(pairs) == 1 else (ours, theirs)

@@ -7,10 +7,12 @@ import json
 import tomllib
 from collections.abc import Mapping as Dict
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from training.intake.moments import Order, is_format
 from training.intake.text_lines import DEFAULT_ENCODING
@@ -146,6 +148,13 @@ class Mapping(BaseModel):
     users: UserMapping | None = None
 
 
+_TABLES: Dict[str, type[TableMapping]] = {
+    "interactions": InteractionMapping,
+    "items": ItemMapping,
+    "users": UserMapping,
+}
+
+
 def read_mapping(path: Path) -> Mapping:
     """Read a mapping; DataError says which key is wrong and what it should be."""
     try:
@@ -157,11 +166,24 @@ def read_mapping(path: Path) -> Mapping:
     try:
         return Mapping.model_validate(values)
     except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        key = ".".join(map(str, fault["loc"]))
-        raise DataError(
-            path, f"{key}: {fault['msg']}", "docs/own-data.md lists what a mapping may say"
-        ) from error
+        raise DataError(path, *_told(error.errors(include_url=False)[0])) from error
+
+
+def _told(fault: ErrorDetails) -> tuple[str, str]:
+    """What is wrong with a mapping, and what to do."""
+    *outer, key = map(str, fault["loc"]) if fault["loc"] else ("the mapping",)
+    table = f"[{outer[0]}]" if outer else "the top"
+    if fault["type"] == "missing" and not outer:
+        return f"has no table [{key}]", "add it; docs/own-data.md shows a whole mapping"
+    if fault["type"] == "missing":
+        value = '["NAME.csv"]' if key == "files" else '"NAME OF THE COLUMN"'
+        return f"{table} does not say {key}", f"add a line {key} = {value} below {table}"
+    if fault["type"] == "extra_forbidden":
+        model = Mapping.model_fields if not outer else _TABLES[outer[0]].model_fields
+        near = get_close_matches(key, model, 1)
+        meant = f"did you mean {near[0]}? " if near else ""
+        return f"{table} knows no {key}", f"{meant}docs/own-data.md lists what it may say"
+    return f"{'.'.join([*outer, key])}: {fault['msg']}", "docs/own-data.md lists what it may say"
 
 
 def mapping_text(values: Dict[str, object], open_lines: Sequence[tuple[str, str]] = ()) -> str:

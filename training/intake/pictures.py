@@ -11,7 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
-from training.content_files import PICTURE_FOLDER, SUFFIXES, file_stem, is_web_address
+from model.contract.pictures import PICTURE_FOLDER, SUFFIXES, file_stem, is_web_address
 from training.intake.catalogue import FILE, ID, PICTURE, PUBLIC
 from training.tables import DataError
 

@@ -18,6 +18,7 @@ class Question:
     text: str
     lines: list[str]
     """Of which one is to be written."""
+    about_files: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -42,4 +43,5 @@ class Proposal:
     def ask(self, table: str, key: str, text: str, values: Sequence[object]) -> None:
         """Leave it to the user which value a key has."""
         lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for value in values]
-        self.questions.append(Question(table=table, text=text, lines=lines))
+        question = Question(table=table, text=text, lines=lines, about_files=key == "files")
+        self.questions.append(question)

@@ -21,6 +21,13 @@ _MOSTLY = 0.8
 """Share of a column's values that must be what the column is taken for; bad rows are usual."""
 _MOST_EVENTS = 20
 """Kinds of events; a column of more names no kind of event."""
+SAME_ID = 0.5
+"""Share of one table's ids that another has, if both go by the same ids; both are only sampled, and
+the other may lack some."""
+_NAMING = 0.95
+"""Share of a column's values that differ, if it names the rows."""
+_SOME = 0.1
+"""Least share of the ids that a column of references names: a column of ratings names few."""
 _LABELS = ("0", "1", "2", "0.0", "1.0", "2.0")
 _SEPARATORS = ("|", ";", ",")
 
@@ -81,6 +88,22 @@ class Sampled:
         values = self.present(column)
         found = (mark for mark in _SEPARATORS if values.str.contains(mark, literal=True).any())
         return next(found, " " if self.path.suffix == ".item" else "|")
+
+    def references(self, other: "Sampled") -> list[tuple[str, str]]:
+        """Columns whose values repeat here and are what names the rows of another table."""
+        return [
+            (ours, theirs)
+            for theirs in other.names
+            if len(ids := other.present(theirs)) > 1 and ids.n_unique() >= _NAMING * len(ids)
+            for ours in self.names
+            if self._repeats(ours, ids) and self.overlap(ours, ids) >= SAME_ID
+        ]
+
+    def _repeats(self, column: str, ids: pl.Series) -> bool:
+        """Whether the column names many of the ids, some of them several times."""
+        values = self.present(column)
+        least = _SOME * min(len(ids), len(values))
+        return least <= values.n_unique() < len(values)
 
     def _is_told_by(self, column: str, item: str) -> bool:
         again = self.rows.filter(~pl.col(item).is_first_distinct())

@@ -33,6 +33,7 @@ _JSON, _PARQUET = frozenset({".jsonl", ".ndjson", ".json"}), frozenset({".parque
 UNREADABLE = (WRONG_FIELDS, BROKEN_QUOTES, json_lines.NOT_AN_OBJECT)
 """Reasons for which a record has no fields at all."""
 TABLE_SUFFIXES = _DELIMITED | _JSON | _PARQUET
+_SHEETS = frozenset({".xlsx", ".xls", ".ods"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,10 +76,12 @@ class Source:
         elif suffix in _PARQUET:
             names = parquet.columns_of(path)
         else:
+            remedy = "save each sheet as .csv" if suffix in _SHEETS else ""
             raise DataError(
                 path,
                 f"is of no known format (suffix {suffix or 'missing'!r})",
-                f"name it {', '.join(sorted(TABLE_SUFFIXES))}; text may be compressed (.gz)",
+                remedy
+                or f"name it {', '.join(sorted(TABLE_SUFFIXES))}; text may be compressed (.gz)",
             )
         return cls(path=path, names=names, encoding=encoding, dialect=dialect, headed=not columns)
 

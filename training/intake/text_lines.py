@@ -16,6 +16,7 @@ from training.tables import DataError
 DEFAULT_ENCODING = "utf-8"
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _COMPRESSED = ".gz"
+_READ_BYTES = 2**20
 
 
 def plain_suffix(path: Path) -> str:
@@ -29,6 +30,8 @@ def plain_suffix(path: Path) -> str:
 @contextmanager
 def text_lines(path: Path, encoding: str) -> Iterator[Iterator[str]]:
     """Lines with their ends, exactly as they are in the file; a byte order mark is left out.
+
+    What is UTF-8 is read as UTF-8 even if another encoding is named: of several files some may be.
 
     Raises:
         DataError: the file cannot be read, is damaged, or is not in this encoding.
@@ -66,10 +69,28 @@ def _bytes(path: Path) -> IO[bytes]:
 
 def _decoded(content: IO[bytes], encoding: str) -> io.TextIOWrapper:
     buffered = io.BufferedReader(cast(io.RawIOBase, content))
-    if encoding == DEFAULT_ENCODING:
+    if encoding == DEFAULT_ENCODING or _is_unicode(content):
         marked = buffered.peek(2)[:2] in _UTF16_MARKS
         encoding = "utf-16" if marked else "utf-8-sig"
     return io.TextIOWrapper(buffered, encoding=encoding, newline="")
+
+
+def _is_unicode(content: IO[bytes]) -> bool:
+    """Whether all is UTF-8, or marked as UTF-16: text in another encoding is hardly ever so."""
+    decoder = codecs.getincrementaldecoder(DEFAULT_ENCODING)()
+    try:
+        first = content.read(_READ_BYTES)
+        if first[:2] in _UTF16_MARKS:
+            return True
+        decoder.decode(first)
+        while piece := content.read(_READ_BYTES):
+            decoder.decode(piece)
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return False
+    finally:
+        content.seek(0)
+    return True
 
 
 def _not_encoded(path: Path, encoding: str) -> DataError:

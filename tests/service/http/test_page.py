@@ -1,5 +1,6 @@
 """The page in a real browser: what people do there, what they see, and that all can use it."""
 
+import base64
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -133,7 +134,18 @@ def test_why_names_every_expert_and_what_speaks_for_the_item(open_page, trained)
     expect(dialog).to_contain_text("Rank 1 of")
     experts = dialog.get_by_role("region", name="Experts").get_by_role("rowheader")
     expect(experts).to_have_count(len(trained.manifest.experts))
-    expect(dialog.get_by_role("region", name="Contribution by modality")).to_be_visible()
+    parts = dialog.get_by_role("region", name="Contribution by expert, modality and view")
+    views, modalities = trained.manifest.views, trained.manifest.modalities
+    groups = parts.locator("tbody")
+    assert groups.count() >= 2  # of one expert at least, and of all together
+    for group in groups.all():
+        expect(group.get_by_role("row")).to_have_count(1 + len(views) + 1)
+        expect(group.get_by_role("cell")).to_have_count((len(views) + 1) * (len(modalities) + 1))
+    totals = [
+        float(group.get_by_role("cell").last.inner_text().replace("\u2212", "-"))
+        for group in groups.all()
+    ]
+    assert sum(totals[:-1]) == pytest.approx(totals[-1], abs=0.006 * len(totals))
     page.keyboard.press("Escape")
     expect(dialog).to_be_hidden()
 
@@ -171,9 +183,26 @@ def test_the_model_tab_draws_training_and_pins_a_version(open_page, service) -> 
     page.keyboard.press("ArrowRight")
     expect(page.get_by_role("img", name="Routing entropies over 7 epochs")).to_be_visible()
     expect(page.get_by_role("img", name="Share of each expert")).to_be_visible()
-    page.get_by_role("button", name="Make live and pin: v1").click()
+    page.get_by_role("button", name="Pin: v1", exact=True).click()
     expect(page.get_by_role("button", name="Unpin")).to_be_visible()
     assert service.get("/v1/models").json()["pinned"] == "v1"
+
+
+def test_the_model_tab_rolls_back_and_shows_what_is_served_then(
+    open_page, service, redis_url, valkey_server, make_artifact, publish, until
+) -> None:
+    publish(redis_url, make_artifact("v2", 2))
+    with valkey_server.client() as redis:
+        redis.zadd(KeySpace().versions, {"v2": time.time()})
+        redis.set(KeySpace().previous, "v1")
+    until(lambda: service.get("/v1/model").json()["model_version"] == "v2")
+    page = open_page()
+    page.get_by_role("tab", name="Model").click()
+    page.get_by_role("button", name="Roll back and pin: v1", exact=True).click()
+    expect(page.get_by_role("button", name="Unpin")).to_be_visible()
+    until(lambda: service.get("/v1/model").json()["model_version"] == "v1")
+    page.get_by_role("button", name="Reload").click()
+    expect(page.locator("dd").first).to_have_text("v1")
 
 
 def test_the_model_tab_tries_a_version_on_some_users_and_stops_that(
@@ -225,3 +254,23 @@ def test_a_key_is_asked_for_where_the_service_wants_one(
         dialog.get_by_label("Key").fill(secret)
         dialog.get_by_role("button", name="Use it").click()
         expect(page.locator(".card")).to_have_count(12, timeout=30_000)
+
+
+def test_pictures_of_the_data_folder_are_on_the_cards(
+    browser, redis_url, trained, publish, serving, following, until, tmp_path
+) -> None:
+    (tmp_path / "images").mkdir()
+    dot = "R0lGODlhAQABAIAAAP///wAAACwAAAAAAQABAAACAkQBADs="  # one pixel
+    for row in range(trained.manifest.num_items):
+        (tmp_path / "images" / f"i{row:03d}.gif").write_bytes(base64.b64decode(dot))
+    publish(redis_url, trained)
+    with serving(following(pictures_dir=tmp_path)) as client, browser.new_context() as context:
+        until(client.ready)
+        page = context.new_page()
+        page.goto(str(client.base_url))
+        expect(page.locator(".card img")).to_have_count(12, timeout=30_000)
+        loaded = "pictures => pictures.every((one) => one.complete && one.naturalWidth === 1)"
+        until(lambda: page.locator(".card img").evaluate_all(loaded))
+        (tmp_path / "images" / f"{client.recommend('u000')['items'][0]['item_id']}.gif").unlink()
+        page.reload()
+        expect(page.locator(".card .none")).to_have_count(1, timeout=30_000)

@@ -50,6 +50,11 @@ def test_a_folder_becomes_one_with_features(
     assert (out / "text_feat.npy").read_bytes() != before
     assert "Another title" in (out / "items.tsv").read_text()
 
+    caplog.clear()
+    assert main(["encode", "--data", str(shop), "--out", str(out), "--text", "--pca", "8"]) == 0
+    assert "39 items have content (0 newly encoded), 1 have none" in caplog.text
+    assert load_dataset(DataConfig(folder=out)).features["text"].x_IF.shape == (40, 8)
+
 
 @pytest.mark.parametrize("size", ["0", "-1", "many"])
 def test_a_batch_size_is_a_positive_number(size: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -179,3 +179,56 @@ def test_what_a_column_holds_counts_more_than_its_name(tmp_path: Path) -> None:
     values = guessed(tmp_path, x_csv=text)
     assert "rating" not in values["interactions"]
     assert "timestamp" not in values["interactions"]
+
+
+def test_names_in_other_languages(tmp_path: Path) -> None:
+    values = guessed(
+        tmp_path,
+        bestellungen_csv="Kundennr;Artikelnr;Sterne;Kaufdatum\nk;a;4,5;03.04.2024\n",
+        artikel_csv="Artikelnr;Titel;Kategorie;Beschreibung\na;Tee;Getränke;Grüner Tee\n",
+    )
+    assert values["interactions"] == {
+        "files": ["bestellungen.csv"],
+        "user": "Kundennr",
+        "item": "Artikelnr",
+        "rating": "Sterne",
+        "timestamp": "Kaufdatum",
+    }
+    assert values["items"] == {
+        "files": ["artikel.csv"],
+        "id": "Artikelnr",
+        "title": "Titel",
+        "categories": "Kategorie",
+        "text": ["Beschreibung"],
+    }
+    (tmp_path / "accents").mkdir()
+    values = guessed(tmp_path / "accents", x_csv="Usuario,Producto,Valoración\nu,i,4\n")
+    assert values["interactions"]["rating"] == "Valoración"
+
+
+def test_tables_are_told_apart_by_what_names_what(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [f"w{n % 7};x{n % 9};{n % 5};2024-01-0{n % 9 + 1}" for n in range(60)]
+    (tmp_path / "left.csv").write_text("\n".join(["aa;bb;cc;dd", *lines]) + "\n")
+    (tmp_path / "right.csv").write_text("ee;ff\n" + "".join(f"x{n};Tea {n}\n" for n in range(12)))
+    assert main(["import", str(tmp_path)]) == 2
+    said = capsys.readouterr()
+    assert tomllib.loads(said.out) == {
+        "interactions": {"files": ["left.csv"], "item": "bb", "timestamp": "dd"},
+        "items": {"files": ["right.csv"], "id": "ee"},
+    }
+    assert said.err.splitlines()[:3] == [
+        "not clear: which column of left.csv is the user; write one of",
+        '    user = "aa"',
+        '    user = "cc"',
+    ]
+
+
+def test_files_to_choose_from_are_not_ignored(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.csv").write_text("aa,bb\nu,i\n")
+    (tmp_path / "b.csv").write_text("cc,dd\nv,j\n")
+    assert main(["import", str(tmp_path)]) == 2
+    assert tomllib.loads(capsys.readouterr().out) == {"interactions": {}}

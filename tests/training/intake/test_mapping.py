@@ -16,7 +16,11 @@ HEAD = '[interactions]\nfiles = ["x.csv"]\nuser = "u"\nitem = "i"\n'
 @pytest.mark.parametrize(
     ("lines", "said_to_user"),
     [
-        ("usr = 1", "interactions.usr: Extra inputs are not permitted"),
+        ("usr = 1", "[interactions] knows no usr; did you mean user?"),
+        (
+            '[items]\nfiles = ["x.csv"]',
+            '[items] does not say id; add a line id = "NAME OF THE COLUMN"',
+        ),
         ('rating = "r"\nevent = "e"', "give event or rating, not both"),
         ('event = "e"', "event and weights belong together"),
         ('event = "e"\nweights = { gone = -1 }', "at least one of weights must be above 0"),
@@ -34,6 +38,21 @@ def test_what_is_refused(lines: str, said_to_user: str, tmp_path: Path) -> None:
         read_mapping(tmp_path / "my.toml")
     assert said_to_user in str(error.value)
     assert "my.toml" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said_to_user"),
+    [
+        ("", "has no table [interactions]; add it"),
+        ("encodin = 'utf-8'\n" + HEAD, "the top knows no encodin; did you mean encoding?"),
+        ("[interactions]\nuser = 'u'", 'add a line files = ["NAME.csv"] below [interactions]'),
+    ],
+)
+def test_what_is_missing_or_misspelt(text: str, said_to_user: str, tmp_path: Path) -> None:
+    (tmp_path / "my.toml").write_text(text)
+    with pytest.raises(DataError) as error:
+        read_mapping(tmp_path / "my.toml")
+    assert said_to_user in str(error.value)
 
 
 def test_a_mapping_that_is_not_there(tmp_path: Path) -> None:

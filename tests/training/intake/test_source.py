@@ -39,6 +39,17 @@ def test_another_encoding_is_named_with_its_line(tmp_path: Path) -> None:
         rows_of(path, "a")
 
 
+@pytest.mark.parametrize("written", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_of_several_files_some_may_be_utf_8(written: str, suffix: str, tmp_path: Path) -> None:
+    content = ("user,Straße\n" + "u1,Käse\n" * 200_000).encode(written)
+    path = tmp_path / f"x.csv{suffix}"
+    path.write_bytes(gzip.compress(content, 1) if suffix else content)
+    rows = rows_of(path, "Straße", encoding="cp1252", batch=10**6)
+    assert len(rows) == 200_000
+    assert {row[0] for row in rows} == {"Käse"}
+
+
 def test_an_encoding_that_does_not_exist(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("a,b\n1,2\n")
     with pytest.raises(DataError, match="'utf9', which is no encoding"):
@@ -103,7 +114,8 @@ def test_typed_headers(tmp_path: Path) -> None:
         ("x.csv", "user,user\n1,2\n", "'user' more than once"),
         ("x.jsonl", "7\n", "no JSON object"),
         ("x.json", '[{"user": 1}]', "is one list"),
-        ("x.xlsx", "", "no known format"),
+        ("x.docx", "", "no known format .*name it .csv"),
+        ("x.xlsx", "", "no known format .*save each sheet as .csv"),
     ],
 )
 def test_what_cannot_be_used(name: str, text: str, said: str, tmp_path: Path) -> None:
