@@ -2,9 +2,10 @@
 
 Knows histories and matrices; knows nothing about models. A factor model finds what many items have
 in common and forgets what two of them have; neighbourhoods hold just that, and nothing about items
-that were never chosen together. Ref: both in one score: Koren, KDD 2008; weights: SLIM (Ning and
-Karypis, ICDM 2011) with an L2 penalty alone and the nearest items as support, which makes them the
-solution of one small linear system per item; damped rows are ours.
+that were never chosen together. Ref: both in one score: Koren, KDD 2008; regression: SLIM (Ning and
+Karypis, ICDM 2011) with an L2 penalty alone and the nearest items as support, which makes it one
+small linear system per item; walk: RP3beta (Paudel et al., ACM TiiS 7(1), 2016) with damped users.
+Their mean is ours.
 
 Letters: B users, I items, K neighbours, X items whose systems are solved together.
 """
@@ -26,30 +27,46 @@ USER_DAMPING = 0.25
 """A user's row is weighed by (her number of positives)^-USER_DAMPING."""
 LONGEST = 100
 """Newest positives of a user that count, so that the cost grows linearly with interactions."""
+ALPHA, BETA = 0.6, 0.4
+"""Of the random walk: RP3beta's first setting in the benchmarks."""
 _BLOCK = 256
 
 
 def neighbourhood_weights(histories: Histories) -> csr_array:
     """Weights [I, I]: how much an item (row) of a user's history says for another one (column).
 
-    Column i minimises |X_i - X W_i|^2 + PENALTY |W_i|^2 over the users' damped rows X, W_i being
-    zero but for the NEIGHBOURS items of largest cosine with i, never i itself.
+    Of the NEIGHBOURS items of largest cosine with item i, the mean of two kinds of weight, brought
+    to one scale, on which a history item says 1 in all. X are the users' damped rows, G = X^T X:
+
+    - regression: column W_i minimises |X_i - X W_i|^2 + PENALTY |W_i|^2, what every item says
+      beside the others;
+    - random walk: G_hi / (n_h^ALPHA n_i^BETA), n being the items' numbers of positives, what every
+      item says by itself.
     """
     rows_UI = _damped_rows(histories)
     gram_II = csr_array(rows_UI.T @ rows_UI)
     gram_II.sort_indices()
+    count_I = np.bincount(histories.item_P, minlength=histories.num_items)
     root_I = np.sqrt(np.maximum(gram_II.diagonal(), 1e-12))
-    found: list[tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]] = []
+    found: list[tuple[NDArray[Any], ...]] = []
     for start in range(0, gram_II.shape[0], _BLOCK):
-        stop = min(start + _BLOCK, gram_II.shape[0])
-        near_X = [_nearest(gram_II, item, root_I) for item in range(start, stop)]
-        weight_XK = _solved(gram_II, near_X, range(start, stop))
+        item_X = range(start, min(start + _BLOCK, gram_II.shape[0]))
+        near_X = [_nearest(gram_II, item, root_I) for item in item_X]
+        shared_XK, weight_XK = _solved(gram_II, near_X, item_X)
         found += [
-            (near, np.full(len(near), start + place, np.int32), weight_K[: len(near)])
-            for place, (near, weight_K) in enumerate(zip(near_X, weight_XK, strict=True))
+            (near, np.full(len(near), item, np.int32), shared_K[: len(near)], weight_K[: len(near)])
+            for near, item, shared_K, weight_K in zip(
+                near_X, item_X, shared_XK, weight_XK, strict=True
+            )
         ]
-    row_N, column_N, weight_N = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    return csr_array((weight_N, (row_N, column_N)), shape=gram_II.shape)
+    row_N, column_N, shared_N, weight_N = (
+        np.concatenate(parts) for parts in zip(*found, strict=True)
+    )
+    degree_I = np.maximum(count_I, 1.0)
+    walked_N = shared_N * degree_I[row_N] ** -ALPHA * degree_I[column_N] ** -BETA
+    scaled_2N = [kind_N / _said(kind_N, row_N, count_I) for kind_N in (weight_N, walked_N)]
+    mean_N = np.mean(scaled_2N, axis=0).astype(np.float32)
+    return csr_array((mean_N, (row_N, column_N)), shape=gram_II.shape)
 
 
 def neighbourhoods(weight_BI: csr_array, neighbourhood_II: csr_array) -> NDArray[np.float32]:
@@ -111,8 +128,8 @@ def _nearest(gram_II: csr_array, item: int, root_I: NDArray[np.float32]) -> NDAr
 
 def _solved(
     gram_II: csr_array, near_X: list[NDArray[np.int32]], item_X: range
-) -> NDArray[np.float32]:
-    """The weights of the neighbours of some items [X, K]."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Of the neighbours of some items: their entries of G and their regression weights [X, K]."""
     system_XKK = np.zeros((len(near_X), NEIGHBOURS, NEIGHBOURS))
     target_XK1 = np.zeros((len(near_X), NEIGHBOURS, 1))
     diagonal = np.arange(NEIGHBOURS)
@@ -131,5 +148,13 @@ def _solved(
         target_K1[own_K[own_K >= 0], 0] = gram_II.data[own][own_K >= 0]
         place_I[near] = -1
     system_XKK[:, diagonal, diagonal] += PENALTY
-    weight_XK: NDArray[np.float32] = np.linalg.solve(system_XKK, target_XK1)[:, :, 0]
-    return weight_XK.astype(np.float32)
+    weight_XK1 = np.linalg.solve(system_XKK, target_XK1).astype(np.float64)
+    return target_XK1[:, :, 0], weight_XK1[:, :, 0]
+
+
+def _said(
+    weight_N: NDArray[np.float64], row_N: NDArray[np.int32], count_I: NDArray[np.int64]
+) -> float:
+    """How much an item of a history says in all, mean over positives; 1 if nobody says anything."""
+    by_item_I = np.bincount(row_N, np.abs(weight_N), minlength=len(count_I))
+    return float(by_item_I @ count_I / max(1, count_I.sum())) or 1.0

@@ -153,7 +153,7 @@ def _random_inputs(
     with torch.no_grad():
         routing = head.router.item_evidence(item)
     user = unit(num_users, *vectors) * torch.rand(num_users, *vectors[:2], 1, generator=generator)
-    neighbourhood = torch.randn(num_users, num_candidates, generator=generator)
+    neighbourhood = 0.1 * torch.randn(num_users, num_candidates, generator=generator)
     return user, item, routing, torch.randn(lead, generator=generator), neighbourhood
 
 

@@ -36,7 +36,7 @@ def shorter(unit_BVMD: torch.Tensor) -> torch.Tensor:
 
 
 def neighbourhood(users: int, candidates: int) -> torch.Tensor:
-    return torch.randn(users, candidates, generator=torch.Generator().manual_seed(8))
+    return 0.1 * torch.randn(users, candidates, generator=torch.Generator().manual_seed(8))
 
 
 @pytest.mark.parametrize("users", [1, 7, 1000])

@@ -38,7 +38,8 @@ def test_it_learns_the_planted_tastes(dataset: Dataset) -> None:
     found = evaluate(model.score, dataset, dataset.test).metrics["recall@20"]
     chance = 20 / len(dataset.item_ids)
     assert found > 1.5 * chance
-    assert model.history[-1].loss < model.history[0].loss
+    coverage = [record.loss for record in model.history if record.stage == "coverage"]
+    assert min(coverage) < coverage[0]
 
 
 def test_both_stages_are_reached_and_the_best_epoch_is_kept(dataset: Dataset) -> None:
