@@ -17,13 +17,15 @@ const DRAWN = {
   "Not for me": "M6 6 18 18M18 6 6 18",
 };
 
+const SHORT = { "Add to session": "+ Session" };
+
 // Two opinions are drawn, so that all buttons fit one line; what is drawn is said and shown as a tip.
 function button(text, item, run) {
   const drawn = DRAWN[text] ? svg("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" }, svg("path", { d: DRAWN[text] })) : null;
   return element("button", {
     type: "button", "aria-label": `${text}: ${nameOf(item)}`, title: drawn ? text : null,
     class: drawn ? "drawn" : null, onclick: () => run(item),
-  }, drawn ?? text);
+  }, drawn ?? SHORT[text] ?? text);
 }
 
 // `actions`: name shown -> what to do with the item.
