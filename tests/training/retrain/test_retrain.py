@@ -160,7 +160,7 @@ def test_the_second_of_two_at_once_leaves(run: Run, state: Path, client: redis.R
     assert not state.exists()
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 def test_of_two_trainers_started_at_once_one_runs(
     config_file: Path, state: Path, client: redis.Redis
 ) -> None:
