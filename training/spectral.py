@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, diags_array
 from sklearn.utils.extmath import randomized_svd
 
-_STANDARD_DEVIATION = 0.1
-"""Of all numbers together, as of LightGCN's random start: the learning rate fits this scale."""
+_LENGTH_PER_ROOT_DIM = 0.1
+"""Rows are as long as those of LightGCN's random start, all alike: an item that few have chosen has
+hardly a part in the leading directions, and would start as nobody."""
 
 
 def spectral_start(train: csr_array, dim: int) -> NDArray[np.float32]:
@@ -26,5 +27,8 @@ def spectral_start(train: csr_array, dim: int) -> NDArray[np.float32]:
     width = min(dim, *train.shape)
     _, value_D, right_DI = randomized_svd(normalised_UI, width, random_state=0)
     start_ID = right_DI.T * np.sqrt(value_D)
-    scaled_ID: NDArray[np.float32] = start_ID * (_STANDARD_DEVIATION / max(start_ID.std(), 1e-12))
+    length_I1 = np.linalg.norm(start_ID, axis=1, keepdims=True)
+    scaled_ID: NDArray[np.float32] = (
+        _LENGTH_PER_ROOT_DIM * dim**0.5 * start_ID / np.maximum(length_I1, 1e-12)
+    )
     return scaled_ID.astype(np.float32)

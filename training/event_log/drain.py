@@ -5,7 +5,9 @@ not acknowledged is delivered again, and its id is known by then.
 """
 
 import logging
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from training.event_log.log import EventLog
 from training.event_log.schema import parse
@@ -22,8 +24,13 @@ class Drained:
     """New in the log."""
     duplicates: int = 0
     """Known already, by their ids."""
-    rejected: int = 0
-    """Entries that were no events; they are kept apart."""
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    """Entries that were no events, by what was wrong with them; they are kept apart."""
+
+    @property
+    def rejected(self) -> int:
+        """Entries that were no events."""
+        return sum(self.reasons.values())
 
 
 def drain(stream: FeedbackStream, into: EventLog) -> Drained:
@@ -32,17 +39,20 @@ def drain(stream: FeedbackStream, into: EventLog) -> Drained:
     Raises:
         EventLogError: another process is writing to the log, or it is damaged.
     """
-    entries = added = rejected = 0
+    entries = added = 0
+    reasons: Counter[str] = Counter()
     with into.writing() as writer:
         for batch in stream.batches():
             events, rejects = parse(batch)
             added += len(writer.append(events))
             writer.reject(rejects)
             stream.acknowledge(batch)
-            rejected += len(rejects)
+            reasons.update(rejects["reason"].to_list())
             entries += len(events)
-    if rejected:
+    drained = Drained(events=added, duplicates=entries - added, reasons=reasons)
+    if drained.rejected:
         log.warning(
-            f"{rejected} entries of the feedback stream are no events; `events inspect` shows them"
+            f"{drained.rejected} entries of the feedback stream are no events; `events inspect` "
+            "shows them"
         )
-    return Drained(events=added, duplicates=entries - added, rejected=rejected)
+    return drained

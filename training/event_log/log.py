@@ -152,24 +152,28 @@ class LogWriter:
 
         Args:
             keep_days: how many days stay, `today` included.
-            keep_mb: MB (10^6 bytes) that the events of all days may take; `today` always stays.
+            keep_mb: MB (10^6 bytes) that the events of all days may take, and the rejects as
+                well; `today` always stays.
             today: in UTC.
         """
         first_kept = today - timedelta(days=keep_days - 1)
-        days = self._log.days()
-        total = self._log.num_bytes()
+
+        def beyond(days: dict[date, Path]) -> Iterator[tuple[date, Path]]:
+            total = sum(map(_num_bytes, days.values()))
+            for day, folder in days.items():
+                if day >= today or (day >= first_kept and total <= keep_mb * _MB):
+                    return
+                total -= _num_bytes(folder)
+                yield day, folder
+
         gone: list[date] = []
         events = 0
-        for day, folder in days.items():
-            if day >= today or (day >= first_kept and total <= keep_mb * _MB):
-                break
-            total -= _num_bytes(folder)
+        for day, folder in beyond(self._log.days()):
             events += self._log.collect(_scan([folder], EVENTS).select(pl.len())).item()
             _remove(folder)
             gone.append(day)
-        for day, folder in _days(self._log.folder / "rejects").items():
-            if day < first_kept:
-                _remove(folder)
+        for _, folder in beyond(_days(self._log.folder / "rejects")):
+            _remove(folder)
         return Expired(tuple(gone), events)
 
     def _write(self, frame: pl.DataFrame, kind: str) -> None:

@@ -47,6 +47,9 @@ class Assembled:
     """Events that cannot be used, by reason."""
     pairs: int
     positives: int
+    users: int
+    items: int
+    """Those of the pairs; the item table may know more."""
     new_users: int
     """Users whom the data folder does not know."""
     new_items: int
@@ -54,6 +57,11 @@ class Assembled:
     """Unix time of the newest training positive under a split by global time."""
     tested_from: float
     """Unix time of the oldest test positive."""
+
+    @property
+    def density(self) -> float:
+        """Share of all user-item combinations that are positive."""
+        return self.positives / (self.users * self.items)
 
     @property
     def config(self) -> DataConfig:
@@ -104,6 +112,8 @@ def assemble(
         rejected=rejected,
         pairs=len(pairs),
         positives=len(liked),
+        users=pairs["user_id"].n_unique(),
+        items=pairs["item_id"].n_unique(),
         new_users=len(done.join(base, on="user_id", how="anti")["user_id"].unique()),
         new_items=len(done.join(base, on="item_id", how="anti")["item_id"].unique()),
         trained_until=float(liked[max(first_valid - 1, 0)]),

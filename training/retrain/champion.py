@@ -4,6 +4,7 @@ Knows runs and weights; knows nothing about gates.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from training.retrain.record import RunRecord
 from training.retrain.runs import Runs
@@ -21,6 +22,23 @@ class Champion:
     """The reason, for people; empty if there are weights."""
     run: RunRecord | None
     """The run that made it."""
+
+    @property
+    def newest_event(self) -> datetime | None:
+        """When the newest event that it knows was received; None if it knows none."""
+        return None if self.run is None else self.run.newest_event
+
+    def nothing_new(self, inputs: str, new_events: int, needed: int) -> str:
+        """Why another run would make the same model again; empty if it would not.
+
+        Args:
+            inputs: digest of data folder and settings, as in a run's record.
+            new_events: since its own run.
+            needed: how many are worth a run.
+        """
+        if self.run is None or self.run.inputs != inputs or new_events >= needed:
+            return ""
+        return f"{new_events} new events since {self.version} was made, {needed} are needed"
 
 
 def find_champion(runs: Runs, live: str | None, tested_from: float) -> Champion:

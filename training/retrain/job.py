@@ -36,6 +36,7 @@ from training.retrain.challenger import (
     with_everything,
 )
 from training.retrain.champion import Champion, find_champion
+from training.retrain.disk import full_disk_explained
 from training.retrain.gate import Rule, judge
 from training.retrain.ledger import Ledger
 from training.retrain.record import Result, RunRecord
@@ -59,11 +60,22 @@ def retrain(config: RetrainConfig) -> RunRecord:
         DataError: the data folder cannot be used.
         EventLogError: the event log cannot be written or read.
         TrainingError: the model cannot be trained.
+        DiskFullError: there is no room for the event log, the run or its model.
     """
-    with Ledger.open(config.redis_url, config.namespace, config.lock_seconds) as ledger:
+    with (
+        Ledger.open(config.redis_url, config.namespace, config.lock_seconds) as ledger,
+        full_disk_explained(config.state),
+    ):
         runs = Runs(config.state)
-        runs.clean(config.keep_runs, ledger.named(), ledger.canary_version())
-        folder, record = runs.begin(config.namespace)
+        try:
+            runs.clean(config.keep_runs, ledger.named(), ledger.canary_version())
+            folder, record = runs.begin(config.namespace)
+        except OSError as error:
+            record = runs.new_record(config.namespace)
+            record.end("failed", f"before the first step: {error!r}")
+            with suppress(PublishError):
+                ledger.announce(record)
+            raise
         try:
             return Retraining(config=config, ledger=ledger, folder=folder, record=record).run()
         finally:
@@ -85,8 +97,7 @@ class Retraining:
         try:
             self._run()
         except BaseException as error:
-            with suppress(PublishError):  # the same trouble again
-                self._end("failed", f"in the step {self.record.step!r}: {error!r}")
+            self._fail(error)
             raise
         return self.record
 
@@ -106,12 +117,11 @@ class Retraining:
             )
             champion = find_champion(Runs(config.state), self.ledger.live(), assembled.tested_from)
             self._note(assembled, champion, events)
-        if self._unchanged(champion):
-            self._end(
-                "unchanged",
-                f"{record.new_events} new events since {champion.version} was made, "
-                f"{config.gate.min_new_events} are needed",
-            )
+        nothing_new = champion.nothing_new(
+            record.inputs, record.new_events, config.gate.min_new_events
+        )
+        if nothing_new:
+            self._end("unchanged", nothing_new)
             return
         with self._step("load"):
             data = assembled.config.model_copy(
@@ -176,6 +186,7 @@ class Retraining:
             "entries rejected": drained.rejected,
             "events expired": expired.events,
         }
+        self.record.rejected = dict(drained.reasons)
         log.info(
             f"{drained.events} new events, {drained.duplicates} known already, "
             f"{drained.rejected} rejected, {expired.events} expired"
@@ -188,22 +199,23 @@ class Retraining:
         record.comparable = champion.why_not
         record.events = assembled.events
         record.newest_event = events.newest()
-        record.new_events = events.count_since(champion.run.newest_event if champion.run else None)
+        record.new_events = events.count_since(champion.newest_event)
         record.inputs = inputs_digest(self.config)
-        record.rejected = assembled.rejected
-        names = ("base_pairs", "counted", "pairs", "positives", "new_users", "new_items")
-        record.data |= {name.replace("_", " "): getattr(assembled, name) for name in names}
+        record.rejected |= assembled.rejected
+        record.density = assembled.density
+        record.data |= {
+            "pairs of the data folder": assembled.base_pairs,
+            "events that count": assembled.counted,
+            "pairs": assembled.pairs,
+            "positives": assembled.positives,
+            "users": assembled.users,
+            "items": assembled.items,
+            "new users": assembled.new_users,
+            "new items": assembled.new_items,
+        }
         log.info(
             f"{assembled.pairs} pairs, {assembled.positives} positives, of {assembled.base_pairs} "
             f"pairs and {assembled.events} events ({record.new_events} of them new)"
-        )
-
-    def _unchanged(self, champion: Champion) -> bool:
-        """The live model is what this run would make."""
-        return (
-            champion.run is not None
-            and champion.run.inputs == self.record.inputs
-            and self.record.new_events < self.config.gate.min_new_events
         )
 
     def _note_metrics(self, measured: Measured) -> None:
@@ -269,13 +281,26 @@ class Retraining:
 
     def _end(self, result: Result, reason: str) -> None:
         """The record goes to the disk, then to Redis."""
+        self._conclude(result, reason)
+        self.ledger.announce(self.record)
+
+    def _fail(self, error: BaseException) -> None:
+        """The record goes wherever it still can: the trouble may be the disk's, or Redis's."""
+        if self.record.version is None:
+            self.folder.drop_model()  # half a model, which may be what has filled the disk
+        with suppress(OSError):
+            self._conclude("failed", f"in the step {self.record.step!r}: {error!r}")
+        with suppress(PublishError):
+            self.ledger.announce(self.record)
+
+    def _conclude(self, result: Result, reason: str) -> None:
+        """Note what came of it, and put record and report onto the disk."""
         record = self.record
         record.peak_mb = peak_mb()
         record.end(result, reason)
         page = render(record)
         write_durably(self.folder.report, lambda path: path.write_text(page, encoding="utf-8"))
         self.folder.write(record)
-        self.ledger.announce(record)
 
 
 def _flat(evaluation: Evaluation) -> dict[str, float]:

@@ -15,9 +15,9 @@ from training.event_log.stream import FeedbackStream
 from training.publish.connection import connected
 from training.publish.control import Control
 from training.publish.versions import VersionShelf
-from training.retrain.assembly import assemble
+from training.retrain.assembly import assemble, inputs_digest
 from training.retrain.canary import verdict
-from training.retrain.champion import find_champion
+from training.retrain.champion import Champion, find_champion
 from training.retrain.runs import Runs
 from training.retrain.settings import RetrainConfig
 
@@ -35,7 +35,8 @@ def preview(config: RetrainConfig) -> str:
         waiting = len(FeedbackStream(client, keys))
         live = VersionShelf(client, keys).live()
         canary = Control(client, keys).canary()
-    events = EventLog(config.state / "events").read()
+    event_log = EventLog(config.state / "events")
+    events = event_log.read()
     with tempfile.TemporaryDirectory(prefix="retrain-") as scratch:
         assembled = assemble(config.data, events, config.events.weights, Path(scratch) / "data")
         data = assembled.config.model_copy(update={"modalities": config.data.modalities})
@@ -49,12 +50,23 @@ def preview(config: RetrainConfig) -> str:
         *(f"  {count} events rejected: {reason}" for reason, count in assembled.rejected.items()),
         f"live: {live or 'nothing'}",
         *_of_canary(canary, config),
-        "would train from scratch: " + champion.why_not
-        if champion.weights is None
-        else f"would go on from the weights of {live} and compare with it",
+        _of_training(champion, config, waiting + event_log.count_since(champion.newest_event)),
         f"gate: {config.gate.model_dump_json()}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _of_training(champion: Champion, config: RetrainConfig, new_events: int) -> str:
+    """What would become of it; entries that wait are taken for new events."""
+    needed = config.gate.min_new_events
+    nothing_new = champion.nothing_new(inputs_digest(config), new_events, needed)
+    if nothing_new:
+        return f"would end unchanged: {nothing_new}"
+    if not config.warm_start.enabled:
+        return "would train from scratch: warm_start.enabled is false"
+    if champion.weights is None:
+        return f"would train from scratch: {champion.why_not}"
+    return f"would go on from the weights of {champion.version} and compare with it"
 
 
 def _of_canary(latest: tuple[Canary, int] | None, config: RetrainConfig) -> list[str]:

@@ -56,7 +56,11 @@ class RunRecord(BaseModel):
     new_events: int = 0
     """Of those, since the champion's run."""
     data: dict[str, int] = {}
+    """Rows by what they are, users and items."""
+    density: float | None = None
+    """Share of all user-item combinations that are positive."""
     rejected: dict[str, int] = {}
+    """Entries and events that cannot be used, by reason."""
     rules: list[Rule] = []
     metrics: dict[str, dict[str, float]] = {}
     """Of `challenger`, `champion` and `popular`: flat names as in the manifest."""

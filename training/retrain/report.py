@@ -33,12 +33,20 @@ def render(record: RunRecord) -> str:
         _quality(record),
         _curves(record),
         _changes(record),
-        _listed("Data", [*record.data.items(), ("events in the log", record.events)]),
-        _listed("Events that could not be used", record.rejected.items()),
+        _listed("Data", _data(record)),
+        _listed("Entries and events that could not be used", record.rejected.items()),
         _listed("Seconds by step", ((name, f"{x:.1f}") for name, x in record.seconds.items())),
         "</main></body></html>\n",
     ]
     return "\n".join(part for part in parts if part)
+
+
+def _data(record: RunRecord) -> list[tuple[str, object]]:
+    facts: list[tuple[str, object]] = [(name, f"{count:,}") for name, count in record.data.items()]
+    facts.append(("events in the log", f"{record.events:,}"))
+    if record.density is not None:
+        facts.append(("density", f"{record.density:.3%}"))
+    return facts
 
 
 def _facts(record: RunRecord) -> list[tuple[str, object]]:

@@ -65,6 +65,7 @@ class RunFolder:
         for folder in (self.artifact, self.data):
             shutil.rmtree(folder, ignore_errors=True)
         self.weights.unlink(missing_ok=True)
+        remove_partials(self.root)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,19 +76,22 @@ class Runs:
 
     def begin(self, namespace: str) -> tuple[RunFolder, RunRecord]:
         """A new run's folder, with a record that says that it has begun."""
-        now = datetime.now(UTC)
-        run_id = f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03d}Z-{secrets.token_hex(2)}"
-        folder = RunFolder(self.state / "runs" / run_id)
+        record = self.new_record(namespace)
+        folder = RunFolder(self.state / "runs" / record.run_id)
         make_folder(folder.root)
+        folder.write(record)
+        return folder, record
+
+    def new_record(self, namespace: str) -> RunRecord:
+        """Of a run that begins now; nothing is written."""
+        now = datetime.now(UTC)
         promoted = (x.last_promoted_at for _, x in self.newest_first() if x.last_promoted_at)
-        record = RunRecord(
-            run_id=run_id,
+        return RunRecord(
+            run_id=f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03d}Z-{secrets.token_hex(2)}",
             namespace=namespace,
             started_at=now,
             last_promoted_at=next(promoted, None),
         )
-        folder.write(record)
-        return folder, record
 
     def newest_first(self) -> Iterator[tuple[RunFolder, RunRecord]]:
         """Every run that has a record."""

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from deploy.month.command import main
+from training.retrain.settings import read_config
 
 CONFIG = """
 state = "unused"
@@ -25,6 +26,11 @@ margin = 0.9
 group_margin = 0.9
 """
 OLD, NEWCOMERS, ITEMS = 60, 20, 80
+INTERACTIONS = Path(__file__).parents[3] / "deploy" / "month" / "interactions.toml"
+
+
+def test_settings_for_little_processor_leave_content_out() -> None:
+    assert read_config(INTERACTIONS, {}).data.modalities == []
 
 
 @pytest.fixture

@@ -74,4 +74,4 @@ def test_a_record_of_another_kind_changes_nothing(service, record, redis_url, un
         client.set(KeySpace().runs, json.dumps({"run_id": 5}))
     time.sleep(0.3)
     assert 'result="unchanged"' in service.get("/metrics").text
-    assert service.get("/readyz").status_code == 200
+    until(lambda: service.get("/readyz").status_code == 200)

@@ -79,11 +79,14 @@ def test_entries_that_are_no_events_are_kept_apart(
     client: redis.Redis, send: Callable[..., None], log: EventLog
 ) -> None:
     client.xadd(KEYS.feedback, {EVENT_FIELD: b'{"event_id": "x"}'})
+    client.xadd(KEYS.feedback, {EVENT_FIELD: b'{"event_id": "y"}'})
     client.xadd(KEYS.feedback, {"other": b"\xff"})
     send(1)
-    assert drain(stream_of(client), log) == Drained(events=1, rejected=2)
+    drained = drain(stream_of(client), log)
+    assert (drained.events, drained.rejected) == (1, 3)
+    assert drained.reasons["user_id: Field required"] == 2
     assert client.xlen(KEYS.feedback) == 0
-    missing, other = log.rejects().iter_rows(named=True)
+    missing, _, other = log.rejects().iter_rows(named=True)
     assert missing["reason"] == "user_id: Field required"
     assert missing["payload"] == b'{"event_id": "x"}'
     assert b"other" in other["payload"]

@@ -1,14 +1,14 @@
 """The log on disk: compaction, retention, and what happens to it when it is damaged or shared."""
 
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, date, datetime
 
 import polars as pl
 import pytest
 
 from model.contract.feedback import FeedbackEvent
-from training.event_log.log import EventLog, EventLogError, Expired
-from training.event_log.schema import EVENTS
+from training.event_log.log import EventLog, EventLogError, Expired, LogWriter
+from training.event_log.schema import EVENTS, REJECTS
 
 TODAY = date(2026, 2, 2)
 
@@ -79,6 +79,26 @@ def test_old_days_go_first(fill: Callable[..., EventLog]) -> None:
         assert expired == Expired((date(2026, 1, 31),), 24)
         writer.expire(keep_days=3, keep_mb=0, today=TODAY)
     assert list(log.days()) == [TODAY]
+
+
+def test_rejects_are_kept_within_the_same_limits(log: EventLog) -> None:
+    def reject(writer: LogWriter, day: int) -> None:
+        row = {
+            "entry_id": f"{day}-0",
+            "received_at": datetime(2026, 1, day, tzinfo=UTC),
+            "reason": "no event",
+            "payload": b"x",
+        }
+        writer.reject(pl.DataFrame([row], schema=REJECTS))
+
+    with log.writing() as writer:
+        for day in (10, 30, 31):
+            reject(writer, day)
+        writer.expire(keep_days=5, keep_mb=1, today=TODAY)
+        assert log.rejects()["entry_id"].to_list() == ["30-0", "31-0"]
+        size = sum(path.stat().st_size for path in log.folder.rglob("*.parquet")) / 1e6
+        assert writer.expire(keep_days=5, keep_mb=0.9 * size, today=TODAY) == Expired()
+    assert log.rejects()["entry_id"].to_list() == ["31-0"]
 
 
 def test_one_writer_at_a_time(log: EventLog) -> None:

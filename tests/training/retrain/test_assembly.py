@@ -70,6 +70,8 @@ def test_one_deed_is_a_like_and_of_views_it_takes_three(assembled: Callable) -> 
     assert pairs["u", "y"] == (0, NOW + 1)
     assert pairs["u", "z"] == (1, NOW + 3)
     assert (out.new_users, out.new_items, out.events, out.counted) == (1, 3, 6, 6)
+    assert (out.users, out.items) == (3, 13)
+    assert out.density == 12 / 39
 
 
 def test_a_dislike_takes_a_like_back_from_wherever_it_came(assembled: Callable) -> None:

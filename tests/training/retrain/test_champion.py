@@ -40,6 +40,14 @@ def test_weights_that_have_not_seen_the_test_part_are_gone_on_from(runs: Runs) -
     assert champion.run is not None
 
 
+def test_the_same_inputs_and_too_few_new_events_are_nothing_new(runs: Runs) -> None:
+    champion = find_champion(runs, "v1", TESTED_FROM)
+    assert champion.nothing_new("", 2, 3) == "2 new events since v1 was made, 3 are needed"
+    assert champion.nothing_new("", 3, 3) == ""
+    assert champion.nothing_new("other data", 0, 3) == ""
+    assert find_champion(runs, "fitted", TESTED_FROM).nothing_new("", 0, 3) == ""
+
+
 @pytest.mark.parametrize(
     ("live", "why_not"),
     [

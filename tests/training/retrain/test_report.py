@@ -3,10 +3,12 @@
 import re
 from datetime import UTC, datetime
 from html.parser import HTMLParser
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from PIL import Image
 from playwright.sync_api import Browser
 
 from model.contract.manifest import EpochRecord
@@ -50,7 +52,8 @@ def record() -> RunRecord:
         },
         experts=["dominant_text", "balanced_1"],
         changed=[ChangedList(user_id="u7", gone=["Old & Sons"], came=["New"])],
-        data={"pairs": 12},
+        data={"pairs": 12_000},
+        density=0.0625,
         rejected={"an id with a tab": 3},
         seconds={"train": 1.5},
         trigger_epoch=1,
@@ -72,6 +75,19 @@ def record() -> RunRecord:
     return record
 
 
+def colours_of(png: bytes) -> set[tuple[int, ...]]:
+    """Every colour of which a picture has more than a line's worth of pixels."""
+    picture = Image.open(BytesIO(png)).convert("RGB")
+    counted = picture.getcolors(maxcolors=picture.width * picture.height)
+    assert counted is not None
+    return {colour for count, colour in counted if count > 100}
+
+
+def channels(css: str) -> tuple[int, ...]:
+    """Of `rgb(0, 114, 178)`."""
+    return tuple(int(number) for number in re.findall(r"\d+", css))
+
+
 def test_the_page_is_whole_and_says_everything(record: RunRecord) -> None:
     page = render(record)
     outline = Outline()
@@ -80,7 +96,7 @@ def test_the_page_is_whole_and_says_everything(record: RunRecord) -> None:
     for text in (
         "Retraining r1: refused", "routers: 0.2 of <even>", "REFUSED", "0.2500", "0.1250",
         "tail items", "dominant_text", "of single pairs", "specialisation begins after epoch 1",
-        "Old & Sons", "an id with a tab", "3", "1.5",
+        "Old & Sons", "an id with a tab", "3", "1.5", "12,000", "6.250%",
     ):  # fmt: skip
         assert text in outline.text, text
     assert page.count("<polyline") == 6
@@ -129,4 +145,7 @@ def test_everybody_can_read_it_without_a_network(
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
         found = Axe().run(page)
         assert found.violations_count == 0, found.generate_report()
+        page.set_viewport_size({"width": 1280, "height": 900})  # nothing to scroll
+        drawn = colours_of(page.locator("svg").first.screenshot())
+        assert drawn >= {channels(stroke) for stroke in strokes}
     assert complaints == []

@@ -1,10 +1,16 @@
 """Whole runs of the command against a real server."""
 
+import errno
 import json
+import os
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 import redis
@@ -82,11 +88,14 @@ def test_the_first_runs_of_a_namespace(
     assert "newcomer" in list(users)
     assert "brand-new" in list(items)
 
+    assert "would end unchanged: 0 new events" in run("--dry-run")[1]
     status, out = run("--json")
     assert (status, json.loads(out.splitlines()[-1])["result"]) == (0, "unchanged")
     assert live(client) == first.version
 
+    client.xadd(KEYS.feedback, {"other": b"no event"})
     click(("u002", "i024"))
+    assert f"would go on from the weights of {first.version}" in run("--dry-run")[1]
     status, out = run()
     assert status == 0, out
     second = announced(client)
@@ -94,6 +103,10 @@ def test_the_first_runs_of_a_namespace(
     assert second.warm
     assert second.champion == first.version
     assert second.new_events == 1
+    assert list(second.rejected.values()) == [1]
+    assert second.density == second.data["positives"] / (
+        second.data["users"] * second.data["items"]
+    )
     assert len(second.history) <= 2
     assert set(second.metrics) == {"challenger", "champion", "popular"}
     assert {"ndcg@20, all", "recall@20, all"} <= {rule.name for rule in second.rules}
@@ -147,6 +160,23 @@ def test_the_second_of_two_at_once_leaves(run: Run, state: Path, client: redis.R
     assert not state.exists()
 
 
+@pytest.mark.timeout(300)
+def test_of_two_trainers_started_at_once_one_runs(
+    config_file: Path, state: Path, client: redis.Redis
+) -> None:
+    command = [sys.executable, "-m", "training", "retrain", "--config", str(config_file)]
+    env = os.environ | {"OMP_NUM_THREADS": "1"}
+    start = partial(subprocess.Popen, command, env=env, text=True, stdout=PIPE, stderr=PIPE)
+    with start() as one, start() as other:
+        ended = {each.wait(): each.communicate() for each in (one, other)}
+    assert ended.keys() == {0, 4}, ended
+    assert ended[0][0].splitlines()[-1].startswith("promoted: ")
+    assert re.search(
+        r"^another retraining \(\d+@.+:\d+\) holds the lock", ended[4][1], re.MULTILINE
+    )
+    assert [x.version for x in records(state)] == [live(client)]
+
+
 def test_a_run_that_loses_its_lock_publishes_nothing(
     run: Run, state: Path, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,6 +201,7 @@ def test_a_dry_run_changes_nothing(
     assert status == 0
     assert "would take over 2 entries" in out
     assert "live: nothing" in out
+    assert "would train from scratch: nothing is live yet" in out
     assert client.xlen(KEYS.feedback) == 2
     assert not state.exists()
 
@@ -185,6 +216,33 @@ def test_a_fault_is_on_record(run: Run, state: Path, client: redis.Redis, tmp_pa
     assert [(x.result, x.step) for x in records(state)] == [("failed", "assemble")]
     assert "timestamp" in announced(client).reason
     assert client.exists(KEYS.retrain_lock) == 0
+
+
+@pytest.mark.parametrize("broken", ["training.durable._sync", "polars.DataFrame.write_parquet"])
+def test_a_full_disk_is_named_and_told_to_the_service(
+    broken: str,
+    run: Run,
+    state: Path,
+    client: redis.Redis,
+    click: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    click(("u000", "i021"), ("u001", "i020"))
+    with monkeypatch.context() as patched:
+        patched.setattr(broken, full)
+        status, out = run()
+    assert status == 1
+    assert f"the disk of {state} is full" in out
+    assert announced(client).result == "failed"
+    assert "No space left" in announced(client).reason
+    assert client.xlen(KEYS.feedback) == 2
+    assert client.exists(KEYS.retrain_lock) == 0
+    runs = Runs(state)
+    runs.clean(1, ())
+    assert [record.result for _, record in runs.newest_first()] in ([], ["failed"])
 
 
 @pytest.mark.parametrize(
@@ -214,6 +272,25 @@ def test_records_are_json_that_others_can_read(run: Run, state: Path, client: re
     stored = json.loads(client.get(KEYS.runs))
     assert {"result", "reason", "started_at", "finished_at", "events", "version"} <= stored.keys()
     assert len(EventLog(state / "events").read()) == stored["events"] == 0
+
+
+def test_what_filled_the_disk_makes_room_for_the_record(
+    run: Run, state: Path, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, *_: object, **__: object) -> None:
+        path.mkdir()
+        (path / ".head.onnx.partial").write_bytes(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("training.retrain.job.export_artifact", full)
+    monkeypatch.setattr("training.retrain.job.Runs.clean", lambda *_: None)
+    status, out = run()
+    assert status == 1
+    assert "is full" in out
+    (kept,) = (state / "runs").iterdir()
+    assert {path.name for path in kept.iterdir()} == {"run.json", "report.html"}
+    assert [(x.result, x.step) for x in records(state)] == [("failed", "export")]
+    assert announced(client).result == "failed"
 
 
 def test_models_beyond_the_newest_go_and_records_stay(tmp_path: Path) -> None:
