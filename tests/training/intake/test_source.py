@@ -42,11 +42,11 @@ def test_another_encoding_is_named_with_its_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize("written", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
 @pytest.mark.parametrize("suffix", ["", ".gz"])
 def test_of_several_files_some_may_be_utf_8(written: str, suffix: str, tmp_path: Path) -> None:
-    content = ("user,Straße\n" + "u1,Käse\n" * 200_000).encode(written)
+    content = ("user,Straße\n" + f"{'u' * 1000},Käse\n" * 2_000).encode(written)
     path = tmp_path / f"x.csv{suffix}"
     path.write_bytes(gzip.compress(content, 1) if suffix else content)
     rows = rows_of(path, "Straße", encoding="cp1252", batch=10**6)
-    assert len(rows) == 200_000
+    assert len(rows) == 2_000
     assert {row[0] for row in rows} == {"Käse"}
 
 
