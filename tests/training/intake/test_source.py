@@ -36,17 +36,17 @@ def test_another_encoding_is_named_with_its_line(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_bytes(b"a,b\n1,2\n" * 50_000 + b"\xe9,2\n")
     with pytest.raises(DataError, match=r"x.csv:100001: is not utf-8 .*--encoding latin-1"):
-        rows_of(path, "a")
+        rows_of(path, "a", batch=10**5)
 
 
 @pytest.mark.parametrize("written", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
 @pytest.mark.parametrize("suffix", ["", ".gz"])
 def test_of_several_files_some_may_be_utf_8(written: str, suffix: str, tmp_path: Path) -> None:
-    content = ("user,Straße\n" + "u1,Käse\n" * 200_000).encode(written)
+    content = ("user,Straße\n" + f"{'u' * 1000},Käse\n" * 2_000).encode(written)
     path = tmp_path / f"x.csv{suffix}"
     path.write_bytes(gzip.compress(content, 1) if suffix else content)
     rows = rows_of(path, "Straße", encoding="cp1252", batch=10**6)
-    assert len(rows) == 200_000
+    assert len(rows) == 2_000
     assert {row[0] for row in rows} == {"Käse"}
 
 
