@@ -25,7 +25,7 @@ def sparse_gate(logit_KBC: Tensor, threshold: float) -> Tensor:
     so a rounding error can never swap one expert for another, and an even router stays an even
     mixture. A threshold of 0 is the softmax itself.
     """
-    relative_KBC = torch.exp(logit_KBC - logit_KBC.max(dim=0, keepdim=True).values)
+    relative_KBC = torch.exp(logit_KBC - logit_KBC.amax(dim=0, keepdim=True))
     return torch.relu(relative_KBC - threshold)
 
 

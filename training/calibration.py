@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from training.dataset import Dataset
 from training.evaluation import measure, top_items
-from training.neighbourhood import neighbourhoods
+from training.neighbourhood import neighbourhood_weights, neighbourhoods, no_neighbourhood
 from training.trained_model import TrainedModel
 
 POPULARITY_WEIGHTS = tuple(0.75 * (step / 24) ** 2 for step in range(25))
@@ -34,6 +35,28 @@ class Weights:
 
     neighbourhood: float
     popularity: float
+
+
+def calibrated(
+    model: TrainedModel, dataset: Dataset, target: csr_array, *, neighbourhood: bool
+) -> TrainedModel:
+    """A model with the weights that suit some held-out positives; its `magnet` remembers them.
+
+    Args:
+        model: as training has left it.
+        dataset: its training part makes the neighbourhood.
+        target: positives to find [U, I].
+        neighbourhood: whether there is to be one.
+    """
+    histories = dataset.train_histories
+    neighbourhood_II = (
+        neighbourhood_weights(histories) if neighbourhood else no_neighbourhood(histories.num_items)
+    )
+    weights = calibrate(model, neighbourhood_II, dataset, target)
+    with torch.no_grad():
+        model.magnet.popularity_weight.fill_(weights.popularity)
+        model.magnet.neighbourhood_weight.fill_(weights.neighbourhood)
+    return model.with_neighbourhood(weights.neighbourhood * neighbourhood_II)
 
 
 def calibrate(

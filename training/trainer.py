@@ -22,7 +22,7 @@ from model.dual_view import Propagated
 from model.magnet import Magnet
 from model.schedule import EntropySchedule
 from training.averaging import warmed_average
-from training.calibration import calibrate
+from training.calibration import calibrated
 from training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from training.config import TrainingConfig
 from training.dataset import Dataset
@@ -31,7 +31,6 @@ from training.evaluation import evaluate, only_users, some_users
 from training.explained import ExplainedError
 from training.fresh_model import build_magnet
 from training.graphs import build_graph
-from training.neighbourhood import neighbourhood_weights, no_neighbourhood
 from training.objective import batch_objective
 from training.processes import ALONE, Processes
 from training.sampling import Sampler
@@ -113,8 +112,7 @@ class _Run:
         self.dataset, self.config, self.processes = dataset, config, processes
         self.device = choose_device(config.device, processes)
         self.generator = torch.Generator().manual_seed(config.seed)
-        magnet = start or build_magnet(dataset, config, self.generator)
-        self.magnet = magnet.to(self.device)
+        self.magnet = (start or build_magnet(dataset, config, self.generator)).to(self.device)
         processes.copy_from_leader([*self.magnet.parameters(), *self.magnet.buffers()])
         self.valid = some_users(dataset.valid, MAX_VALIDATION_USERS)
         histories = dataset.train_histories
@@ -269,18 +267,9 @@ class _Run:
 
     def result(self) -> TrainedModel:
         """The best epoch's model, with what validation wants of popularity and neighbourhood."""
-        magnet = self._averaged()
-        magnet.load_state_dict(self.best_state)
-        neighbourhood_II = (
-            neighbourhood_weights(self.dataset.train_histories)
-            if self.config.neighbourhood
-            else no_neighbourhood(self.dataset.train.shape[1])
-        )
-        weights = calibrate(self._trained(), neighbourhood_II, self.dataset, self.valid)
-        with torch.no_grad():
-            magnet.popularity_weight.fill_(weights.popularity)
-            magnet.neighbourhood_weight.fill_(weights.neighbourhood)
-        return self._trained().with_neighbourhood(weights.neighbourhood * neighbourhood_II)
+        self._averaged().load_state_dict(self.best_state)
+        heard = self.config.neighbourhood
+        return calibrated(self._trained(), self.dataset, self.valid, neighbourhood=heard)
 
     def snapshot(self) -> Checkpoint:
         """Everything needed to go on from here."""
