@@ -3,8 +3,8 @@
 What it imitates, with the figures of a model trained on MovieLens-100K (behaviour, knowledge, text)
 beside its own in tests/deploy/bench/test_grown.py: items lie in clusters of skewed size, spectra
 fall off, modalities hardly agree, views of one modality nearly do, popularity has a long tail and a
-bias in the score, and routing differs by pair with a few experts active. There is nothing to learn
-from it. Letters: U users, I items, V views, M modalities, D dimension, H history, K experts.
+bias in the score, routing differs by pair with a few experts active, and neighbourhoods name items
+of the same cluster. There is nothing to learn from it. Letters: U users, I items, V views, M modalities, D dimension, H history, K experts.
 """
 
 import numpy as np
@@ -29,6 +29,11 @@ from training.onnx_head import export_head, session
 MODALITIES = ("behaviour", "text", "visual")
 HISTORY = 8
 """Items in every history."""
+NEIGHBOURS = 50
+"""Entries of every item's neighbourhood."""
+_NEIGHBOUR_REACH = 0.15
+"""Mean size of its weights: as many of a history's items name one item, its mean over a history is
+a tenth of that or all of it."""
 _ITEMS_PER_CLUSTER = 40
 _CLUSTER_SKEW = 2.0
 """An item's cluster is clusters * uniform^skew: the first tenth holds a third of the items."""
@@ -62,7 +67,7 @@ def grown_artifact(num_items: int, num_users: int, seed: int) -> Artifact:
     history_UH = _histories(cluster_I, popularity_I, num_users, rng)
     log_popularity_I = np.log1p(popularity_I)
     bias_I = (log_popularity_I - log_popularity_I.mean()) / log_popularity_I.std() * _BIAS_SPREAD
-    tensors = {
+    tensors = _neighbourhoods(cluster_I, rng) | {
         "user_embeddings": items_IVMD[history_UH].mean(axis=1),
         "item_embeddings": items_IVMD,
         "item_foldin": items_IVMD,

@@ -43,11 +43,11 @@ def test_an_explanation_belongs_to_the_recommended_list(disk_client) -> None:
 
 
 def test_the_rank_without_an_expert_is_that_of_the_scores_without_its_part(
-    disk_client, artifact, reference
+    disk_client, artifact, reference, profile_of
 ) -> None:
     tensors = artifact.tensors
     seen = tensors["seen_items"][tensors["seen_offsets"][4] : tensors["seen_offsets"][5]]
-    scores, _, parts = reference(tensors, tensors["user_embeddings"][4], np.arange(80))
+    scores, _, parts = reference(tensors, profile_of(tensors, 4), np.arange(80))
     parts_IK = np.asarray(parts).sum(axis=(2, 3))
     unseen = np.setdiff1d(np.arange(80), seen)
     for item in unseen[::7]:
@@ -107,10 +107,12 @@ def test_a_session_that_says_nothing_has_no_explanation(disk_client) -> None:
     assert "no session item" in answer.json()["detail"]
 
 
-def test_a_seen_item_is_ranked_among_the_unseen_ones(disk_client, artifact, reference) -> None:
+def test_a_seen_item_is_ranked_among_the_unseen_ones(
+    disk_client, artifact, reference, profile_of
+) -> None:
     tensors = artifact.tensors
     seen = tensors["seen_items"][tensors["seen_offsets"][4] : tensors["seen_offsets"][5]]
-    scores, _, _ = reference(tensors, tensors["user_embeddings"][4], np.arange(80))
+    scores, _, _ = reference(tensors, profile_of(tensors, 4), np.arange(80))
     answer = explain(disk_client, "u004", f"i{seen[0]:03d}")
     unseen = np.delete(scores, seen)
     assert answer["seen"] is True
