@@ -67,7 +67,8 @@ class Neighbourhood:
     def mean_with(self, other: "Neighbourhood") -> "Neighbourhood":
         """Half of each."""
         rows_E = np.concatenate([self.rows_N, other.rows_N])
-        return _sorted_sums(rows_E, np.concatenate([self.values_N, other.values_N]) / 2)
+        values_E: Floats = np.concatenate([self.values_N, other.values_N]) * np.float32(0.5)
+        return _sorted_sums(rows_E, values_E)
 
 
 NOTHING = Neighbourhood(np.empty(0, dtype=np.intp), np.empty(0, dtype=np.float32))
@@ -123,7 +124,7 @@ class NeighbourhoodMatrix:
         part_H: Floats = said_H.astype(np.float32) * _shares(len(rows_H), recency_power)
         return part_H
 
-    def _places(self, rows_H: Rows) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _places(self, rows_H: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Where the entries of some items lie, one item after the other; how many each has."""
         start_H = self.offsets.take(rows_H)
         length_H = self.offsets.take(rows_H + 1) - start_H

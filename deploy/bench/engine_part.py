@@ -69,9 +69,9 @@ modalities, two views, 64 dimensions, nine experts, {NEIGHBOURS} neighbours an i
 {HISTORY} items, whose neighbourhood is made anew for each list). The floor is one float32
 matrix-vector product over all item vectors and the top {TOP} of it; FAISS's indexes of the same
 vectors do that too, without routing or explanation (HNSW up to {MOST_FOR_HNSW:,} items, 32 links,
-else its defaults). The naive head routes every item and takes the top {TOP} apart; the service routes only items that
-may matter and takes its top {TOP} apart. Recall is against routing every item, over {RECALL_USERS}
-users.
+else its defaults). The naive head routes every item and takes the top {TOP} apart; the service
+routes only items that may matter and takes its top {TOP} apart. Recall is against routing every
+item, over {RECALL_USERS} users.
 
 Seven thousand items fit into a processor's last cache, where the floor is at its fastest as long as
 nobody else uses it: what else runs on the machine moves that line."""
@@ -98,7 +98,7 @@ def measured(size: int, rounds: int) -> _Row:
     """One line of the table."""
     artifact = grown_artifact(size, max(USERS, RECALL_USERS), SEED)
     with one_thread():
-        scorer = _scorer(artifact)
+        scorer = scorer_of(artifact)
         sampled = [profile_of(artifact, user) for user in range(RECALL_USERS)]
         chosen = choose_retriever("auto", scorer, _items(artifact), sampled)
         candidates = _candidates(artifact, scorer, chosen)
@@ -171,7 +171,8 @@ def _items(artifact: Artifact) -> Items:
     )
 
 
-def _scorer(artifact: Artifact) -> OnnxScorer:
+def scorer_of(artifact: Artifact) -> OnnxScorer:
+    """As the service makes it."""
     tensors = artifact.tensors
     return OnnxScorer(
         artifact.files,
