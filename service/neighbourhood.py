@@ -88,7 +88,8 @@ class NeighbourhoodMatrix:
     def of(cls, tensors: Mapping[str, NDArray[Any]]) -> Self:
         """Out of the tensors of an artifact; ArtifactError if they are no matrix of its items."""
         offsets, items, weights = (
-            tensors[f"neighbourhood_{part}"] for part in ("offsets", "items", "weights")
+            np.asarray(tensors[f"neighbourhood_{part}"])  # the same memory, mapped or not
+            for part in ("offsets", "items", "weights")
         )
         num_items = len(offsets) - 1
         whole = offsets[0] == 0 and offsets[-1] == len(items) == len(weights)

@@ -54,6 +54,16 @@ def test_of_two_it_is_half_of_each(seed: int) -> None:
     assert one.mean_with(NOTHING).at(rows) == pytest.approx(one.at(rows) / 2)
 
 
+def test_the_matrix_stays_where_it_is_mapped(artifact, tmp_path) -> None:
+    mapped = {}
+    for name in ("offsets", "items", "weights"):
+        np.save(tmp_path / f"{name}.npy", artifact.tensors[f"neighbourhood_{name}"])
+        mapped[name] = np.load(tmp_path / f"{name}.npy", mmap_mode="r")
+    matrix = matrix_of(**mapped)
+    for name, array in mapped.items():
+        assert np.shares_memory(getattr(matrix, name), array)
+
+
 def test_items_may_be_asked_for_in_any_order() -> None:
     found = Neighbourhood(np.array([2, 5]), np.array([0.5, -1], dtype=np.float32))
     assert found.at(np.array([9, 5, 0, 2, 5])).tolist() == [0, -1, 0, 0.5, -1]

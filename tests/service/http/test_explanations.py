@@ -183,7 +183,7 @@ def test_a_part_of_history_is_its_share_of_cosines_and_neighbourhood(
         named = {each["item_id"]: each["contribution"] for each in answer["history"]}
         expected = {
             f"i{row:03d}": part
-            for row, part in zip(sum(sides, []), parts_H.tolist(), strict=True)
+            for row, part in zip([*history, *rows], parts_H.tolist(), strict=True)
             if part > 0 and row != item
         }
         best = sorted(expected, key=lambda name: -expected[name])[:5]
