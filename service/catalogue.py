@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from model.contract.artifact import ArtifactError
 from model.contract.strings import IdTable, StringTable
+from service.neighbourhood import NeighbourhoodMatrix
 
 KEPT_LABELS = 16_384
 """Some 200 bytes each: 3 MB in every worker, whatever the catalogue."""
@@ -34,13 +35,14 @@ class Catalogue:
     bias_I: NDArray[np.float32]
     embeddings_IVMD: NDArray[np.float32]
     foldin_IVMD: NDArray[np.float32]
+    neighbourhoods: NeighbourhoodMatrix
     rows_of_category: Mapping[str, NDArray[np.intp]]
     label: Callable[[int], tuple[str, str | None]]
     """Id and title (None when it is not known) of a row; those of items shown lately are kept."""
 
     @classmethod
     def of(cls, tensors: Mapping[str, NDArray[Any]]) -> Self:
-        """Build from the tensors of an artifact; ArtifactError if its metadata is not usable."""
+        """Build from the tensors of an artifact; ArtifactError if they are not usable."""
         metadata = StringTable(tensors["item_metadata_blob"], tensors["item_metadata_offsets"])
         ids = IdTable(tensors["item_ids_blob"], tensors["item_ids_offsets"])
         return cls(
@@ -51,6 +53,7 @@ class Catalogue:
             bias_I=tensors["item_bias"],
             embeddings_IVMD=tensors["item_embeddings"],
             foldin_IVMD=tensors["item_foldin"],
+            neighbourhoods=NeighbourhoodMatrix.of(tensors),
             rows_of_category=_rows_of_category(metadata),
             label=lru_cache(KEPT_LABELS)(partial(_label, ids, metadata)),
         )

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.eligible import Eligible
+from service.profile import Profile
 from service.ranking import Rows
 from service.retrieval.retriever import Query, Retriever
 
@@ -46,14 +47,14 @@ class Comparison:
 
 
 def compared_with(
-    retriever: Retriever, user_VMD: NDArray[np.float32], eligible: Eligible, row: int
+    retriever: Retriever, profile: Profile, eligible: Eligible, row: int
 ) -> Comparison:
     """What to rank the item at `row` among: the eligible items, and itself in any case."""
     if eligible.num_items <= COMPARED_WITH_ALL:
         rows_C = np.union1d(eligible.rows(), row)
         weight_C = np.ones(len(rows_C))
         return Comparison(rows_C=rows_C, weight_C=weight_C, is_exact=True, num_items=len(rows_C))
-    best = retriever.best([Query(user_VMD, eligible, _BEST)])[0].rows
+    best = retriever.best([Query(profile, eligible, _BEST)])[0].rows
     certain = np.union1d(best, row)
     drawn = np.random.default_rng(_SEED).choice(eligible.num_items, 2 * _SAMPLED, replace=False)
     rest = eligible.without(certain)

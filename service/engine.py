@@ -3,7 +3,8 @@
 Knows the order of the steps and which of them are done for many requests at once. Knows nothing
 about HTTP; every job carries the model that its request has captured.
 
-Letters: B requests, N items shown, V views, M modalities, D dimension, K experts.
+Letters: B requests, N items shown, V views, M modalities, D dimension, K experts, F = V * M * D,
+P items of a pool.
 """
 
 import math
@@ -15,9 +16,9 @@ import numpy as np
 from service.answer import Parts, parts_of, popular_items, scored_items
 from service.batching import Batcher
 from service.diversity import POOL, diversified
-from service.foldin import Vectors
 from service.metrics import Metrics
 from service.plan import Plan, make_plan
+from service.profile import Profile
 from service.requests import RecommendationRequest
 from service.retrieval.popular import most_popular
 from service.retrieval.retriever import Query, Ranked
@@ -79,7 +80,7 @@ class RecommendationEngine:
         found: dict[int, Ranked] = {}
         places_of: dict[int, list[int]] = {}
         for place, (job, plan) in enumerate(zip(jobs, plans, strict=True)):
-            if plan.taste.vector_VMD is None:
+            if plan.taste.profile is None:
                 items = job.snapshot.items
                 found[place] = most_popular(
                     items.popular_order_I, items.popularity_I, plan.eligible, _wanted(plan)
@@ -108,7 +109,7 @@ class RecommendationEngine:
         parts: list[Parts | None] = [None] * len(jobs)
         places_of: dict[tuple[int, int], list[int]] = {}
         for place, (job, plan, ranked) in enumerate(zip(jobs, plans, shown, strict=True)):
-            explained = plan.taste.vector_VMD is not None and plan.request.explain != "none"
+            explained = plan.taste.profile is not None and plan.request.explain != "none"
             if explained and len(ranked.rows):
                 places_of.setdefault((id(job.served), len(ranked.rows)), []).append(place)
         for places in places_of.values():
@@ -117,7 +118,7 @@ class RecommendationEngine:
                 snapshot = served.snapshot
                 rows_BN = np.stack([shown[place].rows for place in places])
                 found = snapshot.scorer.explain_all(
-                    np.stack([_vector(plans[place]) for place in places]), rows_BN
+                    [_profile(plans[place]) for place in places], rows_BN
                 )
                 told = parts_of(snapshot.manifest, snapshot.items.bias_I[rows_BN], found)
             for place, each in zip(places, told, strict=True):
@@ -137,7 +138,7 @@ class RecommendationEngine:
             reason, source = taste.fallback_reason, taste.source
             self._metrics.fallbacks.labels(reason, source, served.variant).inc()
         self._metrics.served_items.labels(taste.source).inc(len(shown.rows))
-        if taste.vector_VMD is None:
+        if taste.profile is None:
             items = popular_items(snapshot, plan, shown.rows)
         else:
             items = scored_items(snapshot, plan, shown, parts)
@@ -160,12 +161,12 @@ def _wanted(plan: Plan) -> int:
 
 
 def _query(plan: Plan) -> Query:
-    return Query(_vector(plan), plan.eligible, _wanted(plan))
+    return Query(_profile(plan), plan.eligible, _wanted(plan))
 
 
-def _vector(plan: Plan) -> Vectors:
-    assert plan.taste.vector_VMD is not None
-    return plan.taste.vector_VMD
+def _profile(plan: Plan) -> Profile:
+    assert plan.taste.profile is not None
+    return plan.taste.profile
 
 
 def _page(snapshot: Snapshot, request: RecommendationRequest, ranked: Ranked) -> Ranked:

@@ -2,7 +2,7 @@
 
 Knows the order of the steps; the arithmetic is in `explanation`. Knows nothing about HTTP.
 
-Letters: I items, H history length, V views, M modalities, D dimension, K experts.
+Letters: C items compared, H items of all histories, V views, M modalities, K experts.
 """
 
 from functools import partial
@@ -26,12 +26,11 @@ from service.explanation import (
     plain,
     sentence_case,
 )
-from service.foldin import Rows, Vectors, fold_in, history_rows, of_equal_total
 from service.metrics import Metrics
 from service.requests import ExplanationRequest
 from service.schemas import ExpertDetail, Explanation, HistoryEvidence, Source
 from service.snapshot import Snapshot
-from service.taste import UserLookup, choose_taste, look_up
+from service.taste import Taste, UserLookup, choose_taste, look_up
 from service.variants import Served
 
 MAX_EVIDENCE = 5
@@ -65,29 +64,28 @@ class PairExplainer:
         snapshot = served.snapshot
         manifest, items = snapshot.manifest, snapshot.items
         session_rows, missing = items.rows(request.session_items)
-        session_HVMD = history_rows(items.foldin_IVMD, session_rows, manifest.recency_power)
-        taste = choose_taste(user, fold_in(session_HVMD), session_given=bool(request.session_items))
-        if taste.vector_VMD is None:
+        taste = choose_taste(
+            snapshot.profiles, user, session_rows, session_given=bool(request.session_items)
+        )
+        profile = taste.profile
+        if profile is None:
             raise _nobody(user)
         recent_rows, _ = items.rows(user.recent_ids)
         known_rows = np.concatenate([user.seen_N, session_rows, recent_rows])
         left_out = np.concatenate([known_rows, user.hidden_rows])
         with self._metrics.stage("retrieve"):
-            others = compared_with(
-                snapshot.retriever, taste.vector_VMD, Eligible(len(items), left_out), row
-            )
-            scores_C = snapshot.scorer.score(taste.vector_VMD, others.rows_C)
+            eligible = Eligible(len(items), left_out)
+            others = compared_with(snapshot.retriever, profile, eligible, row)
+            scores_C = snapshot.scorer.score(profile, others.rows_C)
         place = int(np.searchsorted(others.rows_C, row))
         rank = others.rank(place, scores_C)
         with self._metrics.stage("explain"):
-            breakdown = snapshot.scorer.explain(taste.vector_VMD, np.array([row]))
+            breakdown = snapshot.scorer.explain(profile, np.array([row]))
             weight_K = breakdown.weight_CK[0]
             contribution_KVM = breakdown.contribution_CKVM[0]
-            without_CK = scores_C[:, None] - snapshot.scorer.by_expert(
-                taste.vector_VMD, others.rows_C
-            )
+            without_CK = scores_C[:, None] - snapshot.scorer.by_expert(profile, others.rows_C)
             rank_without_K = [others.rank(place, without_C) for without_C in without_CK.T]
-            history = _history(snapshot, user, (session_rows, session_HVMD), row, contribution_KVM)
+            history = _history(snapshot, taste, row, contribution_KVM)
         modalities = by_modality(manifest, contribution_KVM)
         experts = expert_details(manifest, weight_K, contribution_KVM, rank_without_K)
         bias = plain(items.bias_I[row])
@@ -134,20 +132,14 @@ def _nobody(user: UserLookup) -> RequestRefused:
 
 
 def _history(
-    snapshot: Snapshot,
-    user: UserLookup,
-    session: tuple[Rows, Vectors],
-    row: int,
-    contribution_KVM: Weights,
+    snapshot: Snapshot, taste: Taste, row: int, contribution_KVM: Weights
 ) -> list[HistoryEvidence]:
     """The items of history and session that speak most for the item, itself left out."""
-    items, (session_rows, session_HVMD) = snapshot.items, session
-    history_HVMD = history_rows(items.foldin_IVMD, user.history_H, snapshot.manifest.recency_power)
-    rows_H = np.concatenate([user.history_H, session_rows])
+    items = snapshot.items
+    rows_H = np.concatenate(taste.histories)
+    foldin_HVMD, neighbourhood_H = snapshot.profiles.taken_apart(taste.histories, row)
     parts_H = history_evidence(
-        items.embeddings_IVMD[row],
-        np.concatenate([of_equal_total(history_HVMD), of_equal_total(session_HVMD)]),
-        contribution_KVM,
+        items.embeddings_IVMD[row], foldin_HVMD, neighbourhood_H, contribution_KVM
     )
     parts_H = np.where((parts_H > 0) & (rows_H != row), parts_H, 0.0)
     total = parts_H.sum()

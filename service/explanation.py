@@ -167,24 +167,37 @@ def sentence_case(words: str) -> str:
 
 
 def history_evidence(
-    item_VMD: Vectors, foldin_HVMD: Vectors, contribution_KVM: Weights
+    item_VMD: Vectors,
+    foldin_HVMD: Vectors,
+    neighbourhood_H: NDArray[np.float32],
+    contribution_KVM: Weights,
 ) -> NDArray[np.float64]:
     """What each history item adds to the score of one item [H], in points of the score.
 
-    Ours. A score holds, per view and modality, a contribution that is proportional to the cosine of
-    user and item. A user's direction is that of the sum of her history's weighted rows f_h
-    (`foldin.history_rows`), linear in its items: the part of item h is the contribution times
-    <f_h, item> / <sum_h(f_h), item>, and the parts add up to the score less its bias.
+    Ours. A score holds, per view and modality, a contribution that is proportional to the
+    similarity of user and item: their cosine, plus the neighbourhood in the first of both. A user's
+    direction is that of the sum of her history's weighted rows f_h, linear in its items, and so is
+    her neighbourhood. The part of item h is the contribution times its share of the similarity,
+    <f_h, item> / |sum of f| and its part of the neighbourhood, and the parts add up to the score
+    less its bias.
+
+    Args:
+        item_VMD: rows of unit length, or zero.
+        foldin_HVMD: what each item adds to the user's vector, by `ProfileMaker.taken_apart`.
+        neighbourhood_H: what each item adds to the neighbourhood, by the same.
+        contribution_KVM: of the pair, by the graph.
     """
     part_HVM = np.einsum("hvmd,vmd->hvm", foldin_HVMD, item_VMD, dtype=np.float64)
-    similarity_VM = part_HVM.sum(axis=0)
     length_VM = np.linalg.norm(foldin_HVMD.sum(axis=0, dtype=np.float64), axis=-1)
+    part_HVM /= np.where(length_VM > 0, length_VM, 1)
+    part_HVM[:, 0, 0] += neighbourhood_H
+    similarity_VM = part_HVM.sum(axis=0)
     contribution_VM = contribution_KVM.sum(axis=0, dtype=np.float64)
     scale_VM = np.divide(
         contribution_VM,
         similarity_VM,
         out=np.zeros_like(contribution_VM),
-        where=np.abs(similarity_VM) > 1e-6 * length_VM,  # below it the quotient is rounding noise
+        where=np.abs(similarity_VM) > 1e-6,  # below it the quotient is rounding noise
     )
     parts_H: NDArray[np.float64] = (part_HVM * scale_VM).sum(axis=(1, 2))
     return parts_H

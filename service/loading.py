@@ -10,8 +10,8 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
-import numpy as np
 from anyio import to_thread
 from numpy.typing import NDArray
 
@@ -19,14 +19,9 @@ from model.contract.artifact import ArtifactError
 from service.errors import SourceUnavailable
 from service.metrics import Metrics
 from service.settings import Retrieval
-from service.snapshot import (
-    GoldenMismatch,
-    Snapshot,
-    TrialUsers,
-    build_snapshot,
-    read_trial_users,
-)
+from service.snapshot import GoldenMismatch, Snapshot, build_snapshot
 from service.source import LastGood, ModelSource, OpenedModel
+from service.trial_users import TrialUsers, read_trial_users
 
 LONGEST_RELOAD_SECONDS = 300.0
 """A version that was refused once is read again only after a growing pause; it is large."""
@@ -51,7 +46,7 @@ class Loaded:
 
     snapshot: Snapshot
     opened: OpenedModel
-    trial_users: Mapping[str, NDArray[np.float32]]
+    trial_users: Mapping[str, NDArray[Any]]
     seconds: float
     """How long it took."""
 

@@ -90,7 +90,7 @@ class ModelCache:
         staging = Path(tempfile.mkdtemp(prefix=f".{version}-", dir=self._folder))
         return ModelWriter(staging, self._folder / version)
 
-    def last_good(self) -> tuple[CachedModel, dict[str, NDArray[np.float32]]] | None:
+    def last_good(self) -> tuple[CachedModel, dict[str, NDArray[Any]]] | None:
         """The version that was last served, and its trial users."""
         try:
             version = (self._folder / _LAST_GOOD).read_text().strip()
@@ -102,7 +102,7 @@ class ModelCache:
         except (OSError, ValueError):
             return None
 
-    def remember(self, version: str, trial: Mapping[str, NDArray[np.float32]]) -> None:
+    def remember(self, version: str, trial: Mapping[str, NDArray[Any]]) -> None:
         """Note that a version is being served, by its trial users; drop old ones. OSError."""
         folder = self._folder / version
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".trial-", delete=False) as scratch:

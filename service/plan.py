@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from service.eligible import Eligible
-from service.foldin import fold_in, history_rows
 from service.ranking import Rows
 from service.requests import RecommendationRequest
 from service.snapshot import Snapshot
@@ -34,11 +33,9 @@ def make_plan(snapshot: Snapshot, request: RecommendationRequest, user: UserLook
     """Resolve every id and decide what is scored and what is eligible."""
     items = snapshot.items
     session_rows, missing = items.rows(request.session_items)
-    session_VMD = None
-    if len(session_rows):  # the usual request has no session, and need not pay for one
-        power = snapshot.manifest.recency_power
-        session_VMD = fold_in(history_rows(items.foldin_IVMD, session_rows, power))
-    taste = choose_taste(user, session_VMD, session_given=bool(request.session_items))
+    taste = choose_taste(
+        snapshot.profiles, user, session_rows, session_given=bool(request.session_items)
+    )
     excluded_rows, unknown = items.rows(request.exclude)
     missing += unknown
     excluded = [excluded_rows, user.hidden_rows]

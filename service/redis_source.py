@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from typing import Any
 
-import numpy as np
 from anyio import to_thread
 from numpy.typing import NDArray
 
@@ -68,9 +67,7 @@ class RedisSource:
         model, trial_users = kept
         return LastGood(opened=self._opened_from(model), trial_users=trial_users)
 
-    async def remember(
-        self, opened: OpenedModel, trial_users: Mapping[str, NDArray[np.float32]]
-    ) -> None:
+    async def remember(self, opened: OpenedModel, trial_users: Mapping[str, NDArray[Any]]) -> None:
         """Note on disk what is being served; a disk that cannot take it is only logged."""
         if self._cache is None or opened.folder is None:
             return

@@ -6,7 +6,7 @@ rows, not ids.
 Letters: I items, C candidates, B users, V views, M modalities, D dimension, K experts.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from model.contract.artifact import ArtifactError
+from service.profile import Profile
 
 BLOCK_ROWS = 8192
 """Candidates scored at once: bounds the memory of one request, whatever the catalogue."""
 
-_INPUTS = ["user", "item", "item_routing", "item_bias"]
+_INPUTS = ["user", "item", "item_routing", "item_bias", "neighbourhood"]
 _FAULTS = (
     ort_errors.Fail,
     ort_errors.InvalidArgument,
@@ -41,7 +42,7 @@ class Breakdown:
 
 
 class OnnxScorer:
-    """Scores any user vector against the items of one model version; safe to share by threads."""
+    """Scores any profile against the items of one model version; safe to share by threads."""
 
     def __init__(
         self,
@@ -58,47 +59,57 @@ class OnnxScorer:
         self._bias_I = bias_I
 
     def score(
-        self, user_VMD: NDArray[np.float32], rows_C: NDArray[np.intp] | None = None
+        self, profile: Profile, rows_C: NDArray[np.intp] | None = None
     ) -> NDArray[np.float32]:
         """Scores [C] of some items by exact routing, or [I] of all of them."""
         num_rows = len(self._bias_I) if rows_C is None else len(rows_C)
         scores_C = np.empty(num_rows, dtype=np.float32)
         for start in range(0, num_rows, BLOCK_ROWS):
             stop = min(start + BLOCK_ROWS, num_rows)
-            place = slice(start, stop) if rows_C is None else rows_C[start:stop]
+            if rows_C is None:
+                place: slice | NDArray[np.intp] = slice(start, stop)
+                neighbourhood_C = profile.neighbourhood.between(start, stop)
+            else:
+                place = rows_C[start:stop]
+                neighbourhood_C = profile.neighbourhood.at(place)
             feeds = {
-                "user": user_VMD[None],
+                "user": profile.vector_VMD[None],
                 "item": self._embeddings_IVMD[place],
                 "item_routing": self._routing_IR[place],
                 "item_bias": self._bias_I[place],
+                "neighbourhood": neighbourhood_C[None],
             }
             scores_C[start:stop] = self._head.run(["score"], feeds)[0][0]
         return scores_C
 
-    def explain(self, user_VMD: NDArray[np.float32], rows_C: NDArray[np.intp]) -> Breakdown:
+    def explain(self, profile: Profile, rows_C: NDArray[np.intp]) -> Breakdown:
         """What every expert, view and modality adds to the scores of some items."""
-        return self.explain_all(user_VMD[None], rows_C[None])[0]
+        return self.explain_all([profile], rows_C[None])[0]
 
     def explain_all(
-        self, users_BVMD: NDArray[np.float32], rows_BC: NDArray[np.intp]
+        self, profiles: Sequence[Profile], rows_BC: NDArray[np.intp]
     ) -> list[Breakdown]:
         """The same for several users, each with as many items of her own."""
         found: list[Breakdown] = []
         step = max(1, BLOCK_ROWS // max(1, rows_BC.shape[1]))
         for start in range(0, len(rows_BC), step):
             rows = rows_BC[start : start + step]
+            part = profiles[start : start + step]
             feeds = {
-                "user": users_BVMD[start : start + step],
+                "user": np.stack([profile.vector_VMD for profile in part]),
                 "item": self._embeddings_IVMD[rows],
                 "item_routing": self._routing_IR[rows],
                 "item_bias": self._bias_I[rows],
+                "neighbourhood": np.stack(
+                    [each.neighbourhood.at(own) for each, own in zip(part, rows, strict=True)]
+                ),
             }
             parts = zip(*self._explain.run(["weight", "contribution"], feeds), strict=True)
             found += [Breakdown(weight_CK=w, contribution_CKVM=c) for w, c in parts]
         return found
 
     def reach(self) -> float:
-        """What a pair gets above its bias where every cosine is 1: the scale of all scores.
+        """What a pair gets above its bias where every similarity is 1: the scale of all scores.
 
         Asked of the graph itself, so that nothing about it need be known from elsewhere.
         """
@@ -109,15 +120,14 @@ class OnnxScorer:
             "item": pair_VMD[None],
             "item_routing": np.zeros((1, self._routing_IR.shape[1]), dtype=np.float32),
             "item_bias": np.zeros(1, dtype=np.float32),
+            "neighbourhood": np.zeros((1, 1), dtype=np.float32),
         }
         return float(self._head.run(["score"], feeds)[0][0, 0])
 
-    def by_expert(
-        self, user_VMD: NDArray[np.float32], rows_C: NDArray[np.intp]
-    ) -> NDArray[np.float32]:
+    def by_expert(self, profile: Profile, rows_C: NDArray[np.intp]) -> NDArray[np.float32]:
         """What every expert adds to the scores of any number of items [C, K]."""
         parts = [
-            self.explain(user_VMD, rows_C[start : start + BLOCK_ROWS]).contribution_CKVM.sum((2, 3))
+            self.explain(profile, rows_C[start : start + BLOCK_ROWS]).contribution_CKVM.sum((2, 3))
             for start in range(0, len(rows_C), BLOCK_ROWS)
         ]
         contribution_CK: NDArray[np.float32] = np.concatenate(parts)

@@ -3,13 +3,12 @@
 Knows how to build itself from an opened model and to refuse one that does not reproduce what was
 recorded at export. Knows nothing about where models come from or about HTTP.
 
-Letters: U golden users, C golden items, V views, M modalities, D dimension, K experts.
+Letters: I items, C golden items, K experts.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,18 +17,17 @@ from model.contract.artifact import ArtifactError
 from model.contract.manifest import ArtifactManifest
 from model.contract.strings import IdTable
 from service.catalogue import Catalogue
+from service.profile import Profile, ProfileMaker
 from service.retrieval.choice import Chosen, Items, choose_retriever
 from service.retrieval.retriever import Retriever
 from service.scorer import OnnxScorer
 from service.settings import Retrieval
 from service.source import OpenedModel
+from service.trial_users import TrialUser, TrialUsers
 from service.users import UserSource
 
 GOLDEN_TOLERANCE = 1e-4
 """Float32 sums on another CPU differ by some 1e-6; those of a wrong file by far more."""
-SAMPLED_USERS = 16
-"""Users that recall is measured with: 320 places of top-20 lists, a few seconds of start-up for a
-million items."""
 
 
 class GoldenMismatch(ArtifactError):
@@ -45,6 +43,7 @@ class Snapshot:
     loaded_at: datetime
     user_ids: IdTable
     items: Catalogue
+    profiles: ProfileMaker
     scorer: OnnxScorer
     chosen: Chosen
     users: UserSource
@@ -58,40 +57,6 @@ class Snapshot:
     def retriever(self) -> Retriever:
         """What finds the best items."""
         return self.chosen.retriever
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrialUsers:
-    """Vectors of users that a model is tried with before it is served."""
-
-    golden_UVMD: NDArray[np.float32]
-    """Those of the golden pairs."""
-    sampled_UVMD: NDArray[np.float32]
-    """Some from all over the table, for recall."""
-
-    def arrays(self) -> dict[str, NDArray[np.float32]]:
-        """What `of` makes them again from."""
-        return {"golden": self.golden_UVMD, "sampled": self.sampled_UVMD}
-
-    @classmethod
-    def of(cls, arrays: Mapping[str, NDArray[np.float32]]) -> Self:
-        """The inverse of `arrays`; KeyError."""
-        return cls(golden_UVMD=arrays["golden"], sampled_UVMD=arrays["sampled"])
-
-
-async def read_trial_users(opened: OpenedModel) -> TrialUsers:
-    """Read them by the way that requests do; SourceUnavailable."""
-    manifest = opened.manifest
-    count = min(SAMPLED_USERS, manifest.num_users)
-    sampled = np.linspace(0, manifest.num_users - 1, count).astype(int).tolist()
-    return TrialUsers(
-        golden_UVMD=await _vectors(opened, manifest.golden.user_rows),
-        sampled_UVMD=await _vectors(opened, sampled),
-    )
-
-
-async def _vectors(opened: OpenedModel, rows: Sequence[int]) -> NDArray[np.float32]:
-    return np.stack([(await opened.users.user(row)).vector_VMD for row in rows])
 
 
 def build_snapshot(
@@ -109,7 +74,12 @@ def build_snapshot(
         routing_IR=tensors["item_routing"],
         bias_I=items.bias_I,
     )
-    _check_golden(opened.manifest, scorer, items.bias_I, users.golden_UVMD)
+    profiles = ProfileMaker(
+        foldin_IVMD=items.foldin_IVMD,
+        neighbourhoods=items.neighbourhoods,
+        recency_power=opened.manifest.recency_power,
+    )
+    _check_golden(opened.manifest, scorer, items.bias_I, _profiles(profiles, users.golden))
     chosen = choose_retriever(
         retrieval,
         scorer,
@@ -120,7 +90,7 @@ def build_snapshot(
             templates_KM=[expert.template for expert in opened.manifest.experts],
             index_folder=opened.folder,
         ),
-        users.sampled_UVMD,
+        _profiles(profiles, users.sampled),
     )
     return Snapshot(
         manifest=opened.manifest,
@@ -128,23 +98,28 @@ def build_snapshot(
         loaded_at=datetime.now(UTC),
         user_ids=IdTable(tensors["user_ids_blob"], tensors["user_ids_offsets"]),
         items=items,
+        profiles=profiles,
         scorer=scorer,
         chosen=chosen,
         users=opened.users,
     )
 
 
+def _profiles(profiles: ProfileMaker, users: Sequence[TrialUser]) -> list[Profile]:
+    return [profiles.of_user(user.vector_VMD, user.history_H) for user in users]
+
+
 def _check_golden(
     manifest: ArtifactManifest,
     scorer: OnnxScorer,
     bias_I: NDArray[np.float32],
-    users_UVMD: NDArray[np.float32],
+    users: Sequence[Profile],
 ) -> None:
     golden = manifest.golden
     rows_C = np.array(golden.item_rows, dtype=np.intp)
-    for place, user_VMD in enumerate(users_UVMD):
-        scores_C = scorer.score(user_VMD, rows_C)
-        contributions_CK = scorer.explain(user_VMD, rows_C).contribution_CKVM.sum(axis=(2, 3))
+    for place, profile in enumerate(users):
+        scores_C = scorer.score(profile, rows_C)
+        contributions_CK = scorer.explain(profile, rows_C).contribution_CKVM.sum(axis=(2, 3))
         for what, computed, recorded in (
             ("score", scores_C, golden.scores[place]),
             ("contribution", contributions_CK, golden.contributions[place]),

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 from anyio import to_thread
 from numpy.typing import NDArray
 
@@ -44,7 +43,7 @@ class LastGood:
     """What this machine served last, for when the source is away."""
 
     opened: OpenedModel
-    trial_users: Mapping[str, NDArray[np.float32]]
+    trial_users: Mapping[str, NDArray[Any]]
     """As given to `ModelSource.remember`."""
 
 
@@ -60,9 +59,7 @@ class ModelSource(Protocol):
     async def last_good(self) -> LastGood | None:
         """The version that this machine served last, if it has been kept."""
 
-    async def remember(
-        self, opened: OpenedModel, trial_users: Mapping[str, NDArray[np.float32]]
-    ) -> None:
+    async def remember(self, opened: OpenedModel, trial_users: Mapping[str, NDArray[Any]]) -> None:
         """Note that a version is being served."""
 
     async def wait(self, seconds: float) -> None:
@@ -111,9 +108,7 @@ class DiskSource:
         """None: if the folder cannot be read there is nothing else."""
         return None
 
-    async def remember(
-        self, opened: OpenedModel, trial_users: Mapping[str, NDArray[np.float32]]
-    ) -> None:
+    async def remember(self, opened: OpenedModel, trial_users: Mapping[str, NDArray[Any]]) -> None:
         """Nothing: the folder stays where it is."""
 
     async def wait(self, seconds: float) -> None:

@@ -2,7 +2,7 @@
 
 The decision is one table (`choose_taste`). Knows nothing about scores or HTTP.
 
-Letters: V views, M modalities, D dimension, N items seen, H history length.
+Letters: V views, M modalities, D dimension, N items seen, H items of a history.
 """
 
 import logging
@@ -13,7 +13,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from service.foldin import Vectors, blend
+from service.foldin import Vectors
+from service.profile import Profile, ProfileMaker
 from service.ranking import Rows
 from service.schemas import Source
 from service.snapshot import Snapshot
@@ -53,8 +54,10 @@ class Taste:
     """What is scored, and how that came about."""
 
     source: Source
-    vector_VMD: Vectors | None
+    profile: Profile | None
     """None for popular items."""
+    histories: Sequence[NDArray[np.integer]]
+    """Those that it is made of, with an equal say, each of them oldest first."""
     fallback_reason: str | None
     """Why the user who was asked for could not be used; None if she was, or nobody was asked."""
     warnings: list[str]
@@ -95,7 +98,9 @@ async def look_up(snapshot: Snapshot, user_id: str | None) -> UserLookup:
     )
 
 
-def choose_taste(user: UserLookup, session_VMD: Vectors | None, *, session_given: bool) -> Taste:
+def choose_taste(
+    profiles: ProfileMaker, user: UserLookup, session_rows: Rows, *, session_given: bool
+) -> Taste:
     """Decide what to score.
 
     | user          | session usable | scored                  | source  |
@@ -106,27 +111,34 @@ def choose_taste(user: UserLookup, session_VMD: Vectors | None, *, session_given
     | anything else | no             | nothing                 | popular |
     """
     warnings = [*([user.trouble] if user.trouble else []), *user.warnings]
-    if session_given and session_VMD is None:
+    session = profiles.of_session(session_rows)
+    if session_given and session is None:
         warnings.append("no session item says anything to the model")
     if user.vector_VMD is not None:
-        vector_VMD = user.vector_VMD
-        if session_VMD is not None:
-            vector_VMD = blend(vector_VMD, session_VMD)
-        return Taste(source="model", vector_VMD=vector_VMD, fallback_reason=None, warnings=warnings)
+        own = profiles.of_user(user.vector_VMD, user.history_H)
+        return Taste(
+            source="model",
+            profile=own if session is None else own.blended_with(session),
+            histories=[user.history_H, *([] if session is None else [session_rows])],
+            fallback_reason=None,
+            warnings=warnings,
+        )
     asked = user.state != "not_asked"
-    if session_VMD is not None:
+    if session is not None:
         if asked:
             warnings.append("these items follow the session alone")
         return Taste(
             source="session",
-            vector_VMD=session_VMD,
+            profile=session,
+            histories=[session_rows],
             fallback_reason=user.state if asked else None,
             warnings=warnings,
         )
     warnings.append("these items are the popular ones")
     return Taste(
         source="popular",
-        vector_VMD=None,
+        profile=None,
+        histories=[],
         fallback_reason=user.state if asked else "unusable_session",
         warnings=warnings,
     )

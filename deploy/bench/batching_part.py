@@ -8,8 +8,6 @@ import statistics
 import sys
 import time
 
-import numpy as np
-
 from deploy.bench.grown import grown_artifact
 from deploy.bench.interleaved import one_thread
 from deploy.bench.part import Outcome, Part, table
@@ -17,8 +15,9 @@ from model.contract.artifact import Artifact
 from service.engine import RecommendationEngine
 from service.metrics import Metrics
 from service.requests import RecommendationRequest
-from service.snapshot import Snapshot, TrialUsers, build_snapshot
+from service.snapshot import Snapshot, build_snapshot
 from service.source import OpenedModel
+from service.trial_users import read_trial_users
 from service.users import PER_USER, DiskUsers
 from service.variants import Served
 
@@ -43,7 +42,7 @@ alike."""
 def _measure() -> Outcome:
     artifact = grown_artifact(ITEMS, CONNECTIONS, SEED)
     with one_thread():
-        rates = asyncio.run(_rates(_snapshot(artifact)))
+        rates = asyncio.run(_rates(artifact))
     unbatched = rates[MAX_BATCH[0]]
     gain = rates[MAX_BATCH[-1]] / unbatched
     rows = [(str(size), f"{rate:.0f}", f"{rate / unbatched:.2f}") for size, rate in rates.items()]
@@ -51,7 +50,7 @@ def _measure() -> Outcome:
     return Outcome(figures={"batching_gain": round(gain, 3)}, text=f"{_PROTOCOL}\n\n{text}")
 
 
-def _snapshot(artifact: Artifact) -> Snapshot:
+async def _snapshot(artifact: Artifact) -> Snapshot:
     tensors = artifact.tensors
     opened = OpenedModel(
         manifest=artifact.manifest,
@@ -59,14 +58,12 @@ def _snapshot(artifact: Artifact) -> Snapshot:
         files=artifact.files,
         users=DiskUsers(tensors),
     )
-    rows = np.array(artifact.manifest.golden.user_rows)
-    golden_UVMD = tensors["user_embeddings"][rows]
-    users = TrialUsers(golden_UVMD=golden_UVMD, sampled_UVMD=golden_UVMD)
-    return build_snapshot(opened, users, "exact")
+    return build_snapshot(opened, await read_trial_users(opened), "exact")
 
 
-async def _rates(snapshot: Snapshot) -> dict[int, float]:
+async def _rates(artifact: Artifact) -> dict[int, float]:
     """Requests per second by the most in a batch."""
+    snapshot = await _snapshot(artifact)
     rates: dict[int, list[float]] = {size: [] for size in MAX_BATCH}
     for number in range(-1, ROUNDS):
         for size in MAX_BATCH:

@@ -13,11 +13,13 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.bench.grown import grown_artifact
+from deploy.bench.grown import HISTORY, NEIGHBOURS, grown_artifact
 from deploy.bench.interleaved import median_seconds, one_thread
 from deploy.bench.part import Outcome, Part, table
 from model.contract.artifact import Artifact
 from service.eligible import Eligible
+from service.neighbourhood import NeighbourhoodMatrix
+from service.profile import Profile, ProfileMaker
 from service.ranking import top_places
 from service.retrieval.choice import Chosen, Items, choose_retriever
 from service.retrieval.retriever import Query
@@ -63,12 +65,13 @@ _PROTOCOL = f"""### Engine
 
 `make bench BENCH=engine`: one user after another, one pinned thread, processor time, median of
 interleaved rounds in milliseconds, on grown models (`deploy/bench/grown.py`, seed {SEED}: three
-modalities, two views, 64 dimensions, nine experts). The floor is one float32 matrix-vector product
-over all item vectors and the top {TOP} of it; FAISS's indexes of the same vectors do that too,
-without routing or explanation (HNSW up to {MOST_FOR_HNSW:,} items, 32 links, else its defaults).
-The naive head routes every item and takes the top {TOP} apart; the service routes only items that
-may matter and takes its top {TOP} apart. Recall is against routing every item, over {RECALL_USERS}
-users.
+modalities, two views, 64 dimensions, nine experts, {NEIGHBOURS} neighbours an item; users have
+{HISTORY} items, whose neighbourhood is made anew for each list). The floor is one float32
+matrix-vector product over all item vectors and the top {TOP} of it; FAISS's indexes of the same
+vectors do that too, without routing or explanation (HNSW up to {MOST_FOR_HNSW:,} items, 32 links,
+else its defaults). The naive head routes every item and takes the top {TOP} apart; the service
+routes only items that may matter and takes its top {TOP} apart. Recall is against routing every
+item, over {RECALL_USERS} users.
 
 Seven thousand items fit into a processor's last cache, where the floor is at its fastest as long as
 nobody else uses it: what else runs on the machine moves that line."""
@@ -94,36 +97,35 @@ def _short(size: int) -> str:
 def measured(size: int, rounds: int) -> _Row:
     """One line of the table."""
     artifact = grown_artifact(size, max(USERS, RECALL_USERS), SEED)
-    users_UVMD = artifact.tensors["user_embeddings"]
     with one_thread():
-        scorer = _scorer(artifact)
-        chosen = choose_retriever("auto", scorer, _items(artifact), users_UVMD[:RECALL_USERS])
-        candidates = _candidates(artifact, scorer, chosen, users_UVMD[:USERS])
+        scorer = scorer_of(artifact)
+        sampled = [profile_of(artifact, user) for user in range(RECALL_USERS)]
+        chosen = choose_retriever("auto", scorer, _items(artifact), sampled)
+        candidates = _candidates(artifact, scorer, chosen)
         return _Row(size, chosen, median_seconds(candidates, rounds))
 
 
 def _candidates(
-    artifact: Artifact, scorer: OnnxScorer, chosen: Chosen, users_UVMD: Floats
+    artifact: Artifact, scorer: OnnxScorer, chosen: Chosen
 ) -> dict[str, Callable[[int], object]]:
-    users_UF = users_UVMD.reshape(len(users_UVMD), -1)
+    users_UF = artifact.tensors["user_embeddings"][:USERS].reshape(USERS, -1)
     flat_IF = artifact.tensors["item_embeddings"].reshape(artifact.manifest.num_items, -1)
     everything = Eligible(len(flat_IF), np.empty(0, dtype=np.intp))
 
     def of(number: int) -> int:
-        return number % len(users_UVMD)
+        return number % USERS
 
     def floor(number: int) -> object:
         return top_places(flat_IF @ users_UF[of(number)], 0, TOP)
 
     def naive(number: int) -> object:
-        user_VMD = users_UVMD[of(number)]
-        return scorer.explain(user_VMD, top_places(scorer.score(user_VMD), 0, TOP))
+        profile = profile_of(artifact, of(number))
+        return scorer.explain(profile, top_places(scorer.score(profile), 0, TOP))
 
     def service(number: int) -> object:
-        user_VMD = users_UVMD[of(number)]
-        return scorer.explain(
-            user_VMD, chosen.retriever.best([Query(user_VMD, everything, TOP)])[0].rows
-        )
+        profile = profile_of(artifact, of(number))
+        (found,) = chosen.retriever.best([Query(profile, everything, TOP)])
+        return scorer.explain(profile, found.rows)
 
     def searched(index: faiss.Index) -> Callable[[int], object]:
         index.add(flat_IF)
@@ -143,6 +145,21 @@ def _candidates(
     return candidates
 
 
+def profile_of(artifact: Artifact, user: int) -> Profile:
+    """As a request makes it."""
+    tensors = artifact.tensors
+    maker = ProfileMaker(
+        foldin_IVMD=tensors["item_foldin"],
+        neighbourhoods=NeighbourhoodMatrix(
+            *(tensors[f"neighbourhood_{part}"] for part in ("offsets", "items", "weights"))
+        ),
+        recency_power=artifact.manifest.recency_power,
+    )
+    start = tensors["seen_offsets"][user]
+    history_H = tensors["seen_items"][start : start + tensors["history_lengths"][user]]
+    return maker.of_user(tensors["user_embeddings"][user], history_H)
+
+
 def _items(artifact: Artifact) -> Items:
     tensors = artifact.tensors
     return Items(
@@ -154,7 +171,8 @@ def _items(artifact: Artifact) -> Items:
     )
 
 
-def _scorer(artifact: Artifact) -> OnnxScorer:
+def scorer_of(artifact: Artifact) -> OnnxScorer:
+    """As the service makes it."""
     tensors = artifact.tensors
     return OnnxScorer(
         artifact.files,

@@ -3,9 +3,12 @@
 What it imitates, with the figures of a model trained on MovieLens-100K (behaviour, knowledge, text)
 beside its own in tests/deploy/bench/test_grown.py: items lie in clusters of skewed size, spectra
 fall off, modalities hardly agree, views of one modality nearly do, popularity has a long tail and a
-bias in the score, and routing differs by pair with a few experts active. There is nothing to learn
-from it. Letters: U users, I items, V views, M modalities, D dimension, H history, K experts.
+bias in the score, routing differs by pair with a few experts active, and neighbourhoods name items
+of the same cluster. There is nothing to learn from it. Letters: U users, I items, V views,
+M modalities, D dimension, H history, K experts, N neighbours, E entries of all neighbourhoods.
 """
+
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,8 +30,16 @@ from model.fusion_head import FusionHead
 from training.onnx_head import export_head, session
 
 MODALITIES = ("behaviour", "text", "visual")
-HISTORY = 8
+HISTORY = 50
 """Items in every history."""
+NEIGHBOURS = 50
+"""Entries of every item's neighbourhood."""
+_NEIGHBOUR_STRIDES = 4
+"""Neighbours are every first to every fourth item in the order of clusters, on both sides."""
+_NEIGHBOUR_WEIGHT = 5.0
+"""Mean size of the weights: neighbourhoods change a third of a list of 20."""
+_AGAINST = 0.1
+"""Share of the weights below zero."""
 _ITEMS_PER_CLUSTER = 40
 _CLUSTER_SKEW = 2.0
 """An item's cluster is clusters * uniform^skew: the first tenth holds a third of the items."""
@@ -62,7 +73,7 @@ def grown_artifact(num_items: int, num_users: int, seed: int) -> Artifact:
     history_UH = _histories(cluster_I, popularity_I, num_users, rng)
     log_popularity_I = np.log1p(popularity_I)
     bias_I = (log_popularity_I - log_popularity_I.mean()) / log_popularity_I.std() * _BIAS_SPREAD
-    tensors = {
+    tensors = _neighbourhoods(cluster_I, rng) | {
         "user_embeddings": items_IVMD[history_UH].mean(axis=1),
         "item_embeddings": items_IVMD,
         "item_foldin": items_IVMD,
@@ -147,6 +158,31 @@ def _histories(
     return history_UH
 
 
+def _neighbourhoods(
+    cluster_I: NDArray[np.int64], rng: np.random.Generator
+) -> dict[str, NDArray[np.generic]]:
+    """Every item names some that are near it in the order of clusters, of mixed popularity."""
+    num_items = len(cluster_I)
+    order_I = np.argsort(cluster_I, kind="stable").astype(np.int32)
+    place_I = np.empty(num_items, dtype=np.int64)
+    place_I[order_I] = np.arange(num_items)
+    step_N = np.delete(np.arange(-NEIGHBOURS // 2, NEIGHBOURS // 2 + 1), NEIGHBOURS // 2)
+    most = min(_NEIGHBOUR_STRIDES, (num_items - 1) // NEIGHBOURS)
+    stride_I = rng.integers(1, most + 1, num_items)
+    items_IN = np.empty((num_items, NEIGHBOURS), dtype=np.int32)
+    for start in range(0, num_items, _BLOCK_ROWS):
+        block = slice(start, start + _BLOCK_ROWS)
+        place_IN = place_I[block, None] + stride_I[block, None] * step_N
+        items_IN[block] = order_I[place_IN % num_items]
+    weight_E = rng.standard_exponential(items_IN.size, dtype=np.float32) * _NEIGHBOUR_WEIGHT
+    weight_E *= np.where(rng.random(items_IN.size, dtype=np.float32) < _AGAINST, -1, 1)
+    return {
+        "neighbourhood_offsets": np.arange(num_items + 1) * NEIGHBOURS,
+        "neighbourhood_items": items_IN.reshape(-1),
+        "neighbourhood_weights": weight_E.astype(np.float32),
+    }
+
+
 def _routing(head: FusionHead, items_IVMD: Vectors) -> Vectors:
     with torch.inference_mode():
         parts = [
@@ -206,12 +242,27 @@ def _manifest(
     )
 
 
-def _golden(tensors: dict[str, NDArray[np.generic]], files: dict[str, bytes]) -> Golden:
+def _said(tensors: dict[str, NDArray[Any]], users: int, items: int) -> Vectors:
+    """The neighbourhoods of the first users and items, by the definition [B, C]."""
+    entries = np.arange(NEIGHBOURS)
+    said_BC = np.zeros((users, items), dtype=np.float32)
+    for user in range(users):
+        history_H = tensors["seen_items"][user * HISTORY : (user + 1) * HISTORY]
+        place_E = (history_H[:, None] * NEIGHBOURS + entries).reshape(-1)
+        named_E = tensors["neighbourhood_items"][place_E]
+        weight_E = tensors["neighbourhood_weights"][place_E]
+        for item in range(items):
+            said_BC[user, item] = weight_E[named_E == item].sum() / HISTORY
+    return said_BC
+
+
+def _golden(tensors: dict[str, NDArray[Any]], files: dict[str, bytes]) -> Golden:
     rows = np.arange(4)
     pairs = {"user": tensors["user_embeddings"][rows]}
     for name in ("item_embeddings", "item_routing", "item_bias"):
         part = tensors[name][rows]
         pairs[name.replace("_embeddings", "")] = np.broadcast_to(part, (4, *part.shape)).copy()
+    pairs["neighbourhood"] = _said(tensors, len(rows), len(rows))
     score_BC, contribution = session(files["explain.onnx"]).run(["score", "contribution"], pairs)
     return Golden(
         user_rows=rows.tolist(),

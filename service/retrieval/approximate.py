@@ -1,8 +1,9 @@
 """The approximate first stage: one inner product stands for the mixture, what it finds is routed.
 
 A user's mean gate over well-known items, folded into her vectors, makes every score nearly linear
-in the item's vectors, which an index searches without looking at most of them. Knows nothing about
-ids.
+in the item's vectors, which an index searches without looking at most of them. An item that only
+her neighbourhood lifts is no near one: those with the most of it are candidates too. Knows nothing
+about ids.
 
 Letters: C candidates, V views, M modalities, G = V * M channels, D dimension, F = G * D.
 """
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.eligible import Eligible
+from service.profile import Profile
 from service.ranking import Rows
 from service.retrieval.cosines import channels, cosines, unit_channels
 from service.retrieval.exact import ExactRetriever
@@ -24,9 +26,10 @@ from service.scorer import OnnxScorer
 Floats = NDArray[np.float32]
 
 STAGES = ((50, 256), (500, 2048))
-"""Ranks up to the first number are those of the best among so many candidates; each stage leaves
-out what the ones before it have listed, so that a page does not depend on where others begin. Later
-ranks are exact. On grown models 200 candidates hold the whole top 20 (docs/benchmarks.md)."""
+"""Ranks up to the first number are those of the best among so many candidates of the index, and at
+most as many of the neighbourhood. Each stage leaves out what the ones before it have listed, so
+that a page does not depend on where others begin. Later ranks are exact. On grown models 200
+candidates hold the whole top 20 (docs/benchmarks.md)."""
 ROUTED_DIRECTLY = 16_384
 """So few eligible items are all routed: 2 ms, and no cluster can be missed."""
 _ANCHORS = 64
@@ -61,38 +64,44 @@ class ApproximateRetriever:
     def _best(self, query: Query) -> Ranked:
         if len(query.eligible) <= ROUTED_DIRECTLY:
             return self._exact.best([query])[0]
-        linear_F = self._linear(query.user_VMD)
+        linear_F = self._linear(query.profile)
         found = Ranked(np.empty(0, dtype=np.intp), np.empty(0, dtype=np.float32))
         for last_rank, num_candidates in STAGES:
             wanted = last_rank - len(found.rows)
             eligible = query.eligible.without(found.rows)
-            rows_C = self._candidates(linear_F, eligible, num_candidates)
+            rows_C = np.union1d(
+                self._candidates(linear_F, eligible, num_candidates),
+                self._neighbours(query.profile, eligible, num_candidates),
+            )
             if len(rows_C) < wanted:
                 break
-            scores_C = self._scorer.score(query.user_VMD, rows_C)
+            scores_C = self._scorer.score(query.profile, rows_C)
             found = found.then(Ranked.of(rows_C, scores_C, wanted))
             if query.count <= last_rank:
                 return found.first(query.count)
         rest = query.eligible.without(found.rows)
         count = query.count - len(found.rows)
-        return found.then(self._exact.best([Query(query.user_VMD, rest, count)])[0])
+        return found.then(self._exact.best([Query(query.profile, rest, count)])[0])
 
     def _candidates(self, linear_F: Floats, eligible: Eligible, count: int) -> Rows:
         if eligible.only is None and len(eligible.excluded) <= count:
             return eligible.among(self._index.nearest(linear_F, count + len(eligible.excluded)))
         return self._index.nearest(linear_F, count, eligible.mask_I)
 
-    def _linear(self, user_VMD: Floats) -> Floats:
+    def _neighbours(self, profile: Profile, eligible: Eligible, count: int) -> Rows:
+        neighbourhood = profile.neighbourhood
+        return neighbourhood.largest(eligible.among(neighbourhood.rows_N), count)
+
+    def _linear(self, profile: Profile) -> Floats:
         """The user's unit rows, each times what it counts for in her scores [F].
 
         A contribution is gate times cosine, and the gate differs by item: what is taken is the
-        least-squares slope of contributions over cosines.
+        least-squares slope of contributions over cosines, neither with a neighbourhood in it.
         """
-        user_G1D = unit_channels(user_VMD[None])
+        user_G1D = unit_channels(profile.vector_VMD[None])
         cosine_GC = cosines(user_G1D, self._anchor_GCD)[:, 0]
-        contribution_CVM = self._scorer.explain(user_VMD, self._anchor_rows).contribution_CKVM.sum(
-            axis=1
-        )
+        breakdown = self._scorer.explain(profile.by_vector_alone(), self._anchor_rows)
+        contribution_CVM = breakdown.contribution_CKVM.sum(axis=1)
         contribution_GC = contribution_CVM.reshape(len(self._anchor_rows), -1).T
         slope_G = (contribution_GC * cosine_GC).sum(axis=1)
         slope_G /= np.maximum((cosine_GC**2).sum(axis=1), np.float32(1e-9))

@@ -2,7 +2,7 @@
 
 Knows retrievers; knows nothing about where models come from.
 
-Letters: U users, I items, V views, M modalities, D dimension.
+Letters: I items, V views, M modalities, D dimension.
 """
 
 import logging
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from service.eligible import Eligible
 from service.file_lock import locked
+from service.profile import Profile
 from service.ranking import Rows, top_places
 from service.retrieval.approximate import ApproximateRetriever
 from service.retrieval.exact import ExactRetriever
@@ -61,7 +62,7 @@ class Chosen:
 
 
 def choose_retriever(
-    wanted: Retrieval, scorer: OnnxScorer, items: Items, users_UVMD: NDArray[np.float32]
+    wanted: Retrieval, scorer: OnnxScorer, items: Items, users: Sequence[Profile]
 ) -> Chosen:
     """Make the retriever and measure it. Blocking."""
     exact = ExactRetriever(
@@ -70,8 +71,8 @@ def choose_retriever(
         bias_I=items.bias_I,
         templates_KM=items.templates_KM,
     )
-    known_UVMD = users_UVMD[users_UVMD.any(axis=(1, 2, 3))]
-    best = [top_places(scorer.score(user_VMD), 0, RECALL_AT) for user_VMD in known_UVMD]
+    known = [profile for profile in users if profile.vector_VMD.any()]
+    best = [top_places(scorer.score(profile), 0, RECALL_AT) for profile in known]
     if _wants_index(wanted, len(items.bias_I)):
         retriever = ApproximateRetriever(
             exact,
@@ -80,13 +81,13 @@ def choose_retriever(
             items_IVMD=items.vectors_IVMD,
             popular_order_I=items.popular_order_I,
         )
-        recall = _recall(retriever, known_UVMD, best, len(items.bias_I))
+        recall = _recall(retriever, known, best, len(items.bias_I))
         if recall >= LEAST_RECALL:
             return Chosen(retriever=retriever, recall=recall, sampled_users=len(best))
         _logger.warning(
             "the approximate search finds only %.3f of the best items: searching exactly", recall
         )
-    recall = _recall(exact, known_UVMD, best, len(items.bias_I))
+    recall = _recall(exact, known, best, len(items.bias_I))
     return Chosen(retriever=exact, recall=recall, sampled_users=len(best))
 
 
@@ -118,12 +119,12 @@ def _index(items: Items) -> FaissIndex:
 
 
 def _recall(
-    retriever: Retriever, users_UVMD: NDArray[np.float32], best: Sequence[Rows], num_items: int
+    retriever: Retriever, users: Sequence[Profile], best: Sequence[Rows], num_items: int
 ) -> float:
     """1 for nobody: there is nothing that has been missed."""
     if not best:
         return 1.0
     everything = Eligible(num_items, np.empty(0, dtype=np.intp))
-    found = retriever.best([Query(user_VMD, everything, RECALL_AT) for user_VMD in users_UVMD])
+    found = retriever.best([Query(profile, everything, RECALL_AT) for profile in users])
     shares = [np.isin(rows, ranked.rows).mean() for rows, ranked in zip(best, found, strict=True)]
     return float(np.mean(shares))

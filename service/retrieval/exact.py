@@ -1,6 +1,6 @@
 """The exact first stage: bounds every item's score, routes those that could be among the best.
 
-The answer is that of routing every item. Knows users' vectors and rows; knows nothing about ids.
+The answer is that of routing every item. Knows users' profiles and rows; knows nothing about ids.
 
 Letters: I items, C candidates, B users, V views, M modalities, G = V * M channels, D dimension.
 """
@@ -11,9 +11,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from service.profile import Profile
 from service.ranking import Rows, top_places
 from service.retrieval.bound import ScoreBound
 from service.retrieval.cosines import channels, cosines, unit_channels
+from service.retrieval.neighbourhoods import BlockedNeighbourhoods
 from service.retrieval.retriever import Query, Ranked
 from service.scorer import OnnxScorer
 
@@ -28,7 +30,8 @@ so that a second round is small."""
 ROUTED_DIRECTLY = 1_024
 """So few candidates are routed without being bounded first: the graph's fixed cost dominates."""
 _SLACK = 1e-4
-"""Of float32 sums in units of score: far above what rounding does, far below what matters."""
+"""Of float32 sums in units of score, by one and the largest neighbourhood: far above what rounding
+does, far below what matters."""
 _SAMPLED = 2_048
 """Bounds from which the threshold of the first round is guessed."""
 _COPIED_BYTES = 32 * 1024 * 1024
@@ -66,7 +69,7 @@ class ExactRetriever:
         found: list[Ranked] = []
         for start in range(0, len(many), self.most_users):
             part = many[start : start + self.most_users]
-            bound_BI = self._bounds(np.stack([query.user_VMD for query in part]))
+            bound_BI = self._bounds([query.profile for query in part])
             found += [self._closed(*pair) for pair in zip(part, bound_BI, strict=True)]
         rest = iter(found)
         return [
@@ -77,14 +80,20 @@ class ExactRetriever:
     def _is_direct(self, query: Query) -> bool:
         return len(query.eligible) <= max(ROUTED_DIRECTLY, 2 * query.count)
 
-    def _bounds(self, users_BVMD: Floats) -> Floats:
+    def _bounds(self, profiles: Sequence[Profile]) -> Floats:
         """The most that every item's score can be [B, I]."""
-        users_GBD = unit_channels(users_BVMD)
-        bound_BI = np.empty((len(users_BVMD), len(self._bias_I)), dtype=np.float32)
-        step = max(1, BLOCK_PAIRS // len(users_BVMD))
-        for start in range(0, len(self._bias_I), step):
+        users_GBD = unit_channels(np.stack([profile.vector_VMD for profile in profiles]))
+        num_items = len(self._bias_I)
+        bound_BI = np.empty((len(profiles), num_items), dtype=np.float32)
+        step = max(1, BLOCK_PAIRS // len(profiles))
+        neighbourhoods = BlockedNeighbourhoods(
+            [profile.neighbourhood for profile in profiles], num_items, step
+        )
+        for start in range(0, num_items, step):
             block = slice(start, start + step)
-            above_BC = self._bound.above_bias(cosines(users_GBD, self._items_GID[:, block]))
+            similarity_GBC = cosines(users_GBD, self._items_GID[:, block])
+            neighbourhoods.add_to(similarity_GBC[0], start)
+            above_BC = self._bound.above_bias(similarity_GBC)
             np.add(above_BC, self._bias_I[block], out=bound_BI[:, block])
         return bound_BI
 
@@ -98,7 +107,8 @@ class ExactRetriever:
         first = _highest(bound_I, max(FIRST_ROUTED, 2 * count))
         best = self._routed(query, first)
         bound_I[first] = -np.inf
-        rest = np.flatnonzero(bound_I >= best.scores[-1] - _SLACK)
+        largest = np.abs(query.profile.neighbourhood.values_N).max(initial=0)
+        rest = np.flatnonzero(bound_I >= best.scores[-1] - _SLACK * (1 + largest))
         if not len(rest):
             return best
         others = self._routed(query, rest)
@@ -108,7 +118,7 @@ class ExactRetriever:
         return Ranked.of(rows[order], scores[order], count)
 
     def _routed(self, query: Query, rows_C: Rows) -> Ranked:
-        return Ranked.of(rows_C, self._scorer.score(query.user_VMD, rows_C), query.count)
+        return Ranked.of(rows_C, self._scorer.score(query.profile, rows_C), query.count)
 
 
 def _highest(bound_I: Floats, count: int) -> Rows:

@@ -2,7 +2,7 @@
 
 Knows nothing about how they are found.
 
-Letters: N items found, V views, M modalities, D dimension.
+Letters: N items found.
 """
 
 from collections.abc import Sequence
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.eligible import Eligible
+from service.profile import Profile
 from service.ranking import Rows, top_places
 
 
@@ -20,7 +21,7 @@ from service.ranking import Rows, top_places
 class Query:
     """Whom to find items for, which may be found, and how many."""
 
-    user_VMD: NDArray[np.float32]
+    profile: Profile
     eligible: Eligible
     count: int
     """At least 1."""

@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,8 @@ from model.contract.manifest import (
     TrainingRecord,
 )
 from model.contract.strings import IdTable, StringTable
+from service.neighbourhood import Neighbourhood
+from service.profile import Profile
 
 USERS, ITEMS, VIEWS, MODALITIES, DIM, THRESHOLD = 30, 80, 2, 3, 8, 0.5
 NAMES = ["behaviour", "text", "picture"]
@@ -24,6 +26,8 @@ TEMPLATE_KM = np.array(
     dtype=np.float32,
 )
 EXPERTS = len(TEMPLATE_KM)
+CORNER_VM = np.zeros((VIEWS, MODALITIES), dtype=np.float32)
+CORNER_VM[0, 0] = 1
 
 # A small head of the same interface as the exported one, written by hand so that the service is
 # tested against a graph whose every output can be computed in numpy (see `reference`).
@@ -44,7 +48,10 @@ _BODY = """
     rest = Sub (one, gate)
     views = Concat <axis: int = -1> (rest, gate)
     views4 = Unsqueeze (views, last)
-    gated = Mul (similarity, views4)
+    said = Unsqueeze (neighbourhood, inner2)
+    said_of_behaviour = Mul (said, corner)
+    joined = Add (similarity, said_of_behaviour)
+    gated = Mul (joined, views4)
     gated5 = Unsqueeze (gated, two)
     weight5 = Unsqueeze (weight, ends)
     shares = Mul (weight5, template3)
@@ -60,7 +67,7 @@ def _graph(name: str, inputs: str, outputs: str, **body: str) -> bytes:
     {name} ({inputs}) => ({outputs})
     <int64[1] start0 = {{0}}, int64[1] startk = {{{EXPERTS}}}, int64[1] stopk = {{{EXPERTS + 1}}},
      int64[1] last = {{-1}}, int64[1] two = {{2}},
-     int64[2] ends = {{3, 4}}, int64[3] inner = {{2, 3, 4}},
+     int64[2] ends = {{3, 4}}, int64[2] inner2 = {{2, 3}}, int64[3] inner = {{2, 3, 4}},
      float low = {{-1e9}}, float one = {{1.0}}, float log_threshold = {{{np.log(THRESHOLD)}}}>
     {{ {_BODY.format(**body)} }}
     """
@@ -69,6 +76,7 @@ def _graph(name: str, inputs: str, outputs: str, **body: str) -> bytes:
         [
             onnx.numpy_helper.from_array(TEMPLATE_KM, "template"),
             onnx.numpy_helper.from_array(TEMPLATE_KM[:, None, :], "template3"),
+            onnx.numpy_helper.from_array(CORNER_VM, "corner"),
         ]
     )
     data: bytes = model.SerializeToString()
@@ -79,7 +87,7 @@ def _head() -> bytes:
     return _graph(
         "head",
         f"float[B,{VIEWS},{MODALITIES},{DIM}] user, float[C,{VIEWS},{MODALITIES},{DIM}] item, "
-        f"float[C,{EXPERTS + 1}] item_routing, float[C] item_bias",
+        f"float[C,{EXPERTS + 1}] item_routing, float[C] item_bias, float[B,C] neighbourhood",
         "float[B,C] score",
         equation="bvmd,cvmd->bcvm",
         routing="Unsqueeze (item_routing, start0)",
@@ -90,7 +98,7 @@ def _explain() -> bytes:
     return _graph(
         "explain",
         f"float[B,{VIEWS},{MODALITIES},{DIM}] user, float[B,C,{VIEWS},{MODALITIES},{DIM}] item, "
-        f"float[B,C,{EXPERTS + 1}] item_routing, float[B,C] item_bias",
+        f"float[B,C,{EXPERTS + 1}] item_routing, float[B,C] item_bias, float[B,C] neighbourhood",
         f"float[B,C] score, float[B,C,{EXPERTS}] weight, "
         f"float[B,C,{EXPERTS},{VIEWS},{MODALITIES}] contribution",
         equation="bvmd,bcvmd->bcvm",
@@ -99,10 +107,11 @@ def _explain() -> bytes:
 
 
 def _reference(
-    tensors: dict[str, NDArray[Any]], user_VMD: NDArray[np.float32], rows: NDArray[np.intp]
+    tensors: dict[str, NDArray[Any]], profile: Profile, rows: NDArray[np.intp]
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Score [C], weight [C, K] and contribution [C, K, V, M] of the graphs above, in numpy."""
-    similarity = np.einsum("vmd,cvmd->cvm", _unit(user_VMD), tensors["item_embeddings"][rows])
+    unit_VMD = _unit(profile.vector_VMD)
+    similarity = np.einsum("vmd,cvmd->cvm", unit_VMD, tensors["item_embeddings"][rows])
     routing = tensors["item_routing"][rows]
     logits = np.einsum("cvm,km->ck", similarity, TEMPLATE_KM) + routing[:, :EXPERTS]
     weight = np.exp(logits)
@@ -110,8 +119,49 @@ def _reference(
     weight /= weight.sum(axis=1, keepdims=True)
     gate = 1 / (1 + np.exp(-routing[:, EXPERTS]))
     views = np.stack([1 - gate, gate], axis=1)
+    said_I = np.zeros(len(tensors["item_bias"]), dtype=np.float32)
+    said_I[profile.neighbourhood.rows_N] = profile.neighbourhood.values_N
+    similarity[:, 0, 0] += said_I[rows]
     contribution = np.einsum("ck,km,cv,cvm->ckvm", weight, TEMPLATE_KM, views, similarity)
     return tensors["item_bias"][rows] + contribution.sum((1, 2, 3)), weight, contribution
+
+
+def _profile(tensors: dict[str, NDArray[Any]], *histories: Sequence[int]) -> Profile:
+    """Of histories with an equal say, all of whose items count alike: by the definition, dense."""
+    num_items = len(tensors["item_bias"])
+    offsets = tensors["neighbourhood_offsets"]
+    vectors, said = [], []
+    for history in histories:
+        rows = np.array(history, dtype=np.intp)
+        vectors.append(_fold_in(tensors["item_foldin"][rows]))
+        said_I = np.zeros(num_items)
+        for row in rows:
+            part = slice(offsets[row], offsets[row + 1])
+            said_I[tensors["neighbourhood_items"][part]] += tensors["neighbourhood_weights"][part]
+        said.append(said_I / max(1, len(rows)))
+    said_I = np.mean(said, axis=0).astype(np.float32)
+    rows_N = np.flatnonzero(said_I)
+    vector_VMD = np.mean(vectors, axis=0, dtype=np.float32)
+    return Profile(vector_VMD, Neighbourhood(rows_N, said_I[rows_N]))
+
+
+def _history(tensors: dict[str, NDArray[Any]], user: int) -> NDArray[np.int32]:
+    start = tensors["seen_offsets"][user]
+    rows: NDArray[np.int32] = tensors["seen_items"][
+        start : start + tensors["history_lengths"][user]
+    ]
+    return rows
+
+
+def _neighbourhood(num_items: int, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
+    """Six entries or none for each item, of both signs, in any order."""
+    length_I = np.where(rng.random(num_items) < 0.9, 6, 0)
+    rows = [rng.choice(num_items, size=length, replace=False) for length in length_I]
+    return {
+        "neighbourhood_offsets": np.cumsum([0, *length_I]),
+        "neighbourhood_items": np.concatenate(rows).astype(np.int32),
+        "neighbourhood_weights": rng.normal(0.5, 1, length_I.sum()).astype(np.float32),
+    }
 
 
 def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -150,6 +200,7 @@ def _tensors(seed: int, num_items: int) -> dict[str, NDArray[Any]]:
         "seen_items": np.concatenate(seen).astype(np.int32),
         "history_lengths": np.array([*(len(rows) - 1 for rows in seen[:-1]), 0], dtype=np.int32),
     }
+    tensors |= _neighbourhood(num_items, rng)
     tables = {
         "user_ids": IdTable.of(f"u{i:03d}" for i in range(USERS)),
         "item_ids": IdTable.of(f"i{i:0{len(str(num_items)) + 1}d}" for i in range(num_items)),
@@ -165,7 +216,7 @@ def _artifact(version: str, seed: int, num_items: int = ITEMS) -> Artifact:
     files = {"head.onnx": _head(), "explain.onnx": _explain()}
     user_rows, item_rows = [0, 1, 2], list(range(0, num_items, max(7, num_items // 12)))
     outputs = [
-        _reference(tensors, tensors["user_embeddings"][row], np.array(item_rows))
+        _reference(tensors, _profile(tensors, _history(tensors, row)), np.array(item_rows))
         for row in user_rows
     ]
     manifest = ArtifactManifest(
@@ -229,3 +280,18 @@ def artifact(make_artifact: Callable[..., Artifact]) -> Artifact:
 @pytest.fixture(scope="session")
 def reference() -> Callable[..., tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]:
     return _reference
+
+
+@pytest.fixture(scope="session")
+def profile_of() -> Callable[..., Profile]:
+    """A user of the table by the definition of her profile, and that of a session with her."""
+
+    def make(tensors: dict[str, NDArray[Any]], user: int, *session: Sequence[int]) -> Profile:
+        return _profile(tensors, _history(tensors, user), *session)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def profile_of_histories() -> Callable[..., Profile]:
+    return _profile

@@ -4,6 +4,8 @@ import pytest
 from service import comparison
 from service.comparison import compared_with
 from service.eligible import Eligible
+from service.neighbourhood import NOTHING
+from service.profile import Profile
 from service.ranking import rank_of
 from service.retrieval.retriever import Query, Ranked
 
@@ -17,7 +19,7 @@ class ByRow:
         return [Ranked(q.eligible.rows()[: q.count], np.empty(0)) for q in queries]
 
 
-USER = np.zeros((1, 1, 2), dtype=np.float32)
+USER = Profile(np.zeros((1, 1, 2), dtype=np.float32), NOTHING)
 
 
 def test_few_items_are_all_compared() -> None:

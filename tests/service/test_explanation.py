@@ -95,15 +95,20 @@ def test_words_are_true_to_the_numbers(modalities, bias: float, words: str) -> N
     assert ("then" in said) == ("then" in words)
 
 
-@given(st.integers(0, 2**32 - 1), st.integers(1, 6))
-def test_history_adds_up_to_the_score_of_a_folded_in_user(seed: int, num_history: int) -> None:
+def unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 6), st.sampled_from([0, 0.2, 20]))
+def test_history_adds_up_to_the_score_less_its_bias(seed: int, num_history: int, scale) -> None:
     rng = np.random.default_rng(seed)
     foldin_HVMD = rng.normal(size=(num_history, 2, 3, 8)).astype(np.float32)
-    user_VMD = fold_in(foldin_HVMD)
-    item_VMD = rng.normal(size=(2, 3, 8)).astype(np.float32)
-    effective_KVM = rng.uniform(0.1, 2, size=(5, 2, 3))
-    contribution_KVM = effective_KVM * np.einsum("vmd,vmd->vm", user_VMD, item_VMD)
-    parts_H = history_evidence(item_VMD, foldin_HVMD, contribution_KVM)
+    neighbourhood_H = (scale * rng.normal(size=num_history)).astype(np.float32)
+    item_VMD = unit(rng.normal(size=(2, 3, 8))).astype(np.float32)
+    similarity_VM = np.einsum("vmd,vmd->vm", unit(fold_in(foldin_HVMD)), item_VMD)
+    similarity_VM[0, 0] += neighbourhood_H.sum()
+    contribution_KVM = rng.uniform(0.1, 2, size=(5, 2, 3)) * similarity_VM
+    parts_H = history_evidence(item_VMD, foldin_HVMD, neighbourhood_H, contribution_KVM)
     assert parts_H.sum() == pytest.approx(contribution_KVM.sum(), abs=1e-3)
 
 
@@ -111,6 +116,26 @@ def test_the_history_item_that_points_at_the_item_gets_the_credit() -> None:
     foldin_HVMD = np.array([[[[1, 0]]], [[[0, 1]]]], dtype=np.float32)
     user_VMD = fold_in(foldin_HVMD)
     item_VMD = np.array([[[1, 0]]], dtype=np.float32)
-    contribution_KVM = np.einsum("vmd,vmd->vm", user_VMD, item_VMD)[None] * 3
-    parts_H = history_evidence(item_VMD, foldin_HVMD, contribution_KVM)
+    contribution_KVM = np.einsum("vmd,vmd->vm", unit(user_VMD), item_VMD)[None] * 3
+    parts_H = history_evidence(
+        item_VMD, foldin_HVMD, np.zeros(2, dtype=np.float32), contribution_KVM
+    )
     assert parts_H == pytest.approx([contribution_KVM.sum(), 0])
+
+
+def test_the_history_item_that_speaks_for_the_item_gets_the_credit() -> None:
+    foldin_HVMD = np.array([[[[1, 0]]], [[[1, 0]]]], dtype=np.float32)
+    item_VMD = np.array([[[0.5, 0]]], dtype=np.float32)  # half a cosine, a quarter from each
+    neighbourhood_H = np.array([0.75, -0.25], dtype=np.float32)
+    contribution_KVM = np.array([[[4 * (0.5 + 0.75 - 0.25)]]], dtype=np.float32)
+    parts_H = history_evidence(item_VMD, foldin_HVMD, neighbourhood_H, contribution_KVM)
+    assert parts_H == pytest.approx([4 * (0.25 + 0.75), 4 * (0.25 - 0.25)])
+
+
+def test_a_neighbourhood_counts_where_the_history_has_no_vector() -> None:
+    nothing_HVMD = np.zeros((2, 1, 1, 2), dtype=np.float32)
+    item_VMD = np.array([[[1, 0]]], dtype=np.float32)
+    neighbourhood_H = np.array([0.3, 0.1], dtype=np.float32)
+    contribution_KVM = np.array([[[0.8]]], dtype=np.float32)
+    parts_H = history_evidence(item_VMD, nothing_HVMD, neighbourhood_H, contribution_KVM)
+    assert parts_H == pytest.approx([0.6, 0.2])

@@ -18,10 +18,11 @@ def scorer_of(artifact, **files: bytes) -> OnnxScorer:
 
 @pytest.mark.parametrize("block_rows", [1, 7, 80, 8192])
 def test_scores_do_not_depend_on_blocks_or_on_who_else_is_scored(
-    artifact, reference, monkeypatch, block_rows: int
+    artifact, reference, profile_of, monkeypatch, block_rows: int
 ) -> None:
     monkeypatch.setattr(service.scorer, "BLOCK_ROWS", block_rows)
-    user = artifact.tensors["user_embeddings"][3]
+    user = profile_of(artifact.tensors, 3)
+    assert 5 < len(user.neighbourhood) < 79
     expected, _, _ = reference(artifact.tensors, user, np.arange(80))
     scorer = scorer_of(artifact)
     assert scorer.score(user) == pytest.approx(expected, abs=1e-5)
@@ -30,8 +31,9 @@ def test_scores_do_not_depend_on_blocks_or_on_who_else_is_scored(
     assert scorer.score(user, np.empty(0, dtype=np.intp)).shape == (0,)
 
 
-def test_breakdown_adds_up_to_the_score(artifact, reference) -> None:
-    user = artifact.tensors["user_embeddings"][3]
+def test_breakdown_adds_up_to_the_score(artifact, reference, profile_of) -> None:
+    user = profile_of(artifact.tensors, 3)
+    assert 5 < len(user.neighbourhood) < 79
     rows = np.array([5, 17, 60])
     scores, weight, contribution = reference(artifact.tensors, user, rows)
     scorer = scorer_of(artifact)

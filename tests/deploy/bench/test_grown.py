@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
-from deploy.bench.grown import HISTORY, grown_artifact
+from deploy.bench import engine_part
+from deploy.bench.grown import HISTORY, NEIGHBOURS, grown_artifact
 from model.contract.artifact import Artifact
+from service.ranking import top_places
 from training.onnx_head import session
 
 pytestmark = pytest.mark.slow
@@ -49,12 +51,40 @@ def test_users_and_routing_are_like_trained_ones(grown: Artifact) -> None:
         "item": np.broadcast_to(channels(grown)[:300], (20, 300, 2, 3, 64)).copy(),
         "item_routing": np.broadcast_to(tensors["item_routing"][:300], (20, 300, 10)).copy(),
         "item_bias": np.broadcast_to(tensors["item_bias"][:300], (20, 300)).copy(),
+        "neighbourhood": np.zeros((20, 300), dtype=np.float32),
     }
     (weight_BCK,) = session(grown.files["explain.onnx"]).run(["weight"], pairs)
     entropy = -(weight_BCK * np.log(weight_BCK + 1e-12)).sum(-1).mean() / np.log(9)
     assert entropy == pytest.approx(0.22, abs=0.12)
     assert weight_BCK.std(axis=1).mean() > 0.05  # trained: 0.13 between the items of one user
     assert (weight_BCK.mean((0, 1)) > 0.01).sum() >= 5  # trained: 8 of 9
+
+
+def test_neighbourhoods_are_of_both_signs_and_change_a_third_of_a_list(grown: Artifact) -> None:
+    tensors = grown.tensors
+    named_IN = tensors["neighbourhood_items"].reshape(1682, NEIGHBOURS)
+    assert all(len(set(row)) == NEIGHBOURS for row in named_IN.tolist())
+    assert not (named_IN == np.arange(1682)[:, None]).any()
+    assert (tensors["neighbourhood_weights"] < 0).mean() == pytest.approx(0.1, abs=0.01)
+    scorer = engine_part.scorer_of(grown)
+    kept = []
+    for user in range(20):
+        profile = engine_part.profile_of(grown, user)
+        best, without = (
+            top_places(scorer.score(each), 0, 20) for each in (profile, profile.by_vector_alone())
+        )
+        kept.append(np.isin(best, without).mean())
+    assert np.mean(kept) == pytest.approx(0.65, abs=0.2)
+
+
+def test_what_it_vouches_for_is_what_the_service_computes(grown: Artifact) -> None:
+    golden, scorer = grown.manifest.golden, engine_part.scorer_of(grown)
+    said = 0.0
+    for user, scores in zip(golden.user_rows, golden.scores, strict=True):
+        profile, rows = engine_part.profile_of(grown, user), np.array(golden.item_rows)
+        assert scorer.score(profile, rows) == pytest.approx(scores, abs=1e-4)
+        said += abs(profile.neighbourhood.at(rows)).sum()
+    assert said > 0
 
 
 def test_it_is_a_whole_artifact_and_the_same_each_time(grown: Artifact) -> None:

@@ -43,11 +43,11 @@ def test_an_explanation_belongs_to_the_recommended_list(disk_client) -> None:
 
 
 def test_the_rank_without_an_expert_is_that_of_the_scores_without_its_part(
-    disk_client, artifact, reference
+    disk_client, artifact, reference, profile_of
 ) -> None:
     tensors = artifact.tensors
     seen = tensors["seen_items"][tensors["seen_offsets"][4] : tensors["seen_offsets"][5]]
-    scores, _, parts = reference(tensors, tensors["user_embeddings"][4], np.arange(80))
+    scores, _, parts = reference(tensors, profile_of(tensors, 4), np.arange(80))
     parts_IK = np.asarray(parts).sum(axis=(2, 3))
     unseen = np.setdiff1d(np.arange(80), seen)
     for item in unseen[::7]:
@@ -107,10 +107,12 @@ def test_a_session_that_says_nothing_has_no_explanation(disk_client) -> None:
     assert "no session item" in answer.json()["detail"]
 
 
-def test_a_seen_item_is_ranked_among_the_unseen_ones(disk_client, artifact, reference) -> None:
+def test_a_seen_item_is_ranked_among_the_unseen_ones(
+    disk_client, artifact, reference, profile_of
+) -> None:
     tensors = artifact.tensors
     seen = tensors["seen_items"][tensors["seen_offsets"][4] : tensors["seen_offsets"][5]]
-    scores, _, _ = reference(tensors, tensors["user_embeddings"][4], np.arange(80))
+    scores, _, _ = reference(tensors, profile_of(tensors, 4), np.arange(80))
     answer = explain(disk_client, "u004", f"i{seen[0]:03d}")
     unseen = np.delete(scores, seen)
     assert answer["seen"] is True
@@ -150,3 +152,46 @@ def test_neighbours_are_the_nearest_by_cosine(disk_client, artifact, modality) -
         assert item["similarity"] == pytest.approx(order[row], abs=1e-5)
         assert list(item["by_modality"].values()) == pytest.approx(cosine_IM[row], abs=1e-5)
     assert answer["modality"] == modality
+
+
+@pytest.mark.parametrize("session", [[], ["i003", "i009"]])
+def test_a_part_of_history_is_its_share_of_cosines_and_neighbourhood(
+    disk_client, artifact, reference, profile_of, session
+) -> None:
+    """Nothing of what is added up is left out, so that what is named is right to the last digit."""
+    tensors = artifact.tensors
+    start, length = tensors["seen_offsets"][4], tensors["history_lengths"][4]
+    history = tensors["seen_items"][start : start + length].tolist()
+    rows = [int(item[1:]) for item in session]
+    sides = [history, rows] if rows else [history]
+    profile = profile_of(tensors, 4, *sides[1:])
+    for item in (1, 30, 42, 57):
+        _, _, (parts_KVM,) = reference(tensors, profile, np.array([item]))
+        vectors, said = [], []
+        for side in sides:
+            foldin_HVMD = tensors["item_foldin"][side]
+            vectors.append(foldin_HVMD / np.linalg.norm(foldin_HVMD, axis=-1, keepdims=True).sum(0))
+            said += [weight(tensors, row, item) / len(side) / len(sides) for row in side]
+        vectors_HVMD = np.concatenate(vectors)
+        share_HVM = np.einsum("hvmd,vmd->hvm", vectors_HVMD, tensors["item_embeddings"][item])
+        share_HVM /= np.linalg.norm(vectors_HVMD.sum(0), axis=-1)
+        share_HVM[:, 0, 0] += said
+        parts_H = (share_HVM / share_HVM.sum(0) * parts_KVM.sum(0)).sum((1, 2))
+        assert parts_H.sum() == pytest.approx(parts_KVM.sum(), abs=1e-4)
+        asked = {"user_id": "u004", "session_items": session, "item_id": f"i{item:03d}"}
+        answer = explain_for(disk_client, **asked)
+        named = {each["item_id"]: each["contribution"] for each in answer["history"]}
+        expected = {
+            f"i{row:03d}": part
+            for row, part in zip([*history, *rows], parts_H.tolist(), strict=True)
+            if part > 0 and row != item
+        }
+        best = sorted(expected, key=lambda name: -expected[name])[:5]
+        assert named == pytest.approx({name: expected[name] for name in best}, abs=1e-4)
+
+
+def weight(tensors, row: int, item: int) -> float:
+    """What one item says for another."""
+    part = slice(*tensors["neighbourhood_offsets"][row : row + 2])
+    named = tensors["neighbourhood_items"][part] == item
+    return float(tensors["neighbourhood_weights"][part][named].sum())

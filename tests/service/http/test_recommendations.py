@@ -1,6 +1,5 @@
+import numpy as np
 import pytest
-
-from service.foldin import blend, fold_in
 
 HISTORYLESS = "u029"
 
@@ -35,10 +34,10 @@ def seen(artifact):
 
 @pytest.fixture
 def scores(artifact, reference):
-    """Every item's score for a vector, by the numpy reference."""
+    """Every item's score for a profile, by the numpy reference."""
 
-    def of(vector) -> dict[str, float]:
-        expected, _, _ = reference(artifact.tensors, vector, range(80))
+    def of(profile) -> dict[str, float]:
+        expected, _, _ = reference(artifact.tensors, profile, np.arange(80))
         return {f"i{row:03d}": score for row, score in enumerate(expected.tolist())}
 
     return of
@@ -64,18 +63,18 @@ def test_scores_add_up_for_every_user_and_item(disk_client) -> None:
             assert contributions == sorted(contributions, reverse=True)
 
 
-def test_the_best_unseen_items_come_back(disk_client, artifact, scores, seen) -> None:
+def test_the_best_unseen_items_come_back(disk_client, artifact, scores, seen, profile_of) -> None:
     answer = get(disk_client, "u004")
-    assert_ranked_by(answer, scores(artifact.tensors["user_embeddings"][4]), seen("u004"))
+    assert_ranked_by(answer, scores(profile_of(artifact.tensors, 4)), seen("u004"))
     assert len(answer["items"]) == 10
     assert {item["source"] for item in answer["items"]} == {"model"}
     assert answer["fallback"] is None
     assert answer["warnings"] == answer["missing_ids"] == []
 
 
-def test_seen_items_stay_in_when_asked(disk_client, artifact, scores) -> None:
+def test_seen_items_stay_in_when_asked(disk_client, artifact, scores, profile_of) -> None:
     answer = get(disk_client, "u004", exclude_seen=False)
-    assert_ranked_by(answer, scores(artifact.tensors["user_embeddings"][4]), set())
+    assert_ranked_by(answer, scores(profile_of(artifact.tensors, 4)), set())
 
 
 def test_pages_are_stable_disjoint_and_complete(disk_client, seen) -> None:
@@ -117,21 +116,24 @@ def test_seen_items_are_left_out_of_popular_ones_too(disk_client, seen) -> None:
 
 
 @pytest.mark.parametrize("user", [{}, {"user_id": "nobody"}, {"user_id": HISTORYLESS}])
-def test_a_session_is_folded_in(disk_client, artifact, scores, seen, user) -> None:
+def test_a_session_is_folded_in(
+    disk_client, artifact, scores, seen, user, profile_of_histories
+) -> None:
     answer = post(disk_client, session_items=["i010", "i020"], k=20, **user)
-    vector = fold_in(artifact.tensors["item_foldin"][[10, 20]])
+    profile = profile_of_histories(artifact.tensors, [10, 20])
     known = seen(user["user_id"]) if user.get("user_id") == HISTORYLESS else set()
-    assert_ranked_by(answer, scores(vector), {"i010", "i020"} | known)
+    assert_ranked_by(answer, scores(profile), {"i010", "i020"} | known)
     assert {item["source"] for item in answer["items"]} == {"session"}
     assert answer["fallback"] is None
     assert bool(answer["warnings"]) == bool(user)
 
 
-def test_a_known_user_in_a_session_gets_the_blend(disk_client, artifact, scores, seen) -> None:
+def test_a_known_user_in_a_session_gets_the_blend(
+    disk_client, artifact, scores, seen, profile_of
+) -> None:
     answer = post(disk_client, user_id="u003", session_items=["i010"], k=20)
-    session = fold_in(artifact.tensors["item_foldin"][[10]])
-    vector = blend(artifact.tensors["user_embeddings"][3], session)
-    assert_ranked_by(answer, scores(vector), seen("u003") | {"i010"})
+    profile = profile_of(artifact.tensors, 3, [10])
+    assert_ranked_by(answer, scores(profile), seen("u003") | {"i010"})
     assert {item["source"] for item in answer["items"]} == {"model"}
 
 
@@ -150,8 +152,10 @@ def test_a_session_of_unknown_items_gets_popular_ones(disk_client) -> None:
     assert len(answer["items"]) == 10
 
 
-def test_filters_apply_before_the_best_are_chosen(disk_client, artifact, scores) -> None:
-    expected = scores(artifact.tensors["user_embeddings"][5])
+def test_filters_apply_before_the_best_are_chosen(
+    disk_client, artifact, scores, profile_of
+) -> None:
+    expected = scores(profile_of(artifact.tensors, 5))
     candidates = [f"i{row:03d}" for row in range(40)]
     answer = post(
         disk_client,
@@ -230,10 +234,12 @@ def test_popular_lists_can_be_diverse_too(disk_client) -> None:
     assert ids(diverse)[0] == ids(plain)[0]
 
 
-def test_a_list_that_the_caller_brings_is_ranked_whole(disk_client, artifact, scores, seen) -> None:
+def test_a_list_that_the_caller_brings_is_ranked_whole(
+    disk_client, artifact, scores, seen, profile_of
+) -> None:
     mine = [*sorted(seen("u004")), "i001", "i002", "unheard"]
     answer = disk_client.post("/v1/score", json={"user_id": "u004", "items": mine}).json()
-    expected = scores(artifact.tensors["user_embeddings"][4])
+    expected = scores(profile_of(artifact.tensors, 4))
     assert ids(answer) == sorted(dict.fromkeys(mine[:-1]), key=lambda item: (-expected[item], item))
     assert answer["missing_ids"] == ["unheard"]
     for item in answer["items"]:

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from service.eligible import Eligible
+from service.neighbourhood import Neighbourhood
+from service.profile import Profile
 from service.retrieval import approximate, choice
 from service.retrieval.approximate import ApproximateRetriever
 from service.retrieval.choice import Items, choose_retriever
@@ -18,6 +20,11 @@ NUM_ITEMS = 9000
 @pytest.fixture(scope="module")
 def index(large) -> FaissIndex:
     return FaissIndex.build(large.tensors["item_embeddings"], large.tensors["item_bias"])
+
+
+@pytest.fixture(scope="module")
+def users(profile_of, large) -> list[Profile]:
+    return [profile_of(large.tensors, user) for user in range(30)]
 
 
 @pytest.fixture(autouse=True)
@@ -44,9 +51,10 @@ def retriever(retriever_of, index) -> ApproximateRetriever:
     return retriever_of(index)
 
 
-def test_it_finds_nearly_what_routing_every_item_finds(retriever, exact_of, large, nothing) -> None:
-    users = large.tensors["user_embeddings"][:29]
-    queries = [Query(user, Eligible(NUM_ITEMS, nothing), 20) for user in users]
+def test_it_finds_nearly_what_routing_every_item_finds(
+    retriever, exact_of, large, users, nothing
+) -> None:
+    queries = [Query(user, Eligible(NUM_ITEMS, nothing), 20) for user in users[:29]]
     found, truth = retriever.best(queries), exact_of(large).best(queries)
     shares = [np.isin(a.rows, b.rows).mean() for a, b in zip(truth, found, strict=True)]
     assert np.mean(shares) > 0.5  # routing is noise here: tests/deploy/bench has a likelier model
@@ -57,8 +65,29 @@ def test_it_finds_nearly_what_routing_every_item_finds(retriever, exact_of, larg
         assert mine == pytest.approx(right.scores[np.isin(right.rows, both)], abs=1e-5)
 
 
-def test_pages_join_without_gaps_or_repetition(retriever, large, nothing) -> None:
-    user, everything = large.tensors["user_embeddings"][4], Eligible(NUM_ITEMS, nothing)
+def lifted(profile: Profile, seed: int) -> Profile:
+    """The same user with a neighbourhood that nothing in her vector tells of."""
+    rng = np.random.default_rng(seed)
+    rows_N = np.sort(rng.choice(NUM_ITEMS, 900, replace=False))
+    values_N = rng.normal(0, 3, 900).astype(np.float32)
+    return Profile(profile.vector_VMD, Neighbourhood(rows_N, values_N))
+
+
+def test_what_only_the_neighbourhood_lifts_is_found(
+    retriever, exact_of, large, users, nothing
+) -> None:
+    loud, everything = list(map(lifted, users[:12], range(12))), Eligible(NUM_ITEMS, nothing)
+    queries = [Query(profile, everything, 20) for profile in loud]
+    found, truth = retriever.best(queries), exact_of(large).best(queries)
+    for profile, mine, right in zip(loud, found, truth, strict=True):
+        assert np.isin(right.rows, profile.neighbourhood.rows_N).mean() > 0.8
+        assert np.isin(right.rows, mine.rows).mean() > 0.9
+
+
+@pytest.mark.parametrize("loud", [False, True])
+def test_pages_join_without_gaps_or_repetition(retriever, users, nothing, loud) -> None:
+    user, everything = users[4], Eligible(NUM_ITEMS, nothing)
+    user = lifted(user, 0) if loud else user
     whole = retriever.best([Query(user, everything, 700)])[0].rows
     assert len(set(whole.tolist())) == 700
     for count in (1, 20, 50, 51, 300, 500, 501):
@@ -68,8 +97,8 @@ def test_pages_join_without_gaps_or_repetition(retriever, large, nothing) -> Non
 
 
 @pytest.mark.parametrize("excluded", [10, 400, 8000])
-def test_what_is_excluded_never_comes_and_the_page_is_full(retriever, large, excluded) -> None:
-    user = large.tensors["user_embeddings"][4]
+def test_what_is_excluded_never_comes_and_the_page_is_full(retriever, users, excluded) -> None:
+    user = users[4]
     best = retriever.best([Query(user, Eligible(NUM_ITEMS, np.array([], dtype=int)), 8000)])[0]
     eligible = Eligible(NUM_ITEMS, best.rows[:excluded])
     found = retriever.best([Query(user, eligible, 40)])[0]
@@ -77,31 +106,32 @@ def test_what_is_excluded_never_comes_and_the_page_is_full(retriever, large, exc
     assert eligible.among(found.rows).tolist() == found.rows.tolist()
 
 
-def test_where_few_are_eligible_all_of_them_come(retriever, large, nothing) -> None:
-    user = large.tensors["user_embeddings"][4]
+def test_where_few_are_eligible_all_of_them_come(retriever, users, nothing) -> None:
+    user = users[4]
     only = np.arange(0, NUM_ITEMS, 50)  # 180: more than are routed directly, rare in any cluster
     found = retriever.best([Query(user, Eligible(NUM_ITEMS, nothing, [only]), 1000)])[0]
     assert sorted(found.rows.tolist()) == only.tolist()
 
 
-def test_a_saved_index_finds_the_same(index, retriever_of, retriever, large, tmp_path, nothing):
+def test_a_saved_index_finds_the_same(index, retriever_of, retriever, users, tmp_path, nothing):
     index.save(tmp_path)
     again = retriever_of(FaissIndex.load(tmp_path))
-    query = Query(large.tensors["user_embeddings"][0], Eligible(NUM_ITEMS, nothing), 50)
+    query = Query(users[0], Eligible(NUM_ITEMS, nothing), 50)
     assert again.best([query])[0].rows.tolist() == retriever.best([query])[0].rows.tolist()
 
 
-def test_a_damaged_index_is_made_anew(index, scorer_of, large, tmp_path, monkeypatch) -> None:
+def test_a_damaged_index_is_made_anew(
+    index, scorer_of, large, users, tmp_path, monkeypatch
+) -> None:
     monkeypatch.setattr(choice, "LEAST_RECALL", 0.5)
-    users = large.tensors["user_embeddings"][:3]
-    first = choose_retriever("approximate", scorer_of(large), items(large, tmp_path), users)
+    first = choose_retriever("approximate", scorer_of(large), items(large, tmp_path), users[:3])
     file = tmp_path / "index" / "index.faiss"
     data = bytearray(file.read_bytes())
     data[len(data) // 2] ^= 1
     file.write_bytes(data)
     with pytest.raises(OSError, match="checksum differs"):
         FaissIndex.load(tmp_path / "index")
-    again = choose_retriever("approximate", scorer_of(large), items(large, tmp_path), users)
+    again = choose_retriever("approximate", scorer_of(large), items(large, tmp_path), users[:3])
     assert again.recall == first.recall
     FaissIndex.load(tmp_path / "index")
 
@@ -127,31 +157,31 @@ def items(artifact, folder=None) -> Items:
     ],
 )
 def test_the_way_follows_from_size_and_wish(
-    scorer_of, large, monkeypatch, wanted, most_exact, installed, expected
+    scorer_of, large, users, monkeypatch, wanted, most_exact, installed, expected
 ) -> None:
     monkeypatch.setattr(choice, "EXACT_ITEMS", most_exact)
     monkeypatch.setattr(choice, "LEAST_RECALL", 0.5)
     monkeypatch.setattr(choice, "is_installed", lambda: installed)
-    users = large.tensors["user_embeddings"][[0, 3, 29]]  # the last one has no history
-    chosen = choose_retriever(wanted, scorer_of(large), items(large), users)
+    sampled = [users[0], users[3], users[29]]  # the last one has no history
+    chosen = choose_retriever(wanted, scorer_of(large), items(large), sampled)
     assert chosen.retriever.name == expected
     assert chosen.sampled_users == 2
     assert 0.5 <= chosen.recall <= 1
     assert expected != "exact" or chosen.recall == 1
 
 
-def test_an_index_that_misses_too_much_is_not_used(scorer_of, large, monkeypatch, caplog) -> None:
+def test_an_index_that_misses_too_much_is_not_used(
+    scorer_of, large, users, monkeypatch, caplog
+) -> None:
     monkeypatch.setattr(choice, "LEAST_RECALL", 1.01)
-    users = large.tensors["user_embeddings"][:3]
-    chosen = choose_retriever("approximate", scorer_of(large), items(large), users)
+    chosen = choose_retriever("approximate", scorer_of(large), items(large), users[:3])
     assert chosen.retriever.name == "exact"
     assert "searching exactly" in caplog.text
 
 
-def test_the_index_is_kept_and_found_again(scorer_of, large, monkeypatch, tmp_path) -> None:
+def test_the_index_is_kept_and_found_again(scorer_of, large, users, monkeypatch, tmp_path) -> None:
     monkeypatch.setattr(choice, "LEAST_RECALL", 0.5)
-    users = large.tensors["user_embeddings"][:3]
-    first = choose_retriever("approximate", scorer_of(large), items(large, tmp_path), users)
+    first = choose_retriever("approximate", scorer_of(large), items(large, tmp_path), users[:3])
     monkeypatch.setattr(FaissIndex, "build", None)
-    second = choose_retriever("approximate", scorer_of(large), items(large, tmp_path), users)
+    second = choose_retriever("approximate", scorer_of(large), items(large, tmp_path), users[:3])
     assert second.recall == first.recall

@@ -1,7 +1,11 @@
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from service.eligible import Eligible
+from service.neighbourhood import NOTHING, Neighbourhood
+from service.profile import Profile
 from service.ranking import top_places
 from service.retrieval import exact
 from service.retrieval.retriever import Query
@@ -13,38 +17,53 @@ def retriever(exact_of, large):
 
 
 @pytest.fixture(scope="module")
-def all_scores(scorer_of, large):
+def users(profile_of, large):
+    """The one in the middle has a neighbourhood that outdoes all else, the next one none."""
+    profiles = [profile_of(large.tensors, user) for user in range(29)]
+    profiles[14] = Profile(profiles[14].vector_VMD, loud(profiles[14].neighbourhood))
+    profiles[15] = profiles[15].by_vector_alone()
+    return profiles
+
+
+def loud(neighbourhood: Neighbourhood) -> Neighbourhood:
+    return Neighbourhood(neighbourhood.rows_N, neighbourhood.values_N * 100)
+
+
+@pytest.fixture(scope="module")
+def all_scores(scorer_of, large, users):
     scorer = scorer_of(large)
-    return [scorer.score(user_VMD) for user_VMD in large.tensors["user_embeddings"][:29]]
+    return [scorer.score(profile) for profile in users]
 
 
 def check(found, scores_I, eligible_rows, count) -> None:
+    """What is found is `want`, or has its scores: sums of other blocks differ in the last bit."""
     want = eligible_rows[top_places(scores_I[eligible_rows], 0, count)]
-    assert found.rows.tolist() == want.tolist()
+    assert len(set(found.rows.tolist())) == len(want)
+    assert np.isin(found.rows, eligible_rows).all()
+    assert scores_I[found.rows] == pytest.approx(scores_I[want], rel=1e-6, abs=1e-6)
     assert found.scores == pytest.approx(scores_I[want], abs=1e-5)
 
 
 @pytest.mark.parametrize("count", [1, 20, 400])
-def test_it_finds_what_routing_every_item_finds(retriever, large, all_scores, nothing, count):
-    users = large.tensors["user_embeddings"]
+def test_it_finds_what_routing_every_item_finds(retriever, users, all_scores, nothing, count):
     eligible = Eligible(9000, nothing)
-    found = retriever.best([Query(user, eligible, count) for user in users[:29]])
+    found = retriever.best([Query(user, eligible, count) for user in users])
     for ranked, scores_I in zip(found, all_scores, strict=True):
         check(ranked, scores_I, np.arange(9000), count)
 
 
-def test_most_of_the_catalogue_is_never_routed(retriever, large, nothing, monkeypatch) -> None:
+def test_most_of_the_catalogue_is_never_routed(retriever, users, nothing, monkeypatch) -> None:
     routed: list[int] = []
     score = retriever._scorer.score
     monkeypatch.setattr(
         retriever._scorer, "score", lambda user, rows: routed.append(len(rows)) or score(user, rows)
     )
-    retriever.best([Query(large.tensors["user_embeddings"][0], Eligible(9000, nothing), 20)])
+    retriever.best([Query(users[0], Eligible(9000, nothing), 20)])
     assert 20 <= sum(routed) < 9000 / 2
 
 
 @pytest.mark.parametrize("shape", ["few out", "most out", "only many", "only few", "nothing left"])
-def test_filters_hold_and_the_page_is_full(retriever, large, all_scores, nothing, shape) -> None:
+def test_filters_hold_and_the_page_is_full(retriever, users, all_scores, nothing, shape) -> None:
     order = np.argsort(-all_scores[0])
     eligible = {
         "few out": Eligible(9000, order[:50]),
@@ -53,15 +72,14 @@ def test_filters_hold_and_the_page_is_full(retriever, large, all_scores, nothing
         "only few": Eligible(9000, nothing, [order[4000:4030]]),
         "nothing left": Eligible(9000, nothing, [nothing]),
     }[shape]
-    query = Query(large.tensors["user_embeddings"][0], eligible, 20)
+    query = Query(users[0], eligible, 20)
     check(retriever.best([query])[0], all_scores[0], eligible.rows(), 20)
 
 
 def test_a_batch_of_mixed_queries_is_answered_one_by_one(
-    retriever, large, all_scores, nothing, monkeypatch
+    retriever, users, all_scores, nothing, monkeypatch
 ) -> None:
     monkeypatch.setattr(retriever, "most_users", 2)
-    users = large.tensors["user_embeddings"]
     everything, few = Eligible(9000, nothing), Eligible(9000, nothing, [np.arange(10)])
     queries = [Query(users[u], few if u % 2 else everything, 5 + u) for u in range(7)]
     for user, (query, ranked) in enumerate(zip(queries, retriever.best(queries), strict=True)):
@@ -77,6 +95,26 @@ def test_the_guess_of_a_threshold_may_be_bad_but_not_wrong(retriever, large, mon
 
 
 def test_a_user_without_a_row_is_ranked_by_bias(retriever, large, nothing) -> None:
-    nobody = np.zeros_like(large.tensors["user_embeddings"][0])
+    nobody = Profile(np.zeros_like(large.tensors["user_embeddings"][0]), NOTHING)
     ranked = retriever.best([Query(nobody, Eligible(9000, nothing), 5)])[0]
     assert ranked.rows.tolist() == np.argsort(-large.tensors["item_bias"])[:5].tolist()
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.05, 1, 50]), st.integers(1, 4000))
+def test_no_neighbourhood_makes_it_miss_an_item(retriever, scorer_of, large, seed, scale, size):
+    rng = np.random.default_rng(seed)
+    vectors = large.tensors["user_embeddings"]
+    profiles = []
+    for user in rng.integers(0, 29, 3):
+        rows_N = np.sort(rng.choice(9000, size, replace=False))
+        values_N = (scale * rng.normal(rng.choice([-1, 0, 1]), 1, size)).astype(np.float32)
+        profiles.append(Profile(vectors[user], Neighbourhood(rows_N, values_N)))
+    count, everything = int(rng.choice([1, 20, 300])), Eligible(9000, np.empty(0, dtype=np.intp))
+    together = retriever.best([Query(profile, everything, count) for profile in profiles])
+    for profile, found in zip(profiles, together, strict=True):
+        scores_I = scorer_of(large).score(profile)
+        check(found, scores_I, np.arange(9000), count)
+        check(
+            retriever.best([Query(profile, everything, count)])[0], scores_I, np.arange(9000), count
+        )

@@ -15,7 +15,7 @@ from model.contract.manifest import FileSpec, TensorSpec
 KEYS = KeySpace()
 
 
-def collapsed(artifact: Artifact, reference) -> Artifact:
+def collapsed(artifact: Artifact, reference, profile_of) -> Artifact:
     """The same model with a router that always asks the first expert, as no manifest would say."""
     routing = artifact.tensors["item_routing"].copy()
     routing[:, 0] += 50
@@ -23,8 +23,7 @@ def collapsed(artifact: Artifact, reference) -> Artifact:
     manifest = artifact.manifest
     rows = np.array(manifest.golden.item_rows)
     outputs = [
-        reference(tensors, tensors["user_embeddings"][row], rows)
-        for row in manifest.golden.user_rows
+        reference(tensors, profile_of(tensors, row), rows) for row in manifest.golden.user_rows
     ]
     golden = manifest.golden.model_copy(
         update={
@@ -55,9 +54,9 @@ def failing(artifact: Artifact) -> Artifact:
 
 
 def test_one_whose_routing_has_collapsed_is_taken_back_by_whoever_sees_it(
-    store, replicas, make_artifact, reference, until, start, served, latest, ask, users
+    store, replicas, make_artifact, reference, profile_of, until, start, served, latest, ask, users
 ) -> None:
-    store.add(collapsed(make_artifact("v2", 2), reference))
+    store.add(collapsed(make_artifact("v2", 2), reference, profile_of))
     one, other = replicas
     start(one)
     until(lambda: served(one) == served(other) == "v2")
@@ -133,6 +132,7 @@ def test_it_is_withdrawn_here_while_redis_cannot_be_told(
     redis_url,
     make_artifact,
     reference,
+    profile_of,
     serving,
     following,
     proxy,
@@ -141,7 +141,7 @@ def test_it_is_withdrawn_here_while_redis_cannot_be_told(
     served,
     users,
 ) -> None:
-    store.add(collapsed(make_artifact("v2", 2), reference))
+    store.add(collapsed(make_artifact("v2", 2), reference, profile_of))
     line = proxy(int(redis_url.rpartition(":")[2].split("/")[0]))
     with serving(following(url=line.url)) as client:
         until(client.ready)
