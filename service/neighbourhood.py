@@ -58,11 +58,10 @@ class Neighbourhood:
         value_C[self.rows_N[first:last] - start] = self.values_N[first:last]
         return value_C
 
-    def largest(self, rows_N: Rows, count: int) -> Rows:
-        """Of some of its rows, those with the largest values above zero, `count` at most."""
-        values_N = self.at(rows_N)
-        rows_N, values_N = rows_N[values_N > 0], values_N[values_N > 0]
-        return rows_N[top_places(values_N, 0, count)]
+    def largest(self, count: int) -> Rows:
+        """The rows with the largest values above zero, largest first, `count` at most."""
+        places = top_places(self.values_N, 0, count)
+        return self.rows_N[places[self.values_N[places] > 0]]
 
     def mean_with(self, other: "Neighbourhood") -> "Neighbourhood":
         """Half of each."""
@@ -112,9 +111,9 @@ class NeighbourhoodMatrix:
         num_items = len(self.offsets) - 1
         if num_items > max(_COUNTED_ITEMS, len(rows_E)):
             return _sorted_sums(rows_E, values_E)
-        value_I = np.bincount(rows_E, values_E, minlength=num_items).astype(np.float32)
-        rows_N = np.flatnonzero(value_I)
-        return Neighbourhood(rows_N, value_I[rows_N])
+        value_I = np.bincount(rows_E, values_E, minlength=num_items)
+        rows_N = np.flatnonzero(value_I != 0)
+        return Neighbourhood(rows_N, value_I[rows_N].astype(np.float32))
 
     def parts(self, rows_H: NDArray[np.integer], recency_power: float, row: int) -> Floats:
         """What each item of a history says for one item [H]: they add up to its neighbourhood."""
@@ -150,6 +149,9 @@ def _sorted_sums(rows_E: NDArray[np.integer], values_E: Floats) -> Neighbourhood
         return NOTHING
     key_E = np.sort(rows_E.astype(np.int64) << 32 | np.arange(len(rows_E)))
     row_E = key_E >> 32
-    first_N = np.flatnonzero(np.diff(row_E, prepend=-1))
-    values_N = np.add.reduceat(values_E[key_E & _LOW_WORD], first_N, dtype=np.float64)
+    starts_E = np.empty(len(row_E), dtype=np.bool_)
+    starts_E[0] = True
+    np.not_equal(row_E[1:], row_E[:-1], out=starts_E[1:])
+    first_N = np.flatnonzero(starts_E)
+    values_N = np.add.reduceat(values_E.astype(np.float64)[key_E & _LOW_WORD], first_N)
     return Neighbourhood(row_E[first_N], values_N.astype(np.float32))

@@ -90,7 +90,8 @@ class ApproximateRetriever:
 
     def _neighbours(self, profile: Profile, eligible: Eligible, count: int) -> Rows:
         neighbourhood = profile.neighbourhood
-        return neighbourhood.largest(eligible.among(neighbourhood.rows_N), count)
+        rows = len(neighbourhood) if eligible.only is not None else count + len(eligible.excluded)
+        return eligible.among(neighbourhood.largest(rows))[:count]
 
     def _linear(self, profile: Profile) -> Floats:
         """The user's unit rows, each times what it counts for in her scores [F].
