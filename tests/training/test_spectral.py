@@ -13,17 +13,17 @@ def test_items_of_one_group_start_together(communities: Dataset) -> None:
     cosine_II = unit_ID @ unit_ID.T
     same_II = group_I[:, None] == group_I
     assert cosine_II[same_II].min() > cosine_II[~same_II].max()
-    assert start_ID.std() == pytest.approx(0.1, rel=1e-3)
+    assert np.linalg.norm(start_ID, axis=1) == pytest.approx(np.full(60, 0.1 * 4**0.5))
 
 
 def test_it_is_the_decomposition_of_the_normalised_matrix(communities: Dataset) -> None:
     likes_UI = communities.train.toarray().astype(np.float64)
     normalised_UI = likes_UI / np.sqrt(np.outer(likes_UI.sum(1), likes_UI.sum(0)))
     _, value_D, right_DI = np.linalg.svd(normalised_UI, full_matrices=False)
-    exact_II = right_DI[:4].T @ np.diag(value_D[:4]) @ right_DI[:4]
-    start_ID = spectral_start(communities.train, 4).astype(np.float64)
-    found_II = start_ID @ start_ID.T
-    assert found_II * (exact_II.trace() / found_II.trace()) == pytest.approx(exact_II, abs=1e-3)
+    exact_ID = right_DI[:4].T * np.sqrt(value_D[:4])
+    exact_ID /= np.linalg.norm(exact_ID, axis=1, keepdims=True)
+    start_ID = spectral_start(communities.train, 4).astype(np.float64) / (0.1 * 4**0.5)
+    assert start_ID @ start_ID.T == pytest.approx(exact_ID @ exact_ID.T, abs=1e-3)
 
 
 def test_few_items_start_with_as_many_columns_as_there_are() -> None:

@@ -11,8 +11,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import numpy as np
-
 from model.contract.artifact import ArtifactError, read_artifact
 from training.dataset import Dataset, load_dataset
 from training.durable import write_durably
@@ -39,7 +37,7 @@ from training.retrain.champion import Champion, find_champion
 from training.retrain.disk import full_disk_explained
 from training.retrain.gate import Rule, judge
 from training.retrain.ledger import Ledger
-from training.retrain.record import Result, RunRecord
+from training.retrain.record import Result, RunRecord, flat_metrics
 from training.retrain.report import render
 from training.retrain.runs import RunFolder, Runs
 from training.retrain.settings import RetrainConfig
@@ -219,14 +217,10 @@ class Retraining:
         )
 
     def _note_metrics(self, measured: Measured) -> None:
-        named = {
-            "challenger": measured.challenger,
-            "champion": measured.champion,
-            "popular": measured.popular,
-        }
-        for name, evaluation in named.items():
+        for name in ("challenger", "champion", "popular"):
+            evaluation: Evaluation | None = getattr(measured, name)
             if evaluation is not None:
-                self.record.metrics[name] = _flat(evaluation)
+                self.record.metrics[name] = flat_metrics(evaluation)
         log.info(f"on the newest tenth of the positives:\n{metrics_table(measured.challenger)}")
 
     def _export(
@@ -301,11 +295,3 @@ class Retraining:
         page = render(record)
         write_durably(self.folder.report, lambda path: path.write_text(page, encoding="utf-8"))
         self.folder.write(record)
-
-
-def _flat(evaluation: Evaluation) -> dict[str, float]:
-    """`ndcg@20`, `tail items/ndcg@20`, ..., and how many users."""
-    flat = {"users": float(len(evaluation.users)), **evaluation.metrics}
-    for group, values in evaluation.groups.items():
-        flat |= {f"{group}/{name}": value for name, value in values.items()}
-    return {name: value for name, value in flat.items() if np.isfinite(value)}

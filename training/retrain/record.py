@@ -6,9 +6,11 @@ Knows fields; knows nothing about how they came about.
 from datetime import UTC, datetime
 from typing import Literal
 
+import numpy as np
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from model.contract.manifest import EpochRecord
+from training.evaluation import Evaluation
 from training.retrain.gate import Rule
 
 Result = Literal["promoted", "canary", "refused", "unchanged", "failed", "killed"]
@@ -84,3 +86,11 @@ class RunRecord(BaseModel):
         self.finished_at = datetime.now(UTC)
         if result == "promoted":
             self.last_promoted_at = self.finished_at
+
+
+def flat_metrics(evaluation: Evaluation) -> dict[str, float]:
+    """`ndcg@20`, `tail items/ndcg@20`, ..., and how many users."""
+    flat = {"users": float(len(evaluation.users)), **evaluation.metrics}
+    for group, values in evaluation.groups.items():
+        flat |= {f"{group}/{name}": value for name, value in values.items()}
+    return {name: value for name, value in flat.items() if np.isfinite(value)}
