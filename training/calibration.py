@@ -56,6 +56,8 @@ def calibrated(
     with torch.no_grad():
         model.magnet.popularity_weight.fill_(weights.popularity)
         model.magnet.neighbourhood_weight.fill_(weights.neighbourhood)
+    if weights.neighbourhood == 0:
+        return model  # nothing is kept of what nobody hears
     return model.with_neighbourhood(weights.neighbourhood * neighbourhood_II)
 
 

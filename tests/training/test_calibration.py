@@ -1,12 +1,15 @@
 import numpy as np
+import pytest
 import torch
 from scipy.sparse import csr_array
 
+from training import calibration
 from training.calibration import (
     NEIGHBOURHOOD_WEIGHTS,
     POPULARITY_WEIGHTS,
     Weights,
     calibrate,
+    calibrated,
 )
 from training.config import TrainingConfig
 from training.dataset import Dataset
@@ -76,3 +79,16 @@ def test_a_neighbourhood_that_misleads_is_silent(communities: Dataset) -> None:
     before_UI, next_UI = communities.train, communities.valid
     misleading_II = csr_array(-(before_UI.T @ next_UI).astype(np.float32))
     assert calibrate(model, misleading_II, communities, next_UI).neighbourhood == 0
+
+
+def test_nothing_is_kept_of_a_neighbourhood_that_nobody_hears(
+    communities: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = train(communities, SMALL.model_copy(update={"neighbourhood": False}))
+    monkeypatch.setattr(calibration, "calibrate", lambda *_: Weights(0.0, 0.1))
+    quiet = calibrated(model, communities, communities.valid, neighbourhood=True)
+    assert quiet.neighbourhood_II.nnz == 0
+    monkeypatch.setattr(calibration, "calibrate", lambda *_: Weights(2.0, 0.1))
+    loud = calibrated(model, communities, communities.valid, neighbourhood=True)
+    assert loud.neighbourhood_II.nnz > 0
+    assert loud.magnet.neighbourhood_weight.item() == 2
