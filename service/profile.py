@@ -46,8 +46,8 @@ class ProfileMaker:
     def of_user(self, vector_VMD: Vectors, history_H: Rows) -> Profile:
         """Of a user of the model, whose vector has been folded in at export.
 
-        Made for each request: 50 items take less than a tenth of a millisecond, and ten thousand
-        users in memory would hold ten times what their vectors do.
+        Made for each request: ten thousand users in memory would hold ten times what their vectors
+        do.
         """
         return Profile(vector_VMD, self.neighbourhoods.of_history(history_H, self.recency_power))
 

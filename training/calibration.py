@@ -21,8 +21,8 @@ POPULARITY_WEIGHTS = tuple(0.75 * (step / 24) ** 2 for step in range(25))
 """Closer where they are small; best ones on real data lie between 0.02 and 0.25
 (docs/research-log.md)."""
 NEIGHBOURHOOD_WEIGHTS = (0.0, *(2.0**step for step in range(1, 11)))
-"""A pair's neighbourhood is about its user's chance of a choice over the length of her history:
-some thousandths, where a cosine is some tenths."""
+"""A history item says 1 in all, to some fifty items: a pair's neighbourhood is some thousandths to
+hundredths, where a cosine is some tenths."""
 TOLERANCE = 0.01
 """Relative loss of NDCG@20 that is taken for a smaller weight: its noise is larger than that."""
 _BLOCK_USERS = 512

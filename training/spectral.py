@@ -17,8 +17,9 @@ def spectral_start(train: csr_array, dim: int) -> NDArray[np.float32]:
     """Embeddings [I, at most D] of items by positives [U, I]: V S^1/2 of the normalised matrix.
 
     U S V^T is the truncated decomposition of the symmetrically normalised matrix, whose leading
-    directions are what propagation keeps (GF-CF, arXiv:2108.07567, section 3). Training from there
-    reaches better models than from noise, and sooner (ours, docs/research-log.md).
+    directions are what propagation keeps (GF-CF, arXiv:2108.07567, section 3). Models
+    trained from there are better than from noise on some data and as good on others (ours,
+    docs/research-log.md).
     """
     user_scale_U, item_scale_I = (
         1 / np.sqrt(np.maximum(np.asarray(train.sum(axis=axis)).ravel(), 1)) for axis in (1, 0)

@@ -114,5 +114,8 @@ class SavedWeights:
                 x_IF[common_C].double(), encoded_ID[old_C].double(), driver="gelsd"
             ).solution
             state[f"encoders.{place}.weight"] = fitted_FD.T.float().contiguous()
-        magnet.load_state_dict(state)
+        try:
+            magnet.load_state_dict(state)
+        except RuntimeError as error:
+            raise WeightsError("the live model's weights are of another release") from error
         return magnet.eval()

@@ -79,3 +79,9 @@ def test_training_goes_on_from_a_model_in_the_second_stage(
     further = train(dataset, config, start=saved.on(dataset))
     assert [record.stage for record in further.history] == ["specialisation"] * 2
     assert further.trigger_epoch == 0
+
+
+def test_weights_of_another_release_are_told(saved: SavedWeights, dataset: Dataset) -> None:
+    state = {name: x for name, x in saved.state.items() if name != "neighbourhood_weight"}
+    with pytest.raises(WeightsError, match="another release"):
+        replace(saved, state=state).on(dataset)
