@@ -41,7 +41,7 @@ def check(found, scores_I, eligible_rows, count) -> None:
     assert len(set(found.rows.tolist())) == len(want)
     assert np.isin(found.rows, eligible_rows).all()
     assert scores_I[found.rows] == pytest.approx(scores_I[want], rel=1e-6, abs=1e-6)
-    assert found.scores == pytest.approx(scores_I[want], abs=1e-5)
+    assert found.scores == pytest.approx(scores_I[want], rel=1e-6, abs=1e-5)
 
 
 @pytest.mark.parametrize("count", [1, 20, 400])
