@@ -27,11 +27,17 @@ _BLOCK_ROWS = 256
 class Objective:
     """The loss of a batch and what the schedule watches."""
 
-    loss: Tensor
+    terms: dict[str, Tensor]
+    """Parts of the loss by name, each with its weight; they add up to it."""
     coverage_entropy: float
     pair_entropy: float
     share_K: Tensor
     """Mean routing weight of every expert over the batch's positives."""
+
+    @property
+    def loss(self) -> Tensor:
+        """The sum of its terms."""
+        return torch.stack([*self.terms.values()]).sum()
 
 
 def batch_objective(
@@ -62,20 +68,21 @@ def batch_objective(
     coverage, pair = routing_entropies(weight_BK, processes.mean(weight_BK.mean(0)))
     share_K = positive_routing.weight_KBC.detach().mean((1, 2))
     clash_BN = batch.item_B[:, None] == batch.negative_N[None, :]
-    loss = (
-        _ranking(
-            _NegativeScores(head, threshold),
-            bpr_loss if config.ranking_loss == "bpr" else sampled_softmax_loss,
-            (positive_B, user_BVMD, user_BJ, clash_BN),
-            (negative_NVMD, router.item_evidence(negative_NVMD), bias_N),
-        )
-        + _alignment(embeddings, batch, config)
-        + config.view_regulariser * _view_imbalance(positive_routing)
-        + routing_weights.coverage * torch.relu(routing_weights.floor - coverage)
-        + routing_weights.specialisation * pair
-        + config.l2 * _squared_norm(magnet, batch)
+    ranking = _ranking(
+        _NegativeScores(head, threshold),
+        bpr_loss if config.ranking_loss == "bpr" else sampled_softmax_loss,
+        (positive_B, user_BVMD, user_BJ, clash_BN),
+        (negative_NVMD, router.item_evidence(negative_NVMD), bias_N),
     )
-    return Objective(loss, coverage.item(), pair.item(), share_K)
+    terms = {
+        "ranking": ranking,
+        "alignment": _alignment(embeddings, batch, config),
+        "view_regulariser": config.view_regulariser * _view_imbalance(positive_routing),
+        "routing_coverage": routing_weights.coverage * torch.relu(routing_weights.floor - coverage),
+        "routing_specialisation": routing_weights.specialisation * pair,
+        "l2": config.l2 * _squared_norm(magnet, batch),
+    }
+    return Objective(terms, coverage.item(), pair.item(), share_K)
 
 
 def _shown(

@@ -162,9 +162,8 @@ class _Run:
         start = time.monotonic()
         stage, weights = self.schedule.stage, self.schedule.weights()
         self.magnet.train()
-        totals = np.zeros(3)
         share_K = torch.zeros(self.magnet.head.num_experts, device=self.device)
-        num_batches = 0
+        seen: list[list[float]] = []
         contents = self._propagated(self.magnet)
         for batch in self.sampler.epoch(self.dataset.train_histories):
             self.optimizer.zero_grad()
@@ -172,11 +171,12 @@ class _Run:
             objective = batch_objective(
                 self.magnet, embeddings, batch, self.config, weights, self.processes
             )
-            loss = self.processes.mean(objective.loss.detach()).item()
+            term_T = self.processes.mean(torch.stack([*objective.terms.values()]).detach()).tolist()
+            loss = sum(term_T)
             if not math.isfinite(loss):
                 raise TrainingError(
                     f"the loss became {loss} in epoch {len(self.history) + 1}, step "
-                    f"{num_batches + 1}; nothing was exported. Try a lower learning_rate (now "
+                    f"{len(seen) + 1}; nothing was exported. Try a lower learning_rate (now "
                     f"{self.config.learning_rate:g}) and check the features for extreme values"
                 )
             objective.loss.backward()
@@ -184,20 +184,21 @@ class _Run:
             self._decay_router()
             self.optimizer.step()
             self.average.update_parameters(self.magnet)
-            totals += (loss, objective.coverage_entropy, objective.pair_entropy)
+            seen.append([objective.coverage_entropy, objective.pair_entropy, *term_T])
             share_K += objective.share_K
-            num_batches += 1
         mean = self.processes.mean
-        mean_loss, coverage, pair = mean(torch.from_numpy(totals / num_batches)).tolist()
+        coverage, pair, *term_T = mean(torch.tensor(seen, dtype=torch.float64).mean(0)).tolist()
+        mean_loss = sum(term_T)
         self.schedule.observe(coverage, mean_loss)
         record = EpochRecord(
             epoch=len(self.history) + 1,
             stage=stage,
             loss=mean_loss,
+            loss_terms=dict(zip(objective.terms, term_T, strict=True)),
             valid_ndcg20=self._validate(),
             coverage_entropy=coverage,
             pair_entropy=pair,
-            expert_shares=mean(share_K / num_batches).tolist(),
+            expert_shares=mean(share_K / len(seen)).tolist(),
             seconds=time.monotonic() - start,
         )
         self._remember(record)

@@ -80,6 +80,8 @@ class EpochRecord(_Frozen):
     epoch: int
     stage: Literal["coverage", "specialisation"]
     loss: float
+    loss_terms: dict[str, float] = {}
+    """Its weighted parts by name, which add up to it; empty in older manifests."""
     valid_ndcg20: float
     coverage_entropy: float
     """Entropy of the mean routing distribution over log K: is every expert used?"""

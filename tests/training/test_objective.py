@@ -21,10 +21,12 @@ def dataset(tiny_data: Path) -> Dataset:
     return load_dataset(DataConfig(folder=tiny_data))
 
 
-def gradients(dataset: Dataset) -> tuple[float, dict[str, torch.Tensor]]:
-    """The loss of one batch and every parameter's gradient."""
+def gradients(
+    dataset: Dataset, config: TrainingConfig = CONFIG
+) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
+    """The terms of one batch's loss and every parameter's gradient."""
     generator = torch.Generator().manual_seed(0)
-    magnet = build_magnet(dataset, CONFIG, generator)
+    magnet = build_magnet(dataset, config, generator)
     with torch.no_grad():
         magnet.head.router.scale.fill_(0.5)  # at zero the evidence weights have no gradient
     sampler = Sampler(
@@ -43,10 +45,10 @@ def gradients(dataset: Dataset) -> tuple[float, dict[str, torch.Tensor]]:
     views = magnet.views(build_graph(dataset.train, dataset.features.values()))
     contents = [magnet.propagate_content(view) for view in views]
     found = batch_objective(
-        magnet, magnet.encode(views, contents, batch.cold_X), batch, CONFIG, WEIGHTS
+        magnet, magnet.encode(views, contents, batch.cold_X), batch, config, WEIGHTS
     )
     found.loss.backward()
-    return found.loss.item(), {
+    return {name: term.item() for name, term in found.terms.items()}, {
         name: torch.zeros_like(p) if p.grad is None else p.grad.clone()
         for name, p in magnet.named_parameters()
     }
@@ -55,10 +57,10 @@ def gradients(dataset: Dataset) -> tuple[float, dict[str, torch.Tensor]]:
 def test_blocks_change_neither_loss_nor_gradients(
     dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole_loss, whole = gradients(dataset)
+    whole_terms, whole = gradients(dataset)
     monkeypatch.setattr(objective_module, "_BLOCK_ROWS", 7)
-    loss, blocked = gradients(dataset)
-    assert loss == pytest.approx(whole_loss, rel=1e-5)
+    terms, blocked = gradients(dataset)
+    assert terms == pytest.approx(whole_terms, rel=1e-5)
     for name, gradient in whole.items():
         assert torch.allclose(blocked[name], gradient, rtol=1e-3, atol=1e-6), name
 
@@ -66,3 +68,19 @@ def test_blocks_change_neither_loss_nor_gradients(
 def test_every_parameter_learns(dataset: Dataset) -> None:
     _, found = gradients(dataset)
     assert {name for name, gradient in found.items() if not gradient.abs().sum() > 0} == set()
+
+
+@pytest.mark.parametrize(
+    ("term", "settings"),
+    [
+        ("alignment", ["view_alignment", "modality_alignment"]),
+        ("view_regulariser", ["view_regulariser"]),
+        ("l2", ["l2"]),
+    ],
+)
+def test_a_term_is_told_with_its_weight(dataset: Dataset, term: str, settings: list[str]) -> None:
+    terms, _ = gradients(dataset)
+    doubled = {name: 2 * getattr(CONFIG, name) for name in settings}
+    heavier, _ = gradients(dataset, CONFIG.model_copy(update=doubled))
+    assert terms[term] > 0
+    assert heavier == pytest.approx(terms | {term: 2 * terms[term]}, rel=1e-5)

@@ -86,6 +86,7 @@ def test_two_processes_agree_with_one_even_across_a_crash(tiny_data: Path, tmp_p
     manifest = read_artifact(out).manifest
     for two, alone in zip(manifest.training.history, one.history, strict=True):
         assert two.loss == pytest.approx(alone.loss, rel=1e-3)
+        assert two.loss_terms == pytest.approx(alone.loss_terms, rel=1e-3, abs=1e-4)
         assert two.coverage_entropy == pytest.approx(alone.coverage_entropy, abs=1e-4)
         assert two.pair_entropy == pytest.approx(alone.pair_entropy, abs=1e-4)
         assert two.expert_shares == pytest.approx(alone.expert_shares, abs=1e-3)

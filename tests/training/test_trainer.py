@@ -55,6 +55,11 @@ def test_both_stages_are_reached_and_the_best_epoch_is_kept(dataset: Dataset) ->
     assert model.history[model.best_epoch - 1].valid_ndcg20 >= best * (1 - STAGE_TOLERANCE)
     assert model.history[-1].pair_entropy < model.history[model.trigger_epoch - 1].pair_entropy
     assert all(sum(record.expert_shares) == pytest.approx(1, abs=1e-4) for record in model.history)
+    for record in model.history:
+        terms = record.loss_terms
+        assert sum(terms.values()) == pytest.approx(record.loss)
+        assert terms["ranking"] == max(terms.values())
+        assert (terms["routing_specialisation"] > 0) == (record.stage == "specialisation")
 
 
 def test_specialisation_goes_on_from_the_best_epoch_of_coverage(dataset: Dataset) -> None:

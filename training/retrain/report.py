@@ -103,7 +103,7 @@ def _curves(record: RunRecord) -> str:
     if not history:
         return ""
     panels = [
-        Panel(title="loss", series=(_line("loss", [x.loss for x in history], _INK),)),
+        *_losses(record),
         Panel(
             title="entropy over log K",
             series=(
@@ -120,6 +120,26 @@ def _curves(record: RunRecord) -> str:
     at = record.trigger_epoch
     mark = Mark(epoch=at, name=f"specialisation begins after epoch {at}") if at else None
     return "<h2>Training</h2>" + _scrolling("Training", draw("Training by epoch", panels, mark))
+
+
+def _losses(record: RunRecord) -> list[Panel]:
+    """The loss with what most of it is, the ranking term; then the other terms, far smaller."""
+    history = record.history
+    total = _line("loss", [x.loss for x in history], _INK)
+    told = [name for name in history[-1].loss_terms if all(name in x.loss_terms for x in history)]
+    terms = [
+        _line(
+            name.replace("_", " "),
+            [x.loss_terms[name] for x in history],
+            _COLOURS[n % 2],
+            _DASHES[n // 2],
+        )
+        for n, name in enumerate(told)
+    ]
+    panels = [Panel(title="loss", series=(total, *terms[:1]))]
+    if terms[1:]:
+        panels.append(Panel(title="other terms of the loss", series=tuple(terms[1:])))
+    return panels
 
 
 def _shares(record: RunRecord) -> Panel:

@@ -62,6 +62,11 @@ def record() -> RunRecord:
                 epoch=epoch,
                 stage="coverage",
                 loss=1 / epoch,
+                loss_terms={
+                    "ranking": 0.9 / epoch,
+                    "alignment": 0.1 / epoch,
+                    "routing_coverage": 0,
+                },
                 valid_ndcg20=0.1 * epoch,
                 coverage_entropy=0.9,
                 pair_entropy=0.8,
@@ -99,7 +104,20 @@ def test_the_page_is_whole_and_says_everything(record: RunRecord) -> None:
         "Old & Sons", "an id with a tab", "3", "1.5", "12,000", "6.250%",
     ):  # fmt: skip
         assert text in outline.text, text
-    assert page.count("<polyline") == 6
+    assert page.count("<polyline") == 9
+
+
+def test_terms_of_the_loss_are_drawn_where_they_are_known(record: RunRecord) -> None:
+    outline = Outline()
+    outline.feed(render(record))
+    assert {"loss", "ranking", "other terms of the loss", "alignment", "routing coverage"} <= set(
+        outline.text
+    )
+    older = [x.model_copy(update={"loss_terms": {}}) for x in record.history[:1]]
+    for history in (older, older + record.history[1:]):
+        page = render(record.model_copy(update={"history": history}))
+        assert "ranking" not in page
+        assert page.count("<polyline") == 6
 
 
 def test_the_page_needs_nothing_from_outside(record: RunRecord) -> None:
@@ -135,10 +153,10 @@ def test_everybody_can_read_it_without_a_network(
         page.goto(path.as_uri())
         lines = page.locator("polyline").all()
         boxes = [line.bounding_box() for line in lines]
-        assert len(boxes) == 6
+        assert len(boxes) == 9
         assert all(box and box["width"] > 100 for box in boxes)
-        # the loss falls and validation rises, one of both entropies is drawn in the role's colour
-        assert sum(box["height"] > 20 for box in boxes if box) == 2
+        # the loss and two terms fall and validation rises; entropies have the roles' colours
+        assert sum(box["height"] > 20 for box in boxes if box) == 4
         strokes = {line.evaluate("x => getComputedStyle(x).stroke") for line in lines}
         assert len(strokes) > 2
         assert "none" not in strokes
