@@ -6,6 +6,7 @@
 # BENCH_SCALE  share of their full sizes and lengths that long parts of it run for (1 if not given)
 # PYTHON     the interpreter that .venv is made with (3.11 or newer)
 # PORT       where `make run` serves
+# TESTERS    processes that run the tests; many tests wait for servers, hence one more than processors
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -18,6 +19,7 @@ PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(
 PIP_ARGS ?=
 PORT ?= 8000
 BENCH ?=
+TESTERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 export PORT
 
 BIN := .venv/bin
@@ -47,7 +49,7 @@ install: $(DEV) ## make .venv with everything, development tools included
 test: check ## set up, then run every check there is
 
 check: lint ## lint, types, architecture and all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(TESTERS) --dist loadfile
 
 lint: $(DEV) ## format, style, types and import contracts
 	$(BIN)/ruff format --check
