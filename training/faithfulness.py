@@ -54,7 +54,7 @@ class Faithfulness:
 
     users: int
     additivity_error: float
-    """Largest distance between a score and the sum of its bias and contributions."""
+    """Largest distance between a score and the sum of its parts; relative for scores over 1."""
     deletion: dict[Removal, dict[Reading, DeletionTest]]
     """Without the parts of which a score has one only."""
     planted: dict[Pairs, dict[Reading, Agreement]]
@@ -136,7 +136,7 @@ def _findings(held_out: HeldOut, user: int, drivers: tuple[str, ...]) -> _Findin
         without_CX["modality"] = without(bias_C, modality_CM)
     return _Findings(
         drivers=drivers,
-        additivity_error=float(np.abs(score_C - sum_C).max()),
+        additivity_error=float((np.abs(score_C - sum_C) / np.maximum(1, np.abs(score_C))).max()),
         fall_LX={what: falls(sum_C, gone_CX, listed_L) for what, gone_CX in without_CX.items()},
         lead_L={
             (removal, reading): leading(

@@ -80,7 +80,8 @@ def test_the_contributions_of_a_real_model_add_up(client, artifact) -> None:
                 continue
             contributions = [expert["contribution"] for expert in item["experts"]]
             weights = [expert["weight"] for expert in item["experts"]]
-            assert item["bias"] + sum(contributions) == pytest.approx(item["score"], abs=1e-5)
+            total = item["bias"] + sum(contributions)
+            assert total == pytest.approx(item["score"], rel=1e-6, abs=1e-5)
             assert sum(weights) == pytest.approx(1, abs=1e-5)
             assert min(weights) >= threshold * max(weights) - 1e-5
 
@@ -133,5 +134,5 @@ def test_a_session_is_weighted_from_the_item_named_last(client) -> None:
         return {item["item_id"]: item["score"] for item in items}
 
     latest = scores("i003", "i001")
-    assert scores("i001", "i003", "i001") == pytest.approx(latest, abs=1e-5)
+    assert scores("i001", "i003", "i001") == pytest.approx(latest, rel=1e-6, abs=1e-5)
     assert scores("i001", "i003") != pytest.approx(latest, abs=1e-5)

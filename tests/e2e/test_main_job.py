@@ -77,7 +77,7 @@ def check_items(items: list[dict[str, Any]]) -> None:
     assert all(better["score"] >= worse["score"] for better, worse in pairwise(items))
     for item in items:
         contributions = [expert["contribution"] for expert in item["experts"]]
-        assert item["score"] == pytest.approx(item["bias"] + sum(contributions), abs=1e-5)
+        assert item["score"] == pytest.approx(item["bias"] + sum(contributions), rel=1e-6, abs=1e-5)
         assert sum(expert["weight"] for expert in item["experts"]) == pytest.approx(1, abs=1e-5)
         assert item["title"].endswith(item["item_id"].removeprefix("i'"))
 
@@ -100,11 +100,11 @@ def test_from_data_to_explained_recommendations(
 
     best = answer["items"][0]
     why = service.get(f"/v1/users/{USER}/explanations/{best['item_id']}").json()
-    assert why["score"] == pytest.approx(best["score"], abs=1e-5)
+    assert why["score"] == pytest.approx(best["score"], rel=1e-6, abs=1e-5)
     assert why["rank"] == 1
     total = sum(expert["contribution"] for expert in why["experts"])
-    assert why["score"] == pytest.approx(why["bias"] + total, abs=1e-5)
-    assert sum(why["by_modality"].values()) == pytest.approx(total, abs=1e-5)
+    assert why["score"] == pytest.approx(why["bias"] + total, rel=1e-6, abs=1e-5)
+    assert sum(why["by_modality"].values()) == pytest.approx(total, rel=1e-6, abs=1e-5)
 
     session = {"session_items": sorted(seen)[:3], "k": 5}
     visitor = service.post("/v1/recommendations", json=session).json()
