@@ -21,18 +21,17 @@ from service.dependencies import (
 )
 from service.lean_route import LeanRoute
 from service.model_schemas import CanaryRecord, ModelsResponse, ModelVersion, PointersResponse
+from service.path_ids import ItemId
 from service.requests import (
     ActivationRequest,
     AvailabilityRequest,
     CanaryRequest,
     FeedbackRequest,
-    Id,
 )
 from service.schemas import AvailabilityResponse, FeedbackResponse
 from service.versions import Pointers, PublishedVersion
 
 SharedDep = Annotated[SharedState, Depends(get_shared_state)]
-ItemId = Annotated[Id, Path(examples=["242"])]
 Version = Annotated[str, Path(min_length=1, max_length=64, examples=["20260101-120000-1a2b3c4d"])]
 Candidate = Annotated[str, Path(min_length=1, max_length=64, examples=["20260102-120000-5e6f7a8b"])]
 
@@ -65,7 +64,7 @@ async def feedback(
 
 
 @control.get(
-    "/v1/items/{item_id:path}/availability",
+    "/v1/items/{item_id:id}/availability",
     response_model=AvailabilityResponse,
     responses=REFUSED | SHARED,
     dependencies=[needs("read")],
@@ -80,7 +79,7 @@ async def availability(
 
 
 @control.put(
-    "/v1/items/{item_id:path}/availability",
+    "/v1/items/{item_id:id}/availability",
     response_model=AvailabilityResponse,
     responses=REFUSED | SHARED,
     dependencies=[needs("admin")],

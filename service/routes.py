@@ -8,7 +8,7 @@ from functools import partial
 from typing import Annotated
 
 from anyio import to_thread
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Query, Response
 
 from service.admission import GUARDED, needs
 from service.dependencies import (
@@ -22,6 +22,7 @@ from service.dependencies import (
 )
 from service.errors import InvalidRequest
 from service.lean_route import LeanRoute
+from service.path_ids import ItemId, UserId
 from service.requests import (
     BatchRequest,
     ExplanationRequest,
@@ -38,14 +39,11 @@ from service.schemas import (
 from service.similarity import neighbours
 from service.taste import look_up
 
-UserId = Annotated[str, Path(min_length=1, max_length=256, examples=["196"])]
-ItemId = Annotated[str, Path(min_length=1, max_length=256, examples=["242"])]
-
 router = APIRouter(route_class=LeanRoute, dependencies=[needs("read")], responses=GUARDED)
 
 
 @router.get(
-    "/v1/users/{user_id:path}/recommendations",
+    "/v1/users/{user_id:id}/recommendations",
     response_model=RecommendationResponse,
     responses=REFUSED,
     tags=["recommend"],
@@ -135,7 +133,7 @@ async def score(
 
 
 @router.get(
-    "/v1/users/{user_id:path}/explanations/{item_id:path}",
+    "/v1/users/{user_id:id}/explanations/{item_id:id}",
     response_model=ExplanationResponse,
     responses=NOT_FOUND | REFUSED,
     tags=["explain"],
@@ -171,7 +169,7 @@ async def explain_for(
 
 
 @router.get(
-    "/v1/items/{item_id:path}/similar",
+    "/v1/items/{item_id:id}/similar",
     response_model=SimilarResponse,
     responses=NOT_FOUND | REFUSED,
     tags=["explain"],

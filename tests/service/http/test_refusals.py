@@ -151,7 +151,7 @@ def test_a_path_of_raw_bytes_is_no_server_error(disk_client) -> None:
 
 
 def test_an_id_may_hold_what_a_path_must_quote(disk_client) -> None:
-    for user in ("a%2Fb", "a/b", "%C3%BC%20%3F%23"):
+    for user in ("a%2Fb", "a/b", "%C3%BC%20%3F%23", "%0A%C3%BC", "a%0D%0Ab"):
         answer = disk_client.get(f"/v1/users/{user}/recommendations")
         assert answer.status_code == 200
         assert answer.json()["fallback"] == "popular"
