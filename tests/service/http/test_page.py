@@ -98,6 +98,36 @@ def test_the_first_user_is_shown_with_bars_that_say_what_they_are(open_page) -> 
     assert sum(terms) == pytest.approx(score, abs=0.006 * (1 + len(terms)))
 
 
+def test_the_legend_has_the_roles_of_the_model_and_no_others(
+    open_page, service, redis_url, make_artifact, publish, until
+) -> None:
+    page = open_page()
+    legend = page.locator("#legend > span")
+    expect(legend).to_have_text(["dominant expert", "balanced", "complementary", "popularity"])
+    assert service.recommend("u000", k=4)["model_version"] == "v1"
+    publish(redis_url, without_complementary(make_artifact("v2", 0)))
+    until(lambda: service.recommend("u000", k=4)["model_version"] == "v2")
+    page.get_by_label("User").fill("u001")
+    expect(page.get_by_role("heading", name="For u001")).to_be_visible()
+    expect(legend).to_have_text(["dominant expert", "balanced", "popularity"])
+
+
+def test_without_bars_there_is_no_legend(open_page) -> None:
+    page = open_page("/#k=8")
+    expect(page.locator(".card")).to_have_count(8)
+    expect(page.locator("#legend > span")).to_have_count(0)
+
+
+def without_complementary(artifact: Artifact) -> Artifact:
+    """As if the model had two modalities: its third role taken for the second."""
+    experts = [
+        expert.model_copy(update={"role": "balanced"}) if expert.role == "complementary" else expert
+        for expert in artifact.manifest.experts
+    ]
+    manifest = artifact.manifest.model_copy(update={"experts": experts})
+    return Artifact(manifest=manifest, tensors=artifact.tensors, files=artifact.files)
+
+
 def test_another_user_gets_another_list_and_the_address_names_it(open_page, service) -> None:
     page = open_page()
     expect(page.locator(".card")).to_have_count(12)
