@@ -180,10 +180,13 @@ def test_why_names_every_expert_and_what_speaks_for_the_item(open_page, trained)
     expect(dialog).to_be_hidden()
 
 
-def test_similar_items_can_be_added_to_the_session(open_page) -> None:
-    page = open_page()
+@pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
+def test_similar_items_can_be_added_to_the_session(open_page, viewport: dict[str, int]) -> None:
+    page = open_page(viewport=viewport)
     page.get_by_role("button", name="Similar").first.click()
-    page.get_by_role("dialog").get_by_role("button", name="Add to session").first.click()
+    add = page.get_by_role("dialog").get_by_role("button", name="Add to session").first
+    expect(add).to_be_in_viewport(ratio=1)
+    add.click()
     page.keyboard.press("Escape")
     expect(page.get_by_role("heading", name="For u000, in this session")).to_be_visible()
 
