@@ -15,6 +15,8 @@ COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#8
 _WIDTH = 880
 _LEFT, _CELL, _HEAD = 190, 26, 22
 _SIDE, _MARGIN = 280, 12
+_DARK = 0.88
+"""Shade of the first colour from which on white is easier to read than ink (4.2 to 1)."""
 _BAR, _GAP = 15, 14
 
 
@@ -48,7 +50,7 @@ def draw_experts(found: ExpertMap, experts: Sequence[str]) -> str:
                 f'<rect x="{left + 1:.1f}" y="{top + 1}" width="{width - 2:.1f}" '
                 f'height="{_CELL - 2}" fill="{COLOURS[0]}" fill-opacity="{shade:.3f}"/>'
             )
-            inverse = ' class="inverse"' if shade > 0.55 else ""
+            inverse = ' class="inverse"' if shade > _DARK else ""
             parts.append(
                 f'<text x="{left + width / 2:.1f}" y="{top + 17}" text-anchor="middle"{inverse}>'
                 f"{weight:.2f}</text>"
