@@ -1,6 +1,6 @@
 """Draws a recommendation response as the picture in the README.
 
-    curl -s 'http://127.0.0.1:8000/v1/users/145/recommendations?k=3' | python docs/draw_response.py
+    curl -s 'http://127.0.0.1:8000/v1/users/1/recommendations?k=3' | python docs/draw_response.py
 
 Reads the JSON from standard input and writes `docs/response.svg`. Every bar is a term of the score.
 """
