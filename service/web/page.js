@@ -219,6 +219,10 @@ const refreshLater = later(refresh);
 
 function listen() {
   byId("ask").addEventListener("submit", (event) => event.preventDefault());
+  byId("skip").addEventListener("click", (event) => {
+    event.preventDefault();  // the address holds what was asked for
+    (byId("view-list").hidden ? byId("main") : byId("list-title")).focus();
+  });
   byId("user").addEventListener("input", () => { state.user = byId("user").value.trim(); suggestUsers(); refreshLater(); });
   byId("find").addEventListener("input", findItems);
   byId("category").addEventListener("change", () => { state.category = byId("category").value; refresh(); });

@@ -256,6 +256,31 @@ def test_the_model_tab_tries_a_version_on_some_users_and_stops_that(
     assert service.get("/v1/models").json()["canary"]["outcome"] == "stopped"
 
 
+def test_a_list_is_got_and_explained_by_the_keyboard_alone(open_page) -> None:
+    page = open_page()
+    expect(page.locator("#cards")).to_have_attribute("aria-busy", "false")
+    for _ in range(4):  # skip, the chosen view, the API, the user
+        page.keyboard.press("Tab")
+    expect(page.get_by_label("User")).to_be_focused()
+    page.keyboard.press("ControlOrMeta+a")
+    page.keyboard.type("u003")
+    expect(page.get_by_role("heading", name="For u003")).to_be_visible()
+    for _ in range(3):
+        page.keyboard.press("Shift+Tab")
+    expect(page.get_by_role("link", name="Skip to the list")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    why = page.get_by_role("button", name="Why?").first
+    expect(why).to_be_focused()
+    assert "user=u003" in page.url
+    page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_role("button", name="Close")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    expect(why).to_be_focused()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
 def test_everybody_can_use_it(open_page, scheme: str, viewport: dict[str, int]) -> None:
