@@ -43,6 +43,7 @@ retrain: $(RUNTIME) ## one retraining for what `make run` serves (while it runs)
 	@$(BIN)/python -m deploy.retrain
 
 setup: $(ENCODERS) ## make .venv with the command `magnet` and all it needs, encoders included
+	@echo "Ready. In every new terminal: source '$(CURDIR)/$(BIN)/activate'    then: magnet --help"
 
 install: $(DEV) ## make .venv with everything, development tools included
 

@@ -1,6 +1,6 @@
 """Draws a recommendation response as the picture in the README.
 
-    curl -s 'http://127.0.0.1:8000/v1/users/145/recommendations?k=3' | python docs/draw_response.py
+    curl -s 'http://127.0.0.1:8000/v1/users/1/recommendations?k=3' | python docs/draw_response.py
 
 Reads the JSON from standard input and writes `docs/response.svg`. Every bar is a term of the score.
 """
@@ -12,12 +12,12 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 COLOURS = {
-    "bias": "#8c8c8c",
+    "popularity": "#767c85",
     "dominant": "#0072b2",
     "balanced": "#009e73",
-    "complementary": "#d55e00",
+    "complementary": "#e69f00",
 }
-"""Of the roles; told apart by people of any colour vision (Okabe and Ito)."""
+"""Of the roles, as on the page; told apart by people of any colour vision (Okabe and Ito)."""
 WIDTH, LEFT, ITEM_HEIGHT, HEAD = 820, 20, 92, 58
 BAR, LINE = 22, 16
 
@@ -25,7 +25,7 @@ BAR, LINE = 22, 16
 def draw(response: dict[str, Any]) -> str:
     """The SVG of a response whose items were ranked by the model."""
     items = response["items"]
-    terms = [[("bias", "bias", item["bias"]), *_experts(item)] for item in items]
+    terms = [[("popularity", "popularity", item["bias"]), *_experts(item)] for item in items]
     longest = max(sum(abs(value) for _, _, value in row) for row in terms)
     scale = (WIDTH - 2 * LEFT) / longest
     height = HEAD + ITEM_HEIGHT * len(items) + 8

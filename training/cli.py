@@ -50,6 +50,9 @@ def run_command(
     """
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[_ToStderr()])
     logging.getLogger("training").setLevel(logging.INFO)
+    if not arguments:
+        command_parser(parser, commands, chosen="").print_help(sys.stderr)
+        return 2
     try:
         options = _parsed(parser, commands, arguments, meant)
         return options.run(options) or 0
@@ -86,7 +89,7 @@ def _parsed(
     meant: Mapping[str, str],
 ) -> argparse.Namespace:
     """The options of a command, whose libraries are loaded and set up."""
-    name = arguments[0] if arguments else ""
+    name = arguments[0]
     if name and not name.startswith("-"):
         check_name(name, commands, meant)
     options = command_parser(parser, commands, chosen=name).parse_args(arguments)

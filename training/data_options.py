@@ -21,7 +21,7 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--min-rating",
         type=float,
-        help="ratings from here on are positive (default: 0.8 of the largest: 4 of 5 stars)",
+        help="ratings from here on are positive (default: 0.8 of the scale's top: 4 of 5 stars)",
     )
     parser.add_argument(
         "--split",

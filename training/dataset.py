@@ -34,7 +34,7 @@ class DataConfig(BaseModel):
     folder: Path
     """Holds one `.inter` file and, optionally, an item table, feature files, a knowledge graph."""
     min_rating: float | None = None
-    """Ratings from here on are positive; None for 0.8 times the largest rating in the file."""
+    """Ratings from here on are positive; None for 0.8 times the scale's top."""
     split: Literal["auto"] | Split = "auto"
     """`auto` is by label, else by time, else random: the first that the columns allow."""
     seed: int = 0

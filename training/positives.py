@@ -15,7 +15,10 @@ from training.splits import split_at_random, split_by_global_time, split_by_time
 from training.tables import DataError
 
 POSITIVE_SHARE = 0.8
-"""Automatic threshold as a share of the largest rating: 4 on a scale of five stars."""
+"""Automatic threshold as a share of the scale's top: 4 on a scale of five stars."""
+_BELOW_TOP = 0.99
+"""Quantile of the ratings that is the scale's top. The largest would make 44 the threshold for five
+stars and one 55, a slip of the keyboard; a scale whose top hardly anybody gives loses little."""
 
 Split = Literal["label", "time", "global-time", "random"]
 
@@ -62,6 +65,11 @@ def positives(
     return rows, split_by_time(user_N, order_N[rows].astype(np.float64))
 
 
+def scale_top(rating_N: NDArray[np.floating]) -> float:
+    """The largest rating, not counting what at most a hundredth of the rows exceed it by."""
+    return float(np.quantile(rating_N, _BELOW_TOP, method="higher"))
+
+
 def liked_rows(interactions: Interactions, min_rating: float | None) -> NDArray[np.int64]:
     """File rows that are positive; DataError if there are none."""
     rating_N = interactions.rating_N
@@ -74,7 +82,7 @@ def liked_rows(interactions: Interactions, min_rating: float | None) -> NDArray[
             )
         return np.arange(len(interactions.user_N))
     largest = float(rating_N.max())
-    threshold = POSITIVE_SHARE * largest if min_rating is None else min_rating
+    threshold = POSITIVE_SHARE * scale_top(rating_N) if min_rating is None else min_rating
     rows = np.flatnonzero(rating_N >= threshold)
     if len(rows) == 0:
         raise DataError(

@@ -80,5 +80,6 @@ def show(answer: RecommendationResponse, out: Console) -> None:
             item_id.append_text(figures(parts))
         for line in (Text.assemble(f"{item.rank:3d}  ", title, score, drawn), item_id):
             out.print(line, no_wrap=True, overflow="ellipsis")
-    model = f"{answer.variant} {answer.model_version}"
+    name = "model" if answer.variant == "champion" else answer.variant
+    model = f"{name} {answer.model_version}"
     out.print(Text(f"{model}, {answer.took_ms:.1f} ms", style="dim"))

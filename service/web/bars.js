@@ -2,11 +2,14 @@
 
 import { element, number } from "./dom.js";
 
-export const ROLES = ["dominant", "balanced", "complementary"];
 const LEGEND = { dominant: "dominant expert", balanced: "balanced", complementary: "complementary", bias: "popularity" };
 
-export function legend() {
-  return [...ROLES, "bias"].map((role) => element("span", {},
+// What the colours of a list's bars stand for: `roles` of the model, and those in the list.
+export function legend(items, roles) {
+  const drawn = items.filter((item) => item.experts);
+  if (!drawn.length) return [];
+  const used = new Set(["bias", ...roles, ...drawn.flatMap((item) => item.experts.map((expert) => expert.role))]);
+  return Object.keys(LEGEND).filter((role) => used.has(role)).map((role) => element("span", {},
     element("span", { class: `swatch ${role}`, "aria-hidden": "true" }), LEGEND[role]));
 }
 

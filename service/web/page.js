@@ -10,6 +10,7 @@ import { explanation, similar } from "./why.js";
 const DELAY_MS = 200;  // of typing and sliding before the service is asked
 const state = { user: "", session: [], k: 12, diversity: 0, category: "", excludeSeen: true };
 let asked = new AbortController();
+let served = { version: null, roles: [] };
 
 // --- the address -----------------------------------------------------------------------------
 
@@ -87,6 +88,16 @@ async function popular(signal) {
 const recommended = (signal) =>
   call("v1/recommendations", { method: "POST", body: request(), signal });
 
+// The roles that the served model has, asked for once for every version that answers. What a canary
+// has beyond them is told by its own lists.
+async function rolesBehind(version, signal) {
+  if (version !== served.version) {
+    const model = await call("v1/model", { signal });
+    served = { version, roles: model.experts.map((expert) => expert.role) };
+  }
+  return served.roles;
+}
+
 async function refresh() {
   writeAddress();
   asked.abort();
@@ -97,10 +108,13 @@ async function refresh() {
   await guarded(async () => {
     const found = await (state.user || state.session.length ? recommended : popular)(signal);
     const ids = found.items.map((item) => item.item_id);
-    const known = ids.length ? await named(ids, signal) : [];
+    const [known, roles] = await Promise.all([
+      ids.length ? named(ids, signal) : [], rolesBehind(found.model_version, signal),
+    ]);
     const details = new Map(known.map((item) => [item.item_id, item]));
     const range = reach(found.items);
     cards.replaceChildren(...found.items.map((item) => card(item, details.get(item.item_id), range, actions(found))));
+    byId("legend").replaceChildren(...legend(found.items, roles));
     byId("warnings").replaceChildren(...warnings(found).map((text) => element("p", { class: "warning" }, text)));
     byId("version").textContent = `model ${found.model_version} · ${found.took_ms.toFixed(1)} ms`;
     byId("list-title").textContent = title();
@@ -205,6 +219,10 @@ const refreshLater = later(refresh);
 
 function listen() {
   byId("ask").addEventListener("submit", (event) => event.preventDefault());
+  byId("skip").addEventListener("click", (event) => {
+    event.preventDefault();  // the address holds what was asked for
+    (byId("view-list").hidden ? byId("main") : byId("list-title")).focus();
+  });
   byId("user").addEventListener("input", () => { state.user = byId("user").value.trim(); suggestUsers(); refreshLater(); });
   byId("find").addEventListener("input", findItems);
   byId("category").addEventListener("change", () => { state.category = byId("category").value; refresh(); });
@@ -270,6 +288,5 @@ async function start() {
 
 readAddress();
 byId("more").open = matchMedia("(min-width: 48rem)").matches;
-byId("legend").replaceChildren(...legend());
 listen();
 start();

@@ -62,10 +62,12 @@ export function explanation(found) {
 export function similar(found, add) {
   const modalities = Object.keys(found.items[0]?.by_modality ?? {});
   return [
-    table("Nearest items, by the mean cosine of all modalities", ["item", "similarity", ...modalities, "session"],
+    element("p", { class: "quiet" }, "Similarity is the mean cosine of all modalities."),
+    table("Nearest items", ["item", "session", "similarity", ...modalities],
       found.items.map((item) => [
-        nameOf(item), number(item.similarity), ...modalities.map((name) => number(item.by_modality[name])),
+        nameOf(item),
         element("button", { type: "button", "aria-label": `Add to session: ${nameOf(item)}`, onclick: () => add(item) }, "Add"),
+        number(item.similarity), ...modalities.map((name) => number(item.by_modality[name])),
       ])),
   ];
 }

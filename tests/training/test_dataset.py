@@ -47,6 +47,12 @@ def test_automatic_threshold_is_four_of_five_stars_and_seen_keeps_the_rest(folde
     assert rows(dataset.seen, dataset) == {("u", "a"), ("u", "b"), ("u", "c")}
 
 
+def test_a_slip_does_not_become_the_top_of_the_scale(folder: Folder):
+    rows = "".join(f"u{n}\ta\t{n % 5 + 1}\t1\n" for n in range(150))
+    path = folder(x__inter=HEADER + rows + "v\ta\t55\t1\n")
+    assert load_dataset(DataConfig(folder=path)).train.nnz > 40
+
+
 def test_min_rating_overrides_the_automatic_threshold(folder: Folder):
     path = folder(x__inter=HEADER + "u\ta\t5\t1\nu\tb\t2\t2\n")
     dataset = load_dataset(DataConfig(folder=path, min_rating=2))

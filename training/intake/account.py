@@ -17,7 +17,7 @@ from training.intake.rejects import Rejects
 from training.intake.source import Source
 from training.intake.summary import Catalogue, Rows, Summary
 from training.memory import peak_mb
-from training.positives import POSITIVE_SHARE
+from training.positives import POSITIVE_SHARE, scale_top
 
 
 def account(
@@ -38,9 +38,10 @@ def account(
         features: files that came along.
         seconds: what the import has taken so far.
     """
-    kept = choices.kept
+    kept, top = choices.kept, None
     if threshold is None and VALUE in kept.columns:
-        threshold = POSITIVE_SHARE * float(kept.sort(VALUE)[VALUE][-1])
+        top = scale_top(kept[VALUE].to_numpy())
+        threshold = POSITIVE_SHARE * top
     return Summary(
         name=name,
         interactions=_rows(
@@ -57,6 +58,8 @@ def account(
         per_item=summary.spread(kept, ITEM),
         likes=len(kept) if threshold is None else int((kept[VALUE] >= threshold).sum()),
         like_from=threshold,
+        scale_top=top,
+        above_scale=0 if top is None else int((kept[VALUE] > top).sum()),
         values=summary.values(kept),
         top_items=summary.top_items(kept),
         months=summary.months(kept),

@@ -14,6 +14,9 @@ _DISLIKES = frozenset(
     {"dislike", "downvote", "unlike", "return", "refund", "skip", "remove", "hide", "cancel"}
 )
 
+_MOST_OFFERED = 12
+"""Columns that a question lists."""
+
 
 def interaction_columns(table: Sampled, items: Sequence[str], proposal: Proposal) -> Columns:
     """Keys of `[interactions]`; `items` are the columns that may be the item's id."""
@@ -96,9 +99,12 @@ class _Asking:
         if len(candidates) == 1:
             self._found[key] = candidates[0]
             return
-        text = f"which column of {self._table.path.name} is the {key}"
         others = [name for name in self._table.names if name not in besides]
-        self._proposal.ask(self._name, key, text, candidates or others or self._table.names)
+        offered = list(candidates or others or self._table.names)
+        text = f"which column of {self._table.path.name} is the {key}"
+        if len(offered) > _MOST_OFFERED:
+            text += f" (of {len(offered)}; every row should be one choice of one item by one user)"
+        self._proposal.ask(self._name, key, text, offered[:_MOST_OFFERED])
 
     def optional(self, key: str, candidates: Sequence[str]) -> bool:
         """Whether there is such a column, be it clear which or not."""

@@ -18,6 +18,10 @@ _USER = (
         "idclient", "clientno", "utilisateur", "numclient", "cliente", "idcliente",
         "usuario", "idusuario", "utente", "idutente", "klant", "klantid", "klantnr",
     },
+    {
+        "email", "emailaddress", "customeremail", "useremail", "buyeremail", "customername",
+        "buyername", "kundenname", "nomclient", "nombrecliente",
+    },
 )  # fmt: skip
 _ITEM = (
     {"itemid", "item", "iid"},
@@ -28,7 +32,7 @@ _ITEM = (
         "recipe", "newsid", "appid", "contentid", "content", "courseid", "showid", "animeid",
         "restaurantid", "listingid", "offerid", "postid",
         "itemno", "itemnumber", "itemcode", "productno", "productnumber", "productcode", "prodid",
-        "articleno", "articlenumber", "stockcode", "ean", "gtin",
+        "articleno", "articlenumber", "stockcode", "ean", "gtin", "lineitemsku",
         "artikel", "artikelid", "artikelnr", "artikelnummer", "produkt", "produktid", "produktnr",
         "produit", "idproduit", "refproduit", "idarticle", "producto", "idproducto", "articulo",
         "prodotto", "idprodotto", "produto", "idproduto",
@@ -45,7 +49,8 @@ NAMES: dict[str, Sequence[set[str]]] = {
          "puntuacion", "estrellas", "voto", "valutazione", "avaliacao", "nota", "beoordeling"},
     ),
     "count": (
-        {"plays", "playcount", "count", "quantity", "qty", "listens", "views", "clicks", "weight"},
+        {"plays", "playcount", "count", "quantity", "qty", "listens", "views", "clicks", "weight",
+         "lineitemquantity", "menge", "anzahl", "quantite", "cantidad", "quantita"},
     ),
     "event": ({"event", "eventtype"}, {"type", "action", "behavior", "behaviour", "activity"}),
     "timestamp": (
@@ -63,7 +68,7 @@ NAMES: dict[str, Sequence[set[str]]] = {
     "label": ({"xlabel"},),
     "title": (
         {"title", "itemtitle", "movietitle", "booktitle", "producttitle"},
-        {"name", "itemname", "productname", "headline", "displayname",
+        {"name", "itemname", "productname", "headline", "displayname", "lineitemname",
          "titel", "bezeichnung", "produktname", "artikelname", "titre", "nom", "titulo", "nombre",
          "titolo", "nome", "naam"},
     ),

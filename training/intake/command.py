@@ -123,9 +123,10 @@ def _guessed(options: argparse.Namespace) -> Mapping | None:
     sys.stdout.write(proposal.toml)
     for question in proposal.questions:
         lines = "".join(f"\n    {line}" for line in question.lines)
-        sys.stderr.write(f"not clear: {question.text}; write one of{lines}\n")
+        write = "write one of" if len(question.lines) > 1 else "write"
+        sys.stderr.write(f"not clear: {question.text}; {write}{lines}\n")
     sys.stderr.write(
-        "write the mapping above to a file, choose a line for each question, and give the file "
-        "with --mapping\n"
+        "keep the mapping above (add > my.toml), take the # off one line for each question, "
+        "correct what is wrong, and give it back with --mapping my.toml\n"
     )
     return None

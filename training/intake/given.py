@@ -11,7 +11,7 @@ from typing import Self
 
 from training.content_files import FEATURE_SUFFIX
 from training.intake.mapping import Mapping, TableMapping
-from training.intake.source import TABLE_SUFFIXES, Source
+from training.intake.source import SAVE_SHEETS, SHEET_SUFFIXES, TABLE_SUFFIXES, Source
 from training.intake.text_lines import plain_suffix
 from training.tables import DataError
 
@@ -86,9 +86,9 @@ def _expanded(paths: Iterable[Path]) -> Iterator[Path]:
             continue
         found = [inner for inner in sorted(path.iterdir()) if inner.is_file() and _of_use(inner)]
         if not found:
-            raise DataError(
-                path, "holds no table", f"expected files that end in {', '.join(_suffixes())}"
-            )
+            sheets = any(inner.suffix in SHEET_SUFFIXES for inner in path.iterdir())
+            remedy = f"expected files that end in {', '.join(_suffixes())}"
+            raise DataError(path, "holds no table", SAVE_SHEETS if sheets else remedy)
         yield from found
 
 

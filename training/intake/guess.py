@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from training.intake.column_guess import Columns, id_pair, interaction_columns, item_columns
 from training.intake.given import Given
+from training.intake.headless import is_headless, with_names
 from training.intake.proposal import Proposal
 from training.intake.sampled import SAME_ID, Sampled
 from training.intake.source import Source
@@ -20,7 +21,7 @@ _ITEM_IDS, _USER_IDS = "i_id_mapping", "u_id_mapping"
 
 def propose(given: Given, encoding: str) -> Proposal:
     """What the files seem to mean; DataError if one of them cannot be read, or there is none."""
-    tables = [Sampled.of(Source.open(path, encoding)) for path in given.tables]
+    tables = _read(given, encoding)
     item_ids, user_ids = (
         [table for table in tables if table.path.name.startswith(stem)]
         for stem in (_ITEM_IDS, _USER_IDS)
@@ -50,7 +51,24 @@ def propose(given: Given, encoding: str) -> Proposal:
         _add_items(choices, items, item_id, proposal)
     if user_ids:
         proposal.values["users"] = _files(user_ids) | id_pair(user_ids[0], names)
+    _ask_for_names("interactions", choices, proposal)
+    _ask_for_names("items", items, proposal)
     return proposal
+
+
+def _read(given: Given, encoding: str) -> list[Sampled]:
+    read = [Sampled.of(Source.open(path, encoding)) for path in given.tables]
+    if read and all(table.rows.is_empty() for table in read):
+        raise DataError(given.first, "has no rows", "give a file that has some")
+    return [with_names(table) if is_headless(table) else table for table in read]
+
+
+def _ask_for_names(name: str, tables: Sequence[Sampled], proposal: Proposal) -> None:
+    """Where they are our own."""
+    if tables and not tables[0].headed:
+        file = tables[0].path.name
+        text = f"what the columns of {file} are called (its first line is no header; correct these)"
+        proposal.ask(name, "columns", text, [tables[0].names])
 
 
 def _interactions(tables: Sequence[Sampled], proposal: Proposal) -> list[Sampled]:

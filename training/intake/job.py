@@ -27,7 +27,7 @@ from training.intake.folder import (
     write_items,
 )
 from training.intake.given import Given
-from training.intake.loaded import LoadedChoices, LoadedItems, LoadedUsers
+from training.intake.loaded import LoadedChoices, LoadedItems, LoadedUsers, check_linked
 from training.intake.mapping import ItemMapping, Mapping, mapping_text, said
 from training.intake.pictures import PICTURE_URL, bring
 from training.intake.source import UNREADABLE
@@ -68,6 +68,8 @@ def _import(job: ImportJob, start: float) -> Summary:
     choices = LoadedChoices.load(
         given, job.mapping, users.public if users else None, items.public if items else None
     )
+    if items is not None:
+        check_linked(choices, items)
     with replaced(job.out) as folder:
         threshold = job.mapping.interactions.threshold
         write_interactions(choices.kept, threshold, folder / f"{job.out.name}.inter")

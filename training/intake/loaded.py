@@ -22,6 +22,9 @@ from training.intake.repeats import keep_frequent, merge_repeats
 from training.intake.source import LINE, Source
 from training.tables import DataError
 
+_EXAMPLES = 3
+"""Ids that a message names."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedItems:
@@ -114,6 +117,21 @@ class LoadedChoices:
         kept = keep_frequent(merged, columns.min_per_user, columns.min_per_item)
         _check_left(merged, kept, columns, sources[0].path)
         return cls(sources=sources, read=read, merged=merged, kept=kept, rejects=rejects)
+
+
+def check_linked(choices: LoadedChoices, items: LoadedItems) -> None:
+    """DataError if no item that was chosen is in the item table: their ids are not the same."""
+    chosen, known = choices.kept[ITEM].unique(maintain_order=True), items.table[PUBLIC]
+    if chosen.is_in(known.implode()).any():
+        return
+    ours, theirs = (", ".join(map(repr, ids.head(_EXAMPLES))) for ids in (chosen, known))
+    names = choices.sources[0].path.name
+    raise DataError(
+        items.sources[0].path,
+        f"has none of the items in {names}: ids there are {ours}, here {theirs}",
+        f"write the columns that hold the same ids into the mapping, or go without this file: "
+        f'ignore = ["{items.sources[0].path.name}"] at the top, and no [items]',
+    )
 
 
 def _public_ids(ids: pl.Series, public: pl.Series, path: Path) -> PublicIds:

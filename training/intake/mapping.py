@@ -51,7 +51,7 @@ class InteractionMapping(TableMapping):
     """Points per type of event; rows of other types are rejected."""
     min_rating: float | None = None
     """Ratings, or sums of points, that are likes; others count as seen. None for 0.8 times the
-    largest rating, which `fit` decides, or for the least positive weight."""
+    scale's top, which `fit` finds, or for the least positive weight."""
     timestamp: str | None = None
     timestamp_format: str | None = None
     """`s`, `ms`, `us`, `ns` or a format of strptime; None to tell it value by value."""

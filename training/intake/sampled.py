@@ -40,6 +40,8 @@ class Sampled:
     names: list[str]
     rows: pl.DataFrame
     """Stripped strings."""
+    headed: bool = True
+    """Whether the names are the file's own."""
 
     @classmethod
     def of(cls, source: Source) -> Self:

@@ -33,7 +33,8 @@ _JSON, _PARQUET = frozenset({".jsonl", ".ndjson", ".json"}), frozenset({".parque
 UNREADABLE = (WRONG_FIELDS, BROKEN_QUOTES, json_lines.NOT_AN_OBJECT)
 """Reasons for which a record has no fields at all."""
 TABLE_SUFFIXES = _DELIMITED | _JSON | _PARQUET
-_SHEETS = frozenset({".xlsx", ".xls", ".ods"})
+SHEET_SUFFIXES = frozenset({".xlsx", ".xls", ".ods"})
+SAVE_SHEETS = "save each sheet as .csv"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +77,7 @@ class Source:
         elif suffix in _PARQUET:
             names = parquet.columns_of(path)
         else:
-            remedy = "save each sheet as .csv" if suffix in _SHEETS else ""
+            remedy = SAVE_SHEETS if suffix in SHEET_SUFFIXES else ""
             raise DataError(
                 path,
                 f"is of no known format (suffix {suffix or 'missing'!r})",

@@ -91,6 +91,10 @@ class Summary(BaseModel):
     likes: int
     like_from: float | None
     """The least value of a like; None if every row is one."""
+    scale_top: float | None
+    """What `like_from` was derived from; None if it was not."""
+    above_scale: int
+    """Rows with a larger value than that."""
     values: dict[str, int] | None
     """Rows by rating, or by points."""
     top_items: dict[int, float]

@@ -52,6 +52,7 @@ def _facts(summary: Summary) -> list[tuple[str, object]]:
         ("items with interactions", summary.items),
         ("interactions", summary.interactions.kept),
         ("likes", summary.likes),
+        *([("ratings above the scale's top", summary.above_scale)] if summary.above_scale else []),
         ("share of all pairs", f"{summary.density:.3%}"),
         ("per user", _spread(summary.per_user)),
         ("per item", _spread(summary.per_item)),

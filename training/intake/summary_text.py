@@ -31,6 +31,11 @@ def _lines(summary: Summary, out: Path) -> Iterator[str]:
     yield from _fate(rows, out, "user and item")
     if summary.like_from is not None:
         yield f"{summary.likes:12,} are likes (from {summary.like_from:g} on), others count as seen"
+    if summary.above_scale:
+        yield (
+            f"{summary.above_scale:12,} have a rating above {summary.scale_top:g}, taken for the "
+            "scale's top: correct them if they are slips"
+        )
     if summary.catalogue is not None:
         yield ""
         yield from _catalogue(summary.catalogue, out)

@@ -24,6 +24,8 @@ ACTIVITY_GROUPS = 5
 """Groups of about equally many users."""
 MOST_CATEGORIES = 7
 """Colours that can be told apart, one left for the others."""
+OTHERS = "others"
+"""Categories beyond these, and none."""
 MOST_POINTS = 2_000
 """Items that are drawn; more hide each other."""
 
@@ -72,8 +74,9 @@ class Findings:
     tail: Tail
     embeddings: tuple[EmbeddingMap, ...]
     category_S: Rows
-    """Index into `categories` of the items that are drawn; one beyond them: others."""
+    """Index into `categories` of the items that are drawn."""
     categories: tuple[str, ...]
+    """The commonest, and `OTHERS` if there are such items; none if items have no categories."""
 
 
 def find(artifact: Artifact, lists: Lists, seed: int) -> Findings:
@@ -88,27 +91,26 @@ def find(artifact: Artifact, lists: Lists, seed: int) -> Findings:
     fifth_U = order_U * ACTIVITY_GROUPS // len(order_U)
     first_I, categories = _categories(artifact)
     shown_S = np.random.default_rng(seed).permutation(len(popularity_I))[:MOST_POINTS]
-    by_category = _expert_map(
-        "By category of the item", (*categories, "others"), first_I[lists.items_UL], lists
-    )
-    maps = (
+    maps = [
         _expert_map(
-            "By length of the user's history, shortest first",
+            "By length of the user's history in interactions, shortest first",
             tuple(_span(activity_U[fifth_U == q]) for q in range(ACTIVITY_GROUPS)),
             np.broadcast_to(fifth_U[:, None], lists.items_UL.shape),
             lists,
         ),
         _expert_map(
-            "By popularity of the item, in tenths of the catalogue, most popular first",
+            "By the item's interactions in training, in tenths of the catalogue",
             tuple(_span(popularity_I[tenth_I == q]) for q in range(POPULARITY_GROUPS)),
             tenth_I[lists.items_UL],
             lists,
         ),
-        *((by_category,) if categories else ()),
-    )
+    ]
+    if categories:
+        first_UL = first_I[lists.items_UL]
+        maps.append(_expert_map("By category of the item", categories, first_UL, lists))
     return Findings(
         users=len(lists.users_U),
-        maps=maps,
+        maps=tuple(maps),
         tail=_tail(lists, tenth_I, popularity_I),
         embeddings=tuple(
             _plane(name, tensors["item_embeddings"][shown_S, :, m].mean(axis=1))
@@ -154,7 +156,7 @@ def _plane(modality: str, row_SD: NDArray[np.float32]) -> EmbeddingMap:
 
 
 def _categories(artifact: Artifact) -> tuple[Rows, tuple[str, ...]]:
-    """Each item's first category among the commonest ones, as an index, and their names."""
+    """Each item's first category among the commonest ones or the others, as an index; all names."""
     table = StringTable(
         artifact.tensors["item_metadata_blob"], artifact.tensors["item_metadata_offsets"]
     )
@@ -162,7 +164,8 @@ def _categories(artifact: Artifact) -> tuple[Rows, tuple[str, ...]]:
     counted = Counter(name for name in firsts if name is not None)
     names = tuple(name for name, _ in counted.most_common(MOST_CATEGORIES))
     place = {name: index for index, name in enumerate(names)}
-    return np.array([place.get(name, len(names)) for name in firsts], dtype=np.int64), names
+    first_I = np.array([place.get(name, len(names)) for name in firsts], dtype=np.int64)
+    return first_I, (*names, OTHERS) if names and first_I.max() == len(names) else names
 
 
 def _span(values: Sequence[int] | NDArray[np.integer]) -> str:

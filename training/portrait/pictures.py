@@ -8,14 +8,23 @@ Letters: K experts, Q groups, S items drawn.
 from collections.abc import Iterator, Sequence
 from xml.sax.saxutils import escape
 
-from training.portrait.findings import EmbeddingMap, ExpertMap, Tail
+from training.portrait.findings import OTHERS, EmbeddingMap, ExpertMap, Tail
 
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#8a7a00", "#8c8c8c")
 """Told apart by people of any colour vision (Okabe and Ito); the last one is for what is left."""
 _WIDTH = 880
 _LEFT, _CELL, _HEAD = 190, 26, 22
 _SIDE, _MARGIN = 280, 12
+_DARK = 0.88
+"""Shade of the first colour from which on white is easier to read than ink (4.2 to 1)."""
 _BAR, _GAP = 15, 14
+
+
+def category_colours(categories: Sequence[str]) -> list[str]:
+    """One for each."""
+    return [
+        COLOURS[-1] if name == OTHERS else COLOURS[place] for place, name in enumerate(categories)
+    ]
 
 
 def draw_experts(found: ExpertMap, experts: Sequence[str]) -> str:
@@ -30,7 +39,10 @@ def draw_experts(found: ExpertMap, experts: Sequence[str]) -> str:
     for k, name in enumerate(experts):
         top = _HEAD + _CELL * k
         parts.append(_text(_LEFT - 10, top + 17, name.replace("_", " "), "end"))
-        for q in range(len(found.groups)):
+        for q, places in enumerate(found.places_Q.tolist()):
+            if not places:
+                parts.append(_text(_LEFT + width * (q + 0.5), top + 17, "\u2013", "middle"))
+                continue
             weight = float(found.weight_QK[q, k])
             left = _LEFT + width * q
             shade = weight / loudest
@@ -38,7 +50,7 @@ def draw_experts(found: ExpertMap, experts: Sequence[str]) -> str:
                 f'<rect x="{left + 1:.1f}" y="{top + 1}" width="{width - 2:.1f}" '
                 f'height="{_CELL - 2}" fill="{COLOURS[0]}" fill-opacity="{shade:.3f}"/>'
             )
-            inverse = ' class="inverse"' if shade > 0.55 else ""
+            inverse = ' class="inverse"' if shade > _DARK else ""
             parts.append(
                 f'<text x="{left + width / 2:.1f}" y="{top + 17}" text-anchor="middle"{inverse}>'
                 f"{weight:.2f}</text>"
@@ -68,12 +80,11 @@ def draw_tail(tail: Tail) -> str:
     return "".join([*parts, "</svg>"])
 
 
-def draw_embeddings(found: EmbeddingMap, category_S: Sequence[int]) -> str:
-    """One point per item, in the colour of its category."""
+def draw_embeddings(found: EmbeddingMap, colour_S: Sequence[str]) -> str:
+    """One point per item, in its colour."""
     points = list(_placed(found))
     parts = [_open(_SIDE, _SIDE, f"Items by {found.modality}")]
-    for (x, y), category in zip(points, category_S, strict=True):
-        colour = COLOURS[min(int(category), len(COLOURS) - 1)]
+    for (x, y), colour in zip(points, colour_S, strict=True):
         parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2" fill="{colour}" fill-opacity=".6"/>')
     return "".join([*parts, "</svg>"])
 

@@ -23,7 +23,7 @@ def test_a_list_with_the_terms_of_each_score(
     assert main(["recommend", USER, "-k", "3", "--url", url]) == 0
     *lines, last = capsys.readouterr().out.splitlines()
     answer = client.recommend(USER, k=3)
-    assert last.startswith(f"champion {answer.model_version}, ")
+    assert last.startswith(f"model {answer.model_version}, ")
     for item, line, terms in zip(answer.items, lines[::2], lines[1::2], strict=True):
         assert item.title is not None
         assert item.experts is not None

@@ -26,6 +26,12 @@ def test_help_lists_every_command() -> None:
     assert set(OFFLINE) < set(COMMANDS)
 
 
+def test_nothing_typed_shows_what_there_is_to_type() -> None:
+    done = magnet()
+    assert done.returncode == 2
+    assert done.stderr == magnet("--help").stdout
+
+
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
 def test_every_command_has_help(command, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:

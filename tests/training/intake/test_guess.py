@@ -144,6 +144,10 @@ def test_mmrec_folder(tmp_path: Path) -> None:
         ("user,item,date\nu,i,03/04/2024\n", 'dates = "day-first"'),
         ("user,product_id,sku\nu,i,j\n", 'item = "sku"'),
         ("who,item\nu,i\n", 'user = "who"'),
+        (
+            "u,i,5,2024-01-05\nv,i,4,2024-01-06\nv,j,5,2024-01-07\nu,i,4,2024-01-08\n",
+            'columns = ["user", "item", "rating", "timestamp"]',
+        ),
     ],
 )
 def test_a_question_names_the_line_to_write(
@@ -159,6 +163,35 @@ def test_a_question_names_the_line_to_write(
     (tmp_path / "my.toml").write_text(said.out.replace(f"# {line}\n", f"{line}\n"))
     again = ["import", str(tmp_path / "x.csv"), "--out", str(out)]
     assert main([*again, "--mapping", str(tmp_path / "my.toml")]) == 0
+
+
+def test_the_first_line_is_a_row_where_there_is_no_header(tmp_path: Path, imported, table) -> None:
+    (tmp_path / "x.csv").write_text("u,7,5\nv,8,4\nv,9,3\nu,8,4\n")
+    (tmp_path / "y.csv").write_text("7,Tea,pot\n8,Wool,soft\n9,Yarn,3\n")
+    proposal = propose(Given.of([tmp_path / "x.csv", tmp_path / "y.csv"]), "utf-8")
+    assert [x.lines for x in proposal.questions] == [
+        ['columns = ["user", "item", "rating"]'],
+        ['columns = ["item", "title", "column 3"]'],
+    ]
+    (tmp_path / "my.toml").write_text(proposal.toml.replace("# columns", "columns"))
+    out = ["--mapping", str(tmp_path / "my.toml"), "--out", str(tmp_path / "out")]
+    assert main(["import", str(tmp_path / "x.csv"), str(tmp_path / "y.csv"), *out]) == 0
+    assert table("items.tsv")[1:] == [("7", "Tea"), ("8", "Wool"), ("9", "Yarn")]
+
+
+def test_of_many_columns_some_are_offered(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    head = ",".join(f"p{n}" for n in range(40))
+    (tmp_path / "x.csv").write_text(f"user,{head}\nu{',1' * 40}\n")
+    assert main(["import", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert "of 40; every row should be one choice of one item by one user" in said
+    assert said.count("item = ") == 12
+
+
+def test_a_table_of_nothing_but_a_header(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / "x.csv").write_text("user,item\n")
+    assert main(["import", str(tmp_path)]) == 1
+    assert "has no rows; give a file that has some" in capsys.readouterr().err
 
 
 def test_two_tables_of_interactions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

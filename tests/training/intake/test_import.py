@@ -189,6 +189,14 @@ def test_items_words_and_categories(tmp_path: Path, imported, table) -> None:
     assert (summary.catalogue.unknown, summary.catalogue.never_chosen) == (1, 0)
 
 
+def test_an_item_table_with_other_ids(tmp_path: Path, imported) -> None:
+    (tmp_path / "x.csv").write_text("user,item\nu,p1\nu,p2\n")
+    (tmp_path / "items.csv").write_text("item,title\n1,A\n2,B\n")
+    with pytest.raises(DataError, match=r"has none of the items in x\.csv: .*'p1', 'p2', here '1'"):
+        imported("x.csv", "items.csv", items={"title": "title"})
+    assert not (tmp_path / "out").exists()
+
+
 def test_features_go_with_their_items(tmp_path: Path, imported) -> None:
     (tmp_path / "x.csv").write_text("user,item\nu,a\nu,b\n")
     (tmp_path / "items.csv").write_text("item,title\nb,B\n,nobody\na,A\n")

@@ -29,6 +29,16 @@ def test_its_figures(summary) -> None:
     assert summary.months is None
 
 
+def test_a_slip_in_one_rating_does_not_move_the_scale(tmp_path: Path, imported) -> None:
+    rows = [f"u{n},i{n % 7},{n % 5 + 1}" for n in range(200)]
+    (tmp_path / "x.csv").write_text("\n".join(["user,item,rating", *rows, "w,i0,55", ""]))
+    summary = imported("x.csv", rating="rating")
+    assert (summary.like_from, summary.likes) == (4.0, 81)
+    text = summary_text(summary, Path("shop"))
+    assert "1 have a rating above 5, taken for the scale's top" in text
+    assert "above the scale" in summary_page(summary)
+
+
 def test_the_text(summary) -> None:
     text = summary_text(summary, Path("shop"))
     assert "2 users, 3 items, 4 interactions (66.67% of all pairs)" in text

@@ -4,6 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser
 
 from model.contract.artifact import read_artifact
 from training.cli import main
@@ -20,6 +22,29 @@ def test_it_draws_an_artifact(artifact_dir: Path, tmp_path: Path, capsys) -> Non
     assert text.count("<circle") == manifest.num_items * len(manifest.modalities)
     assert all(expert.name.replace("_", " ") in text for expert in manifest.experts)
     assert re.findall(r"(?:src|href)=|https?://|url\(", text) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_everybody_can_read_it(
+    artifact_dir: Path, tmp_path: Path, browser: Browser, scheme: str, width: int
+) -> None:
+    path = tmp_path / "tiny.html"
+    assert main(["report", str(artifact_dir), "--users", "20", "--out", str(path)]) == 0
+    complaints: list[str] = []
+    with browser.new_context(
+        offline=True, color_scheme=scheme, viewport={"width": width, "height": 900}
+    ) as context:
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("requestfailed", lambda request: complaints.append(request.url))
+        page.goto(path.as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+        assert page.locator(".wide svg").first.bounding_box()["width"] >= 640
+        found = Axe().run(page)
+        assert found.violations_count == 0, found.generate_report()
+    assert complaints == []
 
 
 @pytest.mark.parametrize("users", ["0", "many"])

@@ -45,8 +45,8 @@ def test_a_group_has_the_mean_weight_of_its_places(artifact) -> None:
         assert found.places_Q.sum() == 4
         assert found.weight_QK[found.places_Q > 0, 1].tolist() == [1] * (found.places_Q > 0).sum()
         assert found.weight_QK.sum() == (found.places_Q > 0).sum()
-    assert by_category.groups == ("Tea", "Wool", "others")
-    assert by_category.places_Q.tolist() == [2, 2, 0]
+    assert by_category.groups == ("Tea", "Wool")
+    assert by_category.places_Q.tolist() == [2, 2]
     assert len(by_user.groups) == ACTIVITY_GROUPS
 
 
