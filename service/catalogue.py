@@ -6,7 +6,7 @@ Letters: I items, V views, M modalities, D dimension.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, Self
@@ -21,6 +21,7 @@ from service.neighbourhood import NeighbourhoodMatrix
 
 KEPT_LABELS = 16_384
 """Some 200 bytes each: 3 MB in every worker, whatever the catalogue."""
+_NO_ROWS: NDArray[np.intp] = np.empty(0, dtype=np.intp)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +66,10 @@ class Catalogue:
         """The title of an item, None when it is not known."""
         return _title(self.metadata, row)
 
-    def rows(self, item_ids: Iterable[str]) -> tuple[NDArray[np.intp], list[str]]:
+    def rows(self, item_ids: Sequence[str]) -> tuple[NDArray[np.intp], list[str]]:
         """Rows of the known ids, each where it is named last, and the ids that are not known."""
+        if not item_ids:  # the usual request names none
+            return _NO_ROWS, []
         known: dict[int, None] = {}
         missing: dict[str, None] = {}
         for item_id in item_ids:
