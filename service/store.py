@@ -19,7 +19,7 @@ from model.contract.canary import Canary
 from model.contract.keys import KeySpace
 from model.contract.layout import RowLayout
 from model.contract.manifest import ArtifactManifest
-from service.connection import FAULTS, answering, close, connect
+from service.connection import FAULTS, Exchange, answering, close, connect
 from service.errors import SourceUnavailable
 from service.round_trips import RoundTrips
 from service.settings import Settings
@@ -108,6 +108,7 @@ class RedisStore:
             )
             for seconds in (settings.redis_timeout_seconds, settings.redis_load_timeout_seconds)
         )
+        self._exchange = Exchange(self.client)
         self._reads = RoundTrips(self._read_all, MAX_SHARED)
         self._silent_until = 0.0
         self._events: PubSub | None = None
@@ -176,23 +177,20 @@ class RedisStore:
     async def _read_all(
         self, reads: Sequence[_Read], since: float
     ) -> list[tuple[list[bytes], LiveValues] | SourceUnavailable]:
-        pipe = self.client.pipeline(transaction=False)
-        pipe.get(self.keys.availability_revision)
+        commands: list[tuple[str | int, ...]] = [("GET", self.keys.availability_revision)]
         for read in reads:
-            self._ask(pipe, read)
+            commands += self._commands(read)
         async with self._promptly(since):
-            parts = iter(await pipe.execute())
+            parts = iter(await self._exchange(commands))
             revision = int(next(parts) or 0)
             return [self._answer(read, revision, parts) for read in reads]
 
-    def _ask(self, pipe: Any, read: _Read) -> None:
-        # Spelt out: redis-py's own methods for these take longer than the server.
+    def _commands(self, read: _Read) -> Iterator[tuple[str | int, ...]]:
         if read.recent_of is not None:
-            pipe.execute_command("ZRANGE", self.keys.recent(read.recent_of), 0, -1, "REV")
+            yield "ZRANGE", self.keys.recent(read.recent_of), 0, -1, "REV"
         for span in read.spans:
             for chunk, first, last in span.pieces():
-                key = self.keys.chunk(read.version, span.blob, chunk)
-                pipe.execute_command("GETRANGE", key, first, last)
+                yield "GETRANGE", self.keys.chunk(read.version, span.blob, chunk), first, last
 
     def _answer(
         self, read: _Read, revision: int, parts: Iterator[Any]
@@ -229,6 +227,7 @@ class RedisStore:
     async def close(self) -> None:
         """Close every connection."""
         await self._close_events()
+        await self._exchange.close()
         await close(self.client)
         await close(self._bulk)
 
