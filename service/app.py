@@ -19,6 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from service.allocator import settle_allocations
 from service.availability import Availability
+from service.background import share_the_interpreter
 from service.bind_address import host_of_command, is_local
 from service.canaries import Canaries
 from service.canary_guard import CanaryGuard
@@ -158,6 +159,7 @@ def _of_this_process() -> FastAPI:
     settings = Settings.from_environment()
     configure_logging(settings.log_level)
     settle_allocations()
+    share_the_interpreter()
     host = host_of_command()
     guarded = settings.keys or settings.keys_file is not None or settings.allow_anonymous
     if host is not None and not is_local(host) and not guarded:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from model.contract.artifact import ArtifactError
 from model.contract.strings import IdTable, StringTable
+from service.background import with_pauses
 from service.neighbourhood import NeighbourhoodMatrix
 
 KEPT_LABELS = 16_384
@@ -98,7 +99,7 @@ def _title(metadata: StringTable, row: int) -> str | None:
 
 def _rows_of_category(metadata: StringTable) -> dict[str, NDArray[np.intp]]:
     rows: defaultdict[str, list[int]] = defaultdict(list)
-    for row, text in enumerate(metadata):
+    for row, text in enumerate(with_pauses(metadata)):
         try:
             categories = orjson.loads(text).get("categories", [])
         except (ValueError, AttributeError) as error:

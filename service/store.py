@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
+from anyio import to_thread
 from numpy.typing import NDArray
 from redis.asyncio.client import PubSub
 
@@ -143,14 +144,14 @@ class RedisStore:
         spec = manifest.tensors[name]
         layout = RowLayout.of(spec.shape, spec.dtype, manifest.chunk_bytes)
         data = await self._blob(manifest.model_version, name, layout)
-        array = np.frombuffer(data, dtype=spec.dtype).reshape(spec.shape)
+        array = data.view(spec.dtype).reshape(spec.shape)
         array.flags.writeable = False
         return array
 
     async def file(self, manifest: ArtifactManifest, name: str) -> bytes:
         """A whole file, not yet checked against its checksum."""
         layout = RowLayout.of((manifest.files[name].num_bytes,), "|u1", manifest.chunk_bytes)
-        return bytes(await self._blob(manifest.model_version, name, layout))
+        return (await self._blob(manifest.model_version, name, layout)).tobytes()
 
     async def check_present(self, manifest: ArtifactManifest, name: str) -> None:
         """Raise ArtifactError unless every chunk of an array is there at its full length."""
@@ -236,8 +237,13 @@ class RedisStore:
         if events is not None:
             await events.aclose()  # type: ignore[no-untyped-call]  # untyped in redis-py
 
-    async def _blob(self, version: str, name: str, layout: RowLayout) -> bytearray:
-        data = bytearray(layout.num_rows * layout.row_bytes)
+    async def _blob(self, version: str, name: str, layout: RowLayout) -> NDArray[np.uint8]:
+        """All bytes of an array or a file.
+
+        They are put together in a thread: the first touch of a page costs more than what is copied
+        there, and the event loop has requests to answer.
+        """
+        data = np.empty(layout.num_rows * layout.row_bytes, dtype=np.uint8)
         spans = enumerate(layout.spans())
         while batch := list(islice(spans, BATCH_CHUNKS)):
             pipe = self._bulk.pipeline(transaction=False)
@@ -247,7 +253,8 @@ class RedisStore:
                 chunks = await pipe.execute()
             for (index, (start, stop)), chunk in zip(batch, chunks, strict=True):
                 _check_length(name, index, len(chunk or b""), stop - start)
-                data[start:stop] = chunk
+            places = [slice(*span) for _, span in batch]
+            await to_thread.run_sync(_fill, data, places, chunks)
         return data
 
     def answering(self) -> AbstractContextManager[None]:
@@ -279,3 +286,8 @@ def _check_length(name: str, index: int, length: int, expected: int) -> None:
     if length != expected:
         state = f"has {length} bytes instead of {expected}" if length else "is missing"
         raise ArtifactError(f"chunk {index} of {name!r} {state}; publish it again")
+
+
+def _fill(data: NDArray[np.uint8], places: Sequence[slice], chunks: Sequence[bytes]) -> None:
+    for place, chunk in zip(places, chunks, strict=True):
+        data[place] = np.frombuffer(chunk, dtype=np.uint8)
