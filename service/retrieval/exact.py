@@ -24,7 +24,7 @@ Floats = NDArray[np.float32]
 BLOCK_PAIRS = 16_384
 """Pairs of user and item bounded at once: six channels of them fill half a megabyte, which stays
 in a processor's second cache between the steps."""
-FIRST_ROUTED = 128
+FIRST_ROUTED = 160
 """Items routed first, at least; of 2,000 or 200,000 items the bound lets some 100 or 200 through,
 so that a second round is small."""
 ROUTED_DIRECTLY = 1_024

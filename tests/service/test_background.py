@@ -28,7 +28,7 @@ def test_its_thread_yields_and_no_other_does() -> None:
         return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
 
     before = priority()
-    assert asyncio.run(in_background(priority)) == 19
+    assert asyncio.run(in_background(priority)) == max(before, 10)
     assert priority() == before
 
 
