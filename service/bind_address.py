@@ -7,6 +7,7 @@ itself says (`is_local`) holds whatever server runs the application.
 import ipaddress
 import sys
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import click
@@ -33,6 +34,7 @@ def host_of_command(command: Sequence[str] = sys.argv) -> str | None:
     return host
 
 
+@lru_cache  # every request asks about one of the few addresses that are ours
 def is_local(host: str) -> bool:
     """Whether only this machine can connect to an address, or a path of a socket."""
     if host == "localhost" or host.startswith("/"):

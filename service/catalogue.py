@@ -6,7 +6,7 @@ Letters: I items, V views, M modalities, D dimension.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, Self
@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 
 from model.contract.artifact import ArtifactError
 from model.contract.strings import IdTable, StringTable
+from service.background import with_pauses
 from service.neighbourhood import NeighbourhoodMatrix
 
 KEPT_LABELS = 16_384
 """Some 200 bytes each: 3 MB in every worker, whatever the catalogue."""
+_NO_ROWS: NDArray[np.intp] = np.empty(0, dtype=np.intp)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +67,10 @@ class Catalogue:
         """The title of an item, None when it is not known."""
         return _title(self.metadata, row)
 
-    def rows(self, item_ids: Iterable[str]) -> tuple[NDArray[np.intp], list[str]]:
+    def rows(self, item_ids: Sequence[str]) -> tuple[NDArray[np.intp], list[str]]:
         """Rows of the known ids, each where it is named last, and the ids that are not known."""
+        if not item_ids:  # the usual request names none
+            return _NO_ROWS, []
         known: dict[int, None] = {}
         missing: dict[str, None] = {}
         for item_id in item_ids:
@@ -95,7 +99,7 @@ def _title(metadata: StringTable, row: int) -> str | None:
 
 def _rows_of_category(metadata: StringTable) -> dict[str, NDArray[np.intp]]:
     rows: defaultdict[str, list[int]] = defaultdict(list)
-    for row, text in enumerate(metadata):
+    for row, text in enumerate(with_pauses(metadata)):
         try:
             categories = orjson.loads(text).get("categories", [])
         except (ValueError, AttributeError) as error:

@@ -3,10 +3,12 @@
 Knows how redis-py connects to each and what its failures mean. Knows no keys.
 """
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
+from hiredis import pack_command
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.retry import Retry
@@ -17,6 +19,7 @@ from redis.exceptions import (
     ClusterDownError,
     RedisClusterException,
     RedisError,
+    ResponseError,
 )
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -82,6 +85,57 @@ async def transact(client: Client, change: Callable[[Any], Awaitable[None]], *wa
         await client.initialize()
     transaction: Any = client.transaction
     await transaction(change, *watched)
+
+
+class Exchange:
+    """Commands sent together, and their replies in order; one exchange at a time.
+
+    To a single server by a connection of its own: redis-py's pool and pipeline take ten times as
+    long as the server. There is no timeout but the caller's, and one retry, as by `connect`.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._connection: Any = None
+        if isinstance(client, Redis):
+            pool: Any = client.connection_pool
+            self._connection = pool.make_connection()
+            self._connection.socket_timeout = None
+
+    async def __call__(self, commands: Sequence[tuple[str | int, ...]]) -> list[Any]:
+        """A reply for each; raises what redis-py raises, ResponseError for the first of those."""
+        if self._connection is None:
+            pipe: Any = self._client.pipeline(transaction=False)
+            for command in commands:
+                pipe.execute_command(*command)
+            replies: list[Any] = await pipe.execute()
+            return replies
+        # hiredis's stub knows commands of one word alone.
+        packed = b"".join([pack_command(each) for each in commands])  # type: ignore[arg-type]
+        once = partial(self._once, packed, len(commands))
+        retry: Retry = self._connection.retry
+        return await retry.call_with_retry(once, self._disconnect)
+
+    async def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            await self._connection.disconnect()
+
+    async def _once(self, packed: bytes, count: int) -> list[Any]:
+        await self._connection.send_packed_command(packed, check_health=False)
+        replies: list[Any] = []
+        for _ in range(count):  # all of them are read, lest the next exchange begin with a rest
+            try:
+                replies.append(await self._connection.read_response())
+            except ResponseError as error:
+                replies.append(error)
+        for reply in replies:
+            if isinstance(reply, ResponseError):
+                raise reply
+        return replies
+
+    async def _disconnect(self, _error: Exception) -> None:
+        await self._connection.disconnect(nowait=True)
 
 
 async def close(client: Client) -> None:

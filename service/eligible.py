@@ -24,7 +24,8 @@ class Eligible:
 
     def __init__(self, num_items: int, excluded: Rows, only: Sequence[Rows] = ()) -> None:
         self.num_items = num_items
-        self.excluded: Rows = np.unique(excluded)
+        self.left_out: Rows = excluded
+        """Rows that are out; in any order, also repeatedly."""
         self.only: Rows | None = None
         if only:
             rows = np.unique(only[0])
@@ -37,12 +38,23 @@ class Eligible:
             return len(self.only)
         return self.num_items - len(self.excluded)
 
+    def outnumbers(self, count: int) -> bool:
+        """Whether more than `count` rows are in."""
+        if self.only is None and self.num_items - len(self.left_out) > count:
+            return True  # sure without knowing which of those that are out are there repeatedly
+        return len(self) > count
+
+    @cached_property
+    def excluded(self) -> Rows:
+        """Rows that are out, ascending and distinct."""
+        return np.unique(self.left_out)
+
     @cached_property
     def mask_I(self) -> NDArray[np.bool_]:
         """Whether each row is in."""
         mask_I = np.full(self.num_items, self.only is None)
         if self.only is None:
-            mask_I[self.excluded] = False
+            mask_I[self.left_out] = False
         else:
             mask_I[self.only] = True
         return mask_I
@@ -53,11 +65,11 @@ class Eligible:
 
     def without(self, rows: Rows) -> "Eligible":
         """The same set less some rows."""
-        left_out = np.concatenate([self.excluded, rows])
+        left_out = np.concatenate([self.left_out, rows])
         return Eligible(self.num_items, left_out, [] if self.only is None else [self.only])
 
     def among(self, rows: Rows) -> Rows:
         """Those of some rows that are in, in their order."""
         if self.only is not None:
             return rows[np.isin(rows, self.only)]
-        return rows[np.isin(rows, self.excluded, invert=True)]
+        return rows[np.isin(rows, self.left_out, invert=True)]

@@ -125,9 +125,6 @@ class RecommendationEngine:
                 parts[place] = each
             weight_K = np.sum([breakdown.weight_CK.sum(axis=0) for breakdown in found], axis=0)
             served.tally.routed(len(found), weight_K)
-            for expert, weight in zip(snapshot.manifest.experts, weight_K, strict=True):
-                counter = self._metrics.served_weight.labels(expert.name, served.variant)
-                counter.inc(float(weight))
         return parts
 
     def _answer(
@@ -137,7 +134,7 @@ class RecommendationEngine:
         if taste.fallback_reason is not None:
             reason, source = taste.fallback_reason, taste.source
             self._metrics.fallbacks.labels(reason, source, served.variant).inc()
-        self._metrics.served_items.labels(taste.source).inc(len(shown.rows))
+        self._metrics.served(taste.source, len(shown.rows))
         if taste.profile is None:
             items = popular_items(snapshot, plan, shown.rows)
         else:

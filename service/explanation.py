@@ -8,6 +8,8 @@ K experts, A pairs of an item and an expert that is active for it.
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,9 @@ from service.schemas import ExpertContribution, ExpertDetail
 
 POPULARITY = "popularity"
 """What the bias of a score is called in a sentence."""
+
+_KEPT_WORDS = 1_024
+"""Of a name and a percentage: written once, not for every item."""
 
 Weights = NDArray[np.float32]
 
@@ -38,28 +43,27 @@ def active_experts(
     manifest: ArtifactManifest, weight_NK: Weights, contribution_NK: Weights
 ) -> list[list[ExpertContribution]]:
     """Of each item the experts with a weight above zero, largest contribution first."""
-    order_NK = np.lexsort((-weight_NK, -contribution_NK), axis=1)
-    item_A, place_A = np.nonzero(np.take_along_axis(weight_NK > 0, order_NK, axis=1))
-    expert_A = order_NK[item_A, place_A]
-    found: list[list[ExpertContribution]] = [[] for _ in weight_NK]
-    for item, expert, weight, contribution in zip(
-        item_A.tolist(),
-        expert_A.tolist(),
-        plain_numbers(weight_NK[item_A, expert_A]),
-        plain_numbers(contribution_NK[item_A, expert_A]),
-        strict=True,
-    ):
-        spec = manifest.experts[expert]
-        found[item].append(
-            {
-                "name": spec.name,
-                "role": spec.role,
-                "modality": spec.modality,
-                "weight": weight,
-                "contribution": contribution,
-            }
+    item_A, expert_A = np.nonzero(weight_NK > 0)
+    weight_A, contribution_A = weight_NK[item_A, expert_A], contribution_NK[item_A, expert_A]
+    order_A = np.lexsort((-weight_A, -contribution_A, item_A))
+    specs = [(spec.name, spec.role, spec.modality) for spec in manifest.experts]
+    experts: list[ExpertContribution] = [
+        {
+            "name": name,
+            "role": role,
+            "modality": modality,
+            "weight": weight,
+            "contribution": contribution,
+        }
+        for (name, role, modality), weight, contribution in zip(
+            map(specs.__getitem__, expert_A[order_A].tolist()),
+            plain_numbers(weight_A[order_A]),
+            plain_numbers(contribution_A[order_A]),
+            strict=True,
         )
-    return found
+    ]
+    ends_N = np.bincount(item_A, minlength=len(weight_NK)).cumsum().tolist()
+    return [experts[start:end] for start, end in pairwise([0, *ends_N])]
 
 
 def expert_details(
@@ -137,28 +141,37 @@ def largest_parts(names: Sequence[str], part_NP: NDArray[np.floating]) -> list[s
     sorted_NP = np.take_along_axis(part_NP, order_NP, axis=1)
     total_N = np.maximum(sorted_NP, 0).sum(axis=1)
     against_N = -np.minimum(sorted_NP, 0).sum(axis=1)
-    share_NP = sorted_NP / np.where(total_N > 0, total_N, 1)[:, None]
-    return [
-        _words([names[part] for part in order], shares)
-        if speaks_for
-        else _against(names[order[-1]])
-        for order, shares, speaks_for in zip(
-            order_NP.tolist(), share_NP.tolist(), (total_N > against_N).tolist(), strict=True
-        )
-    ]
+    share_N2 = sorted_NP[:, :2].astype(np.float64) / np.where(total_N > 0, total_N, 1)[:, None]
+    percent_N2 = np.rint(100 * share_N2).astype(np.intp)
+    found: list[str] = []
+    for order, percents, mostly, has_second, speaks_for in zip(
+        order_NP.tolist(),
+        percent_N2.tolist(),
+        (share_N2[:, 0] >= 0.5).tolist(),
+        (share_N2[:, 1] >= 0.2).tolist(),
+        (total_N > against_N).tolist(),
+        strict=True,
+    ):
+        if not speaks_for:
+            found.append(_against(names[order[-1]]))
+            continue
+        words = _first(names[order[0]], percents[0], mostly)
+        found.append(words + _second(names[order[1]], percents[1]) if has_second else words)
+    return found
 
 
 def _against(name: str) -> str:
     return f"no more speaks for it than against it; {name} least of all"
 
 
-def _words(names: Sequence[str], shares: Sequence[float]) -> str:
-    """Names and shares are those of the parts, largest first."""
-    words = "mostly" if shares[0] >= 0.5 else "led by"
-    words += f" {names[0]} ({100 * shares[0]:.0f} % of what speaks for it)"
-    if shares[1] >= 0.2:
-        words += f", then {names[1]} ({100 * shares[1]:.0f} %)"
-    return words
+@lru_cache(_KEPT_WORDS)
+def _first(name: str, percent: int, mostly: bool) -> str:
+    return f"{'mostly' if mostly else 'led by'} {name} ({percent} % of what speaks for it)"
+
+
+@lru_cache(_KEPT_WORDS)
+def _second(name: str, percent: int) -> str:
+    return f", then {name} ({percent} %)"
 
 
 def sentence_case(words: str) -> str:

@@ -79,5 +79,5 @@ def _with_variant(event: ReportedEvent, models: Models | None) -> ReportedEvent:
 def _missing(snapshot: Snapshot, events: Sequence[ReportedEvent]) -> list[str]:
     """Users and items that the model does not know: tomorrow's training data."""
     users = [event.user_id for event in events if snapshot.user_ids.row(event.user_id) is None]
-    _, items = snapshot.items.rows(event.item_id for event in events)
+    _, items = snapshot.items.rows([event.item_id for event in events])
     return list(dict.fromkeys(users + items))

@@ -7,6 +7,7 @@ that this service's routes have; knows no route.
 
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from inspect import iscoroutinefunction
 from typing import Any, get_args, get_origin
 from urllib.parse import parse_qsl
@@ -17,8 +18,14 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
+Answer = Callable[[Request], Coroutine[Any, Any, Response | None]]
 Check = Callable[..., tuple[Any, Any]]
 """A value and the faults of it, from a raw one."""
+
+
+_KEPT_QUERIES, _KEPT_LENGTH = 1_024, 256
+"""Queries that are read once, and the longest of them in bytes: callers ask in few ways. What was
+read is handed to every request that asks so, and is not to be written to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,25 +77,36 @@ class LeanRoute(APIRoute):
     router, not to `include_router`: those are not seen here.
     """
 
+    answer: Answer
+    """Its answer to a request that is in order; None: the framework has to look."""
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Reads what is in order, and leaves the rest to the framework."""
         framework = super().get_route_handler()
-        read = _Reader(self.dependant)
-        *dependencies, endpoint = _steps(self.dependant)
+        self.answer = answer = _answer(self.dependant)
 
         async def handle(request: Request) -> Response:
-            given = await read(request)
-            if given is None:
-                return await framework(request)
-            results: list[Any] = []
-            for step in dependencies:
-                results.append(await step.call(**step.arguments(request, results)))
-            response: Response = await endpoint.call(
-                **given, **endpoint.arguments(request, results)
-            )
-            return response
+            response = await answer(request)
+            return await framework(request) if response is None else response
 
         return handle
+
+
+def _answer(function: Dependant) -> Answer:
+    read = _Reader(function)
+    *dependencies, endpoint = _steps(function)
+
+    async def answer(request: Request) -> Response | None:
+        given = await read(request)
+        if given is None:
+            return None
+        results: list[Any] = []
+        for step in dependencies:
+            results.append(await step.call(**step.arguments(request, results)))
+        response: Response = await endpoint.call(**given, **endpoint.arguments(request, results))
+        return response
+
+    return answer
 
 
 class _Reader:
@@ -109,18 +127,26 @@ class _Reader:
         if len(bodies) > 1 or None in bodies:
             raise TypeError(f"{function.path}: a lean route's body is one model")
         self._body = bodies[0] if bodies else None
+        self._kept_query = lru_cache(_KEPT_QUERIES)(self._read_query)
+
+    def _read_query(self, text: bytes) -> dict[str, Any] | None:
+        given: dict[str, Any] = {}
+        query = parse_qsl(text.decode("latin-1"), keep_blank_values=True)
+        if self._query_model is None:
+            return given if _take(given, self._query, dict(query)) else None
+        raw = _gathered(query, self._query_model.lists)
+        return given if _take_model(given, self._query_model, raw) else None
 
     async def __call__(self, request: Request) -> dict[str, Any] | None:
         """Arguments by name; None if there is anything that the framework has to look at."""
         given: dict[str, Any] = {}
         if not _take(given, self._path, request.path_params):
             return None
-        query = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)
-        if self._query_model is not None:
-            if not _take_model(given, self._query_model, _gathered(query, self._query_model.lists)):
-                return None
-        elif not _take(given, self._query, dict(query)):
+        text: bytes = request.scope["query_string"]
+        query = (self._kept_query if len(text) <= _KEPT_LENGTH else self._read_query)(text)
+        if query is None:
             return None
+        given.update(query)
         if self._body is None:
             return given
         body = await _json(request)

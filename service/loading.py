@@ -8,6 +8,7 @@ import logging
 import random
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,6 +17,7 @@ from anyio import to_thread
 from numpy.typing import NDArray
 
 from model.contract.artifact import ArtifactError
+from service.background import in_background
 from service.errors import SourceUnavailable
 from service.metrics import Metrics
 from service.settings import Retrieval
@@ -69,8 +71,13 @@ class VersionLoader:
         """Whether a version could not be loaded a short while ago."""
         return version == self._refused and time.monotonic() < self._retry_at
 
-    async def load(self, version: str) -> Loaded:
+    async def load(self, version: str, *, beside_requests: bool) -> Loaded:
         """Load a version.
+
+        Args:
+            version: which one.
+            beside_requests: whether there are any, which are not to feel it: it then waits for its
+                turn among the processes of this machine, and yields to all others.
 
         Raises:
             NotLoaded: it is not usable.
@@ -78,9 +85,12 @@ class VersionLoader:
         """
         started = time.perf_counter()
         try:
-            opened = await self._source.open(version)
-            users = await read_trial_users(opened)
-            snapshot = await self._built(opened, users)
+            async with self._source.turn() if beside_requests else nullcontext():
+                opened = await self._source.open(version)
+                users = await read_trial_users(opened)
+                build = partial(build_snapshot, opened, users, self._retrieval)
+                run = in_background if beside_requests else to_thread.run_sync
+                snapshot = await run(build)
         except SourceUnavailable as error:
             self._metrics.loads.labels("failure", "unreachable").inc()
             raise SourceUnavailable(
@@ -101,10 +111,8 @@ class VersionLoader:
         """Load what this machine has kept; raises whatever a damaged copy provokes."""
         started = time.perf_counter()
         users = TrialUsers.of(kept.trial_users)
-        return self._loaded(kept.opened, users, await self._built(kept.opened, users), started)
-
-    async def _built(self, opened: OpenedModel, users: TrialUsers) -> Snapshot:
-        return await to_thread.run_sync(partial(build_snapshot, opened, users, self._retrieval))
+        build = partial(build_snapshot, kept.opened, users, self._retrieval)
+        return self._loaded(kept.opened, users, await to_thread.run_sync(build), started)
 
     def _loaded(
         self, opened: OpenedModel, users: TrialUsers, snapshot: Snapshot, started: float

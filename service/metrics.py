@@ -84,7 +84,7 @@ class Metrics:
             ["variant"],
             registry=self.registry,
         )
-        self.served_items = Counter(
+        self._served_items = Counter(
             "magnet_served_items",
             "Items in recommendations, by what they were chosen from",
             ["source"],
@@ -155,6 +155,7 @@ class Metrics:
         )
 
         self._of_route = cache(self._labelled)
+        self._of_source = cache(self._served_items.labels)
         self._stages = {name: self._stage_seconds.labels(name) for name in STAGES}
 
     def stage(self, name: Stage) -> AbstractContextManager[object]:
@@ -166,6 +167,10 @@ class Metrics:
         requests, request_seconds = self._of_route(route, method, status)
         requests.inc()
         request_seconds.observe(seconds)
+
+    def served(self, source: str, items: int) -> None:
+        """Count the items of one answer, by what they were chosen from."""
+        self._of_source(source).inc(items)
 
     def _labelled(self, route: str, method: str, status: int) -> tuple[Counter, Histogram]:
         """Looked up once: labels are made of few routes, methods and statuses."""

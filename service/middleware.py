@@ -19,6 +19,7 @@ from service.errors import RequestRefused, TooLarge, TooLate
 from service.logs import request_id
 from service.metrics import Metrics
 from service.problems import problem_answer
+from service.replayed import replayed
 from service.response_headers import RAW_HEADERS
 
 HEADER = "X-Request-ID"
@@ -88,7 +89,7 @@ class RequestMiddleware:
             async with asyncio.timeout(self._seconds) as limit:
                 if b"content-length" in sent or b"transfer-encoding" in sent:
                     body = await self._body(sent.get(b"content-length", b"0"), receive)
-                    receive = _replayed(body, receive)
+                    receive = replayed(body, receive)
                 await self._app(scope, receive, answer.send)
         except TooLarge as error:
             await _refuse(error, scope, receive, answer)
@@ -155,13 +156,3 @@ class _Answer:
 
 async def _refuse(error: RequestRefused, scope: Scope, receive: Receive, answer: _Answer) -> None:
     await problem_answer(Request(scope), error)(scope, receive, answer.send)
-
-
-def _replayed(body: bytes, receive: Receive) -> Receive:
-    """A `receive` that hands a body out again, then goes on."""
-    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def replay() -> Message:
-        return messages.pop() if messages else await receive()
-
-    return replay

@@ -28,7 +28,7 @@ from model.contract.manifest import ArtifactManifest
 
 KEPT_VERSIONS = 3
 """As published, and the one before, and one that a roll-back may ask for."""
-_LAST_GOOD = "last_good"
+_LAST_GOOD, _TURN = "last_good", ".turn.lock"
 _TRIAL = "trial_users.npz"
 
 _logger = logging.getLogger(__name__)
@@ -61,6 +61,11 @@ class ModelCache:
         """Held by whoever writes this version; OSError."""
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         return self._folder / f".{check_name(version, 'model version')}.lock"
+
+    def turn_file(self) -> Path:
+        """Held by whoever loads a version beside requests; OSError."""
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return self._folder / _TURN
 
     def read(self, version: str) -> CachedModel | None:
         """A version, every checksum verified; None if it is not here. A damaged one is removed."""

@@ -13,7 +13,8 @@ E entries of all rows of a history.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from functools import lru_cache
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,13 +27,66 @@ Floats = NDArray[np.float32]
 
 _COUNTED_ITEMS = 16_384
 """So small a catalogue has a counter for each item: twice as fast as sorting a history's entries;
-of more items the counters take longer to clear, unless the entries outnumber them."""
+of more items the counters take longer to clear, unless the entries outnumber them. The counters
+stay as they are, as adding all of them to a user's cosines takes less than picking some."""
+_KEPT_SHARES = 1_024
+"""Lengths of histories whose weights are kept."""
 _LOW_WORD = np.int64(2**32 - 1)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Neighbourhood:
+class Neighbourhood(Protocol):
     """What one history says for items; nothing for those that are not named."""
+
+    @property
+    def largest_size(self) -> float:
+        """Of its values of either sign; 0 if there are none."""
+
+    def at(self, rows_C: Rows) -> Floats:
+        """Its values for some items [C], in any order."""
+
+    def between(self, start: int, stop: int) -> Floats:
+        """Its values for the rows [start, stop)."""
+
+    def largest(self, count: int) -> Rows:
+        """The rows with the largest values above zero, largest first, `count` at most."""
+
+    def mean_with(self, other: "Neighbourhood") -> "Neighbourhood":
+        """Half of each."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WholeNeighbourhood:
+    """A value for every item: of a small catalogue."""
+
+    value_I: Floats
+
+    @property
+    def largest_size(self) -> float:
+        """See `Neighbourhood`."""
+        return float(max(self.value_I.max(), -self.value_I.min()))
+
+    def at(self, rows_C: Rows) -> Floats:
+        """See `Neighbourhood`."""
+        return self.value_I.take(rows_C)
+
+    def between(self, start: int, stop: int) -> Floats:
+        """See `Neighbourhood`."""
+        return self.value_I[start:stop]
+
+    def largest(self, count: int) -> Rows:
+        """See `Neighbourhood`."""
+        places = top_places(self.value_I, 0, count)
+        return places[self.value_I[places] > 0]
+
+    def mean_with(self, other: Neighbourhood) -> Neighbourhood:
+        """See `Neighbourhood`."""
+        others_I = other.between(0, len(self.value_I))
+        return WholeNeighbourhood((self.value_I + others_I) * np.float32(0.5))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NamedNeighbourhood:
+    """Values of the items that are named: of a large catalogue."""
 
     rows_N: Rows
     """Ascending, each once."""
@@ -41,10 +95,15 @@ class Neighbourhood:
     def __len__(self) -> int:
         return len(self.rows_N)
 
+    @property
+    def largest_size(self) -> float:
+        """See `Neighbourhood`."""
+        return float(np.abs(self.values_N).max(initial=0))
+
     def at(self, rows_C: Rows) -> Floats:
-        """Its values for some items [C], in any order."""
+        """See `Neighbourhood`."""
         if not len(self):
-            return np.zeros(len(rows_C), dtype=np.float32)
+            return np.zeros(rows_C.shape, dtype=np.float32)
         place_C = self.rows_N.searchsorted(rows_C)
         np.minimum(place_C, len(self) - 1, out=place_C)
         value_C: Floats = self.values_N[place_C]
@@ -52,25 +111,28 @@ class Neighbourhood:
         return value_C
 
     def between(self, start: int, stop: int) -> Floats:
-        """Its values for the rows [start, stop)."""
+        """See `Neighbourhood`."""
         value_C = np.zeros(stop - start, dtype=np.float32)
         first, last = self.rows_N.searchsorted((start, stop))
         value_C[self.rows_N[first:last] - start] = self.values_N[first:last]
         return value_C
 
     def largest(self, count: int) -> Rows:
-        """The rows with the largest values above zero, largest first, `count` at most."""
+        """See `Neighbourhood`."""
         places = top_places(self.values_N, 0, count)
         return self.rows_N[places[self.values_N[places] > 0]]
 
-    def mean_with(self, other: "Neighbourhood") -> "Neighbourhood":
-        """Half of each."""
+    def mean_with(self, other: Neighbourhood) -> Neighbourhood:
+        """See `Neighbourhood`."""
+        if isinstance(other, WholeNeighbourhood):
+            return other.mean_with(self)
+        assert isinstance(other, NamedNeighbourhood)
         rows_E = np.concatenate([self.rows_N, other.rows_N])
         values_E: Floats = np.concatenate([self.values_N, other.values_N]) * np.float32(0.5)
         return _sorted_sums(rows_E, values_E)
 
 
-NOTHING = Neighbourhood(np.empty(0, dtype=np.intp), np.empty(0, dtype=np.float32))
+NOTHING = NamedNeighbourhood(np.empty(0, dtype=np.intp), np.empty(0, dtype=np.float32))
 """The neighbourhood of a history that says nothing."""
 
 
@@ -112,8 +174,7 @@ class NeighbourhoodMatrix:
         if num_items > max(_COUNTED_ITEMS, len(rows_E)):
             return _sorted_sums(rows_E, values_E)
         value_I = np.bincount(rows_E, values_E, minlength=num_items)
-        rows_N = np.flatnonzero(value_I != 0)
-        return Neighbourhood(rows_N, value_I[rows_N].astype(np.float32))
+        return WholeNeighbourhood(value_I.astype(np.float32))
 
     def parts(self, rows_H: NDArray[np.integer], recency_power: float, row: int) -> Floats:
         """What each item of a history says for one item [H]: they add up to its neighbourhood."""
@@ -133,14 +194,15 @@ class NeighbourhoodMatrix:
         return np.arange(num_entries) + np.repeat(start_H - end_H + length_H, length_H), length_H
 
 
+@lru_cache(_KEPT_SHARES)
 def _shares(num_items: int, recency_power: float) -> Floats:
-    """What each item of a history counts for, oldest first; 1 in sum."""
+    """What each item of a history counts for, oldest first; 1 in sum. Not to be written to."""
     weight_H = recency_weights(np.arange(num_items)[::-1], recency_power)
     share_H: Floats = weight_H / weight_H.sum()
     return share_H
 
 
-def _sorted_sums(rows_E: NDArray[np.integer], values_E: Floats) -> Neighbourhood:
+def _sorted_sums(rows_E: NDArray[np.integer], values_E: Floats) -> NamedNeighbourhood:
     """The sums of the values of each row.
 
     Row and place are sorted as one number: a third faster than sorting places by row.
@@ -154,4 +216,4 @@ def _sorted_sums(rows_E: NDArray[np.integer], values_E: Floats) -> Neighbourhood
     np.not_equal(row_E[1:], row_E[:-1], out=starts_E[1:])
     first_N = np.flatnonzero(starts_E)
     values_N = np.add.reduceat(values_E.astype(np.float64)[key_E & _LOW_WORD], first_N)
-    return Neighbourhood(row_E[first_N], values_N.astype(np.float32))
+    return NamedNeighbourhood(row_E[first_N], values_N.astype(np.float32))

@@ -40,8 +40,8 @@ class Problem(BaseModel):
 
 def install_handlers(app: FastAPI) -> None:
     """Answer every error of `app` with a problem document."""
-    app.add_exception_handler(RequestRefused, _refused)
-    app.add_exception_handler(SourceUnavailable, _store_away)
+    app.add_exception_handler(RequestRefused, refusal)
+    app.add_exception_handler(SourceUnavailable, refusal)
     app.add_exception_handler(RequestValidationError, _not_valid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _bug)
@@ -78,13 +78,12 @@ def _document(request: Request, problem: Problem, headers: dict[str, str]) -> JS
     )
 
 
-def _refused(request: Request, error: Exception) -> JSONResponse:
+def refusal(request: Request, error: Exception) -> JSONResponse:
+    """How a request is answered that the service refuses, or cannot meet without its store."""
+    if isinstance(error, SourceUnavailable):
+        error = StoreUnavailable(f"{error}; nothing was changed, try again")
     assert isinstance(error, RequestRefused)
     return problem_answer(request, error)
-
-
-def _store_away(request: Request, error: Exception) -> JSONResponse:
-    return problem_answer(request, StoreUnavailable(f"{error}; nothing was changed, try again"))
 
 
 def _not_valid(request: Request, error: Exception) -> JSONResponse:

@@ -3,8 +3,10 @@
 Knows the order in which a version is fetched; knows nothing about scoring.
 """
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -19,6 +21,9 @@ from service.model_cache import CachedModel, ModelCache
 from service.source import LastGood, OpenedModel
 from service.store import RedisStore, Wanted
 from service.users import PER_USER, RedisUsers
+
+LONGEST_WAIT_SECONDS = 60.0
+"""For the turn to load a model; a load takes a few seconds."""
 
 _logger = logging.getLogger(__name__)
 
@@ -43,6 +48,19 @@ class RedisSource:
     async def wanted(self) -> Wanted:
         """What the pointer and the canary's record say."""
         return await self._store.wanted()
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """The processes that share a folder for models load beside requests one after the other.
+
+        Whoever has waited long goes on without: another may hang, and this is but a courtesy.
+        """
+        async with AsyncExitStack() as held:
+            if self._cache is not None:
+                with suppress(TimeoutError, OSError):
+                    async with asyncio.timeout(LONGEST_WAIT_SECONDS):
+                        await held.enter_async_context(locked_async(self._cache.turn_file()))
+            yield
 
     async def open(self, version: str) -> OpenedModel:
         """Fetch the items and the graphs; of the users, only prove that they are there."""

@@ -65,6 +65,10 @@ class ModelFollower:
         self._withdrawn: Canary | None = None
 
     @property
+    def _serves(self) -> bool:
+        return self.models is not None
+
+    @property
     def snapshot(self) -> Snapshot | None:
         """The live model, as far as it has been loaded."""
         return None if self.models is None else self.models.champion.snapshot
@@ -122,7 +126,7 @@ class ModelFollower:
         loaded = self._challenger
         if loaded is None or loaded.snapshot.version != version:
             try:
-                loaded = await self._live_loader.load(version)
+                loaded = await self._live_loader.load(version, beside_requests=self._serves)
             except SourceUnavailable as error:
                 self._silences += 1
                 self._say(str(error))
@@ -180,7 +184,9 @@ class ModelFollower:
         if self._canary_loader.is_refused(canary.version):
             return
         try:
-            self._challenger = await self._canary_loader.load(canary.version)
+            self._challenger = await self._canary_loader.load(
+                canary.version, beside_requests=self._serves
+            )
         except (SourceUnavailable, NotLoaded) as error:
             self._say_of_canary(f"its users get the live model, the canary is not served: {error}")
             return

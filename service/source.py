@@ -6,6 +6,7 @@ memory and a `UserSource` that reads one user at a time. Knows nothing about sco
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -53,6 +54,9 @@ class ModelSource(Protocol):
     async def wanted(self) -> Wanted:
         """What to serve; SourceUnavailable, ArtifactError."""
 
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """To be held while a version is loaded beside requests: one process of a machine has it."""
+
     async def open(self, version: str) -> OpenedModel:
         """Read and verify one version; SourceUnavailable, ArtifactError."""
 
@@ -91,6 +95,10 @@ class DiskSource:
         except OSError as error:
             raise SourceUnavailable(f"{path} cannot be read: {error.strerror}") from error
         return parse_manifest(text, str(path)).model_version
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """Nobody else is known."""
+        return nullcontext()
 
     async def open(self, version: str) -> OpenedModel:
         """Map the folder into memory and verify it."""

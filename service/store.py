@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
+from anyio import to_thread
 from numpy.typing import NDArray
 from redis.asyncio.client import PubSub
 
@@ -19,7 +20,7 @@ from model.contract.canary import Canary
 from model.contract.keys import KeySpace
 from model.contract.layout import RowLayout
 from model.contract.manifest import ArtifactManifest
-from service.connection import FAULTS, answering, close, connect
+from service.connection import FAULTS, Exchange, answering, close, connect
 from service.errors import SourceUnavailable
 from service.round_trips import RoundTrips
 from service.settings import Settings
@@ -108,6 +109,7 @@ class RedisStore:
             )
             for seconds in (settings.redis_timeout_seconds, settings.redis_load_timeout_seconds)
         )
+        self._exchange = Exchange(self.client)
         self._reads = RoundTrips(self._read_all, MAX_SHARED)
         self._silent_until = 0.0
         self._events: PubSub | None = None
@@ -142,14 +144,14 @@ class RedisStore:
         spec = manifest.tensors[name]
         layout = RowLayout.of(spec.shape, spec.dtype, manifest.chunk_bytes)
         data = await self._blob(manifest.model_version, name, layout)
-        array = np.frombuffer(data, dtype=spec.dtype).reshape(spec.shape)
+        array = data.view(spec.dtype).reshape(spec.shape)
         array.flags.writeable = False
         return array
 
     async def file(self, manifest: ArtifactManifest, name: str) -> bytes:
         """A whole file, not yet checked against its checksum."""
         layout = RowLayout.of((manifest.files[name].num_bytes,), "|u1", manifest.chunk_bytes)
-        return bytes(await self._blob(manifest.model_version, name, layout))
+        return (await self._blob(manifest.model_version, name, layout)).tobytes()
 
     async def check_present(self, manifest: ArtifactManifest, name: str) -> None:
         """Raise ArtifactError unless every chunk of an array is there at its full length."""
@@ -176,23 +178,20 @@ class RedisStore:
     async def _read_all(
         self, reads: Sequence[_Read], since: float
     ) -> list[tuple[list[bytes], LiveValues] | SourceUnavailable]:
-        pipe = self.client.pipeline(transaction=False)
-        pipe.get(self.keys.availability_revision)
+        commands: list[tuple[str | int, ...]] = [("GET", self.keys.availability_revision)]
         for read in reads:
-            self._ask(pipe, read)
+            commands += self._commands(read)
         async with self._promptly(since):
-            parts = iter(await pipe.execute())
+            parts = iter(await self._exchange(commands))
             revision = int(next(parts) or 0)
             return [self._answer(read, revision, parts) for read in reads]
 
-    def _ask(self, pipe: Any, read: _Read) -> None:
-        # Spelt out: redis-py's own methods for these take longer than the server.
+    def _commands(self, read: _Read) -> Iterator[tuple[str | int, ...]]:
         if read.recent_of is not None:
-            pipe.execute_command("ZRANGE", self.keys.recent(read.recent_of), 0, -1, "REV")
+            yield "ZRANGE", self.keys.recent(read.recent_of), 0, -1, "REV"
         for span in read.spans:
             for chunk, first, last in span.pieces():
-                key = self.keys.chunk(read.version, span.blob, chunk)
-                pipe.execute_command("GETRANGE", key, first, last)
+                yield "GETRANGE", self.keys.chunk(read.version, span.blob, chunk), first, last
 
     def _answer(
         self, read: _Read, revision: int, parts: Iterator[Any]
@@ -229,6 +228,7 @@ class RedisStore:
     async def close(self) -> None:
         """Close every connection."""
         await self._close_events()
+        await self._exchange.close()
         await close(self.client)
         await close(self._bulk)
 
@@ -237,8 +237,13 @@ class RedisStore:
         if events is not None:
             await events.aclose()  # type: ignore[no-untyped-call]  # untyped in redis-py
 
-    async def _blob(self, version: str, name: str, layout: RowLayout) -> bytearray:
-        data = bytearray(layout.num_rows * layout.row_bytes)
+    async def _blob(self, version: str, name: str, layout: RowLayout) -> NDArray[np.uint8]:
+        """All bytes of an array or a file.
+
+        They are put together in a thread: the first touch of a page costs more than what is copied
+        there, and the event loop has requests to answer.
+        """
+        data = np.empty(layout.num_rows * layout.row_bytes, dtype=np.uint8)
         spans = enumerate(layout.spans())
         while batch := list(islice(spans, BATCH_CHUNKS)):
             pipe = self._bulk.pipeline(transaction=False)
@@ -248,7 +253,8 @@ class RedisStore:
                 chunks = await pipe.execute()
             for (index, (start, stop)), chunk in zip(batch, chunks, strict=True):
                 _check_length(name, index, len(chunk or b""), stop - start)
-                data[start:stop] = chunk
+            places = [slice(*span) for _, span in batch]
+            await to_thread.run_sync(_fill, data, places, chunks)
         return data
 
     def answering(self) -> AbstractContextManager[None]:
@@ -280,3 +286,8 @@ def _check_length(name: str, index: int, length: int, expected: int) -> None:
     if length != expected:
         state = f"has {length} bytes instead of {expected}" if length else "is missing"
         raise ArtifactError(f"chunk {index} of {name!r} {state}; publish it again")
+
+
+def _fill(data: NDArray[np.uint8], places: Sequence[slice], chunks: Sequence[bytes]) -> None:
+    for place, chunk in zip(places, chunks, strict=True):
+        data[place] = np.frombuffer(chunk, dtype=np.uint8)

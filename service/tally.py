@@ -7,7 +7,7 @@ Letters: K experts.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -49,13 +49,14 @@ class Counts:
 class Tally:
     """Counts for one snapshot; attempts from the event loop, routing from any one thread."""
 
-    def __init__(self, num_experts: int, metrics: Metrics, variant: Variant) -> None:
+    def __init__(self, experts: Sequence[str], metrics: Metrics, variant: Variant) -> None:
+        self._weights = [metrics.served_weight.labels(name, variant) for name in experts]
         self._seconds = metrics.answer_seconds.labels(variant)
         self._failed = metrics.answer_failures.labels(variant)
         self._answers = 0
         self._failures = 0
         self._routed = 0
-        self._weight_K = np.zeros(num_experts)
+        self._weight_K = np.zeros(len(experts))
 
     def counts(self) -> Counts:
         """What has been counted so far."""
@@ -84,3 +85,5 @@ class Tally:
         """Count how the items of some lists were routed."""
         self._routed += lists
         self._weight_K += weight_K
+        for counter, weight in zip(self._weights, weight_K.tolist(), strict=True):
+            counter.inc(weight)

@@ -24,7 +24,8 @@ class Served:
     @classmethod
     def of(cls, snapshot: Snapshot, variant: Variant, metrics: Metrics) -> "Served":
         """A model that starts in a role."""
-        tally = Tally(len(snapshot.manifest.experts), metrics, variant)
+        experts = [expert.name for expert in snapshot.manifest.experts]
+        tally = Tally(experts, metrics, variant)
         return cls(snapshot=snapshot, variant=variant, tally=tally)
 
 

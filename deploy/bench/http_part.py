@@ -85,14 +85,15 @@ and the one that `http_over_implicit` is about, and one as FastAPI's documentati
 that takes time."""
 
 _LIMITS = """The aims are 1.0x implicit and 4x Cornac, and a p99 of at most 4 times the p50. What
-limits the rates is processor time. Of MAGNET's at 16 connections somewhat more than
-half is the worker thread's (by the system's count per thread): it reads all item
-vectors of six channels, 10.7 MB where implicit reads 1.8 MB, routes some hundred items
-for each user and takes twenty apart, which alone is more than implicit's whole request.
-Of the event loop's part a quarter is uvicorn and uvloop, a seventh the shared round
-trips to Redis; the rest is FastAPI's layers, reading the request and JSON (sampled with
-py-spy). A machine that is busy otherwise lowers all rates and stretches the p99:
-compare within a column."""
+limits the rates is processor time. Of MAGNET's at 16 connections two thirds are the worker
+thread's (by the system's count per thread): it multiplies each user with all item vectors of six
+channels, six times the numbers of implicit's one product, routes some hundred and fifty items for
+each user and takes twenty apart, which together is more than implicit's whole request. Of the event
+loop's part a quarter is uvicorn and uvloop, an eighth the hand-over to the worker and back, a tenth
+JSON, less than that the shared round trips to Redis; the rest is reading the request, its way
+through the layers and what is counted (sampled with py-spy). A machine that is busy otherwise lowers
+all rates, MAGNET's more than others', as its items no longer stay in the processor's last cache, and
+stretches the p99: compare within a column."""
 
 
 def _half(half: Load, peak: float) -> str:

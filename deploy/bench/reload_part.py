@@ -4,17 +4,19 @@ Knows how often and how many; knows nothing about how a version is swapped.
 """
 
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 
 from deploy.bench.grown import grown_artifact
 from deploy.bench.load import Load, load, loading
 from deploy.bench.part import Outcome, Part, table
-from deploy.bench.rig import PATH, proportional_mb, rig, scaled
+from deploy.bench.rig import PATH, Replica, busy_processors, proportional_mb, rig, scaled
 
 _ITEMS, _USERS, _REPLICAS, _RELOADS = 200_000, 1_000, 4, 20
 _RATE = 10.0
 _RELOAD_SECONDS = 30.0
 """Roughly one publish with its reloads at full size, on two cores: so long the load goes on."""
+_BESIDE_SECONDS = 15.0
 _SOAK_ITEMS, _SOAK_REQUESTS = 7_000, 500_000
 _SETTINGS = {"MAGNET_POLL_SECONDS": "0.5"}
 
@@ -24,8 +26,11 @@ def _measure_reload() -> Outcome:
     with rig() as held, ExitStack() as stack:
         models = [held.save(grown_artifact(items, _USERS, seed)) for seed in (0, 1)]
         held.publish(models[0])
-        replicas = [held.start(_SETTINGS) for _ in range(_REPLICAS)]
-        before = [load(x.url, PATH, seconds=5, users=_USERS, rate=_RATE) for x in replicas]
+        settings = _SETTINGS | {"MAGNET_CACHE_DIR": str(held.folder / "cache")}
+        replicas = [held.start(settings) for _ in range(_REPLICAS)]
+        before = _asked(replicas)
+        with busy_processors():
+            beside_others = _asked(replicas)
         seconds = _RELOAD_SECONDS * reloads * items / _ITEMS + 2.0 * reloads
         running = [
             stack.enter_context(
@@ -49,14 +54,22 @@ def _measure_reload() -> Outcome:
     row = (
         *(f"{n:,}" for n in counts),
         *(f"{figures[name]:.0f}" for name in ("reload_errors", "reload_torn")),
-        f"{_worst(before):.0f}", f"{_worst(during):.0f}",
+        *(f"{_worst(loads):.0f}" for loads in (before, beside_others, during)),
     )  # fmt: skip
     header = (
         "items", "replicas", "reloads", "answers", "errors", "torn", "p99 before, ms",
-        "p99 during, ms",
+        "p99 beside busy processes, ms", "p99 during, ms",
     )  # fmt: skip
     text = f"{_RELOAD_PROTOCOL}\n\n{table(header, [row])}\n\n{_RELOAD_LIMITS}"
     return Outcome(figures=figures, text=text)
+
+
+def _asked(replicas: Sequence[Replica]) -> list[Load]:
+    """Every replica, all at once."""
+    options = {"seconds": _BESIDE_SECONDS, "users": _USERS, "rate": _RATE}
+    with ExitStack() as stack:
+        running = [stack.enter_context(loading(x.url, PATH, **options)) for x in replicas]
+        return [result() for result in running]
 
 
 def _worst(loads: list[Load]) -> float:
@@ -67,7 +80,9 @@ _RELOAD_PROTOCOL = f"""### Publish and reload under load
 
 `make bench BENCH=reload`: two grown models (seeds 0 and 1) are published in turn, each as soon as
 every replica serves the one before; {_RATE:.0f} requests per second to each replica, open loop, all
-on this machine. Torn: an answer that differs from another of the same user and model version.
+on this machine, whose replicas share `MAGNET_CACHE_DIR`. Torn: an answer that differs from another
+of the same user and model version. Beside busy processes: nothing is reloaded, and as many
+processes as there are processors compute without pause.
 Sizes are those of `BENCH_SCALE`; 1 is {_ITEMS:,} items and {_RELOADS} reloads."""
 
 _RELOAD_LIMITS = """The aims are no error, nothing torn, and a p99 of at most 3 times that before.

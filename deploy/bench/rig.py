@@ -7,6 +7,7 @@ Linux only.
 import os
 import shutil
 import signal
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -131,6 +132,16 @@ def rig() -> Iterator[Rig]:
             yield Rig(folder=folder, server=server, stack=stack)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def busy_processors() -> Iterator[None]:
+    """As many processes as there are processors, each of which computes without pause."""
+    with ExitStack() as stack:
+        for number in range(len(os.sched_getaffinity(0))):
+            spinning = [sys.executable, "-c", "while True: pass"]
+            stack.enter_context(Child(f"busy process {number}", spinning, grace_seconds=1))
+        yield
 
 
 def cpu_pair() -> tuple[int, int]:

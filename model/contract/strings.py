@@ -16,13 +16,16 @@ from numpy.typing import NDArray
 class StringTable(Sequence[str]):
     """An immutable sequence of strings over `blob` (uint8, UTF-8) and `offsets` (int64, N + 1)."""
 
-    __slots__ = ("blob", "offsets")
+    __slots__ = ("_bytes", "_starts", "blob", "offsets")
 
     def __init__(self, blob: NDArray[np.uint8], offsets: NDArray[np.int64]) -> None:
         if len(offsets) == 0 or offsets[0] != 0 or offsets[-1] != len(blob):
             raise ValueError("string table is damaged: its offsets do not span its bytes")
         self.blob = blob
         self.offsets = offsets
+        # Views of the same memory, whose parts cost a fifth of those of arrays.
+        self._bytes = np.asarray(blob).data
+        self._starts = np.asarray(offsets, dtype=np.int64).data
 
     @classmethod
     def of(cls, strings: Iterable[str]) -> Self:
@@ -37,7 +40,7 @@ class StringTable(Sequence[str]):
 
     def raw(self, row: int) -> bytes:
         """The UTF-8 bytes of one row."""
-        return self.blob[self.offsets[row] : self.offsets[row + 1]].tobytes()
+        return self._bytes[self._starts[row] : self._starts[row + 1]].tobytes()
 
     @overload
     def __getitem__(self, row: int) -> str: ...
@@ -78,7 +81,7 @@ class IdTable(StringTable):
         return super().of(ids)
 
     def row(self, external_id: str) -> int | None:
-        """The row of an id, or None for one that is not here. O(log N), about 10 us."""
+        """The row of an id, or None for one that is not here. O(log N), some microseconds."""
         raw = external_id.encode()
         row = bisect_left(_RawView(self), raw)
         return row if row < len(self) and self.raw(row) == raw else None

@@ -55,7 +55,8 @@ class ApproximateRetriever:
         self._index = index
         self._scorer = scorer
         self._anchor_rows = popular_order_I[:_ANCHORS].astype(np.intp)
-        self._anchor_GCD = np.ascontiguousarray(channels(items_IVMD[self._anchor_rows]))
+        anchor_GCD = channels(items_IVMD[self._anchor_rows])
+        self._anchor_GDC = np.ascontiguousarray(anchor_GCD.transpose(0, 2, 1))
 
     def best(self, queries: Sequence[Query]) -> list[Ranked]:
         """Nearly the best items of every query, in the order of their exact scores."""
@@ -89,9 +90,9 @@ class ApproximateRetriever:
         return self._index.nearest(linear_F, count, eligible.mask_I)
 
     def _neighbours(self, profile: Profile, eligible: Eligible, count: int) -> Rows:
-        neighbourhood = profile.neighbourhood
-        rows = len(neighbourhood) if eligible.only is not None else count + len(eligible.excluded)
-        return eligible.among(neighbourhood.largest(rows))[:count]
+        some_out = count + len(eligible.excluded)
+        rows = eligible.num_items if eligible.only is not None else some_out
+        return eligible.among(profile.neighbourhood.largest(rows))[:count]
 
     def _linear(self, profile: Profile) -> Floats:
         """The user's unit rows, each times what it counts for in her scores [F].
@@ -100,7 +101,7 @@ class ApproximateRetriever:
         least-squares slope of contributions over cosines, neither with a neighbourhood in it.
         """
         user_G1D = unit_channels(profile.vector_VMD[None])
-        cosine_GC = cosines(user_G1D, self._anchor_GCD)[:, 0]
+        cosine_GC = cosines(user_G1D, self._anchor_GDC)[:, 0]
         breakdown = self._scorer.explain(profile.by_vector_alone(), self._anchor_rows)
         contribution_CVM = breakdown.contribution_CKVM.sum(axis=1)
         contribution_GC = contribution_CVM.reshape(len(self._anchor_rows), -1).T

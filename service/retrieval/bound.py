@@ -44,7 +44,9 @@ class ScoreBound:
         for start in range(num_modalities, len(similarity_GBC), num_modalities):
             view_MBC = similarity_GBC[start : start + num_modalities]
             np.maximum(best_MBC, view_MBC, out=best_MBC)
-        most_BC: Floats = best_MBC.max(axis=0)
+        most_BC: Floats = best_MBC[0].copy()
+        for best_BC in best_MBC[1:]:  # half the time of a maximum over the first axis
+            np.maximum(most_BC, best_BC, out=most_BC)
         most_BC *= np.float32(self.reach) * (1 - self.least_M.sum())
         for least, x_BC in zip(self.least_M * np.float32(self.reach), best_MBC, strict=True):
             x_BC *= least

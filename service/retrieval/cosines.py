@@ -30,16 +30,21 @@ def unit_channels(users_BVMD: Vectors) -> Vectors:
     return unit_GBD
 
 
-def cosines(users_GBD: Vectors, items_GCD: Vectors) -> Vectors:
-    """Cosines of every user with every item in every channel [G, B, C]."""
+def cosines(users_GBD: Vectors, items_GDC: Vectors) -> Vectors:
+    """Cosines of every user with every item in every channel [G, B, C].
+
+    Items may lie in memory in either order, number by number or vector by vector.
+    """
     num_channels, num_users, _ = users_GBD.shape
-    num_items = items_GCD.shape[1]
-    if num_users > 1:
-        product_GBC: Vectors = np.matmul(users_GBD, items_GCD.transpose(0, 2, 1))
+    num_items = items_GDC.shape[2]
+    number_by_number = items_GDC.strides[2] == items_GDC.itemsize
+    if num_users > 1 or number_by_number:
+        product_GBC: Vectors = np.matmul(users_GBD, items_GDC)
         return product_GBC
     user_GD1 = users_GBD.transpose(0, 2, 1)
     product_GC1 = np.empty((num_channels, num_items, 1), dtype=np.float32)
     for start in range(0, num_items, BLOCK_ROWS):
         block = slice(start, start + BLOCK_ROWS)
-        np.matmul(items_GCD[:, block], user_GD1, out=product_GC1[:, block])
+        items_GCD = items_GDC[..., block].transpose(0, 2, 1)
+        np.matmul(items_GCD, user_GD1, out=product_GC1[:, block])
     return product_GC1.reshape(num_channels, 1, num_items)

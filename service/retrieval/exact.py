@@ -15,7 +15,7 @@ from service.profile import Profile
 from service.ranking import Rows, top_places
 from service.retrieval.bound import ScoreBound
 from service.retrieval.cosines import channels, cosines, unit_channels
-from service.retrieval.neighbourhoods import BlockedNeighbourhoods
+from service.retrieval.neighbourhoods import blocked
 from service.retrieval.retriever import Query, Ranked
 from service.scorer import OnnxScorer
 
@@ -24,7 +24,7 @@ Floats = NDArray[np.float32]
 BLOCK_PAIRS = 16_384
 """Pairs of user and item bounded at once: six channels of them fill half a megabyte, which stays
 in a processor's second cache between the steps."""
-FIRST_ROUTED = 128
+FIRST_ROUTED = 160
 """Items routed first, at least; of 2,000 or 200,000 items the bound lets some 100 or 200 through,
 so that a second round is small."""
 ROUTED_DIRECTLY = 1_024
@@ -35,8 +35,8 @@ does, far below what matters."""
 _SAMPLED = 2_048
 """Bounds from which the threshold of the first round is guessed."""
 _COPIED_BYTES = 32 * 1024 * 1024
-"""So large an array of items is copied, channel by channel: products are twice as fast, as every
-byte that is read is used. A larger copy would weigh too much in each worker."""
+"""So large an array of items is copied, channel by channel and in each of them number by number:
+products are twice as fast. A larger copy would weigh too much in each worker."""
 _BOUNDS_BYTES = 64 * 1024 * 1024
 """Most memory for the bounds of one batch of users."""
 
@@ -55,9 +55,9 @@ class ExactRetriever:
         templates_KM: Sequence[Sequence[float]],
     ) -> None:
         self._scorer = scorer
-        self._items_GID = channels(items_IVMD)
+        self._items_GDI = channels(items_IVMD).transpose(0, 2, 1)
         if items_IVMD.nbytes <= _COPIED_BYTES:
-            self._items_GID = np.ascontiguousarray(self._items_GID)
+            self._items_GDI = np.ascontiguousarray(self._items_GDI)
         self._bias_I = bias_I
         self._bound = ScoreBound.of(templates_KM, scorer.reach())
         self.most_users = max(1, _BOUNDS_BYTES // max(1, bias_I.nbytes))
@@ -69,8 +69,7 @@ class ExactRetriever:
         found: list[Ranked] = []
         for start in range(0, len(many), self.most_users):
             part = many[start : start + self.most_users]
-            bound_BI = self._bounds([query.profile for query in part])
-            found += [self._closed(*pair) for pair in zip(part, bound_BI, strict=True)]
+            found += self._closed(part, self._bounds([query.profile for query in part]))
         rest = iter(found)
         return [
             self._routed(query, query.eligible.rows()) if direct else next(rest)
@@ -78,7 +77,7 @@ class ExactRetriever:
         ]
 
     def _is_direct(self, query: Query) -> bool:
-        return len(query.eligible) <= max(ROUTED_DIRECTLY, 2 * query.count)
+        return not query.eligible.outnumbers(max(ROUTED_DIRECTLY, 2 * query.count))
 
     def _bounds(self, profiles: Sequence[Profile]) -> Floats:
         """The most that every item's score can be [B, I]."""
@@ -86,36 +85,46 @@ class ExactRetriever:
         num_items = len(self._bias_I)
         bound_BI = np.empty((len(profiles), num_items), dtype=np.float32)
         step = max(1, BLOCK_PAIRS // len(profiles))
-        neighbourhoods = BlockedNeighbourhoods(
-            [profile.neighbourhood for profile in profiles], num_items, step
-        )
+        neighbourhoods = blocked([profile.neighbourhood for profile in profiles], num_items, step)
         for start in range(0, num_items, step):
             block = slice(start, start + step)
-            similarity_GBC = cosines(users_GBD, self._items_GID[:, block])
+            similarity_GBC = cosines(users_GBD, self._items_GDI[..., block])
             neighbourhoods.add_to(similarity_GBC[0], start)
             above_BC = self._bound.above_bias(similarity_GBC)
             np.add(above_BC, self._bias_I[block], out=bound_BI[:, block])
         return bound_BI
 
-    def _closed(self, query: Query, bound_I: Floats) -> Ranked:
+    def _closed(self, queries: Sequence[Query], bound_BI: Floats) -> list[Ranked]:
         """Route from the highest bounds down until no item that is left can be among the best."""
-        eligible, count = query.eligible, query.count
-        if eligible.only is None:
-            bound_I[eligible.excluded] = -np.inf
-        else:
-            bound_I[~eligible.mask_I] = -np.inf
-        first = _highest(bound_I, max(FIRST_ROUTED, 2 * count))
-        best = self._routed(query, first)
-        bound_I[first] = -np.inf
-        largest = np.abs(query.profile.neighbourhood.values_N).max(initial=0)
-        rest = np.flatnonzero(bound_I >= best.scores[-1] - _SLACK * (1 + largest))
-        if not len(rest):
-            return best
-        others = self._routed(query, rest)
-        rows = np.concatenate([best.rows, others.rows])
-        scores = np.concatenate([best.scores, others.scores])
-        order = np.argsort(rows)
-        return Ranked.of(rows[order], scores[order], count)
+        first: list[Rows] = []
+        for query, bound_I in zip(queries, bound_BI, strict=True):
+            eligible = query.eligible
+            if eligible.only is None:
+                bound_I[eligible.left_out] = -np.inf
+            else:
+                bound_I[~eligible.mask_I] = -np.inf
+            first.append(_highest(bound_I, max(FIRST_ROUTED, 2 * query.count)))
+        best = self._routed_together(queries, first)
+        open_: dict[int, Rows] = {}
+        for place, (query, ranked) in enumerate(zip(queries, best, strict=True)):
+            bound_I = bound_BI[place]
+            bound_I[first[place]] = -np.inf
+            slack = _SLACK * (1 + query.profile.neighbourhood.largest_size)
+            rest = np.flatnonzero(bound_I >= ranked.scores[-1] - slack)
+            if len(rest):
+                open_[place] = rest
+        if open_:
+            others = self._routed_together([queries[place] for place in open_], [*open_.values()])
+            for place, more in zip(open_, others, strict=True):
+                best[place] = best[place].joined_with(more, queries[place].count)
+        return best
+
+    def _routed_together(self, queries: Sequence[Query], rows: Sequence[Rows]) -> list[Ranked]:
+        scores = self._scorer.score_own([query.profile for query in queries], rows)
+        return [
+            Ranked.of(rows_C, scores_C, query.count)
+            for query, rows_C, scores_C in zip(queries, rows, scores, strict=True)
+        ]
 
     def _routed(self, query: Query, rows_C: Rows) -> Ranked:
         return Ranked.of(rows_C, self._scorer.score(query.profile, rows_C), query.count)

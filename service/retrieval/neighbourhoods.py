@@ -1,22 +1,50 @@
 """The neighbourhoods of several users, added to blocks of their similarities.
 
-Dealt out to the blocks once, so that a block costs one addition however many users share it. Knows
+Laid out by blocks once, so that a block costs one addition however many users share it. Knows
 arrays; knows nothing about routing.
 
-Letters: B users, C items of one block, E entries of all users' neighbourhoods.
+Letters: B users, I items, C items of one block, E entries of all users' neighbourhoods.
 """
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 
-from service.neighbourhood import Floats, Neighbourhood
+from service.neighbourhood import Floats, NamedNeighbourhood, Neighbourhood
 
 
-class BlockedNeighbourhoods:
-    """Neighbourhoods of B users by blocks of `step` rows."""
+class BlockedNeighbourhoods(Protocol):
+    """Neighbourhoods of B users by blocks of rows."""
 
-    def __init__(self, neighbourhoods: Sequence[Neighbourhood], num_items: int, step: int) -> None:
+    def add_to(self, behaviour_BC: Floats, start: int) -> None:
+        """Add those of the rows from `start` on, which begins a block, to all users' values."""
+
+
+def blocked(
+    neighbourhoods: Sequence[Neighbourhood], num_items: int, step: int
+) -> BlockedNeighbourhoods:
+    """Those of B users by blocks of `step` rows."""
+    named = [each for each in neighbourhoods if isinstance(each, NamedNeighbourhood)]
+    if len(named) == len(neighbourhoods):
+        return _Named(named, num_items, step)
+    return _Whole([each.between(0, num_items) for each in neighbourhoods])
+
+
+class _Whole:
+    def __init__(self, values: Sequence[Floats]) -> None:
+        self._values = values
+
+    def add_to(self, behaviour_BC: Floats, start: int) -> None:
+        stop = start + behaviour_BC.shape[1]
+        for behaviour_C, value_I in zip(behaviour_BC, self._values, strict=True):
+            behaviour_C += value_I[start:stop]
+
+
+class _Named:
+    def __init__(
+        self, neighbourhoods: Sequence[NamedNeighbourhood], num_items: int, step: int
+    ) -> None:
         self._step = step
         num_blocks = -(-num_items // step)
         if not any(map(len, neighbourhoods)):  # a model without any pays for none
@@ -34,7 +62,6 @@ class BlockedNeighbourhoods:
         self._starts = block_E.searchsorted(np.arange(num_blocks + 1))
 
     def add_to(self, behaviour_BC: Floats, start: int) -> None:
-        """Add those of the rows from `start` on, which begins a block, to all users' values."""
         block = start // self._step
         part = slice(self._starts[block], self._starts[block + 1])
         if part.start == part.stop:

@@ -44,6 +44,13 @@ class Ranked:
         """The best `count` of them."""
         return Ranked(self.rows[:count], self.scores[:count])
 
+    def joined_with(self, others: "Ranked", count: int) -> "Ranked":
+        """The best `count` of these and of others."""
+        rows = np.concatenate([self.rows, others.rows])
+        scores = np.concatenate([self.scores, others.scores])
+        order = np.argsort(rows)
+        return Ranked.of(rows[order], scores[order], count)
+
     def then(self, others: "Ranked") -> "Ranked":
         """These, and others behind them."""
         rows = np.concatenate([self.rows, others.rows])

@@ -16,7 +16,7 @@ from model.contract.manifest import (
     TrainingRecord,
 )
 from model.contract.strings import IdTable, StringTable
-from service.neighbourhood import Neighbourhood
+from service.neighbourhood import NamedNeighbourhood
 from service.profile import Profile
 
 USERS, ITEMS, VIEWS, MODALITIES, DIM, THRESHOLD = 30, 80, 2, 3, 8, 0.5
@@ -142,7 +142,7 @@ def _profile(tensors: dict[str, NDArray[Any]], *histories: Sequence[int]) -> Pro
     said_I = np.mean(said, axis=0).astype(np.float32)
     rows_N = np.flatnonzero(said_I)
     vector_VMD = np.mean(vectors, axis=0, dtype=np.float32)
-    return Profile(vector_VMD, Neighbourhood(rows_N, said_I[rows_N]))
+    return Profile(vector_VMD, NamedNeighbourhood(rows_N, said_I[rows_N]))
 
 
 def _history(tensors: dict[str, NDArray[Any]], user: int) -> NDArray[np.int32]:

@@ -9,9 +9,9 @@ import pytest
 _CHURN = """
 import random, sys
 import numpy as np
-from service.allocator import return_large_buffers
+from service.allocator import settle_allocations
 if sys.argv[1] == "mapped":
-    return_large_buffers()
+    settle_allocations()
 rng, kept = random.Random(0), []
 def resident_mb():
     with open("/proc/self/statm") as text:

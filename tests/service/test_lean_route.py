@@ -8,6 +8,7 @@ from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 from pydantic import BaseModel, ConfigDict
 
+from service.lean_dispatch import LeanDispatch
 from service.lean_route import LeanRoute
 
 
@@ -33,7 +34,7 @@ async def greeting(user: Annotated[str, Depends(whose)]) -> str:
     return f"hello {user}"
 
 
-def client_of(kind: type[APIRoute]) -> TestClient:
+def client_of(kind: type[APIRoute], *, dispatched: bool = False) -> TestClient:
     router = APIRouter(route_class=kind, dependencies=[Depends(whose)])
 
     @router.get("/search/{place:path}")
@@ -50,12 +51,14 @@ def client_of(kind: type[APIRoute]) -> TestClient:
 
     app = FastAPI()
     app.include_router(router)
+    if dispatched:
+        app.add_middleware(LeanDispatch, routers=[router])
     return TestClient(app)
 
 
-@pytest.fixture(scope="module")
-def both() -> tuple[TestClient, TestClient]:
-    return client_of(LeanRoute), client_of(APIRoute)
+@pytest.fixture(scope="module", params=["lean", "dispatched"])
+def both(request) -> tuple[TestClient, TestClient]:
+    return client_of(LeanRoute, dispatched=request.param == "dispatched"), client_of(APIRoute)
 
 
 @pytest.mark.parametrize(
@@ -74,6 +77,9 @@ def both() -> tuple[TestClient, TestClient]:
         "/simple?name=",
         "/simple?name=a&name=b&k=7&other=1",
         "/simple?name=a&k=0",
+        f"/simple?name={'a' * 300}",
+        "/wish",
+        "/nothing",
     ],
 )
 def test_values_of_path_and_query(both, path: str) -> None:
@@ -101,6 +107,12 @@ def test_bodies(both, body: bytes, kind: str) -> None:
     headers = {"content-type": kind, "x-user": "me"}
     lean, usual = (client.post("/wish", content=body, headers=headers) for client in both)
     assert (lean.status_code, lean.text) == (usual.status_code, usual.text)
+
+
+def test_a_query_is_read_once_and_a_fault_in_it_is_a_fault_again(both) -> None:
+    for client in both:
+        found = [client.get(f"/simple?name=a&k={k}").status_code for k in (0, 1, 0, 1)]
+        assert found == [422, 200, 422, 200]
 
 
 def test_a_dependency_runs_once_even_where_the_framework_answers(both) -> None:

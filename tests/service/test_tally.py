@@ -24,7 +24,7 @@ def test_an_attempt_is_an_answer_or_a_failure_or_the_callers_fault(
     error: BaseException | None, answers: int, failures: int
 ) -> None:
     metrics = Metrics()
-    tally = Tally(2, metrics, "challenger")
+    tally = Tally(["one", "other"], metrics, "challenger")
 
     def work() -> None:
         with tally.attempt():
@@ -49,7 +49,7 @@ def test_an_attempt_is_an_answer_or_a_failure_or_the_callers_fault(
 
 
 def test_a_window_is_what_came_after_its_start() -> None:
-    tally = Tally(2, Metrics(), "champion")
+    tally = Tally(["one", "other"], Metrics(), "champion")
     tally.routed(1, np.array([1.0, 0.0]))
     start = tally.counts()
     tally.routed(2, np.array([0.5, 1.5]))

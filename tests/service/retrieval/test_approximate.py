@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from service.eligible import Eligible
-from service.neighbourhood import Neighbourhood
+from service.neighbourhood import NamedNeighbourhood
 from service.profile import Profile
 from service.retrieval import approximate, choice
 from service.retrieval.approximate import ApproximateRetriever
@@ -70,7 +70,7 @@ def lifted(profile: Profile, seed: int) -> Profile:
     rng = np.random.default_rng(seed)
     rows_N = np.sort(rng.choice(NUM_ITEMS, 900, replace=False))
     values_N = rng.normal(0, 3, 900).astype(np.float32)
-    return Profile(profile.vector_VMD, Neighbourhood(rows_N, values_N))
+    return Profile(profile.vector_VMD, NamedNeighbourhood(rows_N, values_N))
 
 
 def test_what_only_the_neighbourhood_lifts_is_found(

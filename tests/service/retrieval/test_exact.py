@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.eligible import Eligible
-from service.neighbourhood import NOTHING, Neighbourhood
+from service.neighbourhood import NOTHING, NamedNeighbourhood
 from service.profile import Profile
 from service.ranking import top_places
 from service.retrieval import exact
@@ -25,8 +25,8 @@ def users(profile_of, large):
     return profiles
 
 
-def loud(neighbourhood: Neighbourhood) -> Neighbourhood:
-    return Neighbourhood(neighbourhood.rows_N, neighbourhood.values_N * 100)
+def loud(neighbourhood: NamedNeighbourhood) -> NamedNeighbourhood:
+    return NamedNeighbourhood(neighbourhood.rows_N, neighbourhood.values_N * 100)
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +109,7 @@ def test_no_neighbourhood_makes_it_miss_an_item(retriever, scorer_of, large, see
     for user in rng.integers(0, 29, 3):
         rows_N = np.sort(rng.choice(9000, size, replace=False))
         values_N = (scale * rng.normal(rng.choice([-1, 0, 1]), 1, size)).astype(np.float32)
-        profiles.append(Profile(vectors[user], Neighbourhood(rows_N, values_N)))
+        profiles.append(Profile(vectors[user], NamedNeighbourhood(rows_N, values_N)))
     count, everything = int(rng.choice([1, 20, 300])), Eligible(9000, np.empty(0, dtype=np.intp))
     together = retriever.best([Query(profile, everything, count) for profile in profiles])
     for profile, found in zip(profiles, together, strict=True):
