@@ -91,9 +91,9 @@ channels, six times the numbers of implicit's one product, routes some hundred a
 each user and takes twenty apart, which together is more than implicit's whole request. Of the event
 loop's part a quarter is uvicorn and uvloop, an eighth the hand-over to the worker and back, a tenth
 JSON, less than that the shared round trips to Redis; the rest is reading the request, its way
-through the layers and what is counted (sampled with py-spy). A machine that is busy otherwise lowers
-all rates, MAGNET's more than others', as its items no longer stay in the processor's last cache, and
-stretches the p99: compare within a column."""
+through the layers and what is counted (sampled with py-spy). A machine that is busy otherwise
+lowers all rates, MAGNET's more than others', as its items no longer stay in the processor's last
+cache, and stretches the p99: compare within a column."""
 
 
 def _half(half: Load, peak: float) -> str:
