@@ -122,6 +122,11 @@ class Exchange:
             await self._connection.disconnect()
 
     async def _once(self, packed: bytes, count: int) -> list[Any]:
+        if self._connection.is_connected and await self._connection.can_read():
+            await self._connection.disconnect(nowait=True)
+        # Here, since to send asks no sentinel where the master is.
+        await self._connection.connect()
+        await self._check_nothing_is_left()
         await self._connection.send_packed_command(packed, check_health=False)
         replies: list[Any] = []
         for _ in range(count):  # all of them are read, lest the next exchange begin with a rest
@@ -129,10 +134,17 @@ class Exchange:
                 replies.append(await self._connection.read_response())
             except ResponseError as error:
                 replies.append(error)
+        await self._check_nothing_is_left()
         for reply in replies:
             if isinstance(reply, ResponseError):
                 raise reply
         return replies
+
+    async def _check_nothing_is_left(self) -> None:
+        """Whatever is left belongs to another question, and so may the replies before it."""
+        if await self._connection.can_read():
+            await self._connection.disconnect(nowait=True)
+            raise RedisConnectionError("it sent more than was asked for, or closed the connection")
 
     async def _disconnect(self, _error: Exception) -> None:
         await self._connection.disconnect(nowait=True)

@@ -26,15 +26,16 @@ export async function call(path, { method = "GET", body, signal } = {}) {
   if (key) headers.Authorization = `Bearer ${key}`;
   if (body !== undefined) headers["Content-Type"] = "application/json";
   let answer;
+  let content = {};  // what a proxy says instead of the service need not be JSON
   try {
     answer = await fetch(path, {
       method, headers, signal, body: body === undefined ? undefined : JSON.stringify(body),
     });
+    content = await answer.json();
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new ApiError(0, { detail: "The service cannot be reached. Is it running?" });
+    if (!answer || answer.ok) throw new ApiError(0, { detail: "The service cannot be reached. Is it running?" });
   }
-  const content = await answer.json().catch(() => ({}));
   if (!answer.ok) throw new ApiError(answer.status, content);
   return content;
 }

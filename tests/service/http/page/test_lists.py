@@ -139,6 +139,27 @@ def test_filters_and_diversity_reach_the_service(open_page, service) -> None:
     )
 
 
+def test_a_list_that_is_overtaken_or_cut_short_while_it_arrives_is_no_mistake_of_the_page(
+    open_page,
+) -> None:
+    page = open_page()
+    expect(page.locator(".card")).to_have_count(12)
+    lists = "**/v1/recommendations"
+    page.route(lists, lambda route: route.fulfill(body='{"items": ['))
+    page.get_by_label("User").fill("u002")
+    expect(page.get_by_role("alert")).to_contain_text("cannot be reached")
+    page.unroute(lists)
+    page.evaluate(
+        """() => {  // as fetch does to an answer that is overtaken while its body arrives
+          Response.prototype.json = () => Promise.reject(new DOMException("", "AbortError"));
+        }"""
+    )
+    with page.expect_response(lists):
+        page.get_by_label("User").fill("u003")
+    page.reload()
+    expect(page.get_by_role("heading", name="For u003")).to_be_visible()
+
+
 def test_a_key_is_asked_for_where_the_service_wants_one(
     browser, redis_url, trained, publish, serving, following
 ) -> None:

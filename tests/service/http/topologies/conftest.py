@@ -1,11 +1,13 @@
 """Real servers in every arrangement: one, with replicas and sentinels, as a cluster."""
 
+import os
 import shutil
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +21,28 @@ from training.publish import publish_artifact
 SLOTS = 16384
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports that nothing listens on, all below those that the system hands to clients."""
-    with ExitStack() as stack:
-        probes: list[int] = []
-        for port in range(17000 + time.monotonic_ns() % 3000, 32000):
-            with suppress(OSError):
-                stack.enter_context(socket.create_server(("127.0.0.1", port)))
-                probes.append(port)
-            if len(probes) == count:
-                return probes
+def _unused_ports() -> Iterator[int]:
+    """Ports below those that the system hands to clients, each once.
+
+    Processes that run tests beside each other look for them in different places.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    start = 17000 + 1000 * (worker % 15)
+    for port in range(start + time.monotonic_ns() % 500, start + 1000):
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            continue
+        yield port
     raise AssertionError("no free ports")
+
+
+_PORTS = _unused_ports()
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nothing listens on, and that were not given out before."""
+    return list(islice(_PORTS, count))
 
 
 class Server:
@@ -100,12 +113,12 @@ class Cluster:
     """Masters that share the slots evenly, each with some replicas."""
 
     def __init__(self, start: Callable[..., Server], binary: str, masters: int, replicas: int):
-        ports = free_ports(masters * (1 + replicas))
+        count = masters * (1 + replicas)
+        # The bus is by default 10000 ports higher, which may be taken: name it.
+        ports, buses = free_ports(count), free_ports(count)
         options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1000")
         options += ("--cluster-replica-no-failover", "no")
         self._start, self._binary, self._options = start, binary, options
-        # The bus is by default 10000 ports higher, which may be taken: name it.
-        buses = free_ports(2 * len(ports))[len(ports) :]
         self.servers = [
             start(binary, *options, "--cluster-port", str(bus), port=port)
             for port, bus in zip(ports, buses, strict=True)
