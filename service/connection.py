@@ -3,6 +3,7 @@
 Knows how redis-py connects to each and what its failures mean. Knows no keys.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -39,6 +40,7 @@ _MAX_CONNECTIONS = 1000
 _CLUSTER_TRIES = 3
 """On a cluster the time for one answer covers as many waits for a node: the one that is gone, the
 next one, which says who took over, and that one."""
+_GOODBYE_SECONDS = 0.1
 
 
 def connect(
@@ -153,6 +155,8 @@ class Exchange:
 async def close(client: Client) -> None:
     """Close every connection, those to sentinels included."""
     await client.aclose()
+    # redis-py does not wait for what it drops; over TLS the two sides say goodbye first.
+    await asyncio.sleep(_GOODBYE_SECONDS)
     if isinstance(client, Redis) and isinstance(client.connection_pool, SentinelConnectionPool):
         await client.connection_pool.sentinel_manager.aclose()
 
