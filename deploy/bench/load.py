@@ -3,14 +3,16 @@
     python -m deploy.bench.load --url http://127.0.0.1:8000 --path /v1/users/u{:09d}/recommendations
 
 With a rate it is an open loop: an answer's time runs from when its request was due, so that a
-stall counts for everyone who would have come meanwhile. Prints one JSON object. Knows HTTP/1.1 as
-the servers here speak it (a length in every answer); knows nothing about what is answered, but that
-an answer of one user and model version must always be the same.
+stall counts for everyone who would have come meanwhile. Prints one JSON object when its time is up
+or at SIGTERM. Knows HTTP/1.1 as the servers here speak it (a length in every answer); knows nothing
+about what is answered, but that an answer of one user and model version must always be the same.
 """
 
 import argparse
 import asyncio
 import json
+import math
+import signal
 import subprocess
 import sys
 import time
@@ -58,36 +60,48 @@ class Load:
 
 
 @contextmanager
-def loading(
-    url: str, path: str, *, seconds: float, **options: float | bool
-) -> Iterator[Callable[[], Load]]:
-    """Run the generator beside what happens in the context; call what is yielded for its result.
+def loading(url: str, path: str, **options: float | bool) -> Iterator[Callable[[], Load]]:
+    """Run the generator beside what happens in the context; call what is yielded to end it.
 
     Raises:
         OSError: the generator failed.
     """
+    with _generator(url, path, options) as process:
+
+        def end() -> Load:
+            process.terminate()
+            return _result(process)
+
+        yield end
+
+
+def load(url: str, path: str, *, seconds: float, **options: float | bool) -> Load:
+    """Run the generator for so long."""
+    with _generator(url, path, {"seconds": seconds} | options) as process:
+        return _result(process)
+
+
+@contextmanager
+def _generator(
+    url: str, path: str, options: dict[str, float | bool]
+) -> Iterator[subprocess.Popen[bytes]]:
     command = [sys.executable, "-m", "deploy.bench.load", "--url", url, "--path", path]
-    command += ["--seconds", str(seconds)]
     for name, value in options.items():
         command += [f"--{name}"] if value is True else [f"--{name}", str(value)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         try:
-
-            def result() -> Load:
-                output, _ = process.communicate()
-                if process.returncode:
-                    raise OSError(f"the load generator failed with {process.returncode}")
-                return Load(**json.loads(output))
-
-            yield result
+            assert process.stdout is not None
+            process.stdout.readline()  # it has begun
+            yield process
         finally:
             process.kill()
 
 
-def load(url: str, path: str, *, seconds: float, **options: float | bool) -> Load:
-    """Run the generator and wait for its result."""
-    with loading(url, path, seconds=seconds, **options) as result:
-        return result()
+def _result(process: subprocess.Popen[bytes]) -> Load:
+    output, _ = process.communicate()
+    if process.returncode:
+        raise OSError(f"the load generator failed with {process.returncode}")
+    return Load(**json.loads(output))
 
 
 _ROUNDING = 1e-5
@@ -154,15 +168,20 @@ class _Generator:
         self._host, self._port = parts.hostname or "", parts.port or 80
         self._options = options
         self._asked = 0
+        self._deadline = 0.0
         self.tally = _Tally(compares=options.compare)
 
     async def run(self) -> Load:
         started = time.perf_counter()
-        deadline = started + self._options.seconds
-        await asyncio.gather(
-            *(self._connection(deadline, number) for number in range(self._options.connections))
-        )
+        self._deadline = started + self._options.seconds
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._end)
+        sys.stdout.write("\n")  # it has begun
+        sys.stdout.flush()
+        await asyncio.gather(*map(self._connection, range(self._options.connections)))
         return self.tally.load(time.perf_counter() - started)
+
+    def _end(self) -> None:
+        self._deadline = 0.0
 
     def _request(self) -> bytes:
         user = self._asked % self._options.users
@@ -170,12 +189,12 @@ class _Generator:
         path = self._options.path.format(user)
         return f"GET {path} HTTP/1.1\r\nHost: {self._host}\r\n\r\n".encode()
 
-    async def _connection(self, deadline: float, number: int) -> None:
+    async def _connection(self, number: int) -> None:
         options = self._options
         pause = options.connections / options.rate if options.rate else 0.0
         writer: asyncio.StreamWriter | None = None
         due = time.perf_counter() + pause * number / options.connections
-        while (now := time.perf_counter()) < deadline:
+        while (now := time.perf_counter()) < self._deadline:
             if pause:
                 await asyncio.sleep(max(0.0, due - now))
             asked = due if pause else now
@@ -204,7 +223,7 @@ def main() -> None:
     parser.add_argument("--path", required=True, help="{} stands for a user's number")
     parser.add_argument("--users", type=int, default=1000)
     parser.add_argument("--connections", type=int, default=16)
-    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--seconds", type=float, default=math.inf, help="default: until SIGTERM")
     parser.add_argument("--rate", type=float, default=0.0, help="requests a second (default: any)")
     parser.add_argument("--compare", action="store_true", help="look into the answers")
     generator = _Generator(parser.parse_args())

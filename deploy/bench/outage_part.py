@@ -29,15 +29,12 @@ def _measure() -> Outcome:
         # No user is kept in memory, so that every request feels an outage.
         replica = held.start({"MAGNET_USER_CACHE_SIZE": "0"})
         recoveries = []
-        seconds = kills * (_AWAY_SECONDS + _BETWEEN_SECONDS + 2.0)
-        with loading(
-            replica.url, PATH, seconds=seconds, users=_USERS, rate=_RATE, compare=True
-        ) as result:
+        with loading(replica.url, PATH, users=_USERS, rate=_RATE, compare=True) as end:
             for number in range(kills):
                 sys.stderr.write(f"  kill {number + 1} of {kills} ...\n")
                 time.sleep(_BETWEEN_SECONDS)
                 recoveries.append(_outage(held, replica))
-            done = result()
+            done = end()
     figures = {
         "redis_kill_5xx": float(done.server_errors + done.broken),
         "redis_recovery_s": round(max(recoveries), 2),

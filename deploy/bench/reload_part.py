@@ -4,6 +4,7 @@ Knows how often and how many; knows nothing about how a version is swapped.
 """
 
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 
@@ -14,8 +15,6 @@ from deploy.bench.rig import PATH, Replica, busy_processors, proportional_mb, ri
 
 _ITEMS, _USERS, _REPLICAS, _RELOADS = 200_000, 1_000, 4, 20
 _RATE = 10.0
-_RELOAD_SECONDS = 30.0
-"""Roughly one publish with its reloads at full size, on two cores: so long the load goes on."""
 _BESIDE_SECONDS = 15.0
 _SOAK_ITEMS, _SOAK_REQUESTS = 7_000, 500_000
 _SETTINGS = {"MAGNET_POLL_SECONDS": "0.5"}
@@ -31,11 +30,8 @@ def _measure_reload() -> Outcome:
         before = _asked(replicas)
         with busy_processors():
             beside_others = _asked(replicas)
-        seconds = _RELOAD_SECONDS * reloads * items / _ITEMS + 2.0 * reloads
         running = [
-            stack.enter_context(
-                loading(x.url, PATH, seconds=seconds, users=_USERS, rate=_RATE, compare=True)
-            )
+            stack.enter_context(loading(x.url, PATH, users=_USERS, rate=_RATE, compare=True))
             for x in replicas
         ]
         for number in range(reloads):
@@ -43,7 +39,7 @@ def _measure_reload() -> Outcome:
             model = models[(number + 1) % 2]
             held.publish(model)
             held.wait_for(model.name)
-        during = [result() for result in running]
+        during = [end() for end in running]
     p99 = _worst(during) / _worst(before)
     figures = {
         "reload_errors": float(sum(x.errors for x in during)),
@@ -66,10 +62,12 @@ def _measure_reload() -> Outcome:
 
 def _asked(replicas: Sequence[Replica]) -> list[Load]:
     """Every replica, all at once."""
-    options = {"seconds": _BESIDE_SECONDS, "users": _USERS, "rate": _RATE}
     with ExitStack() as stack:
-        running = [stack.enter_context(loading(x.url, PATH, **options)) for x in replicas]
-        return [result() for result in running]
+        running = [
+            stack.enter_context(loading(x.url, PATH, users=_USERS, rate=_RATE)) for x in replicas
+        ]
+        time.sleep(_BESIDE_SECONDS)
+        return [end() for end in running]
 
 
 def _worst(loads: list[Load]) -> float:

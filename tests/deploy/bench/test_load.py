@@ -63,10 +63,18 @@ def test_what_is_counted(url: str) -> None:
 
 def test_a_server_that_is_away_is_a_broken_connection(url: str) -> None:
     port = int(url.rpartition(":")[2])
-    with loading(f"http://127.0.0.1:{port + 1}", "/u{}", seconds=0.5, connections=2) as result:
-        done = result()
+    done = load(f"http://127.0.0.1:{port + 1}", "/u{}", seconds=0.5, connections=2)
     assert done.requests == 0
     assert done.errors == done.broken > 0
+
+
+def test_a_load_beside_something_ends_with_it(url: str) -> None:
+    with loading(url, "/u{}", users=1, connections=2, rate=50) as end:
+        time.sleep(1)
+        done = end()
+    assert done.requests == len(Handler.asked) > 0
+    assert done.errors == 0
+    assert 1 <= done.seconds < 5
 
 
 def test_a_generator_that_fails_says_so() -> None:
