@@ -74,7 +74,7 @@ def grown_artifact(num_items: int, num_users: int, seed: int) -> Artifact:
     log_popularity_I = np.log1p(popularity_I)
     bias_I = (log_popularity_I - log_popularity_I.mean()) / log_popularity_I.std() * _BIAS_SPREAD
     tensors = _neighbourhoods(cluster_I, rng) | {
-        "user_embeddings": items_IVMD[history_UH].mean(axis=1),
+        "user_embeddings": _users(items_IVMD, history_UH),
         "item_embeddings": items_IVMD,
         "item_foldin": items_IVMD,
         "item_routing": _routing(head, items_IVMD),
@@ -156,6 +156,15 @@ def _histories(
             chosen |= dict.fromkeys(order_I[first + drawn.astype(np.int64)].tolist())
         history_UH[user] = list(chosen)[:HISTORY]
     return history_UH
+
+
+def _users(items_IVMD: Vectors, history_UH: NDArray[np.int64]) -> Vectors:
+    users_UVMD = np.empty((len(history_UH), *items_IVMD.shape[1:]), dtype=np.float32)
+    step = _BLOCK_ROWS // HISTORY
+    for start in range(0, len(history_UH), step):
+        block = slice(start, start + step)
+        users_UVMD[block] = items_IVMD[history_UH[block]].mean(axis=1)
+    return users_UVMD
 
 
 def _neighbourhoods(
