@@ -124,8 +124,6 @@ class Exchange:
             await self._connection.disconnect()
 
     async def _once(self, packed: bytes, count: int) -> list[Any]:
-        if self._connection.is_connected and await self._connection.can_read():
-            await self._connection.disconnect(nowait=True)
         # Here, since to send asks no sentinel where the master is.
         await self._connection.connect()
         await self._check_nothing_is_left()
@@ -155,10 +153,10 @@ class Exchange:
 async def close(client: Client) -> None:
     """Close every connection, those to sentinels included."""
     await client.aclose()
-    # redis-py does not wait for what it drops; over TLS the two sides say goodbye first.
-    await asyncio.sleep(_GOODBYE_SECONDS)
     if isinstance(client, Redis) and isinstance(client.connection_pool, SentinelConnectionPool):
         await client.connection_pool.sentinel_manager.aclose()
+    # redis-py does not wait for what it drops; over TLS the two sides say goodbye first.
+    await asyncio.sleep(_GOODBYE_SECONDS)
 
 
 @contextmanager
