@@ -103,7 +103,7 @@ class FusionHead(nn.Module):
         neighbourhood_BC: Tensor,
     ) -> Tensor:
         """Served score of every user with every candidate [B, C] (gated as in serving)."""
-        similarity_GBC = shared_similarity(user_BVMD, item_CVMD)
+        similarity_GBC = shared_similarity(normalise_rows(user_BVMD), item_CVMD)
         user_BJ = self.router.user_evidence(user_BVMD)
         routing = self.route(similarity_GBC, user_BJ, item_routing_CJ, self.config.gate_threshold)
         return item_bias_C + self.mix(with_neighbourhood(similarity_GBC, neighbourhood_BC), routing)
@@ -127,8 +127,8 @@ class FusionHead(nn.Module):
 
 
 def shared_similarity(user_BVMD: Tensor, item_CVMD: Tensor) -> Tensor:
-    """Cosine of every user with every shared candidate, unit rows, in every channel [G, B, C]."""
-    user_GBD = normalise_rows(user_BVMD).flatten(1, 2).transpose(0, 1)
+    """Cosines of all users with all candidates, both unit rows, in every channel [G, B, C]."""
+    user_GBD = user_BVMD.flatten(1, 2).transpose(0, 1)
     item_GDC = item_CVMD.flatten(1, 2).permute(1, 2, 0)
     return user_GBD @ item_GDC
 

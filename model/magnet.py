@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from model.config import MagnetConfig
-from model.dual_view import DualViewEmbeddings, Graph, Propagated, View, normalise_rows, propagate
+from model.config import VIEWS, MagnetConfig
+from model.dual_view import DualViewEmbeddings, Graph, Propagated, View, propagate, unit_rows
 from model.fusion_head import FusionHead
 
 
@@ -121,21 +121,20 @@ class Magnet(nn.Module):
             else self._encode_view(views[1], contents[1], item_ID, cold_X)
         )
         item_IVMD, foldin_IVMD, cold_XVMD = (
-            torch.stack(parts, dim=1) for parts in zip(interaction, augmented, strict=True)
+            torch.stack([*own, *augmented_own], dim=1).unflatten(1, (len(VIEWS), -1))
+            for own, augmented_own in zip(interaction, augmented, strict=True)
         )
-        return DualViewEmbeddings(normalise_rows(item_IVMD), foldin_IVMD, normalise_rows(cold_XVMD))
+        return DualViewEmbeddings(unit_rows(item_IVMD), foldin_IVMD, unit_rows(cold_XVMD))
 
     def _encode_view(
         self, view: View, content: Propagated, item_ID: Tensor, cold_X: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Items, their fold-in rows and some cold twins in one view: [I, M, D] twice, [X, M, D]."""
+    ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+        """Items, their fold-in rows and some cold twins in one view: M times [I, D] or [X, D]."""
         behaviour = propagate(view, item_ID, torch.zeros_like(item_ID), self.config.num_layers)
         return (
-            torch.stack([behaviour.item_IF, *self.encode_content(content.item_IF)], dim=1),
-            torch.stack([behaviour.foldin_IF, *self.encode_content(content.foldin_IF)], dim=1),
-            torch.stack(
-                [behaviour.cold_IF[cold_X], *self.encode_content(content.cold_IF[cold_X])], dim=1
-            ),
+            [behaviour.item_IF, *self.encode_content(content.item_IF)],
+            [behaviour.foldin_IF, *self.encode_content(content.foldin_IF)],
+            [behaviour.cold_IF[cold_X], *self.encode_content(content.cold_IF[cold_X])],
         )
 
     def encode_content(self, propagated_XF: Tensor) -> list[Tensor]:

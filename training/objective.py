@@ -4,16 +4,19 @@ Knows the model and a batch; knows nothing about epochs, files or devices. Lette
 N negatives, J routing channels, V views, M modalities, D dimension.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
-from model.dual_view import DualViewEmbeddings, fold_in
-from model.fusion_head import FusionHead, Routing, own_similarity, shared_similarity
+from model.dual_view import DualViewEmbeddings, fold_in, unit_rows
+from model.fusion_head import FusionHead, Routing, shared_similarity
 from model.losses import alignment_loss, bpr_loss, routing_entropies, sampled_softmax_loss
 from model.magnet import Magnet
+from model.routed_scores import routed_scores
 from model.schedule import RoutingWeights
 from training.config import TrainingConfig
 from training.processes import ALONE, Processes
@@ -59,7 +62,8 @@ def batch_objective(
     threshold = routing_weights.gate * config.gate_threshold
 
     user_BJ = router.user_evidence(user_BVMD)
-    positive_GB1 = own_similarity(user_BVMD, item_BVMD.unsqueeze(1))
+    unit_BVMD = unit_rows(user_BVMD)
+    positive_GB1 = (unit_BVMD * item_BVMD).sum(-1).flatten(1).T.unsqueeze(-1)
     positive_routing = head.route(
         positive_GB1, user_BJ, router.item_evidence(item_BVMD).unsqueeze(1), threshold
     )
@@ -71,7 +75,7 @@ def batch_objective(
     ranking = _ranking(
         _NegativeScores(head, threshold),
         bpr_loss if config.ranking_loss == "bpr" else sampled_softmax_loss,
-        (positive_B, user_BVMD, user_BJ, clash_BN),
+        (positive_B, unit_BVMD, user_BJ, clash_BN),
         (negative_NVMD, router.item_evidence(negative_NVMD), bias_N),
     )
     terms = {
@@ -117,12 +121,11 @@ class _NegativeScores:
         user: tuple[Tensor, Tensor, Tensor],
         negative: tuple[Tensor, Tensor, Tensor],
     ) -> Tensor:
-        user_BVMD, user_BJ, clash_BN = user
+        unit_BVMD, user_BJ, clash_BN = user
         negative_NVMD, negative_NJ, bias_N = negative
-        similarity_GBN = shared_similarity(user_BVMD, negative_NVMD)
-        routing = self.head.route(similarity_GBN, user_BJ, negative_NJ, self.threshold)
-        score_BN = self.head.mix(similarity_GBN, routing) + bias_N
-        return score_BN.masked_fill(clash_BN, -torch.inf)
+        similarity_GBN = shared_similarity(unit_BVMD, negative_NVMD)
+        score_BN = routed_scores(self.head, similarity_GBN, user_BJ, negative_NJ, self.threshold)
+        return (score_BN + bias_N).masked_fill(clash_BN, -torch.inf)
 
 
 def _ranking(
@@ -152,12 +155,24 @@ def _ranking(
         *(_gradient(list(parts)) for parts in zip(*blocks, strict=True)),
         *(_gradient([x]) for x in shared),
     ]
-    carried = total
-    for x, gradient in zip((*pairs, *negatives), gradients, strict=True):
-        if gradient is not None:
-            carry = (x * gradient).sum()
-            carried = carried + (carry - carry.detach())
+    carried: Tensor = _Carried.apply(total, gradients, *pairs, *negatives)  # type: ignore[no-untyped-call]
     return carried
+
+
+class _Carried(torch.autograd.Function):
+    """A value whose gradients are known already."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, value: Tensor, gradients: Sequence[Tensor | None], *_inputs: Tensor
+    ) -> Tensor:
+        ctx.gradients = gradients
+        return value
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        return None, None, *(None if x is None else x * grad for x in ctx.gradients)
 
 
 def _leaf(x: Tensor) -> Tensor:

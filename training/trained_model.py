@@ -14,14 +14,16 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from model.contract.manifest import EpochRecord
-from model.dual_view import DualViewEmbeddings, Graph, Propagated
+from model.dual_view import DualViewEmbeddings, Graph, Propagated, unit_rows
+from model.fusion_head import shared_similarity
 from model.magnet import Magnet
+from model.routed_scores import routed_scores
 from training.dataset import Dataset
 from training.graphs import build_graph
 from training.histories import fold_in_histories
 from training.neighbourhood import neighbourhood_weights, neighbourhoods, no_neighbourhood
 
-_BLOCK_USERS, _BLOCK_ITEMS = 128, 256
+_BLOCK_USERS, _BLOCK_ITEMS = 256, 256
 """Routed to each other at once: a block's tensors stay in the processor's cache."""
 
 
@@ -118,7 +120,20 @@ class TrainedModel:
             user_BVMD.split(_BLOCK_USERS), near_BI.split(_BLOCK_USERS), strict=True
         ):
             near = near_XI.split(_BLOCK_ITEMS, dim=1)
-            parts = [head.score(rows_BVMD, *block) for block in zip(*blocks, near, strict=True)]
+            user_BJ = head.router.user_evidence(rows_BVMD)
+            unit_BVMD = unit_rows(rows_BVMD)
+            parts = [
+                bias_X
+                + routed_scores(
+                    head,
+                    shared_similarity(unit_BVMD, block_XVMD),
+                    user_BJ,
+                    routing_XJ,
+                    head.config.gate_threshold,
+                    near_BX,
+                )
+                for block_XVMD, routing_XJ, bias_X, near_BX in zip(*blocks, near, strict=True)
+            ]
             score_BI.append(torch.cat(parts, dim=1))
         result: NDArray[np.float32] = torch.cat(score_BI).cpu().numpy()
         return result
