@@ -126,15 +126,25 @@ class View:
 
 
 @dataclass(frozen=True, slots=True)
+class Wanted:
+    """Rows of the items that are to be encoded, repeats allowed."""
+
+    item_X: Tensor | None = None
+    """For `item_IVMD`; None for all items."""
+    cold_X: Tensor | None = None
+    """For `cold_IVMD`; None for no item."""
+
+
+@dataclass(frozen=True, slots=True)
 class DualViewEmbeddings:
-    """What encoding yields for every item; users follow by `fold_in`."""
+    """What encoding yields; users follow by `fold_in`."""
 
     item_IVMD: Tensor
-    """Rows [D] are L2-normalised (a zero row stays zero)."""
+    """Rows [D] of the items wanted, L2-normalised (a zero row stays zero)."""
     foldin_IVMD: Tensor
-    """What an item adds to the vector of a user who has it in her history; not normalised."""
-    cold_XVMD: Tensor
-    """The cold twins of the items that were asked for, normalised as the items are."""
+    """What every item adds to the vector of a user who has it in her history; not normalised."""
+    cold_IVMD: Tensor
+    """Cold twins of the items wanted, normalised as the items are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +209,7 @@ class _UnitRows(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         scale = x.norm(dim=-1, keepdim=True).clamp_(min=1e-12).reciprocal_()
-        rows = x * scale
+        rows: Tensor = x * scale
         ctx.save_for_backward(rows, scale)
         return rows
 

@@ -1,7 +1,7 @@
 """MAGNET: dual-view embeddings over M modalities, and the head that fuses them.
 
 Knows tensors only: the graph and features are handed in. `encode` runs once per step or export,
-scoring many times. Letters: U users, I items, X items whose cold twins are wanted, V views,
+scoring many times. Letters: U users, I items, X items that are wanted, V views,
 M modalities, E = M - 1 content modalities (and as many kinds of content edge), D dimension,
 F width of all features side by side.
 """
@@ -13,8 +13,18 @@ import torch
 from torch import Tensor, nn
 
 from model.config import VIEWS, MagnetConfig
-from model.dual_view import DualViewEmbeddings, Graph, Propagated, View, propagate, unit_rows
+from model.dual_view import (
+    DualViewEmbeddings,
+    Graph,
+    Propagated,
+    View,
+    Wanted,
+    propagate,
+    unit_rows,
+)
 from model.fusion_head import FusionHead
+
+_EVERYTHING = Wanted()
 
 
 class Magnet(nn.Module):
@@ -102,40 +112,41 @@ class Magnet(nn.Module):
         self,
         views: Sequence[View],
         contents: Sequence[Propagated],
-        cold_X: Tensor | None = None,
+        wanted: Wanted = _EVERYTHING,
     ) -> DualViewEmbeddings:
-        """Embeddings and fold-in rows of every item in both views.
+        """Embeddings and cold twins of some items, and fold-in rows of all, in both views.
 
         Args:
-            views: see `views`.
+            views: see `views`; one that is both is encoded once.
             contents: their `propagate_content`.
-            cold_X: rows of the items whose cold twins are wanted too.
+            wanted: which items; the whole graph is propagated for any.
         """
-        item_ID = self.item_behaviour_ID * self.known_I1
-        if cold_X is None:
-            cold_X = torch.empty(0, dtype=torch.int64, device=item_ID.device)
-        interaction = self._encode_view(views[0], contents[0], item_ID, cold_X)
-        augmented = (
-            interaction
-            if views[1] is views[0]
-            else self._encode_view(views[1], contents[1], item_ID, cold_X)
+        encoded = [
+            self._encode_view(view, content, wanted)
+            for view, content in zip(dict.fromkeys(views), contents, strict=False)
+        ]
+        item_IVMD, foldin_IVMD, cold_IVMD = (
+            torch.stack([*parts[0], *parts[-1]], dim=1).unflatten(1, (len(VIEWS), -1))
+            for parts in zip(*encoded, strict=True)
         )
-        item_IVMD, foldin_IVMD, cold_XVMD = (
-            torch.stack([*own, *augmented_own], dim=1).unflatten(1, (len(VIEWS), -1))
-            for own, augmented_own in zip(interaction, augmented, strict=True)
-        )
-        return DualViewEmbeddings(unit_rows(item_IVMD), foldin_IVMD, unit_rows(cold_XVMD))
+        return DualViewEmbeddings(unit_rows(item_IVMD), foldin_IVMD, unit_rows(cold_IVMD))
 
     def _encode_view(
-        self, view: View, content: Propagated, item_ID: Tensor, cold_X: Tensor
+        self, view: View, content: Propagated, wanted: Wanted
     ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-        """Items, their fold-in rows and some cold twins in one view: M times [I, D] or [X, D]."""
+        """Items, fold-in rows and cold twins in one view: M times [I, D] each."""
+        item_ID = self.item_behaviour_ID * self.known_I1
         behaviour = propagate(view, item_ID, torch.zeros_like(item_ID), self.config.num_layers)
-        return (
-            [behaviour.item_IF, *self.encode_content(content.item_IF)],
-            [behaviour.foldin_IF, *self.encode_content(content.foldin_IF)],
-            [behaviour.cold_IF[cold_X], *self.encode_content(content.cold_IF[cold_X])],
+        cold_X = item_ID.new_empty(0, dtype=torch.int64) if wanted.cold_X is None else wanted.cold_X
+        item, foldin, cold = (
+            [_rows(behaviour_ID, row_X), *self.encode_content(_rows(content_IF, row_X))]
+            for behaviour_ID, content_IF, row_X in (
+                (behaviour.item_IF, content.item_IF, wanted.item_X),
+                (behaviour.foldin_IF, content.foldin_IF, None),
+                (behaviour.cold_IF, content.cold_IF, cold_X),
+            )
         )
+        return item, foldin, cold
 
     def encode_content(self, propagated_XF: Tensor) -> list[Tensor]:
         """Features side by side, propagated or as they are, through each modality's encoder."""
@@ -154,6 +165,10 @@ class Magnet(nn.Module):
     def cold_bias(self) -> Tensor:
         """The popularity term of an item that nobody has chosen, a scalar."""
         return self.popularity_weight * self.log_popularity_I.min() / self.config.temperature
+
+
+def _rows(x_IF: Tensor, row_X: Tensor | None) -> Tensor:
+    return x_IF if row_X is None else x_IF.index_select(0, row_X)
 
 
 def log_popularity(popularity_I: Tensor) -> Tensor:

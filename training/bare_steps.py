@@ -88,8 +88,8 @@ def _timed_steps(
     for batch in batches:
         draw = lap()
         optimizer.zero_grad()
-        embeddings = magnet.encode(magnet.views(graph), contents, batch.cold_X)
-        encoded = (embeddings.item_IVMD, embeddings.foldin_IVMD, embeddings.cold_XVMD)
+        embeddings = magnet.encode(magnet.views(graph), contents, batch.wanted)
+        encoded = (embeddings.item_IVMD, embeddings.foldin_IVMD, embeddings.cold_IVMD)
         encode = lap()
         cut = [x.detach().requires_grad_() for x in encoded]
         batch_objective(magnet, DualViewEmbeddings(*cut), batch, config, weights).loss.backward()

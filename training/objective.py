@@ -57,7 +57,9 @@ def batch_objective(
     several processes, `batch` is a share, and the mean of their gradients is that of the whole.
     """
     user_BVMD = fold_in(embeddings.foldin_IVMD, batch.history)
-    (item_BVMD, bias_B), (negative_NVMD, bias_N) = _shown(magnet, embeddings, batch)
+    (item_BVMD, bias_B), (negative_NVMD, bias_N), contrasted_CVMD = _shown(
+        magnet, embeddings, batch
+    )
     head, router = magnet.head, magnet.head.router
     threshold = routing_weights.gate * config.gate_threshold
 
@@ -80,7 +82,7 @@ def batch_objective(
     )
     terms = {
         "ranking": ranking,
-        "alignment": _alignment(embeddings, batch, config),
+        "alignment": _alignment(contrasted_CVMD, config),
         "view_regulariser": config.view_regulariser * _view_imbalance(positive_routing),
         "routing_coverage": routing_weights.coverage * torch.relu(routing_weights.floor - coverage),
         "routing_specialisation": routing_weights.specialisation * pair,
@@ -91,21 +93,29 @@ def batch_objective(
 
 def _shown(
     magnet: Magnet, embeddings: DualViewEmbeddings, batch: Batch
-) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """Embeddings and biases of positives and of negatives, some of them as their cold twins."""
-    cold = embeddings.cold_XVMD.split([len(batch.cold_B), len(batch.cold_N)])
+) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor], Tensor]:
+    """Embeddings and biases of positives and of negatives, some of them as their cold twins.
+
+    Then the embeddings of the items that are compared.
+    """
+    positive_BVMD, negative_NVMD, contrasted_CVMD = embeddings.item_IVMD.split(
+        [len(batch.item_B), len(batch.negative_N), len(batch.contrasted_C)]
+    )
+    cold = embeddings.cold_IVMD.split([len(batch.cold_B), len(batch.cold_N)])
     bias_I, cold_bias = magnet.item_bias(), magnet.cold_bias()
 
-    def shown(item_X: Tensor, place_C: Tensor, cold_CVMD: Tensor) -> tuple[Tensor, Tensor]:
-        item_XVMD = embeddings.item_IVMD.index_select(0, item_X)
+    def shown(
+        item_X: Tensor, item_XVMD: Tensor, place_C: Tensor, cold_CVMD: Tensor
+    ) -> tuple[Tensor, Tensor]:
         return (
             item_XVMD.index_copy(0, place_C, cold_CVMD),
             bias_I[item_X].index_put((place_C,), cold_bias),
         )
 
     return (
-        shown(batch.item_B, batch.cold_B, cold[0]),
-        shown(batch.negative_N, batch.cold_N, cold[1]),
+        shown(batch.item_B, positive_BVMD, batch.cold_B, cold[0]),
+        shown(batch.negative_N, negative_NVMD, batch.cold_N, cold[1]),
+        contrasted_CVMD,
     )
 
 
@@ -184,20 +194,18 @@ def _gradient(parts: list[Tensor]) -> Tensor | None:
     return torch.cat(gradients) if gradients else None
 
 
-def _alignment(embeddings: DualViewEmbeddings, batch: Batch, config: TrainingConfig) -> Tensor:
-    """Contrast of the batch's items between views, and between behaviour and content."""
-    item_B = batch.contrasted_C.unique()
-    item_BVMD = embeddings.item_IVMD.index_select(0, item_B)
-    views = list(zip(item_BVMD[:, 0].unbind(1), item_BVMD[:, 1].unbind(1), strict=True))
-    behaviour_BD, *content = item_BVMD[:, 0].unbind(1)
-    modalities = [(behaviour_BD, x_BD) for x_BD in content]
-    loss = item_BVMD.new_zeros(())
+def _alignment(item_CVMD: Tensor, config: TrainingConfig) -> Tensor:
+    """Contrast of items between views, and between behaviour and content."""
+    views = list(zip(item_CVMD[:, 0].unbind(1), item_CVMD[:, 1].unbind(1), strict=True))
+    behaviour_CD, *content = item_CVMD[:, 0].unbind(1)
+    modalities = [(behaviour_CD, x_CD) for x_CD in content]
+    loss = item_CVMD.new_zeros(())
     for weight, pairs in (
         (config.view_alignment, views),
         (config.modality_alignment, modalities),
     ):
         if weight > 0 and pairs:
-            terms = [alignment_loss(x_BD, y_BD) for x_BD, y_BD in pairs]
+            terms = [alignment_loss(x_CD, y_CD) for x_CD, y_CD in pairs]
             loss = loss + weight * torch.stack(terms).mean()
     return loss
 

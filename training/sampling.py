@@ -15,7 +15,7 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from model.contract.recency import recency_weights
-from model.dual_view import SparseOperator
+from model.dual_view import SparseOperator, Wanted
 from training.config import TrainingConfig
 from training.dataset import Dataset
 from training.histories import Histories
@@ -42,12 +42,19 @@ class Batch:
     cold_N: Tensor
     """Places of the negatives that are shown as cold twins."""
     contrasted_C: Tensor
-    """Items that are compared with each other, of all processes' positives."""
+    """Items that are compared with each other, of all processes' positives; none twice."""
 
     @property
-    def cold_X(self) -> Tensor:
-        """Items whose cold twins are shown: of positives, then of negatives."""
-        return torch.cat([self.item_B[self.cold_B], self.negative_N[self.cold_N]])
+    def wanted(self) -> Wanted:
+        """What of the items is encoded for this step.
+
+        Items: positives, then negatives, then those that are compared. Cold twins: those shown of
+        positives, then of negatives.
+        """
+        return Wanted(
+            item_X=torch.cat([self.item_B, self.negative_N, self.contrasted_C]),
+            cold_X=torch.cat([self.item_B[self.cold_B], self.negative_N[self.cold_N]]),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +150,7 @@ class Sampler:
                 ),
                 shape=(len(own_B), histories.num_items),
             )
-            contrasted_C = histories.item_P[position_B[:_CONTRASTED_ROWS]]
+            contrasted_C = np.unique(histories.item_P[position_B[:_CONTRASTED_ROWS]])
             negative_N = torch.from_numpy(self._drawn(negative_weight_I, self.num_negatives))
             yield Batch(
                 history=sparse_operator(history_BI).to(self.device),

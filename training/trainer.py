@@ -167,7 +167,7 @@ class _Run:
         contents = self._propagated(self.magnet)
         for batch in self.sampler.epoch(self.dataset.train_histories):
             self.optimizer.zero_grad()
-            embeddings = self.magnet.encode(self.magnet.views(self.graph), contents, batch.cold_X)
+            embeddings = self.magnet.encode(self.magnet.views(self.graph), contents, batch.wanted)
             objective = batch_objective(
                 self.magnet, embeddings, batch, self.config, weights, self.processes
             )

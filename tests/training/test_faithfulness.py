@@ -36,7 +36,8 @@ def test_parts_add_up_and_every_removal_is_tested(held_out: HeldOut) -> None:
     for tests in result.deletion.values():
         for test in tests.values():
             assert test.pairs == 59 * 20
-            assert 0 < test.passed <= 1 - test.undecided < 1
+            assert 0 <= test.passed <= 1 - test.undecided < 1
+        assert tests["largest"].passed > 0  # a model this small has hardly any other leader
     assert result.planted == {}
 
 

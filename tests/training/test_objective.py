@@ -45,7 +45,7 @@ def gradients(
     views = magnet.views(build_graph(dataset.train, dataset.features.values()))
     contents = [magnet.propagate_content(view) for view in views]
     found = batch_objective(
-        magnet, magnet.encode(views, contents, batch.cold_X), batch, config, WEIGHTS
+        magnet, magnet.encode(views, contents, batch.wanted), batch, config, WEIGHTS
     )
     found.loss.backward()
     return {name: term.item() for name, term in found.terms.items()}, {

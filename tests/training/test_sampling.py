@@ -88,7 +88,7 @@ def test_a_seed_fixes_the_draws() -> None:
 
 
 def test_as_many_positives_and_negatives_are_shown_cold_as_asked_for() -> None:
-    assert not any(len(batch.cold_X) for batch in epoch())
+    assert not any(len(batch.wanted.cold_X) for batch in epoch())
     places = [
         (len(x.cold_B), len(x.cold_N)) for seed in range(20) for x in epoch(seed, cold_rate=0.3)
     ]
@@ -96,5 +96,6 @@ def test_as_many_positives_and_negatives_are_shown_cold_as_asked_for() -> None:
     assert cold_B / 50 == pytest.approx(0.3, abs=0.05)
     assert cold_N / 40 == pytest.approx(0.3, abs=0.05)
     batch = epoch(cold_rate=0.3)[0]
-    assert torch.equal(batch.cold_X[: len(batch.cold_B)], batch.item_B[batch.cold_B])
-    assert torch.equal(batch.cold_X[len(batch.cold_B) :], batch.negative_N[batch.cold_N])
+    cold_X = batch.wanted.cold_X
+    assert torch.equal(cold_X[: len(batch.cold_B)], batch.item_B[batch.cold_B])
+    assert torch.equal(cold_X[len(batch.cold_B) :], batch.negative_N[batch.cold_N])
