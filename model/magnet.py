@@ -40,6 +40,8 @@ class Magnet(nn.Module):
       a new user or a session is embedded exactly as a known one (ours, docs/adr/0004).
     - bias: one learnt weight on the item's standardised log-popularity, so that the personal part
       of the score need not spend itself on popularity (ours).
+    - cold offset: what an item that nobody has chosen gets on top: that it is the least popular now
+      does not say what it will be; not learnt with the rest (ours, docs/adr/0016).
     - neighbourhood: how loudly single items of a history speak for others, beside embeddings; not
       learnt with the rest (ours, docs/adr/0014).
     """
@@ -69,12 +71,14 @@ class Magnet(nn.Module):
             ("known_I1", (popularity_I > 0).float().unsqueeze(1)),
         ):
             self.register_buffer(name, buffer, persistent=False)
-        self.register_buffer("neighbourhood_weight", torch.zeros(()))
+        for name in ("cold_offset", "neighbourhood_weight"):
+            self.register_buffer(name, torch.zeros(()))
         self._reset_parameters(generator)
 
     feature_IF: Tensor
     log_popularity_I: Tensor
     known_I1: Tensor
+    cold_offset: Tensor
     neighbourhood_weight: Tensor
 
     def _reset_parameters(self, generator: torch.Generator) -> None:
@@ -159,6 +163,10 @@ class Magnet(nn.Module):
         return encoded
 
     def item_bias(self) -> Tensor:
+        """What every item's score starts from, whoever asks [I]."""
+        return self.popularity_bias() + self.cold_offset * (1 - self.known_I1.squeeze(1))
+
+    def popularity_bias(self) -> Tensor:
         """The additive popularity term of every item [I]."""
         return self.popularity_weight * self.log_popularity_I / self.config.temperature
 

@@ -1,11 +1,11 @@
-"""How much popularity and the neighbourhood count in the score, chosen on validation.
+"""How much popularity, newness and the neighbourhood count in the score, chosen on validation.
 
 Knows trained models and ranked lists; knows nothing about training. Letters: U users, B users of a
 block, I items, W weights that are compared, K length of the ranked list.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -23,8 +23,12 @@ POPULARITY_WEIGHTS = tuple(0.75 * (step / 24) ** 2 for step in range(25))
 NEIGHBOURHOOD_WEIGHTS = (0.0, *(2.0**step for step in range(1, 11)))
 """A history item says 1 in all, to some fifty items: a pair's neighbourhood is some thousandths to
 hundredths, where a cosine is some tenths."""
+COLD_OFFSETS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0)
+"""In units of the score, which reads as log-odds: up to e^3 times the odds of the least chosen."""
 TOLERANCE = 0.01
 """Relative loss of NDCG@20 that is taken for a smaller weight: its noise is larger than that."""
+COLD_TOLERANCE = 0.001
+"""Relative loss of NDCG@20 that is taken for a larger offset: hardly any."""
 _BLOCK_USERS = 512
 _TOP = 20
 
@@ -35,6 +39,8 @@ class Weights:
 
     neighbourhood: float
     popularity: float
+    cold: float = 0.0
+    """Offset of items without positives."""
 
 
 def calibrated(
@@ -55,6 +61,7 @@ def calibrated(
     weights = calibrate(model, neighbourhood_II, dataset, target)
     with torch.no_grad():
         model.magnet.popularity_weight.fill_(weights.popularity)
+        model.magnet.cold_offset.fill_(weights.cold)
         model.magnet.neighbourhood_weight.fill_(weights.neighbourhood)
     if weights.neighbourhood == 0:
         return model  # nothing is kept of what nobody hears
@@ -69,7 +76,9 @@ def calibrate(
     Negatives are drawn by popularity, which takes popularity out of the scores (logit adjustment,
     arXiv:2007.07314, section 4); how much of it belongs back depends on the data: on how
     concentrated choices are, and on whether what was popular stays so. How much single items say
-    beside embeddings depends on how often they were chosen together.
+    beside embeddings depends on how often they were chosen together. Items without positives were
+    only ever negatives; how likely they are chosen all the same depends on how new they are, so
+    content may lift them by the largest offset that costs nothing.
 
     Args:
         model: scores, with whatever popularity weight it has learnt, without regard to the result.
@@ -82,13 +91,17 @@ def calibrate(
         ndcg_W = _ndcg(model, neighbourhood_II, dataset, target, tried)
         return tried[int(np.argmax(ndcg_W >= (1 - TOLERANCE) * ndcg_W.max()))]
 
-    popularity = best([Weights(0, y) for y in POPULARITY_WEIGHTS]).popularity
-    if neighbourhood_II.nnz == 0:
-        return Weights(0, popularity)
-    heard = best([Weights(x, popularity) for x in NEIGHBOURHOOD_WEIGHTS])
-    if heard.neighbourhood == 0:
-        return heard
-    return best([Weights(heard.neighbourhood, y) for y in POPULARITY_WEIGHTS])
+    weights = best([Weights(0, y) for y in POPULARITY_WEIGHTS])
+    if neighbourhood_II.nnz > 0:
+        weights = best([replace(weights, neighbourhood=x) for x in NEIGHBOURHOOD_WEIGHTS])
+    if weights.neighbourhood > 0:
+        weights = best([replace(weights, popularity=y) for y in POPULARITY_WEIGHTS])
+    if model.magnet.known_I1.all() or not dataset.features:
+        return weights
+    offset = [replace(weights, cold=z) for z in COLD_OFFSETS]
+    ndcg_W = _ndcg(model, neighbourhood_II, dataset, target, offset)
+    free_W = np.flatnonzero(ndcg_W >= (1 - COLD_TOLERANCE) * ndcg_W.max())
+    return offset[int(free_W[-1])]
 
 
 def _ndcg(
@@ -98,10 +111,11 @@ def _ndcg(
     target: csr_array,
     weights: Sequence[Weights],
 ) -> NDArray[np.float64]:
-    """NDCG@20 with each of the weights [W]; a score is linear in both."""
+    """NDCG@20 with each of the weights [W]; a score is linear in them."""
     users = np.flatnonzero(np.diff(target.indptr))
     magnet = model.magnet
-    learnt = magnet.popularity_weight.item()
+    bias_I = magnet.item_bias().detach().cpu().numpy()
+    cold_I = 1 - magnet.known_I1.squeeze(1).cpu().numpy()
     unit_I = (magnet.log_popularity_I / magnet.config.temperature).cpu().numpy()
     top_WUK = np.empty((len(weights), len(users), min(_TOP, len(unit_I))), dtype=np.int64)
     for start in range(0, len(users), _BLOCK_USERS):
@@ -113,7 +127,7 @@ def _ndcg(
         score_BI[dataset.train[user_B].nonzero()] = -np.inf
         for tried, top_UK in zip(weights, top_WUK, strict=True):
             shifted_BI = score_BI + np.float32(tried.neighbourhood) * near_BI
-            shifted_BI += ((tried.popularity - learnt) * unit_I).astype(np.float32)
+            shifted_BI += tried.popularity * unit_I + tried.cold * cold_I - bias_I
             top_UK[start : start + len(user_B)] = top_items(shifted_BI, top_UK.shape[1])
     return np.array(
         [measure(top_UK, dataset, target, ks=(_TOP,)).metrics["ndcg@20"] for top_UK in top_WUK]

@@ -102,7 +102,7 @@ def _shown(
         [len(batch.item_B), len(batch.negative_N), len(batch.contrasted_C)]
     )
     cold = embeddings.cold_IVMD.split([len(batch.cold_B), len(batch.cold_N)])
-    bias_I, cold_bias = magnet.item_bias(), magnet.cold_bias()
+    bias_I, cold_bias = magnet.popularity_bias(), magnet.cold_bias()
 
     def shown(
         item_X: Tensor, item_XVMD: Tensor, place_C: Tensor, cold_CVMD: Tensor

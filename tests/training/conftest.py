@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from model.contract.keys import KeySpace
 from model.contract.layout import RowLayout
 from training.dataset import Dataset
 from training.histories import Histories
+from training.modalities import ModalityFeatures
 
 
 def dataset_of(train: ArrayLike, valid: ArrayLike = False, test: ArrayLike = False) -> Dataset:
@@ -53,6 +55,20 @@ def communities() -> Dataset:
     likes &= rng.random(likes.shape) < 0.8
     part = rng.choice(3, size=likes.shape, p=[0.8, 0.1, 0.1])
     return dataset_of(*(likes & (part == p) for p in range(3)))
+
+
+@pytest.fixture(scope="session")
+def new_items(communities: Dataset) -> Dataset:
+    """The same with twenty more items, which nobody has chosen; texts tell each one's group."""
+    parts = (communities.train, communities.valid, communities.test)
+    nobody = np.zeros((communities.train.shape[0], 20))
+    group_I = np.arange(communities.train.shape[1] + 20) % 4
+    noise_IF = np.random.default_rng(1).normal(scale=0.2, size=(len(group_I), 4))
+    texts_IF = (np.eye(4)[group_I] + noise_IF).astype(np.float32)
+    return replace(
+        dataset_of(*(np.hstack([part.toarray() > 0, nobody]) for part in parts)),
+        features={"text": ModalityFeatures(x_IF=texts_IF, present_I=np.ones(len(group_I), bool))},
+    )
 
 
 Killed = Callable[[int, list[str]], tuple[int, list[str]]]

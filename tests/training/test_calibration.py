@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -5,6 +7,7 @@ from scipy.sparse import csr_array
 
 from training import calibration
 from training.calibration import (
+    COLD_OFFSETS,
     NEIGHBOURHOOD_WEIGHTS,
     POPULARITY_WEIGHTS,
     Weights,
@@ -65,6 +68,39 @@ def test_the_choice_is_about_the_best_of_all_weights(communities: Dataset) -> No
         *(Weights(weight, chosen.popularity) for weight in NEIGHBOURHOOD_WEIGHTS),
     ]
     assert ndcg(chosen) >= 0.979 * max(map(ndcg, alternatives))
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_new_items_get_the_largest_offset_that_costs_nothing(
+    new_items: Dataset, wanted: bool
+) -> None:
+    target_UI = new_items.valid.toarray()
+    for user, target_I in enumerate(target_UI):
+        target_I[60 + user % 4 :: 4] = wanted  # her group's new items
+    target = csr_array(target_UI)
+    model = train(new_items, SMALL.model_copy(update={"neighbourhood": False}))
+    with torch.no_grad():
+        model.magnet.cold_offset.fill_(0.4)  # as a retraining may find it
+    chosen = calibrate(model, model.neighbourhood_II, new_items, target)
+    with_popularity(model, chosen.popularity)
+
+    def ndcg(offset: float) -> float:
+        with torch.no_grad():
+            model.magnet.cold_offset.fill_(offset)
+        return evaluate(model.score, new_items, target).metrics["ndcg@20"]
+
+    found = {offset: ndcg(offset) for offset in COLD_OFFSETS}
+    assert chosen.cold == max(o for o, x in found.items() if x >= 0.999 * max(found.values()))
+    if wanted:
+        assert found[chosen.cold] > 1.1 * found[0.0]
+    else:
+        assert chosen.cold < max(COLD_OFFSETS)
+
+
+def test_without_content_nothing_speaks_for_new_items(new_items: Dataset) -> None:
+    model = train(replace(new_items, features={}), SMALL)
+    assert not model.magnet.known_I1.all()
+    assert model.magnet.cold_offset.item() == 0
 
 
 def test_a_neighbourhood_that_knows_is_heard(communities: Dataset) -> None:
