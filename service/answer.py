@@ -12,11 +12,11 @@ from functools import lru_cache
 
 import numpy as np
 
-from model.contract.manifest import ArtifactManifest
 from service.explanation import (
-    POPULARITY,
+    BIAS_PARTS,
     Weights,
     active_experts,
+    bias_parts,
     largest_parts,
     plain_numbers,
     sentence_case,
@@ -49,17 +49,19 @@ class Parts:
     view_NV: Weights
 
 
-def parts_of(
-    manifest: ArtifactManifest, bias_BN: Weights, breakdowns: Sequence[Breakdown]
-) -> list[Parts]:
+def parts_of(snapshot: Snapshot, rows_BN: Rows, breakdowns: Sequence[Breakdown]) -> list[Parts]:
     """Of several answers with as many items each."""
+    manifest, items = snapshot.manifest, snapshot.items
     contribution_CKVM = np.concatenate([each.contribution_CKVM for each in breakdowns])
     weight_CK = np.concatenate([each.weight_CK for each in breakdowns])
-    num_items, shape_KVM = bias_BN.shape[1], contribution_CKVM.shape[1:]
+    num_items, shape_KVM = rows_BN.shape[1], contribution_CKVM.shape[1:]
     sums = contribution_CKVM.reshape(len(weight_CK), -1) @ _summands(*shape_KVM)
     expert_CK, view_CV, modality_CM = np.split(sums, np.cumsum(shape_KVM[:-1]), axis=1)
-    part_CP = np.column_stack([modality_CM, bias_BN.reshape(-1)])
-    words = largest_parts([*manifest.modalities, POPULARITY], part_CP)
+    rows_C = rows_BN.reshape(-1)
+    bias_C2 = bias_parts(items.bias_I[rows_C], items.popularity_I[rows_C])
+    words = largest_parts(
+        [*manifest.modalities, *BIAS_PARTS], np.column_stack([modality_CM, bias_C2])
+    )
     experts = active_experts(manifest, weight_CK, expert_CK)
     return [
         Parts(

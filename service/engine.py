@@ -120,7 +120,7 @@ class RecommendationEngine:
                 found = snapshot.scorer.explain_all(
                     [_profile(plans[place]) for place in places], rows_BN
                 )
-                told = parts_of(snapshot.manifest, snapshot.items.bias_I[rows_BN], found)
+                told = parts_of(snapshot, rows_BN, found)
             for place, each in zip(places, told, strict=True):
                 parts[place] = each
             weight_K = np.sum([breakdown.weight_CK.sum(axis=0) for breakdown in found], axis=0)

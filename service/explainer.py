@@ -14,8 +14,9 @@ from service.comparison import compared_with
 from service.eligible import Eligible
 from service.errors import RequestRefused, UnknownItem, UnknownUser, UserUnavailable
 from service.explanation import (
-    POPULARITY,
+    BIAS_PARTS,
     Weights,
+    bias_parts,
     by_modality,
     by_modality_and_view,
     by_view,
@@ -89,8 +90,9 @@ class PairExplainer:
         modalities = by_modality(manifest, contribution_KVM)
         experts = expert_details(manifest, weight_K, contribution_KVM, rank_without_K)
         bias = plain(items.bias_I[row])
+        (of_bias,) = bias_parts(items.bias_I[[row]], items.popularity_I[[row]])
         (parts,) = largest_parts(
-            [*modalities, POPULARITY], np.array([[*modalities.values(), bias]])
+            [*modalities, *BIAS_PARTS], np.array([[*modalities.values(), *of_bias]])
         )
         about = "" if others.is_exact else "about "
         words = f"rank {about}{rank} of {others.num_items}: {parts}"

@@ -19,8 +19,8 @@ from model.contract.manifest import ArtifactManifest
 from service.foldin import Vectors
 from service.schemas import ExpertContribution, ExpertDetail
 
-POPULARITY = "popularity"
-"""What the bias of a score is called in a sentence."""
+BIAS_PARTS = ("popularity", "newness")
+"""What the bias of a score is called: of items that somebody has chosen, and of others."""
 
 _KEPT_WORDS = 1_024
 """Of a name and a percentage: written once, not for every item."""
@@ -124,6 +124,12 @@ def gate_entropy(weight_K: Weights) -> float:
         return 0.0
     positive = weight_K[weight_K > 0].astype(np.float64)
     return plain(max(0.0, -float((positive * np.log(positive)).sum()) / math.log(len(weight_K))))
+
+
+def bias_parts(bias_N: Weights, popularity_N: NDArray[np.int64]) -> Weights:
+    """Each bias in the column [N, 2] of what it is, see `BIAS_PARTS`."""
+    chosen_N = popularity_N > 0
+    return np.column_stack([bias_N * chosen_N, bias_N * ~chosen_N])
 
 
 def largest_parts(names: Sequence[str], part_NP: NDArray[np.floating]) -> list[str]:

@@ -161,7 +161,7 @@ def expected_tensors(manifest: ArtifactManifest) -> dict[str, tuple[str, tuple[i
                      times its recency weight, over the sum of their lengths; so is a session's
     user_embeddings  [U, V, M, D] rows of length 0 to 1: how coherent the history is
     item_routing     [I, K + 1] the item's share of the router's K logits and of the view gate's
-    item_bias        [I] the additive popularity term of the score
+    item_bias        [I] the additive term of popularity or of newness
     item_popularity  [I] interactions in training
     neighbourhood_*  CSR of item rows per item: how much an item of a history says for each other
                      one. A pair's neighbourhood is the mean of these weights over the history, by

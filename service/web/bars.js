@@ -2,7 +2,7 @@
 
 import { element, number } from "./dom.js";
 
-const LEGEND = { dominant: "dominant expert", balanced: "balanced", complementary: "complementary", bias: "popularity" };
+const LEGEND = { dominant: "dominant expert", balanced: "balanced", complementary: "complementary", bias: "popularity or newness" };
 
 // What the colours of a list's bars stand for: `roles` of the model, and those in the list.
 export function legend(items, roles) {
@@ -14,7 +14,7 @@ export function legend(items, roles) {
 }
 
 const terms = (item) => [
-  { role: "bias", name: "popularity", value: item.bias },
+  { role: "bias", name: LEGEND.bias, value: item.bias },
   ...item.experts.map((expert) => ({ role: expert.role, name: expert.name.replaceAll("_", " "), value: expert.contribution })),
 ];
 

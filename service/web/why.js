@@ -43,7 +43,7 @@ export function explanation(found) {
     element("p", {}, found.sentence),
     bar(speaking, reach([speaking])),
     element("p", { class: "quiet" },
-      `Score ${number(found.score, 3)} = popularity ${number(found.bias, 3)} + experts ${number(found.score - found.bias, 3)}. ${notes}`
+      `Score ${number(found.score, 3)} = popularity or newness ${number(found.bias, 3)} + experts ${number(found.score - found.bias, 3)}. ${notes}`
       + `How evenly experts speak: ${number(found.gate_entropy)} (0: one decides, 1: all alike).`),
     table("Experts", ["expert", "weight", "usual weight", "contribution", "rank without it"],
       found.experts.map((expert) => [

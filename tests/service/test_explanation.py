@@ -4,7 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.explanation import (
+    BIAS_PARTS,
     active_experts,
+    bias_parts,
     by_modality,
     by_modality_and_view,
     by_view,
@@ -93,6 +95,14 @@ def test_words_are_true_to_the_numbers(modalities, bias: float, words: str) -> N
     assert beside == "mostly popularity (100 % of what speaks for it)"
     assert said.startswith(words)
     assert ("then" in said) == ("then" in words)
+
+
+def test_the_bias_of_an_item_that_nobody_has_chosen_is_newness() -> None:
+    bias_N, popularity_N = np.float32([0.5, -0.25]), np.array([3, 0])
+    assert bias_parts(bias_N, popularity_N).tolist() == [[0.5, 0], [0, -0.25]]
+    popular, new = largest_parts(["text", *BIAS_PARTS], np.array([[0.1, 0.9, 0], [0.1, 0, 0.9]]))
+    assert popular.startswith("mostly popularity (90 %")
+    assert new.startswith("mostly newness (90 %")
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:

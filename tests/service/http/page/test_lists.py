@@ -33,13 +33,15 @@ def test_the_legend_has_the_roles_of_the_model_and_no_others(
 ) -> None:
     page = open_page()
     legend = page.locator("#legend > span")
-    expect(legend).to_have_text(["dominant expert", "balanced", "complementary", "popularity"])
+    expect(legend).to_have_text(
+        ["dominant expert", "balanced", "complementary", "popularity or newness"]
+    )
     assert service.recommend("u000", k=4)["model_version"] == "v1"
     publish(redis_url, without_complementary(make_artifact("v2", 0)))
     until(lambda: service.recommend("u000", k=4)["model_version"] == "v2")
     page.get_by_label("User").fill("u001")
     expect(page.get_by_role("heading", name="For u001")).to_be_visible()
-    expect(legend).to_have_text(["dominant expert", "balanced", "popularity"])
+    expect(legend).to_have_text(["dominant expert", "balanced", "popularity or newness"])
 
 
 def test_without_bars_there_is_no_legend(open_page) -> None:
