@@ -136,7 +136,8 @@ class _RoutedScores(torch.autograd.Function):
             )
         grad_expert_KBC *= expert_KBC
         if ctx.threshold > 0:
-            leader_KBC = torch.eq(expert_KBC, 1, out=torch.empty_like(expert_KBC))
+            best_BC = expert_KBC.amax(0)
+            leader_KBC = torch.eq(expert_KBC, best_BC, out=torch.empty_like(expert_KBC))
             each_BC = grad_expert_KBC.sum(0).div_(leader_KBC.sum(0))
             grad_expert_KBC.addcmul_(leader_KBC, each_BC, value=-1)
         torch.mul(augmented_BC, 1 - augmented_BC, out=grad_augmented_BC)
