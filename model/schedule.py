@@ -88,7 +88,11 @@ class EntropySchedule:
         for series, value in ((self.utilisation, utilisation), (self.loss, loss)):
             series.append(0.5 * (series[-1] + value) if series else value)
         if self.trigger_epoch is None and self._due():
-            self.trigger_epoch = self.epoch
+            self.begin()
+
+    def begin(self) -> None:
+        """Start the second stage, whether or not the series have settled."""
+        self.trigger_epoch = self.epoch
 
     def _due(self) -> bool:
         if self.switch != "entropy":

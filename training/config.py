@@ -36,7 +36,8 @@ class TrainingConfig(BaseModel):
 
     max_epochs: int = Field(default=100, ge=1)
     patience: int = Field(default=10, ge=1)
-    """Epochs of the specialisation stage without a better validation NDCG@20 before it stops."""
+    """Epochs without a better validation NDCG@20 after which the specialisation stage stops. A
+    coverage stage that has not settled by then gives way to it."""
     batch_size: int = Field(default=4096, ge=1)
     """Most positives of a step. Where there are fewer users, half as many as users, but at least
     256: more positives of the same users say little that is new."""

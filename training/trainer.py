@@ -115,12 +115,10 @@ class _Run:
         self.magnet = (start or build_magnet(dataset, config, self.generator)).to(self.device)
         processes.copy_from_leader([*self.magnet.parameters(), *self.magnet.buffers()])
         self.valid = some_users(dataset.valid, MAX_VALIDATION_USERS)
-        histories = dataset.train_histories
         self.sampler = Sampler.of(config, dataset, self.generator, self.device, processes)
-        self.recency_power = self.sampler.recency_power
-        self.train_weight_UI = histories.recency_weighted(self.recency_power)
-        graph = build_graph(self.train_weight_UI, dataset.features.values())
-        self.graph = graph.to(self.device)
+        recency_power = self.sampler.recency_power
+        self.train_weight_UI = dataset.train_histories.recency_weighted(recency_power)
+        self.graph = build_graph(self.train_weight_UI, dataset.features.values()).to(self.device)
         router = list(self.magnet.head.parameters())
         in_router = {id(parameter) for parameter in router}
         encoders = [p for p in self.magnet.parameters() if id(p) not in in_router]
@@ -188,12 +186,11 @@ class _Run:
             share_K += objective.share_K
         mean = self.processes.mean
         coverage, pair, *term_T = mean(torch.tensor(seen, dtype=torch.float64).mean(0)).tolist()
-        mean_loss = sum(term_T)
-        self.schedule.observe(coverage, mean_loss)
+        self.schedule.observe(coverage, sum(term_T))
         record = EpochRecord(
             epoch=len(self.history) + 1,
             stage=stage,
-            loss=mean_loss,
+            loss=sum(term_T),
             loss_terms=dict(zip(objective.terms, term_T, strict=True)),
             valid_ndcg20=self._validate(),
             coverage_entropy=coverage,
@@ -202,9 +199,17 @@ class _Run:
             seconds=time.monotonic() - start,
         )
         self._remember(record)
+        if self._coverage_in_vain:
+            self.schedule.begin()
         if self.schedule.trigger_epoch == record.epoch:
             self._begin_specialisation()
         return record
+
+    @property
+    def _coverage_in_vain(self) -> bool:
+        """It has not settled, but validation has stopped improving (ours)."""
+        waiting = self.schedule.trigger_epoch is None and self.schedule.switch == "entropy"
+        return waiting and len(self.history) - self.best_epoch >= self.config.patience
 
     def _begin_specialisation(self) -> None:
         """Go on from the best epoch of coverage (ours): what came after it has only overfitted."""
@@ -240,12 +245,9 @@ class _Run:
 
     def _trained(self) -> TrainedModel:
         magnet = self._averaged()
+        contents = self._propagated(magnet)
         model = TrainedModel.encoded(
-            magnet,
-            self.train_weight_UI,
-            self.recency_power,
-            self.graph,
-            self._propagated(magnet),
+            magnet, self.train_weight_UI, self.sampler.recency_power, self.graph, contents
         )
         return replace(
             model,

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from model.contract.manifest import EpochRecord
+from model.schedule import EntropySchedule
 from training.checkpoint import CheckpointError
 from training.config import TrainingConfig
 from training.dataset import DataConfig, Dataset, load_dataset
@@ -60,6 +61,19 @@ def test_both_stages_are_reached_and_the_best_epoch_is_kept(dataset: Dataset) ->
         assert sum(terms.values()) == pytest.approx(record.loss)
         assert terms["ranking"] == max(terms.values())
         assert (terms["routing_specialisation"] > 0) == (record.stage == "specialisation")
+
+
+def test_coverage_that_never_settles_gives_way_when_validation_stops_improving(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(EntropySchedule, "_due", lambda _: False)
+    config = SMALL.model_copy(update={"max_epochs": 60, "patience": 3})
+    model = train(dataset, config)
+    assert model.trigger_epoch is not None
+    coverage = [record.valid_ndcg20 for record in model.history[: model.trigger_epoch]]
+    assert int(np.argmax(coverage)) + 1 == model.trigger_epoch - 3
+    never = train(dataset, config.model_copy(update={"stage_switch": "never", "max_epochs": 8}))
+    assert never.trigger_epoch is None
 
 
 def test_specialisation_goes_on_from_the_best_epoch_of_coverage(dataset: Dataset) -> None:
