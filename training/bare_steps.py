@@ -94,7 +94,8 @@ def _timed_steps(
         cut = [x.detach().requires_grad_() for x in encoded]
         batch_objective(magnet, DualViewEmbeddings(*cut), batch, config, weights).loss.backward()
         objective = lap()
-        torch.autograd.backward(encoded, [x.grad for x in cut])
+        learnt = [(x, y.grad) for x, y in zip(encoded, cut, strict=True) if x.requires_grad]
+        torch.autograd.backward([x for x, _ in learnt], [grad for _, grad in learnt])
         optimizer.step()
         average.update_parameters(magnet)
         yield encode + lap(), draw + objective, len(batch.item_B)
