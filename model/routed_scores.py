@@ -79,9 +79,11 @@ class _RoutedScores(torch.autograd.Function):
             augmented_BC.zero_()
         all_1K = template_KM.new_full((1, len(template_KM)), config.temperature)
         mixing_NK = torch.cat([template_KM.T, all_1K])
-        mixed_NP = torch.addmm(
-            mixing_NK.sum(1, keepdim=True), mixing_NK, expert_KBC.flatten(1), beta=-threshold
-        )
+        if threshold > 0:
+            sum_N1 = mixing_NK.sum(1, keepdim=True)
+            mixed_NP = torch.addmm(sum_N1, mixing_NK, expert_KBC.flatten(1), beta=-threshold)
+        else:
+            mixed_NP = mixing_NK @ expert_KBC.flatten(1)
         mixed_NBC = mixed_NP.unflatten(1, similarity_GBC.shape[1:])
         modality_MBC, total_BC = mixed_NBC[:-1], mixed_NBC[-1]
         if neighbourhood_BC is not None:

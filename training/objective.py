@@ -22,8 +22,9 @@ from training.config import TrainingConfig
 from training.processes import ALONE, Processes
 from training.sampling import Batch
 
-_BLOCK_ROWS = 256
-"""Pairs that meet all negatives at once: a block's tensors stay in the processor's cache."""
+_BLOCK_ROWS = {"cpu": 256, "cuda": 4096}
+"""Pairs that meet all negatives at once. Tensors of few stay in a processor's cache; a GPU has no
+such need, and each block costs it the launch of some hundred kernels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +153,9 @@ def _ranking(
     """
     total = pairs[0].new_zeros(())
     shared = [_leaf(x) for x in negatives]
+    rows = _BLOCK_ROWS[total.device.type]
     blocks = [
-        [_leaf(x) for x in block]
-        for block in zip(*(x.split(_BLOCK_ROWS) for x in pairs), strict=True)
+        [_leaf(x) for x in block] for block in zip(*(x.split(rows) for x in pairs), strict=True)
     ]
     for positive_B, *user in blocks:
         negative_BN = scores((user[0], user[1], user[2]), (shared[0], shared[1], shared[2]))

@@ -62,6 +62,23 @@ def test_scores_and_gradients_are_those_of_the_head(config: MagnetConfig, thresh
         assert torch.allclose(*(zero if x is None else x for x in (want, have)), atol=1e-9), name
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@EACH_GATE
+def test_a_gpu_gives_the_same_whatever_its_memory_held_before(threshold: float) -> None:
+    head, inputs = routed_pairs(HEADS[2], users=300, candidates=500)
+    inputs = tuple(x.detach().float().requires_grad_() for x in inputs)
+    want_BC = routed_scores(head.float(), *inputs, threshold)
+    want = torch.autograd.grad(want_BC.square().sum(), inputs)
+    held = [torch.full((size,), torch.nan, device="cuda") for size in (2**26, 2**20, 2**18, 2**10)]
+    del held
+    moved = tuple(x.detach().cuda().requires_grad_() for x in inputs)
+    have_BC = routed_scores(head.cuda(), *moved, threshold)
+    have = torch.autograd.grad(have_BC.square().sum(), moved)
+    assert torch.allclose(want_BC, have_BC.cpu(), rtol=1e-3, atol=1e-3)
+    for x, y in zip(want, have, strict=True):
+        assert torch.allclose(x, y.cpu(), rtol=1e-2, atol=1e-2 * x.abs().max().item())
+
+
 def test_experts_that_lead_together_share_the_gradient() -> None:
     head, (similarity_GBC, user_BJ, item_CJ) = routed_pairs(MagnetConfig(modalities=NAMES))
     head.router.scale.data.zero_()
