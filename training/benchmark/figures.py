@@ -15,7 +15,7 @@ def as_json(benchmark: Benchmark) -> dict[str, object]:
     A lead over everything is named after its metric, one on a group `metric (group)`.
     """
     leads = {compared: benchmark.leads(compared) for compared in benchmark.compared}
-    worth = {compared: benchmark.ablation_leads(compared) for compared in benchmark.compared}
+    worth = {compared: benchmark.ablation_leads(compared) for compared in benchmark.worth}
     about = {
         "dataset": benchmark.dataset_name,
         "summary": benchmark.summary,

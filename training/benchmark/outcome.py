@@ -5,7 +5,7 @@ Knows evaluations; knows nothing about how models are trained or how figures are
 Letters: U users with test positives, S seeds.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from statistics import mean
 
@@ -36,6 +36,8 @@ COMPARED = tuple(
 )
 """Where MAGNET's leads are tested: overall, on the items that graph models neglect, and, where the
 benchmark has it, with lists as a service would make them."""
+WORTH = (*COMPARED, Comparison("recall@20", "cold items"))
+"""Where a piece may show what it is worth: on new items too, which no baseline finds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,8 +117,16 @@ class Benchmark:
     @property
     def compared(self) -> tuple[Comparison, ...]:
         """Those of `COMPARED` that were measured here."""
-        measured = next(iter(self.outcomes.values())).tests[0].group_per_user
-        return tuple(c for c in COMPARED if c.group is None or c.group in measured)
+        return self._measured(COMPARED)
+
+    @property
+    def worth(self) -> tuple[Comparison, ...]:
+        """Those of `WORTH` that were measured here."""
+        return self._measured(WORTH)
+
+    def _measured(self, comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
+        measured = next(iter(self.outcomes.values())).tests[0].groups
+        return tuple(c for c in comparisons if c.group is None or c.group in measured)
 
     def leads(self, compared: Comparison) -> dict[str, Lead]:
         """MAGNET minus each baseline; empty without MAGNET or without users to compare on."""

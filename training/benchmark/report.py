@@ -72,7 +72,7 @@ def as_markdown(benchmark: Benchmark, command: str) -> str:
             f"The full model minus each variant, {_INTERVALS}",
             _lead_table(
                 "full model against",
-                {c: benchmark.ablation_leads(c) for c in benchmark.compared},
+                {c: benchmark.ablation_leads(c) for c in benchmark.worth},
                 lambda name: ABLATIONS[name].label,
             ),
         ]
@@ -113,11 +113,11 @@ def _ablation_table(benchmark: Benchmark) -> str:
         "full model": benchmark.outcomes[MAGNET],
         **{ABLATIONS[name].label: outcome for name, outcome in benchmark.ablations.items()},
     }
-    header = ["model", *(_comparison_label(compared) for compared in benchmark.compared), "s/epoch"]
+    header = ["model", *(_comparison_label(compared) for compared in benchmark.worth), "s/epoch"]
     rows = [
         [
             label,
-            *(figure(outcome.values(compared)) for compared in benchmark.compared),
+            *(figure(outcome.values(compared)) for compared in benchmark.worth),
             _epoch(outcome),
         ]
         for label, outcome in variants.items()

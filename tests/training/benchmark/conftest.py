@@ -26,12 +26,13 @@ def outcome_of(dataset: Dataset, *noises: float, notes: tuple[str, ...] = ()) ->
 
 @pytest.fixture(scope="session")
 def with_tail(communities: Dataset, make_dataset) -> Dataset:
-    """The communities, with six items of one to five training positives."""
+    """The communities, with six items of one to five training positives and one of none."""
     train, valid, test = (
         x.toarray() for x in (communities.train, communities.valid, communities.test)
     )
     for item in range(6):
         train[np.flatnonzero(train[:, item])[item:], item] = 0
+    train[:, 6] = 0
     return make_dataset(train, valid, test)
 
 

@@ -44,6 +44,8 @@ def test_the_section_says_what_a_reader_must_know(benchmark: Benchmark):
     assert "- NDCG@20: RP3beta with " in text
     assert "- Recall@20, tail items: " in text
     assert "| BPR instead of the sampled softmax | " in text
+    leads, worth = text.split("### What each piece is worth")
+    assert ("Recall@20, cold items" in leads, "Recall@20, cold items" in worth) == (False, True)
 
 
 def test_all_rows_of_a_table_are_equally_wide(benchmark: Benchmark):
