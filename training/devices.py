@@ -34,6 +34,15 @@ def choose_device(name: str, processes: Processes = ALONE) -> torch.device:
     return device if processes.count == 1 else _own_gpu(device, processes)
 
 
+def block_rows(device: torch.device) -> int:
+    """Most rows, and most columns, of a matrix of pairs that is computed at once.
+
+    A small block's tensors stay in a processor's cache. A GPU has no such need, and each block
+    costs it the launch of some hundred kernels.
+    """
+    return 256 if device.type == "cpu" else 4096
+
+
 def _own_gpu(wanted: torch.device, processes: Processes) -> torch.device:
     if wanted.index is not None:
         raise DeviceError(

@@ -1,6 +1,6 @@
 """The training objective of one batch: ranking, alignment, view and routing terms, L2.
 
-Knows the model and a batch; knows nothing about epochs, files or devices. Letters: B pairs,
+Knows the model and a batch; knows nothing about epochs or files. Letters: B pairs,
 N negatives, J routing channels, V views, M modalities, D dimension.
 """
 
@@ -19,12 +19,9 @@ from model.magnet import Magnet
 from model.routed_scores import routed_scores
 from model.schedule import RoutingWeights
 from training.config import TrainingConfig
+from training.devices import block_rows
 from training.processes import ALONE, Processes
 from training.sampling import Batch
-
-_BLOCK_ROWS = {"cpu": 256, "cuda": 4096}
-"""Pairs that meet all negatives at once. Tensors of few stay in a processor's cache; a GPU has no
-such need, and each block costs it the launch of some hundred kernels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +150,7 @@ def _ranking(
     """
     total = pairs[0].new_zeros(())
     shared = [_leaf(x) for x in negatives]
-    rows = _BLOCK_ROWS[total.device.type]
+    rows = block_rows(total.device)
     blocks = [
         [_leaf(x) for x in block] for block in zip(*(x.split(rows) for x in pairs), strict=True)
     ]

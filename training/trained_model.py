@@ -19,12 +19,10 @@ from model.fusion_head import shared_similarity
 from model.magnet import Magnet
 from model.routed_scores import routed_scores
 from training.dataset import Dataset
+from training.devices import block_rows
 from training.graphs import build_graph
 from training.histories import fold_in_histories
 from training.neighbourhood import neighbourhood_weights, neighbourhoods, no_neighbourhood
-
-_BLOCK_ROWS = {"cpu": 256, "cuda": 4096}
-"""Most users, and items, that are routed to each other at once, for `objective`'s reasons."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +111,7 @@ class TrainedModel:
         user_BVMD = torch.from_numpy(self.users(weight_BI)).to(device)
         item_routing_IJ = head.router.item_evidence(item_IVMD)
         bias_I = self.magnet.item_bias()
-        rows = _BLOCK_ROWS[device.type]
+        rows = block_rows(device)
         blocks = [x.split(rows) for x in (item_IVMD, item_routing_IJ, bias_I)]
         near_BI = torch.from_numpy(neighbourhood_BI).to(device)
         score_BI = []
