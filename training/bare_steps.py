@@ -24,7 +24,7 @@ from training.objective import batch_objective
 from training.sampling import Batch, Sampler
 from training.trained_model import TrainedModel
 
-_STEPS = 3
+_STEPS = 8
 """The first one also touches fresh memory; the cheapest of them counts."""
 
 
