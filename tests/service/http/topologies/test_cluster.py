@@ -40,8 +40,9 @@ def test_published_to_and_served_from_a_cluster_while_slots_move(
     sizes = [server.client().dbsize() for server in cluster.masters]
     assert min(sizes) > 0, "the chunks are not spread"
 
+    patient = following(cluster.url, user_cache_size=0, redis_timeout_seconds=5)
     with (
-        serving(following(cluster.url, user_cache_size=0)) as client,
+        serving(patient) as client,
         ThreadPoolExecutor(1) as pool,
     ):
         until(client.ready)
