@@ -82,7 +82,7 @@ class _RoutedScores(torch.autograd.Function):
         if threshold > 0:
             sum_N1 = mixing_NK.sum(1, keepdim=True)
             mixed_NP = torch.addmm(sum_N1, mixing_NK, expert_KBC.flatten(1), beta=-threshold)
-        else:
+        else:  # nothing to take off
             mixed_NP = mixing_NK @ expert_KBC.flatten(1)
         mixed_NBC = mixed_NP.unflatten(1, similarity_GBC.shape[1:])
         modality_MBC, total_BC = mixed_NBC[:-1], mixed_NBC[-1]
