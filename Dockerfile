@@ -40,7 +40,9 @@ RUN python -m venv /cron && /cron/bin/pip install -r deploy/cron-requirements.tx
 FROM base AS service
 COPY --from=service-packages /venv /venv
 COPY model/__init__.py model/
-COPY model/contract model/contract
+COPY model/artifact model/artifact
+COPY model/registry model/registry
+COPY model/runtime model/runtime
 COPY service service
 RUN install --directory --owner=magnet --mode=700 /models
 USER 10001
@@ -56,7 +58,8 @@ COPY --from=trainer-packages /venv /venv
 COPY --from=cron-packages /cron /cron
 COPY model model
 COPY training training
-COPY deploy/__init__.py deploy/sample.py deploy/retrain.toml deploy/cron.yaml deploy/
+COPY deploy/__init__.py deploy/retrain.toml deploy/cron.yaml deploy/
+COPY deploy/local/__init__.py deploy/local/sample.py deploy/local/
 RUN install --directory --owner=magnet /data
 USER 10001
 VOLUME /data

@@ -40,7 +40,7 @@ run: $(RUNTIME) ## sample data -> train -> publish -> serve at PORT (Ctrl-C stop
 	@exec $(BIN)/magnet run
 
 retrain: $(RUNTIME) ## one retraining for what `make run` serves (while it runs)
-	@$(BIN)/python -m deploy.retrain
+	@$(BIN)/python -m deploy.local.retrain
 
 setup: $(ENCODERS) ## make .venv with the command `magnet` and all it needs, encoders included
 	@echo "Ready. In every new terminal: source '$(CURDIR)/$(BIN)/activate'    then: magnet --help"
@@ -66,7 +66,7 @@ e2e: $(DEV) ## only the tests of the main job, over real sockets
 	$(BIN)/python -m pytest -m e2e
 
 rehearse: $(DEV) ## docker-compose.yml without an engine: images made, stack up, checked (root; minutes)
-	$(BIN)/python -m deploy.rehearsal
+	$(BIN)/python -m tests.rehearsal
 
 up: ## everything in containers, by docker compose; docs/operations.md
 	sh deploy/secrets.sh
@@ -79,14 +79,14 @@ cron: $(DEV) ## a cron daemon with a one-minute schedule, until a new version is
 	$(BIN)/python -m pytest -m cron
 
 month: $(RUNTIME) ## thirty nights of feedback and retraining on the sample; rewrites docs/lifecycle.md
-	$(BIN)/python -m deploy.month --plot docs/month-ml-100k.svg --document docs/lifecycle.md
+	$(BIN)/python -m deploy.benchmarks.lifecycle --plot docs/month-ml-100k.svg --document docs/lifecycle.md
 
 benchmark: $(RUNTIME) ## MAGNET beside tuned baselines on the sample; rewrites docs/benchmarks.md
-	$(BIN)/python -m deploy.sample
+	$(BIN)/python -m deploy.local.sample
 	$(BIN)/python -m training benchmark --data .magnet/data/ml-100k --seeds 3 --document docs/benchmarks.md
 
 bench: $(PEERS) ## the service beside its floors and peers; writes bench.json and docs/benchmarks.md
-	$(BIN)/python -m deploy.bench $(if $(BENCH),--parts $(BENCH)) --document docs/benchmarks.md
+	$(BIN)/python -m deploy.benchmarks.serving $(if $(BENCH),--parts $(BENCH)) --document docs/benchmarks.md
 
 docs: $(DEV) ## the documentation as a site, in site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

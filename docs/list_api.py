@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from service.app import create_app
-from service.settings import Settings
+from service.ops.settings import Settings
 
 PAGE = Path(__file__).parent / "reference" / "api.md"
 _INTRODUCTION = """# HTTP API

@@ -10,9 +10,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from deploy.magnet.catalogue import COMMANDS
-from deploy.magnet.command import parser as magnet_parser
-from training.commands import EXIT_STATUS, command_parser
+from deploy.cli.app import COMMANDS
+from deploy.cli.app import parser as magnet_parser
+from training.cli.app import EXIT_STATUS, command_parser
 
 PAGE = Path(__file__).parent / "command-line.md"
 _LAID_OUT = "\n\n"

@@ -1,1 +1,1 @@
-"""MAGNET as pure tensor code, and the contract between training and serving (`model.contract`)."""
+"""MAGNET as pure tensor code, and the contract between training and serving (`model.artifact`)."""

@@ -17,43 +17,33 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 from threadpoolctl import threadpool_limits
 
-from service.allocator import settle_allocations
-from service.availability import Availability
-from service.background import share_the_interpreter
-from service.bind_address import host_of_command, is_local
-from service.canaries import Canaries
-from service.canary_guard import CanaryGuard
-from service.canary_metrics import CanaryGauges
-from service.control import control
-from service.dependencies import Services, SharedState
-from service.documentation import install_documentation
-from service.drain import Drain
-from service.engine import RecommendationEngine
-from service.explainer import PairExplainer
-from service.feedback import FeedbackIntake
-from service.feedback_stream import FeedbackStream
-from service.gate import Gate
-from service.lean_dispatch import LeanDispatch
-from service.logs import configure_logging
-from service.lookup import lookup
-from service.metrics import Metrics
-from service.metrics_port import metrics_port
-from service.middleware import RequestMiddleware
-from service.model_cache import ModelCache
-from service.operations import operations
-from service.page import install_page
-from service.pictures import PictureFolder, install_pictures
-from service.problems import PROBLEM_MEDIA_TYPE, install_handlers
-from service.redis_source import RedisSource
-from service.refresh import ModelFollower, stop
-from service.retraining import RetrainingWatch
-from service.retraining_metrics import RetrainingGauges
-from service.routes import router
-from service.settings import Settings
-from service.source import DiskSource, ModelSource
-from service.store import RedisStore
-from service.users import PER_USER
-from service.versions import PublishedVersions
+from service.api.admin import control
+from service.api.catalogue import lookup
+from service.api.dependencies import Services, SharedState
+from service.api.health import operations
+from service.api.recommend import router
+from service.auth.authenticator import Gate, host_of_command, is_local
+from service.http.fast_route import LeanDispatch
+from service.http.middleware import RequestMiddleware
+from service.http.pages import PictureFolder, install_documentation, install_page, install_pictures
+from service.http.problems import PROBLEM_MEDIA_TYPE, install_handlers
+from service.ops.logs import configure_logging
+from service.ops.metrics import CanaryGauges, Metrics, RetrainingGauges, metrics_port
+from service.ops.process import Drain, settle_allocations, share_the_interpreter
+from service.ops.settings import Settings
+from service.recommend.engine import RecommendationEngine
+from service.recommend.explanation import PairExplainer
+from service.recommend.feedback import FeedbackIntake
+from service.serving.cache import ModelCache
+from service.serving.canary_guard import CanaryGuard
+from service.serving.follower import ModelFollower, stop
+from service.serving.retraining_watch import RetrainingWatch
+from service.serving.source import DiskSource, ModelSource, RedisSource
+from service.store.availability import Availability
+from service.store.feedback_stream import FeedbackStream
+from service.store.registry import Canaries, PublishedVersions
+from service.store.store import RedisStore
+from service.store.users import PER_USER
 
 _logger = logging.getLogger(__name__)
 
@@ -165,7 +155,7 @@ def _of_this_process() -> FastAPI:
     if host is not None and not is_local(host) and not guarded:
         raise SystemExit(
             f"magnet: listening at {host} lets in whoever can reach it: set MAGNET_KEYS_FILE "
-            "(python -m service.keys new makes a key), or MAGNET_ALLOW_ANONYMOUS=true if that is "
+            "(python -m service.auth.cli new makes a key), or MAGNET_ALLOW_ANONYMOUS=true if that is "
             "what you want (see docs/configuration.md)"
         )
     try:

@@ -7,15 +7,178 @@
 Knows where the document lies; knows nothing about any route.
 """
 
+# FOLDED service/openapi.py: What a change of the OpenAPI document would break for clients of the one before.
+#
+#   Knows OpenAPI 3.1 as FastAPI writes it; knows nothing about this service.
+#
+#   A request may ask for no more, and refuse no more, than before: whatever was a request is one still.
+#   An answer may carry no less, and nothing of another type: whatever is an answer was one before, new
+#   properties and new values of an enumeration apart.
+#
+
 import argparse
 import json
 import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from service.api_changes import breaking_changes
 from service.app import create_app
-from service.settings import Settings
+from service.ops.settings import Settings
+
+Schema = dict[str, Any]
+
+
+_LEAST, _MOST = ("minimum", "minLength", "minItems"), ("maximum", "maxLength", "maxItems")
+_ANYTHING: Schema = {}
+
+
+def breaking_changes(before: Schema, after: Schema) -> list[str]:
+    """One line for each thing that a client of `before` relies on and `after` takes away."""
+    return sorted(set(_changes(before, after)))
+
+
+def _changes(before: Schema, after: Schema) -> Iterator[str]:
+    for path, methods in before["paths"].items():
+        for method, old in methods.items():
+            place = f"{method.upper()} {path}"
+            new = after["paths"].get(path, {}).get(method)
+            if new is None:
+                yield f"{place}: gone"
+                continue
+            asked = _Comparison(inner=before, outer=after, answers=False)
+            yield from asked.faults(_request(old), _request(new), place)
+            told = _Comparison(inner=after, outer=before, answers=True)
+            yield from told.faults(_answer(new), _answer(old), f"{place}: answer")
+
+
+def _request(operation: Schema) -> Schema:
+    """Parameters and body of an operation as one object."""
+    parameters = operation.get("parameters", [])
+    properties = {f"{each['in']} {each['name']}": each["schema"] for each in parameters}
+    required = [f"{each['in']} {each['name']}" for each in parameters if each.get("required")]
+    if body := operation.get("requestBody"):
+        properties["body"] = _content(body)
+        required += ["body"] if body.get("required") else []
+    return {"type": "object", "properties": properties, "required": required}
+
+
+def _answer(operation: Schema) -> Schema:
+    """The bodies of an operation's good answers, by status, as one object."""
+    good = {
+        status: response
+        for status, response in operation["responses"].items()
+        if status.startswith("2")
+    }
+    properties = {status: _content(response) for status, response in good.items()}
+    return {"type": "object", "properties": properties, "required": list(good)}
+
+
+def _content(holder: Schema) -> Schema:
+    (media,) = list(holder.get("content", {}).values()) or [_ANYTHING]
+    schema: Schema = media.get("schema", _ANYTHING)
+    return schema
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Comparison:
+    """Whether every value of one document's schema is a value of the other's."""
+
+    inner: Schema
+    outer: Schema
+    answers: bool
+    """Whether answers are compared, to which things may be added."""
+    open_pairs: set[tuple[str, str]] = field(default_factory=set)
+    """Pairs of references that are being compared: within themselves they count as alike."""
+
+    def faults(self, inner: Schema, outer: Schema, place: str) -> Iterator[str]:
+        """What of `inner` does not lie within `outer`."""
+        if "$ref" in inner and "$ref" in outer:
+            pair = (inner["$ref"], outer["$ref"])
+            if pair in self.open_pairs:
+                return
+            self.open_pairs.add(pair)
+            yield from self._of_resolved(inner, outer, place)
+            self.open_pairs.remove(pair)
+        else:
+            yield from self._of_resolved(inner, outer, place)
+
+    def _of_resolved(self, inner: Schema, outer: Schema, place: str) -> Iterator[str]:
+        inner, outer = _resolved(inner, self.inner), _resolved(outer, self.outer)
+        if len(_options(inner)) > 1 or len(_options(outer)) > 1:
+            yield from self._of_options(_options(inner), _options(outer), place)
+        elif outer:
+            yield from self._of_values(inner, outer, place)
+            yield from self._of_properties(inner, outer, place)
+            for name in ("items", "additionalProperties"):
+                if isinstance(inner.get(name), dict) and isinstance(outer.get(name), dict):
+                    yield from self.faults(inner[name], outer[name], f"{place}[]")
+
+    def _of_options(
+        self, inner: Sequence[Schema], outer: Sequence[Schema], place: str
+    ) -> Iterator[str]:
+        for option in inner:
+            tried = [list(self.faults(option, other, place)) for other in outer]
+            if all(tried):
+                yield min(tried, key=len)[0]
+
+    def _of_values(self, inner: Schema, outer: Schema, place: str) -> Iterator[str]:
+        if "type" in outer and not _fits(inner.get("type"), outer["type"]):
+            was, now = (outer, inner) if self.answers else (inner, outer)
+            yield f"{place}: {was.get('type', 'anything')} has become {now.get('type', 'anything')}"
+            return
+        if not self.answers:
+            if lost := [value for value in _values(inner) if value not in _values(outer)]:
+                yield f"{place}: {', '.join(map(repr, lost))} no longer among its values"
+            elif _values(outer) and not _values(inner):
+                yield f"{place}: is no longer free, but one of {_values(outer)}"
+            if "type" in outer and "anyOf" in outer and inner.get("anyOf") != outer["anyOf"]:
+                yield f"{place}: is under another condition"
+        for name in (*_LEAST, *_MOST, "pattern"):
+            if name in outer and not _bounded(name, inner.get(name), outer[name]):
+                yield f"{place}: {name} was {inner.get(name, 'unbounded')}, is {outer[name]}"
+
+    def _of_properties(self, inner: Schema, outer: Schema, place: str) -> Iterator[str]:
+        ours, theirs = inner.get("properties", {}), outer.get("properties", {})
+        before, after = (theirs, ours) if self.answers else (ours, theirs)
+        for name in before.keys() - after.keys():
+            yield f"{place}: {name} is gone"
+        for name in before.keys() & after.keys():
+            yield from self.faults(ours[name], theirs[name], f"{place}: {name}")
+        for name in set(outer.get("required", ())) - set(inner.get("required", ())):
+            if name in ours or not self.answers:
+                verb = "may now be missing" if self.answers else "is now required"
+                yield f"{place}: {name} {verb}"
+
+
+def _resolved(schema: Schema, document: Schema) -> Schema:
+    while "$ref" in schema:
+        schema = document["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]]
+    return schema
+
+
+def _options(schema: Schema) -> list[Schema]:
+    """Alternatives; beside a type, `anyOf` is a further condition instead."""
+    options: list[Schema] = [schema] if "type" in schema else schema.get("anyOf", [schema])
+    return options
+
+
+def _fits(inner: str | None, outer: str) -> bool:
+    return inner == outer or (inner, outer) == ("integer", "number")
+
+
+def _values(schema: Schema) -> list[Any]:
+    values: list[Any] = schema.get("enum", [])
+    return [schema["const"]] if "const" in schema else values
+
+
+def _bounded(name: str, inner: Any, outer: Any) -> bool:
+    """Whether what a keyword allows in `inner` is allowed in `outer` too."""
+    if inner is None or name == "pattern":
+        return bool(inner == outer)
+    return bool(outer <= inner if name in _LEAST else outer >= inner)
+
 
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "openapi.json"
 

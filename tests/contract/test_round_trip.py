@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import uvicorn
 
-from model.contract.artifact import Artifact, read_artifact
+from model.artifact.files import Artifact, read_artifact
 from service.app import create_app
-from service.settings import Settings
+from service.ops.settings import Settings
 from training.publish import publish_artifact
 
 

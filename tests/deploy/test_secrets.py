@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from service.errors import Forbidden
-from service.gate import Gate
-from service.metrics import Metrics
+from service.auth.authenticator import Gate
+from service.ops.metrics import Metrics
+from service.schemas.errors import Forbidden
 
 PROJECT = Path(__file__).parents[2]
 

@@ -1,7 +1,7 @@
 """Every command of the documentation is one that its program takes, with the options shown.
 
-What asks a service is run by tests/service/http/test_documented_commands.py, and the tutorial by
-tests/training/intake/test_own_data_document.py.
+What asks a service is run by tests/service/api/test_documented_commands.py, and the tutorial by
+tests/training/ingest/test_own_data_document.py.
 """
 
 import argparse
@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.magnet.catalogue import COMMANDS as MAGNET
-from training.commands import COMMANDS, command_parser
+from deploy.cli.app import COMMANDS as MAGNET
+from training.cli.app import COMMANDS, command_parser
 
 PROJECT = Path(__file__).parents[2]
 PAGES = sorted(

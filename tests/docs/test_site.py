@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from model.contract.keys import KeySpace
-from model.contract.manifest import ArtifactManifest, expected_tensors
+from model.artifact.manifest import ArtifactManifest, expected_tensors
+from model.registry.keys import KeySpace
 
 PROJECT = Path(__file__).parents[2]
 REFERENCE = PROJECT / "docs" / "reference"

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from model.contract.keys import KeySpace
+from model.registry.keys import KeySpace
 
 PROJECT = Path(__file__).parents[2]
 SECOND_START_SECONDS = 15
@@ -33,7 +33,7 @@ class Launcher:
         self.log = log
         env = {name: value for name, value in os.environ.items() if name != "REDIS_URL"}
         env |= {"PORT": str(self.port), "OMP_NUM_THREADS": "1", **environment}
-        command = [sys.executable, "-m", "deploy.magnet", "run", "--out", str(state)]
+        command = [sys.executable, "-m", "deploy.cli", "run", "--out", str(state)]
         command += ["--data", str(shop), "--", "--max-epochs", "2"]
         with log.open("wb") as output:
             self.process = subprocess.Popen(

@@ -14,7 +14,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from model.contract.artifact import read_artifact
+from model.artifact.files import read_artifact
 
 PROJECT = Path(__file__).parents[2]
 USER = "kündin 7"

@@ -12,12 +12,12 @@ import redis
 from numpy.typing import ArrayLike
 from scipy.sparse import csr_array
 
-from model.contract.artifact import Artifact, check_file, check_tensor, parse_manifest
-from model.contract.keys import KeySpace
-from model.contract.layout import RowLayout
-from training.dataset import Dataset
-from training.histories import Histories
-from training.modalities import ModalityFeatures
+from model.artifact.files import Artifact, check_file, check_tensor, parse_manifest
+from model.artifact.layout import RowLayout
+from model.registry.keys import KeySpace
+from training.data.dataset import Dataset
+from training.data.features import ModalityFeatures
+from training.data.histories import Histories
 
 
 def dataset_of(train: ArrayLike, valid: ArrayLike = False, test: ArrayLike = False) -> Dataset:

@@ -3,8 +3,8 @@
 Knows the contract's keys and layout; knows nothing about training, torch or who reads the model.
 """
 
-from training.publish.errors import PublishError
-from training.publish.policy import PublishPolicy
+from training.publish.connection import PublishError
 from training.publish.publisher import live_version, publish_artifact
+from training.publish.registry import PublishPolicy
 
 __all__ = ["PublishError", "PublishPolicy", "live_version", "publish_artifact"]

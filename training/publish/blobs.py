@@ -11,12 +11,11 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
-from model.contract.artifact import Artifact
-from model.contract.keys import KeySpace
-from model.contract.layout import RowLayout, little_endian
-from model.contract.manifest import ArtifactManifest
-from training.publish.connection import Client
-from training.publish.errors import DamagedCopyError
+from model.artifact.files import Artifact
+from model.artifact.layout import RowLayout, little_endian
+from model.artifact.manifest import ArtifactManifest
+from model.registry.keys import KeySpace
+from training.publish.connection import Client, DamagedCopyError
 
 BATCH_BYTES = 4 * 2**20
 """Most bytes of one pipeline, bounding what either side must buffer (a larger chunk goes alone)."""

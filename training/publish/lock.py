@@ -14,9 +14,15 @@ from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Self
 
-from model.contract.keys import KeySpace
-from training.publish.connection import Client, Transaction, text
-from training.publish.errors import FAULTS, LockHeldError, LockLostError
+from model.registry.keys import KeySpace
+from training.publish.connection import (
+    FAULTS,
+    Client,
+    LockHeldError,
+    LockLostError,
+    Transaction,
+    text,
+)
 
 _RETRY_SECONDS = 0.1
 

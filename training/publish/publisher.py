@@ -10,21 +10,22 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.contract.artifact import Artifact, ArtifactError, parse_manifest, read_artifact
-from model.contract.keys import KeySpace
-from model.contract.manifest import ArtifactManifest
+from model.artifact.files import Artifact, ArtifactError, parse_manifest, read_artifact
+from model.artifact.manifest import ArtifactManifest
+from model.registry.keys import KeySpace
 from training.publish.blobs import num_bytes, remove_blobs, verify_blobs, write_blobs
-from training.publish.connection import Client, address_of, connected
-from training.publish.errors import (
+from training.publish.connection import (
     FAULTS,
+    Client,
     DamagedArtifactError,
     DamagedCopyError,
     PublishError,
     VersionTakenError,
+    address_of,
+    connected,
 )
 from training.publish.lock import PublishLock, RetrainLock
-from training.publish.policy import PublishPolicy
-from training.publish.versions import VersionShelf
+from training.publish.registry import PublishPolicy, VersionShelf
 
 log = logging.getLogger(__name__)
 
@@ -57,14 +58,14 @@ def publish_artifact(
 
     Args:
         folder: an artifact, as `python -m training fit` writes it.
-        redis_url: the server, Sentinel's master or cluster; see `model.contract.redis_address`.
+        redis_url: the server, Sentinel's master or cluster; see `model.registry.address`.
         namespace: separates models that share a server.
         policy: patience and retention.
         report: called with a line of text at each step.
         within: the retraining that this publish is a step of; it must not have lost its lock.
 
     Raises:
-        PublishError: nothing live was changed; see `training.publish.errors` for the reasons.
+        PublishError: nothing live was changed; see `training.publish.connection` for the reasons.
     """
     try:
         artifact = read_artifact(folder)

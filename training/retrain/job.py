@@ -11,20 +11,17 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from model.contract.artifact import ArtifactError, read_artifact
-from training.dataset import Dataset, load_dataset
-from training.durable import write_durably
-from training.evaluation import Evaluation
-from training.event_log.drain import drain
-from training.event_log.log import EventLog
-from training.export import export_artifact
-from training.memory import peak_mb, reset_peak
-from training.onnx_head import ParityError
-from training.progress import metrics_table
+from model.artifact.files import ArtifactError, read_artifact
+from training.cli.progress import metrics_table
+from training.data.dataset import Dataset, load_dataset
+from training.data.files import peak_mb, reset_peak, write_durably
+from training.evaluate.protocol import Evaluation
+from training.export.artifact import export_artifact
+from training.export.onnx import ParityError
+from training.feedback.log import EventLog
+from training.feedback.stream import drain
 from training.publish import PublishError, PublishPolicy
-from training.retrain.assembly import Assembled, assemble, inputs_digest
-from training.retrain.canary import settle
-from training.retrain.challenger import (
+from training.retrain.candidate import (
     Measured,
     Trained,
     changed_lists,
@@ -33,15 +30,13 @@ from training.retrain.challenger import (
     utilisation,
     with_everything,
 )
-from training.retrain.champion import Champion, find_champion
-from training.retrain.disk import full_disk_explained
-from training.retrain.gate import Rule, judge
-from training.retrain.ledger import Ledger
-from training.retrain.record import Result, RunRecord, flat_metrics
+from training.retrain.incumbent import Champion, SavedWeights, find_champion
+from training.retrain.ledger import Ledger, Result, RunRecord, flat_metrics, settle
 from training.retrain.report import render
-from training.retrain.runs import RunFolder, Runs
+from training.retrain.rules import Rule, judge
+from training.retrain.runs import RunFolder, Runs, full_disk_explained
 from training.retrain.settings import RetrainConfig
-from training.retrain.weights import SavedWeights
+from training.retrain.training_set import Assembled, assemble, inputs_digest
 
 log = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 
-from training.retrain.record import RunRecord
-from training.schedules.chart import Mark, Panel, Series, draw
+from training.experiments.reporting import Mark, Panel, Series, draw
+from training.retrain.ledger import RunRecord
 
 _INK = "var(--text)"
 _COLOURS = ("var(--dominant)", "var(--complementary)")

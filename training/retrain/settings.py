@@ -9,11 +9,11 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from model.contract.canary import MAX_SHARE
-from model.contract.feedback import SHOWN_ONLY, EventType
-from training.config import TrainingConfig
-from training.event_log.command import KEEP_DAYS, KEEP_MB
-from training.explained import ExplainedError
+from model.registry.canary import MAX_SHARE
+from model.registry.events import SHOWN_ONLY, EventType
+from training.data.tables import ExplainedError
+from training.feedback.command import KEEP_DAYS, KEEP_MB
+from training.fit.config import TrainingConfig
 
 
 class RetrainConfigError(ExplainedError):

@@ -15,7 +15,7 @@ EVERYWHERE = {"job", "instance"}
 class Catalogue:
     """Series names with their labels, as docs/configuration.md promises them.
 
-    tests/service/http/test_operations.py holds that page to what the service exports.
+    tests/service/api/test_operations.py holds that page to what the service exports.
     """
 
     labels: dict[str, set[str]] = field(default_factory=lambda: {"up": set(EVERYWHERE)})

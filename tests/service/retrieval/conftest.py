@@ -4,9 +4,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model.contract.artifact import Artifact
+from model.artifact.files import Artifact
+from model.runtime.scorer import OnnxScorer
 from service.retrieval.exact import ExactRetriever
-from service.scorer import OnnxScorer
 
 
 @pytest.fixture(scope="session")

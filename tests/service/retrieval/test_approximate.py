@@ -3,14 +3,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from service.eligible import Eligible
-from service.neighbourhood import NamedNeighbourhood
-from service.profile import Profile
-from service.retrieval import approximate, choice
-from service.retrieval.approximate import ApproximateRetriever
-from service.retrieval.choice import Items, choose_retriever
-from service.retrieval.faiss_index import FaissIndex
-from service.retrieval.retriever import Query
+from model.runtime.item_item import NamedNeighbourhood
+from model.runtime.profile import Profile
+from service.retrieval import approximate
+from service.retrieval import select as choice
+from service.retrieval.approximate import ApproximateRetriever, FaissIndex
+from service.retrieval.query import Eligible, Query
+from service.retrieval.select import Items, choose_retriever
 
 pytest.importorskip("faiss")
 
@@ -57,7 +56,9 @@ def test_it_finds_nearly_what_routing_every_item_finds(
     queries = [Query(user, Eligible(NUM_ITEMS, nothing), 20) for user in users[:29]]
     found, truth = retriever.best(queries), exact_of(large).best(queries)
     shares = [np.isin(a.rows, b.rows).mean() for a, b in zip(truth, found, strict=True)]
-    assert np.mean(shares) > 0.5  # routing is noise here: tests/deploy/bench has a likelier model
+    assert (
+        np.mean(shares) > 0.5
+    )  # routing is noise here: tests/deploy/benchmarks/serving has a likelier model
     for ranked, right in zip(found, truth, strict=True):
         assert (np.diff(ranked.scores) <= 0).all()
         both = np.intersect1d(ranked.rows, right.rows)

@@ -3,12 +3,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.eligible import Eligible
-from service.neighbourhood import NOTHING, NamedNeighbourhood
-from service.profile import Profile
-from service.ranking import top_places
+from model.runtime.item_item import NOTHING, NamedNeighbourhood
+from model.runtime.profile import Profile
+from model.runtime.top_k import top_places
 from service.retrieval import exact
-from service.retrieval.retriever import Query
+from service.retrieval.query import Eligible, Query
 
 
 @pytest.fixture(scope="module")

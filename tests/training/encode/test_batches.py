@@ -7,12 +7,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from training.encode.batches import encode_contents
-from training.encode.content import UnreadableContentError
-from training.encode.encoder import EncoderError
-from training.encode.passages import Passage
-from training.encode.vectors import VectorCache, open_cache
-from training.tables import DataError
+from training.data.tables import DataError
+from training.encode.batches import VectorCache, encode_contents, open_cache
+from training.encode.contents import Passage, UnreadableContentError
+from training.encode.encoders import EncoderError
 
 
 class LetterCounts:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training.cli import main
-from training.dataset import DataConfig, load_dataset
+from training.cli.app import main
+from training.data.dataset import DataConfig, load_dataset
 
 
 @pytest.fixture

@@ -9,8 +9,14 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
-from training.encode.encoder import Encoder, EncoderError
-from training.encode.named import DEFAULT_IMAGES, DEFAULT_TEXT, image_encoder, text_encoder
+from training.encode.encoders import (
+    DEFAULT_IMAGES,
+    DEFAULT_TEXT,
+    Encoder,
+    EncoderError,
+    image_encoder,
+    text_encoder,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -88,6 +94,6 @@ def test_a_timm_folder_gives_pooled_features(tmp_path: Path) -> None:
 
 def test_a_missing_library_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "timm", None)
-    monkeypatch.delitem(sys.modules, "training.encode.timm_network", raising=False)
+    monkeypatch.delitem(sys.modules, "training.encode.networks", raising=False)
     with pytest.raises(EncoderError, match=r"timm.*pip install timm"):
         image_encoder("resnet50.a1_in1k", "cpu")

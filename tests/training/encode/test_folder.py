@@ -4,9 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from training.data.tables import DataError
+from training.encode.batches import VectorCache, open_cache
 from training.encode.folder import carry_over, check_ours, check_target, write_features
-from training.encode.vectors import VectorCache, open_cache
-from training.tables import DataError
 
 
 @pytest.fixture

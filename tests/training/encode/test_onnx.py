@@ -12,8 +12,7 @@ from onnx import TensorProto, helper
 from PIL import Image
 from transformers import AutoTokenizer
 
-from training.encode.encoder import EncoderError
-from training.encode.named import image_encoder, text_encoder
+from training.encode.encoders import EncoderError, image_encoder, text_encoder
 
 OPSET, IR_VERSION, VOCABULARY, WIDTH = 17, 8, 30522, 5
 

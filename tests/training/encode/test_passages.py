@@ -1,4 +1,4 @@
-from training.encode.passages import passages
+from training.encode.contents import passages
 
 
 def text_of(**fields: object) -> str | None:

@@ -4,9 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training.encode.content import UnreadableContentError
-from training.encode.pictures import Picture, pictures
-from training.encode.pixels import Pixels
+from training.encode.contents import Picture, Pixels, UnreadableContentError, pictures
 
 RED, GREEN, WHITE = (255, 0, 0), (0, 255, 0), (255, 255, 255)
 ORIENTATION_TAG, QUARTER_TURN = 274, 6

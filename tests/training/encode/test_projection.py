@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from training.encode.encoder import EncoderError
-from training.encode.projection import principal_components
+from training.encode.encoders import EncoderError
+from training.encode.folder import principal_components
 
 
 def test_two_components_hold_what_varies_in_two_directions() -> None:

@@ -10,12 +10,8 @@ import numpy as np
 import pytest
 import redis
 
-from model.contract.artifact import (
-    Artifact,
-    write_artifact,
-)
-from model.contract.keys import KeySpace
-from model.contract.manifest import (
+from model.artifact.files import Artifact, write_artifact
+from model.artifact.manifest import (
     ArtifactManifest,
     ExpertSpec,
     FileSpec,
@@ -23,7 +19,8 @@ from model.contract.manifest import (
     TensorSpec,
     TrainingRecord,
 )
-from model.contract.strings import IdTable, StringTable
+from model.artifact.tables import IdTable, StringTable
+from model.registry.keys import KeySpace
 
 NUM_USERS, NUM_ITEMS = 6, 5
 VECTORS = (2, 2, 8)

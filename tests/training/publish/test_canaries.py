@@ -8,16 +8,13 @@ from typing import Any
 import pytest
 import redis
 
-from model.contract.canary import Canary
-from model.contract.keys import KeySpace
-from training.cli import main
+from model.registry.canary import Canary
+from model.registry.keys import KeySpace
+from training.cli.app import main
 from training.publish import PublishError, PublishPolicy, live_version, publish_artifact
-from training.publish.canaries import queue_canary
-from training.publish.connection import Transaction
-from training.publish.control import Control
-from training.publish.errors import LockLostError
+from training.publish.connection import LockLostError, Transaction
 from training.publish.lock import PublishLock, RetrainLock
-from training.publish.versions import VersionShelf
+from training.publish.registry import Control, VersionShelf, queue_canary
 
 KEYS = KeySpace()
 Command = Callable[..., tuple[int, str]]
@@ -181,7 +178,7 @@ def test_whoever_ends_it_first_is_not_overwritten(
                 other.set(KEYS.canary, ended.model_dump_json())
         queue_canary(pipe, *args, **options)
 
-    monkeypatch.setattr("training.publish.control.queue_canary", late)
+    monkeypatch.setattr("training.publish.registry.queue_canary", late)
     assert control.stop_canary("second") is None
     assert (latest(client).outcome, latest(client).reason) == ("rolled_back", "first")
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import redis
 
-from model.contract.keys import KeySpace
-from training.cli import main
+from model.registry.keys import KeySpace
+from training.cli.app import main
 from training.publish import PublishPolicy, live_version, publish_artifact
-from training.publish.control import Control
-from training.publish.errors import LockLostError, UnknownVersionError
+from training.publish.connection import LockLostError, UnknownVersionError
 from training.publish.lock import RetrainLock
+from training.publish.registry import Control
 
 KEYS = KeySpace()
 

@@ -9,11 +9,11 @@ import pytest
 import redis
 from redis.client import Pipeline
 
-from model.contract.keys import KeySpace
+from model.registry.keys import KeySpace
 from training.publish import PublishPolicy, live_version, publish_artifact
-from training.publish.errors import LockHeldError, LockLostError
+from training.publish.connection import LockHeldError, LockLostError
 from training.publish.lock import PublishLock
-from training.publish.versions import VersionShelf
+from training.publish.registry import VersionShelf
 
 KEYS = KeySpace()
 

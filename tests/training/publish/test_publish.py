@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import redis
 
-from model.contract.artifact import Artifact, read_artifact
-from model.contract.keys import KeySpace
+from model.artifact.files import Artifact, read_artifact
+from model.registry.keys import KeySpace
 from training.publish import PublishPolicy, live_version, publish_artifact
-from training.publish.errors import VersionTakenError
-from training.publish.versions import expired
+from training.publish.connection import VersionTakenError
+from training.publish.registry import expired
 
 KEYS = KeySpace()
 NO_GRACE = PublishPolicy(grace_seconds=0)

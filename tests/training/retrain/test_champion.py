@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from training.retrain.champion import find_champion
+from training.retrain.incumbent import SavedWeights, find_champion
 from training.retrain.runs import Runs
-from training.retrain.weights import SavedWeights
 
 TESTED_FROM = 1000.0
 

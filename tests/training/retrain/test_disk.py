@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from training.explained import ExplainedError
-from training.retrain.disk import DiskFullError, full_disk_explained
+from training.data.tables import ExplainedError
+from training.retrain.runs import DiskFullError, full_disk_explained
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 import redis
 
-from model.contract.artifact import Artifact
-from model.contract.keys import KeySpace
-from training.cli import main
-from training.event_log.log import EventLog
-from training.retrain.record import RunRecord
+from model.artifact.files import Artifact
+from model.registry.keys import KeySpace
+from training.cli.app import main
+from training.feedback.log import EventLog
+from training.retrain.ledger import RunRecord
 
 KEYS = KeySpace()
 Killed = Callable[[int, list[str]], tuple[int, list[str]]]

@@ -11,10 +11,10 @@ from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import Browser
 
-from model.contract.manifest import EpochRecord
-from training.retrain.gate import Rule
-from training.retrain.record import ChangedList, RunRecord
+from model.artifact.manifest import EpochRecord
+from training.retrain.ledger import ChangedList, RunRecord
 from training.retrain.report import render
+from training.retrain.rules import Rule
 
 VOID = {"meta", "rect", "line", "polyline"}
 

@@ -14,13 +14,13 @@ from subprocess import PIPE
 import pytest
 import redis
 
-from model.contract.artifact import read_artifact
-from model.contract.keys import KeySpace
-from model.contract.strings import IdTable
-from training.cli import main
-from training.event_log.log import EventLog
+from model.artifact.files import read_artifact
+from model.artifact.tables import IdTable
+from model.registry.keys import KeySpace
+from training.cli.app import main
+from training.feedback.log import EventLog
 from training.publish.lock import RetrainLock
-from training.retrain.record import RunRecord
+from training.retrain.ledger import RunRecord
 from training.retrain.runs import Runs
 
 KEYS = KeySpace()
@@ -217,7 +217,7 @@ def test_a_fault_is_on_record(run: Run, state: Path, client: redis.Redis, tmp_pa
     assert client.exists(KEYS.retrain_lock) == 0
 
 
-@pytest.mark.parametrize("broken", ["training.durable._sync", "polars.DataFrame.write_parquet"])
+@pytest.mark.parametrize("broken", ["training.data.files._sync", "polars.DataFrame.write_parquet"])
 def test_a_full_disk_is_named_and_told_to_the_service(
     broken: str,
     run: Run,

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.config import TrainingConfig
-from training.dataset import DataConfig, Dataset, load_dataset
-from training.modalities import ModalityFeatures
-from training.retrain.weights import SavedWeights, WeightsError
-from training.trained_model import TrainedModel
-from training.trainer import train
+from training.data.dataset import DataConfig, Dataset, load_dataset
+from training.data.features import ModalityFeatures
+from training.fit.config import TrainingConfig
+from training.fit.trained_model import TrainedModel
+from training.fit.trainer import train
+from training.retrain.incumbent import SavedWeights, WeightsError
 
 
 @pytest.fixture(scope="module")

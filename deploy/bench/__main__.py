@@ -1,7 +1,0 @@
-"""`python -m deploy.bench`."""
-
-import sys
-
-from deploy.bench.command import main
-
-sys.exit(main())

@@ -1,0 +1,1 @@
+"""Benchmarks of the whole product: serving, lifecycle, scaling."""

@@ -1,0 +1,305 @@
+"""A month as a section of Markdown, as a picture, and as plain numbers for JSON.
+
+Knows how figures are shown; knows nothing about how they came about.
+"""
+
+# FOLDED deploy/benchmarks/lifecycle/report.py: What a day is: a date, or one of equal parts of the newest interactions.
+#
+#   Knows times; knows nothing about who did what. Letters: N interactions, in the order of their times.
+#
+# FOLDED deploy/benchmarks/lifecycle/report.py: What a month brought: every night's run, and what each service's lists held on the next day.
+#
+#   Knows figures; knows nothing about how they came about. Letters: U users.
+#
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from statistics import median
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.evaluate.protocol import paired_bootstrap
+from training.experiments.benchmark.report import lead_json
+from training.experiments.outcome import Lead
+from training.experiments.reporting import Panel, Series, draw, lead_text, table
+from training.retrain.ledger import RunRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Day:
+    """The interactions `start` to `stop`, the last one left out."""
+
+    name: str
+    start: int
+    stop: int
+
+
+def dates(seconds_N: NDArray[np.float64], first: date, number: int) -> list[Day]:
+    """Days of the calendar (UTC), from `first` on."""
+    named = [first + timedelta(days=n) for n in range(number + 1)]
+    midnights = [datetime(x.year, x.month, x.day, tzinfo=UTC).timestamp() for x in named]
+    at = np.searchsorted(seconds_N, midnights).tolist()
+    return [
+        Day(name=name.isoformat(), start=start, stop=stop)
+        for name, (start, stop) in zip(named, pairwise(at), strict=False)
+    ]
+
+
+def equal_parts(seconds_N: NDArray[np.float64], share: float, number: int) -> list[Day]:
+    """The newest `share` of the interactions in parts of equal size, named by their first dates."""
+    total = len(seconds_N)
+    at = np.linspace(round((1 - share) * total), total, number + 1).round().astype(int).tolist()
+    return [
+        Day(
+            name=f"{datetime.fromtimestamp(seconds_N[start], UTC):%Y-%m-%d}", start=start, stop=stop
+        )
+        for start, stop in pairwise(at)
+    ]
+
+
+NIGHTLY, FROZEN, TOLD = "nightly", "frozen", "frozen, told"
+SERVICES = {
+    NIGHTLY: "retrained every night",
+    FROZEN: "the model of the start",
+    TOLD: "the model of the start, told with each request what the user has liked since",
+}
+KNOWN, JOINED, NEW = "there at the start", "come since", "on her first day"
+GROUPS = (KNOWN, JOINED, NEW)
+LENGTH = 20
+"""Of a list."""
+METRICS = (f"recall@{LENGTH}", f"ndcg@{LENGTH}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visit:
+    """One user on one day: lists were asked for before it, and compared with what she liked."""
+
+    user_id: str
+    group: str
+    """One of `GROUPS`."""
+    value: dict[str, dict[str, float]]
+    """By service and metric."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DayOutcome:
+    """One day after the night before it."""
+
+    day: Day
+    night: RunRecord
+    """Of the retraining on all that came before the day."""
+    cpu_seconds: float
+    """Processor time of that retraining."""
+    visits: tuple[Visit, ...]
+
+
+@dataclass(slots=True, kw_only=True)
+class Month:
+    """Days so far."""
+
+    dataset: str
+    first: Day
+    """Both services have the same model on it, so it is not measured."""
+    start: RunRecord
+    """The run that made that model."""
+    days: list[DayOutcome] = field(default_factory=list)
+
+    def visits(self, days: int | None = None, group: str | None = None) -> list[Visit]:
+        """Of the first `days` days (None: all) and of one group (None: everybody)."""
+        return [
+            visit
+            for day in self.days[:days]
+            for visit in day.visits
+            if group is None or visit.group == group
+        ]
+
+
+def quality(visits: Iterable[Visit], service: str, metric: str) -> float:
+    """Each user's days averaged, then users; NaN without visits."""
+    value_U = _per_user(visits, service, metric)
+    return float(value_U.mean()) if len(value_U) else float("nan")
+
+
+def lead(visits: list[Visit], one: str, other: str, metric: str) -> Lead | None:
+    """One service minus another, each user's days averaged, users resampled in pairs."""
+    if not visits:
+        return None
+    one_U, other_U = (_per_user(visits, service, metric) for service in (one, other))
+    mean, low, high = paired_bootstrap(one_U, other_U, seed=0)
+    return Lead(mean=mean, low=low, high=high)
+
+
+def _per_user(visits: Iterable[Visit], service: str, metric: str) -> NDArray[np.float64]:
+    """Her days' mean [U], in the order of first visits."""
+    values: dict[str, list[float]] = {}
+    for visit in visits:
+        values.setdefault(visit.user_id, []).append(visit.value[service][metric])
+    return np.array([np.mean(each) for each in values.values()])
+
+
+_COLOURS = {NIGHTLY: "#0072b2", FROZEN: "#d55e00", TOLD: "#009e73"}
+"""Told apart by people of any colour vision (Okabe and Ito)."""
+_TITLES = {"recall@20": "Recall@20", "ndcg@20": "NDCG@20"}
+
+
+def as_markdown(month: Month, command: str, picture: str | None) -> str:
+    """The data set's section; `command` is what made it, `picture` where its plot lies."""
+    last = month.days[-1]
+    parts = [
+        f"### {month.dataset}: {month.first.name} to {last.day.name}",
+        f"{len(month.days)} nights. Made by:",
+        f"```\n{command}\n```",
+        _groups(month),
+        _leads(month.visits()),
+        _nights(month),
+    ]
+    if picture is not None:
+        parts.append(f"![Quality so far and the lead of nightly retraining]({picture})")
+    parts.append(f"Night by night:\n\n{_by_night(month)}")
+    return "\n\n".join(parts)
+
+
+def _groups(month: Month) -> str:
+    """Quality of all services, for everybody and for each group."""
+    header = ["users", "user-days", *(f"{t}, {s}" for s in SERVICES for t in _TITLES.values())]
+    rows = []
+    for group in (None, *GROUPS):
+        visits = month.visits(group=group)
+        if visits:
+            values = (quality(visits, s, m) for s in SERVICES for m in METRICS)
+            rows.append([group or "all", str(len(visits)), *(f"{value:.4f}" for value in values)])
+    return table(header, rows)
+
+
+def _leads(visits: list[Visit]) -> str:
+    lines = []
+    for other in (FROZEN, TOLD):
+        leads = {metric: lead(visits, NIGHTLY, other, metric) for metric in METRICS}
+        said = ", ".join(f"{_TITLES[m]} {lead_text(x)}" for m, x in leads.items() if x)
+        lines.append(f"- retrained every night minus {SERVICES[other]}: {said or 'nobody came'}")
+    return "\n".join(lines)
+
+
+def _nights(month: Month) -> str:
+    count = Counter(day.night.result for day in month.days)
+    seconds = [day.cpu_seconds for day in month.days]
+    results = ", ".join(f"{number} {result}" for result, number in count.most_common())
+    return (
+        f"Nights: {results}; {sum(day.night.warm for day in month.days)} from the live model's "
+        f"weights. Processor seconds: {median(seconds):.1f} in the median, {max(seconds):.1f} at "
+        "most."
+    )
+
+
+def _by_night(month: Month) -> str:
+    header = [
+        "day", "new events", "the night before", "users", "NDCG@20 nightly", "frozen", "told",
+        "nightly minus frozen so far",
+    ]  # fmt: skip
+    rows = []
+    for place, day in enumerate(month.days, 1):
+        so_far = lead(month.visits(place), NIGHTLY, FROZEN, "ndcg@20")
+        rows.append(
+            [
+                day.day.name,
+                str(day.night.new_events),
+                _said(day.night),
+                str(len(day.visits)),
+                *(_figure(quality(day.visits, service, "ndcg@20")) for service in SERVICES),
+                lead_text(so_far) if so_far else "",
+            ]
+        )
+    return table(header, rows)
+
+
+def _said(night: RunRecord) -> str:
+    """What came of it; why, unless it was promoted."""
+    if night.result == "promoted":
+        return "promoted" if night.warm else f"promoted, from scratch: {night.comparable}"
+    return f"{night.result}: {night.reason}".replace("|", "/")
+
+
+def _figure(value: float) -> str:
+    return "" if value != value else f"{value:.4f}"  # NaN: nobody came
+
+
+def progress(month: Month) -> str:
+    """One line on the latest day."""
+    day = month.days[-1]
+    so_far = lead(month.visits(), NIGHTLY, FROZEN, "ndcg@20")
+    return (
+        f"{day.day.name}  {day.night.new_events:5d} new events  {day.cpu_seconds:6.1f} CPU s  "
+        f"{len(day.visits):3d} users  nightly minus frozen so far, NDCG@20: "
+        f"{lead_text(so_far) if so_far else 'nobody came'}  {_said(day.night)}"
+    )
+
+
+def draw_month(month: Month) -> str:
+    """The SVG: quality so far of all services, and the lead with its interval."""
+    days = range(_first_visited(month.days), len(month.days) + 1)
+    panels = [_quality_panel(month, metric, days) for metric in METRICS]
+    leads = [lead(month.visits(n), NIGHTLY, FROZEN, "ndcg@20") for n in days]
+    bounds = [
+        ("retrained minus frozen", [x.mean for x in leads if x], "", 2.0),
+        ("upper end of 95 %", [x.high for x in leads if x], "3 3", 1.0),
+        ("lower end of 95 %", [x.low for x in leads if x], "3 3", 1.0),
+        ("no difference", [0.0 for _ in leads], "1 3", 1.0),
+    ]
+    lines = tuple(
+        Series(name=name, values=tuple(values), colour="#1a1a1a", dashes=dashes, width=width)
+        for name, values, dashes, width in bounds
+    )
+    panels.append(Panel(title="Lead in NDCG@20 so far", series=lines))
+    return draw(f"{month.dataset}: one retraining a night", panels, unit="night")
+
+
+def _first_visited(days: Iterable[DayOutcome]) -> int:
+    return next((n for n, day in enumerate(days, 1) if day.visits), 1)
+
+
+def _quality_panel(month: Month, metric: str, days: range) -> Panel:
+    lines = [
+        Series(
+            name=service,
+            values=tuple(quality(month.visits(n), service, metric) for n in days),
+            colour=colour,
+            width=2,
+        )
+        for service, colour in _COLOURS.items()
+    ]
+    return Panel(title=f"{_TITLES[metric]} so far", series=tuple(lines))
+
+
+def as_json(month: Month) -> dict[str, object]:
+    """Every night and every visit, and what they come to."""
+    visits = month.visits()
+    return {
+        "dataset": month.dataset,
+        "first_day": month.first.name,
+        "leads": {
+            other: {
+                metric: lead_json(found)
+                for metric in METRICS
+                if (found := lead(visits, NIGHTLY, other, metric))
+            }
+            for other in (FROZEN, TOLD)
+        },
+        "start": month.start.model_dump(mode="json", exclude={"history", "changed"}),
+        "days": [_day_json(day) for day in month.days],
+    }
+
+
+def _day_json(day: DayOutcome) -> dict[str, object]:
+    return {
+        "day": day.day.name,
+        "interactions": day.day.stop - day.day.start,
+        "cpu_seconds": day.cpu_seconds,
+        "night": day.night.model_dump(mode="json", exclude={"history", "changed"}),
+        "visits": [
+            {"user_id": visit.user_id, "group": visit.group, **visit.value} for visit in day.visits
+        ],
+    }

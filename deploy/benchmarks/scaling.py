@@ -1,0 +1,312 @@
+"""How time and memory grow with users, items and interactions: measured, and fitted by lines.
+
+    python -m deploy.benchmarks.scaling --document docs/scaling.md
+
+Knows sizes and footprints; knows nothing about how they come about. The first sizes make the lines;
+the last one only tests them.
+"""
+
+# FOLDED deploy/benchmarks/scaling.py: A data folder of any size: who chose what is drawn at random, popularity long-tailed.
+#
+#   For measuring cost, not quality: there is nothing to learn from it (`training.data.synthetic` plants
+#   tastes, at a cost that grows with users x items). Knows the format of a data folder only. Letters:
+#   U users, I items, N interactions.
+#
+# FOLDED deploy/benchmarks/scaling.py: What one data set takes: processor time and memory to train on, bytes on disk, in Redis, served.
+#
+#   Knows how to start each part and where the system says what it uses; knows nothing about slopes.
+#   Linux only: memory is read from /proc.
+#
+
+import argparse
+import multiprocessing
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from deploy.local.processes import ChildDied
+from deploy.local.servers import HOST, embedded_server, free_port, serve, wait_until_ready
+from training.data.dataset import DataConfig, load_dataset
+from training.data.files import peak_mb
+from training.experiments.step_cost import StepCost, bare_steps
+from training.export.artifact import export_artifact
+from training.fit.config import TrainingConfig
+from training.fit.distributed import reuse_large_buffers
+from training.publish import publish_artifact
+
+FEATURE_WIDTH = 64
+_POPULARITY_SKEW = 2.5
+"""Item rows are I * uniform^skew: the first tenth of them gets 40 % of the choices."""
+_HELD_OUT = 500
+"""Interactions of the validation part and of the test part: enough to be valid data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Counts of a data set."""
+
+    users: int
+    items: int
+    interactions: int
+
+    def __str__(self) -> str:
+        return f"{self.users}x{self.items}x{self.interactions}"
+
+
+def write_crowd(size: Size, num_modalities: int, folder: Path) -> None:
+    """Write a folder of exactly this size into an empty or new `folder`; features are noise.
+
+    Raises:
+        ValueError: there cannot be so few or so many interactions.
+    """
+    fewest, most = max(2 * size.users, 4 * _HELD_OUT), size.users * size.items // 4
+    if not fewest <= size.interactions <= most:
+        raise ValueError(f"{size}: interactions must be from {fewest} to {most}")
+    rng = np.random.default_rng(0)
+    user_N = np.arange(size.users)
+    pair_N = np.empty(0, dtype=np.int64)
+    while len(pair_N) < size.interactions:
+        item_N = (size.items * rng.random(len(user_N)) ** _POPULARITY_SKEW).astype(np.int64)
+        pair_N = np.unique(np.append(pair_N, user_N * size.items + item_N))
+        user_N = rng.integers(size.users, size=size.interactions - len(pair_N))
+    user_N, item_N = np.divmod(rng.permutation(pair_N), size.items)
+    part_N = np.zeros(size.interactions, dtype=np.int64)
+    part_N[:_HELD_OUT], part_N[_HELD_OUT : 2 * _HELD_OUT] = 1, 2
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "crowd.inter").open("w") as file:
+        file.write("user_id\titem_id\tx_label\n")
+        columns = zip(user_N.tolist(), item_N.tolist(), part_N.tolist(), strict=True)
+        file.writelines(f"u{user:09d}\ti{item:09d}\t{part}\n" for user, item, part in columns)
+    with (folder / "items.tsv").open("w") as file:
+        file.write("item_id\n")
+        file.writelines(f"i{item:09d}\n" for item in range(size.items))
+    for index in range(num_modalities):
+        features_IF = rng.normal(size=(size.items, FEATURE_WIDTH)).astype(np.float32)
+        np.save(folder / f"content{index}_feat.npy", features_IF)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Footprint:
+    """Memory and disk in MB (10^6 bytes)."""
+
+    step: StepCost
+    training_mb: float
+    """Peak of the process that reads the data and takes a few steps, on one thread."""
+    artifact_mb: float
+    redis_mb: float
+    """What the server's resident memory grew by with one version."""
+    service_mb: float
+    """Resident memory of one replica that is ready and has served nobody yet."""
+
+
+def footprint(size: Size, num_modalities: int) -> Footprint:
+    """Make data of this size and take them through training's start, Redis and the service.
+
+    Raises:
+        ValueError: the size is not possible.
+        ChildDied: the server or the service did not start.
+    """
+    with tempfile.TemporaryDirectory(prefix="footprint-") as name:
+        folder = Path(name)
+        write_crowd(size, num_modalities, folder / "data")
+        fresh = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(max_workers=1, mp_context=fresh) as pool:
+            trained = pool.submit(_trained, folder / "data", folder / "artifact")
+            step, training_mb = trained.result()
+        artifact_mb = sum(x.stat().st_size for x in (folder / "artifact").iterdir()) / 1e6
+        redis_mb, service_mb = _served(folder)
+    return Footprint(
+        step=step,
+        training_mb=training_mb,
+        artifact_mb=artifact_mb,
+        redis_mb=redis_mb,
+        service_mb=service_mb,
+    )
+
+
+def _trained(data: Path, out: Path) -> tuple[StepCost, float]:
+    """In a process of its own, so that its peak is of nothing else."""
+    torch.set_num_threads(1)
+    reuse_large_buffers()
+    config = DataConfig(folder=data)
+    dataset = load_dataset(config)
+    step, model = bare_steps(dataset, TrainingConfig())
+    training_mb = peak_mb()
+    settings: dict[str, dict[str, object]] = {"data": {}, "training": {}}
+    export_artifact(out, model, dataset, seed=0, settings=settings, metrics={})
+    return step, training_mb
+
+
+def _served(folder: Path) -> tuple[float, float]:
+    """Growth of the Redis-protocol server and size of the service, in MB."""
+    with embedded_server(folder / "valkey", folder / "valkey.log") as server:
+        before = resident_mb(server.child.pid)
+        publish_artifact(folder / "artifact", server.url)
+        redis_mb = resident_mb(server.child.pid) - before
+        port = free_port()
+        with serve(port, server.url, folder / "service.log") as service:
+            wait_until_ready(f"http://{HOST}:{port}", [server.child, service])
+            return redis_mb, resident_mb(service.pid)
+
+
+def resident_mb(pid: int) -> float:
+    """Resident memory of a running process."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    line = next(x for x in status.splitlines() if x.startswith("VmRSS:"))
+    return int(line.split()[1]) * 1024 / 1e6
+
+
+SIZES = (
+    Size(10_000, 10_000, 100_000),
+    Size(40_000, 10_000, 100_000),
+    Size(10_000, 40_000, 100_000),
+    Size(10_000, 10_000, 400_000),
+    Size(30_000, 41_000, 1_000_000),
+)
+"""One count at a time, then a size that is larger in all (that of the Gowalla benchmark)."""
+
+
+_QUANTITIES: dict[str, tuple[str, float, Callable[[Footprint], float]]] = {
+    "propagation in a step": ("µs", 1e6, lambda x: x.step.propagation),
+    "memory of training": ("bytes", 1e6, lambda x: x.training_mb),
+    "artifact on disk": ("bytes", 1e6, lambda x: x.artifact_mb),
+    "memory of Redis per version": ("bytes", 1e6, lambda x: x.redis_mb),
+    "memory of a service replica": ("bytes", 1e6, lambda x: x.service_mb),
+}
+"""Name: unit of a slope, how many of it make the measured unit, and where it is found."""
+_MARKERS = ("<!-- scaling start -->", "<!-- scaling end -->")
+
+
+def report(sizes: Sequence[Size], footprints: Sequence[Footprint], num_modalities: int) -> str:
+    """Both tables in Markdown.
+
+    Args:
+        sizes: five or more; all but the last make the lines.
+        footprints: one for each.
+        num_modalities: content modalities of the data.
+    """
+    content = f"and {num_modalities} content modalities of {FEATURE_WIDTH} columns"
+    title = f"**Behaviour {content if num_modalities else 'alone'}**"
+    return f"{title}\n\n{_measurements(sizes, footprints)}\n\n{_slopes(sizes, footprints)}"
+
+
+def _measurements(sizes: Sequence[Size], footprints: Sequence[Footprint]) -> str:
+    header = (
+        "users", "items", "interactions", "set-up s", "propagation s/step", "pairs s/step",
+        "positives/step", "training MB", "artifact MB", "Redis MB", "service MB",
+    )  # fmt: skip
+    rows = [
+        (
+            *(f"{count:,}" for count in (size.users, size.items, size.interactions)),
+            f"{x.step.setting_up:.1f}",
+            f"{x.step.propagation:.2f}",
+            f"{x.step.pairs:.2f}",
+            f"{x.step.positives:,}",
+            *(f"{mb:.0f}" for mb in (x.training_mb, x.artifact_mb, x.redis_mb, x.service_mb)),
+        )
+        for size, x in zip(sizes, footprints, strict=True)
+    ]
+    return _table(header, rows)
+
+
+def _slopes(sizes: Sequence[Size], footprints: Sequence[Footprint]) -> str:
+    header = (
+        "what", "per user", "per item", "per interaction", "at nothing", "last size: line",
+        "measured",
+    )  # fmt: skip
+    counts = np.array([[1, size.users, size.items, size.interactions] for size in sizes])
+    rows = []
+    for name, (unit, scale, value) in _QUANTITIES.items():
+        measured = np.array([value(x) for x in footprints])
+        line, *_ = np.linalg.lstsq(counts[:-1], measured[:-1], rcond=None)
+        whole = "s" if unit == "µs" else "MB"
+        rows.append(
+            (
+                name,
+                *(f"{slope * scale:.3g} {unit}" for slope in line[1:]),
+                *(f"{x:.3g} {whole}" for x in (line[0], counts[-1] @ line, measured[-1])),
+            )
+        )
+    return _table(header, rows)
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def write_section(document: Path, text: str) -> None:
+    """Replace what stands between the markers.
+
+    Raises:
+        ValueError: the document has no markers.
+    """
+    start, end = _MARKERS
+    whole = document.read_text(encoding="utf-8")
+    before, found_start, rest = whole.partition(start)
+    _, found_end, after = rest.partition(end)
+    if not (found_start and found_end):
+        raise ValueError(f"{document} needs the lines {start!r} and {end!r}")
+    document.write_text(f"{before}{start}\n{text}\n{end}{after}", encoding="utf-8")
+
+
+def _measured(sizes: Sequence[Size], num_modalities: int) -> str:
+    footprints = []
+    for size in sizes:
+        sys.stderr.write(f"{size}, {num_modalities} content modalities ...\n")
+        footprints.append(footprint(size, num_modalities))
+        sys.stderr.write(f"  {footprints[-1]}\n")
+    return report(sizes, footprints, num_modalities)
+
+
+def _size(text: str) -> Size:
+    if not re.fullmatch(r"\d+x\d+x\d+", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not USERSxITEMSxINTERACTIONS")
+    return Size(*map(int, text.split("x")))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure and print; exit status 1 with a message if that cannot be done."""
+    parser = argparse.ArgumentParser(
+        prog="python -m deploy.benchmarks.scaling",
+        description="Measure how time and memory grow with the data.",
+    )
+    parser.add_argument(
+        "--sizes",
+        nargs="+",
+        type=_size,
+        default=SIZES,
+        metavar="USERSxITEMSxINTERACTIONS",
+        help="five or more; the last one tests the lines (default: "
+        + " ".join(map(str, SIZES))
+        + ")",
+    )
+    parser.add_argument(
+        "--modalities",
+        nargs="+",
+        type=int,
+        default=[0, 2],
+        help="numbers of content modalities, each measured on its own (default: 0 2)",
+    )
+    parser.add_argument("--document", type=Path, help="write the tables between its markers")
+    options = parser.parse_args(arguments)
+    try:
+        text = "\n\n".join(_measured(options.sizes, number) for number in options.modalities)
+        sys.stdout.write(f"{text}\n")
+        if options.document is not None:
+            write_section(options.document, text)
+    except (ChildDied, OSError, ValueError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,92 @@
+"""Part `batching`: what sharing one pass over the items is worth under many connections.
+
+Knows the engine and a snapshot; knows nothing about HTTP, which costs both sides the same.
+"""
+
+import asyncio
+import statistics
+import sys
+import time
+
+from deploy.benchmarks.serving.grown import grown_artifact
+from deploy.benchmarks.serving.rig import Outcome, Part, one_thread, table
+from model.artifact.files import Artifact
+from service.ops.metrics import Metrics
+from service.recommend.engine import RecommendationEngine
+from service.schemas.requests import RecommendationRequest
+from service.serving.served import Served
+from service.serving.snapshot import Snapshot, build_snapshot, read_trial_users
+from service.serving.source import OpenedModel
+from service.store.users import PER_USER, DiskUsers
+
+SEED = 0
+ITEMS = 200_000
+CONNECTIONS = 64
+REQUESTS = 192
+"""Per round and engine: three for each connection."""
+ROUNDS = 5
+MAX_BATCH = (1, 8, 32)
+"""The first is unbatched, the last what the service does unless told otherwise."""
+
+_PROTOCOL = f"""### Batching
+
+`make bench BENCH=batching`: {CONNECTIONS} callers ask one engine for a top 20 with contributions,
+each again as soon as it has its answer, on a grown model of {ITEMS:,} items (seed {SEED}) that is
+searched exactly; one pinned thread, {ROUNDS} interleaved rounds of {REQUESTS} requests, median.
+HTTP is left out. Seconds are of the wall clock: what else runs on the machine is in them, in all
+alike."""
+
+
+def _measure() -> Outcome:
+    artifact = grown_artifact(ITEMS, CONNECTIONS, SEED)
+    with one_thread():
+        rates = asyncio.run(_rates(artifact))
+    unbatched = rates[MAX_BATCH[0]]
+    gain = rates[MAX_BATCH[-1]] / unbatched
+    rows = [(str(size), f"{rate:.0f}", f"{rate / unbatched:.2f}") for size, rate in rates.items()]
+    text = table(("most in a batch", "requests/s", "over unbatched"), rows)
+    return Outcome(figures={"batching_gain": round(gain, 3)}, text=f"{_PROTOCOL}\n\n{text}")
+
+
+async def _snapshot(artifact: Artifact) -> Snapshot:
+    tensors = artifact.tensors
+    opened = OpenedModel(
+        manifest=artifact.manifest,
+        tensors={name: array for name, array in tensors.items() if name not in PER_USER},
+        files=artifact.files,
+        users=DiskUsers(tensors),
+    )
+    return build_snapshot(opened, await read_trial_users(opened), "exact")
+
+
+async def _rates(artifact: Artifact) -> dict[int, float]:
+    """Requests per second by the most in a batch."""
+    snapshot = await _snapshot(artifact)
+    rates: dict[int, list[float]] = {size: [] for size in MAX_BATCH}
+    for number in range(-1, ROUNDS):
+        for size in MAX_BATCH:
+            sys.stderr.write(f"  round {number}, batches of {size} ...\n")
+            metrics = Metrics()
+            served = Served.of(snapshot, "champion", metrics)
+            engine = RecommendationEngine(
+                metrics=metrics, max_batch=size, max_waiting=2 * CONNECTIONS
+            )
+            started = time.perf_counter()
+            await asyncio.gather(*(_calls(engine, served, user) for user in range(CONNECTIONS)))
+            if number >= 0:
+                rates[size].append(REQUESTS / (time.perf_counter() - started))
+            await engine.close()
+    return {size: statistics.median(taken) for size, taken in rates.items()}
+
+
+async def _calls(engine: RecommendationEngine, served: Served, user: int) -> None:
+    request = RecommendationRequest(user_id=served.snapshot.user_ids[user], k=20)
+    for _ in range(REQUESTS // CONNECTIONS):
+        await engine.recommend(served, request)
+
+
+BATCHING = Part(
+    name="batching",
+    summary="requests per second of one thread with and without sharing the pass over the items",
+    measure=_measure,
+)

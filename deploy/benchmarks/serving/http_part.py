@@ -1,0 +1,165 @@
+"""Part `http`: one worker with explained lists beside what others answer plain lists with.
+
+Knows what is asked of whom; knows nothing about how load is made. Two CPUs: one for the server that
+is asked, one for everything else.
+"""
+
+import os
+import statistics
+import sys
+import time
+from dataclasses import dataclass
+
+from deploy.benchmarks.serving.grown import grown_artifact
+from deploy.benchmarks.serving.load import Load, load
+from deploy.benchmarks.serving.peers import ITEMS, USERS, start_peer
+from deploy.benchmarks.serving.rig import (
+    PATH,
+    Outcome,
+    Part,
+    Rig,
+    cpu_pair,
+    processor_seconds,
+    rig,
+    scale,
+    scaled,
+    table,
+)
+from deploy.local.http import get_json
+from deploy.local.processes import Child, ChildDied
+from deploy.local.servers import free_port
+
+CONNECTIONS = (1, 16, 64)
+_ROUNDS = 5
+_SECONDS = 3
+_PEERS = {
+    "empty": ("an empty FastAPI route", "/recommend/{}"),
+    "als": ("implicit, ALS of 64 factors, in an `async def` route", "/recommend/{}"),
+    "als_threads": ("the same in a `def` route", "/recommend/{}"),
+    "cornac": ("cornac.serving, MF of 64 factors", "/recommend?uid={}&k=20"),
+}
+_START_SECONDS = 120.0
+SEED = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    label: str
+    url: str
+    path: str
+    pid: int
+
+
+def _measure() -> Outcome:
+    with rig() as held:
+        asked = _servers(held)
+        took: dict[tuple[str, int], list[tuple[Load, float]]] = {}
+        for connections in CONNECTIONS:
+            for _ in range(scaled(_ROUNDS, 1)):
+                for name, server in asked.items():
+                    took.setdefault((name, connections), []).append(_round(server, connections))
+        peak = _rate(took["magnet", 16])
+        half = load(asked["magnet"].url, PATH, seconds=4 * _SECONDS, users=USERS, rate=peak / 2)
+    over = {n: peak / _rate(took[n, 16]) for n in ("als", "cornac")}
+    figures = {
+        "http_over_implicit": round(over["als"], 3),
+        "http_over_cornac": round(over["cornac"], 3),
+        "p99_over_p50": round(half.p99_ms / half.p50_ms, 2),
+    }
+    rows = [
+        (
+            server.label,
+            *(f"{_rate(took[name, connections]):,.0f}" for connections in CONNECTIONS),
+            f"{statistics.median(cpu for _, cpu in took[name, 16]) * 1e3:.2f}",
+        )
+        for name, server in asked.items()
+    ]
+    header = (
+        "one worker",
+        *(f"{n} connections" for n in CONNECTIONS),
+        "processor ms/request at 16",
+    )
+    protocol = f"{_PROTOCOL} Made at `BENCH_SCALE={scale():g}`."
+    text = f"{protocol}\n\n{table(header, rows)}\n\n{_half(half, peak)}"
+    return Outcome(figures=figures, text=text)
+
+
+_PROTOCOL = f"""### HTTP
+
+`make bench BENCH=http`: requests per second of top 20 over {ITEMS:,} items (grown model, seed
+{SEED}; {USERS:,} users in turn), the median of rounds in which all servers take turns. The server
+asked has one CPU; the load generator, a process of its own, and Redis have the other. MAGNET reads
+Redis in every request and answers with contributions; the others answer plain lists. Implicit
+stands in two routes: one that lets nobody else be answered while it computes, which is the faster
+and the one that `http_over_implicit` is about, and one as FastAPI's documentation has it for work
+that takes time."""
+
+_LIMITS = """The aims are 1.0x implicit and 4x Cornac, and a p99 of at most 4 times the p50. What
+limits the rates is processor time. Of MAGNET's at 16 connections two thirds are the worker
+thread's (by the system's count per thread): it multiplies each user with all item vectors of six
+channels, six times the numbers of implicit's one product, routes some hundred and fifty items for
+each user and takes twenty apart, which together is more than implicit's whole request. Of the event
+loop's part a quarter is uvicorn and uvloop, an eighth the hand-over to the worker and back, a tenth
+JSON, less than that the shared round trips to Redis; the rest is reading the request, its way
+through the layers and what is counted (sampled with py-spy). A machine that is busy otherwise
+lowers all rates, MAGNET's more than others', as its items no longer stay in the processor's last
+cache, and stretches the p99: compare within a column."""
+
+
+def _half(half: Load, peak: float) -> str:
+    return (
+        f"At half of its peak ({peak / 2:,.0f} requests per second, open loop, 16 connections): "
+        f"p50 {half.p50_ms:.1f} ms, p99 {half.p99_ms:.1f} ms.\n\n{_LIMITS}"
+    )
+
+
+def _servers(held: Rig) -> dict[str, _Asked]:
+    sys.stderr.write("  starting the servers ...\n")
+    server_cpu, client_cpu = cpu_pair()
+    os.sched_setaffinity(held.server.child.pid, {client_cpu})
+    held.publish(held.save(grown_artifact(ITEMS, USERS, SEED)))
+    ours = held.start(cpus=[server_cpu])
+    asked = {
+        "magnet": _Asked(label="MAGNET, explained", url=ours.url, path=PATH, pid=ours.child.pid)
+    }
+    for name, (label, path) in _PEERS.items():
+        port = free_port()
+        child = held.stack.enter_context(start_peer(name, port, held.folder, [server_cpu]))
+        url = f"http://127.0.0.1:{port}"
+        _wait(url + path.format(1), child)
+        asked[name] = _Asked(label=label, url=url, path=path, pid=child.pid)
+    os.sched_setaffinity(0, {client_cpu})
+    return asked
+
+
+def _wait(url: str, child: Child) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while True:
+        child.check()
+        try:
+            get_json(url)
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise ChildDied(f"{child.name} does not answer: {error}") from error
+            time.sleep(0.1)
+        else:
+            return
+
+
+def _round(server: _Asked, connections: int) -> tuple[Load, float]:
+    before = processor_seconds(server.pid)
+    done = load(server.url, server.path, seconds=_SECONDS, users=USERS, connections=connections)
+    if done.errors:
+        raise ValueError(f"{server.label} answered {done.statuses}, {done.broken} broken")
+    return done, (processor_seconds(server.pid) - before) / done.requests
+
+
+def _rate(rounds: list[tuple[Load, float]]) -> float:
+    return statistics.median(done.per_second for done, _ in rounds)
+
+
+HTTP = Part(
+    name="http",
+    summary="requests per second over HTTP, beside implicit, Cornac and an empty route",
+    measure=_measure,
+)

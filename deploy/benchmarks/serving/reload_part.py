@@ -1,0 +1,147 @@
+"""Parts `reload` and `soak`: models published under load; errors, torn answers, memory.
+
+Knows how often and how many; knows nothing about how a version is swapped.
+"""
+
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+from deploy.benchmarks.serving.grown import grown_artifact
+from deploy.benchmarks.serving.load import Load, load, loading
+from deploy.benchmarks.serving.rig import (
+    PATH,
+    Outcome,
+    Part,
+    Replica,
+    busy_processors,
+    proportional_mb,
+    rig,
+    scaled,
+    table,
+)
+
+_ITEMS, _USERS, _REPLICAS, _RELOADS = 200_000, 1_000, 4, 20
+_RATE = 10.0
+_BESIDE_SECONDS = 15.0
+_SOAK_ITEMS, _SOAK_REQUESTS = 7_000, 500_000
+_SETTINGS = {"MAGNET_POLL_SECONDS": "0.5"}
+
+
+def _measure_reload() -> Outcome:
+    items, reloads = scaled(_ITEMS, 2_000), scaled(_RELOADS, 2)
+    with rig() as held, ExitStack() as stack:
+        models = [held.save(grown_artifact(items, _USERS, seed)) for seed in (0, 1)]
+        held.publish(models[0])
+        settings = _SETTINGS | {"MAGNET_CACHE_DIR": str(held.folder / "cache")}
+        replicas = [held.start(settings) for _ in range(_REPLICAS)]
+        before = _asked(replicas)
+        with busy_processors():
+            beside_others = _asked(replicas)
+        running = [
+            stack.enter_context(loading(x.url, PATH, users=_USERS, rate=_RATE, compare=True))
+            for x in replicas
+        ]
+        for number in range(reloads):
+            sys.stderr.write(f"  reload {number + 1} of {reloads} ...\n")
+            model = models[(number + 1) % 2]
+            held.publish(model)
+            held.wait_for(model.name)
+        during = [end() for end in running]
+    p99 = _worst(during) / _worst(before)
+    figures = {
+        "reload_errors": float(sum(x.errors for x in during)),
+        "reload_torn": float(sum(x.torn for x in during)),
+        "reload_p99_over_before": round(p99, 2),
+    }
+    counts = (items, _REPLICAS, reloads, sum(x.requests for x in during))
+    row = (
+        *(f"{n:,}" for n in counts),
+        *(f"{figures[name]:.0f}" for name in ("reload_errors", "reload_torn")),
+        *(f"{_worst(loads):.0f}" for loads in (before, beside_others, during)),
+    )  # fmt: skip
+    header = (
+        "items", "replicas", "reloads", "answers", "errors", "torn", "p99 before, ms",
+        "p99 beside busy processes, ms", "p99 during, ms",
+    )  # fmt: skip
+    text = f"{_RELOAD_PROTOCOL}\n\n{table(header, [row])}\n\n{_RELOAD_LIMITS}"
+    return Outcome(figures=figures, text=text)
+
+
+def _asked(replicas: Sequence[Replica]) -> list[Load]:
+    """Every replica, all at once."""
+    with ExitStack() as stack:
+        running = [
+            stack.enter_context(loading(x.url, PATH, users=_USERS, rate=_RATE)) for x in replicas
+        ]
+        time.sleep(_BESIDE_SECONDS)
+        return [end() for end in running]
+
+
+def _worst(loads: list[Load]) -> float:
+    return max(x.p99_ms for x in loads)
+
+
+_RELOAD_PROTOCOL = f"""### Publish and reload under load
+
+`make bench BENCH=reload`: two grown models (seeds 0 and 1) are published in turn, each as soon as
+every replica serves the one before; {_RATE:.0f} requests per second to each replica, open loop, all
+on this machine, whose replicas share `MAGNET_CACHE_DIR`. Torn: an answer that differs from another
+of the same user and model version. Beside busy processes: nothing is reloaded, and as many
+processes as there are processors compute without pause.
+Sizes are those of `BENCH_SCALE`; 1 is {_ITEMS:,} items and {_RELOADS} reloads."""
+
+_RELOAD_LIMITS = """The aims are no error, nothing torn, and a p99 of at most 3 times that before.
+What limits the p99 is that all share this machine's processors: every replica reads the new model,
+indexes it and tries it on its sampled users while it answers, all of them at once, beside the
+publisher and a load generator each."""
+
+
+def _measure_soak() -> Outcome:
+    requests, reloads = scaled(_SOAK_REQUESTS, 2_000), _RELOADS
+    share = requests // (reloads + 2)
+    with rig() as held:
+        models = [held.save(grown_artifact(_SOAK_ITEMS, _USERS, seed)) for seed in (0, 1)]
+        held.publish(models[0])
+        replica = held.start(_SETTINGS)
+        answered = errors = 0
+        memory = []
+        for number in range(-2, reloads):
+            sys.stderr.write(f"  reload {number + 1} of {reloads} ...\n")
+            done = 0
+            while done < share:
+                round_ = load(replica.url, PATH, seconds=2, users=_USERS)
+                done, errors = done + round_.requests, errors + round_.errors
+            answered += done
+            model = models[(number + 1) % 2]
+            held.publish(model)
+            held.wait_for(model.name)
+            load(replica.url, PATH, seconds=1, users=_USERS)
+            memory.append(proportional_mb(replica.child.pid))
+    growth = memory[-1] / memory[1] - 1
+    figures = {"soak_growth": round(growth, 4)}
+    row = (
+        f"{answered:,}", f"{reloads}", f"{errors}", f"{memory[1]:.0f}", f"{memory[-1]:.0f}",
+        f"{growth:.1%}",
+    )  # fmt: skip
+    header = ("answers", "reloads", "errors", "MB after warm-up", "MB at the end", "growth")
+    return Outcome(figures=figures, text=f"{_SOAK_PROTOCOL}\n\n{table(header, [row])}")
+
+
+_SOAK_PROTOCOL = f"""### Soak
+
+`make bench BENCH=soak`: one replica, {_SOAK_ITEMS:,} items, 16 connections that ask without pause,
+a reload after each share of the requests; two shares warm up. Memory is the process's, in use after
+each reload. `BENCH_SCALE=1` is {_SOAK_REQUESTS:,} requests."""
+
+RELOAD = Part(
+    name="reload",
+    summary="models published and swapped under load: errors, torn answers, latency",
+    measure=_measure_reload,
+)
+SOAK = Part(
+    name="soak",
+    summary="half a million requests and 20 reloads: growth of memory",
+    measure=_measure_soak,
+)

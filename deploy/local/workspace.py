@@ -1,0 +1,226 @@
+"""The `.magnet` folder: sample data, models, the embedded server's data and logs.
+
+Knows where things lie and that one launcher at a time may use them; knows nothing about them.
+"""
+
+# FOLDED deploy/local/workspace.py: A folder that holds one model, and a note of what it is made from.
+#
+#   Knows files and options; knows nothing about training. The note is written before a training, so
+#   that a killed one can go on, and again after it with the version that came out: a model is used
+#   again only if the note names it and its recipe.
+#
+
+import fcntl
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from model.artifact.files import MANIFEST, Artifact, ArtifactError, read_artifact
+from training.data.tables import ExplainedError
+
+
+class _Note(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Recipe(_Note):
+    """Data and options of one training."""
+
+    data_sha256: str
+    """Over the names and contents of the data folder's files."""
+    arguments: tuple[str, ...]
+    """Options of `python -m training fit` besides the folders."""
+    encoded: tuple[str, ...] = ()
+    """Contents that were made features before."""
+
+    @classmethod
+    def of(cls, data: Path, arguments: tuple[str, ...], encoded: tuple[str, ...] = ()) -> "Recipe":
+        """The recipe that `data` and `arguments` make now."""
+        digest = hashlib.sha256()
+        for file in sorted(path for path in data.rglob("*") if path.is_file()):
+            with file.open("rb") as content:
+                checksum = hashlib.file_digest(content, "sha256").hexdigest()
+            digest.update(f"{file.relative_to(data).as_posix()}\0{checksum}\n".encode())
+        return cls(data_sha256=digest.hexdigest(), arguments=arguments, encoded=encoded)
+
+
+class _Training(_Note):
+    recipe: Recipe
+    model_version: str | None
+    """What came out; None for a training that has begun."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFolder:
+    """Where one model is trained and kept."""
+
+    root: Path
+
+    @property
+    def artifact(self) -> Path:
+        """The artifact's folder."""
+        return self.root / "artifact"
+
+    @property
+    def features(self) -> Path:
+        """A copy of the data with features of what was encoded."""
+        return self.root / "data"
+
+    def reusable(self, recipe: Recipe) -> tuple[Artifact | None, str]:
+        """The model, if it is whole and was made from `recipe`; else None and why not."""
+        last = self._last()
+        if last is None or not self.artifact.exists():
+            return None, "there is no model yet"
+        if last.recipe.data_sha256 != recipe.data_sha256:
+            return None, "the data have changed"
+        if last.recipe.arguments != recipe.arguments:
+            return None, f"the options were {' '.join(last.recipe.arguments) or 'the defaults'}"
+        if last.recipe.encoded != recipe.encoded:
+            return None, f"encoded was {' and '.join(last.recipe.encoded) or 'nothing'}"
+        try:
+            artifact = read_artifact(self.artifact)
+        except ArtifactError as error:
+            return None, str(error)
+        if last.model_version != artifact.manifest.model_version:
+            return None, "the last training did not end"
+        return artifact, ""
+
+    def begin(self, recipe: Recipe, *, anew: bool = False) -> None:
+        """Get ready for a training: what cannot be gone on from, or replaced, is removed.
+
+        Args:
+            recipe: what will be trained.
+            anew: go on from nothing, even from a killed training of the same recipe.
+        """
+        last = self._last()
+        if anew or last is None or last.recipe != recipe:
+            self.artifact.with_name("artifact.checkpoint").unlink(missing_ok=True)
+        if self.artifact.exists() and not (self.artifact / MANIFEST).exists():
+            shutil.rmtree(self.artifact)
+        self.root.mkdir(parents=True, exist_ok=True)
+        self._write(_Training(recipe=recipe, model_version=None))
+
+    def finish(self, recipe: Recipe) -> Artifact:
+        """Note what came out of the training and return it."""
+        artifact = read_artifact(self.artifact)
+        self._write(_Training(recipe=recipe, model_version=artifact.manifest.model_version))
+        return artifact
+
+    @property
+    def _note(self) -> Path:
+        return self.root / "training.json"
+
+    def _last(self) -> _Training | None:
+        try:
+            return _Training.model_validate_json(self._note.read_bytes())
+        except (OSError, ValidationError):
+            return None
+
+    def _write(self, training: _Training) -> None:
+        self._note.write_text(training.model_dump_json(indent=1) + "\n")
+
+
+PROJECT = Path(__file__).resolve().parents[2]
+"""The checkout that this runs from; child processes run in it, so that they find the packages."""
+
+
+class WorkspaceBusy(ExplainedError):
+    """Another launcher is using the folder."""
+
+
+class NotRunning(ExplainedError):
+    """No launcher is serving from the folder."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """What a launcher is serving."""
+
+    redis_url: str
+    namespace: str
+    data: str
+    """The data folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """Paths below one folder."""
+
+    root: Path
+
+    @property
+    def sample(self) -> Path:
+        """The default sample's data."""
+        return self.root / "data" / "ml-100k"
+
+    @property
+    def valkey(self) -> Path:
+        """Data of the embedded server."""
+        return self.root / "valkey"
+
+    def model(self, data: Path) -> ModelFolder:
+        """The model of the data in one folder; folders of equal name do not share it."""
+        place = hashlib.sha256(str(data.resolve()).encode()).hexdigest()[:8]
+        return ModelFolder(self.root / "models" / f"{data.resolve().name}-{place}")
+
+    def retrain(self, data: Path) -> Path:
+        """Event log and runs of the data in one folder."""
+        return self.model(data).root / "retrain"
+
+    def retrained(self, data: Path, version: str | None) -> bool:
+        """Whether a version was made by a retraining on the data in one folder."""
+        records = (self.retrain(data) / "runs").glob("*/run.json")
+        return any(json.loads(path.read_text()).get("version") == version for path in records)
+
+    def running(self) -> Running:
+        """What the launcher that has claimed the folder says that it serves; NotRunning if none."""
+        try:
+            return Running(**json.loads(self._note.read_text()))
+        except (OSError, TypeError, json.JSONDecodeError) as error:
+            raise NotRunning(
+                f"nothing is running with {self.root}; start it first, in another terminal: "
+                "make run"
+            ) from error
+
+    @contextmanager
+    def announced(self, running: Running) -> Iterator[None]:
+        """Say what is served, to this user only: the server's URL may hold a password."""
+        self._note.unlink(missing_ok=True)
+        self._note.touch(mode=0o600)
+        self._note.write_text(json.dumps(asdict(running)))
+        try:
+            yield
+        finally:
+            self._note.unlink(missing_ok=True)
+
+    @property
+    def _note(self) -> Path:
+        return self.root / "running.json"
+
+    def log(self, name: str) -> Path:
+        """Log file of a child process."""
+        return self.root / "logs" / f"{name}.log"
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Keep other launchers out; the claim ends with the process, however it ends.
+
+        Raises:
+            WorkspaceBusy: another launcher has claimed the folder.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        with (self.root / "claim").open("w") as claim:
+            try:
+                fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise WorkspaceBusy(
+                    f"another launcher is running with {self.root}; stop it first (Ctrl-C there), "
+                    "or give this one a folder of its own: --out DIR"
+                ) from error
+            yield

@@ -1,0 +1,197 @@
+"""The manifest: what one model version is, what it is made of, and how to check it.
+
+Knows names, shapes and checksums; knows nothing about where the bytes lie (disk or Redis).
+
+Letters: U users, I items, V views, M modalities, D dimension, K experts, E epochs.
+"""
+
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from model.artifact.layout import CHUNK_BYTES, sha256
+from model.registry.keys import check_name
+
+SCHEMA_VERSION: Literal[3] = 3
+"""Raised whenever a reader of the older number could misread what it is given."""
+
+Role = Literal["dominant", "balanced", "complementary"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class ExpertSpec(_Frozen):
+    """One expert of the fusion head."""
+
+    name: str
+    role: Role
+    modality: str | None
+    """The modality that it favours (dominant) or holds back (complementary); None for balanced."""
+    template: list[float]
+    """Weight on each modality [M], sums to 1."""
+    usual_weight: float
+    """Mean routing weight over sampled user-item pairs, for comparison with a single pair."""
+
+
+class TensorSpec(_Frozen):
+    """One array of the artifact."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    sha256: str
+    """Checksum of the little-endian C-order bytes, the same on disk and in Redis."""
+
+    @classmethod
+    def of(cls, array: NDArray[Any]) -> Self:
+        """What is said of an array."""
+        return cls(dtype=array.dtype.str, shape=array.shape, sha256=sha256(array))
+
+
+class FileSpec(_Frozen):
+    """One opaque file of the artifact (an ONNX graph)."""
+
+    num_bytes: int
+    sha256: str
+
+    @classmethod
+    def of(cls, data: bytes) -> Self:
+        """What is said of a file's content."""
+        return cls(num_bytes=len(data), sha256=sha256(data))
+
+
+class Golden(_Frozen):
+    """Inputs and outputs recorded at export; a loader must reproduce them before it serves."""
+
+    user_rows: list[int]
+    item_rows: list[int]
+    scores: list[list[float]]
+    """[users, items]"""
+    contributions: list[list[list[float]]]
+    """[users, items, K]; with the item's bias they add up to the score."""
+
+
+class EpochRecord(_Frozen):
+    """One line of the training history."""
+
+    epoch: int
+    stage: Literal["coverage", "specialisation"]
+    loss: float
+    loss_terms: dict[str, float] = {}
+    """Its weighted parts by name, which add up to it; empty in older manifests."""
+    valid_ndcg20: float
+    coverage_entropy: float
+    """Entropy of the mean routing distribution over log K: is every expert used?"""
+    pair_entropy: float
+    """Mean entropy of single pairs over log K: is each pair sure?"""
+    expert_shares: list[float]
+    seconds: float
+
+
+class TrainingRecord(_Frozen):
+    """Where the model came from."""
+
+    data_sha256: str
+    split: str
+    seed: int
+    best_epoch: int
+    trigger_epoch: int | None
+    """The epoch after which specialisation began, or None if it never did."""
+    config: dict[str, dict[str, object]]
+    """Settings of the `data` and of the `training`, enough to repeat the run."""
+    history: list[EpochRecord]
+
+
+class ArtifactManifest(_Frozen):
+    """Everything a reader must know before it touches a byte of the model."""
+
+    schema_version: Literal[3] = SCHEMA_VERSION
+    model_version: str
+    created_at: str
+    """UTC, ISO 8601."""
+    num_users: int = Field(ge=1)
+    num_items: int = Field(ge=1)
+    views: list[str]
+    modalities: list[str]
+    embedding_dim: int = Field(ge=1)
+    experts: list[ExpertSpec]
+    gate_threshold: float = Field(ge=0, lt=1)
+    """Share of the leading expert's routing probability below which an expert has no weight."""
+    recency_power: float = Field(ge=0)
+    """Of `recency_weights`: how a history's items are weighted when they are folded in."""
+    chunk_bytes: int = CHUNK_BYTES
+    tensors: dict[str, TensorSpec]
+    files: dict[str, FileSpec]
+    golden: Golden
+    metrics: dict[str, float]
+    """Flat names such as `test/recall@20`."""
+    training: TrainingRecord
+
+    @model_validator(mode="after")
+    def _shapes_agree(self) -> Self:
+        check_name(self.model_version, "model version")
+        for name, expected in expected_tensors(self).items():
+            spec = self.tensors.get(name)
+            if spec is None:
+                raise ValueError(f"tensor {name!r} is missing")
+            dtype, shape = expected
+            fits = len(spec.shape) == len(shape) and all(
+                want in (None, have) for want, have in zip(shape, spec.shape, strict=True)
+            )
+            if np.dtype(spec.dtype) != np.dtype(dtype) or not fits:
+                raise ValueError(
+                    f"tensor {name!r} is {spec.dtype}{list(spec.shape)}, expected {dtype}{shape}"
+                )
+        for file in ("head.onnx", "explain.onnx"):
+            if file not in self.files:
+                raise ValueError(f"file {file!r} is missing")
+        if any(len(expert.template) != len(self.modalities) for expert in self.experts):
+            raise ValueError("an expert's template does not have one weight per modality")
+        return self
+
+
+def expected_tensors(manifest: ArtifactManifest) -> dict[str, tuple[str, tuple[int | None, ...]]]:
+    """Name -> (dtype, shape) of every tensor of an artifact; None stands for any length.
+
+    item_embeddings  [I, V, M, D] rows of unit length, or zero
+    item_foldin      [I, V, M, D] a user's vector is the sum of these rows over her history, each
+                     times its recency weight, over the sum of their lengths; so is a session's
+    user_embeddings  [U, V, M, D] rows of length 0 to 1: how coherent the history is
+    item_routing     [I, K + 1] the item's share of the router's K logits and of the view gate's
+    item_bias        [I] the additive term of popularity or of newness
+    item_popularity  [I] interactions in training
+    neighbourhood_*  CSR of item rows per item: how much an item of a history says for each other
+                     one. A pair's neighbourhood is the mean of these weights over the history, by
+                     recency weight; it adds to the pair's cosine of behaviour in the interaction
+                     view, the first of views and modalities, after routing
+    seen_*           CSR of item rows per user (every known interaction, whatever its rating),
+                     the positives that make her vector first, oldest to newest
+    history_lengths  [U] how many of a user's seen items those positives are
+    *_ids_*          `IdTable` of external ids; row order of every other tensor
+    item_metadata_*  `StringTable` of one JSON object per item (title, picture_url, categories, ...)
+    """
+    users, items = manifest.num_users, manifest.num_items
+    vectors = (len(manifest.views), len(manifest.modalities), manifest.embedding_dim)
+    return {
+        "user_embeddings": ("<f4", (users, *vectors)),
+        "item_embeddings": ("<f4", (items, *vectors)),
+        "item_foldin": ("<f4", (items, *vectors)),
+        "item_routing": ("<f4", (items, len(manifest.experts) + 1)),
+        "item_bias": ("<f4", (items,)),
+        "item_popularity": ("<i8", (items,)),
+        "neighbourhood_offsets": ("<i8", (items + 1,)),
+        "neighbourhood_items": ("<i4", (None,)),
+        "neighbourhood_weights": ("<f4", (None,)),
+        "seen_offsets": ("<i8", (users + 1,)),
+        "seen_items": ("<i4", (None,)),
+        "history_lengths": ("<i4", (users,)),
+        "user_ids_blob": ("|u1", (None,)),
+        "user_ids_offsets": ("<i8", (users + 1,)),
+        "item_ids_blob": ("|u1", (None,)),
+        "item_ids_offsets": ("<i8", (items + 1,)),
+        "item_metadata_blob": ("|u1", (None,)),
+        "item_metadata_offsets": ("<i8", (items + 1,)),
+    }

@@ -1,0 +1,1 @@
+"""MAGNET in PyTorch: encoder, experts, router, head, losses and schedule."""

@@ -1,0 +1,146 @@
+"""The MoE fusion head: similarities of a user-item pair in, an additive score out. The ONNX part.
+
+Knows nothing about how embeddings or neighbourhoods were made. Letters: B users, C candidates,
+V views, M modalities, G = V * M similarity channels, D dimension, K experts, J = K + 1 routing
+channels.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from model.network.config import VIEWS, MagnetConfig
+from model.network.encoder import normalise_rows
+from model.network.experts import AverageTemplate, ExpertTemplates, FreeTemplates
+from model.network.router import InteractionRouter, sparse_gate
+
+_TEMPLATES = {"structured": ExpertTemplates, "free": FreeTemplates, "average": AverageTemplate}
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """How a batch of pairs is routed."""
+
+    logit_KBC: Tensor
+    """The router's logits, before the gate."""
+    kept_KBC: Tensor
+    """What the gate left of the experts: their weights up to a common factor."""
+    augmented_BC: Tensor
+    """Share of the augmented view; the interaction view has the rest."""
+
+    @property
+    def weight_KBC(self) -> Tensor:
+        """Over experts; sums to 1 over K."""
+        return self.kept_KBC / self.kept_KBC.sum(dim=0, keepdim=True)
+
+
+class FusionHead(nn.Module):
+    """score(u, i) = bias_i + sum over k, m, v of g_k(u, i) t_k[m] a_v(u, i) S[v, m](u, i) / tau.
+
+    S is the cosine of both sides' rows; to that of behaviour in the interaction view the pair's
+    neighbourhood is added (docs/adr/0014). The router sees the cosines alone.
+
+    Nothing non-linear follows the sum, so every expert's, modality's and view's share is exact.
+    The additive form is ours (roles and pair-conditioned gates: arXiv:2602.20723). Channels come
+    first on every axis order, so that a batch of pairs is one matrix product per step.
+    """
+
+    def __init__(self, config: MagnetConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.templates = _TEMPLATES[config.experts](config.modalities)
+        self.num_experts = len(self.templates.experts)
+        self.router = InteractionRouter(
+            num_experts=self.num_experts,
+            num_channels=len(VIEWS) * config.num_modalities,
+            embedding_dim=config.embedding_dim,
+            router_dim=config.router_dim,
+        )
+
+    def route(
+        self, similarity_GBC: Tensor, user_BJ: Tensor, item_XCJ: Tensor, threshold: float
+    ) -> Routing:
+        """Expert and view weights of every pair, experts gated with `threshold`."""
+        channel_JBC = self.router(similarity_GBC, user_BJ, item_XCJ)
+        dual = self.config.views == "dual"
+        return Routing(
+            logit_KBC=channel_JBC[:-1],
+            kept_KBC=sparse_gate(channel_JBC[:-1], threshold),
+            augmented_BC=torch.sigmoid(channel_JBC[-1] if dual else channel_JBC[-1] - torch.inf),
+        )
+
+    def mix(self, similarity_GBC: Tensor, routing: Routing) -> Tensor:
+        """The personal part of the score [B, C], without the item's bias.
+
+        Templates sum to 1 over M, so modalities' weights have the sum that experts' have: the few
+        are divided by it instead of the many.
+        """
+        interaction_MBC, augmented_MBC = similarity_GBC.chunk(2)
+        fused_MBC = torch.lerp(interaction_MBC, augmented_MBC, routing.augmented_BC)
+        modality_MP: Tensor = self.templates().T @ routing.kept_KBC.flatten(1)
+        modality_MBC = modality_MP.unflatten(1, fused_MBC.shape[1:])
+        total_BC = modality_MBC.sum(0) * self.config.temperature
+        mixed_BC: Tensor = (modality_MBC * fused_MBC).sum(0) / total_BC
+        return mixed_BC
+
+    def contributions(self, similarity_GBC: Tensor, routing: Routing) -> Tensor:
+        """Every term of the sum in `mix` [B, C, K, V, M]."""
+        view_VBC = torch.stack([1 - routing.augmented_BC, routing.augmented_BC])
+        similarity_VMBC = similarity_GBC.unflatten(0, (len(VIEWS), self.config.num_modalities))
+        viewed_VMBC = similarity_VMBC * view_VBC.unsqueeze(1) / self.config.temperature
+        expert_KMBC = routing.weight_KBC.unsqueeze(1) * self.templates()[:, :, None, None]
+        term_KVMBC = expert_KMBC.unsqueeze(1) * viewed_VMBC
+        term_BCKVM: Tensor = term_KVMBC.permute(3, 4, 0, 1, 2)
+        return term_BCKVM
+
+    def score(
+        self,
+        user_BVMD: Tensor,
+        item_CVMD: Tensor,
+        item_routing_CJ: Tensor,
+        item_bias_C: Tensor,
+        neighbourhood_BC: Tensor,
+    ) -> Tensor:
+        """Served score of every user with every candidate [B, C] (gated as in serving)."""
+        similarity_GBC = shared_similarity(normalise_rows(user_BVMD), item_CVMD)
+        user_BJ = self.router.user_evidence(user_BVMD)
+        routing = self.route(similarity_GBC, user_BJ, item_routing_CJ, self.config.gate_threshold)
+        return item_bias_C + self.mix(with_neighbourhood(similarity_GBC, neighbourhood_BC), routing)
+
+    def explain(
+        self,
+        user_BVMD: Tensor,
+        item_BCVMD: Tensor,
+        item_routing_BCJ: Tensor,
+        item_bias_BC: Tensor,
+        neighbourhood_BC: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Score [B, C], weights [B, C, K] and contributions [B, C, K, V, M] of own candidates."""
+        similarity_GBC = own_similarity(user_BVMD, item_BCVMD)
+        user_BJ = self.router.user_evidence(user_BVMD)
+        routing = self.route(similarity_GBC, user_BJ, item_routing_BCJ, self.config.gate_threshold)
+        similarity_GBC = with_neighbourhood(similarity_GBC, neighbourhood_BC)
+        score_BC = item_bias_BC + self.mix(similarity_GBC, routing)
+        weight_BCK = routing.weight_KBC.movedim(0, -1)
+        return score_BC, weight_BCK, self.contributions(similarity_GBC, routing)
+
+
+def shared_similarity(user_BVMD: Tensor, item_CVMD: Tensor) -> Tensor:
+    """Cosines of all users with all candidates, both unit rows, in every channel [G, B, C]."""
+    user_GBD = user_BVMD.flatten(1, 2).transpose(0, 1)
+    item_GDC = item_CVMD.flatten(1, 2).permute(1, 2, 0)
+    return user_GBD @ item_GDC
+
+
+def own_similarity(user_BVMD: Tensor, item_BCVMD: Tensor) -> Tensor:
+    """Cosine of every user with her own candidates, unit rows, in every channel [G, B, C]."""
+    item_GBCD = item_BCVMD.flatten(2, 3).movedim(2, 0)
+    user_GBD1 = normalise_rows(user_BVMD).flatten(1, 2).transpose(0, 1).unsqueeze(-1)
+    return (item_GBCD @ user_GBD1).squeeze(-1)
+
+
+def with_neighbourhood(similarity_GBC: Tensor, neighbourhood_BC: Tensor) -> Tensor:
+    """Cosines, the neighbourhood added to that of behaviour in the interaction view [G, B, C]."""
+    first_1BC, others = similarity_GBC[:1], similarity_GBC[1:]
+    return torch.cat([first_1BC + neighbourhood_BC, others])

@@ -1,0 +1,1 @@
+"""What Redis holds about published models: keys, states, events and runs."""

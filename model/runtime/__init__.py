@@ -1,0 +1,1 @@
+"""What scores an artifact: numpy and onnxruntime, no PyTorch."""

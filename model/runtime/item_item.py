@@ -1,0 +1,219 @@
+"""What the items of a history say for single other items, which no vector of few dimensions can.
+
+A sparse matrix W [I, I] of one model version: row h is what item h of a history says for each other
+item. The neighbourhood of a history is the mean of its rows by the recency weights w of the fold-in
+(`foldin`): n(i) = sum over h of w_h W[h, i] / sum over h of w_h. It adds to the cosine of behaviour
+in the interaction view, after routing (docs/adr/0014).
+
+Pure numpy; knows rows only.
+
+Letters: I items, C candidates, H items of a history, N items that a history says something for,
+E entries of all rows of a history.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.artifact.files import ArtifactError
+from model.runtime.fold_in import recency_weights
+from model.runtime.top_k import Rows, top_places
+
+Floats = NDArray[np.float32]
+
+_COUNTED_ITEMS = 16_384
+"""So small a catalogue has a counter for each item: twice as fast as sorting a history's entries;
+of more items the counters take longer to clear, unless the entries outnumber them. The counters
+stay as they are, as adding all of them to a user's cosines takes less than picking some."""
+_KEPT_SHARES = 1_024
+"""Lengths of histories whose weights are kept."""
+_LOW_WORD = np.int64(2**32 - 1)
+
+
+class Neighbourhood(Protocol):
+    """What one history says for items; nothing for those that are not named."""
+
+    @property
+    def largest_size(self) -> float:
+        """Of its values of either sign; 0 if there are none."""
+
+    def at(self, rows_C: Rows) -> Floats:
+        """Its values for some items [C], in any order."""
+
+    def between(self, start: int, stop: int) -> Floats:
+        """Its values for the rows [start, stop)."""
+
+    def largest(self, count: int) -> Rows:
+        """The rows with the largest values above zero, largest first, `count` at most."""
+
+    def mean_with(self, other: "Neighbourhood") -> "Neighbourhood":
+        """Half of each."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WholeNeighbourhood:
+    """A value for every item: of a small catalogue."""
+
+    value_I: Floats
+
+    @property
+    def largest_size(self) -> float:
+        """See `Neighbourhood`."""
+        return float(max(self.value_I.max(), -self.value_I.min()))
+
+    def at(self, rows_C: Rows) -> Floats:
+        """See `Neighbourhood`."""
+        return self.value_I.take(rows_C)
+
+    def between(self, start: int, stop: int) -> Floats:
+        """See `Neighbourhood`."""
+        return self.value_I[start:stop]
+
+    def largest(self, count: int) -> Rows:
+        """See `Neighbourhood`."""
+        places = top_places(self.value_I, 0, count)
+        return places[self.value_I[places] > 0]
+
+    def mean_with(self, other: Neighbourhood) -> Neighbourhood:
+        """See `Neighbourhood`."""
+        others_I = other.between(0, len(self.value_I))
+        return WholeNeighbourhood((self.value_I + others_I) * np.float32(0.5))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NamedNeighbourhood:
+    """Values of the items that are named: of a large catalogue."""
+
+    rows_N: Rows
+    """Ascending, each once."""
+    values_N: Floats
+
+    def __len__(self) -> int:
+        return len(self.rows_N)
+
+    @property
+    def largest_size(self) -> float:
+        """See `Neighbourhood`."""
+        return float(np.abs(self.values_N).max(initial=0))
+
+    def at(self, rows_C: Rows) -> Floats:
+        """See `Neighbourhood`."""
+        if not len(self):
+            return np.zeros(rows_C.shape, dtype=np.float32)
+        place_C = self.rows_N.searchsorted(rows_C)
+        np.minimum(place_C, len(self) - 1, out=place_C)
+        value_C: Floats = self.values_N[place_C]
+        value_C[self.rows_N[place_C] != rows_C] = 0
+        return value_C
+
+    def between(self, start: int, stop: int) -> Floats:
+        """See `Neighbourhood`."""
+        value_C = np.zeros(stop - start, dtype=np.float32)
+        first, last = self.rows_N.searchsorted((start, stop))
+        value_C[self.rows_N[first:last] - start] = self.values_N[first:last]
+        return value_C
+
+    def largest(self, count: int) -> Rows:
+        """See `Neighbourhood`."""
+        places = top_places(self.values_N, 0, count)
+        return self.rows_N[places[self.values_N[places] > 0]]
+
+    def mean_with(self, other: Neighbourhood) -> Neighbourhood:
+        """See `Neighbourhood`."""
+        if isinstance(other, WholeNeighbourhood):
+            return other.mean_with(self)
+        assert isinstance(other, NamedNeighbourhood)
+        rows_E = np.concatenate([self.rows_N, other.rows_N])
+        values_E: Floats = np.concatenate([self.values_N, other.values_N]) * np.float32(0.5)
+        return _sorted_sums(rows_E, values_E)
+
+
+NOTHING = NamedNeighbourhood(np.empty(0, dtype=np.intp), np.empty(0, dtype=np.float32))
+"""The neighbourhood of a history that says nothing."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NeighbourhoodMatrix:
+    """What every item of one model version says for others; mapped from disk where the model is."""
+
+    offsets: NDArray[np.int64]
+    """Entries of item h are those in [offsets[h], offsets[h + 1])."""
+    items: NDArray[np.int32]
+    weights: Floats
+
+    @classmethod
+    def of(cls, tensors: Mapping[str, NDArray[Any]]) -> Self:
+        """Out of the tensors of an artifact; ArtifactError if they are no matrix of its items."""
+        offsets, items, weights = (
+            np.asarray(tensors[f"neighbourhood_{part}"])  # the same memory, mapped or not
+            for part in ("offsets", "items", "weights")
+        )
+        num_items = len(offsets) - 1
+        whole = offsets[0] == 0 and offsets[-1] == len(items) == len(weights)
+        if not whole or (np.diff(offsets) < 0).any():
+            raise ArtifactError("the neighbourhood's parts do not fit together; export it again")
+        if len(items) and not 0 <= items.min() <= items.max() < num_items:
+            raise ArtifactError("the neighbourhood names items that are not; export it again")
+        if not np.isfinite(weights.sum(dtype=np.float64)):  # a sum of 64 bits hides no NaN
+            raise ArtifactError("a weight of the neighbourhood is not finite; export it again")
+        return cls(offsets, items, weights)
+
+    def of_history(self, rows_H: NDArray[np.integer], recency_power: float) -> Neighbourhood:
+        """The neighbourhood of a history, oldest first."""
+        if not len(self.items) or not len(rows_H):
+            return NOTHING
+        place_E, length_H = self._places(rows_H)
+        share_H = _shares(len(rows_H), recency_power)
+        rows_E = self.items.take(place_E)
+        values_E = self.weights.take(place_E) * np.repeat(share_H, length_H)
+        num_items = len(self.offsets) - 1
+        if num_items > max(_COUNTED_ITEMS, len(rows_E)):
+            return _sorted_sums(rows_E, values_E)
+        value_I = np.bincount(rows_E, values_E, minlength=num_items)
+        return WholeNeighbourhood(value_I.astype(np.float32))
+
+    def parts(self, rows_H: NDArray[np.integer], recency_power: float, row: int) -> Floats:
+        """What each item of a history says for one item [H]: they add up to its neighbourhood."""
+        place_E, length_H = self._places(rows_H)
+        weight_E = np.where(self.items[place_E] == row, self.weights[place_E], 0)
+        owner_E = np.repeat(np.arange(len(rows_H)), length_H)
+        said_H = np.bincount(owner_E, weight_E, minlength=len(rows_H))
+        part_H: Floats = said_H.astype(np.float32) * _shares(len(rows_H), recency_power)
+        return part_H
+
+    def _places(self, rows_H: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Where the entries of some items lie, one item after the other; how many each has."""
+        start_H = self.offsets.take(rows_H)
+        length_H = self.offsets.take(rows_H + 1) - start_H
+        end_H = length_H.cumsum()
+        num_entries = int(end_H[-1]) if len(end_H) else 0
+        return np.arange(num_entries) + np.repeat(start_H - end_H + length_H, length_H), length_H
+
+
+@lru_cache(_KEPT_SHARES)
+def _shares(num_items: int, recency_power: float) -> Floats:
+    """What each item of a history counts for, oldest first; 1 in sum. Not to be written to."""
+    weight_H = recency_weights(np.arange(num_items)[::-1], recency_power)
+    share_H: Floats = weight_H / weight_H.sum()
+    return share_H
+
+
+def _sorted_sums(rows_E: NDArray[np.integer], values_E: Floats) -> NamedNeighbourhood:
+    """The sums of the values of each row.
+
+    Row and place are sorted as one number: a third faster than sorting places by row.
+    """
+    if not len(rows_E):
+        return NOTHING
+    key_E = np.sort(rows_E.astype(np.int64) << 32 | np.arange(len(rows_E)))
+    row_E = key_E >> 32
+    starts_E = np.empty(len(row_E), dtype=np.bool_)
+    starts_E[0] = True
+    np.not_equal(row_E[1:], row_E[:-1], out=starts_E[1:])
+    first_N = np.flatnonzero(starts_E)
+    values_N = np.add.reduceat(values_E.astype(np.float64)[key_E & _LOW_WORD], first_N)
+    return NamedNeighbourhood(row_E[first_N], values_N.astype(np.float32))

@@ -1,0 +1,240 @@
+"""The routes that write: feedback, availability of items, and which model version is live.
+
+Knows HTTP; decides nothing. A service without Redis offers none of them.
+"""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path, Response
+
+from service.api.dependencies import (
+    CONFLICT,
+    GUARDED,
+    NOT_FOUND,
+    REFUSED,
+    SHARED,
+    ServicesDep,
+    SharedState,
+    StopwatchDep,
+    get_shared_state,
+    needs,
+)
+from service.http.fast_route import LeanRoute
+from service.http.problems import ItemId
+from service.schemas.requests import (
+    ActivationRequest,
+    AvailabilityRequest,
+    CanaryRequest,
+    FeedbackRequest,
+)
+from service.schemas.responses import (
+    AvailabilityResponse,
+    CanaryRecord,
+    FeedbackResponse,
+    ModelsResponse,
+    ModelVersion,
+    PointersResponse,
+)
+from service.store.registry import Pointers, PublishedVersion
+
+SharedDep = Annotated[SharedState, Depends(get_shared_state)]
+Version = Annotated[str, Path(min_length=1, max_length=64, examples=["20260101-120000-1a2b3c4d"])]
+Candidate = Annotated[str, Path(min_length=1, max_length=64, examples=["20260102-120000-5e6f7a8b"])]
+
+control = APIRouter(route_class=LeanRoute, responses=GUARDED)
+
+
+@control.post(
+    "/v1/feedback",
+    response_model=FeedbackResponse,
+    responses=REFUSED | SHARED,
+    dependencies=[needs("feedback")],
+    tags=["feedback"],
+)
+async def feedback(
+    request: FeedbackRequest, shared: SharedDep, services: ServicesDep, stopwatch: StopwatchDep
+) -> Response:
+    """Report what users did: all events of a call are kept for training, or none.
+
+    `exclude_seen` knows of them from the next request on. An event whose id was reported before
+    counts as a duplicate, so a call may be sent again until it is answered. Users and items that
+    the model does not know are kept too, and named in `missing_ids`.
+    """
+    receipt = await shared.feedback.take(request.events, services.follower.models)
+    return stopwatch.answer(
+        FeedbackResponse,
+        accepted=receipt.accepted,
+        duplicates=receipt.duplicates,
+        missing_ids=receipt.missing_ids,
+    )
+
+
+@control.get(
+    "/v1/items/{item_id:id}/availability",
+    response_model=AvailabilityResponse,
+    responses=REFUSED | SHARED,
+    dependencies=[needs("read")],
+    tags=["items"],
+)
+async def availability(
+    item_id: ItemId, shared: SharedDep, services: ServicesDep, stopwatch: StopwatchDep
+) -> Response:
+    """Whether an item may be shown."""
+    available = await shared.availability.get(item_id)
+    return _availability(stopwatch, services, item_id, available=available)
+
+
+@control.put(
+    "/v1/items/{item_id:id}/availability",
+    response_model=AvailabilityResponse,
+    responses=REFUSED | SHARED,
+    dependencies=[needs("admin")],
+    tags=["items"],
+)
+async def put_availability(
+    item_id: ItemId,
+    request: AvailabilityRequest,
+    shared: SharedDep,
+    services: ServicesDep,
+    stopwatch: StopwatchDep,
+) -> Response:
+    """Hide an item or show it again: it holds for every replica from the next request on.
+
+    A hidden item is in no list, whatever the list is made from; candidates that are left out are
+    named in `unavailable_ids`. It outlives models, and an item may be hidden before a model has it.
+    """
+    await shared.availability.put(item_id, available=request.available)
+    return _availability(stopwatch, services, item_id, available=request.available)
+
+
+@control.get(
+    "/v1/models",
+    response_model=ModelsResponse,
+    responses=REFUSED | SHARED,
+    dependencies=[needs("read")],
+    tags=["model"],
+)
+async def models(shared: SharedDep, stopwatch: StopwatchDep) -> Response:
+    """The published versions, newest first: which is live, which was before, which is pinned."""
+    pointers = await shared.versions.pointers()
+    versions = [_version(each, pointers) for each in await shared.versions.all()]
+    return stopwatch.answer(ModelsResponse, **_named(pointers), models=versions)
+
+
+@control.post(
+    "/v1/models/{version}:activate",
+    response_model=PointersResponse,
+    responses=NOT_FOUND | REFUSED | SHARED,
+    dependencies=[needs("admin")],
+    tags=["model"],
+)
+async def activate(
+    version: Version, request: ActivationRequest, shared: SharedDep, stopwatch: StopwatchDep
+) -> Response:
+    """Make a version live: an older one (a rollback) or one that a pin has held back.
+
+    Pinned, it stays live whatever is published. Each replica loads it and switches by itself, and
+    keeps serving what it has until then; `GET /v1/model` says what one serves.
+    """
+    pointers = await shared.versions.activate(version, pin=request.pin)
+    return stopwatch.answer(PointersResponse, **_named(pointers))
+
+
+@control.post(
+    "/v1/models:unpin",
+    response_model=PointersResponse,
+    responses=REFUSED | SHARED,
+    dependencies=[needs("admin")],
+    tags=["model"],
+)
+async def unpin(shared: SharedDep, stopwatch: StopwatchDep) -> Response:
+    """Let the next publish go live again; what is live stays."""
+    pointers = await shared.versions.unpin()
+    return stopwatch.answer(PointersResponse, **_named(pointers))
+
+
+@control.post(
+    "/v1/models/{version}:canary",
+    response_model=PointersResponse,
+    responses=NOT_FOUND | CONFLICT | REFUSED | SHARED,
+    dependencies=[needs("admin")],
+    tags=["model"],
+)
+async def start_canary(
+    version: Candidate, request: CanaryRequest, shared: SharedDep, stopwatch: StopwatchDep
+) -> Response:
+    """Let a version serve a share of the users, always the same ones, beside the live one.
+
+    Of the canary itself this changes the share. To activate it promotes it; replicas end it when it
+    misbehaves; whatever else goes live or is pinned ends it too.
+    """
+    await shared.canaries.start(version, request.share)
+    return stopwatch.answer(PointersResponse, **_named(await shared.versions.pointers()))
+
+
+@control.post(
+    "/v1/models:stop-canary",
+    response_model=PointersResponse,
+    responses=REFUSED | SHARED,
+    dependencies=[needs("admin")],
+    tags=["model"],
+)
+async def stop_canary(shared: SharedDep, stopwatch: StopwatchDep) -> Response:
+    """Serve everybody from the live version again."""
+    await shared.canaries.end("stopped", "stopped by an administrator")
+    return stopwatch.answer(PointersResponse, **_named(await shared.versions.pointers()))
+
+
+def _availability(
+    stopwatch: StopwatchDep, services: ServicesDep, item_id: str, *, available: bool
+) -> Response:
+    snapshot = services.follower.snapshot
+    unknown = snapshot is not None and snapshot.items.ids.row(item_id) is None
+    return stopwatch.answer(
+        AvailabilityResponse,
+        item_id=item_id,
+        available=available,
+        missing_ids=[item_id] if unknown else [],
+    )
+
+
+def _named(pointers: Pointers) -> dict[str, Any]:
+    return {
+        "live": pointers.live,
+        "previous": pointers.previous,
+        "pinned": pointers.pinned,
+        "canary": _canary(pointers),
+    }
+
+
+def _canary(pointers: Pointers) -> CanaryRecord | None:
+    canary = pointers.canary
+    if canary is None:
+        return None
+    return CanaryRecord(
+        model_version=canary.version,
+        share=canary.share,
+        started_at=canary.started_at,
+        ended_at=canary.ended_at,
+        outcome=canary.outcome,
+        reason=canary.reason,
+        answers=pointers.canary_answers,
+    )
+
+
+def _version(published: PublishedVersion, pointers: Pointers) -> ModelVersion:
+    manifest, canary = published.manifest, pointers.canary
+    return ModelVersion(
+        model_version=published.version,
+        published_at=published.published_at,
+        created_at=None if manifest is None else datetime.fromisoformat(manifest.created_at),
+        metrics={} if manifest is None else manifest.metrics,
+        live=published.version == pointers.live,
+        previous=published.version == pointers.previous,
+        pinned=published.version == pointers.pinned,
+        canary=canary is not None
+        and canary.outcome is None
+        and published.version == canary.version,
+        usable=manifest is not None,
+    )

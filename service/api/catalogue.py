@@ -1,0 +1,102 @@
+"""The routes of those who look around: items, categories, users.
+
+Knows HTTP; decides nothing.
+"""
+
+from functools import partial
+from typing import Annotated
+
+from anyio import to_thread
+from fastapi import APIRouter, Query, Response
+
+from service.api.dependencies import (
+    GUARDED,
+    REFUSED,
+    Services,
+    ServicesDep,
+    SnapshotDep,
+    StopwatchDep,
+    needs,
+)
+from service.http.fast_route import LeanRoute
+from service.recommend.context import look_up
+from service.recommend.search import Directory, category_sizes, find_users
+from service.schemas.requests import ItemLookup, ItemSearch
+from service.schemas.responses import CategoriesResponse, ItemsResponse, UsersResponse
+from service.serving.snapshot import Snapshot
+
+lookup = APIRouter(
+    route_class=LeanRoute,
+    prefix="/v1",
+    tags=["look up"],
+    dependencies=[needs("read")],
+    responses=GUARDED | REFUSED,
+)
+
+
+async def _directory(snapshot: Snapshot, services: Services) -> Directory:
+    hidden_rows = (await look_up(snapshot, None)).hidden_rows
+    return Directory(snapshot=snapshot, hidden_rows=hidden_rows, pictures=services.pictures)
+
+
+@lookup.get("/items", response_model=ItemsResponse)
+async def items(
+    search: Annotated[ItemSearch, Query()],
+    snapshot: SnapshotDep,
+    services: ServicesDep,
+    stopwatch: StopwatchDep,
+) -> Response:
+    """Items by a part of the title or by category, the most popular first.
+
+    Hidden items are found, with `available` false.
+    """
+    directory = await _directory(snapshot, services)
+    work = partial(
+        directory.find,
+        title=search.title,
+        categories=search.category,
+        offset=search.offset,
+        limit=search.limit,
+    )
+    found = await to_thread.run_sync(work, limiter=services.limiter)
+    return stopwatch.answer(
+        ItemsResponse, model_version=snapshot.version, items=found, missing_ids=[]
+    )
+
+
+@lookup.post("/items:lookup", response_model=ItemsResponse)
+async def named_items(
+    request: ItemLookup, snapshot: SnapshotDep, services: ServicesDep, stopwatch: StopwatchDep
+) -> Response:
+    """Some items in the order in which they are named.
+
+    Ids that the model does not know are skipped and named in `missing_ids`.
+    """
+    work = partial((await _directory(snapshot, services)).named, request.item_ids)
+    found, missing = await to_thread.run_sync(work, limiter=services.limiter)
+    return stopwatch.answer(
+        ItemsResponse, model_version=snapshot.version, items=found, missing_ids=missing
+    )
+
+
+@lookup.get("/categories", response_model=CategoriesResponse)
+async def categories(snapshot: SnapshotDep, stopwatch: StopwatchDep) -> Response:
+    """Every category that a list can be restricted to, and how many items are in it."""
+    return stopwatch.answer(
+        CategoriesResponse, model_version=snapshot.version, categories=category_sizes(snapshot)
+    )
+
+
+@lookup.get("/users", response_model=UsersResponse)
+async def users(
+    snapshot: SnapshotDep,
+    stopwatch: StopwatchDep,
+    prefix: Annotated[str, Query(max_length=256, examples=["19"])] = "",
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+) -> Response:
+    """Users whom the model knows, by the beginning of their ids."""
+    return stopwatch.answer(
+        UsersResponse,
+        model_version=snapshot.version,
+        user_ids=find_users(snapshot, prefix, limit),
+    )

@@ -1,0 +1,181 @@
+"""What routes are handed: the application's services, the live snapshot, a stopwatch.
+
+Knows HTTP; knows no route.
+"""
+
+# FOLDED service/api/dependencies.py: Which key opens which route: the dependency that routes are declared with.
+#
+#   Knows HTTP's way of showing a key; `gate` decides.
+#
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import orjson
+from anyio import CapacityLimiter
+from fastapi import Depends, Request, Response, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from service.auth.authenticator import Gate
+from service.auth.keys import Scope
+from service.http.pages import PictureFolder
+from service.http.problems import Problem
+from service.ops.metrics import Metrics
+from service.ops.process import Drain
+from service.recommend.engine import RecommendationEngine
+from service.recommend.explanation import PairExplainer
+from service.recommend.feedback import FeedbackIntake
+from service.schemas.errors import NotOffered, NotReady
+from service.schemas.responses import Answered
+from service.serving.follower import ModelFollower
+from service.serving.served import Models
+from service.serving.snapshot import Snapshot
+from service.store.availability import Availability
+from service.store.registry import Canaries, PublishedVersions
+
+NOT_FOUND: dict[int | str, dict[str, Any]] = {
+    404: {"model": Problem, "description": "There is no such user, item or version"}
+}
+CONFLICT: dict[int | str, dict[str, Any]] = {
+    409: {"model": Problem, "description": "Not while the versions stand as they do; see `detail`"}
+}
+REFUSED: dict[int | str, dict[str, Any]] = {
+    400: {"model": Problem, "description": "The body cannot be read"},
+    413: {"model": Problem, "description": "The body is too large"},
+    422: {"model": Problem, "description": "The request is not valid; `errors` names the fields"},
+    503: {
+        "model": Problem,
+        "description": "No model is being served yet, the store is away, or the "
+        "answer was not ready in time; see `Retry-After`",
+    },
+}
+SHARED: dict[int | str, dict[str, Any]] = {
+    501: {"model": Problem, "description": "This service serves a folder and has no Redis"}
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedState:
+    """What all replicas and training share, by way of Redis."""
+
+    availability: Availability
+    feedback: FeedbackIntake
+    versions: PublishedVersions
+    canaries: Canaries
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """What the routes work with; built once per application."""
+
+    engine: RecommendationEngine
+    explainer: PairExplainer
+    follower: ModelFollower
+    gate: Gate
+    drain: Drain
+    metrics: Metrics
+    limiter: CapacityLimiter
+    max_k: int
+    pictures: PictureFolder
+    shared: SharedState | None
+    """None without Redis."""
+
+
+# All of them are coroutines: FastAPI hands any other function to a thread, some 0.1 ms each.
+
+
+async def get_services(request: Request) -> Services:
+    """The application's services, from the lifespan's state."""
+    services: Services = request.state.services
+    return services
+
+
+ServicesDep = Annotated[Services, Depends(get_services)]
+
+
+async def get_shared_state(services: ServicesDep) -> SharedState:
+    """What replicas share; NotOffered without Redis."""
+    if services.shared is None:
+        raise NotOffered(
+            "it serves a folder (MAGNET_ARTIFACT_DIR); unset that and set REDIS_URL, so that "
+            "replicas and training have something to share"
+        )
+    return services.shared
+
+
+async def get_models(services: ServicesDep) -> Models:
+    """What is served, captured once per request; NotReady before the first is loaded."""
+    if services.follower.models is None:
+        raise NotReady(services.follower.trouble or "a model is being loaded")
+    return services.follower.models
+
+
+ModelsDep = Annotated[Models, Depends(get_models)]
+
+
+async def get_snapshot(models: ModelsDep) -> Snapshot:
+    """The live model, for requests that are nobody's in particular."""
+    return models.champion.snapshot
+
+
+SnapshotDep = Annotated[Snapshot, Depends(get_snapshot)]
+
+
+_TIMES = orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC
+
+
+def json_response(body: Mapping[str, Any]) -> Response:
+    """A body as it is documented, serialised."""
+    return Response(orjson.dumps(body, option=_TIMES), media_type="application/json")
+
+
+class Stopwatch:
+    """Wraps a result into its answer: the request's id and the time since the request came in."""
+
+    def __init__(self, request_id: str, metrics: Metrics) -> None:
+        self._started = time.perf_counter()
+        self._request_id = request_id
+        self._metrics = metrics
+
+    def answer(self, kind: Callable[..., Answered], **content: Any) -> Response:
+        """An answer of a kind, with what every answer carries."""
+        with self._metrics.stage("serialise"):
+            took_ms = round((time.perf_counter() - self._started) * 1000, 3)
+            body = kind(request_id=self._request_id, took_ms=took_ms, **content)
+            return json_response(body)
+
+
+async def start_stopwatch(request: Request, services: ServicesDep) -> Stopwatch:
+    """A stopwatch that runs from now on."""
+    return Stopwatch(request.state.request_id, services.metrics)
+
+
+StopwatchDep = Annotated[Stopwatch, Depends(start_stopwatch)]
+
+
+_bearer = HTTPBearer(
+    auto_error=False,
+    description="An API key, made by `python -m service.auth.cli new`. A service that listens only at "
+    "its own machine may be set up without keys.",
+)
+Credentials = Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
+
+
+GUARDED: dict[int | str, dict[str, Any]] = {
+    401: {"model": Problem, "description": "No key, or one that is not known"},
+    403: {"model": Problem, "description": "The key does not open this"},
+    429: {"model": Problem, "description": "The key has asked too often; see `Retry-After`"},
+}
+
+
+def needs(scope: Scope) -> Any:
+    """A dependency that lets a request pass if its key has a scope."""
+
+    async def admit(request: Request, services: ServicesDep, shown: Credentials) -> None:
+        host, _ = request.scope.get("server") or ("", None)
+        secret = None if shown is None else shown.credentials
+        services.gate.admit(scope, secret=secret, host=host)
+
+    return Security(admit)

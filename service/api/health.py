@@ -1,0 +1,118 @@
+"""The routes of those who operate the service: what is served, whether it is, and how it does.
+
+Knows HTTP and the live snapshot; decides nothing.
+"""
+
+from datetime import UTC, datetime
+
+from fastapi import APIRouter, Response
+
+from service.api.dependencies import (
+    GUARDED,
+    REFUSED,
+    ModelsDep,
+    ServicesDep,
+    SnapshotDep,
+    StopwatchDep,
+    json_response,
+    needs,
+)
+from service.http.fast_route import LeanRoute
+from service.ops.metrics import CONTENT_TYPE
+from service.recommend.explanation import plain
+from service.schemas.errors import NotReady
+from service.schemas.responses import (
+    ExpertSummary,
+    Liveness,
+    ModelResponse,
+    Readiness,
+    RetrievalSummary,
+)
+
+operations = APIRouter(route_class=LeanRoute)
+
+
+@operations.get(
+    "/v1/model",
+    response_model=ModelResponse,
+    responses=GUARDED | REFUSED,
+    dependencies=[needs("read")],
+    tags=["model"],
+)
+async def model(models: ModelsDep, stopwatch: StopwatchDep) -> Response:
+    """What is being served: version, sizes, experts, offline metrics, where it came from."""
+    snapshot, trial = models.champion.snapshot, models.trial
+    manifest, training = snapshot.manifest, snapshot.manifest.training
+    experts = [
+        ExpertSummary(
+            name=expert.name,
+            role=expert.role,
+            modality=expert.modality,
+            template=dict(zip(manifest.modalities, map(plain, expert.template), strict=True)),
+            usual_weight=expert.usual_weight,
+        )
+        for expert in manifest.experts
+    ]
+    return stopwatch.answer(
+        ModelResponse,
+        model_version=manifest.model_version,
+        created_at=snapshot.created_at,
+        loaded_at=snapshot.loaded_at,
+        age_seconds=round((datetime.now(UTC) - snapshot.created_at).total_seconds(), 3),
+        num_users=manifest.num_users,
+        num_items=manifest.num_items,
+        views=manifest.views,
+        modalities=manifest.modalities,
+        embedding_dim=manifest.embedding_dim,
+        experts=experts,
+        gate_threshold=manifest.gate_threshold,
+        retrieval=RetrievalSummary(
+            method=snapshot.retriever.name,
+            recall_at_20=snapshot.chosen.recall,
+            sampled_users=snapshot.chosen.sampled_users,
+        ),
+        metrics=manifest.metrics,
+        challenger=None if trial is None else trial.canary.version,
+        **training.model_dump(include=_ORIGIN),
+    )
+
+
+_ORIGIN = {"data_sha256", "split", "seed", "best_epoch", "trigger_epoch", "history"}
+
+
+@operations.get("/livez", response_model=Liveness, tags=["operate"])
+async def livez() -> Response:
+    """Whether the process runs; restart it if not."""
+    return json_response(Liveness(status="alive"))
+
+
+@operations.get(
+    "/readyz", response_model=Readiness, responses={503: REFUSED[503]}, tags=["operate"]
+)
+async def readyz(snapshot: SnapshotDep, services: ServicesDep) -> Response:
+    """Whether requests can be answered; if not, what is missing and what to do about it."""
+    if services.drain.begun:
+        raise NotReady("it is about to stop: send requests elsewhere")
+    trouble = services.follower.trouble
+    origin = services.follower.origin
+    what = "still serving" if origin == "store" else "serving this machine's copy of"
+    warnings = [] if trouble is None else [f"{trouble}; {what} {snapshot.version}"]
+    if services.follower.canary_trouble is not None:
+        warnings.append(services.follower.canary_trouble)
+    return json_response(
+        Readiness(
+            status="ready", model_version=snapshot.version, loaded_from=origin, warnings=warnings
+        )
+    )
+
+
+@operations.get(
+    "/metrics",
+    response_class=Response,
+    responses=GUARDED,
+    dependencies=[needs("metrics")],
+    tags=["operate"],
+)
+async def metrics(services: ServicesDep) -> Response:
+    """Prometheus metrics."""
+    return Response(services.metrics.text(), media_type=CONTENT_TYPE)

@@ -1,0 +1,197 @@
+"""The routes of those who want recommendations and explanations. One short function per route.
+
+Knows HTTP and hands the captured models on; decides nothing about recommending.
+"""
+
+import asyncio
+from functools import partial
+from typing import Annotated
+
+from anyio import to_thread
+from fastapi import APIRouter, Query, Response
+
+from service.api.dependencies import (
+    GUARDED,
+    NOT_FOUND,
+    REFUSED,
+    ModelsDep,
+    Services,
+    ServicesDep,
+    SnapshotDep,
+    StopwatchDep,
+    needs,
+)
+from service.http.fast_route import LeanRoute
+from service.http.problems import ItemId, UserId
+from service.recommend.context import look_up
+from service.recommend.similar import neighbours
+from service.schemas.errors import InvalidRequest
+from service.schemas.requests import (
+    BatchRequest,
+    ExplanationRequest,
+    RecommendationParams,
+    RecommendationRequest,
+    ScoreRequest,
+)
+from service.schemas.responses import (
+    BatchResponse,
+    ExplanationResponse,
+    RecommendationResponse,
+    SimilarResponse,
+)
+
+router = APIRouter(route_class=LeanRoute, dependencies=[needs("read")], responses=GUARDED)
+
+
+@router.get(
+    "/v1/users/{user_id:id}/recommendations",
+    response_model=RecommendationResponse,
+    responses=REFUSED,
+    tags=["recommend"],
+)
+async def recommend_to_user(
+    user_id: UserId,
+    params: Annotated[RecommendationParams, Query()],
+    models: ModelsDep,
+    services: ServicesDep,
+    stopwatch: StopwatchDep,
+) -> Response:
+    """Recommend to one user.
+
+    A user who is not known gets popular items, flagged by `fallback`, never an error.
+    """
+    request = RecommendationRequest(
+        user_id=user_id,
+        k=params.k,
+        offset=params.offset,
+        exclude_seen=params.exclude_seen,
+        categories=params.category,
+        diversity=params.diversity,
+    )
+    _check_k(services, request.k, "k")
+    result = await services.engine.recommend(models.of(request.user_id), request)
+    return stopwatch.answer(RecommendationResponse, **result)
+
+
+@router.post(
+    "/v1/recommendations",
+    response_model=RecommendationResponse,
+    responses=REFUSED,
+    tags=["recommend"],
+)
+async def recommend(
+    request: RecommendationRequest,
+    models: ModelsDep,
+    services: ServicesDep,
+    stopwatch: StopwatchDep,
+) -> Response:
+    """Recommend to a user, to a session, or to a user in a session.
+
+    `candidates`, `exclude` and `categories` apply before the best k are chosen. Ids that the model
+    does not know are skipped and named in `missing_ids`.
+    """
+    _check_k(services, request.k, "k")
+    result = await services.engine.recommend(models.of(request.user_id), request)
+    return stopwatch.answer(RecommendationResponse, **result)
+
+
+@router.post(
+    "/v1/recommendations:batch", response_model=BatchResponse, responses=REFUSED, tags=["recommend"]
+)
+async def recommend_batch(
+    batch: BatchRequest, models: ModelsDep, services: ServicesDep, stopwatch: StopwatchDep
+) -> Response:
+    """Answer several requests for recommendations.
+
+    All are answered from one model version, but for those of users whom a canary serves. Answers
+    come in the order of the requests. One that cannot be met refuses the whole batch and is named
+    by its place, as in `requests.3.k`.
+    """
+    for place, request in enumerate(batch.requests):
+        _check_k(services, request.k, f"requests.{place}.k")
+    responses = await asyncio.gather(
+        *(
+            services.engine.recommend(models.of(request.user_id), request)
+            for request in batch.requests
+        )
+    )
+    return stopwatch.answer(BatchResponse, responses=responses)
+
+
+@router.post(
+    "/v1/score", response_model=RecommendationResponse, responses=REFUSED, tags=["recommend"]
+)
+async def score(
+    request: ScoreRequest, models: ModelsDep, services: ServicesDep, stopwatch: StopwatchDep
+) -> Response:
+    """Rank a list that the caller brings: all of its known items, seen or not.
+
+    Items that the model does not know are named in `missing_ids`.
+    """
+    _check_k(services, len(request.items), "items")
+    result = await services.engine.recommend(models.of(request.user_id), request.recommendation())
+    return stopwatch.answer(RecommendationResponse, **result)
+
+
+@router.get(
+    "/v1/users/{user_id:id}/explanations/{item_id:id}",
+    response_model=ExplanationResponse,
+    responses=NOT_FOUND | REFUSED,
+    tags=["explain"],
+)
+async def explain(
+    user_id: UserId,
+    item_id: ItemId,
+    models: ModelsDep,
+    services: ServicesDep,
+    stopwatch: StopwatchDep,
+) -> Response:
+    """Take the score of any item for one user apart, recommended or not."""
+    request = ExplanationRequest(user_id=user_id, item_id=item_id)
+    result = await services.explainer.explain(models.of(request.user_id), request)
+    return stopwatch.answer(ExplanationResponse, **result)
+
+
+@router.post(
+    "/v1/explain",
+    response_model=ExplanationResponse,
+    responses=NOT_FOUND | REFUSED,
+    tags=["explain"],
+)
+async def explain_for(
+    request: ExplanationRequest,
+    models: ModelsDep,
+    services: ServicesDep,
+    stopwatch: StopwatchDep,
+) -> Response:
+    """Take the score of any item for a user, a session, or a user in a session apart."""
+    result = await services.explainer.explain(models.of(request.user_id), request)
+    return stopwatch.answer(ExplanationResponse, **result)
+
+
+@router.get(
+    "/v1/items/{item_id:id}/similar",
+    response_model=SimilarResponse,
+    responses=NOT_FOUND | REFUSED,
+    tags=["explain"],
+)
+async def similar(
+    item_id: ItemId,
+    snapshot: SnapshotDep,
+    services: ServicesDep,
+    stopwatch: StopwatchDep,
+    *,
+    k: Annotated[int, Query(ge=1)] = 10,
+    modality: Annotated[str | None, Query(examples=["text"])] = None,
+) -> Response:
+    """The items nearest to one, by one modality or by the mean of all."""
+    _check_k(services, k, "k")
+    now = await look_up(snapshot, None)
+    work = partial(neighbours, snapshot, item_id, now.hidden_rows, modality=modality, k=k)
+    result = await to_thread.run_sync(work, limiter=services.limiter)
+    return stopwatch.answer(SimilarResponse, **result)
+
+
+def _check_k(services: Services, k: int, field: str) -> None:
+    if k > services.max_k:
+        raise InvalidRequest.of(field, f"{k} is too many, the most is {services.max_k}")

@@ -1,0 +1,173 @@
+"""Who may ask for what, and how often.
+
+Knows keys, scopes and rates; knows nothing about routes. Without any key only callers of this very
+machine are let in, unless the settings let in anybody.
+"""
+
+# FOLDED service/auth/authenticator.py: Which interface the process listens at, and whether others can reach it.
+#
+#   Knows uvicorn's command line, the only place that says so before the first request; what a request
+#   itself says (`is_local`) holds whatever server runs the application.
+#
+# FOLDED service/auth/authenticator.py: How often one may ask: a token bucket.
+#
+#   Pure but for the clock that it is handed. Knows nothing about keys or requests.
+#
+
+import ipaddress
+import sys
+import time
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import click
+from uvicorn import main as uvicorn_command
+
+from service.auth.keys import KeyFile, Scope, find_key, parse_keys
+from service.ops.metrics import Metrics
+from service.schemas.errors import Forbidden, TooManyRequests, Unauthenticated
+
+_UVICORN: click.Command = uvicorn_command
+
+
+def host_of_command(command: Sequence[str] = sys.argv) -> str | None:
+    """The host of `uvicorn ...` or `python -m uvicorn ...`, options and UVICORN_HOST considered.
+
+    None if this process was started otherwise, or listens at a socket that it was handed.
+    """
+    program = Path(command[0])
+    if program.name != "uvicorn" and program.parts[-2:] != ("uvicorn", "__main__.py"):
+        return None
+    try:
+        options = _UVICORN.make_context("uvicorn", list(command[1:])).params
+    except (click.ClickException, click.exceptions.Exit):
+        return None
+    if options["uds"] is not None or options["fd"] is not None:
+        return None
+    host: str = options["host"]
+    return host
+
+
+@lru_cache  # every request asks about one of the few addresses that are ours
+def is_local(host: str) -> bool:
+    """Whether only this machine can connect to an address, or a path of a socket."""
+    if host == "localhost" or host.startswith("/"):
+        return True
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback
+
+
+class TokenBucket:
+    """Fills by `per_second`, up to `burst`; each request takes one token."""
+
+    def __init__(self, per_second: float, burst: float, clock: Callable[[], float]) -> None:
+        self._per_second = per_second
+        self._burst = burst
+        self._clock = clock
+        self._tokens = burst
+        self._at = clock()
+
+    def wait_seconds(self) -> float:
+        """Take a token and return 0, or say in how many seconds there will be one."""
+        now = self._clock()
+        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._per_second)
+        self._at = now
+        if self._tokens < 1:
+            return (1 - self._tokens) / self._per_second
+        self._tokens -= 1
+        return 0.0
+
+
+_LOOK_SECONDS = 0.5
+"""A key that was taken out of the file opens nothing after this long."""
+
+
+class Gate:
+    """One per application."""
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        *,
+        keys: str = "",
+        file: Path | None = None,
+        allow_anonymous: bool = False,
+        requests_per_second: float,
+    ) -> None:
+        """Read the keys; ValueError if they are not usable, or contradict `allow_anonymous`."""
+        self._metrics = metrics
+        self._fixed = parse_keys(keys)
+        self._file = None if file is None else KeyFile(file)
+        self._anyone = allow_anonymous
+        self._per_second = requests_per_second
+        self._buckets: dict[str, TokenBucket] = {}
+        self._looked_at = time.monotonic()
+        if self.asks_for_keys and allow_anonymous:
+            raise ValueError(
+                "there are API keys, and MAGNET_ALLOW_ANONYMOUS lets in callers without one: "
+                "take away one of the two"
+            )
+
+    @property
+    def asks_for_keys(self) -> bool:
+        """Whether a caller needs a key. A file is enough, even one that has none yet."""
+        return bool(self._fixed) or self._file is not None
+
+    def admit(self, scope: Scope, *, secret: str | None, host: str) -> None:
+        """Let a request pass, or raise.
+
+        Args:
+            scope: what the route needs.
+            secret: the key that the caller shows.
+            host: the address of ours that the caller is connected to.
+
+        Raises:
+            Unauthenticated: no key, or none of ours.
+            Forbidden: a key without this scope; or no keys are set up and `host` is not local.
+            TooManyRequests: this key has asked too often.
+        """
+        if not self.asks_for_keys:
+            if not (self._anyone or is_local(host)):
+                self._refuse("not_local")
+                raise Forbidden(
+                    "this service has no API keys and answers only its own machine; "
+                    "set MAGNET_KEYS_FILE, or MAGNET_ALLOW_ANONYMOUS=true to let in anybody"
+                )
+            return
+        if secret is None:
+            self._refuse("no_key")
+            raise Unauthenticated("send a key as `Authorization: Bearer KEY`")
+        self._look()
+        key = find_key([*self._fixed, *(self._file.keys if self._file else ())], secret)
+        if key is None:
+            self._refuse("unknown_key")
+            raise Unauthenticated("this key is not known, or not any longer")
+        if scope not in key.scopes:
+            self._refuse("scope")
+            raise Forbidden(f"the key {key.name!r} has no scope {scope!r}")
+        wait_seconds = self._bucket(key.name).wait_seconds()
+        if wait_seconds > 0:
+            self._metrics.rate_limited.labels(key.name).inc()
+            raise TooManyRequests(
+                f"the key {key.name!r} may ask {self._per_second:g} times a second", wait_seconds
+            )
+
+    def _refuse(self, reason: str) -> None:
+        self._metrics.auth_refusals.labels(reason).inc()
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        if self._file is not None and now - self._looked_at > _LOOK_SECONDS:
+            self._looked_at = now
+            self._file.refresh()
+
+    def _bucket(self, name: str) -> TokenBucket:
+        if name not in self._buckets:
+            burst = max(1.0, self._per_second)
+            self._buckets[name] = TokenBucket(self._per_second, burst, time.monotonic)
+        return self._buckets[name]

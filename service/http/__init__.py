@@ -1,0 +1,1 @@
+"""Middleware, problem answers and static pages."""

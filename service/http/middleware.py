@@ -1,0 +1,179 @@
+"""What happens to every HTTP request, in one pass around the application.
+
+It gets an id and a time until which it is answered, its body is read as far as it may be long, its
+answer gets the headers that every answer carries, and it is counted, timed and logged. Pure ASGI.
+Knows nothing about what a route does.
+"""
+
+# FOLDED service/http/middleware.py: Headers that every answer carries so that a browser does nothing unasked with it.
+#
+#   Names and values; knows nothing about routes.
+#
+
+import asyncio
+import logging
+import random
+import re
+import time
+from collections.abc import Iterable
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.http.fast_route import replayed
+from service.http.problems import problem_answer
+from service.ops.logs import request_id
+from service.ops.metrics import Metrics
+from service.schemas.errors import RequestRefused, TooLarge, TooLate
+
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cache-Control": "no-store",
+}
+"""Ref: OWASP REST Security Cheat Sheet, Security Headers. TLS, and with it
+Strict-Transport-Security, is the business of whatever ends TLS in front of the service."""
+
+
+RAW_HEADERS = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
+"""As ASGI sends them."""
+
+
+HEADER = "X-Request-ID"
+OTHER = "other"
+"""Route label of every path that is no route of the API, so that a scanner cannot make labels
+without end."""
+
+
+CLIENT_LEFT = 499
+"""Status label, nginx's, of a request whose client left before all of it had come: no fault of
+ours, and never sent."""
+
+
+_RAW_HEADER = HEADER.lower().encode()
+_SANE_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
+_PROBES = frozenset({"/livez", "/readyz", "/metrics"})
+_logger = logging.getLogger(__name__)
+
+
+class _ClientLeft(Exception):
+    """There is nobody to answer any more."""
+
+
+class RequestMiddleware:
+    """Wraps the application; one instance serves every request.
+
+    Args:
+        app: the application, its answer to failures included.
+        metrics: where requests are counted.
+        max_body_bytes: longest body. Not the framework's own `max_body_size`, which answers an
+            announced length in plain text.
+        seconds: longest time for an answer.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, metrics: Metrics, max_body_bytes: int, seconds: float
+    ) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._max_body_bytes = max_body_bytes
+        self._seconds = seconds
+        self._random = random.Random()  # ids have to be distinct, not secret
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection; anything but HTTP passes through."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        sent = dict(scope["headers"])
+        given = sent.get(_RAW_HEADER, b"")
+        sane = _SANE_ID.fullmatch(given)
+        current = given.decode() if sane else f"{self._random.getrandbits(128):032x}"
+        # Left set: the server runs each request in a task of its own, and logs its failure there.
+        request_id.set(current)
+        scope.setdefault("state", {})["request_id"] = current
+        answer = _Answer(send, current)
+        try:
+            await self._bounded(scope, sent, receive, answer)
+        except _ClientLeft:
+            answer.status = CLIENT_LEFT
+        finally:
+            self._record(scope, answer.status, time.perf_counter() - started)
+
+    async def _bounded(
+        self, scope: Scope, sent: dict[bytes, bytes], receive: Receive, answer: "_Answer"
+    ) -> None:
+        try:
+            async with asyncio.timeout(self._seconds) as limit:
+                if b"content-length" in sent or b"transfer-encoding" in sent:
+                    body = await self._body(sent.get(b"content-length", b"0"), receive)
+                    receive = replayed(body, receive)
+                await self._app(scope, receive, answer.send)
+        except TooLarge as error:
+            await _refuse(error, scope, receive, answer)
+        except TimeoutError:
+            if answer.begun or not limit.expired():
+                raise
+            late = TooLate(f"given up after {self._seconds:g} s; try again, or ask for less")
+            await _refuse(late, scope, receive, answer)
+
+    async def _body(self, announced: bytes, receive: Receive) -> bytes:
+        """The whole body; TooLarge, without reading what is announced to be."""
+        body, more = bytearray(), True
+        too_large = announced.isdigit() and int(announced) > self._max_body_bytes
+        while more and not too_large:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise _ClientLeft
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+            too_large = len(body) > self._max_body_bytes
+        if too_large:
+            raise TooLarge(f"a body may have {self._max_body_bytes} bytes; send less at once")
+        return bytes(body)
+
+    def _record(self, scope: Scope, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path_format", OTHER)
+        method = scope["method"] if route != OTHER else "any"
+        self._metrics.answered(route, method, status, seconds)
+        level = logging.DEBUG if route in _PROBES and status < 400 else logging.INFO
+        if _logger.isEnabledFor(level):
+            _logger.log(
+                level,
+                "%s %s %d",
+                scope["method"],
+                scope["path"],
+                status,
+                extra={"route": route, "status": status, "ms": round(seconds * 1000, 2)},
+            )
+
+
+class _Answer:
+    """What is sent for one request: its status is noted, and headers are added."""
+
+    def __init__(self, send: Send, current: str) -> None:
+        self._send = send
+        self._id = current.encode()
+        self.status = 500
+        self.begun = False
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.begun = True
+            self.status = message["status"]
+            message["headers"] = self._completed(message["headers"])
+        await self._send(message)
+
+    def _completed(self, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        """An answer that needs other values than the usual has set them itself."""
+        own = [pair for pair in headers if pair[0] != _RAW_HEADER]
+        names = {name for name, _ in own}
+        usual = [pair for pair in RAW_HEADERS if pair[0] not in names]
+        return [*own, *usual, (_RAW_HEADER, self._id)]
+
+
+async def _refuse(error: RequestRefused, scope: Scope, receive: Receive, answer: _Answer) -> None:
+    await problem_answer(Request(scope), error)(scope, receive, answer.send)

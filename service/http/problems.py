@@ -1,0 +1,159 @@
+"""The one place where errors become HTTP answers: RFC 9457 problem documents.
+
+Those of the framework are answered alike. Knows statuses and headers; decides nothing.
+"""
+
+# FOLDED service/http/problems.py: Ids of users and items in a path: any text, with slashes and line breaks.
+#
+#   Knows how a path is taken apart; knows nothing about what is asked.
+#
+
+import math
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import FastAPI, Path, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.convertors import StringConvertor, register_url_convertor
+from starlette.exceptions import HTTPException
+
+from service.schemas.errors import (
+    FieldFault,
+    InvalidRequest,
+    RequestRefused,
+    SourceUnavailable,
+    StoreUnavailable,
+)
+
+UserId = Annotated[str, Path(min_length=1, max_length=256, examples=["196"])]
+ItemId = Annotated[str, Path(min_length=1, max_length=256, examples=["242"])]
+
+
+class _AnyText(StringConvertor):
+    """`{name:id}` in a route; the framework's `path` takes everything but line breaks."""
+
+    regex = "(?s:.*)"
+
+
+register_url_convertor("id", _AnyText())
+
+
+PROBLEM_MEDIA_TYPE = "application/problem+json"
+MAX_FAULTS = 20
+"""Most faults that one answer lists; a list of ten thousand bad ids needs no ten thousand lines."""
+_TRY_LATER = {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}
+
+
+class Problem(BaseModel):
+    """An RFC 9457 problem document."""
+
+    type: str = Field(examples=["urn:magnet:problem:invalid-request"])
+    title: str = Field(examples=["The request is not valid"])
+    status: int = Field(examples=[422])
+    detail: str = Field(examples=["k: 1000000 is too many, the most is 1000"])
+    instance: str = Field(examples=["/v1/users/196/recommendations"])
+    request_id: str = Field(examples=["6f1c2a"])
+    errors: list[FieldFault] = []
+
+
+def install_handlers(app: FastAPI) -> None:
+    """Answer every error of `app` with a problem document."""
+    app.add_exception_handler(RequestRefused, refusal)
+    app.add_exception_handler(SourceUnavailable, refusal)
+    app.add_exception_handler(RequestValidationError, _not_valid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _bug)
+
+
+def problem_answer(request: Request, error: RequestRefused) -> JSONResponse:
+    """How a refused request is answered."""
+    headers = {}
+    if error.status in _TRY_LATER:
+        headers["Retry-After"] = str(math.ceil(error.retry_after_seconds))
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    return _document(
+        request,
+        Problem(
+            type=f"urn:magnet:problem:{error.kind}",
+            title=error.title,
+            status=error.status,
+            detail=error.detail,
+            instance=request.url.path,
+            request_id=request.state.request_id,
+            errors=list(error.errors),
+        ),
+        headers,
+    )
+
+
+def _document(request: Request, problem: Problem, headers: dict[str, str]) -> JSONResponse:
+    return JSONResponse(
+        problem.model_dump(),
+        status_code=problem.status,
+        headers={"X-Request-ID": request.state.request_id} | headers,
+        media_type=PROBLEM_MEDIA_TYPE,
+    )
+
+
+def refusal(request: Request, error: Exception) -> JSONResponse:
+    """How a request is answered that the service refuses, or cannot meet without its store."""
+    if isinstance(error, SourceUnavailable):
+        error = StoreUnavailable(f"{error}; nothing was changed, try again")
+    assert isinstance(error, RequestRefused)
+    return problem_answer(request, error)
+
+
+def _not_valid(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    faults = tuple(
+        FieldFault(
+            field=".".join(str(part) for part in fault["loc"]),
+            message=fault["msg"].removeprefix("Value error, "),
+        )
+        for fault in error.errors()[:MAX_FAULTS]
+    )
+    detail = "; ".join(f"{fault.field}: {fault.message}" for fault in faults)
+    return problem_answer(request, InvalidRequest(detail, faults))
+
+
+def _http(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    status = HTTPStatus(error.status_code)
+    detail, headers = error.detail, dict(error.headers or {})
+    if status == HTTPStatus.NOT_FOUND:
+        detail = f"there is nothing at {request.url.path}; see /docs for what there is"
+    elif status == HTTPStatus.METHOD_NOT_ALLOWED:
+        detail = f"{request.url.path} does not answer {request.method}; see /docs"
+        # The framework names the methods of the first route of this path only.
+        documented = request.app.openapi()["paths"].get(_template(request))
+        if documented is not None:
+            headers["Allow"] = ", ".join(sorted(method.upper() for method in documented))
+    problem = Problem(
+        type="about:blank",
+        title=status.phrase,
+        status=status,
+        detail=detail,
+        instance=request.url.path,
+        request_id=request.state.request_id,
+    )
+    return _document(request, problem, headers)
+
+
+def _template(request: Request) -> str | None:
+    template: str | None = getattr(request.scope.get("route"), "path_format", None)
+    return template
+
+
+def _bug(request: Request, _error: Exception) -> JSONResponse:
+    problem = Problem(
+        type="urn:magnet:problem:internal",
+        title="The service failed",
+        status=HTTPStatus.INTERNAL_SERVER_ERROR,
+        detail="an unexpected error; it is in the log under this request_id",
+        instance=request.url.path,
+        request_id=request.state.request_id,
+    )
+    return _document(request, problem, {})

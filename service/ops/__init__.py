@@ -1,0 +1,1 @@
+"""Settings, metrics, logs and the process itself."""

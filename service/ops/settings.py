@@ -1,0 +1,140 @@
+"""Settings of the service, read from the environment once, at the composition root.
+
+Knows names, units and defaults; opens nothing. Every variable is listed in docs/configuration.md.
+"""
+
+import importlib.util
+import os
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, DirectoryPath, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from model.registry.address import RedisAddress
+from model.registry.keys import check_name
+
+PREFIX = "MAGNET_"
+
+
+def _retrieval(way: str) -> str:
+    if way == "approximate" and importlib.util.find_spec("faiss") is None:
+        raise ValueError("faiss is not installed: pip install -e '.[service,large]'")
+    return way
+
+
+Retrieval = Literal["auto", "exact", "approximate"]
+
+Seconds = Annotated[float, Field(gt=0, le=3600)]
+
+
+def _redis_url(url: str) -> str:
+    RedisAddress.of(url)
+    return url
+
+
+def _namespace(name: str) -> str:
+    return check_name(name, "namespace")
+
+
+class Settings(BaseSettings):
+    """How one process serves; immutable."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="forbid", populate_by_name=True
+    )
+
+    redis_url: Annotated[str, AfterValidator(_redis_url), Field(validation_alias="REDIS_URL")] = (
+        "redis://localhost:6379/0"
+    )
+    """Where models are published: one server, one that Sentinel names, or a cluster."""
+    namespace: Annotated[str, AfterValidator(_namespace)] = "default"
+    """Which line of models to follow in that Redis."""
+    cache_dir: Path | None = None
+    """Keep published models here: workers share one copy, and a restart without Redis serves it."""
+    artifact_dir: Path | None = None
+    """Serve this artifact folder from disk; Redis is then not used at all."""
+    pictures_dir: DirectoryPath | None = None
+    """The data folder whose pictures of items are shown."""
+    poll_seconds: Seconds = 2.0
+    """How often the live version is looked up; an announcement makes it sooner."""
+    redis_connect_timeout_seconds: Seconds = 1.0
+    """Longest wait for a connection."""
+    redis_timeout_seconds: Seconds = 1.0
+    """Longest wait for one user's row within a request, connecting included.
+
+    Many times what it takes (under a millisecond), so that a burst that keeps the event loop busy
+    is not taken for a silent server.
+    """
+    redis_load_timeout_seconds: Seconds = 10.0
+    """Longest wait for one batch of chunks while a model is loaded."""
+    user_cache_size: Annotated[int, Field(ge=0)] = 10_000
+    """Users kept in memory per model version; they outlive a Redis that goes away."""
+    feedback_capacity: Annotated[int, Field(ge=1)] = 1_000_000
+    """Events that may wait for training; more are refused."""
+    recent_items: Annotated[int, Field(ge=1, le=10_000)] = 500
+    """Items per user that `exclude_seen` knows of by feedback, the newest."""
+    recent_days: Annotated[float, Field(gt=0, le=3650)] = 30.0
+    """How long it knows of them: longer than until a model is trained that has seen them."""
+    keys: Annotated[str, Field(repr=False)] = ""
+    """API keys, one a line: `NAME SCOPE[,SCOPE] SHA256`."""
+    keys_file: Path | None = None
+    """A file of such lines, read again when it changes."""
+    allow_anonymous: bool = False
+    """Let in callers without a key, from wherever they come."""
+    key_requests_per_second: Annotated[float, Field(gt=0)] = 1000.0
+    """How often one key may ask, per process; a second's worth may come at once."""
+    metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    """Metrics are to be read at this port too, without a key."""
+    metrics_host: str = "127.0.0.1"
+    """The interface of that port."""
+    max_body_bytes: Annotated[int, Field(ge=1024)] = 2 * 2**20
+    """Longest body: twice the longest list of ids with 100 bytes each."""
+    request_timeout_seconds: Seconds = 10.0
+    """Longest time for an answer; 503 after it."""
+    drain_seconds: Annotated[float, Field(ge=0, le=3600)] = 0.0
+    """How long to serve on, not ready, after SIGTERM."""
+    max_k: Annotated[int, Field(ge=1)] = 1000
+    """Most items in one answer."""
+    score_threads: Annotated[int, Field(ge=1, le=256)] = Field(
+        default_factory=lambda: os.cpu_count() or 1
+    )
+    """Explanations and lists of similar items that are computed at the same time."""
+    retrieval: Annotated[Retrieval, AfterValidator(_retrieval)] = "auto"
+    """How the best items are found: exactly, or nearly with faiss; `auto`: by their number."""
+    max_batch: Annotated[int, Field(ge=1, le=1024)] = 32
+    """Most requests for recommendations that share one pass over the items; 1: none do."""
+    max_waiting: Annotated[int, Field(ge=1)] = 1024
+    """Most requests for recommendations that wait to be computed; further ones get 503."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """Least severity that is logged."""
+
+    @property
+    def redis_address(self) -> RedisAddress:
+        """Where Redis is; its text is fit for logs."""
+        return RedisAddress.of(self.redis_url)
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """Read the environment.
+
+        Raises:
+            SystemExit: a variable is not usable; the one-line message names each such variable.
+        """
+        try:
+            return cls()
+        except ValidationError as error:
+            faults = "; ".join(
+                f"{variable_name(str(fault['loc'][0]))}: "
+                + fault["msg"].removeprefix("Value error, ")
+                for fault in error.errors(include_url=False, include_input=False)
+            )
+            raise SystemExit(f"magnet: bad setting: {faults} (see docs/configuration.md)") from None
+
+
+def variable_name(field: str) -> str:
+    """The environment variable of a field of `Settings` (or of its alias)."""
+    info = Settings.model_fields.get(field)
+    if info is None or info.validation_alias is not None:
+        return "REDIS_URL"
+    return PREFIX + field.upper()

@@ -1,0 +1,83 @@
+"""Takes feedback in: checks what no schema can, remembers what was seen, hands events to training.
+
+Knows the order of the steps; knows nothing about Redis or HTTP.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from model.registry.events import FeedbackEvent, ReportedEvent
+from service.ops.metrics import Metrics
+from service.schemas.errors import FeedbackFull, InvalidRequest
+from service.serving.served import Models
+from service.serving.snapshot import Snapshot
+from service.store.feedback_stream import FeedbackStream
+
+MAX_AHEAD = timedelta(minutes=5)
+"""Clocks of phones and servers differ by less; an event further ahead would stay the newest in
+every split by time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What became of the events of one call."""
+
+    accepted: int
+    duplicates: int
+    missing_ids: list[str]
+
+
+class FeedbackIntake:
+    """One per application."""
+
+    def __init__(self, stream: FeedbackStream, metrics: Metrics) -> None:
+        self._stream = stream
+        self._metrics = metrics
+
+    async def take(self, reported: Sequence[ReportedEvent], models: Models | None) -> Receipt:
+        """Take all events of a call in, or none.
+
+        Args:
+            reported: events; those whose id was seen before are dropped.
+            models: tell which ids the live one does not know, and which variant made a list if
+                the client only says which version did; None before there is a model.
+
+        Raises:
+            InvalidRequest: an event is said to come from the future.
+            FeedbackFull: training has not taken events over for too long.
+            SourceUnavailable: Redis does not answer; the same call may be sent again.
+        """
+        now = datetime.now(UTC)
+        for place, event in enumerate(reported):
+            if event.timestamp > now + MAX_AHEAD:
+                raise InvalidRequest.of(
+                    f"events.{place}.timestamp", f"{event.timestamp.isoformat()} is in the future"
+                )
+        events = [FeedbackEvent.of(_with_variant(event, models), now) for event in reported]
+        # First, so that it holds even while the stream is full; to do it twice does no harm.
+        await self._stream.remember(events)
+        try:
+            appended = await self._stream.append(events)
+        except FeedbackFull:
+            self._metrics.feedback.labels("refused").inc(len(events))
+            raise
+        duplicates = len(events) - appended.accepted
+        self._metrics.feedback.labels("accepted").inc(appended.accepted)
+        self._metrics.feedback.labels("duplicate").inc(duplicates)
+        self._metrics.feedback_waiting.set(appended.waiting)
+        missing = [] if models is None else _missing(models.champion.snapshot, reported)
+        return Receipt(accepted=appended.accepted, duplicates=duplicates, missing_ids=missing)
+
+
+def _with_variant(event: ReportedEvent, models: Models | None) -> ReportedEvent:
+    if event.variant is not None or models is None:
+        return event
+    return event.model_copy(update={"variant": models.variant_of(event.model_version)})
+
+
+def _missing(snapshot: Snapshot, events: Sequence[ReportedEvent]) -> list[str]:
+    """Users and items that the model does not know: tomorrow's training data."""
+    users = [event.user_id for event in events if snapshot.user_ids.row(event.user_id) is None]
+    _, items = snapshot.items.rows([event.item_id for event in events])
+    return list(dict.fromkeys(users + items))

@@ -1,0 +1,151 @@
+"""Published models on this machine's disk: one copy for all workers, and one to restart from.
+
+A version's folder appears whole or not at all, is checked against its manifest whenever it is
+opened, and is mapped into memory, so that workers share it. It holds no users but the few that a
+model is tried with. Knows files; knows nothing about Redis or scores. Every method blocks.
+"""
+
+import logging
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.artifact.files import MANIFEST, ArtifactError, check_file, check_tensor, parse_manifest
+from model.artifact.manifest import ArtifactManifest
+from model.registry.keys import check_name
+
+KEPT_VERSIONS = 3
+"""As published, and the one before, and one that a roll-back may ask for."""
+_LAST_GOOD, _TURN = "last_good", ".turn.lock"
+_TRIAL = "trial_users.npz"
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CachedModel:
+    """One verified version, memory-mapped."""
+
+    folder: Path
+    manifest: ArtifactManifest
+    tensors: Mapping[str, NDArray[Any]]
+    files: Mapping[str, bytes]
+
+
+class ModelCache:
+    """The versions of one namespace that lie on this machine's disk.
+
+    Args:
+        root: a folder of ours alone; made if need be.
+        namespace: whose versions.
+        left_out: tensors that are not kept.
+    """
+
+    def __init__(self, root: Path, namespace: str, left_out: tuple[str, ...]) -> None:
+        self._folder = root / check_name(namespace, "namespace")
+        self._left_out = left_out
+
+    def lock_file(self, version: str) -> Path:
+        """Held by whoever writes this version; OSError."""
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return self._folder / f".{check_name(version, 'model version')}.lock"
+
+    def turn_file(self) -> Path:
+        """Held by whoever loads a version beside requests; OSError."""
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return self._folder / _TURN
+
+    def read(self, version: str) -> CachedModel | None:
+        """A version, every checksum verified; None if it is not here. A damaged one is removed."""
+        folder = self._folder / check_name(version, "model version")
+        if not (folder / MANIFEST).is_file():
+            return None
+        try:
+            manifest = parse_manifest((folder / MANIFEST).read_bytes(), str(folder))
+            tensors: dict[str, NDArray[Any]] = {}
+            for name in manifest.tensors.keys() - set(self._left_out):
+                tensors[name] = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+                check_tensor(name, tensors[name], manifest)
+            files = {name: (folder / name).read_bytes() for name in manifest.files}
+            for name, data in files.items():
+                check_file(name, data, manifest)
+        except (ArtifactError, OSError, ValueError) as error:
+            _logger.warning("the cached model %s is removed: %s", version, error)
+            shutil.rmtree(folder, ignore_errors=True)
+            return None
+        return CachedModel(folder=folder, manifest=manifest, tensors=tensors, files=files)
+
+    def begin(self, version: str) -> "ModelWriter":
+        """Start to write a version; hold its lock meanwhile. OSError."""
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for torn in self._folder.glob(f".{version}-*"):
+            shutil.rmtree(torn, ignore_errors=True)
+        staging = Path(tempfile.mkdtemp(prefix=f".{version}-", dir=self._folder))
+        return ModelWriter(staging, self._folder / version)
+
+    def last_good(self) -> tuple[CachedModel, dict[str, NDArray[Any]]] | None:
+        """The version that was last served, and its trial users."""
+        try:
+            version = (self._folder / _LAST_GOOD).read_text().strip()
+            model = self.read(version)
+            if model is None:
+                return None
+            with np.load(model.folder / _TRIAL, allow_pickle=False) as trial:
+                return model, dict(trial)
+        except (OSError, ValueError):
+            return None
+
+    def remember(self, version: str, trial: Mapping[str, NDArray[Any]]) -> None:
+        """Note that a version is being served, by its trial users; drop old ones. OSError."""
+        folder = self._folder / version
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".trial-", delete=False) as scratch:
+            np.savez(scratch, allow_pickle=False, **trial)
+        Path(scratch.name).replace(folder / _TRIAL)
+        with tempfile.NamedTemporaryFile("w", dir=self._folder, prefix=".good-", delete=False) as s:
+            s.write(version)
+        Path(s.name).replace(self._folder / _LAST_GOOD)
+        self._prune(version)
+
+    def _prune(self, version: str) -> None:
+        """What is still mapped somewhere stays readable there until it is let go."""
+        folders = [path for path in self._folder.iterdir() if (path / MANIFEST).is_file()]
+        others = sorted(
+            (path for path in folders if path.name != version),
+            key=lambda path: path.stat().st_mtime,
+            reverse=True,
+        )
+        for path in others[KEPT_VERSIONS - 1 :]:
+            shutil.rmtree(path, ignore_errors=True)
+            self.lock_file(path.name).unlink(missing_ok=True)
+
+
+class ModelWriter:
+    """A version in the making; nobody sees it before `finish`."""
+
+    def __init__(self, staging: Path, target: Path) -> None:
+        self._staging = staging
+        self._target = target
+
+    def add_tensor(self, name: str, array: NDArray[Any]) -> None:
+        """OSError, as on a full disk."""
+        np.save(self._staging / f"{name}.npy", array, allow_pickle=False)
+
+    def add_file(self, name: str, data: bytes) -> None:
+        """OSError, as on a full disk."""
+        (self._staging / name).write_bytes(data)
+
+    def finish(self, manifest: ArtifactManifest) -> None:
+        """Let it appear; OSError."""
+        (self._staging / MANIFEST).write_text(manifest.model_dump_json())
+        shutil.rmtree(self._target, ignore_errors=True)
+        self._staging.rename(self._target)
+
+    def abandon(self) -> None:
+        """Leave nothing behind; without effect once finished."""
+        shutil.rmtree(self._staging, ignore_errors=True)

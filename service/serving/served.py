@@ -1,0 +1,144 @@
+"""The models that are served at one moment, and which of them a user gets.
+
+Immutable: a request captures one reference. Knows snapshots; knows nothing about HTTP or about how
+models come and go.
+"""
+
+# FOLDED service/serving/served.py: What one model was asked in one role, counted: answers, failures, and how lists were routed.
+#
+#   Counts only grow; who wants a window keeps what was counted at its start. Knows nothing about
+#   requests.
+#
+#   Letters: K experts.
+#
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.registry.canary import Canary
+from model.registry.events import Variant
+from service.ops.metrics import Metrics
+from service.schemas.errors import RequestRefused
+from service.serving.snapshot import Snapshot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """What was counted up to a moment, or between two."""
+
+    answers: int
+    failures: int
+    """Requests that got a status of 5xx, or would have."""
+    routed: int
+    """Lists whose routing was counted."""
+    weight_K: NDArray[np.float64]
+    """Sum of the routing weights of their items."""
+
+    @property
+    def requests(self) -> int:
+        """Answers and failures."""
+        return self.answers + self.failures
+
+    def since(self, start: "Counts") -> "Counts":
+        """What was counted after `start`."""
+        return Counts(
+            answers=self.answers - start.answers,
+            failures=self.failures - start.failures,
+            routed=self.routed - start.routed,
+            weight_K=self.weight_K - start.weight_K,
+        )
+
+
+class Tally:
+    """Counts for one snapshot; attempts from the event loop, routing from any one thread."""
+
+    def __init__(self, experts: Sequence[str], metrics: Metrics, variant: Variant) -> None:
+        self._weights = [metrics.served_weight.labels(name, variant) for name in experts]
+        self._seconds = metrics.answer_seconds.labels(variant)
+        self._failed = metrics.answer_failures.labels(variant)
+        self._answers = 0
+        self._failures = 0
+        self._routed = 0
+        self._weight_K = np.zeros(len(experts))
+
+    def counts(self) -> Counts:
+        """What has been counted so far."""
+        return Counts(
+            answers=self._answers,
+            failures=self._failures,
+            routed=self._routed,
+            weight_K=self._weight_K.copy(),
+        )
+
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """Count what is done inside as an answer or a failure; a caller's own fault is neither."""
+        started = time.perf_counter()
+        try:
+            yield
+        except BaseException as error:  # a deadline's cancellation among them
+            if not isinstance(error, RequestRefused) or error.status >= 500:
+                self._failures += 1
+                self._failed.inc()
+            raise
+        self._answers += 1
+        self._seconds.observe(time.perf_counter() - started)
+
+    def routed(self, lists: int, weight_K: NDArray[np.floating]) -> None:
+        """Count how the items of some lists were routed."""
+        self._routed += lists
+        self._weight_K += weight_K
+        for counter, weight in zip(self._weights, weight_K.tolist(), strict=True):
+            counter.inc(weight)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """A model in its role."""
+
+    snapshot: Snapshot
+    variant: Variant
+    tally: Tally
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, variant: Variant, metrics: Metrics) -> "Served":
+        """A model that starts in a role."""
+        experts = [expert.name for expert in snapshot.manifest.experts]
+        tally = Tally(experts, metrics, variant)
+        return cls(snapshot=snapshot, variant=variant, tally=tally)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """A canary that has been loaded."""
+
+    canary: Canary
+    served: Served
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Models:
+    """What is served."""
+
+    champion: Served
+    """The live model."""
+    trial: Trial | None = None
+
+    def of(self, user_id: str | None) -> Served:
+        """The model of a user; nobody in particular gets the live one."""
+        if self.trial is None or user_id is None or not self.trial.canary.takes(user_id):
+            return self.champion
+        return self.trial.served
+
+    def variant_of(self, version: str | None) -> Variant | None:
+        """The role of a version, if it is served."""
+        if version == self.champion.snapshot.version:
+            return "champion"
+        if self.trial is not None and version == self.trial.canary.version:
+            return "challenger"
+        return None

@@ -1,0 +1,215 @@
+"""One model version, complete, proven and immutable: what every request works with.
+
+Knows how to build itself from an opened model and to refuse one that does not reproduce what was
+recorded at export. Knows nothing about where models come from or about HTTP.
+
+Letters: I items, C golden items, K experts.
+"""
+
+# FOLDED service/serving/snapshot.py: Users that a model is tried with before it is served: how they are read, and kept for a restart.
+#
+#   Knows vectors and histories; knows nothing about scores.
+#
+#   Letters: U users, H history length, V views, M modalities, D dimension.
+#
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.artifact.files import ArtifactError
+from model.artifact.manifest import ArtifactManifest
+from model.artifact.tables import IdTable
+from model.runtime.fold_in import Rows
+from model.runtime.profile import Profile, ProfileMaker
+from model.runtime.scorer import OnnxScorer
+from service.ops.settings import Retrieval
+from service.retrieval.query import Retriever
+from service.retrieval.select import Chosen, Items, choose_retriever
+from service.serving.catalogue import Catalogue
+from service.serving.source import OpenedModel
+from service.store.users import UserSource
+
+SAMPLED_USERS = 16
+"""Users that recall is measured with: 320 places of top-20 lists, a few seconds of start-up for a
+million items."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrialUser:
+    """All that a profile is made of."""
+
+    vector_VMD: NDArray[np.float32]
+    history_H: Rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialUsers:
+    """Users of one model version."""
+
+    golden: Sequence[TrialUser]
+    """Those of the golden pairs."""
+    sampled: Sequence[TrialUser]
+    """Some from all over the table, for recall."""
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """What `of` makes them again from."""
+        return {
+            f"{group}_{part}": array
+            for group, users in (("golden", self.golden), ("sampled", self.sampled))
+            for part, array in _arrays(users).items()
+        }
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """The inverse of `arrays`; KeyError."""
+        return cls(golden=_users(arrays, "golden"), sampled=_users(arrays, "sampled"))
+
+
+async def read_trial_users(opened: OpenedModel) -> TrialUsers:
+    """Read them by the way that requests do; SourceUnavailable."""
+    manifest = opened.manifest
+    count = min(SAMPLED_USERS, manifest.num_users)
+    sampled = np.linspace(0, manifest.num_users - 1, count).astype(int).tolist()
+    return TrialUsers(
+        golden=await _read(opened, manifest.golden.user_rows),
+        sampled=await _read(opened, sampled),
+    )
+
+
+async def _read(opened: OpenedModel, rows: Sequence[int]) -> list[TrialUser]:
+    records = [await opened.users.user(row) for row in rows]
+    return [TrialUser(record.vector_VMD, record.history_H) for record in records]
+
+
+def _arrays(users: Sequence[TrialUser]) -> dict[str, NDArray[Any]]:
+    histories = [user.history_H for user in users]
+    return {
+        "vectors": np.array([user.vector_VMD for user in users]),
+        "histories": np.concatenate([*histories, np.empty(0, dtype=np.int32)]),
+        "ends": np.cumsum([len(history_H) for history_H in histories], dtype=np.intp),
+    }
+
+
+def _users(arrays: Mapping[str, NDArray[Any]], group: str) -> list[TrialUser]:
+    vectors, histories, ends = (arrays[f"{group}_{x}"] for x in ("vectors", "histories", "ends"))
+    parts = np.split(histories, ends)[:-1] if len(ends) else []
+    return [TrialUser(*pair) for pair in zip(vectors, parts, strict=True)]
+
+
+GOLDEN_TOLERANCE = 1e-4
+"""Float32 sums on another CPU differ by some 1e-6; those of a wrong file by far more."""
+
+
+class GoldenMismatch(ArtifactError):
+    """The model loads, but does not compute what it computed at export."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """A request takes one reference and never sees two versions."""
+
+    manifest: ArtifactManifest
+    created_at: datetime
+    loaded_at: datetime
+    user_ids: IdTable
+    items: Catalogue
+    profiles: ProfileMaker
+    scorer: OnnxScorer
+    chosen: Chosen
+    users: UserSource
+
+    @property
+    def version(self) -> str:
+        """The model version."""
+        return self.manifest.model_version
+
+    @property
+    def retriever(self) -> Retriever:
+        """What finds the best items."""
+        return self.chosen.retriever
+
+
+def build_snapshot(
+    opened: OpenedModel, users: TrialUsers, retrieval: Retrieval = "auto"
+) -> Snapshot:
+    """Assemble, run the golden pairs (which also warms the graphs up), and vouch for the result.
+
+    Blocking. Raises ArtifactError, GoldenMismatch among them.
+    """
+    tensors = opened.tensors
+    items = Catalogue.of(tensors)
+    scorer = OnnxScorer(
+        opened.files,
+        embeddings_IVMD=items.embeddings_IVMD,
+        routing_IR=tensors["item_routing"],
+        bias_I=items.bias_I,
+    )
+    profiles = ProfileMaker(
+        foldin_IVMD=items.foldin_IVMD,
+        neighbourhoods=items.neighbourhoods,
+        recency_power=opened.manifest.recency_power,
+    )
+    _check_golden(opened.manifest, scorer, items.bias_I, _profiles(profiles, users.golden))
+    chosen = choose_retriever(
+        retrieval,
+        scorer,
+        Items(
+            vectors_IVMD=items.embeddings_IVMD,
+            bias_I=items.bias_I,
+            popular_order_I=items.popular_order_I,
+            templates_KM=[expert.template for expert in opened.manifest.experts],
+            index_folder=opened.folder,
+        ),
+        _profiles(profiles, users.sampled),
+    )
+    return Snapshot(
+        manifest=opened.manifest,
+        created_at=_instant(opened.manifest.created_at),
+        loaded_at=datetime.now(UTC),
+        user_ids=IdTable(tensors["user_ids_blob"], tensors["user_ids_offsets"]),
+        items=items,
+        profiles=profiles,
+        scorer=scorer,
+        chosen=chosen,
+        users=opened.users,
+    )
+
+
+def _profiles(profiles: ProfileMaker, users: Sequence[TrialUser]) -> list[Profile]:
+    return [profiles.of_user(user.vector_VMD, user.history_H) for user in users]
+
+
+def _check_golden(
+    manifest: ArtifactManifest,
+    scorer: OnnxScorer,
+    bias_I: NDArray[np.float32],
+    users: Sequence[Profile],
+) -> None:
+    golden = manifest.golden
+    rows_C = np.array(golden.item_rows, dtype=np.intp)
+    for place, profile in enumerate(users):
+        scores_C = scorer.score(profile, rows_C)
+        contributions_CK = scorer.explain(profile, rows_C).contribution_CKVM.sum(axis=(2, 3))
+        for what, computed, recorded in (
+            ("score", scores_C, golden.scores[place]),
+            ("contribution", contributions_CK, golden.contributions[place]),
+            ("sum of bias and contributions", bias_I[rows_C] + contributions_CK.sum(1), scores_C),
+        ):
+            if not np.allclose(computed, recorded, rtol=GOLDEN_TOLERANCE, atol=GOLDEN_TOLERANCE):
+                raise GoldenMismatch(
+                    f"golden user {place}: the {what} differs from what was recorded at export; "
+                    "export it again"
+                )
+
+
+def _instant(text: str) -> datetime:
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ArtifactError(f"created_at {text!r} is not an ISO 8601 time") from error
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)

@@ -1,0 +1,277 @@
+"""Where a model comes from, and one of the places: a folder on disk (`redis_source` is the other).
+
+A `ModelSource` says which versions to serve and opens them; an opened model keeps the items in
+memory and a `UserSource` that reads one user at a time. Knows nothing about scoring.
+"""
+
+# FOLDED service/serving/source.py: The models published to one namespace, read from Redis or from this machine's copy of them.
+#
+#   Knows the order in which a version is fetched; knows nothing about scoring.
+#
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    nullcontext,
+    suppress,
+)
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+from anyio import to_thread
+from numpy.typing import NDArray
+
+from model.artifact.files import (
+    MANIFEST,
+    ArtifactError,
+    check_file,
+    check_tensor,
+    parse_manifest,
+    read_artifact,
+)
+from model.artifact.manifest import ArtifactManifest
+from service.ops.process import locked_async
+from service.schemas.errors import SourceUnavailable
+from service.serving.cache import CachedModel, ModelCache
+from service.store.availability import HiddenItems
+from service.store.store import RedisStore, Wanted
+from service.store.users import PER_USER, DiskUsers, RedisUsers, UserSource
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedModel:
+    """One model version whose checksums have been verified."""
+
+    manifest: ArtifactManifest
+    tensors: Mapping[str, NDArray[Any]]
+    """Every tensor but those of `PER_USER`."""
+    files: Mapping[str, bytes]
+    users: UserSource
+    folder: Path | None = None
+    """Where it lies on this machine, and what is derived from it may lie too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastGood:
+    """What this machine served last, for when the source is away."""
+
+    opened: OpenedModel
+    trial_users: Mapping[str, NDArray[Any]]
+    """As given to `ModelSource.remember`."""
+
+
+class ModelSource(Protocol):
+    """A place where model versions appear."""
+
+    async def wanted(self) -> Wanted:
+        """What to serve; SourceUnavailable, ArtifactError."""
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """To be held while a version is loaded beside requests: one process of a machine has it."""
+
+    async def open(self, version: str) -> OpenedModel:
+        """Read and verify one version; SourceUnavailable, ArtifactError."""
+
+    async def last_good(self) -> LastGood | None:
+        """The version that this machine served last, if it has been kept."""
+
+    async def remember(self, opened: OpenedModel, trial_users: Mapping[str, NDArray[Any]]) -> None:
+        """Note that a version is being served."""
+
+    async def wait(self, seconds: float) -> None:
+        """Return after `seconds`, or earlier if the live version may have changed."""
+
+    async def close(self) -> None:
+        """Let go of every connection."""
+
+
+class DiskSource:
+    """An artifact folder. To change it under a running service, rename a new folder into place."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    async def wanted(self) -> Wanted:
+        """The version in the folder."""
+        return Wanted(live=await to_thread.run_sync(self._version))
+
+    def _version(self) -> str:
+        path = self._folder / MANIFEST
+        if not path.is_file():
+            raise ArtifactError(
+                f"{self._folder} has no {MANIFEST}: put an artifact there, "
+                "or point MAGNET_ARTIFACT_DIR to one"
+            )
+        try:
+            text = path.read_bytes()
+        except OSError as error:
+            raise SourceUnavailable(f"{path} cannot be read: {error.strerror}") from error
+        return parse_manifest(text, str(path)).model_version
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """Nobody else is known."""
+        return nullcontext()
+
+    async def open(self, version: str) -> OpenedModel:
+        """Map the folder into memory and verify it."""
+        artifact = await to_thread.run_sync(read_artifact, self._folder)
+        if artifact.manifest.model_version != version:
+            raise SourceUnavailable(f"{self._folder} changed while it was read")
+        return OpenedModel(
+            manifest=artifact.manifest,
+            tensors={n: a for n, a in artifact.tensors.items() if n not in PER_USER},
+            files=artifact.files,
+            users=DiskUsers(artifact.tensors),
+        )
+
+    async def last_good(self) -> LastGood | None:
+        """None: if the folder cannot be read there is nothing else."""
+        return None
+
+    async def remember(self, opened: OpenedModel, trial_users: Mapping[str, NDArray[Any]]) -> None:
+        """Nothing: the folder stays where it is."""
+
+    async def wait(self, seconds: float) -> None:
+        """Sleep: a folder announces nothing."""
+        await asyncio.sleep(seconds)
+
+    async def close(self) -> None:
+        """Nothing is held: the maps go with the models that use them."""
+
+
+LONGEST_WAIT_SECONDS = 60.0
+"""For the turn to load a model; a load takes a few seconds."""
+
+
+_logger = logging.getLogger(__name__)
+
+
+class RedisSource:
+    """The versions published to one namespace.
+
+    Args:
+        store: where they are.
+        user_cache_size: users kept in memory, per version.
+        cache: where versions are kept on this machine; None: they are kept in memory only.
+    """
+
+    def __init__(
+        self, store: RedisStore, user_cache_size: int, cache: ModelCache | None = None
+    ) -> None:
+        self._store = store
+        self._user_cache_size = user_cache_size
+        self._cache = cache
+        self._hidden = HiddenItems(store)
+
+    async def wanted(self) -> Wanted:
+        """What the pointer and the canary's record say."""
+        return await self._store.wanted()
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """The processes that share a folder for models load beside requests one after the other.
+
+        Whoever has waited long goes on without: another may hang, and this is but a courtesy.
+        """
+        async with AsyncExitStack() as held:
+            if self._cache is not None:
+                with suppress(TimeoutError, OSError):
+                    async with asyncio.timeout(LONGEST_WAIT_SECONDS):
+                        await held.enter_async_context(locked_async(self._cache.turn_file()))
+            yield
+
+    async def open(self, version: str) -> OpenedModel:
+        """Fetch the items and the graphs; of the users, only prove that they are there."""
+        manifest = await self._store.manifest(version)
+        for name in PER_USER:
+            await self._store.check_present(manifest, name)
+        if self._cache is not None:
+            try:
+                return self._opened_from(await self._cached(self._cache, manifest))
+            except OSError as error:
+                _logger.warning("model %s is not kept on disk: %s", version, error)
+        tensors = {name: array async for name, array in self._tensors(manifest)}
+        files = {name: data async for name, data in self._files(manifest)}
+        users = self._users(manifest, tensors)
+        return OpenedModel(manifest=manifest, tensors=tensors, files=files, users=users)
+
+    async def last_good(self) -> LastGood | None:
+        """What this machine served last; its users are read from Redis, as soon as it is back."""
+        kept = None if self._cache is None else await to_thread.run_sync(self._cache.last_good)
+        if kept is None:
+            return None
+        model, trial_users = kept
+        return LastGood(opened=self._opened_from(model), trial_users=trial_users)
+
+    async def remember(self, opened: OpenedModel, trial_users: Mapping[str, NDArray[Any]]) -> None:
+        """Note on disk what is being served; a disk that cannot take it is only logged."""
+        if self._cache is None or opened.folder is None:
+            return
+        note = partial(self._cache.remember, opened.manifest.model_version, trial_users)
+        try:
+            await to_thread.run_sync(note)
+        except OSError as error:
+            _logger.warning("what is served could not be noted on disk: %s", error)
+
+    async def wait(self, seconds: float) -> None:
+        """Sleep until a publish is announced, at most `seconds`."""
+        await self._store.wait_for_event(seconds)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._store.close()
+
+    async def _cached(self, cache: ModelCache, manifest: ArtifactManifest) -> CachedModel:
+        """The version out of the cache; whoever comes first puts it there. OSError."""
+        version = manifest.model_version
+        async with locked_async(cache.lock_file(version)):
+            model = await to_thread.run_sync(cache.read, version)
+            if model is not None and model.manifest == manifest:
+                return model
+            writer = cache.begin(version)
+            try:
+                async for name, array in self._tensors(manifest):
+                    await to_thread.run_sync(writer.add_tensor, name, array)
+                async for name, data in self._files(manifest):
+                    writer.add_file(name, data)
+                writer.finish(manifest)
+            finally:
+                writer.abandon()
+            model = await to_thread.run_sync(cache.read, version)
+        if model is None:
+            raise OSError("what was written could not be read again")
+        return model
+
+    def _opened_from(self, model: CachedModel) -> OpenedModel:
+        return OpenedModel(
+            manifest=model.manifest,
+            tensors=model.tensors,
+            files=model.files,
+            users=self._users(model.manifest, model.tensors),
+            folder=model.folder,
+        )
+
+    def _users(self, manifest: ArtifactManifest, tensors: Mapping[str, NDArray[Any]]) -> RedisUsers:
+        return RedisUsers(
+            self._store, manifest, tensors, hidden=self._hidden, cache_size=self._user_cache_size
+        )
+
+    async def _tensors(self, manifest: ArtifactManifest) -> AsyncIterator[tuple[str, NDArray[Any]]]:
+        """Every tensor but the users', verified; one at a time is in memory."""
+        for name in manifest.tensors:
+            if name not in PER_USER:
+                array = await self._store.tensor(manifest, name)
+                await to_thread.run_sync(check_tensor, name, array, manifest)
+                yield name, array
+
+    async def _files(self, manifest: ArtifactManifest) -> AsyncIterator[tuple[str, bytes]]:
+        for name in manifest.files:
+            data = await self._store.file(manifest, name)
+            check_file(name, data, manifest)
+            yield name, data

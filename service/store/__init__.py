@@ -1,0 +1,1 @@
+"""Redis: connection, users, availability, published versions."""

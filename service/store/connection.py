@@ -1,0 +1,233 @@
+"""Clients of whatever Redis there is: one server, one that Sentinel names, a cluster, with TLS.
+
+Knows how redis-py connects to each and what its failures mean. Knows no keys.
+"""
+
+# FOLDED service/store/connection.py: A cluster's client that also finds keys whose slot is just moving.
+#
+#   Knows how redis-py follows a cluster's redirections. Knows no keys.
+#
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+from hiredis import pack_command
+from redis.asyncio import Redis
+from redis.asyncio.cluster import ClusterNode, RedisCluster
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    ClusterDownError,
+    RedisClusterException,
+    RedisError,
+    ResponseError,
+)
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from model.registry.address import RedisAddress
+from service.schemas.errors import SourceUnavailable
+
+
+class _Importing:
+    """A node asked for keys of a slot that it does not have yet, through one connection.
+
+    redis-py 8 sends ASKING and the command that it allows through whichever connections are free:
+    with two of them never through the same one, so that two nodes refer the command to each other
+    until redis-py gives up.
+    """
+
+    def __init__(self, node: ClusterNode, *, passing: bool) -> None:
+        self._node = node
+        self._passing = passing
+        """Whether nobody else keeps the node, and its connections."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._node, name)
+
+    async def execute_command(self, *command: Any, **options: Any) -> Any:
+        if command == ("ASKING",):
+            return None
+        connection = self._node.acquire_connection()
+        try:
+            await connection.send_command("ASKING")
+            await connection.read_response()
+            await connection.send_command(*command)
+            return await self._node.parse_response(connection, command[0], **options)
+        finally:
+            self._node.release(connection)
+            if self._passing:
+                await self._node.disconnect()
+
+
+class ClusterClient(RedisCluster):
+    """redis-py's client, while slots move, also to a node that had none before."""
+
+    def get_node(
+        self, host: str | None = None, port: int | None = None, node_name: str | None = None
+    ) -> Any:
+        """The node of an address; by its name, as redirections ask for it, one to be asked."""
+        node = super().get_node(host, port, node_name)
+        if node_name is None:
+            return node
+        if node is not None:
+            return _Importing(node, passing=False)
+        host, _, service = node_name.rpartition(":")
+        stranger = ClusterNode(host, service, **self.nodes_manager.connection_kwargs)
+        return _Importing(stranger, passing=True)
+
+
+Client = Redis | RedisCluster
+
+
+FAULTS = (RedisError, RedisClusterException, OSError)
+"""Whatever redis-py raises; not all of it is a RedisError."""
+
+
+_LOST = (RedisConnectionError, RedisClusterException, ClusterDownError, OSError)
+_MAX_CONNECTIONS = 1000
+"""Far above what callers ask at once: beyond it redis-py refuses instead of waiting."""
+_CLUSTER_TRIES = 3
+"""On a cluster the time for one answer covers as many waits for a node: the one that is gone, the
+next one, which says who took over, and that one."""
+_GOODBYE_SECONDS = 0.1
+
+
+def connect(
+    address: RedisAddress, *, timeout_seconds: float, connect_timeout_seconds: float
+) -> Client:
+    """A client that opens its connections when it is first used.
+
+    One retry, at once: for a pooled connection that the server has closed meanwhile, and for a
+    master or a slot that has moved.
+    """
+    if address.kind == "cluster":
+        timeout_seconds /= _CLUSTER_TRIES
+    common: dict[str, Any] = {
+        "socket_timeout": timeout_seconds,
+        "socket_connect_timeout": min(connect_timeout_seconds, timeout_seconds),
+        "retry": Retry(NoBackoff(), 1),
+        "max_connections": _MAX_CONNECTIONS,
+        "client_name": "magnet-service",
+        "protocol": 3,
+        **address.encryption,
+    }
+    server = {**common, **address.login}
+    match address.kind:
+        case "cluster":
+            nodes = [ClusterNode(host, port) for host, port in address.hosts]
+            return ClusterClient(startup_nodes=nodes, **server)
+        case "sentinel":
+            sentinels = Sentinel(  # type: ignore[no-untyped-call]  # untyped in redis-py
+                address.hosts, sentinel_kwargs={**common, **address.sentinel_login}
+            )
+            master: Redis = sentinels.master_for(address.master, db=address.database, **server)
+            return master
+        case "socket":
+            return Redis(unix_socket_path=address.path, db=address.database, **server)
+        case "server":
+            ((host, port),) = address.hosts
+            return Redis(host=host, port=port, db=address.database, **server)
+
+
+async def transact(client: Client, change: Callable[[Any], Awaitable[None]], *watched: str) -> None:
+    """Run `change` on a pipeline that watches some keys, again for as long as they change."""
+    if isinstance(client, RedisCluster):
+        # Here, since redis-py would else look the slots up in a thread with another event loop.
+        await client.initialize()
+    transaction: Any = client.transaction
+    await transaction(change, *watched)
+
+
+class Exchange:
+    """Commands sent together, and their replies in order; one exchange at a time.
+
+    To a single server by a connection of its own: redis-py's pool and pipeline take ten times as
+    long as the server. There is no timeout but the caller's, and one retry, as by `connect`.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._connection: Any = None
+        if isinstance(client, Redis):
+            pool: Any = client.connection_pool
+            self._connection = pool.make_connection()
+            self._connection.socket_timeout = None
+
+    async def __call__(self, commands: Sequence[tuple[str | int, ...]]) -> list[Any]:
+        """A reply for each; raises what redis-py raises, ResponseError for the first of those."""
+        if self._connection is None:
+            pipe: Any = self._client.pipeline(transaction=False)
+            for command in commands:
+                pipe.execute_command(*command)
+            replies: list[Any] = await pipe.execute()
+            return replies
+        # hiredis's stub knows commands of one word alone.
+        packed = b"".join([pack_command(each) for each in commands])  # type: ignore[arg-type]
+        once = partial(self._once, packed, len(commands))
+        retry: Retry = self._connection.retry
+        return await retry.call_with_retry(once, self._disconnect)
+
+    async def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            await self._connection.disconnect()
+
+    async def _once(self, packed: bytes, count: int) -> list[Any]:
+        # Here, since to send asks no sentinel where the master is.
+        await self._connection.connect()
+        await self._check_nothing_is_left()
+        await self._connection.send_packed_command(packed, check_health=False)
+        replies: list[Any] = []
+        for _ in range(count):  # all of them are read, lest the next exchange begin with a rest
+            try:
+                replies.append(await self._connection.read_response())
+            except ResponseError as error:
+                replies.append(error)
+        await self._check_nothing_is_left()
+        for reply in replies:
+            if isinstance(reply, ResponseError):
+                raise reply
+        return replies
+
+    async def _check_nothing_is_left(self) -> None:
+        """Whatever is left belongs to another question, and so may the replies before it."""
+        if await self._connection.can_read():
+            await self._connection.disconnect(nowait=True)
+            raise RedisConnectionError("it sent more than was asked for, or closed the connection")
+
+    async def _disconnect(self, _error: Exception) -> None:
+        await self._connection.disconnect(nowait=True)
+
+
+async def close(client: Client) -> None:
+    """Close every connection, those to sentinels included."""
+    await client.aclose()
+    if isinstance(client, Redis) and isinstance(client.connection_pool, SentinelConnectionPool):
+        await client.connection_pool.sentinel_manager.aclose()
+    # redis-py does not wait for what it drops; over TLS the two sides say goodbye first.
+    await asyncio.sleep(_GOODBYE_SECONDS)
+
+
+@contextmanager
+def answering(address: RedisAddress) -> Iterator[None]:
+    """Turn whatever a client raises into SourceUnavailable, which names the server."""
+    try:
+        yield
+    except (TimeoutError, RedisTimeoutError) as error:
+        raise SourceUnavailable(
+            f"Redis at {address} is not reachable: no answer in time"
+        ) from error
+    except FAULTS as error:
+        lost = isinstance(error, _LOST) and not isinstance(error, AuthenticationError)
+        state = "is not reachable" if lost else "refuses to answer"
+        why = str(error).rstrip(".")
+        raise SourceUnavailable(f"Redis at {address} {state}: {why}") from error
+    except (ValueError, TypeError, AttributeError) as error:
+        # What redis-py's parser, or a caller, makes of bytes that are no reply to its question.
+        raise SourceUnavailable(f"Redis at {address} answers nonsense: {error}") from error

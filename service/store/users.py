@@ -1,0 +1,171 @@
+"""The users of one model version, read one at a time, and what holds while it is served.
+
+Knows how a row is laid out and kept; knows nothing about scoring.
+
+Letters: V views, M modalities, D dimension, N items seen, H history length.
+"""
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.artifact.layout import RowLayout
+from model.artifact.manifest import ArtifactManifest
+from model.artifact.tables import IdTable
+from model.runtime.top_k import Rows
+from service.schemas.errors import SourceUnavailable
+from service.store.availability import HiddenItems
+from service.store.store import RedisStore, RowSpan
+
+PER_USER = ("user_embeddings", "seen_items")
+"""Arrays of which a request reads one user's part; with millions of users they stay outside."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserRecord:
+    """What the model knows of one user."""
+
+    vector_VMD: NDArray[np.float32]
+    """All zero for a user without a usable history."""
+    seen_N: NDArray[np.int32]
+    """Rows of all items that she has interacted with."""
+    history_H: NDArray[np.int32]
+    """Those of them that make her vector, oldest first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visit:
+    """What a request has to be told besides the model: who asks, and what holds just now."""
+
+    record: UserRecord | None
+    """None for somebody who is not in the model, or who cannot be read now."""
+    recent_ids: Sequence[str] = ()
+    """Items that she has seen since the model was made, newest first, known to the model or not."""
+    hidden_rows: Rows
+    """Items that must not be shown to anybody."""
+    trouble: SourceUnavailable | None = None
+    """Why something could not be read: recent items are then none, hidden ones as last known."""
+
+
+class UserSource(Protocol):
+    """Reads users of one model version, and what changes while it is served."""
+
+    async def user(self, row: int) -> UserRecord:
+        """The user at `row`; SourceUnavailable if she cannot be read now."""
+
+    async def visit(self, user_id: str | None, row: int | None) -> Visit:
+        """What a request for a user (None: for nobody) has to know; never raises."""
+
+
+class DiskUsers:
+    """Users out of memory-mapped arrays."""
+
+    def __init__(self, tensors: Mapping[str, NDArray[Any]]) -> None:
+        self._vectors_UVMD = tensors["user_embeddings"]
+        self._seen = tensors["seen_items"]
+        self._offsets = tensors["seen_offsets"]
+        self._history_lengths = tensors["history_lengths"]
+
+    async def user(self, row: int) -> UserRecord:
+        """The user at `row`; at worst a few pages are read from disk."""
+        seen_N = np.array(self._seen[self._offsets[row] : self._offsets[row + 1]])
+        return UserRecord(
+            vector_VMD=np.array(self._vectors_UVMD[row]),
+            seen_N=seen_N,
+            history_H=seen_N[: self._history_lengths[row]],
+        )
+
+    async def visit(self, user_id: str | None, row: int | None) -> Visit:  # noqa: ARG002
+        """A folder tells of nothing that happens while it is served."""
+        record = None if row is None else await self.user(row)
+        return Visit(record=record, hidden_rows=np.empty(0, dtype=np.intp))
+
+
+class RedisUsers:
+    """Users read row by row, the latest ones kept.
+
+    A version never changes, so a kept user is never stale and her row is not read again.
+    """
+
+    def __init__(
+        self,
+        store: RedisStore,
+        manifest: ArtifactManifest,
+        tensors: Mapping[str, NDArray[Any]],
+        *,
+        hidden: HiddenItems,
+        cache_size: int,
+    ) -> None:
+        self._store = store
+        self._hidden = hidden
+        self._item_ids = IdTable(tensors["item_ids_blob"], tensors["item_ids_offsets"])
+        self._version = manifest.model_version
+        self._num_items = manifest.num_items
+        vectors, seen = (manifest.tensors[name] for name in PER_USER)
+        self._shape_VMD = vectors.shape[1:]
+        self._vector_layout = RowLayout.of(vectors.shape, vectors.dtype, manifest.chunk_bytes)
+        self._seen_layout = RowLayout.of(seen.shape, seen.dtype, manifest.chunk_bytes)
+        self._seen_offsets = tensors["seen_offsets"]
+        self._history_lengths = tensors["history_lengths"]
+        self._cache: OrderedDict[int, UserRecord] = OrderedDict()
+        self._cache_size = cache_size
+
+    async def user(self, row: int) -> UserRecord:
+        """The user at `row`, from memory or in one round trip."""
+        record = self._kept(row)
+        if record is None:
+            parts, _ = await self._store.read(self._version, self._spans(row), None)
+            record = self._keep(row, parts)
+        return record
+
+    async def visit(self, user_id: str | None, row: int | None) -> Visit:
+        """Her row unless it is kept, and what holds now, in one round trip."""
+        record = None if row is None else self._kept(row)
+        spans = () if row is None or record is not None else self._spans(row)
+        recent_ids: Sequence[str] = ()
+        trouble = None
+        try:
+            parts, live = await self._store.read(self._version, spans, user_id)
+            recent_ids = live.recent_ids
+            await self._hidden.follow(live.availability_revision)
+            if row is not None and record is None:
+                record = self._keep(row, parts)
+        except SourceUnavailable as error:
+            trouble = error
+        return Visit(
+            record=record,
+            recent_ids=recent_ids,
+            hidden_rows=self._hidden.rows(self._item_ids),
+            trouble=trouble,
+        )
+
+    def _kept(self, row: int) -> UserRecord | None:
+        if row in self._cache:
+            self._cache.move_to_end(row)
+        return self._cache.get(row)
+
+    def _spans(self, row: int) -> Sequence[RowSpan]:
+        first, stop = (int(place) for place in self._seen_offsets[row : row + 2])
+        return (
+            RowSpan("user_embeddings", self._vector_layout, row, row + 1),
+            RowSpan("seen_items", self._seen_layout, first, stop),
+        )
+
+    def _keep(self, row: int, parts: Sequence[bytes]) -> UserRecord:
+        vector, seen = parts
+        vector_VMD = np.frombuffer(vector, dtype="<f4").reshape(self._shape_VMD)
+        seen_N = np.frombuffer(seen, dtype="<i4")
+        # Single rows have no checksum; these are the two faults that would break an answer.
+        seen_fit = ((seen_N >= 0) & (seen_N < self._num_items)).all()
+        if not (np.isfinite(vector_VMD).all() and seen_fit):
+            raise SourceUnavailable(f"the row of user {row} is damaged in {self._store.address}")
+        history_H = seen_N[: self._history_lengths[row]]
+        record = UserRecord(vector_VMD=vector_VMD, seen_N=seen_N, history_H=history_H)
+        self._cache[row] = record
+        if len(self._cache) > self._cache_size:
+            self._cache.popitem(last=False)
+        return record

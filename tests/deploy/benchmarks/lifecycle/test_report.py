@@ -1,0 +1,97 @@
+"""What a month's figures look like."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+
+from deploy.benchmarks.lifecycle.report import (
+    FROZEN,
+    JOINED,
+    KNOWN,
+    NIGHTLY,
+    TOLD,
+    Day,
+    DayOutcome,
+    Month,
+    Visit,
+    as_json,
+    as_markdown,
+    draw_month,
+    lead,
+    progress,
+    quality,
+)
+from training.retrain.ledger import Result, RunRecord
+
+
+def night(result: Result, reason: str = "") -> RunRecord:
+    record = RunRecord(run_id="r", namespace=NIGHTLY, started_at=datetime(2026, 1, 1, tzinfo=UTC))
+    record.warm = True
+    record.end(result, reason)
+    return record
+
+
+def visit(user_id: str, group: str, nightly: float, frozen: float) -> Visit:
+    values = {NIGHTLY: nightly, FROZEN: frozen, TOLD: frozen}
+    value = {name: {"recall@20": x, "ndcg@20": x / 2} for name, x in values.items()}
+    return Visit(user_id=user_id, group=group, value=value)
+
+
+@pytest.fixture
+def month() -> Month:
+    def days() -> Iterator[DayOutcome]:
+        told = [
+            (night("unchanged", "nothing | new"), ()),
+            (night("promoted"), (visit("a", KNOWN, 0.9, 0.3), visit("b", JOINED, 0.5, 0.1))),
+            (night("refused", "routers: too low"), (visit("a", KNOWN, 0.5, 0.3),)),
+        ]
+        for n, (record, visits) in enumerate(told):
+            day = Day(name=f"day {n + 1}", start=n, stop=n + 1)
+            yield DayOutcome(day=day, night=record, cpu_seconds=n, visits=visits)
+
+    first = Day(name="day 0", start=0, stop=0)
+    return Month(dataset="shop", first=first, start=night("promoted"), days=list(days()))
+
+
+def test_a_user_counts_once_however_often_she_comes(month: Month) -> None:
+    assert quality(month.visits(), NIGHTLY, "recall@20") == pytest.approx((0.7 + 0.5) / 2)
+    found = lead(month.visits(), NIGHTLY, FROZEN, "recall@20")
+    assert found is not None
+    assert (found.mean, found.low, found.high) == pytest.approx((0.4, 0.4, 0.4))
+    assert lead(month.visits(1), NIGHTLY, FROZEN, "recall@20") is None
+    assert len(month.visits(2)) == 2
+    assert [x.user_id for x in month.visits(group=JOINED)] == ["b"]
+
+
+def test_the_section_says_what_became_of_every_night(month: Month) -> None:
+    text = as_markdown(month, "python -m deploy.benchmarks.lifecycle", "month.svg")
+    assert "shop: day 0 to day 3" in text
+    assert "| all | 3 | 0.6000 | 0.3000 | 0.2000 | 0.1000 | 0.2000 | 0.1000 |" in text
+    assert "minus the model of the start: Recall@20 +0.4000 [+0.4000, +0.4000] ahead" in text
+    assert "| day 1 | 0 | unchanged: nothing / new | 0 |  |  |  |  |" in text
+    assert "| day 3 | 0 | refused: routers: too low | 1 | 0.2500 | 0.1500 |" in text
+    assert "Nights: 1 unchanged, 1 promoted, 1 refused; 3 from the live model's weights." in text
+    assert "](month.svg)" in text
+
+
+def test_progress_is_one_line_on_the_latest_day(month: Month) -> None:
+    line = progress(month)
+    assert line.startswith("day 3 ")
+    assert "refused: routers: too low" in line
+    assert "\n" not in line
+
+
+def test_the_picture_begins_when_somebody_comes(month: Month) -> None:
+    picture = draw_month(month)
+    lines = [line for line in picture.splitlines() if line.startswith("<polyline")]
+    assert len(lines) == 3 + 3 + 4
+    assert all(line.split('points="')[1].split('"')[0].count(",") == 2 for line in lines)
+    assert ">night</text>" in picture
+
+
+def test_the_json_holds_every_visit(month: Month) -> None:
+    plain = as_json(month)
+    assert plain["leads"]["frozen"]["recall@20"]["verdict"] == "ahead"
+    assert [len(day["visits"]) for day in plain["days"]] == [0, 2, 1]
+    assert [day["night"]["result"] for day in plain["days"]] == ["unchanged", "promoted", "refused"]

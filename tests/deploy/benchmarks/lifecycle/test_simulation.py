@@ -1,0 +1,58 @@
+"""Who is asked for, and what counts as found."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deploy.benchmarks.lifecycle.report import FROZEN, JOINED, KNOWN, NEW, NIGHTLY, Day
+from deploy.benchmarks.lifecycle.simulation import Visitors
+from deploy.local.replay import Replay
+
+ROWS = [
+    ("old", "a", True),
+    ("old", "b", True),  # the first day begins
+    ("since", "a", True),
+    ("since", "z", False),  # the day that is measured begins
+    ("old", "a", True),
+    ("old", "c", True),
+    ("old", "d", True),
+    ("since", "c", True),
+    ("new", "a", True),
+    ("silent", "a", False),
+]
+
+
+def test_lists_are_compared_with_what_is_liked_and_new_to_the_user() -> None:
+    replay = Replay(
+        source=Path("shop.inter"),
+        user_N=[user for user, _, _ in ROWS],
+        item_N=[item for _, item, _ in ROWS],
+        rating_N=None,
+        time_N=np.arange(10.0),
+        seconds_N=np.arange(10.0),
+        liked_N=np.array([liked for _, _, liked in ROWS]),
+    )
+    asked = []
+
+    def told(user_id: str, liked: list[str]) -> list[str]:
+        asked.append((user_id, liked))
+        return ["x", "c", "d"]
+
+    services = {NIGHTLY: told, FROZEN: lambda *_: ["x", "a"]}
+    visits = {
+        visit.user_id: visit
+        for visit in Visitors(replay, 2).of(Day(name="", start=4, stop=10), services)
+    }
+    assert asked == [("old", []), ("since", ["a"]), ("new", [])]
+    assert {user: visit.group for user, visit in visits.items()} == {
+        "old": KNOWN,
+        "since": JOINED,
+        "new": NEW,
+    }
+    assert visits["old"].value[NIGHTLY]["recall@20"] == 1
+    dcg, ideal = 1 / np.log2(3) + 1 / np.log2(4), 1 + 1 / np.log2(3)
+    assert visits["old"].value[NIGHTLY]["ndcg@20"] == pytest.approx(dcg / ideal)
+    assert visits["old"].value[FROZEN]["recall@20"] == 0
+    assert visits["since"].value[NIGHTLY]["recall@20"] == 1
+    assert visits["new"].value[FROZEN]["recall@20"] == 1

@@ -1,0 +1,107 @@
+"""`magnet recommend` and `magnet explain` against a running service."""
+
+import json
+import re
+
+import pytest
+
+from deploy.cli.app import main
+from magnet_client import Client
+
+USER = "u004"
+
+
+@pytest.fixture
+def client(url: str):
+    with Client(url, trust_env=False) as client:
+        yield client
+
+
+def test_a_list_with_the_terms_of_each_score(
+    url: str, client: Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["recommend", USER, "-k", "3", "--url", url]) == 0
+    *lines, last = capsys.readouterr().out.splitlines()
+    answer = client.recommend(USER, k=3)
+    assert last.startswith(f"model {answer.model_version}, ")
+    for item, line, terms in zip(answer.items, lines[::2], lines[1::2], strict=True):
+        assert item.title is not None
+        assert item.experts is not None
+        *words, drawn = line.split()
+        assert words == f"{item.rank} {item.title} {item.score:.2f}".split()
+        assert set(drawn) <= set("░█▒▓")
+        assert terms.split()[0] == item.item_id
+        assert (f" popularity {item.bias:+.2f}" in terms) == (item.bias != 0)
+        assert f" {item.experts[0].name} {item.experts[0].contribution:+.2f}" in terms
+
+
+def test_the_longest_bar_is_that_of_the_highest_score(
+    url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["recommend", USER, "-k", "20", "--url", url]) == 0
+    bars = [len(bar) for bar in re.findall(r"[░█▒▓]{2,}$", capsys.readouterr().out, re.MULTILINE)]
+    assert len(bars) > 5
+    assert max(bars) == 24
+
+
+def test_a_session_and_a_stranger(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["recommend", "--session", "i000", "nope", "-k", "2", "--url", url]) == 0
+    assert "not in the model: nope" in capsys.readouterr().out
+    assert main(["recommend", "nobody", "-k", "2", "--url", url]) == 0
+    said = capsys.readouterr().out
+    assert "nothing is known about nobody: popular items" in said
+    assert "interactions in training" in said
+
+
+def test_why(url: str, client: Client, capsys: pytest.CaptureFixture[str]) -> None:
+    item = client.recommend(USER, k=1).items[0].item_id
+    assert main(["explain", USER, item, "--url", url]) == 0
+    said = capsys.readouterr().out
+    answer = client.explain(item, user_id=USER)
+    total = sum(expert.contribution for expert in answer.experts)
+    expected = f"score {answer.score:.2f} = popularity {answer.bias:+.2f}, experts {total:+.2f}"
+    assert expected in said.splitlines()
+    assert f"rank {answer.rank} of {answer.ranked_items}" in said
+    for expert in answer.experts:
+        row = next(line for line in said.splitlines() if f" {expert.name} " in line)
+        assert row.split()[2:] == [
+            f"{expert.weight:.0%}",
+            f"{expert.usual_weight:.0%}",
+            f"{expert.contribution:+.2f}",
+            str(expert.rank_without),
+        ]
+    for modality, value in answer.by_modality.items():
+        assert re.search(rf"^{modality}\s.*{re.escape(f'{value:+.2f}')}$", said, re.MULTILINE)
+    assert answer.history[0].title in said
+
+
+@pytest.mark.parametrize("words", [["recommend", USER], ["explain", USER, "i000"]])
+def test_answers_as_json(words: list[str], url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*words, "--url", url, "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["user_id"] == USER
+    assert {"model_version", "request_id"} <= answer.keys()
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        (["recommend"], 2, "whom? Name a user, --session ITEM ..., or both"),
+        (["recommend", USER, "-k", "100000"], 1, "100000 is too many, the most is 1000"),
+        (["explain", USER, "nope"], 1, "item 'nope' is not in model version"),
+        (["recommend", USER, "--url", "localhost:8000"], 1, "must start with http://"),
+    ],
+)
+def test_mistakes(
+    words: list[str], status: int, message: str, url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = words if "--url" in words else [*words, "--url", url]
+    assert main(words) == status
+    assert message in capsys.readouterr().err
+
+
+def test_nobody_serves(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["recommend", USER, "--url", "http://127.0.0.1:9"]) == 1
+    said = capsys.readouterr().err
+    assert "http://127.0.0.1:9 cannot be reached" in said
+    assert "`magnet run` starts one" in said

@@ -1,0 +1,21 @@
+from model.registry.keys import KeySpace
+
+KEYS = KeySpace("shop")
+
+
+def test_whatever_changes_in_one_transaction_is_in_one_slot() -> None:
+    names = ["current", "previous", "versions", "lock", "fence", "events", "pinned", "canary"]
+    names += ["canary_answers", "retrain_lock"]
+    names += ["runs", "unavailable", "availability_revision", "feedback", "feedback_ids"]
+    keys = [getattr(KEYS, name) for name in names]
+    assert keys == [f"mg:{{shop}}:{name}" for name in names]
+
+
+def test_users_are_spread_over_the_nodes_of_a_cluster() -> None:
+    assert KEYS.recent("196") == "mg:shop:recent:196"
+
+
+def test_no_version_key_is_anothers() -> None:
+    keys = [KEYS.manifest("v1"), KEYS.chunk("v1", "item_bias", 0), KEYS.recent("v:v1:manifest")]
+    assert len(set(keys)) == 3
+    assert [key.startswith(KEYS.every_version_pattern[:-1]) for key in keys] == [True, True, False]

@@ -1,0 +1,32 @@
+import numpy as np
+import pytest
+
+from model.runtime.fold_in import blend, fold_in
+
+
+def test_fold_in_is_as_long_as_the_session_is_coherent() -> None:
+    session_HVMD = np.array([[[[3, 0], [2, 0]]], [[[0, 4], [5, 0]]]], dtype=np.float32)
+    assert fold_in(session_HVMD) == pytest.approx(np.array([[[3 / 7, 4 / 7], [1, 0]]]))
+
+
+def test_a_modality_that_says_nothing_stays_zero() -> None:
+    session_HVMD = np.array([[[[3, 0], [0, 0]]]], dtype=np.float32)
+    assert fold_in(session_HVMD).tolist() == [[[1, 0], [0, 0]]]
+
+
+@pytest.mark.parametrize("num_items", [0, 2])
+def test_nothing_to_fold_in(num_items: int) -> None:
+    assert fold_in(np.zeros((num_items, 2, 3, 4), dtype=np.float32)) is None
+
+
+def test_blend_is_the_fold_in_of_both_histories_with_equal_totals() -> None:
+    history_HVMD = np.array([[[[3, 0]]], [[[0, 4]]]], dtype=np.float32)
+    session_HVMD = np.array([[[[0, 7]]]], dtype=np.float32)
+    user, session = fold_in(history_HVMD), fold_in(session_HVMD)
+    together = fold_in(np.concatenate([history_HVMD, session_HVMD]))
+    assert blend(user, session) == pytest.approx(together)
+
+
+def test_blend_takes_the_direction_of_the_side_that_has_one() -> None:
+    user = np.array([[[0.5, 0]]], dtype=np.float32)
+    assert blend(user, np.zeros_like(user)) == pytest.approx(np.array([[[0.25, 0]]]))

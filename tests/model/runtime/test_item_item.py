@@ -1,0 +1,107 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model.artifact.files import ArtifactError
+from model.runtime import item_item as neighbourhood
+from model.runtime.fold_in import recency_weights
+from model.runtime.item_item import NOTHING, NamedNeighbourhood, NeighbourhoodMatrix
+
+
+def drawn(seed: int, num_items: int) -> tuple[NeighbourhoodMatrix, np.ndarray]:
+    """A matrix, and the same dense."""
+    rng = np.random.default_rng(seed)
+    length_I = rng.integers(0, min(5, num_items), num_items)
+    rows = [rng.choice(num_items, length, replace=False) for length in length_I]
+    weights = rng.normal(size=length_I.sum()).astype(np.float32)
+    items = np.concatenate(rows).astype(np.int32)
+    dense_II = np.zeros((num_items, num_items))
+    dense_II[np.repeat(np.arange(num_items), length_I), items] = weights
+    return matrix_of(np.cumsum([0, *length_I]), items, weights), dense_II
+
+
+def matrix_of(offsets, items, weights) -> NeighbourhoodMatrix:
+    parts = {"offsets": offsets, "items": items, "weights": weights}
+    return NeighbourhoodMatrix.of({f"neighbourhood_{name}": part for name, part in parts.items()})
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.sampled_from([0, 0.5, 2]), st.booleans())
+def test_it_is_the_mean_of_the_historys_rows_by_recency(seed, num_items, power, counted) -> None:
+    matrix, dense_II = drawn(seed, num_items)
+    rng = np.random.default_rng(seed)
+    history_H = rng.permutation(num_items)[: rng.integers(1, num_items + 1)].astype(np.int32)
+    weight_H = recency_weights(np.arange(len(history_H))[::-1], power).astype(np.float64)
+    expected_I = weight_H @ dense_II[history_H] / weight_H.sum()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(neighbourhood, "_COUNTED_ITEMS", 16_384 if counted else 0)
+        found = matrix.of_history(history_H, power)
+    assert found.largest_size == pytest.approx(np.abs(expected_I).max(), abs=1e-6)
+    largest = found.largest(3)
+    assert expected_I[largest] == pytest.approx(-np.sort(-expected_I)[: len(largest)], abs=1e-6)
+    assert found.at(np.arange(num_items)) == pytest.approx(expected_I, abs=1e-6)
+    assert found.between(1, num_items) == pytest.approx(expected_I[1:], abs=1e-6)
+    row = int(rng.integers(num_items))
+    parts_H = matrix.parts(history_H, power, row)
+    assert parts_H == pytest.approx(weight_H * dense_II[history_H, row] / weight_H.sum(), abs=1e-6)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_of_two_it_is_half_of_each(seed: int) -> None:
+    matrix, _ = drawn(seed, 20)
+    one, other = matrix.of_history(np.array([3, 7]), 0), matrix.of_history(np.array([7]), 0)
+    rows = np.arange(20)
+    expected = (one.at(rows) + other.at(rows)) / 2
+    assert one.mean_with(other).at(rows) == pytest.approx(expected, abs=1e-6)
+    assert one.mean_with(NOTHING).at(rows) == pytest.approx(one.at(rows) / 2)
+
+
+def test_the_matrix_stays_where_it_is_mapped(artifact, tmp_path) -> None:
+    mapped = {}
+    for name in ("offsets", "items", "weights"):
+        np.save(tmp_path / f"{name}.npy", artifact.tensors[f"neighbourhood_{name}"])
+        mapped[name] = np.load(tmp_path / f"{name}.npy", mmap_mode="r")
+    matrix = matrix_of(**mapped)
+    for name, array in mapped.items():
+        assert np.shares_memory(getattr(matrix, name), array)
+
+
+def test_items_may_be_asked_for_in_any_order() -> None:
+    found = NamedNeighbourhood(np.array([2, 5]), np.array([0.5, -1], dtype=np.float32))
+    assert found.at(np.array([9, 5, 0, 2, 5])).tolist() == [0, -1, 0, 0.5, -1]
+
+
+def test_the_largest_are_above_zero() -> None:
+    values = np.array([0.5, -1, 0.7, 0.1], dtype=np.float32)
+    found = NamedNeighbourhood(np.array([2, 5, 6, 9]), values)
+    assert found.largest(2).tolist() == [6, 2]
+    assert found.largest(9).tolist() == [6, 2, 9]
+
+
+@pytest.mark.parametrize("entries", [0, 3])
+def test_who_has_no_history_has_no_neighbourhood(entries: int) -> None:
+    items, weights = np.arange(entries, dtype=np.int32), np.ones(entries, dtype=np.float32)
+    matrix = matrix_of(np.array([0, 0, entries, entries]), items, weights)
+    nobody = np.empty(0, dtype=np.int32)
+    for found in (matrix.of_history(nobody, 0.5), matrix.of_history(np.array([0, 2]), 0.5)):
+        assert found.largest_size == 0
+        assert found.at(np.arange(3)).tolist() == [0, 0, 0]
+    assert matrix.parts(np.array([0, 2]), 0.5, 1).tolist() == [0, 0]
+    assert matrix.of_history(np.array([1]), 0.5).at(np.arange(entries)).tolist() == [1] * entries
+
+
+@pytest.mark.parametrize(
+    ("offsets", "items", "weight", "words"),
+    [
+        ([0, 2, 3], [0, 1], 1.0, "do not fit together"),
+        ([0, 2, 1, 2], [0, 1], 1.0, "do not fit together"),
+        ([0, 1, 2], [0, 2], 1.0, "names items that are not"),
+        ([0, 1, 2], [0, -1], 1.0, "names items that are not"),
+        ([0, 1, 2], [0, 1], np.nan, "not finite"),
+        ([0, 1, 2], [0, 1], -np.inf, "not finite"),
+    ],
+)
+def test_what_is_no_matrix_of_these_items_is_refused(offsets, items, weight, words) -> None:
+    weights = np.array([1, weight], dtype=np.float32)
+    with pytest.raises(ArtifactError, match=words):
+        matrix_of(np.array(offsets), np.array(items, dtype=np.int32), weights)

@@ -1,0 +1,57 @@
+"""The page's tab about the model in a real browser."""
+
+import time
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+
+from model.registry.keys import KeySpace
+
+pytestmark = pytest.mark.timeout(180)
+
+
+def test_the_model_tab_draws_training_and_pins_a_version(open_page, service) -> None:
+    page = open_page()
+    page.get_by_role("tab", name="Recommendations").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("img", name="Routing entropies over 7 epochs")).to_be_visible()
+    expect(page.get_by_role("img", name="Share of each expert")).to_be_visible()
+    page.get_by_role("button", name="Pin: v1", exact=True).click()
+    expect(page.get_by_role("button", name="Unpin")).to_be_visible()
+    assert service.get("/v1/models").json()["pinned"] == "v1"
+
+
+def test_the_model_tab_rolls_back_and_shows_what_is_served_then(
+    open_page, service, redis_url, valkey_server, make_artifact, publish, until
+) -> None:
+    publish(redis_url, make_artifact("v2", 2))
+    with valkey_server.client() as redis:
+        redis.zadd(KeySpace().versions, {"v2": time.time()})
+        redis.set(KeySpace().previous, "v1")
+    until(lambda: service.get("/v1/model").json()["model_version"] == "v2")
+    page = open_page()
+    page.get_by_role("tab", name="Model").click()
+    page.get_by_role("button", name="Roll back and pin: v1", exact=True).click()
+    expect(page.get_by_role("button", name="Unpin")).to_be_visible()
+    until(lambda: service.get("/v1/model").json()["model_version"] == "v1")
+    page.get_by_role("button", name="Reload").click()
+    expect(page.locator("dd").first).to_have_text("v1")
+
+
+def test_the_model_tab_tries_a_version_on_some_users_and_stops_that(
+    open_page, service, redis_url, valkey_server, make_artifact, publish
+) -> None:
+    publish(redis_url, make_artifact("v2", 2), live=False)
+    with valkey_server.client() as redis:
+        redis.zadd(KeySpace().versions, {"v2": time.time()})
+    page = open_page()
+    page.get_by_role("tab", name="Model").click()
+    page.get_by_role("button", name="Try on 5.0 %: v2").click()
+    row = page.get_by_role("row").filter(has=page.get_by_role("rowheader", name="v2", exact=True))
+    expect(row).to_contain_text("canary, 5.0 %")
+    expect(page.get_by_text("Canary: v2, for 5.0 % of the users since")).to_be_visible()
+    assert Axe().run(page).violations_count == 0
+    page.get_by_role("button", name="Stop canary").click()
+    expect(page.get_by_text("It was stopped at")).to_be_visible()
+    assert service.get("/v1/models").json()["canary"]["outcome"] == "stopped"

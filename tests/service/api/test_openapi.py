@@ -1,0 +1,133 @@
+"""The OpenAPI document: complete, its examples work, and the service keeps to it."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fastapi.routing import APIRoute
+from pydantic import TypeAdapter
+
+from model.artifact.files import Artifact
+from model.artifact.manifest import TensorSpec
+from model.artifact.tables import IdTable
+from service.api.admin import control
+from service.api.catalogue import lookup
+from service.api.health import operations as operating
+from service.api.recommend import router
+from service.auth.keys import SCOPES, ApiKey
+
+VERSION, CANDIDATE = "20260101-120000-1a2b3c4d", "20260102-120000-5e6f7a8b"
+EXAMPLES = 15
+"""Random requests for each operation, beside those that its examples and bounds suggest."""
+BIN = Path(sys.executable).parent
+FUZZ = Path(__file__).with_name("fuzz.toml")
+
+
+def with_ids_of_the_document(artifact: Artifact) -> Artifact:
+    """The same artifact, its first users and items named as in the examples."""
+    tensors, specs = dict(artifact.tensors), dict(artifact.manifest.tensors)
+    for kind, named in (("user", ["196"]), ("item", ["242", "302", "50", "172", "1"])):
+        table = IdTable(tensors[f"{kind}_ids_blob"], tensors[f"{kind}_ids_offsets"])
+        renamed = IdTable.of([*sorted(named), *list(table)[len(named) :]])
+        for part, array in (("blob", renamed.blob), ("offsets", renamed.offsets)):
+            name, data = f"{kind}_ids_{part}", np.asarray(array)
+            tensors[name] = data
+            specs[name] = TensorSpec.of(data)
+    manifest = artifact.manifest.model_copy(update={"tensors": specs})
+    return Artifact(manifest=manifest, tensors=tensors, files=artifact.files)
+
+
+@pytest.fixture
+def client(redis_url, valkey_server, make_artifact, publish, serving, following, until):
+    """A service behind a key that opens everything, with what the examples name."""
+    for version in (CANDIDATE, VERSION):
+        publish(redis_url, with_ids_of_the_document(make_artifact(version, 1)))
+    with valkey_server.client() as redis:
+        redis.zadd("mg:{default}:versions", {VERSION: 1, CANDIDATE: 2})
+    key, secret = ApiKey.new("everything", SCOPES)
+    with serving(following(keys=key.line(), key_requests_per_second=1e6, max_k=50)) as client:
+        client.headers["Authorization"] = f"Bearer {secret}"
+        until(client.ready)
+        yield client
+
+
+@pytest.fixture
+def document(client) -> dict[str, Any]:
+    found: dict[str, Any] = client.get("/openapi.json").json()
+    return found
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield method.upper(), path, operation
+
+
+def bodies(document: dict[str, Any], operation: dict[str, Any]) -> list[Any]:
+    """The examples of an operation's body; [None] if it has none."""
+    if "requestBody" not in operation:
+        return [None]
+    reference = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+    examples: list[Any] = document["components"]["schemas"][reference.split("/")[-1]]["examples"]
+    return examples
+
+
+def assert_as_documented(method: str, template: str, answer) -> None:
+    """Every property is documented and every documented one is there, of the very type."""
+    (shape,) = (
+        route.response_model
+        for routes in (router, lookup, control, operating)
+        for route in routes.routes
+        if isinstance(route, APIRoute) and route.path_format == template and method in route.methods
+    )
+    if shape is None:  # /metrics
+        return
+    adapter = TypeAdapter(shape)
+    as_told = adapter.validate_json(answer.content, strict=True)
+    assert answer.json() == adapter.dump_python(as_told, mode="json"), template
+
+
+def test_every_example_is_answered(client, document) -> None:
+    asked = 0
+    for method, template, operation in operations(document):
+        path = template
+        for parameter in operation.get("parameters", []):
+            if parameter["in"] == "path":
+                example = parameter["schema"]["examples"][0]
+                path = path.replace(f"{{{parameter['name']}}}", example)
+        for body in bodies(document, operation):
+            answer = client.request(method, path, json=body)
+            assert answer.status_code == 200, (method, path, body, answer.text)
+            assert '"missing_ids":["' not in answer.text, (path, body)
+            assert_as_documented(method, template, answer)
+            asked += 1
+    assert asked >= len(document["paths"])
+
+
+def test_every_operation_says_what_it_does_and_how_it_may_end(document) -> None:
+    for method, path, operation in operations(document):
+        assert operation["description"], path
+        assert operation["tags"], path
+        needs_key = path not in ("/livez", "/readyz")
+        assert {"401", "403", "429"} <= operation["responses"].keys() or not needs_key, path
+        if method != "GET" and "requestBody" in operation:
+            assert {"400", "413", "422"} <= operation["responses"].keys(), path
+    assert {"bearer"} == {
+        scheme["scheme"] for scheme in document["components"]["securitySchemes"].values()
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_whatever_is_sent_is_answered_as_documented(client, tmp_path) -> None:
+    """All checks of schemathesis over a socket; see `fuzz.toml` for what it may not expect."""
+    command = [BIN / "schemathesis", "--config-file", FUZZ, "--no-color", "run"]
+    command += [f"{client.base_url}/openapi.json", "--max-examples", str(EXAMPLES)]
+    command += ["--header", f"Authorization: {client.headers['Authorization']}"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr
+    assert client.ready()

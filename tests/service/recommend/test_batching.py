@@ -1,0 +1,111 @@
+import asyncio
+import threading
+from collections.abc import Sequence
+
+import pytest
+
+from service.ops.metrics import Metrics
+from service.recommend.batching import Batcher
+from service.schemas.errors import Overloaded
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+class Worker:
+    """Doubles numbers, one batch at a time, when it is let; a negative one breaks its batch."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.begun, self.may_go = threading.Event(), threading.Event()
+
+    def __call__(self, jobs: Sequence[int]) -> list[int]:
+        self.batches.append(list(jobs))
+        self.begun.set()
+        assert self.may_go.wait(10)
+        if min(jobs) < 0:
+            raise ValueError(f"{min(jobs)} is negative")
+        return [2 * job for job in jobs]
+
+
+@pytest.fixture
+def worker() -> Worker:
+    return Worker()
+
+
+def batcher(worker, **limits: int) -> Batcher[int, int]:
+    return Batcher(worker, **({"max_batch": 3, "max_waiting": 100} | limits), metrics=Metrics())
+
+
+async def busy_with(worker: Worker, first: asyncio.Task[int]) -> None:
+    assert await asyncio.to_thread(worker.begun.wait, 10)
+    assert not first.done()
+
+
+async def test_what_arrives_meanwhile_is_computed_together_and_in_order(worker) -> None:
+    queue = batcher(worker)
+    first = asyncio.create_task(queue.run(0))
+    await busy_with(worker, first)
+    others = [asyncio.create_task(queue.run(number)) for number in range(1, 6)]
+    await asyncio.sleep(0)
+    worker.may_go.set()
+    assert await asyncio.gather(first, *others) == [0, 2, 4, 6, 8, 10]
+    assert worker.batches == [[0], [1, 2, 3], [4, 5]]
+
+
+async def test_beyond_the_bound_a_request_is_refused_and_the_others_are_not(worker) -> None:
+    queue = batcher(worker, max_waiting=2)
+    first = asyncio.create_task(queue.run(0))
+    await busy_with(worker, first)
+    waiting = [asyncio.create_task(queue.run(number)) for number in (1, 2)]
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded, match="2 requests are waiting"):
+        await queue.run(3)
+    worker.may_go.set()
+    assert await asyncio.gather(first, *waiting) == [0, 2, 4]
+
+
+async def test_a_job_that_nobody_waits_for_is_skipped_and_frees_its_place(worker) -> None:
+    queue = batcher(worker, max_waiting=2)
+    first = asyncio.create_task(queue.run(0))
+    await busy_with(worker, first)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await queue.run(1)
+    waiting = [asyncio.create_task(queue.run(number)) for number in (2, 3)]
+    await asyncio.sleep(0)
+    worker.may_go.set()
+    assert await asyncio.gather(first, *waiting) == [0, 4, 6]
+    assert worker.batches == [[0], [2, 3]]
+
+
+async def test_a_job_that_breaks_its_batch_fails_alone(worker) -> None:
+    queue = batcher(worker)
+    first = asyncio.create_task(queue.run(0))
+    await busy_with(worker, first)
+    others = [asyncio.create_task(queue.run(number)) for number in (1, -1, 2)]
+    await asyncio.sleep(0)
+    worker.may_go.set()
+    results = await asyncio.gather(first, *others, return_exceptions=True)
+    assert [results[0], results[1], results[3]] == [0, 2, 4]
+    assert isinstance(results[2], ValueError)
+    assert worker.batches == [[0], [1, -1, 2], [1], [-1], [2]]
+    assert await queue.run(7) == 14
+
+
+async def test_closing_lets_nobody_hang(worker) -> None:
+    queue = batcher(worker, max_batch=1)
+    first = asyncio.create_task(queue.run(0))
+    await busy_with(worker, first)
+    second = asyncio.create_task(queue.run(1))
+    await asyncio.sleep(0)
+    worker.may_go.set()
+    await queue.close()
+    _, pending = await asyncio.wait([first, second], timeout=5)
+    assert not pending
+    assert second.cancelled()
+    assert first.result() == 0

@@ -1,0 +1,84 @@
+"""What the report says, in Markdown and in JSON."""
+
+import json
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from training.experiments.benchmark.report import as_json, as_markdown
+from training.experiments.outcome import MAGNET, Benchmark
+from training.experiments.reporting import update_document
+
+
+def test_json_holds_means_spreads_groups_and_costs(benchmark: Benchmark):
+    figures = json.loads(json.dumps(as_json(benchmark)))
+    values = [test.metrics["recall@20"] for test in benchmark.outcomes[MAGNET].tests]
+    magnet = figures[MAGNET]
+    assert magnet["test"]["recall@20"] == {
+        "mean": pytest.approx(sum(values) / 2),
+        "std": pytest.approx(abs(values[0] - values[1]) / np.sqrt(2)),
+    }
+    assert magnet["groups"]["tail items"]["ndcg@20"]["mean"] > 0
+    assert (magnet["seconds_per_epoch"], magnet["peak_rss_mb"]) == (0.25, 100.0)
+    leads = figures["popularity"]["magnet_lead"]
+    assert leads["ndcg@20"]["verdict"] == "ahead"
+    assert leads["recall@20 (tail items)"]["low"] > 0
+    assert magnet["magnet_lead"] == {}
+    assert figures["ablations"]["bpr"]["magnet_lead"]["recall@20"]["mean"] > 0
+    assert figures["rp3beta"]["notes"] == ["3 of 50 settings tried"]
+    assert figures["benchmark"]["left_out"] == {"ease": "EASE is left out: too many items"}
+    assert figures["benchmark"]["line_to_pass"]["ndcg@20"] == "rp3beta"
+
+
+def test_the_section_says_what_a_reader_must_know(benchmark: Benchmark):
+    text = as_markdown(benchmark, "python -m training benchmark --data DIR")
+    assert "```\npython -m training benchmark --data DIR\n```" in text
+    assert "Seeds: 0, 1." in text
+    assert "validation positives of 5,000 users" in text
+    assert "- EASE: EASE is left out: too many items" in text
+    assert "- RP3beta: 3 of 50 settings tried" in text
+    assert "- NDCG@20: RP3beta with " in text
+    assert "- Recall@20, tail items: " in text
+    assert "| BPR instead of the sampled softmax | " in text
+    leads, worth = text.split("### What each piece is worth")
+    assert ("Recall@20, cold items" in leads, "Recall@20, cold items" in worth) == (False, True)
+
+
+def test_all_rows_of_a_table_are_equally_wide(benchmark: Benchmark):
+    lines = as_markdown(benchmark, "command").splitlines()
+    rows = [line for line in lines if line.startswith("|")]
+    assert len(rows) > 20
+    for row, next_row in pairwise(lines):
+        if row.startswith("|") and next_row.startswith("|"):
+            assert row.count("|") == next_row.count("|")
+    assert all(row.endswith(" |") for row in rows)
+
+
+def test_baselines_alone_have_a_line_and_no_leads(benchmark: Benchmark):
+    alone = replace(benchmark, outcomes=benchmark.baselines, ablations={})
+    text = as_markdown(alone, "command")
+    assert "- NDCG@20: RP3beta with " in text
+    assert "MAGNET" not in text
+
+
+def test_a_second_run_replaces_its_own_section_only(tmp_path: Path):
+    path = tmp_path / "docs" / "benchmarks.md"
+    update_document(path, "hand-made", "the first text")
+    path.write_text(path.read_text() + "\nNotes by hand.\n")
+    update_document(path, "hand-made", "the second text")
+    text = path.read_text()
+    assert "the first text" not in text
+    assert text.count("the second text") == 1
+    assert text.startswith("# Benchmarks\n")
+    assert text.endswith("<!-- benchmark hand-made end -->\n\nNotes by hand.\n")
+
+
+def test_a_section_without_its_end_is_not_guessed_at(tmp_path: Path):
+    path = tmp_path / "benchmarks.md"
+    path.write_text("<!-- benchmark hand-made start -->\nprecious\n")
+    with pytest.raises(ValueError, match="restore it or remove both"):
+        update_document(path, "hand-made", "text")
+    assert "precious" in path.read_text()

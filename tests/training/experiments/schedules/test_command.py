@@ -1,0 +1,118 @@
+"""Schedules that are really trained, and the report and the picture of them."""
+
+import json
+from itertools import pairwise
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from training.cli.app import main
+from training.data.dataset import DataConfig, load_dataset
+from training.experiments.schedules.command import FIXED, run_schedules
+from training.experiments.schedules.report import (
+    TRIGGER,
+    Schedules,
+    as_json,
+    as_markdown,
+    draw_schedules,
+)
+from training.fit.config import TrainingConfig
+
+SMALL = TrainingConfig(embedding_dim=8, batch_size=256, negatives=16, max_epochs=4)
+
+
+@pytest.fixture(scope="module")
+def result(tiny_data: Path) -> Schedules:
+    dataset = load_dataset(DataConfig(folder=tiny_data))
+    return run_schedules(dataset, SMALL, seeds=(0, 1), fixed=("never", 0, 2))
+
+
+def test_each_schedule_switches_when_it_says(result: Schedules) -> None:
+    switched = {switch: [run.trigger_epoch for run in runs] for switch, runs in result.runs.items()}
+    assert switched == {TRIGGER: [None, None], "never": [None, None], 0: [0, 0], 2: [2, 2]}
+    stages = [record.stage for record in result.runs[2][0].history]
+    assert stages == ["coverage"] * 2 + ["specialisation"] * 2
+
+
+def test_runs_of_a_seed_differ_in_the_switch_alone(result: Schedules) -> None:
+    for seed in (0, 1):
+        early = [runs[seed].history[1].loss for switch, runs in result.runs.items() if switch != 0]
+        assert early == [early[0]] * 3
+    assert result.runs[2][0].history[3].loss != result.runs["never"][0].history[3].loss
+    assert result.runs["never"][0].history[0].loss != result.runs["never"][1].history[0].loss
+
+
+def test_the_smallest_share_is_relative_to_an_even_one(result: Schedules) -> None:
+    run = result.runs[2][0]
+    least = min(share for record in run.history[:2] for share in record.expert_shares)
+    assert run.smallest_share_in_coverage == pytest.approx(9 * least)
+    kept = run.history[run.best_epoch - 1].expert_shares
+    assert run.smallest_share_at_best == pytest.approx(9 * min(kept))
+    assert result.runs[0][0].smallest_share_in_coverage is None
+
+
+def test_the_best_fixed_schedule_is_chosen_on_validation(result: Schedules) -> None:
+    reached = {
+        switch: sum(run.valid.metrics["ndcg@20"] for run in runs)
+        for switch, runs in result.runs.items()
+        if switch != TRIGGER
+    }
+    assert reached[result.best_fixed()] == max(reached.values())
+    lead = result.lead("never", "ndcg@20")
+    assert (lead.mean, lead.verdict) == (0, "tie")  # this short, the trigger is never due
+
+
+def test_the_report_says_what_was_reached(result: Schedules) -> None:
+    text = as_markdown(result, "python -m training schedule --data DIR", "plot.svg")
+    assert "```\npython -m training schedule --data DIR\n```" in text
+    for row in ("| **entropy trigger** | never, never |", "| from the start | 0, 0 |"):
+        assert row in text
+    assert "| after 2 epochs | 2, 2 |" in text
+    assert "(plot.svg)" in text
+    lines = text.splitlines()
+    for row, next_row in pairwise(lines):
+        if row.startswith("|") and next_row.startswith("|"):
+            assert row.count("|") == next_row.count("|")
+    figures = json.loads(json.dumps(as_json(result)))
+    assert figures["schedules"]["entropy"]["trigger_minus_it"]["ndcg@20"]["mean"] == 0
+    assert len(figures["schedules"]["2"]["runs"][1]["history"]) == 4
+    assert figures["best_fixed"] == result.best_fixed()
+
+
+def test_the_picture_shows_every_expert_and_schedule(result: Schedules) -> None:
+    texts = [element.text for element in ElementTree.fromstring(draw_schedules(result)).iter()]
+    run = result.runs[TRIGGER][0]
+    assert len(run.experts) == 9
+    assert set(run.experts) <= set(texts)
+    assert {"of single pairs", "entropy trigger", "never", "after 2 epochs"} <= set(texts)
+    assert not [text for text in texts if text and "specialisation begins" in text]
+
+
+def test_the_command_writes_what_it_prints(
+    tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plot, out = tmp_path / "pictures" / "plot.svg", tmp_path / "figures.json"
+    plot.parent.mkdir()
+    document = tmp_path / "docs" / "benchmarks.md"
+    # Nothing moves: the entropies have levelled off as soon as there are enough of them.
+    settings = ["--set", "max_epochs=7", "--set", "learning_rate=1e-9"]
+    settings += ["--set", "router_learning_rate=1e-9", "--set", "embedding_dim=8"]
+    arguments = ["schedule", "--data", str(tiny_data), *settings, "--plot", str(plot)]
+    arguments += ["--json", str(out), "--document", str(document)]
+    assert main(arguments) == 0
+    said = capsys.readouterr().out
+    assert said in document.read_text()
+    assert "(../pictures/plot.svg)" in said
+    assert "--seeds 1 --set max_epochs=7" in said
+    assert set(json.loads(out.read_text())["schedules"]) == {str(x) for x in (TRIGGER, *FIXED)}
+    assert "specialisation begins after epoch" in plot.read_text(encoding="utf-8")
+
+
+def test_no_test_part(tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = (tiny_data / "tiny.inter").read_text().splitlines()
+    labelled = [f"{lines[0]}\tx_label"]
+    labelled += [f"{line}\t{n % 2}" for n, line in enumerate(lines[1:])]
+    (tmp_path / "labelled.inter").write_text("\n".join(labelled) + "\n")
+    assert main(["schedule", "--data", str(tmp_path)]) == 1
+    assert "has no test positives under the split by label" in capsys.readouterr().err

@@ -1,0 +1,101 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from training.data.histories import Histories
+from training.fit.sampler import Batch, Sampler, enough_negatives
+
+SAMPLER = Sampler(
+    batch_size=50,
+    max_steps=100,
+    num_negatives=40,
+    longest_history=10,
+    recency_power=0.0,
+    user_damping=0.0,
+    popularity_power=0.0,
+    cold_rate=0.0,
+    generator=torch.Generator(),
+    device=torch.device("cpu"),
+)
+
+
+def heavy_and_light() -> Histories:
+    """User 0 has 90 items; users 1 to 5 have items 90 and 91 each; item 92 nobody has."""
+    user_N = np.array([0] * 90 + [user for user in range(1, 6) for _ in range(2)])
+    item_N = np.array([*range(90), *([90, 91] * 5)])
+    return Histories.of(user_N, item_N, None, (6, 93))
+
+
+def epoch(seed: int = 0, **changes: float) -> list[Batch]:
+    generator = torch.Generator().manual_seed(seed)
+    return list(
+        dataclasses.replace(SAMPLER, generator=generator, **changes).epoch(heavy_and_light())
+    )
+
+
+def drawn_items(batches: list[Batch]) -> np.ndarray:
+    return np.concatenate([batch.item_B.numpy() for batch in batches])
+
+
+def test_an_epoch_has_as_many_draws_as_positives_in_bounded_steps() -> None:
+    assert [len(batch.item_B) for batch in epoch()] == [50, 50]
+    assert [len(batch.item_B) for batch in epoch(max_steps=1)] == [100]
+
+
+@pytest.mark.parametrize(("num_users", "expected"), [(10, 256), (700, 350), (9000, 4096)])
+def test_few_users_make_small_batches(num_users: int, expected: int) -> None:
+    user_N = np.arange(20_000) % num_users
+    histories = Histories.of(user_N, np.arange(20_000), None, (num_users, 20_000))
+    sampler = dataclasses.replace(SAMPLER, batch_size=4096)
+    assert len(next(sampler.epoch(histories)).item_B) == expected
+
+
+@pytest.mark.parametrize(
+    ("num_items", "expected"), [(100, 256), (10_000, 256), (30_000, 750), (1_000_000, 1024)]
+)
+def test_more_items_have_more_negatives(num_items: int, expected: int) -> None:
+    assert enough_negatives(num_items) == expected
+
+
+def test_heavy_users_are_weighed_down() -> None:
+    even = (drawn_items(epoch()) < 90).mean()
+    damped = (drawn_items(epoch(user_damping=1.0)) < 90).mean()
+    assert 0.8 < even <= 1.0
+    assert 0.05 < damped < 0.35  # one user of six
+
+
+def test_negatives_follow_popularity_as_asked() -> None:
+    def share_of_popular(power: float) -> float:
+        drawn = [batch.negative_N for batch in epoch(popularity_power=power, num_negatives=2000)]
+        return float(torch.isin(torch.cat(drawn), torch.tensor([90, 91])).float().mean())
+
+    assert abs(share_of_popular(0.0) - 2 / 93) < 0.01
+    assert abs(share_of_popular(1.0) - 12 / (90 * 2 + 12 + 1)) < 0.02
+
+
+def test_a_positive_is_not_in_the_history_that_predicts_it() -> None:
+    for batch in epoch():
+        history_BI = batch.history.matrix.to_dense()
+        assert not history_BI[torch.arange(len(batch.item_B)), batch.item_B].any()
+        assert (history_BI > 0).any(dim=1).all()
+
+
+def test_a_seed_fixes_the_draws() -> None:
+    assert np.array_equal(drawn_items(epoch(1)), drawn_items(epoch(1)))
+    assert not np.array_equal(drawn_items(epoch(1)), drawn_items(epoch(2)))
+
+
+def test_as_many_positives_and_negatives_are_shown_cold_as_asked_for() -> None:
+    assert not any(len(batch.wanted.cold_X) for batch in epoch())
+    places = [
+        (len(x.cold_B), len(x.cold_N)) for seed in range(20) for x in epoch(seed, cold_rate=0.3)
+    ]
+    cold_B, cold_N = np.mean(places, axis=0)
+    assert cold_B / 50 == pytest.approx(0.3, abs=0.05)
+    assert cold_N / 40 == pytest.approx(0.3, abs=0.05)
+    batch = epoch(cold_rate=0.3)[0]
+    cold_X = batch.wanted.cold_X
+    assert torch.equal(cold_X[: len(batch.cold_B)], batch.item_B[batch.cold_B])
+    assert torch.equal(cold_X[len(batch.cold_B) :], batch.negative_N[batch.cold_N])

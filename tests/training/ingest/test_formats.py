@@ -1,0 +1,94 @@
+"""Records of separated text, as people and programs write it."""
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from training.data.tables import DataError
+from training.ingest.formats import BROKEN_QUOTES, WRONG_FIELDS, Dialect, dialect_of, records
+
+COMMAS = Dialect(separator=",", quoted=True)
+
+
+def read(text: str, dialect: Dialect = COMMAS) -> list[tuple[int, list[str], str | None]]:
+    return [tuple(record) for record in records(iter(text.splitlines(keepends=True)), dialect)]
+
+
+def test_quotes_hold_separators_line_ends_and_quotes() -> None:
+    text = 'a,b\n"1, ""one""\nand more",2\n\n3,4\n'
+    assert read(text) == [
+        (1, ["a", "b"], None),
+        (2, ['1, "one"\nand more', "2"], None),
+        (5, ["3", "4"], None),
+    ]
+
+
+def test_a_quote_that_is_never_closed_costs_its_line_alone() -> None:
+    lines = ["a,b", '"1,2', *(f"{n},x" for n in range(100_000))]
+    found = read("\n".join(lines) + "\n")
+    assert found[1] == (2, ['"1,2'], BROKEN_QUOTES)
+    assert len(found) == len(lines)
+    assert all(fault is None for _, _, fault in found[2:])
+
+
+def test_a_quote_that_closes_too_late_costs_the_lines_that_cannot_be_read() -> None:
+    found = read('a,b\n"1,2\n3,4\n5","6\n7,8\n')
+    assert [(line, fault) for line, _, fault in found] == [
+        (1, None),
+        (2, BROKEN_QUOTES),
+        (3, None),
+        (4, BROKEN_QUOTES),
+        (5, None),
+    ]
+
+
+def test_a_line_that_breaks_off() -> None:
+    assert read("a,b,c\n1,2,3\n4,5")[-1] == (3, ["4,5"], WRONG_FIELDS)
+
+
+def test_between_tabs_a_quote_is_a_letter(tmp_path: Path) -> None:
+    path = tmp_path / "titles.tsv"
+    path.write_text('id\ttitle\n1\t"Great" Performances\n')
+    dialect = dialect_of(path, "utf-8", None, None)
+    with path.open(newline="") as lines:
+        assert list(records(lines, dialect))[1].fields == ["1", '"Great" Performances']
+
+
+@pytest.mark.parametrize("separator", [",", "\t", ";", "|"])
+def test_the_separator_is_told_by_the_lines(separator: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    rows = [["user", "item", "rating"], ["u,1", "i;2", "4,5"], ["u|3", "i 4", "3"]]
+    with path.open("w", newline="") as file:
+        csv.writer(file, delimiter=separator).writerows(rows)
+    dialect = dialect_of(path, "utf-8", None, quoted=True)
+    assert dialect.separator == separator
+    with path.open(newline="") as lines:
+        assert [record.fields for record in records(lines, dialect)] == rows
+
+
+def test_one_column_is_no_table(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("users\nu1\n")
+    with pytest.raises(DataError, match="has one column only"):
+        dialect_of(path, "utf-8", None, None)
+
+
+FIELDS = st.lists(
+    st.lists(
+        st.text(st.characters(codec="utf-8", exclude_characters="\0")), min_size=2, max_size=2
+    ),
+    min_size=1,
+)
+
+
+@settings(deadline=None)
+@given(FIELDS)
+def test_what_a_writer_writes_is_read(rows: list[list[str]]) -> None:
+    text = io.StringIO(newline="")
+    csv.writer(text, quoting=csv.QUOTE_ALL).writerows(rows)
+    lines = io.StringIO(text.getvalue(), newline="")
+    assert [record.fields for record in records(lines, COMMAS)] == rows

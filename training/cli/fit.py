@@ -1,0 +1,225 @@
+"""The commands `fit`, `export` and `evaluate`: data in, artifact out; artifact in, metrics out.
+
+Knows the command line; the jobs are in `fit`.
+"""
+
+# FOLDED training/cli/fit.py: The fit, export and evaluate jobs: data in, artifact out; artifact in, table out.
+#
+#   Composes data set, trainer, evaluation and export; knows nothing about the command line.
+#
+
+import argparse
+import json
+import logging
+import sys
+from pathlib import Path
+
+from model.artifact.files import ArtifactError
+from model.artifact.manifest import ArtifactManifest
+from training.cli.options import (
+    add_data_options,
+    add_training_options,
+    data_config,
+    training_config,
+)
+from training.cli.progress import epochs_shown, metrics_table
+from training.data.dataset import DataConfig, Dataset, load_dataset
+from training.data.tables import ExplainedError
+from training.evaluate.artifact import HeldOut
+from training.evaluate.protocol import Evaluation, evaluate
+from training.export.artifact import check_target, export_artifact
+from training.export.onnx import ParityError
+from training.fit.checkpoint import CheckpointError
+from training.fit.config import TrainingConfig
+from training.fit.distributed import ALONE, Processes, joined
+from training.fit.trained_model import TrainedModel
+from training.fit.trainer import TrainingError, best_so_far, train
+
+log = logging.getLogger(__name__)
+
+
+class FitError(ExplainedError):
+    """A job cannot be done; the message says why and what to do. Nothing was changed."""
+
+
+def fit(
+    data: DataConfig, config: TrainingConfig, out: Path, processes: Processes = ALONE
+) -> ArtifactManifest:
+    """Train on `data` and write an artifact to `out`, resuming a run that was killed.
+
+    With several processes the leader calls this and the others `assist`.
+
+    Raises:
+        DataError: the data folder cannot be used.
+        FitError: training or export failed.
+        ProcessesError: one of the processes has ended, or cannot work with the others.
+    """
+    checkpoint = _checkpoint(out)
+    try:
+        check_target(out)
+        dataset = load_dataset(data)
+        log.info(dataset.summary)
+        if checkpoint.exists():
+            log.info(f"going on from {checkpoint}")
+        with epochs_shown(config) as on_epoch:
+            model = train(
+                dataset, config, checkpoint=checkpoint, on_epoch=on_epoch, processes=processes
+            )
+        manifest = _write(model, dataset, data, config, out)
+    except (TrainingError, CheckpointError, ParityError, FileExistsError) as error:
+        raise FitError(str(error)) from error
+    checkpoint.unlink(missing_ok=True)
+    return manifest
+
+
+def export(data: DataConfig, config: TrainingConfig, out: Path) -> ArtifactManifest:
+    """Write an artifact of the best epoch so far of a run that was stopped, or still goes on.
+
+    The run can go on afterwards: its checkpoint stays.
+
+    Raises:
+        DataError: the data folder cannot be used.
+        FitError: there is no such run, or export failed.
+    """
+    checkpoint = _checkpoint(out)
+    if not checkpoint.exists():
+        raise FitError(
+            f"{checkpoint}: there is no training to export; `fit` with the same --data and --out "
+            "saves one after each epoch, and exports by itself when it ends"
+        )
+    try:
+        check_target(out)
+        dataset = load_dataset(data)
+        log.info(dataset.summary)
+        return _write(best_so_far(dataset, config, checkpoint), dataset, data, config, out)
+    except (TrainingError, CheckpointError, ParityError, FileExistsError) as error:
+        raise FitError(str(error)) from error
+
+
+def _write(
+    model: TrainedModel, dataset: Dataset, data: DataConfig, config: TrainingConfig, out: Path
+) -> ArtifactManifest:
+    """Measure a model and export it."""
+    log.info(f"best epoch {model.best_epoch}, specialisation after epoch {model.trigger_epoch}")
+    metrics = _flat("valid", evaluate(model.score, dataset, dataset.valid))
+    if dataset.test.nnz > 0:
+        test = evaluate(model.score, dataset, dataset.test)
+        log.info(f"test part:\n{metrics_table(test)}")
+        metrics |= _flat("test", test)
+    log.info("exporting, and checking ONNX against torch ...")
+    manifest = export_artifact(
+        out,
+        model,
+        dataset,
+        seed=config.seed,
+        settings={
+            "data": data.model_dump(mode="json", exclude={"folder"}),
+            "training": config.model_dump(),
+        },
+        metrics=metrics,
+    )
+    log.info(f"wrote {out}: model version {manifest.model_version}")
+    return manifest
+
+
+def _checkpoint(out: Path) -> Path:
+    return out.with_name(out.name + ".checkpoint")
+
+
+def assist(data: DataConfig, config: TrainingConfig, processes: Processes) -> None:
+    """Take a share of a `fit` that another process leads; nothing is written.
+
+    Raises:
+        DataError: the data folder cannot be used.
+        TrainingError: training cannot go on, see `train`.
+        ProcessesError: one of the processes has ended, or cannot work with the others.
+    """
+    train(load_dataset(data), config, processes=processes)
+
+
+def evaluate_artifact(folder: Path, data: Path) -> Evaluation:
+    """Measure an artifact on the test part of the data it was trained on, as it is served.
+
+    Raises:
+        DataError: the data cannot be used, or are not what the artifact was trained on.
+        FitError: the artifact is damaged, or there is nothing to test on.
+    """
+    try:
+        held_out = HeldOut.open(folder, data)
+    except ArtifactError as error:
+        raise FitError(str(error)) from error
+    dataset = held_out.dataset
+    if dataset.test.nnz == 0:
+        raise FitError(f"{data} has no test positives under the split by {dataset.split}")
+    log.info(dataset.summary)
+    test = evaluate(held_out.score, dataset, dataset.test)
+    log.info(f"{held_out.artifact.manifest.model_version}, test part:\n{metrics_table(test)}")
+    return test
+
+
+def _flat(part: str, evaluation: Evaluation) -> dict[str, float]:
+    """Metric names of the manifest: `test/recall@20`, `test/tail items/recall@20`."""
+    flat = {f"{part}/{name}": value for name, value in evaluation.metrics.items()}
+    for group, values in evaluation.groups.items():
+        flat |= {f"{part}/{group}/{name}": value for name, value in values.items()}
+    return flat
+
+
+def configure_fit(parser: argparse.ArgumentParser) -> None:
+    """Describe `fit` and register its options."""
+    parser.description = (
+        "Train on a folder of interactions and write an artifact. A run that was killed goes on "
+        "where it was when started again with the same data and options. On several processors: "
+        "torchrun --nproc-per-node=2 -m training fit ..."
+    )
+    add_data_options(parser)
+    parser.add_argument("--out", type=Path, required=True, help="the artifact folder to write")
+    add_training_options(parser)
+    parser.set_defaults(run=_fit)
+
+
+def configure_export(parser: argparse.ArgumentParser) -> None:
+    """Describe `export` and register its options."""
+    parser.description = (
+        "Write an artifact of the best epoch so far of a training that was stopped, or that is "
+        "still going on, without training further. Data and options are those of its `fit`, which "
+        "exports by itself when it ends; it can go on afterwards."
+    )
+    add_data_options(parser)
+    parser.add_argument("--out", type=Path, required=True, help="the --out of its `fit`")
+    add_training_options(parser)
+    parser.set_defaults(run=_export)
+
+
+def configure_evaluate(parser: argparse.ArgumentParser) -> None:
+    """Describe `evaluate` and register its options."""
+    parser.description = (
+        "Rank all items for every test user as the service does (through head.onnx), with training "
+        "items masked, and print the metrics overall and by group. The data are split as they were "
+        "when the artifact was trained."
+    )
+    parser.add_argument("artifact", type=Path, help="an artifact folder")
+    parser.add_argument("--data", type=Path, required=True, help="the folder it was trained on")
+    parser.add_argument(
+        "--json", action="store_true", help="print all metrics as JSON on standard output"
+    )
+    parser.set_defaults(run=_evaluate)
+
+
+def _fit(options: argparse.Namespace) -> None:
+    with joined() as processes:
+        if processes.leads:
+            fit(data_config(options), training_config(options), options.out, processes)
+        else:
+            assist(data_config(options), training_config(options), processes)
+
+
+def _export(options: argparse.Namespace) -> None:
+    export(data_config(options), training_config(options), options.out)
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    evaluation = evaluate_artifact(options.artifact, options.data)
+    if options.json:
+        figures = {"metrics": evaluation.metrics, "groups": evaluation.groups}
+        sys.stdout.write(json.dumps(figures, indent=1) + "\n")

@@ -1,0 +1,113 @@
+"""What a person sees while a model trains, and the table of its metrics.
+
+Knows records and evaluations; knows nothing about how they came about.
+"""
+
+# FOLDED training/cli/progress.py: A bar on the terminal for a step whose length is known.
+#
+#   Knows terminals; knows nothing about the step. Where standard error is no terminal nothing is drawn,
+#   and whoever works writes lines instead.
+#
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from model.artifact.manifest import EpochRecord
+from training.evaluate.protocol import Evaluation
+from training.fit.config import TrainingConfig
+
+Draw = Callable[[int, str], None]
+"""How much is done, and what to say beside the bar."""
+
+
+@contextmanager
+def drawn_bar(title: str, total: int) -> Iterator[Draw | None]:
+    """A bar while the step lasts, or None where there is no terminal.
+
+    Args:
+        title: what is being done.
+        total: how much of it there is at most; the bar tells the time that is left.
+    """
+    console = Console(stderr=True, highlight=False)
+    if not console.is_terminal or console.is_dumb_terminal:
+        yield None
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(title, total=total, note="")
+        yield lambda done, note: progress.update(task, completed=done, note=note)
+
+
+log = logging.getLogger(__name__)
+_COLUMNS = ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
+
+
+@contextmanager
+def epochs_shown(config: TrainingConfig) -> Iterator["EpochLog"]:
+    """What `train` tells its epochs to: a bar on a terminal, elsewhere a line for each."""
+    with drawn_bar("training", config.max_epochs) as draw:
+        yield EpochLog(config, draw)
+
+
+class EpochLog:
+    """Shows each epoch, with the time that is left at most.
+
+    Args:
+        config: tells how many there are at most.
+        draw: of a bar; None for lines.
+    """
+
+    def __init__(self, config: TrainingConfig, draw: Draw | None = None) -> None:
+        self._config = config
+        self._draw = draw
+        self._stage: str | None = None
+        self._best = 0.0
+
+    def __call__(self, record: EpochRecord) -> None:
+        """Show one epoch."""
+        if record.stage != self._stage:
+            first = self._stage is None
+            self._stage, self._best = record.stage, 0.0  # the best is chosen anew in each stage
+            if self._draw is None and first:
+                log.info(
+                    "epoch  stage               loss  ndcg@20  coverage  pair    s/epoch  at most"
+                )
+        better = record.valid_ndcg20 > self._best
+        self._best = max(self._best, record.valid_ndcg20)
+        if self._draw is None:
+            log.info(self._line(record, "*" if better else " "))
+        else:
+            note = f"{record.stage}, ndcg@20 {record.valid_ndcg20:.4f}, best {self._best:.4f}"
+            self._draw(record.epoch, note)
+
+    def _line(self, record: EpochRecord, mark: str) -> str:
+        left = (self._config.max_epochs - record.epoch) * record.seconds
+        return (
+            f"{record.epoch:5d}  {record.stage:14s}  {record.loss:8.4f}  "
+            f"{record.valid_ndcg20:.4f}{mark}   {record.coverage_entropy:.4f}  "
+            f"{record.pair_entropy:.4f}  {record.seconds:7.2f}  "
+            f"{time.strftime('%H:%M:%S', time.gmtime(left))} left"
+        )
+
+
+def metrics_table(evaluation: Evaluation) -> str:
+    """Metrics overall and by group as aligned text."""
+    overall = {"users": float(len(evaluation.users)), **evaluation.metrics}
+    rows = {"all": overall, **evaluation.groups}
+    lines = [f"{'':14s}{'users':>8s}" + "".join(f"{name:>11s}" for name in _COLUMNS)]
+    for name, values in rows.items():
+        cells = "".join(f"{values[column]:11.4f}" for column in _COLUMNS)
+        lines.append(f"{name:14s}{values['users']:8.0f}{cells}")
+    lines.append(f"catalogue coverage@20: {evaluation.metrics['coverage@20']:.4f}")
+    return "\n".join(lines)

@@ -1,0 +1,139 @@
+"""Every user's positives in the order of time, and what of them a prediction may look at.
+
+Knows users, items and order; knows nothing about models. Letters: U users, I items, P positives of
+all users side by side, B positives of a batch, H history items of a batch side by side.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from model.runtime.fold_in import recency_weights
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryBag:
+    """The histories of B positives, one after the other."""
+
+    item_H: Rows
+    start_B: Rows
+    """Where each positive's history begins in `item_H`."""
+    age_H: Rows
+    """How many of the user's positives lie between this one and the positive; 0 if unordered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Histories:
+    """Positives by user, oldest first where time is known, else in an order that means nothing."""
+
+    offset_U1: Rows
+    item_P: Rows
+    num_items: int
+    ordered: bool
+
+    @classmethod
+    def of(
+        cls, user_N: Rows, item_N: Rows, time_N: NDArray[np.float64] | None, shape: tuple[int, int]
+    ) -> "Histories":
+        """Group pairs by user; equal times keep the order given."""
+        num_users, num_items = shape
+        if time_N is None:
+            order_N = np.random.default_rng(0).permutation(len(user_N))
+        else:
+            order_N = np.argsort(time_N, kind="stable")
+        order_N = order_N[np.argsort(user_N[order_N], kind="stable")]
+        offset_U1 = np.zeros(num_users + 1, dtype=np.int64)
+        np.cumsum(np.bincount(user_N, minlength=num_users), out=offset_U1[1:])
+        return cls(
+            offset_U1=offset_U1,
+            item_P=item_N[order_N].astype(np.int64),
+            num_items=num_items,
+            ordered=time_N is not None,
+        )
+
+    @property
+    def length_U(self) -> Rows:
+        """Positives of every user."""
+        return np.diff(self.offset_U1)
+
+    def recency_weighted(self, power: float) -> csr_array:
+        """The matrix [U, I] of weights (1 + age)^-power, age 0 being a user's newest positive.
+
+        Ones where the order means nothing. Recent interactions say more about the next one (ours;
+        `ease_recency` in docs/benchmarks.md shows how much).
+        """
+        length_U = self.length_U
+        weight_P = np.ones(len(self.item_P), dtype=np.float32)
+        if self.ordered:
+            age_P = np.repeat(self.offset_U1[1:], length_U) - 1 - np.arange(len(self.item_P))
+            weight_P = recency_weights(age_P, power)
+        matrix = csr_array(
+            (weight_P, self.item_P, self.offset_U1),
+            shape=(len(length_U), self.num_items),
+            copy=True,  # or sorting its indices would sort the histories
+        )
+        matrix.sort_indices()
+        return matrix
+
+    def predictable(self) -> Rows:
+        """Positions in `item_P` that have a history to be predicted from."""
+        length_P = np.repeat(self.length_U, self.length_U)
+        if not self.ordered:
+            return np.flatnonzero(length_P > 1)
+        first_P = np.repeat(self.offset_U1[:-1], self.length_U)
+        return np.flatnonzero(np.arange(len(self.item_P)) > first_P)
+
+    def before(self, position_B: Rows, longest: int) -> HistoryBag:
+        """What each positive is predicted from: never the positive itself, nothing newer.
+
+        At most the `longest` newest of the positives before it; without order, up to as many of the
+        user's others, taken cyclically from her shuffled list.
+        """
+        user_B = np.searchsorted(self.offset_U1, position_B, side="right") - 1
+        first_B, length_B = self.offset_U1[user_B], self.length_U[user_B]
+        place_B = position_B - first_B
+        size_B = np.minimum(place_B if self.ordered else length_B - 1, longest)
+        start_B = np.cumsum(size_B) - size_B
+        step_H = np.arange(size_B.sum()) - np.repeat(start_B, size_B) + 1
+        place_H = (np.repeat(place_B, size_B) - step_H) % np.repeat(length_B, size_B)
+        return HistoryBag(
+            item_H=self.item_P[np.repeat(first_B, size_B) + place_H],
+            start_B=start_B,
+            age_H=step_H - 1 if self.ordered else np.zeros_like(step_H),
+        )
+
+
+def served_histories(
+    tensors: Mapping[str, NDArray[Any]], num_items: int, recency_power: float
+) -> csr_array:
+    """Every user's history [U, I] as an artifact has it, weighted as in `recency_weighted`."""
+    offset_U1, length_U = tensors["seen_offsets"], tensors["history_lengths"].astype(np.int64)
+    start_N = np.repeat(offset_U1[:-1], length_U)
+    place_N = np.arange(length_U.sum()) - np.repeat(np.cumsum(length_U) - length_U, length_U)
+    weight_N = recency_weights(np.repeat(length_U, length_U) - 1 - place_N, recency_power)
+    return csr_array(
+        (
+            weight_N,
+            tensors["seen_items"][start_N + place_N],
+            np.concatenate([[0], np.cumsum(length_U)]),
+        ),
+        shape=(len(length_U), num_items),
+    )
+
+
+def fold_in_histories(
+    weight_BI: csr_array, foldin_IVMD: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Users [B, V, M, D] of weighted histories [B, I], as `model.network.encoder.fold_in` has them."""
+    length_IVM1 = np.linalg.norm(foldin_IVMD, axis=-1, keepdims=True)
+    summed_BVMD, total_BVM1 = (
+        np.asarray(weight_BI @ x.reshape(len(x), -1), dtype=np.float32).reshape(-1, *x.shape[1:])
+        for x in (foldin_IVMD, length_IVM1)
+    )
+    return (summed_BVMD / np.maximum(total_BVM1, 1e-12)).astype(np.float32)

@@ -1,0 +1,197 @@
+"""What is known about each item: the rows of `items.tsv` or of a RecBole `.item` file.
+
+Knows column names and separators; knows nothing about interactions or feature vectors. Metadata
+are for people and for text features: a field that is empty or unreadable is left out.
+"""
+
+# FOLDED training/data/items.py: Names of columns that tell what an item is.
+#
+#   Knows names only; loads nothing, so that launchers can look at a table's head.
+#
+# FOLDED training/data/items.py: Facts about items from a knowledge graph: RecBole's `.kg` triples, tied to items by `.link`.
+#
+#   Knows triples; knows nothing about weighting or vectors.
+#
+# FOLDED training/data/items.py: Tokens of an item's title, descriptions, year and categories.
+#
+#   Knows metadata fields; knows nothing about weighting or vectors.
+#
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
+from training.data.interactions import ITEM_COLUMNS
+from training.data.tables import DataError, Table
+
+TITLE_COLUMNS = ("title", "movie_title", "name", "item_name")
+YEAR_COLUMNS = ("year", "release_year")
+CATEGORY_COLUMNS = ("categories", "genres", "genre", "category", "class")
+PICTURE_COLUMNS = ("picture_url", "image_url", "picture", "image", "poster")
+DESCRIPTION_COLUMNS = ("overview", "description", "plot", "summary", "text")
+
+
+HEAD_COLUMNS = ("head_id", "head")
+RELATION_COLUMNS = ("relation_id", "relation")
+TAIL_COLUMNS = ("tail_id", "tail")
+ENTITY_COLUMNS = ("entity_id", "entity")
+
+
+def read_facts(folder: Path, item_ids: Sequence[str]) -> list[list[str]] | None:
+    """One list per item of `relation>entity` (item first) and `entity>relation` (item last).
+
+    None if the folder holds no graph; DataError if it holds only one of the two files, several
+    of a kind, or a faulty one.
+    """
+    graphs, links = sorted(folder.glob("*.kg")), sorted(folder.glob("*.link"))
+    if not graphs and not links:
+        return None
+    if len(graphs) != 1 or len(links) != 1:
+        names = ", ".join(path.name for path in [*graphs, *links])
+        raise DataError(
+            folder,
+            f"expected one .kg and one .link file for the knowledge modality, found {names}",
+            "add what is missing or remove the rest",
+        )
+    items_of = _items_of_entity(Table.read(links[0]), item_ids)
+    facts: list[list[str]] = [[] for _ in item_ids]
+    table = Table.read(graphs[0])
+    triples = zip(
+        table.ids(table.require(HEAD_COLUMNS, "head entity")).to_list(),
+        table.ids(table.require(RELATION_COLUMNS, "relation")).to_list(),
+        table.ids(table.require(TAIL_COLUMNS, "tail entity")).to_list(),
+        strict=True,
+    )
+    for head, relation, tail in triples:
+        for row in items_of.get(head, ()):
+            facts[row].append(f"{relation}>{tail}")
+        for row in items_of.get(tail, ()):
+            facts[row].append(f"{head}>{relation}")
+    return facts
+
+
+def _items_of_entity(table: Table, item_ids: Sequence[str]) -> dict[str, list[int]]:
+    row_of = {item_id: row for row, item_id in enumerate(item_ids)}
+    items = table.ids(table.require(ITEM_COLUMNS, "item id")).to_list()
+    entities = table.ids(table.require(ENTITY_COLUMNS, "entity id")).to_list()
+    rows: dict[str, list[int]] = {}
+    for item, entity in zip(items, entities, strict=True):
+        if item in row_of:
+            rows.setdefault(entity, []).append(row_of[item])
+    return rows
+
+
+WORD_FIELDS = ("title", *DESCRIPTION_COLUMNS)
+_WORD = re.compile(r"[^\W_]{2,}")
+
+
+def text_tokens(metadata: Mapping[str, object]) -> list[str]:
+    """Lower-case words without English stop words, plus `year=`, `decade=` and `category=`."""
+    return [*_words(metadata), *_facts(metadata)]
+
+
+def _words(metadata: Mapping[str, object]) -> Iterator[str]:
+    for field in WORD_FIELDS:
+        for word in _WORD.findall(str(metadata.get(field, "")).lower()):
+            if word not in ENGLISH_STOP_WORDS:
+                yield word
+
+
+def _facts(metadata: Mapping[str, object]) -> Iterator[str]:
+    year = metadata.get("year")
+    if isinstance(year, int):
+        yield f"year={year}"
+        yield f"decade={year // 10}"
+    categories = metadata.get("categories", [])
+    assert isinstance(categories, list)
+    for category in categories:
+        yield f"category={category.lower()}"
+
+
+_SEPARATORS = ("|", ",", " ")
+_MAX_YEAR_DIGITS = 4
+
+
+Metadata = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemTable:
+    """Items in the order of their lines, which is the row order of feature files."""
+
+    path: Path
+    ids: list[str]
+    metadata: list[Metadata]
+    """`title` (str), `year` (int), `categories` (list of str), `picture_url` (str), and every
+    other column that is not all numbers, under its own name (str)."""
+
+
+def read_items(folder: Path) -> ItemTable | None:
+    """Read the item table of a folder, or None if it has none; DataError for a fault."""
+    found = [*folder.glob("items.tsv"), *sorted(folder.glob("*.item"))]
+    if not found:
+        return None
+    if len(found) > 1:
+        names = ", ".join(path.name for path in found)
+        raise DataError(folder, f"has several item tables ({names})", "keep one of them")
+    table = Table.read(found[0])
+    id_column = table.find(ITEM_COLUMNS) or table.names[0]
+    ids = table.ids(id_column).to_list()
+    _check_distinct(table, id_column, ids)
+    return ItemTable(path=table.path, ids=ids, metadata=_metadata(table, id_column))
+
+
+def _check_distinct(table: Table, column: str, ids: Sequence[str]) -> None:
+    first_line: dict[str, int] = {}
+    for line, item_id in enumerate(ids, start=2):
+        if item_id in first_line:
+            raise DataError(
+                table.path,
+                f"item {item_id!r} is already on line {first_line[item_id]}",
+                "keep one line per item",
+                line=line,
+                column=column,
+            )
+        first_line[item_id] = line
+
+
+def _metadata(table: Table, id_column: str) -> list[Metadata]:
+    rows: list[Metadata] = [{} for _ in range(table.frame.height)]
+    known = {
+        table.find(TITLE_COLUMNS): "title",
+        table.find(YEAR_COLUMNS): "year",
+        table.find(CATEGORY_COLUMNS): "categories",
+        table.find(PICTURE_COLUMNS): "picture_url",
+    }
+    for column in table.names:
+        if column == id_column:
+            continue
+        values = [value.strip() for value in table.strings(column).to_list()]
+        field = known.get(column, column)
+        if field == column and column not in known and _all_numbers(values):
+            continue
+        for row, value in zip(rows, _parse(field, values), strict=True):
+            if value:
+                row[field] = value
+    return rows
+
+
+def _all_numbers(values: Sequence[str]) -> bool:
+    return all(value.replace(".", "", 1).isdigit() for value in values if value)
+
+
+def _parse(field: str, values: Sequence[str]) -> Sequence[object]:
+    if field == "year":
+        return [
+            int(value) if value.isdecimal() and len(value) <= _MAX_YEAR_DIGITS else None
+            for value in values
+        ]
+    if field == "categories":
+        separator = next((s for s in _SEPARATORS if any(s in value for value in values)), " ")
+        return [
+            [part.strip() for part in value.split(separator) if part.strip()] for value in values
+        ]
+    return values

@@ -1,0 +1,179 @@
+"""A tab-separated file with a header, strictly rectangular, every value a string.
+
+Knows lines, columns and encodings, so that every fault is reported by place; knows nothing about
+users, items or models. A typed RecBole header (`item_id:token`) is read as its plain name.
+"""
+
+# FOLDED training/data/tables.py: The error whose message is all that a user needs.
+#
+#   Knows nothing about what went wrong; the command line shows it without a traceback.
+#
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+
+class ExplainedError(Exception):
+    """Something that a user can put right; the message says what is wrong and what to do."""
+
+
+_UTF8_BOM = b"\xef\xbb\xbf"
+_TAB, _NEWLINE = ord("\t"), ord("\n")
+_FIRST_DATA_LINE = 2
+
+
+class DataError(ExplainedError):
+    """Input data cannot be used: the message says where, what was expected and what to do."""
+
+    def __init__(
+        self,
+        path: Path,
+        problem: str,
+        remedy: str,
+        *,
+        line: int | None = None,
+        column: str | None = None,
+    ) -> None:
+        self.path, self.line, self.column = path, line, column
+        place = f"{path}:{line}" if line is not None else str(path)
+        where = f"{place}: column {column!r}" if column is not None else place
+        super().__init__(f"{where}: {problem}; {remedy}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """The rows of one file; row r stands on line r + 2."""
+
+    path: Path
+    frame: pl.DataFrame
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a whole file.
+
+        Raises:
+            DataError: unreadable, empty, not UTF-8, a header that repeats a name, or a line with
+                more or fewer fields than the header.
+        """
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise DataError(
+                path, f"cannot be read ({error.strerror})", "check its path and permissions"
+            ) from error
+        content = content.removeprefix(_UTF8_BOM).replace(b"\r\n", b"\n").rstrip(b"\n")
+        if not content:
+            raise DataError(
+                path, "is empty", "expected a header line with tab-separated column names"
+            )
+        _check_encoding(path, content)
+        _check_rectangular(path, content)
+        names = _header(path, content)
+        frame = pl.read_csv(
+            BytesIO(content + b"\n"),
+            separator="\t",
+            quote_char=None,
+            has_header=False,
+            skip_rows=1,
+            raise_if_empty=False,
+            schema=dict.fromkeys(names, pl.String),
+        ).fill_null("")
+        return cls(path=path, frame=frame)
+
+    @property
+    def names(self) -> list[str]:
+        """Column names in the order of the file."""
+        return self.frame.columns
+
+    def find(self, accepted: Sequence[str]) -> str | None:
+        """The first of the accepted names that the file has, or None."""
+        return next((name for name in accepted if name in self.frame.columns), None)
+
+    def require(self, accepted: Sequence[str], what: str) -> str:
+        """As `find`; DataError that lists the columns found if there is none."""
+        name = self.find(accepted)
+        if name is None:
+            raise DataError(
+                self.path,
+                f"has no {what} column (found: {', '.join(self.names)})",
+                f"name it {' or '.join(accepted)}; columns are separated by tabs",
+                line=1,
+            )
+        return name
+
+    def strings(self, name: str) -> pl.Series:
+        """One column as it stands in the file."""
+        return self.frame[name]
+
+    def ids(self, name: str) -> pl.Series:
+        """One column of ids; DataError names the first empty one."""
+        series = self.frame[name]
+        self.check(name, (series.str.strip_chars() == "").to_numpy(), "an id", "fill it in")
+        return series
+
+    def numbers(self, name: str) -> NDArray[np.float64]:
+        """One column as finite numbers; DataError names the first that is none."""
+        series = self.frame[name].str.strip_chars().cast(pl.Float64, strict=False)
+        values_N = series.fill_null(np.nan).to_numpy()
+        self.check(name, ~np.isfinite(values_N), "a number", "correct or remove this line")
+        return np.ascontiguousarray(values_N, dtype=np.float64)
+
+    def check(self, name: str, bad_N: NDArray[np.bool_], expected: str, remedy: str) -> None:
+        """Raise DataError for the first row that is marked bad."""
+        if bad_N.any():
+            row = int(np.argmax(bad_N))
+            value = self.frame[name][row]
+            raise DataError(
+                self.path,
+                f"expected {expected}, found {value!r}",
+                remedy,
+                line=row + _FIRST_DATA_LINE,
+                column=name,
+            )
+
+
+def _header(path: Path, content: bytes) -> list[str]:
+    names = [
+        name.split(":", 1)[0].strip() for name in content.split(b"\n", 1)[0].decode().split("\t")
+    ]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DataError(
+            path, f"names column {twice[0]!r} more than once", "rename one of them", line=1
+        )
+    return names
+
+
+def _check_encoding(path: Path, content: bytes) -> None:
+    try:
+        content.decode()
+    except UnicodeDecodeError as error:
+        raise DataError(
+            path,
+            f"is not UTF-8 (byte 0x{content[error.start]:02x})",
+            f"convert it, for example with `iconv -f latin1 -t utf-8 {path.name}`",
+            line=content.count(b"\n", 0, error.start) + 1,
+        ) from error
+
+
+def _check_rectangular(path: Path, content: bytes) -> None:
+    bytes_N = np.frombuffer(content, dtype=np.uint8)
+    line_ends = np.append(np.flatnonzero(bytes_N == _NEWLINE), len(bytes_N))
+    tabs = np.flatnonzero(bytes_N == _TAB)
+    fields = np.diff(np.searchsorted(tabs, line_ends), prepend=0) + 1
+    ragged = fields != fields[0]
+    if ragged.any():
+        row = int(np.argmax(ragged))
+        raise DataError(
+            path,
+            f"has {fields[row]} tab-separated fields where the header has {fields[0]}",
+            "every line must have as many as the header",
+            line=row + 1,
+        )

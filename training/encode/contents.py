@@ -1,0 +1,186 @@
+"""What every content is: something with a digest that can be opened for an encoder.
+
+Knows nothing about texts or pictures.
+"""
+
+# FOLDED training/encode/contents.py: One passage per item for a text encoder: title, year, categories and descriptions.
+#
+#   Knows metadata fields; knows nothing about tokens or vectors.
+#
+# FOLDED training/encode/contents.py: The picture of each item: where its file lies, and its pixels.
+#
+#   Knows file names and image formats; knows nothing about encoders' input sizes.
+#
+# FOLDED training/encode/contents.py: From a picture to the numbers that an image network reads.
+#
+#   Knows resizing and normalisation; knows nothing about files or networks.
+#
+#   Letters: H height, W width.
+#
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from model.artifact.files import PICTURE_FOLDER, SUFFIXES, file_stem, is_web_address
+from training.data.items import WORD_FIELDS
+
+_TITLE, *_DESCRIPTIONS = WORD_FIELDS
+
+
+@dataclass(frozen=True)
+class Passage:
+    """The text of one item."""
+
+    text: str
+
+    @cached_property
+    def digest(self) -> bytes:
+        """SHA-256 of the text."""
+        return hashlib.sha256(self.text.encode()).digest()
+
+    @property
+    def size(self) -> int:
+        """Characters: passages of like size make a batch with little padding."""
+        return len(self.text)
+
+    def open(self) -> str:
+        """What the encoder reads."""
+        return self.text
+
+
+def passages(metadata: Sequence[Mapping[str, object]]) -> list[Passage | None]:
+    """The passage of each item; None for an item of which nothing is known in words."""
+    return [Passage(text) if (text := _text(fields)) else None for fields in metadata]
+
+
+def _text(fields: Mapping[str, object]) -> str:
+    """Sentences, the most telling first: encoders cut long texts off at the end."""
+    title, year = str(fields.get(_TITLE, "")), str(fields.get("year", ""))
+    if title and year and year not in title:
+        title = f"{title} ({year})"
+    categories = fields.get("categories", [])
+    assert isinstance(categories, list)
+    descriptions = [str(fields.get(field, "")) for field in _DESCRIPTIONS]
+    parts = [title, ", ".join(categories), *descriptions]
+    return " ".join(
+        part if part.endswith((".", "!", "?")) else f"{part}." for part in parts if part
+    )
+
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class UnreadableContentError(ValueError):
+    """A content is there but cannot be opened; the message names it and says why."""
+
+
+class Content(Protocol[T_co]):
+    """The text or the picture of one item."""
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256; equal for equal contents. UnreadableContentError if it cannot be read."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Contents of like size are encoded together."""
+        ...
+
+    def open(self) -> T_co:
+        """What the encoder reads; UnreadableContentError if it cannot be."""
+        ...
+
+
+_BACKGROUND = "white"
+"""Behind transparent pictures: cut-out product photographs are made for white pages."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image file."""
+
+    path: Path
+
+    @cached_property
+    def digest(self) -> bytes:
+        """SHA-256 of the file; UnreadableContentError if it cannot be read."""
+        try:
+            return hashlib.sha256(self.path.read_bytes()).digest()
+        except OSError as error:
+            raise UnreadableContentError(f"{self.path} ({error.strerror})") from error
+
+    @property
+    def size(self) -> int:
+        """The same for all: every picture is brought to the encoder's input size."""
+        return 1
+
+    def open(self) -> Image.Image:
+        """The upright picture in RGB; of an animation, the first frame."""
+        try:
+            with Image.open(self.path) as image:
+                upright = ImageOps.exif_transpose(image)
+                if not upright.has_transparency_data:
+                    return upright.convert("RGB")
+                page = Image.new("RGBA", upright.size, _BACKGROUND)
+                return Image.alpha_composite(page, upright.convert("RGBA")).convert("RGB")
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            raise UnreadableContentError(f"{self.path} ({error})") from error
+
+
+def pictures(
+    folder: Path, item_ids: Sequence[str], metadata: Sequence[Mapping[str, object]]
+) -> list[Picture | None]:
+    """The picture of each item; None for an item without one.
+
+    It is the file that the item table's picture column names, relative to the folder, or else
+    `images/<item id>.<suffix>`, percent-encoded where an id can be no file name. Pictures that lie
+    elsewhere on the web are not fetched.
+    """
+    filed = {
+        path.stem: path
+        for path in sorted((folder / PICTURE_FOLDER).glob("*"))
+        if path.suffix.lower() in SUFFIXES
+    }
+    found: list[Picture | None] = []
+    for item_id, fields in zip(item_ids, metadata, strict=True):
+        named = str(fields.get("picture_url", ""))
+        if named and not is_web_address(named) and (folder / named).is_file():
+            found.append(Picture(folder / named))
+        else:
+            path = filed.get(item_id, filed.get(file_stem(item_id)))
+            found.append(None if path is None else Picture(path))
+    return found
+
+
+Channels = tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pixels:
+    """How one network wants its pictures; mean and std per channel are of values from 0 to 1.
+
+    The whole picture is brought to the network's size, whatever its proportions: a crop at the
+    centre, as for classification, would cut off what stands at the edges of a poster or a product.
+    """
+
+    height: int
+    width: int
+    mean: Channels
+    std: Channels
+
+    def of(self, image: Image.Image) -> NDArray[np.float32]:
+        """The normalised pixels of an RGB picture, [3, H, W]."""
+        fitted = image.resize((self.width, self.height), Image.Resampling.BICUBIC)
+        share_HWC = np.asarray(fitted, dtype=np.float32) / np.float32(255)
+        mean_C, std_C = (np.array(row, dtype=np.float32) for row in (self.mean, self.std))
+        scaled_HWC = (share_HWC - mean_C) / std_C
+        return np.ascontiguousarray(scaled_HWC.transpose(2, 0, 1))

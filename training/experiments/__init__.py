@@ -1,0 +1,1 @@
+"""Baselines, benchmarks and studies. Nothing else imports them but the command line."""

@@ -1,0 +1,450 @@
+"""Runs a benchmark: tunes, trains and tests every model on the same parts of a data set.
+
+Knows how to tune, train and test every model; knows nothing about how results are shown. Settings
+are chosen on the validation part; each finished model meets the test part once per seed.
+"""
+
+# FOLDED training/experiments/benchmark/runner.py: Variants of MAGNET, each without one of its pieces: what a piece is worth.
+#
+#   Knows settings and features only. Names and pieces follow the ablations of arXiv:2602.20723, as far
+#   as it has them; the rest are ours. Letters: I items, F width of a feature vector.
+#
+# FOLDED training/experiments/benchmark/runner.py: The source code that a module runs: its own file and those of ours that it imports, all the way.
+#
+#   Knows files and import statements; knows nothing about what they do.
+#
+# FOLDED training/experiments/benchmark/runner.py: Outcomes kept in a folder, so that no model need be tuned or trained again.
+#
+#   Knows that an outcome is its ranked lists and its costs; knows nothing about how it came about. An
+#   outcome is found again only by the same data, seeds, settings and source code; metrics are computed
+#   afresh from the lists.
+#
+#   Letters: S seeds, U users with test positives, K length of the ranked list.
+#
+
+import ast
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import numpy as np
+import torch
+
+from model.artifact.manifest import EpochRecord
+from training.data.dataset import Dataset
+from training.data.features import ModalityFeatures
+from training.data.files import peak_mb, reset_peak
+from training.evaluate.protocol import Evaluation, ScoreFunction, evaluate, measure
+from training.experiments.baselines import (
+    CATALOGUE,
+    BaselineError,
+    ClosedForm,
+    Deadline,
+    fit,
+    thinned_validation,
+    tune,
+)
+from training.experiments.outcome import MAGNET, Benchmark, Outcome
+from training.fit.config import TrainingConfig
+from training.fit.distributed import choose_device
+from training.fit.trainer import train
+
+Features = dict[str, ModalityFeatures]
+
+
+def _as_they_are(features: Features) -> Features:
+    return features
+
+
+def without_content(features: Features) -> Features:
+    """No modality but behaviour."""
+    del features
+    return {}
+
+
+def noise(features: Features) -> Features:
+    """Normal random numbers [I, F] in the place of every modality's features."""
+    generator = np.random.default_rng(0)
+    return {
+        name: ModalityFeatures(
+            x_IF=generator.normal(size=x.x_IF.shape).astype(np.float32), present_I=x.present_I
+        )
+        for name, x in features.items()
+    }
+
+
+def first_twice(features: Features) -> Features:
+    """The first modality once more under another name."""
+    return features | {f"{name}_again": x for name, x in list(features.items())[:1]}
+
+
+@dataclass(frozen=True, slots=True)
+class Ablation:
+    """One variant."""
+
+    label: str
+    changes: dict[str, object] = field(default_factory=dict)
+    """Fields of TrainingConfig that differ from the full model's."""
+    content: Callable[[Features], Features] = _as_they_are
+    """What becomes of the data set's features."""
+
+    def apply(self, config: TrainingConfig) -> TrainingConfig:
+        """The variant's settings."""
+        return TrainingConfig.model_validate(config.model_dump() | self.changes)
+
+    def dataset(self, dataset: Dataset) -> Dataset:
+        """The variant's data."""
+        return replace(dataset, features=self.content(dataset.features))
+
+
+ABLATIONS = {
+    "no_augmented_view": Ablation("without the augmented view", {"views": "interaction"}),
+    "no_experts": Ablation("without experts (plain average)", {"experts": "average"}),
+    "free_experts": Ablation("without role templates (free weights)", {"experts": "free"}),
+    "coverage_only": Ablation("coverage stage alone", {"stage_switch": "never"}),
+    "specialisation_only": Ablation("specialisation stage alone", {"stage_switch": 0}),
+    "no_routing_regularisation": Ablation(
+        "without routing regularisation", {"coverage_weight": 0.0, "specialisation_weight": 0.0}
+    ),
+    "no_neighbourhood": Ablation("without the neighbourhood", {"neighbourhood": False}),
+    "random_start": Ablation("from a random start", {"start": "random"}),
+    "no_contrast": Ablation(
+        "without contrastive terms", {"view_alignment": 0.0, "modality_alignment": 0.0}
+    ),
+    "no_cold_twins": Ablation("without cold twins", {"cold_rate": 0.0}),
+    "bpr": Ablation("BPR instead of the sampled softmax", {"ranking_loss": "bpr"}),
+    "uniform_users": Ablation("without damping of heavy users", {"user_damping": 0.0}),
+    "uniform_negatives": Ablation("with uniform negatives", {"popularity_power": 0.0}),
+    "behaviour_alone": Ablation("behaviour alone", content=without_content),
+    "noise": Ablation("noise in the place of content", content=noise),
+    "duplicate": Ablation("one modality twice", content=first_twice),
+}
+
+
+_ROOT = Path(__file__).parents[2]
+_PACKAGES = ("model", "training")
+
+
+def sources_digest(*modules: str) -> str:
+    """A checksum that changes whenever code does that one of the modules runs."""
+    found: dict[str, bytes] = {}
+    waiting = list(modules)
+    while waiting:
+        name = waiting.pop()
+        path = _path(name)
+        if name in found or path is None:
+            continue
+        found[name] = path.read_bytes()
+        waiting += _imports(ast.parse(found[name]))
+    digest = hashlib.sha256()
+    for name in sorted(found):
+        digest.update(name.encode())
+        digest.update(found[name])
+    return digest.hexdigest()
+
+
+def _imports(tree: ast.Module) -> Iterable[str]:
+    """Names that may be modules of ours; what is imported from one may be one too."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _path(module: str) -> Path | None:
+    parts = module.split(".")
+    if parts[0] not in _PACKAGES:
+        return None
+    plain = _ROOT.joinpath(*parts).with_suffix(".py")
+    package = _ROOT.joinpath(*parts, "__init__.py")
+    return next((path for path in (plain, package) if path.is_file()), None)
+
+
+_REUSED = "figures of an earlier run with the same data, settings and seeds"
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeCache:
+    """One file per outcome."""
+
+    folder: Path
+
+    def load(self, key: str, dataset: Dataset, *, mask_validation: bool) -> Outcome | None:
+        """The outcome kept under a key of `baseline_key` or `magnet_key`, or None.
+
+        Where validation is to be masked too, one that was kept without such lists is of no use.
+        """
+        path = self._path(key)
+        if not path.exists():
+            return None
+        with np.load(path, allow_pickle=False) as kept:
+            top_SUK, about = kept["top_SUK"].astype(np.int64), json.loads(str(kept["about"]))
+            if mask_validation and "masked_SUK" not in kept:
+                return None
+            masked_SUK = kept["masked_SUK"].astype(np.int64) if mask_validation else None
+        about["notes"] = (*about["notes"], _REUSED)
+        tests = tuple(
+            measure(
+                top_UK,
+                dataset,
+                dataset.test,
+                masked_top_UK=None if masked_SUK is None else masked_SUK[seed],
+            )
+            for seed, top_UK in enumerate(top_SUK)
+        )
+        return Outcome(tests=tests, **about)
+
+    def save(self, key: str, outcome: Outcome) -> None:
+        """Keep an outcome; a kill leaves no damaged file."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        about = {
+            "settings": outcome.settings,
+            "fit_seconds": outcome.fit_seconds,
+            "seconds_per_epoch": outcome.seconds_per_epoch,
+            "peak_rss_mb": outcome.peak_rss_mb,
+            "notes": outcome.notes,
+        }
+        lists: dict[str, Any] = {
+            "about": json.dumps(about),
+            "top_SUK": np.stack([test.top_UK for test in outcome.tests]).astype(np.int32),
+        }
+        masked = [test.masked_top_UK for test in outcome.tests if test.masked_top_UK is not None]
+        if masked:
+            lists["masked_SUK"] = np.stack(masked).astype(np.int32)
+        partial = self._path(key).with_suffix(".partial")
+        with partial.open("wb") as file:
+            np.savez_compressed(file, **lists)
+        partial.replace(self._path(key))
+
+    def _path(self, key: str) -> Path:
+        return self.folder / f"{key}.npz"
+
+
+def baseline_key(name: str, dataset: Dataset, seeds: Sequence[int], tuning_seconds: float) -> str:
+    """A file name that differs whenever the baseline's outcome may."""
+    grid = CATALOGUE[name].grid
+    relevant_seeds = [] if isinstance(grid[0], ClosedForm) else list(seeds)
+    wanted = [dataset.sha256, relevant_seeds, tuning_seconds, repr(grid)]
+    return _key(name, wanted, "training.experiments.baselines")
+
+
+def magnet_key(variant: str, dataset: Dataset, config: TrainingConfig) -> str:
+    """A file name that differs whenever MAGNET's outcome with these settings may.
+
+    Args:
+        variant: what has been made of the data set's content.
+        dataset: the whole one.
+        config: of one run, its seed included; on which device it trains makes no difference.
+    """
+    wanted = [dataset.sha256, config.model_dump(exclude={"device"})]
+    return _key(variant, wanted, "training.fit.trainer")
+
+
+def _key(name: str, wanted: Sequence[object], module: str) -> str:
+    code = [*wanted, sources_digest(module)]
+    return f"{name}-{hashlib.sha256(json.dumps(code).encode()).hexdigest()[:16]}"
+
+
+log = logging.getLogger(__name__)
+
+
+MODELS = (*CATALOGUE, MAGNET)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchmarkPlan:
+    """What to run."""
+
+    seeds: tuple[int, ...]
+    """Of every model with randomness; the first one also serves for tuning."""
+    config: TrainingConfig
+    """MAGNET's settings; its seed is replaced."""
+    models: tuple[str, ...] = MODELS
+    ablations: tuple[str, ...] = ()
+    """Variants of MAGNET to train beside it."""
+    tuning_seconds: float = 900.0
+    """For tuning one baseline, and for each further seed of it."""
+
+    def __post_init__(self) -> None:
+        for wanted, known in ((self.models, MODELS), (self.ablations, tuple(ABLATIONS))):
+            unknown = sorted(set(wanted) - set(known))
+            if unknown:
+                raise ValueError(f"unknown model {unknown[0]!r}: choose among {', '.join(known)}")
+        if not self.seeds:
+            raise ValueError("a benchmark needs at least one seed")
+        if self.ablations and MAGNET not in self.models:
+            raise ValueError(f"ablations are compared with {MAGNET}: add it to the models")
+
+
+def run_benchmark(
+    dataset: Dataset, plan: BenchmarkPlan, cache: OutcomeCache | None = None
+) -> Benchmark:
+    """Tune, train and test models one after another, with progress in the log.
+
+    Args:
+        dataset: all models get the same parts of it.
+        plan: models, seeds and limits.
+        cache: where outcomes are looked up and kept.
+
+    Raises:
+        ValueError: there is nothing to validate or test with.
+        TrainingError: MAGNET cannot be trained.
+    """
+    if dataset.valid.nnz == 0 or dataset.test.nnz == 0:
+        raise ValueError(
+            f"{dataset.name} has {dataset.valid.nnz} validation and {dataset.test.nnz} test "
+            "positives; a benchmark needs both"
+        )
+    outcomes: dict[str, Outcome] = {}
+    left_out: dict[str, str] = {}
+    for name in plan.models:
+        log.info(f"{name} ...")
+        try:
+            outcomes[name] = (
+                _run_magnet(MAGNET, dataset, plan, cache)
+                if name == MAGNET
+                else _run_baseline(name, dataset, plan, cache)
+            )
+        except BaselineError as error:
+            left_out[name] = str(error)
+            log.info(f"{name} left out: {error}")
+        else:
+            _report(name, outcomes[name])
+    ablations: dict[str, Outcome] = {}
+    for name in plan.ablations:
+        log.info(f"{ABLATIONS[name].label} ...")
+        ablations[name] = _run_magnet(name, dataset, plan, cache)
+        _report(name, ablations[name])
+    thinned = thinned_validation(dataset)
+    return Benchmark(
+        dataset_name=dataset.name,
+        summary=dataset.summary,
+        seeds=plan.seeds,
+        outcomes=outcomes,
+        left_out=left_out,
+        ablations=ablations,
+        validation_users=None if thinned is dataset else _users(thinned),
+    )
+
+
+def _run_baseline(
+    name: str, dataset: Dataset, plan: BenchmarkPlan, cache: OutcomeCache | None
+) -> Outcome:
+    if cache is None:
+        return _tune_and_test(name, dataset, plan)
+    key = baseline_key(name, dataset, plan.seeds, plan.tuning_seconds)
+    kept = cache.load(key, dataset, mask_validation=_by_time(dataset))
+    if kept is not None:
+        return kept
+    outcome = _tune_and_test(name, dataset, plan)
+    cache.save(key, outcome)
+    return outcome
+
+
+def _tune_and_test(name: str, dataset: Dataset, plan: BenchmarkPlan) -> Outcome:
+    reset_peak()
+    tunable = thinned_validation(dataset)
+    grid = CATALOGUE[name].grid
+    tuned = tune(grid, tunable, seed=plan.seeds[0], max_seconds=plan.tuning_seconds)
+    runs, seconds = [tuned.fitted], [tuned.fit_seconds]
+    if not isinstance(tuned.baseline, ClosedForm):
+        for seed in plan.seeds[1:]:
+            start = time.monotonic()
+            runs.append(fit(tuned.baseline, tunable, seed, Deadline.after(plan.tuning_seconds)))
+            seconds.append(time.monotonic() - start)
+    notes = []
+    if tuned.tried < len(grid):
+        notes.append(
+            f"{tuned.tried} of {len(grid)} settings tried in {plan.tuning_seconds / 60:g} minutes"
+        )
+    unfinished = sum(not run.finished for run in runs)
+    if unfinished:
+        notes.append(
+            f"{unfinished} of {len(runs)} runs stopped after {plan.tuning_seconds / 60:g} minutes, "
+            "while validation still improved"
+        )
+    epochs = [run.seconds_per_epoch for run in runs if run.seconds_per_epoch is not None]
+    return Outcome(
+        settings=repr(tuned.baseline),
+        tests=tuple(_test(run.score, dataset) for run in runs),
+        fit_seconds=mean(seconds),
+        seconds_per_epoch=mean(epochs) if epochs else None,
+        peak_rss_mb=peak_mb(),
+        notes=tuple(notes),
+    )
+
+
+def _run_magnet(
+    name: str, dataset: Dataset, plan: BenchmarkPlan, cache: OutcomeCache | None
+) -> Outcome:
+    """MAGNET or one of its variants, with every seed."""
+    variant = ABLATIONS.get(name)
+    config = plan.config if variant is None else variant.apply(plan.config)
+    runs = []
+    for seed in plan.seeds:
+        seeded = config.model_copy(update={"seed": seed})
+        key = magnet_key(name, dataset, seeded)
+        run = cache.load(key, dataset, mask_validation=_by_time(dataset)) if cache else None
+        if run is None:
+            run = _train_and_test(dataset if variant is None else variant.dataset(dataset), seeded)
+            if cache:
+                cache.save(key, run)
+        runs.append(run)
+    return Outcome(
+        settings=repr(config),
+        tests=tuple(test for run in runs for test in run.tests),
+        fit_seconds=mean(run.fit_seconds for run in runs),
+        seconds_per_epoch=mean(run.seconds_per_epoch or 0.0 for run in runs),
+        peak_rss_mb=max(run.peak_rss_mb for run in runs),
+        notes=tuple(dict.fromkeys(note for run in runs for note in run.notes)),
+    )
+
+
+def _train_and_test(dataset: Dataset, config: TrainingConfig) -> Outcome:
+    reset_peak()
+    start = time.monotonic()
+    model = train(dataset, config, on_epoch=partial(_report_epoch, config.seed))
+    seconds = time.monotonic() - start
+    device = choose_device(config.device)
+    return Outcome(
+        settings=repr(config),
+        tests=(_test(model.score, dataset),),
+        fit_seconds=seconds,
+        seconds_per_epoch=mean(record.seconds for record in model.history),
+        peak_rss_mb=peak_mb(),
+        notes=() if device.type == "cpu" else (f"trained on {torch.cuda.get_device_name(device)}",),
+    )
+
+
+def _test(score: ScoreFunction, dataset: Dataset) -> Evaluation:
+    """The test part; where time splits the data, with validation items masked as well."""
+    return evaluate(score, dataset, dataset.test, mask_validation=_by_time(dataset))
+
+
+def _by_time(dataset: Dataset) -> bool:
+    return dataset.split in ("time", "global-time")
+
+
+def _report_epoch(seed: int, record: EpochRecord) -> None:
+    log.info(
+        f"magnet, seed {seed}, epoch {record.epoch} ({record.stage}): loss {record.loss:.4f}, "
+        f"validation NDCG@20 {record.valid_ndcg20:.4f}, {record.seconds:.1f} s"
+    )
+
+
+def _report(name: str, outcome: Outcome) -> None:
+    recall, ndcg = (mean(t.metrics[m] for t in outcome.tests) for m in ("recall@20", "ndcg@20"))
+    log.info(f"{name}: Recall@20 {recall:.4f}, NDCG@20 {ndcg:.4f}")
+
+
+def _users(dataset: Dataset) -> int:
+    return int((np.diff(dataset.valid.indptr) > 0).sum())

@@ -1,0 +1,328 @@
+"""Are an artifact's explanations true? Additivity, the deletion test, and planted tastes.
+
+Knows what an explanation claims and what is known to be true; knows nothing about how it is shown.
+
+Two readings of "the part that leads" are measured side by side. `largest`: the largest share of the
+score. `above_usual`: the share that exceeds by most its own mean over the user's candidates, since
+a share that every candidate has ranks nothing. The second is each part's Shapley value against the
+catalogue, the score being a sum of parts (arXiv:1705.07874, Corollary 1).
+
+Letters: C candidates, L listed items, X parts, K experts, M modalities.
+"""
+
+# FOLDED training/experiments/faithfulness.py: The deletion test: does an item fall furthest when the part that leads its explanation is gone?
+#
+#   Knows scores and their parts; knows nothing about where they come from. A part (an expert's share of
+#   a score, or a modality's) is taken away from every candidate at once, as if that expert were shut,
+#   and ranks are compared. Erasure as a test of attributions: arXiv:1612.08220; by rank: ours.
+#
+#   Letters: C candidates, L listed items, X parts, P pairs.
+#
+# FOLDED training/experiments/faithfulness.py: `faithfulness`: measure whether an artifact's explanations are true, and print the figures.
+#
+#   Knows the command line and the table; the measuring is in `faithfulness`.
+#
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.cli.app import positive_number
+from training.data.synthetic import read_planted
+from training.evaluate.artifact import HeldOut
+from training.evaluate.protocol import top_items
+
+_ALL_OF_IT = 1e-6
+"""A weight this close to 1 leaves nothing to share out."""
+
+
+Numbers = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeletionTest:
+    """Shares of the pairs; the rest of them falls further without some other part."""
+
+    pairs: int
+    passed: float
+    """It falls, and further without the leading part than without any other."""
+    undecided: float
+    """It falls as far without another part as without the leading one, or falls without none."""
+
+
+def without(bias_C: Numbers, part_CX: Numbers) -> Numbers:
+    """Scores [C, X] with one part gone, the others as they are."""
+    without_CX: Numbers = (bias_C + part_CX.sum(axis=1))[:, None] - part_CX
+    return without_CX
+
+
+def without_and_renormalised(bias_C: Numbers, part_CX: Numbers, weight_CX: Numbers) -> Numbers:
+    """Scores [C, X] with one expert gone and its weight shared out in proportion to the others'.
+
+    Where it had all the weight, only the bias remains.
+    """
+    rest_CX = part_CX.sum(axis=1, keepdims=True) - part_CX
+    room_CX = 1 - weight_CX
+    scaled_CX = np.divide(rest_CX, room_CX, out=np.zeros_like(rest_CX), where=room_CX > _ALL_OF_IT)
+    without_CX: Numbers = bias_C[:, None] + scaled_CX
+    return without_CX
+
+
+def falls(score_C: Numbers, without_CX: Numbers, listed_L: NDArray[np.int64]) -> Numbers:
+    """How many ranks each listed item loses without each part [L, X]; negative where it rises."""
+    before_L = _ranks(score_C, listed_L)
+    after_XL = np.stack([_ranks(removed_C, listed_L) for removed_C in without_CX.T])
+    return after_XL.T - before_L[:, None]
+
+
+def _ranks(score_C: Numbers, listed_L: NDArray[np.int64]) -> Numbers:
+    """Candidates with a higher score, those with the same score counting half [L]."""
+    ascending_C = np.sort(score_C)
+    least_L = np.searchsorted(ascending_C, score_C[listed_L], side="left")
+    most_L = np.searchsorted(ascending_C, score_C[listed_L], side="right")
+    return len(score_C) - (least_L + most_L) / 2
+
+
+def deletion_test(fall_LX: Sequence[Numbers], lead_L: Sequence[NDArray[np.int64]]) -> DeletionTest:
+    """The verdict over the listed items of several users, each with its falls and leading parts."""
+    fall_PX, lead_P1 = np.concatenate(fall_LX), np.concatenate(lead_L)[:, None]
+    leading_P = np.take_along_axis(fall_PX, lead_P1, axis=1)[:, 0]
+    others_PX = fall_PX.copy()
+    np.put_along_axis(others_PX, lead_P1, -np.inf, axis=1)
+    furthest_P = others_PX.max(axis=1)
+    return DeletionTest(
+        pairs=len(fall_PX),
+        passed=float(((leading_P > furthest_P) & (leading_P > 0)).mean()),
+        undecided=float(((leading_P == furthest_P) | (fall_PX.max(axis=1) <= 0)).mean()),
+    )
+
+
+LISTED = 20
+"""Length of the recommendation list whose explanations are tested."""
+
+
+Reading = Literal["largest", "above_usual"]
+Removal = Literal["expert", "expert_renormalised", "modality"]
+Pairs = Literal["recommended", "test"]
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agreement:
+    """How often the leading modality is the planted one."""
+
+    pairs: int
+    share: float
+    by_driver: dict[str, float]
+    """For the users of each driving modality, and for `mixed` ones, where either one agrees."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Faithfulness:
+    """Everything that was measured on one artifact."""
+
+    users: int
+    additivity_error: float
+    """Largest distance between a score and the sum of its parts; relative for scores over 1."""
+    deletion: dict[Removal, dict[Reading, DeletionTest]]
+    """Without the parts of which a score has one only."""
+    planted: dict[Pairs, dict[Reading, Agreement]]
+    """Without the kinds of which there is no pair; empty where no tastes are planted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Findings:
+    """What one user's explanations say."""
+
+    drivers: tuple[str, ...]
+    additivity_error: float
+    fall_LX: dict[Removal, Numbers]
+    lead_L: dict[tuple[Removal, Reading], Rows]
+    """The leading part of each listed item."""
+    test_lead_L: dict[Reading, Rows]
+    """The leading modality of each test item."""
+
+
+def measure_faithfulness(
+    held_out: HeldOut, planted: Mapping[str, tuple[str, ...]] | None, num_users: int, seed: int = 0
+) -> Faithfulness:
+    """Measure on the lists and the test items of some users who have a training history.
+
+    Args:
+        held_out: what is measured.
+        planted: the driving modalities of every user; None where nobody knows them.
+        num_users: at most so many, drawn by seed.
+        seed: of the draw.
+    """
+    dataset, manifest = held_out.dataset, held_out.artifact.manifest
+    known_U = np.flatnonzero(dataset.train_histories.length_U)
+    chosen_U = np.random.default_rng(seed).permutation(known_U)[:num_users]
+    findings = [
+        _findings(held_out, user, planted[dataset.user_ids[user]] if planted else ())
+        for user in chosen_U.tolist()
+    ]
+    return Faithfulness(
+        users=len(findings),
+        additivity_error=max(found.additivity_error for found in findings),
+        deletion={
+            removal: {
+                reading: deletion_test(
+                    [found.fall_LX[removal] for found in findings],
+                    [found.lead_L[removal, reading] for found in findings],
+                )
+                for reading in get_args(Reading)
+            }
+            for removal in findings[0].fall_LX
+        },
+        planted=_planted(findings, manifest.modalities) if planted else {},
+    )
+
+
+def leading(part_CX: Numbers, listed_L: Rows, reading: Reading) -> Rows:
+    """The leading part of each listed item [L]."""
+    listed_LX = part_CX[listed_L]
+    if reading == "above_usual":
+        listed_LX = listed_LX - part_CX.mean(axis=0)
+    lead_L: Rows = listed_LX.argmax(axis=1)
+    return lead_L
+
+
+def _findings(held_out: HeldOut, user: int, drivers: tuple[str, ...]) -> _Findings:
+    dataset, breakdown = held_out.dataset, held_out.explain(user)
+    unseen_C = np.setdiff1d(np.arange(dataset.train.shape[1]), dataset.train[[user]].indices)
+    score_C = breakdown.score_I[unseen_C]
+    bias_C = held_out.artifact.tensors["item_bias"][unseen_C].astype(np.float64)
+    contribution_CKVM = breakdown.contribution_IKVM[unseen_C].astype(np.float64)
+    weight_CK = breakdown.weight_IK[unseen_C].astype(np.float64)
+    expert_CK, modality_CM = contribution_CKVM.sum((2, 3)), contribution_CKVM.sum((1, 2))
+    sum_C = bias_C + expert_CK.sum(axis=1)
+    listed_L = top_items(score_C[None], min(LISTED, len(score_C)))[0]
+    test_L = np.searchsorted(unseen_C, dataset.test[[user]].indices)
+    without_CX: dict[Removal, Numbers] = {}
+    if expert_CK.shape[1] > 1:
+        without_CX["expert"] = without(bias_C, expert_CK)
+        without_CX["expert_renormalised"] = without_and_renormalised(bias_C, expert_CK, weight_CK)
+        without_CX["modality"] = without(bias_C, modality_CM)
+    return _Findings(
+        drivers=drivers,
+        additivity_error=float((np.abs(score_C - sum_C) / np.maximum(1, np.abs(score_C))).max()),
+        fall_LX={what: falls(sum_C, gone_CX, listed_L) for what, gone_CX in without_CX.items()},
+        lead_L={
+            (removal, reading): leading(
+                modality_CM if removal == "modality" else expert_CK, listed_L, reading
+            )
+            for removal in get_args(Removal)
+            for reading in get_args(Reading)
+        },
+        test_lead_L={
+            reading: leading(modality_CM, test_L, reading) for reading in get_args(Reading)
+        },
+    )
+
+
+def _planted(
+    findings: Sequence[_Findings], modalities: Sequence[str]
+) -> dict[Pairs, dict[Reading, Agreement]]:
+    drivers = [found.drivers for found in findings]
+    lead_L: dict[Pairs, dict[Reading, list[Rows]]] = {
+        "recommended": {
+            reading: [found.lead_L["modality", reading] for found in findings]
+            for reading in get_args(Reading)
+        },
+        "test": {
+            reading: [found.test_lead_L[reading] for found in findings]
+            for reading in get_args(Reading)
+        },
+    }
+    return {
+        pairs: {
+            reading: _agreement(drivers, of_users, modalities)
+            for reading, of_users in by_reading.items()
+        }
+        for pairs, by_reading in lead_L.items()
+        if any(map(len, by_reading["largest"]))
+    }
+
+
+def _agreement(
+    drivers: Sequence[tuple[str, ...]], lead_L: Sequence[Rows], modalities: Sequence[str]
+) -> Agreement:
+    """Every pair counts once, whoever's it is."""
+    agrees: dict[str, list[bool]] = {}
+    for driver, lead in zip(drivers, lead_L, strict=True):
+        name = driver[0] if len(driver) == 1 else "mixed"
+        agrees.setdefault(name, []).extend(modalities[leader] in driver for leader in lead)
+    every = [agreed for of_driver in agrees.values() for agreed in of_driver]
+    return Agreement(
+        pairs=len(every),
+        share=fmean(every),
+        by_driver={name: fmean(each) for name, each in sorted(agrees.items()) if each},
+    )
+
+
+_USERS = 500
+_REMOVALS: dict[Removal, str] = {
+    "expert": "falls furthest without its expert",
+    "expert_renormalised": "  the same, weights renormalised",
+    "modality": "falls furthest without its modality",
+}
+_PAIRS: dict[Pairs, str] = {
+    "recommended": f"leads as planted, top {LISTED}",
+    "test": "leads as planted, test items",
+}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Describe the command and register its options."""
+    parser.description = (
+        "Take apart the scores of users' recommendations and test items, as users "
+        "were known in training, and print: the largest distance of a score from the sum of its "
+        "parts; how often an item falls furthest without the expert that leads its explanation; "
+        "and, where the data say which modality drives each user (planted.tsv), how often it is "
+        "the one that leads."
+    )
+    parser.add_argument("artifact", type=Path, help="an artifact folder")
+    parser.add_argument("--data", type=Path, required=True, help="the folder it was trained on")
+    parser.add_argument(
+        "--users", type=positive_number, default=_USERS, help="users drawn (default: %(default)s)"
+    )
+    parser.add_argument("--json", type=Path, help="write all figures to this file")
+    parser.set_defaults(run=_measure)
+
+
+def _measure(options: argparse.Namespace) -> None:
+    held_out = HeldOut.open(options.artifact, options.data)
+    modalities = held_out.artifact.manifest.modalities
+    planted = read_planted(options.data, held_out.dataset.user_ids, modalities)
+    result = measure_faithfulness(held_out, planted, options.users)
+    sys.stdout.write("\n".join(as_text(result)) + "\n")
+    if options.json:
+        options.json.write_text(json.dumps(asdict(result), indent=1) + "\n")
+
+
+def as_text(result: Faithfulness) -> Iterator[str]:
+    """The figures as lines: a share per pair, for both readings of what leads."""
+    yield f"{result.users} users; largest error of a sum of parts: {result.additivity_error:.1e}"
+    yield f"{'':42s}{'pairs':>8s}{'largest':>10s}{'above usual':>13s}"
+    for removal, tests in result.deletion.items():
+        largest, above = tests["largest"], tests["above_usual"]
+        yield _row(_REMOVALS[removal], largest.passed, above.passed, largest.pairs)
+        yield _row("  undecided", largest.undecided, above.undecided)
+    for pairs, agreements in result.planted.items():
+        readings = agreements["largest"], agreements["above_usual"]
+        yield _row(_PAIRS[pairs], readings[0].share, readings[1].share, readings[0].pairs)
+        for driver, share in readings[0].by_driver.items():
+            yield _row(f"  {driver}", share, readings[1].by_driver[driver])
+
+
+def _row(label: str, largest: float, above_usual: float, pairs: int | None = None) -> str:
+    count = "" if pairs is None else f"{pairs:,}"
+    return f"{label:42s}{count:>8s}{largest:10.4f}{above_usual:13.4f}"

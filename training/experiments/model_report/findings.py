@@ -1,0 +1,254 @@
+"""What a portrait shows, as numbers: experts by group, what lists cover, where items lie.
+
+Knows lists and an artifact's arrays; knows nothing about pictures.
+
+Letters: U users, I items, L places of a list, K experts, M modalities, S items drawn, Q groups.
+"""
+
+# FOLDED training/experiments/model_report/findings.py: The lists that an artifact makes for some of its users, taken apart.
+#
+#   Knows an artifact's arrays and graphs; knows nothing about how they are shown.
+#
+#   Letters: U users, I items, L places of a list, K experts, V views, M modalities, D dimension.
+#
+
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.decomposition import PCA
+
+from model.artifact.files import Artifact
+from model.artifact.tables import StringTable
+from training.data.histories import served_histories
+from training.evaluate.protocol import top_items
+from training.export.onnx import session
+from training.fit.item_item import from_tensors, neighbourhoods
+
+LENGTH = 20
+"""Places of a list."""
+_BLOCK_PAIRS = 2_000_000
+"""Users times items scored at once: some 100 MB."""
+
+
+Rows = NDArray[np.int64]
+Numbers = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lists:
+    """What some users are shown, and which experts speak for it."""
+
+    users_U: Rows
+    items_UL: Rows
+    """Best first; what the user has seen is left out, as in serving."""
+    weight_ULK: Numbers
+    """The router's weights; they sum to 1 over K."""
+
+
+def make_lists(
+    artifact: Artifact, num_users: int, seed: int, on_users: Callable[[int, int], None]
+) -> Lists:
+    """Lists of users with a usable history.
+
+    Args:
+        artifact: an opened artifact; its lists are those that it serves.
+        num_users: at most so many, drawn by seed.
+        seed: of the draw.
+        on_users: told how many users are done, and of how many, after each block.
+    """
+    tensors = artifact.tensors
+    known_U = np.flatnonzero(tensors["history_lengths"])
+    users_U = np.sort(np.random.default_rng(seed).permutation(known_U)[:num_users])
+    length = min(LENGTH, artifact.manifest.num_items)
+    head = session(artifact.files["head.onnx"])
+    explain = session(artifact.files["explain.onnx"])
+    items_UL = np.empty((len(users_U), length), dtype=np.int64)
+    weight_ULK = np.empty((len(users_U), length, len(artifact.manifest.experts)))
+    step = max(1, _BLOCK_PAIRS // artifact.manifest.num_items)
+    catalogue = {
+        "item": tensors["item_embeddings"],
+        "item_routing": tensors["item_routing"],
+        "item_bias": tensors["item_bias"],
+    }
+    history_UI = served_histories(
+        tensors, artifact.manifest.num_items, artifact.manifest.recency_power
+    )
+    neighbourhood_II = from_tensors(tensors)
+    for start in range(0, len(users_U), step):
+        block = slice(start, start + step)
+        near_BI = neighbourhoods(history_UI[users_U[block]], neighbourhood_II)
+        user = {
+            "user": np.asarray(tensors["user_embeddings"][users_U[block]]),
+            "neighbourhood": near_BI,
+        }
+        (score_BI,) = head.run(["score"], user | catalogue)
+        for score_I, row in zip(score_BI, users_U[block].tolist(), strict=True):
+            first, stop = tensors["seen_offsets"][row : row + 2]
+            score_I[tensors["seen_items"][first:stop]] = -np.inf
+        items_BL = items_UL[block] = top_items(score_BI, length)
+        shown = {name: array[items_BL] for name, array in catalogue.items()}
+        user["neighbourhood"] = np.take_along_axis(near_BI, items_BL, axis=1)
+        (weight_ULK[block],) = explain.run(["weight"], user | shown)
+        on_users(min(start + step, len(users_U)), len(users_U))
+    return Lists(users_U=users_U, items_UL=items_UL, weight_ULK=weight_ULK)
+
+
+POPULARITY_GROUPS = 10
+"""Groups of equally many items."""
+ACTIVITY_GROUPS = 5
+"""Groups of about equally many users."""
+MOST_CATEGORIES = 7
+"""Colours that can be told apart, one left for the others."""
+OTHERS = "others"
+"""Categories beyond these, and none."""
+MOST_POINTS = 2_000
+"""Items that are drawn; more hide each other."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpertMap:
+    """Mean routing weight of every expert over the places of some lists, by group."""
+
+    title: str
+    groups: tuple[str, ...]
+    places_Q: Rows
+    """Places of lists in each group; a group without any has weights of zero."""
+    weight_QK: Numbers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tail:
+    """What lists show of the long tail, by tenths of the catalogue, most popular first."""
+
+    interactions_Q: Numbers
+    """Share of the interactions in training."""
+    places_Q: Numbers
+    """Share of the places of lists."""
+    covered: float
+    """Share of the catalogue in at least one list."""
+    gini: float
+    """Of the items' numbers of places: 0 if all are shown equally often, near 1 if few are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddingMap:
+    """Some items in the plane that keeps most of their variance, by one modality."""
+
+    modality: str
+    variance: float
+    """Share of the variance that the plane keeps."""
+    point_S2: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """Everything that a portrait shows."""
+
+    users: int
+    maps: tuple[ExpertMap, ...]
+    tail: Tail
+    embeddings: tuple[EmbeddingMap, ...]
+    category_S: Rows
+    """Index into `categories` of the items that are drawn."""
+    categories: tuple[str, ...]
+    """The commonest, and `OTHERS` if there are such items; none if items have no categories."""
+
+
+def find(artifact: Artifact, lists: Lists, seed: int) -> Findings:
+    """Look at an artifact and at lists that it has made; `seed` draws the items of the maps."""
+    tensors = artifact.tensors
+    popularity_I = np.asarray(tensors["item_popularity"])
+    rank_I = np.empty(len(popularity_I), dtype=np.int64)
+    rank_I[np.argsort(-popularity_I, kind="stable")] = np.arange(len(popularity_I))
+    tenth_I = rank_I * POPULARITY_GROUPS // len(popularity_I)
+    activity_U = tensors["history_lengths"][lists.users_U]
+    order_U = np.argsort(np.argsort(activity_U, kind="stable"), kind="stable")
+    fifth_U = order_U * ACTIVITY_GROUPS // len(order_U)
+    first_I, categories = _categories(artifact)
+    shown_S = np.random.default_rng(seed).permutation(len(popularity_I))[:MOST_POINTS]
+    maps = [
+        _expert_map(
+            "By length of the user's history in interactions, shortest first",
+            tuple(_span(activity_U[fifth_U == q]) for q in range(ACTIVITY_GROUPS)),
+            np.broadcast_to(fifth_U[:, None], lists.items_UL.shape),
+            lists,
+        ),
+        _expert_map(
+            "By the item's interactions in training, in tenths of the catalogue",
+            tuple(_span(popularity_I[tenth_I == q]) for q in range(POPULARITY_GROUPS)),
+            tenth_I[lists.items_UL],
+            lists,
+        ),
+    ]
+    if categories:
+        first_UL = first_I[lists.items_UL]
+        maps.append(_expert_map("By category of the item", categories, first_UL, lists))
+    return Findings(
+        users=len(lists.users_U),
+        maps=tuple(maps),
+        tail=_tail(lists, tenth_I, popularity_I),
+        embeddings=tuple(
+            _plane(name, tensors["item_embeddings"][shown_S, :, m].mean(axis=1))
+            for m, name in enumerate(artifact.manifest.modalities)
+        ),
+        category_S=first_I[shown_S],
+        categories=categories,
+    )
+
+
+def _expert_map(title: str, groups: tuple[str, ...], group_UL: Rows, lists: Lists) -> ExpertMap:
+    places_Q = np.bincount(group_UL.ravel(), minlength=len(groups))
+    weight_QK = np.zeros((len(groups), lists.weight_ULK.shape[-1]))
+    np.add.at(weight_QK, group_UL, lists.weight_ULK)
+    weight_QK /= np.maximum(places_Q, 1)[:, None]
+    return ExpertMap(title=title, groups=groups, places_Q=places_Q, weight_QK=weight_QK)
+
+
+def _tail(lists: Lists, tenth_I: Rows, popularity_I: NDArray[np.int64]) -> Tail:
+    places_I = np.bincount(lists.items_UL.ravel(), minlength=len(tenth_I))
+    ascending_I = np.sort(places_I)
+    rank_I = np.arange(1, len(ascending_I) + 1)
+    gini = float(((2 * rank_I - len(rank_I) - 1) * ascending_I).sum())
+    gini /= len(rank_I) * ascending_I.sum()
+
+    def share(count_I: NDArray[np.int64]) -> Numbers:
+        total_Q = np.bincount(tenth_I, weights=count_I, minlength=POPULARITY_GROUPS)
+        return np.asarray(total_Q / max(1, count_I.sum()))
+
+    return Tail(
+        interactions_Q=share(popularity_I),
+        places_Q=share(places_I),
+        covered=float((places_I > 0).mean()),
+        gini=gini,
+    )
+
+
+def _plane(modality: str, row_SD: NDArray[np.float32]) -> EmbeddingMap:
+    fitted = PCA(n_components=2, svd_solver="full")
+    point_S2 = fitted.fit_transform(row_SD).astype(np.float32)
+    kept = np.nan_to_num(fitted.explained_variance_ratio_).sum()
+    return EmbeddingMap(modality=modality, variance=float(kept), point_S2=point_S2)
+
+
+def _categories(artifact: Artifact) -> tuple[Rows, tuple[str, ...]]:
+    """Each item's first category among the commonest ones or the others, as an index; all names."""
+    table = StringTable(
+        artifact.tensors["item_metadata_blob"], artifact.tensors["item_metadata_offsets"]
+    )
+    firsts = [next(iter(json.loads(text).get("categories", ())), None) for text in table]
+    counted = Counter(name for name in firsts if name is not None)
+    names = tuple(name for name, _ in counted.most_common(MOST_CATEGORIES))
+    place = {name: index for index, name in enumerate(names)}
+    first_I = np.array([place.get(name, len(names)) for name in firsts], dtype=np.int64)
+    return first_I, (*names, OTHERS) if names and first_I.max() == len(names) else names
+
+
+def _span(values: Sequence[int] | NDArray[np.integer]) -> str:
+    if len(values) == 0:
+        return "none"
+    least, most = int(min(values)), int(max(values))
+    return f"{least:,}" if least == most else f"{least:,} to {most:,}"

@@ -1,0 +1,273 @@
+"""The log: Parquet files by day of receipt (UTC), written once, read as one table.
+
+    events/day=2026-01-31/<place>-<unique>.parquet     see schema.EVENTS
+    rejects/day=2026-01-31/<place>-<unique>.parquet    see schema.REJECTS
+
+Knows files; knows nothing about where events come from. Every event id counts once, wherever it
+stands, so a file that a killed compaction leaves beside its parts does no harm.
+"""
+
+# FOLDED training/feedback/log.py: Columns of the log, and what a stream's entries become: events, or rejects with a reason.
+#
+#   Knows the contract's event; knows nothing about files or Redis.
+#
+
+import fcntl
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+from polars.exceptions import PolarsError
+from pydantic import ValidationError
+
+from model.registry.events import EVENT_FIELD, FeedbackEvent
+from training.data.files import make_folder, remove_partials, sync_folder, write_durably
+from training.data.tables import ExplainedError
+
+_TEXT, _TIME = pl.String(), pl.Datetime("us", "UTC")
+EVENTS = pl.Schema(
+    {
+        "event_id": _TEXT,
+        "user_id": _TEXT,
+        "item_id": _TEXT,
+        "type": _TEXT,
+        "timestamp": _TIME,
+        "model_version": _TEXT,
+        "variant": _TEXT,
+        "rank": pl.Int64(),
+        "received_at": _TIME,
+    }
+)
+REJECTS = pl.Schema(
+    {"entry_id": _TEXT, "received_at": _TIME, "reason": _TEXT, "payload": pl.Binary()}
+)
+"""Entries that are no events; `received_at` is the time in the entry's id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of the stream; no fields if it was deleted while somebody was to take it over."""
+
+    entry_id: str
+    fields: dict[bytes, bytes]
+
+
+def parse(entries: Iterable[Entry]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Events and rejects, each a frame of its schema in the order of the entries."""
+    events, rejects = [], []
+    for entry in entries:
+        if not entry.fields:
+            continue
+        payload = entry.fields.get(EVENT_FIELD.encode())
+        try:
+            events.append(FeedbackEvent.model_validate_json(payload or b"").model_dump())
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            place = ".".join(map(str, first["loc"])) or EVENT_FIELD
+            rejects.append(
+                {
+                    "entry_id": entry.entry_id,
+                    "received_at": _time_of(entry.entry_id),
+                    "reason": f"{place}: {first['msg']}",
+                    "payload": payload or repr(entry.fields).encode(),
+                }
+            )
+    return pl.DataFrame(events, schema=EVENTS), pl.DataFrame(rejects, schema=REJECTS)
+
+
+def _time_of(entry_id: str) -> datetime:
+    """A stream's entry ids begin with Unix milliseconds."""
+    return datetime.fromtimestamp(int(entry_id.partition("-")[0]) / 1000, UTC)
+
+
+_MB = 1e6
+
+
+class EventLogError(ExplainedError):
+    """The log cannot be read or written; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """What retention removed."""
+
+    days: tuple[date, ...] = ()
+    events: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EventLog:
+    """All events below one folder."""
+
+    folder: Path
+
+    @contextmanager
+    def writing(self) -> Iterator["LogWriter"]:
+        """The right to change the log; it ends with the process, however that ends.
+
+        Raises:
+            EventLogError: another process has it.
+        """
+        make_folder(self.folder)
+        with (self.folder / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise EventLogError(
+                    f"another process is writing to the event log {self.folder}; wait for it"
+                ) from error
+            remove_partials(self.folder)
+            yield LogWriter(self)
+
+    def days(self) -> dict[date, Path]:
+        """The folder of every day that has events, oldest first."""
+        return _days(self.folder / "events")
+
+    def num_bytes(self) -> int:
+        """Size of all events on disk."""
+        return sum(_num_bytes(folder) for folder in self.days().values())
+
+    def scan(self) -> pl.LazyFrame:
+        """Every event once, in the order of receipt."""
+        return _scan(self.days().values(), EVENTS).unique(
+            subset="event_id", keep="first", maintain_order=True
+        )
+
+    def read(self) -> pl.DataFrame:
+        """`scan`, in memory; EventLogError if a file is damaged."""
+        return self.collect(self.scan())
+
+    def newest(self) -> datetime | None:
+        """When the newest event was received."""
+        newest: datetime | None = self.collect(self.scan().select(pl.max("received_at"))).item()
+        return newest
+
+    def count_since(self, moment: datetime | None) -> int:
+        """Events received after a moment; all for None."""
+        events = self.scan()
+        if moment is not None:
+            events = events.filter(pl.col("received_at") > moment)
+        return int(self.collect(events.select(pl.len())).item())
+
+    def rejects(self) -> pl.DataFrame:
+        """Entries of the stream that were no events."""
+        rejects = _scan(_days(self.folder / "rejects").values(), REJECTS)
+        return self.collect(rejects.unique(subset="entry_id", keep="first", maintain_order=True))
+
+    def collect(self, frame: pl.LazyFrame) -> pl.DataFrame:
+        """A query over `scan`, in memory.
+
+        Raises:
+            EventLogError: a file is damaged.
+        """
+        try:
+            return frame.collect()
+        except (PolarsError, OSError) as error:
+            raise EventLogError(
+                f"the event log {self.folder} cannot be read: {error}; restore the file from a "
+                "backup, or move it away and lose its events"
+            ) from error
+
+
+class LogWriter:
+    """Changes to a log that nobody else is changing."""
+
+    def __init__(self, log: EventLog) -> None:
+        self._log = log
+
+    def append(self, events: pl.DataFrame) -> pl.DataFrame:
+        """Add the events whose ids are new; what is returned is on the disk."""
+        fresh = events.unique(subset="event_id", keep="first", maintain_order=True)
+        known = _scan(self._log.days().values(), EVENTS).select("event_id")
+        duplicate = self._log.collect(known.join(fresh.lazy(), on="event_id", how="semi"))
+        fresh = fresh.join(duplicate, on="event_id", how="anti", maintain_order="left")
+        self._write(fresh, "events")
+        return fresh
+
+    def reject(self, rejects: pl.DataFrame) -> None:
+        """Keep what was no event, for people to look at."""
+        self._write(rejects, "rejects")
+
+    def compact(self, before: date) -> int:
+        """Make one file of each earlier day's files; returns how many days were compacted."""
+        compacted = 0
+        for day, folder in self._log.days().items():
+            parts = sorted(folder.glob("*.parquet"))
+            if day < before and len(parts) > 1:
+                events = self._log.collect(_scan([folder], EVENTS)).sort(
+                    "received_at", maintain_order=True
+                )
+                whole = events.unique(subset="event_id", keep="first", maintain_order=True)
+                write_durably(_new_part(folder), whole.write_parquet)
+                for part in parts:
+                    part.unlink()
+                sync_folder(folder)
+                compacted += 1
+        return compacted
+
+    def expire(self, *, keep_days: int, keep_mb: float, today: date) -> Expired:
+        """Remove whole days, oldest first: those too old, then as many as make the rest fit.
+
+        Args:
+            keep_days: how many days stay, `today` included.
+            keep_mb: MB (10^6 bytes) that the events of all days may take, and the rejects as
+                well; `today` always stays.
+            today: in UTC.
+        """
+        first_kept = today - timedelta(days=keep_days - 1)
+
+        def beyond(days: dict[date, Path]) -> Iterator[tuple[date, Path]]:
+            total = sum(map(_num_bytes, days.values()))
+            for day, folder in days.items():
+                if day >= today or (day >= first_kept and total <= keep_mb * _MB):
+                    return
+                total -= _num_bytes(folder)
+                yield day, folder
+
+        gone: list[date] = []
+        events = 0
+        for day, folder in beyond(self._log.days()):
+            events += self._log.collect(_scan([folder], EVENTS).select(pl.len())).item()
+            _remove(folder)
+            gone.append(day)
+        for _, folder in beyond(_days(self._log.folder / "rejects")):
+            _remove(folder)
+        return Expired(tuple(gone), events)
+
+    def _write(self, frame: pl.DataFrame, kind: str) -> None:
+        by_day = frame.with_columns(day=pl.col("received_at").dt.date())
+        for (day,), part in by_day.group_by("day", maintain_order=True):
+            folder = self._log.folder / kind / f"day={day}"
+            write_durably(_new_part(folder), part.drop("day").write_parquet)
+
+
+def _days(folder: Path) -> dict[date, Path]:
+    return {
+        date.fromisoformat(path.name.removeprefix("day=")): path
+        for path in sorted(folder.glob("day=*"))
+        if any(path.glob("*.parquet"))
+    }
+
+
+def _scan(folders: Iterable[Path], schema: pl.Schema) -> pl.LazyFrame:
+    parts = [part for folder in folders for part in sorted(folder.glob("*.parquet"))]
+    return pl.scan_parquet(parts, schema=schema) if parts else pl.LazyFrame(schema=schema)
+
+
+def _new_part(folder: Path) -> Path:
+    return folder / f"{len(list(folder.glob('*.parquet'))):06d}-{uuid.uuid4().hex}.parquet"
+
+
+def _num_bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.glob("*.parquet"))
+
+
+def _remove(folder: Path) -> None:
+    for path in folder.iterdir():
+        path.unlink()
+    folder.rmdir()
+    sync_folder(folder.parent)

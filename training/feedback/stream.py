@@ -1,0 +1,165 @@
+"""The feedback stream in Redis: entries are taken over by a consumer group, then deleted.
+
+Knows the stream's key and commands; knows nothing about what an entry holds. Whoever takes entries
+acknowledges them once they are safe: what a dead consumer took is taken over from it.
+"""
+
+# FOLDED training/feedback/stream.py: Takes the stream over into the log: written, on the disk, then acknowledged.
+#
+#   Knows the order of the steps, which is what makes it exactly once: an event that was written but
+#   not acknowledged is delivered again, and its id is known by then.
+#
+# FOLDED training/feedback/stream.py: Events into the stream, as the service puts them there: for trials and drills without a service.
+#
+#   Knows the stream's key; knows nothing about where events come from.
+#
+
+import logging
+import socket
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from redis.exceptions import ResponseError
+
+from model.registry.events import EVENT_FIELD, FeedbackEvent
+from model.registry.keys import KeySpace
+from training.feedback.log import Entry, EventLog, parse
+from training.publish.connection import Client, connected, text
+
+GROUP = "event-log"
+BATCH_ENTRIES = 10_000
+"""Entries held at once: some 3 MB as JSON."""
+CLAIM_IDLE_SECONDS = 60.0
+"""How long another consumer may hold entries before they are taken over: a batch takes it some
+seconds, unless it is dead."""
+
+
+class FeedbackStream:
+    """The stream of one namespace, for one consumer: this machine."""
+
+    def __init__(
+        self,
+        client: Client,
+        keys: KeySpace,
+        *,
+        consumer: str | None = None,
+        batch_entries: int = BATCH_ENTRIES,
+        claim_idle_seconds: float = CLAIM_IDLE_SECONDS,
+    ) -> None:
+        self._client = client
+        self._key = keys.feedback
+        self._consumer = consumer or socket.gethostname()
+        self._batch_entries = batch_entries
+        self._claim_idle_ms = round(claim_idle_seconds * 1000)
+
+    def __len__(self) -> int:
+        """Entries that nobody has acknowledged."""
+        return self._client.xlen(self._key)
+
+    def batches(self) -> Iterator[list[Entry]]:
+        """What we took before and did not acknowledge, what the dead took, then what is new.
+
+        Each batch is to be acknowledged before the next is asked for. Ends when the stream has no
+        full batch left, so that a steady inflow does not keep it going for ever.
+        """
+        self._make_group()
+        while batch := self._read("0"):
+            yield batch
+        while batch := self._claim():
+            yield batch
+        while batch := self._read(">"):
+            yield batch
+            if len(batch) < self._batch_entries:
+                return
+
+    def acknowledge(self, entries: Sequence[Entry]) -> None:
+        """They are safe: delete them, all or none."""
+        names = [entry.entry_id for entry in entries]
+        with self._client.pipeline(transaction=True) as pipe:
+            pipe.xack(self._key, GROUP, *names)
+            pipe.xdel(self._key, *names)
+            pipe.execute()
+
+    def _make_group(self) -> None:
+        """From the first entry on: a group that was lost with its server misses nothing."""
+        try:
+            self._client.xgroup_create(self._key, GROUP, id="0", mkstream=True)
+        except ResponseError as error:
+            if not str(error).startswith("BUSYGROUP"):
+                raise
+
+    def _read(self, after: str) -> list[Entry]:
+        answer: Any = self._client.xreadgroup(
+            GROUP, self._consumer, {self._key: after}, count=self._batch_entries
+        )
+        streams = answer.values() if isinstance(answer, dict) else [x for _, x in answer or ()]
+        return [entry for found in streams for entry in _entries(found)]
+
+    def _claim(self) -> list[Entry]:
+        answer: Any = self._client.xautoclaim(
+            self._key, GROUP, self._consumer, self._claim_idle_ms, count=self._batch_entries
+        )
+        return _entries(answer[1])
+
+
+def _entries(found: Any) -> list[Entry]:
+    return [Entry(text(entry_id), fields or {}) for entry_id, fields in found]
+
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drained:
+    """Counts of one drain."""
+
+    events: int = 0
+    """New in the log."""
+    duplicates: int = 0
+    """Known already, by their ids."""
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    """Entries that were no events, by what was wrong with them; they are kept apart."""
+
+    @property
+    def rejected(self) -> int:
+        """Entries that were no events."""
+        return sum(self.reasons.values())
+
+
+def drain(stream: FeedbackStream, into: EventLog) -> Drained:
+    """Empty the stream into the log.
+
+    Raises:
+        EventLogError: another process is writing to the log, or it is damaged.
+    """
+    entries = added = 0
+    reasons: Counter[str] = Counter()
+    with into.writing() as writer:
+        for batch in stream.batches():
+            events, rejects = parse(batch)
+            added += len(writer.append(events))
+            writer.reject(rejects)
+            stream.acknowledge(batch)
+            reasons.update(rejects["reason"].to_list())
+            entries += len(events)
+    drained = Drained(events=added, duplicates=entries - added, reasons=reasons)
+    if drained.rejected:
+        log.warning(
+            f"{drained.rejected} entries of the feedback stream are no events; `events inspect` "
+            "shows them"
+        )
+    return drained
+
+
+def send(redis_url: str, namespace: str, events: Iterable[FeedbackEvent]) -> None:
+    """Append them, in one pipeline.
+
+    Raises:
+        PublishError: the server cannot be used.
+    """
+    with connected(redis_url) as client, client.pipeline(transaction=False) as pipe:
+        for event in events:
+            pipe.xadd(KeySpace(namespace).feedback, {EVENT_FIELD: event.model_dump_json()})
+        pipe.execute()

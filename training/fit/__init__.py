@@ -1,0 +1,1 @@
+"""Training: graphs, sampling, objective, trainer, calibration."""

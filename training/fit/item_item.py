@@ -1,0 +1,160 @@
+"""The neighbourhood: what single items say for each other, which embeddings are too narrow to hold.
+
+Knows histories and matrices; knows nothing about models. A factor model finds what many items have
+in common and forgets what two of them have; neighbourhoods hold just that, and nothing about items
+that were never chosen together. Ref: both in one score: Koren, KDD 2008; regression: SLIM (Ning and
+Karypis, ICDM 2011) with an L2 penalty alone and the nearest items as support, which makes it one
+small linear system per item; walk: RP3beta (Paudel et al., ACM TiiS 7(1), 2016) with damped users.
+Their mean is ours.
+
+Letters: B users, I items, K neighbours, X items whose systems are solved together.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array, diags_array
+
+from training.data.histories import Histories
+
+NEIGHBOURS = 50
+"""Items that speak for an item; a hundred bring no more (docs/research-log.md)."""
+PENALTY = 10.0
+"""On squared weights."""
+USER_DAMPING = 0.25
+"""A user's row is weighed by (her number of positives)^-USER_DAMPING."""
+LONGEST = 100
+"""Newest positives of a user that count, so that the cost grows linearly with interactions."""
+ALPHA, BETA = 0.6, 0.4
+"""Of the random walk: RP3beta's first setting in the benchmarks."""
+_BLOCK = 256
+
+
+def neighbourhood_weights(histories: Histories) -> csr_array:
+    """Weights [I, I]: how much an item (row) of a user's history says for another one (column).
+
+    Of the NEIGHBOURS items of largest cosine with item i, the mean of two kinds of weight, brought
+    to one scale, on which a history item says 1 in all. X are the users' damped rows, G = X^T X:
+
+    - regression: column W_i minimises |X_i - X W_i|^2 + PENALTY |W_i|^2, what every item says
+      beside the others;
+    - random walk: G_hi / (n_h^ALPHA n_i^BETA), n being the items' numbers of positives, what every
+      item says by itself.
+    """
+    rows_UI = _damped_rows(histories)
+    gram_II = csr_array(rows_UI.T @ rows_UI)
+    gram_II.sort_indices()
+    count_I = np.bincount(histories.item_P, minlength=histories.num_items)
+    root_I = np.sqrt(np.maximum(gram_II.diagonal(), 1e-12))
+    found: list[tuple[NDArray[Any], ...]] = []
+    for start in range(0, gram_II.shape[0], _BLOCK):
+        item_X = range(start, min(start + _BLOCK, gram_II.shape[0]))
+        near_X = [_nearest(gram_II, item, root_I) for item in item_X]
+        shared_XK, weight_XK = _solved(gram_II, near_X, item_X)
+        found += [
+            (near, np.full(len(near), item, np.int32), shared_K[: len(near)], weight_K[: len(near)])
+            for near, item, shared_K, weight_K in zip(
+                near_X, item_X, shared_XK, weight_XK, strict=True
+            )
+        ]
+    row_N, column_N, shared_N, weight_N = (
+        np.concatenate(parts) for parts in zip(*found, strict=True)
+    )
+    degree_I = np.maximum(count_I, 1.0)
+    walked_N = shared_N * degree_I[row_N] ** -ALPHA * degree_I[column_N] ** -BETA
+    scaled_2N = [kind_N / _said(kind_N, row_N, count_I) for kind_N in (weight_N, walked_N)]
+    mean_N = np.mean(scaled_2N, axis=0).astype(np.float32)
+    return csr_array((mean_N, (row_N, column_N)), shape=gram_II.shape)
+
+
+def neighbourhoods(weight_BI: csr_array, neighbourhood_II: csr_array) -> NDArray[np.float32]:
+    """The neighbourhood of every pair [B, I]: the mean over the user's weighted history [B, I]."""
+    total_B = np.asarray(weight_BI.sum(axis=1)).ravel()
+    mean_BI = csr_array(diags_array(1 / np.maximum(total_B, 1e-12)) @ weight_BI)
+    dense_BI: NDArray[np.float32] = (mean_BI @ neighbourhood_II).toarray().astype(np.float32)
+    return dense_BI
+
+
+def no_neighbourhood(num_items: int) -> csr_array:
+    """Weights [I, I] of nothing for nothing."""
+    nothing = np.empty(0, dtype=np.float32)
+    offsets = np.zeros(num_items + 1, dtype=np.int64)
+    return csr_array((nothing, np.empty(0, np.int32), offsets), shape=(num_items, num_items))
+
+
+def as_tensors(neighbourhood_II: csr_array) -> dict[str, NDArray[Any]]:
+    """The artifact's arrays of the weights."""
+    ordered_II = neighbourhood_II.sorted_indices()
+    return {
+        "neighbourhood_offsets": ordered_II.indptr.astype(np.int64),
+        "neighbourhood_items": ordered_II.indices.astype(np.int32),
+        "neighbourhood_weights": ordered_II.data.astype(np.float32),
+    }
+
+
+def from_tensors(tensors: Mapping[str, NDArray[Any]]) -> csr_array:
+    """The weights [I, I] of an artifact."""
+    offsets, items, weights = (
+        tensors[f"neighbourhood_{part}"] for part in ("offsets", "items", "weights")
+    )
+    num_items = len(offsets) - 1
+    return csr_array((weights, items, offsets), shape=(num_items, num_items))
+
+
+def _damped_rows(histories: Histories) -> csr_array:
+    """Every user's newest positives [U, I], weighed down with her number of them."""
+    length_U = histories.length_U
+    user_P = np.repeat(np.arange(len(length_U)), length_U)
+    age_P = np.repeat(histories.offset_U1[1:], length_U) - 1 - np.arange(len(user_P))
+    kept_P = age_P < LONGEST
+    weight_U = np.maximum(np.minimum(length_U, LONGEST), 1) ** -USER_DAMPING
+    weight_N = weight_U[user_P[kept_P]].astype(np.float32)
+    shape = (len(length_U), histories.num_items)
+    return csr_array((weight_N, (user_P[kept_P], histories.item_P[kept_P])), shape=shape)
+
+
+def _nearest(gram_II: csr_array, item: int, root_I: NDArray[np.float32]) -> NDArray[np.int32]:
+    """The items of largest cosine with one, in no order; fewer where fewer were chosen with it."""
+    row = slice(gram_II.indptr[item], gram_II.indptr[item + 1])
+    item_N: NDArray[np.int32] = gram_II.indices[row]
+    other_N = item_N != item
+    item_N, cosine_N = item_N[other_N], (gram_II.data[row] / root_I[item_N])[other_N]
+    if len(item_N) <= NEIGHBOURS:
+        return item_N
+    return item_N[np.argpartition(-cosine_N, NEIGHBOURS)[:NEIGHBOURS]]
+
+
+def _solved(
+    gram_II: csr_array, near_X: list[NDArray[np.int32]], item_X: range
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Of the neighbours of some items: their entries of G and their regression weights [X, K]."""
+    system_XKK = np.zeros((len(near_X), NEIGHBOURS, NEIGHBOURS))
+    target_XK1 = np.zeros((len(near_X), NEIGHBOURS, 1))
+    diagonal = np.arange(NEIGHBOURS)
+    place_I = np.full(gram_II.shape[0], -1, dtype=np.int32)
+    for system_KK, target_K1, near, item in zip(
+        system_XKK, target_XK1, near_X, item_X, strict=True
+    ):
+        place_I[near] = np.arange(len(near))
+        rows = gram_II[near]
+        column_N = place_I[rows.indices]
+        inside_N = column_N >= 0
+        row_N = np.repeat(np.arange(len(near)), np.diff(rows.indptr))
+        system_KK[row_N[inside_N], column_N[inside_N]] = rows.data[inside_N]
+        own = slice(gram_II.indptr[item], gram_II.indptr[item + 1])
+        own_K = place_I[gram_II.indices[own]]
+        target_K1[own_K[own_K >= 0], 0] = gram_II.data[own][own_K >= 0]
+        place_I[near] = -1
+    system_XKK[:, diagonal, diagonal] += PENALTY
+    weight_XK1 = np.linalg.solve(system_XKK, target_XK1).astype(np.float64)
+    return target_XK1[:, :, 0], weight_XK1[:, :, 0]
+
+
+def _said(
+    weight_N: NDArray[np.float64], row_N: NDArray[np.int32], count_I: NDArray[np.int64]
+) -> float:
+    """How much an item of a history says in all, mean over positives; 1 if nobody says anything."""
+    by_item_I = np.bincount(row_N, np.abs(weight_N), minlength=len(count_I))
+    return float(by_item_I @ count_I / max(1, count_I.sum())) or 1.0

@@ -1,0 +1,189 @@
+"""Batches of positives with their histories and shared random negatives, from explicit generators.
+
+Knows histories as index arrays; knows nothing about models. Letters: B positives, H history items,
+N negatives, X cold twins, C items that are compared.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from torch import Tensor
+
+from model.network.encoder import SparseOperator, Wanted
+from model.runtime.fold_in import recency_weights
+from training.data.dataset import Dataset
+from training.data.histories import Histories
+from training.fit.config import TrainingConfig
+from training.fit.distributed import ALONE, Processes
+from training.fit.graphs import sparse_operator
+
+_LEAST_BATCH = 256
+_ITEMS_PER_NEGATIVE, _FEWEST_NEGATIVES, _MOST_NEGATIVES = 40, 256, 1024
+_CONTRASTED_ROWS = 512
+"""Rows of a batch that the contrastive terms compare; enough negatives, at a bounded cost."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Row indices of one training step, the positives being this process's share."""
+
+    history: SparseOperator
+    """Weighted items [B, I] that the batch's positives are predicted from."""
+    item_B: Tensor
+    negative_N: Tensor
+    """Items shared by all positives of the batch."""
+    cold_B: Tensor
+    """Places of the positives that are shown as cold twins."""
+    cold_N: Tensor
+    """Places of the negatives that are shown as cold twins."""
+    contrasted_C: Tensor
+    """Items that are compared with each other, of all processes' positives; none twice."""
+
+    @property
+    def wanted(self) -> Wanted:
+        """What of the items is encoded for this step.
+
+        Items: positives, then negatives, then those that are compared. Cold twins: those shown of
+        positives, then of negatives.
+        """
+        return Wanted(
+            item_X=torch.cat([self.item_B, self.negative_N, self.contrasted_C]),
+            cold_X=torch.cat([self.item_B[self.cold_B], self.negative_N[self.cold_N]]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PairBatch:
+    """Row indices of one step of a model with user embeddings."""
+
+    user_B: Tensor
+    item_B: Tensor
+    negative_N: Tensor
+
+
+def pair_batches(
+    train: csr_array, *, batch_size: int, num_negatives: int, generator: torch.Generator
+) -> Iterator[PairBatch]:
+    """One pass over all training positives [U, I] in random order."""
+    user_P, item_P = (torch.from_numpy(axis.astype("int64")) for axis in train.nonzero())
+    order_P = torch.randperm(len(user_P), generator=generator)
+    for chosen_B in order_P.split(batch_size):
+        negative_N = torch.randint(train.shape[1], (num_negatives,), generator=generator)
+        yield PairBatch(user_P[chosen_B], item_P[chosen_B], negative_N)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampler:
+    """How batches are drawn.
+
+    - positives: with replacement, a user's being weighed by (her number of positives)^-user_damping
+      (ours). Quality is an average over users, training one over positives; a few users with most
+      of the positives would otherwise be most of what is learnt.
+    - negatives: with replacement, an item being weighed by (1 + its positives)^popularity_power.
+      0 is uniform; above, scores need less popularity to tell positives from negatives, which
+      leaves room for the tail (word2vec's smoothed unigrams, arXiv:1310.4546, section 2.2).
+    - cold twins: each positive and negative is shown with probability cold_rate as if nobody had
+      chosen it, so that content learns to tell items apart without behaviour (ours; DropoutNet,
+      NIPS 2017, drops the input instead of taking the item out of the graph).
+    """
+
+    batch_size: int
+    max_steps: int
+    num_negatives: int
+    longest_history: int
+    recency_power: float
+    user_damping: float
+    popularity_power: float
+    cold_rate: float
+    generator: torch.Generator
+    device: torch.device
+    processes: Processes = ALONE
+
+    @classmethod
+    def of(
+        cls,
+        config: TrainingConfig,
+        dataset: Dataset,
+        generator: torch.Generator,
+        device: torch.device,
+        processes: Processes = ALONE,
+    ) -> "Sampler":
+        """As a run's settings have it; without order no recency, without content no cold twin."""
+        return cls(
+            batch_size=config.batch_size,
+            max_steps=config.max_steps,
+            num_negatives=config.negatives or enough_negatives(dataset.train.shape[1]),
+            longest_history=config.longest_history,
+            recency_power=config.recency_power if dataset.train_histories.ordered else 0.0,
+            user_damping=config.user_damping,
+            popularity_power=config.popularity_power,
+            cold_rate=config.cold_rate if dataset.features else 0.0,
+            generator=generator,
+            device=device,
+            processes=processes,
+        )
+
+    def epoch(self, histories: Histories) -> Iterator[Batch]:
+        """As many draws as there are positives that can be predicted."""
+        position_P = histories.predictable()
+        length_P = np.repeat(histories.length_U, histories.length_U)[position_P]
+        drawn_P = self._drawn(length_P**-self.user_damping, len(position_P))
+        count_I = np.bincount(histories.item_P, minlength=histories.num_items)
+        negative_weight_I = (1.0 + count_I) ** self.popularity_power
+        batch_size = self._batch_size(len(position_P), len(histories.length_U))
+        for start in range(0, len(position_P), batch_size):
+            position_B = position_P[drawn_P[start : start + batch_size]]
+            own_B, cold_B = map(
+                self.processes.equal_share, (position_B, self._cold(len(position_B)))
+            )
+            bag = histories.before(own_B, self.longest_history)
+            history_BI = csr_array(
+                (
+                    recency_weights(bag.age_H, self.recency_power),
+                    bag.item_H,
+                    np.append(bag.start_B, len(bag.item_H)),
+                ),
+                shape=(len(own_B), histories.num_items),
+            )
+            contrasted_C = np.unique(histories.item_P[position_B[:_CONTRASTED_ROWS]])
+            negative_N = torch.from_numpy(self._drawn(negative_weight_I, self.num_negatives))
+            yield Batch(
+                history=sparse_operator(history_BI).to(self.device),
+                item_B=torch.from_numpy(histories.item_P[own_B]).to(self.device),
+                negative_N=negative_N.to(self.device),
+                cold_B=_places(cold_B).to(self.device),
+                cold_N=_places(self._cold(self.num_negatives)).to(self.device),
+                contrasted_C=torch.from_numpy(contrasted_C).to(self.device),
+            )
+
+    def _batch_size(self, num_positives: int, num_users: int) -> int:
+        """As few as leave room for in `max_steps`, else as `TrainingConfig.batch_size` says."""
+        least = math.ceil(num_positives / self.max_steps)
+        return max(least, min(self.batch_size, max(_LEAST_BATCH, num_users // 2)))
+
+    def _cold(self, count: int) -> NDArray[np.int64]:
+        """1 where an item is shown as its cold twin."""
+        uniform_N = torch.rand(count, generator=self.generator, dtype=torch.float64).numpy()
+        return (uniform_N < self.cold_rate).astype(np.int64)
+
+    def _drawn(self, weight_X: NDArray[np.floating], count: int) -> NDArray[np.int64]:
+        """Indices drawn in proportion to their weights; any number of them, unlike multinomial."""
+        bound_X = np.cumsum(weight_X)
+        uniform_N = torch.rand(count, generator=self.generator, dtype=torch.float64).numpy()
+        place_N = np.searchsorted(bound_X, uniform_N * bound_X[-1], side="right")
+        drawn_N: NDArray[np.int64] = np.minimum(place_N, len(weight_X) - 1)
+        return drawn_N
+
+
+def enough_negatives(num_items: int) -> int:
+    """How many are enough among so many items, see `TrainingConfig.negatives`."""
+    return min(max(num_items // _ITEMS_PER_NEGATIVE, _FEWEST_NEGATIVES), _MOST_NEGATIVES)
+
+
+def _places(drawn_X: NDArray[np.int64]) -> Tensor:
+    return torch.from_numpy(np.flatnonzero(drawn_X))

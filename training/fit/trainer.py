@@ -1,0 +1,296 @@
+"""Trains one MAGNET: epochs, the entropy schedule, early stopping on validation, checkpoints.
+
+Knows a data set's training and validation parts; it never looks at the test part. Letters: U users,
+I items, K experts.
+"""
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
+
+from model.artifact.manifest import EpochRecord
+from model.network.encoder import Propagated
+from model.network.magnet import Magnet
+from model.network.schedule import EntropySchedule
+from training.data.dataset import Dataset
+from training.data.tables import ExplainedError
+from training.evaluate.protocol import evaluate, only_users, some_users
+from training.fit.calibration import calibrated
+from training.fit.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, warmed_average
+from training.fit.config import TrainingConfig
+from training.fit.distributed import ALONE, Processes, choose_device
+from training.fit.graphs import build_graph
+from training.fit.objective import batch_objective
+from training.fit.sampler import Sampler
+from training.fit.trained_model import TrainedModel, build_magnet
+
+MAX_VALIDATION_USERS = 4096
+"""Users that validation looks at; more would cost much time and change little."""
+STAGE_TOLERANCE = 0.01
+"""Relative loss of NDCG@20 within its noise."""
+
+
+class TrainingError(ExplainedError):
+    """Training cannot go on; the message says where it stopped and what to try."""
+
+
+def train(
+    dataset: Dataset,
+    config: TrainingConfig,
+    *,
+    checkpoint: Path | None = None,
+    on_epoch: Callable[[EpochRecord], None] = lambda _: None,
+    processes: Processes = ALONE,
+    start: Magnet | None = None,
+) -> TrainedModel:
+    """Train until validation NDCG@20 stops improving and return the best epoch.
+
+    Args:
+        dataset: positives and features.
+        config: hyperparameters; equal seeds give equal results on one machine and thread count.
+        checkpoint: where to save after epochs and to resume from, if it fits data and config.
+        on_epoch: called after each epoch.
+        processes: who trains along, each with a call of its own; the leader's checkpoint counts.
+        start: a trained model of the data set's shape to go on from, in the second stage at once;
+            None for a fresh one.
+
+    Raises:
+        TrainingError: the loss is not finite, or there is nothing to train on or to validate with.
+        DeviceError: `config.device` cannot be had.
+        ProcessesError: the processes have different data or settings, or one of them has ended.
+        CheckpointError: `checkpoint` belongs to another run or is damaged.
+    """
+    trainable = len(dataset.train_histories.predictable())
+    if trainable == 0 or dataset.valid.nnz == 0:
+        raise TrainingError(
+            f"{dataset.name} has {trainable} training positives with a history to predict them "
+            f"from and {dataset.valid.nnz} validation positives; both are needed (users with two "
+            "positives or more; check --min-rating and --split)"
+        )
+    run = _Run(dataset, config, processes, start)
+    processes.require_equal(run.fingerprint, "data or settings")
+    saved = None
+    if checkpoint is not None and checkpoint.exists():
+        saved = load_checkpoint(checkpoint, run.fingerprint)
+    saved = processes.from_leader(saved)
+    if saved is not None:
+        run.restore(saved)
+    while not run.finished:
+        on_epoch(run.epoch())
+        if checkpoint is not None:
+            save_checkpoint(checkpoint, run.snapshot())
+    return run.result()
+
+
+def best_so_far(dataset: Dataset, config: TrainingConfig, checkpoint: Path) -> TrainedModel:
+    """The best epoch of a run that was stopped, or that still goes on; raises as `train` does."""
+    run = _Run(dataset, config, ALONE, None)
+    run.restore(load_checkpoint(checkpoint, run.fingerprint))
+    return run.result()
+
+
+class _Run:
+    """State of a run between epochs; everything in it is in its checkpoint."""
+
+    def __init__(
+        self, dataset: Dataset, config: TrainingConfig, processes: Processes, start: Magnet | None
+    ) -> None:
+        if start is not None:
+            config = config.model_copy(update={"stage_switch": 0})
+        self.dataset, self.config, self.processes = dataset, config, processes
+        self.device = choose_device(config.device, processes)
+        self.generator = torch.Generator().manual_seed(config.seed)
+        self.magnet = (start or build_magnet(dataset, config, self.generator)).to(self.device)
+        processes.copy_from_leader([*self.magnet.parameters(), *self.magnet.buffers()])
+        self.valid = some_users(dataset.valid, MAX_VALIDATION_USERS)
+        self.sampler = Sampler.of(config, dataset, self.generator, self.device, processes)
+        recency_power = self.sampler.recency_power
+        self.train_weight_UI = dataset.train_histories.recency_weighted(recency_power)
+        self.graph = build_graph(self.train_weight_UI, dataset.features.values()).to(self.device)
+        router = list(self.magnet.head.parameters())
+        in_router = {id(parameter) for parameter in router}
+        encoders = [p for p in self.magnet.parameters() if id(p) not in in_router]
+        at_once = config.stage_switch == 0
+        first_rate = config.settled_learning_rate if at_once else config.learning_rate
+        groups: list[dict[str, Any]] = [
+            {"params": encoders, "lr": first_rate},
+            {"params": router, "lr": config.router_learning_rate},
+        ]
+        self.optimizer = torch.optim.Adam(groups)
+        self.average = AveragedModel(self.magnet, avg_fn=warmed_average(config.average_decay))
+        self.schedule = EntropySchedule(
+            coverage_weight=config.coverage_weight,
+            specialisation_weight=config.specialisation_weight,
+            switch=config.stage_switch,
+        )
+        if start is not None:
+            self.schedule.ramp = 1  # its router is used to the whole gate
+        self._interaction_content: Propagated | None = None
+        self.history: list[EpochRecord] = []
+        self.best_epoch = 0
+        self.best_state: dict[str, Tensor] = {}
+
+    @property
+    def fingerprint(self) -> str:
+        """What a checkpoint must have in common with this run."""
+        return f"{self.dataset.sha256}:{self.config.model_dump_json(exclude={'device'})}"
+
+    @property
+    def finished(self) -> bool:
+        """The epochs are used up, or validation has stopped improving in the last stage."""
+        done = len(self.history)
+        last_stage = 0 if self.config.stage_switch == "never" else self.schedule.trigger_epoch
+        since_best = done - max(self.best_epoch, done if last_stage is None else last_stage)
+        return done >= self.config.max_epochs or since_best >= self.config.patience
+
+    def epoch(self) -> EpochRecord:
+        """Train one epoch and evaluate on validation."""
+        start = time.monotonic()
+        stage, weights = self.schedule.stage, self.schedule.weights()
+        self.magnet.train()
+        share_K = torch.zeros(self.magnet.head.num_experts, device=self.device)
+        seen: list[list[float]] = []
+        contents = self._propagated(self.magnet)
+        for batch in self.sampler.epoch(self.dataset.train_histories):
+            self.optimizer.zero_grad()
+            embeddings = self.magnet.encode(self.magnet.views(self.graph), contents, batch.wanted)
+            objective = batch_objective(
+                self.magnet, embeddings, batch, self.config, weights, self.processes
+            )
+            term_T = self.processes.mean(torch.stack([*objective.terms.values()]).detach()).tolist()
+            loss = sum(term_T)
+            if not math.isfinite(loss):
+                raise TrainingError(
+                    f"the loss became {loss} in epoch {len(self.history) + 1}, step "
+                    f"{len(seen) + 1}; nothing was exported. Try a lower learning_rate (now "
+                    f"{self.config.learning_rate:g}) and check the features for extreme values"
+                )
+            objective.loss.backward()
+            self.processes.average_gradients(self.magnet.parameters())
+            self._decay_router()
+            self.optimizer.step()
+            self.average.update_parameters(self.magnet)
+            seen.append([objective.coverage_entropy, objective.pair_entropy, *term_T])
+            share_K += objective.share_K
+        mean = self.processes.mean
+        coverage, pair, *term_T = mean(torch.tensor(seen, dtype=torch.float64).mean(0)).tolist()
+        self.schedule.observe(coverage, sum(term_T))
+        record = EpochRecord(
+            epoch=len(self.history) + 1,
+            stage=stage,
+            loss=sum(term_T),
+            loss_terms=dict(zip(objective.terms, term_T, strict=True)),
+            valid_ndcg20=self._validate(),
+            coverage_entropy=coverage,
+            pair_entropy=pair,
+            expert_shares=mean(share_K / len(seen)).tolist(),
+            seconds=time.monotonic() - start,
+        )
+        self._remember(record)
+        if self._coverage_in_vain:
+            self.schedule.begin()
+        if self.schedule.trigger_epoch == record.epoch:
+            self._begin_specialisation()
+        return record
+
+    @property
+    def _coverage_in_vain(self) -> bool:
+        """It has not settled, but validation has stopped improving (ours)."""
+        waiting = self.schedule.trigger_epoch is None and self.schedule.switch == "entropy"
+        return waiting and len(self.history) - self.best_epoch >= self.config.patience
+
+    def _begin_specialisation(self) -> None:
+        """Go on from the best epoch of coverage (ours): what came after it has only overfitted."""
+        self.magnet.load_state_dict(self.best_state)
+        self._averaged().load_state_dict(self.best_state)
+        self.optimizer.param_groups[0]["lr"] = self.config.settled_learning_rate
+
+    def _decay_router(self) -> None:
+        """Decoupled decay of the router's evidence weights towards an even mixture."""
+        keep = 1 - self.config.router_learning_rate * self.config.router_weight_decay
+        with torch.no_grad():
+            for parameter in self.magnet.head.router.parameters():
+                parameter.mul_(keep)
+
+    def _remember(self, record: EpochRecord) -> None:
+        """Keep the best epoch.
+
+        One of specialisation, in which the serving gate was in force, wins against one of coverage
+        that is better by no more than `STAGE_TOLERANCE`.
+        """
+        self.history.append(record)
+        best = self.history[self.best_epoch - 1] if self.best_epoch else None
+        handicap = 1 - STAGE_TOLERANCE if best is not None and best.stage != record.stage else 1
+        if best is None or record.valid_ndcg20 > handicap * best.valid_ndcg20:
+            self.best_epoch = record.epoch
+            self.best_state = copy.deepcopy(self._averaged().state_dict())
+
+    def _averaged(self) -> Magnet:
+        """The moving average of the weights, which is what is validated and kept."""
+        averaged = self.average.module
+        assert isinstance(averaged, Magnet)
+        return averaged.eval()
+
+    def _trained(self) -> TrainedModel:
+        magnet = self._averaged()
+        contents = self._propagated(magnet)
+        model = TrainedModel.encoded(
+            magnet, self.train_weight_UI, self.sampler.recency_power, self.graph, contents
+        )
+        return replace(
+            model,
+            history=tuple(self.history),
+            best_epoch=self.best_epoch,
+            trigger_epoch=self.schedule.trigger_epoch,
+        )
+
+    def _propagated(self, magnet: Magnet) -> tuple[Propagated, Propagated]:
+        """Content through both views; the interaction view has no weights, so once is enough."""
+        interaction, augmented = magnet.views(self.graph)
+        if self._interaction_content is None:
+            self._interaction_content = magnet.propagate_content(interaction)
+        return self._interaction_content, magnet.propagate_content(augmented)
+
+    def _validate(self) -> float:
+        own = self.processes.share(np.flatnonzero(np.diff(self.valid.indptr)))
+        result = evaluate(self._trained().score, self.dataset, only_users(self.valid, own), (20,))
+        return self.processes.pooled_mean(result.per_user["ndcg@20"])
+
+    def result(self) -> TrainedModel:
+        """The best epoch's model, with what validation wants of popularity and neighbourhood."""
+        self._averaged().load_state_dict(self.best_state)
+        heard = self.config.neighbourhood
+        return calibrated(self._trained(), self.dataset, self.valid, neighbourhood=heard)
+
+    def snapshot(self) -> Checkpoint:
+        """Everything needed to go on from here."""
+        return Checkpoint(
+            fingerprint=self.fingerprint,
+            magnet=self.magnet.state_dict(),
+            average=self.average.state_dict(),
+            optimizer=self.optimizer.state_dict(),
+            generator=self.generator.get_state(),
+            schedule=asdict(self.schedule),
+            history=[record.model_dump() for record in self.history],
+            best_epoch=self.best_epoch,
+            best_state=self.best_state,
+        )
+
+    def restore(self, saved: Checkpoint) -> None:
+        """Continue from a checkpoint of the same run."""
+        self.magnet.load_state_dict(saved.magnet)
+        self.average.load_state_dict(saved.average)
+        self.optimizer.load_state_dict(saved.optimizer)
+        self.generator.set_state(saved.generator)
+        self.schedule = EntropySchedule(**saved.schedule)
+        self.history = [EpochRecord.model_validate(record) for record in saved.history]
+        self.best_epoch, self.best_state = saved.best_epoch, saved.best_state

@@ -1,0 +1,130 @@
+"""The command `import`: tables of any common kind become a data folder.
+
+Knows options and exit codes; the work is in the other modules.
+"""
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+from training.data.tables import DataError
+from training.ingest.formats import DEFAULT_ENCODING
+from training.ingest.guess import propose
+from training.ingest.job import ImportJob, run_import
+from training.ingest.mapping import Mapping, read_mapping
+from training.ingest.sources import Given
+from training.ingest.summary import Summary, summary_page, summary_text
+
+log = logging.getLogger(__name__)
+UNCLEAR = 2
+"""Exit code: a question about the files is open, and nothing was written."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Describe the command and register its options."""
+    parser.description = (
+        "Make a data folder from tables of any common kind: who interacted with what and, if you "
+        "have it, what is known about the items. What the columns mean is guessed from their names "
+        "and contents, or said by a mapping. Where a guess is not clear, the command says which "
+        "line to write and exits with 2. Rows that cannot be used are written to rejects.csv, each "
+        "with the reason. docs/own-data.md is a tutorial."
+    )
+    parser.add_argument(
+        "files",
+        nargs="+",
+        type=Path,
+        metavar="FILE",
+        help="CSV, TSV, JSON Lines, Parquet, RecBole or MMRec files, or folders of them; text may "
+        "be compressed (.gz)",
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="the folder to write (default: print the mapping)"
+    )
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--mapping", type=Path, metavar="TOML", help="what the columns mean")
+    how.add_argument(
+        "--guess", action="store_true", help="guess what the columns mean (the default)"
+    )
+    parser.add_argument(
+        "--encoding",
+        metavar="NAME",
+        help="of text files that are not UTF-8, such as cp1252 (default: the mapping's, or none)",
+    )
+    parser.add_argument(
+        "--max-rejected",
+        type=_share,
+        metavar="SHARE",
+        help="write nothing if more of the rows than this are bad (default: 0.1, or the mapping's)",
+    )
+    parser.add_argument("--force", action="store_true", help="replace an earlier import in DIR")
+    parser.add_argument(
+        "--report", type=Path, metavar="HTML", help="also write the summary as one HTML file"
+    )
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+    parser.set_defaults(run=_import)
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got {text!r}")
+    return share
+
+
+def _import(options: argparse.Namespace) -> int:
+    if options.mapping is not None:
+        mapping = read_mapping(options.mapping)
+        if options.encoding is not None:
+            mapping = mapping.model_copy(update={"encoding": options.encoding})
+    else:
+        guessed = _guessed(options)
+        if guessed is None:
+            return UNCLEAR
+        mapping = guessed
+    if options.max_rejected is not None:
+        mapping = mapping.model_copy(update={"max_rejected": options.max_rejected})
+    if options.out is None:
+        return 0
+    job = ImportJob(files=options.files, mapping=mapping, out=options.out, force=options.force)
+    summary = run_import(job)
+    if options.report is not None:
+        _write_report(options.report, summary)
+    text = summary.model_dump_json(indent=2) + "\n" if options.json else None
+    sys.stdout.write(text or summary_text(summary, options.out))
+    return 0
+
+
+def _write_report(path: Path, summary: Summary) -> None:
+    try:
+        path.write_text(summary_page(summary), encoding="utf-8")
+    except OSError as error:
+        raise DataError(
+            path,
+            f"cannot be written ({error.strerror})",
+            "the import is done; give --force and another --report to do it again",
+        ) from error
+
+
+def _guessed(options: argparse.Namespace) -> Mapping | None:
+    """The mapping, shown; None if questions are open, which are shown then."""
+    proposal = propose(Given.of(options.files), options.encoding or DEFAULT_ENCODING)
+    if not proposal.questions:
+        if options.out is None:
+            sys.stdout.write(proposal.toml)
+        else:
+            log.info(f"guessed, and written to {options.out / 'mapping.toml'}:\n{proposal.toml}")
+        return proposal.mapping
+    sys.stdout.write(proposal.toml)
+    for question in proposal.questions:
+        lines = "".join(f"\n    {line}" for line in question.lines)
+        write = "write one of" if len(question.lines) > 1 else "write"
+        sys.stderr.write(f"not clear: {question.text}; {write}{lines}\n")
+    sys.stderr.write(
+        "keep the mapping above (add > my.toml), take the # off one line for each question, "
+        "correct what is wrong, and give it back with --mapping my.toml\n"
+    )
+    return None

@@ -1,0 +1,507 @@
+"""A mapping proposed from column names and from the first rows of each file.
+
+Knows which tables belong together; decides nothing that more than one table or column could be:
+that becomes a question.
+"""
+
+# FOLDED training/ingest/guess.py: The first rows of a table, looked at to tell what its columns are.
+#
+#   Knows what usually is in a column of ids, ratings, moments and so on; knows nothing about files that
+#   belong together.
+#
+# FOLDED training/ingest/guess.py: A mapping in the making: what is clear, and what remains to be asked.
+#
+#   Knows questions and TOML; knows nothing about how columns are told apart.
+#
+# FOLDED training/ingest/guess.py: What the columns of one table seem to be.
+#
+#   Knows what a table of interactions and a table of items consist of; knows nothing about other files.
+#
+# FOLDED training/ingest/guess.py: Names for the columns of a table without a header, to be confirmed by whoever knows them.
+#
+#   Knows the order in which such tables usually have their columns; knows nothing about other tables.
+#
+
+import json
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Self
+
+import polars as pl
+
+from model.artifact.files import PICTURE_FOLDER, SUFFIXES
+from training.data.tables import DataError
+from training.ingest.formats import DEFAULT_ENCODING, missing, numbers
+from training.ingest.mapping import NAMES, Mapping, mapping_text, named
+from training.ingest.moments import Order, order_of, seconds
+from training.ingest.sources import Given, Source
+
+_ROWS = 5000
+_MOSTLY = 0.8
+"""Share of a column's values that must be what the column is taken for; bad rows are usual."""
+_MOST_EVENTS = 20
+"""Kinds of events; a column of more names no kind of event."""
+SAME_ID = 0.5
+"""Share of one table's ids that another has, if both go by the same ids; both are only sampled, and
+the other may lack some."""
+_NAMING = 0.95
+"""Share of a column's values that differ, if it names the rows."""
+_SOME = 0.1
+"""Least share of the ids that a column of references names: a column of ratings names few."""
+_LABELS = ("0", "1", "2", "0.0", "1.0", "2.0")
+_SEPARATORS = ("|", ";", ",")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Sampled:
+    """A table and its first rows."""
+
+    path: Path
+    names: list[str]
+    rows: pl.DataFrame
+    """Stripped strings."""
+    headed: bool = True
+    """Whether the names are the file's own."""
+
+    @classmethod
+    def of(cls, source: Source) -> Self:
+        """Read the first rows."""
+        rows = source.sample(_ROWS).select(pl.col(source.names).str.strip_chars())
+        return cls(path=source.path, names=source.names, rows=rows)
+
+    def candidates(self, role: str) -> list[str]:
+        """Columns that may be this by name and by content."""
+        holds = _CONTENT.get(role, _is_present)
+        return [name for name in named(role, self.names) if holds(self.present(name))]
+
+    def dated(self) -> list[str]:
+        """Columns of dates, whatever their names."""
+        return [name for name in self.names if _is_date(self.present(name))]
+
+    def all_named(self, role: str) -> list[str]:
+        """Columns that may be this by name, however unlikely."""
+        return [name for name in self.names if named(role, [name])]
+
+    def about(self, item: str, other: Collection[str]) -> "Sampled":
+        """The columns that say the same in nearly all rows of an item, and so are about items.
+
+        Args:
+            item: the column of items' ids.
+            other: columns that are known to be about something else.
+        """
+        names = [item, *(x for x in self.names if x not in other and self._is_told_by(x, item))]
+        return Sampled(path=self.path, names=names, rows=self.rows)
+
+    def present(self, column: str) -> pl.Series:
+        """Its values without those that stand for nothing."""
+        return self.rows.filter(~missing(pl.col(column)))[column]
+
+    def order(self, column: str) -> Order | Literal["unclear"] | None:
+        """Of day and month in a column of moments."""
+        return order_of(self.present(column))
+
+    def kinds(self, column: str) -> list[str]:
+        """Distinct values, the most frequent first."""
+        counts = self.present(column).value_counts().sort("count", column, descending=[True, False])
+        return counts[column].to_list()
+
+    def separator(self, column: str) -> str:
+        """Between the categories of one item; RecBole's sequences have spaces."""
+        values = self.present(column)
+        found = (mark for mark in _SEPARATORS if values.str.contains(mark, literal=True).any())
+        return next(found, " " if self.path.suffix == ".item" else "|")
+
+    def references(self, other: "Sampled") -> list[tuple[str, str]]:
+        """Columns whose values repeat here and are what names the rows of another table."""
+        return [
+            (ours, theirs)
+            for theirs in other.names
+            if len(ids := other.present(theirs)) > 1 and ids.n_unique() >= _NAMING * len(ids)
+            for ours in self.names
+            if self._repeats(ours, ids) and self.overlap(ours, ids) >= SAME_ID
+        ]
+
+    def _repeats(self, column: str, ids: pl.Series) -> bool:
+        """Whether the column names many of the ids, some of them several times."""
+        values = self.present(column)
+        least = _SOME * min(len(ids), len(values))
+        return least <= values.n_unique() < len(values)
+
+    def _is_told_by(self, column: str, item: str) -> bool:
+        again = self.rows.filter(~pl.col(item).is_first_distinct())
+        firsts = self.rows.unique(item, keep="first").select(item, first=column)
+        same = again.join(firsts, on=item).select(pl.col(column) == pl.col("first")).to_series()
+        return len(same) > 0 and same.sum() >= _MOSTLY * len(same)
+
+    def overlap(self, column: str, other: pl.Series) -> float:
+        """Share of the column's values that are among others."""
+        return float(self.present(column).is_in(other.implode()).mean() or 0.0)  # type: ignore[arg-type]
+
+
+def _is_present(values: pl.Series) -> bool:
+    return len(values) > 0
+
+
+def _is_number(values: pl.Series) -> bool:
+    return _mostly(pl.select(numbers(pl.lit(values))).to_series())
+
+
+def _is_moment(values: pl.Series) -> bool:
+    return any(_mostly(seconds(values, order=order)) for order in ("day-first", "month-first"))
+
+
+def _is_date(values: pl.Series) -> bool:
+    """Moments that are not mere numbers, which may be anything."""
+    return bool(values.cast(pl.Float64, strict=False).is_null().all()) and _is_moment(values)
+
+
+def _is_event(values: pl.Series) -> bool:
+    return 0 < values.n_unique() <= _MOST_EVENTS
+
+
+def _is_label(values: pl.Series) -> bool:
+    return len(values) > 0 and bool(values.is_in(_LABELS).all())
+
+
+def _mostly(read: pl.Series) -> bool:
+    return len(read) > 0 and read.null_count() <= (1 - _MOSTLY) * len(read)
+
+
+_CONTENT: dict[str, Callable[[pl.Series], bool]] = {
+    "rating": _is_number,
+    "count": _is_number,
+    "year": _is_number,
+    "timestamp": _is_moment,
+    "event": _is_event,
+    "label": _is_label,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What a mapping leaves open."""
+
+    table: str
+    text: str
+    lines: list[str]
+    """Of which one is to be written."""
+    about_files: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class Proposal:
+    """What has been found so far."""
+
+    values: dict[str, object] = field(default_factory=dict)
+    questions: list[Question] = field(default_factory=list)
+
+    @property
+    def mapping(self) -> Mapping:
+        """The mapping; there must be no questions."""
+        assert not self.questions
+        return Mapping.model_validate(self.values)
+
+    @property
+    def toml(self) -> str:
+        """The mapping; lines to choose from are comments."""
+        lines = [(x.table, line) for x in self.questions for line in [f"{x.text}:", *x.lines]]
+        return mapping_text(self.values, lines)
+
+    def ask(self, table: str, key: str, text: str, values: Sequence[object]) -> None:
+        """Leave it to the user which value a key has."""
+        lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for value in values]
+        question = Question(table=table, text=text, lines=lines, about_files=key == "files")
+        self.questions.append(question)
+
+
+Columns = dict[str, object]
+_DISLIKES = frozenset(
+    {"dislike", "downvote", "unlike", "return", "refund", "skip", "remove", "hide", "cancel"}
+)
+
+
+_MOST_OFFERED = 12
+"""Columns that a question lists."""
+
+
+def interaction_columns(table: Sampled, items: Sequence[str], proposal: Proposal) -> Columns:
+    """Keys of `[interactions]`; `items` are the columns that may be the item's id."""
+    found: Columns = {}
+    asking = _Asking("interactions", table, proposal, found)
+    users = table.candidates("user")
+    asking.required("user", users, besides=[*items, *table.dated()])
+    asking.required("item", items, besides=[*users, *table.dated()])
+    if not asking.optional("rating", table.candidates("rating")):
+        _events_or_counts(table, asking, found)
+    asking.optional("timestamp", table.candidates("timestamp") or table.dated())
+    asking.optional("label", table.candidates("label"))
+    if "timestamp" in found:
+        order = table.order(str(found["timestamp"]))
+        if order == "unclear":
+            text = "whether 03/04/2024 is in March or in April"
+            proposal.ask("interactions", "dates", text, ["day-first", "month-first"])
+        elif order is not None:
+            found["dates"] = order
+    return found
+
+
+def item_columns(table: Sampled, ids: Sequence[str], proposal: Proposal) -> Columns:
+    """Keys of `[items]`; `ids` are the columns that may be the item's id."""
+    found: Columns = {}
+    _Asking("items", table, proposal, found).required("id", ids)
+    taken = set(ids)
+    for role in ("title", "year", "categories", "picture", "available"):
+        for name in table.candidates(role)[:1]:
+            found[role] = name
+            taken.add(name)
+    if "categories" in found:
+        separator = table.separator(str(found["categories"]))
+        if separator != "|":
+            found["categories_separator"] = separator
+    texts = [name for name in table.candidates("text") if name not in taken]
+    if texts:
+        found["text"] = texts
+    if "id" in found and _has_pictures(table, str(found["id"])):
+        found["picture_folder"] = PICTURE_FOLDER
+    return found
+
+
+def id_pair(table: Sampled, interactions: Sequence[str]) -> Columns:
+    """The column that the interactions have too, and the other: the id by which others know it."""
+    inner = next((name for name in table.names if name in interactions), table.names[-1])
+    outer = next((name for name in table.names if name != inner), inner)
+    return {"id": inner, "public_id": outer}
+
+
+def _events_or_counts(table: Sampled, asking: "_Asking", found: Columns) -> None:
+    if asking.optional("event", table.candidates("event")):
+        if "event" in found:
+            kinds = table.kinds(str(found["event"]))
+            found["weights"] = {kind: 0 if _plain(kind) in _DISLIKES else 1 for kind in kinds}
+    elif asking.optional("rating", table.candidates("count")):
+        found |= {"min_rating": 1, "repeats": "sum"}  # every count is a like
+
+
+def _plain(kind: str) -> str:
+    return kind.lower().replace("_", "").replace("-", "").replace(" ", "")
+
+
+def _has_pictures(table: Sampled, column: str) -> bool:
+    folder = table.path.parent / PICTURE_FOLDER
+    if not folder.is_dir():
+        return False
+    named = {path.stem for path in folder.iterdir() if path.suffix.lower() in SUFFIXES}
+    return not named.isdisjoint(table.rows[column])
+
+
+class _Asking:
+    """Settles what is clear and asks for the rest."""
+
+    def __init__(self, name: str, table: Sampled, proposal: Proposal, found: Columns) -> None:
+        self._name, self._table, self._proposal, self._found = name, table, proposal, found
+
+    def required(self, key: str, candidates: Sequence[str], besides: Collection[str] = ()) -> None:
+        """One of the candidates or, if there are none, of the columns `besides` some others."""
+        if len(candidates) == 1:
+            self._found[key] = candidates[0]
+            return
+        others = [name for name in self._table.names if name not in besides]
+        offered = list(candidates or others or self._table.names)
+        text = f"which column of {self._table.path.name} is the {key}"
+        if len(offered) > _MOST_OFFERED:
+            text += f" (of {len(offered)}; every row should be one choice of one item by one user)"
+        self._proposal.ask(self._name, key, text, offered[:_MOST_OFFERED])
+
+    def optional(self, key: str, candidates: Sequence[str]) -> bool:
+        """Whether there is such a column, be it clear which or not."""
+        if candidates:
+            self.required(key, candidates)
+        return bool(candidates)
+
+
+_CHOICES, _ITEMS = ("user", "item"), ("item", "title")
+"""What usually comes first in a table of interactions, and in one of items."""
+_MOST_RATINGS = 20
+"""Distinct values; a column of more numbers is rather a price."""
+
+
+def is_headless(table: Sampled) -> bool:
+    """Whether the line that should be a header looks like a row.
+
+    No name in it is known, and one is a number or a value of its own column.
+    """
+    if any(named(role, table.names) for role in NAMES):
+        return False
+    return any(_is_number_headless(name) or name in table.present(name) for name in table.names)
+
+
+def with_names(table: Sampled) -> Sampled:
+    """The same rows under the names that the columns probably deserve."""
+    names = list(_names(table))
+    rows = table.rows.rename(dict(zip(table.names, names, strict=True)))
+    return Sampled(path=table.path, names=names, rows=rows, headed=False)
+
+
+def _names(table: Sampled) -> Iterator[str]:
+    first = table.present(table.names[0])
+    usual = iter(_ITEMS if first.is_unique().all() else _CHOICES)
+    dated, rest = table.dated(), ["rating", "timestamp"]
+    for place, column in enumerate(table.names, 1):
+        found = "timestamp" if column in dated else next(usual, None) or _rated(table, column)
+        if found in rest:
+            rest.remove(found)
+        elif found in ("rating", "timestamp", None):
+            found = f"column {place}"
+        yield found
+
+
+def _rated(table: Sampled, column: str) -> str | None:
+    values = table.present(column)
+    few = 1 < values.n_unique() <= _MOST_RATINGS
+    return "rating" if few and all(map(_is_number_headless, values.unique())) else None
+
+
+def _is_number_headless(text: str) -> bool:
+    return text.replace(".", "", 1).isdigit()
+
+
+_ITEM_IDS, _USER_IDS = "i_id_mapping", "u_id_mapping"
+"""MMRec's names of the files that say which row number is which item or user."""
+
+
+def propose(given: Given, encoding: str) -> Proposal:
+    """What the files seem to mean; DataError if one of them cannot be read, or there is none."""
+    tables = _read(given, encoding)
+    item_ids, user_ids = (
+        [table for table in tables if table.path.name.startswith(stem)]
+        for stem in (_ITEM_IDS, _USER_IDS)
+    )
+    rest = [table for table in tables if table not in (*item_ids, *user_ids)]
+    if not rest:
+        raise DataError(given.first, "is no table of interactions", "give one beside it")
+
+    proposal = Proposal()
+    choices = _interactions(rest, proposal)
+    items = item_ids or _items([table for table in rest if table not in choices], choices, proposal)
+    open_files = any(question.about_files for question in proposal.questions)
+    ignored = [x.path.name for x in rest if x not in (*choices, *items) and not open_files]
+    if encoding != DEFAULT_ENCODING:
+        proposal.values["encoding"] = encoding
+    if ignored:
+        proposal.values["ignore"] = ignored
+    item_id = _shared_id(choices, items)
+    if choices:
+        columns = interaction_columns(choices[0], item_id[0], proposal)
+        proposal.values["interactions"] = _files(choices) | columns
+    names = choices[0].names if choices else []
+    if item_ids:
+        columns = id_pair(items[0], names) | {"feature_rows": "id"}
+        proposal.values["items"] = _files(items) | columns
+    else:
+        _add_items(choices, items, item_id, proposal)
+    if user_ids:
+        proposal.values["users"] = _files(user_ids) | id_pair(user_ids[0], names)
+    _ask_for_names("interactions", choices, proposal)
+    _ask_for_names("items", items, proposal)
+    return proposal
+
+
+def _read(given: Given, encoding: str) -> list[Sampled]:
+    read = [Sampled.of(Source.open(path, encoding)) for path in given.tables]
+    if read and all(table.rows.is_empty() for table in read):
+        raise DataError(given.first, "has no rows", "give a file that has some")
+    return [with_names(table) if is_headless(table) else table for table in read]
+
+
+def _ask_for_names(name: str, tables: Sequence[Sampled], proposal: Proposal) -> None:
+    """Where they are our own."""
+    if tables and not tables[0].headed:
+        file = tables[0].path.name
+        text = f"what the columns of {file} are called (its first line is no header; correct these)"
+        proposal.ask(name, "columns", text, [tables[0].names])
+
+
+def _interactions(tables: Sequence[Sampled], proposal: Proposal) -> list[Sampled]:
+    """All parts of the table that names users and items and, best, says how they like them."""
+    found = [x for x in tables if x.candidates("user") and x.candidates("item")]
+    for role in ("rating", "event", "count"):
+        telling = [table for table in found if table.candidates(role)]
+        if telling:
+            found = telling
+            break
+    if not found and len(tables) == 1:
+        found = list(tables)
+    if not found:  # by no name; whose rows name those of another then
+        found = [x for x in tables if any(x.references(other) for other in tables if other != x)]
+    return _one(found or tables, "interactions", "who interacted with what", proposal)
+
+
+def _items(
+    tables: Sequence[Sampled], choices: Sequence[Sampled], proposal: Proposal
+) -> list[Sampled]:
+    """All parts of the table that says most about items, and nothing about users."""
+    found = [x for x in tables if x.candidates("id") and not x.candidates("user")]
+    if not found:
+        found = [x for x in tables if any(choice.references(x) for choice in choices)]
+    titled = [table for table in found if table.candidates("title")]
+    return _one(titled or found, "items", "what is known about items", proposal)
+
+
+def _add_items(
+    choices: Sequence[Sampled],
+    items: Sequence[Sampled],
+    item_id: tuple[Sequence[str], Sequence[str]],
+    proposal: Proposal,
+) -> None:
+    """The item table, or else what the interactions say about items, if they do."""
+    ours, theirs = item_id
+    if items:
+        proposal.values["items"] = _files(items) | item_columns(items[0], theirs, proposal)
+    elif choices and len(ours) == 1:
+        known = proposal.values["interactions"]
+        assert isinstance(known, dict)
+        within = choices[0].about(ours[0], [x for x in known.values() if isinstance(x, str)])
+        columns = item_columns(within, ours, proposal)
+        if columns.keys() & {"title", "categories", "text"}:
+            proposal.values["items"] = _files(choices) | columns
+
+
+def _one(tables: Sequence[Sampled], table: str, what: str, proposal: Proposal) -> list[Sampled]:
+    """Those with the same columns are parts of one; nothing if there are several such groups."""
+    groups: dict[tuple[str, ...], list[Sampled]] = {}
+    for sampled in tables:
+        groups.setdefault(tuple(sampled.names), []).append(sampled)
+    if len(groups) == 1:
+        return next(iter(groups.values()))
+    if groups:
+        proposal.values[table] = {}
+        choices = [_files(group)["files"] for group in groups.values()]
+        proposal.ask(table, "files", f"{what} is in one of these (or give only that file)", choices)
+    return []
+
+
+def _shared_id(choices: Sequence[Sampled], items: Sequence[Sampled]) -> tuple[list[str], list[str]]:
+    """Columns that may be the item's id in the interactions and in the item table.
+
+    Where names leave several, those that hold the same ids.
+    """
+    ours = choices[0].candidates("item") if choices else []
+    theirs = items[0].candidates("id") if items else []
+    if items and not (ours and theirs):
+        named = choices[0].references(items[0]) if choices else []
+        return ([named[0][0]], [named[0][1]]) if len(named) == 1 else (ours, theirs)
+    if not items:
+        return ours, theirs
+    pairs = [
+        (our, their)
+        for our in choices[0].all_named("item")
+        for their in items[0].all_named("id")
+        if choices[0].overlap(our, items[0].rows[their]) >= SAME_ID
+    ]
+    pairs = [(our, their) for our, their in pairs if our == their] or pairs
+    return ([pairs[0][0]], [pairs[0][1]]) if len(pairs) == 1 else (ours, theirs)
+
+
+def _files(tables: Sequence[Sampled]) -> Columns:
+    return {"files": [table.path.name for table in tables]}

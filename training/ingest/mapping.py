@@ -1,0 +1,336 @@
+"""What the columns of somebody's files mean: the mapping, as a model and as TOML.
+
+Knows names and rules; knows nothing about how files are read or guessed at.
+"""
+
+# FOLDED training/ingest/mapping.py: Names that columns are known by, most of them from public data sets and shops' exports.
+#
+#   Knows names; knows nothing about what is in a column. A name is compared in lower case without
+#   accents and anything but letters and digits: `userId`, `USER_ID` and `user id` are one.
+#
+
+import json
+import tomllib
+from collections.abc import Mapping as Dict
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Literal, Self
+from unicodedata import normalize
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from training.data.tables import DataError
+from training.ingest.formats import DEFAULT_ENCODING
+from training.ingest.moments import Order, is_format
+
+_USER = (
+    {"userid", "user", "uid"},
+    {
+        "customerid", "customer", "visitorid", "visitor", "memberid", "member", "reviewerid",
+        "reviewer", "accountid", "account", "buyerid", "buyer", "clientid", "client", "personid",
+        "profileid", "username", "shopperid", "subscriberid",
+        "customerno", "customernr", "customernumber", "custid", "custno", "userno", "usernumber",
+        "kunde", "kundenid", "kundennr", "kundennummer", "benutzer", "nutzer", "nutzerid",
+        "idclient", "clientno", "utilisateur", "numclient", "cliente", "idcliente",
+        "usuario", "idusuario", "utente", "idutente", "klant", "klantid", "klantnr",
+    },
+    {
+        "email", "emailaddress", "customeremail", "useremail", "buyeremail", "customername",
+        "buyername", "kundenname", "nomclient", "nombrecliente",
+    },
+)  # fmt: skip
+_ITEM = (
+    {"itemid", "item", "iid"},
+    {
+        "productid", "product", "parentasin", "asin", "sku", "articleid", "article", "movieid",
+        "movie", "bookid", "book", "isbn", "trackid", "track", "songid", "song", "artistid",
+        "artist", "gameid", "game", "videoid", "video", "businessid", "business", "recipeid",
+        "recipe", "newsid", "appid", "contentid", "content", "courseid", "showid", "animeid",
+        "restaurantid", "listingid", "offerid", "postid",
+        "itemno", "itemnumber", "itemcode", "productno", "productnumber", "productcode", "prodid",
+        "articleno", "articlenumber", "stockcode", "ean", "gtin", "lineitemsku",
+        "artikel", "artikelid", "artikelnr", "artikelnummer", "produkt", "produktid", "produktnr",
+        "produit", "idproduit", "refproduit", "idarticle", "producto", "idproducto", "articulo",
+        "prodotto", "idprodotto", "produto", "idproduto",
+    },
+)  # fmt: skip
+NAMES: dict[str, Sequence[set[str]]] = {
+    "user": _USER,
+    "item": _ITEM,
+    "id": (*_ITEM, {"id"}),
+    "rating": (
+        {"rating", "ratings", "stars"},
+        {"score", "overall", "grade", "userrating", "reviewrating", "bookrating", "starrating",
+         "bewertung", "sterne", "note", "wertung", "evaluation", "etoiles", "valoracion",
+         "puntuacion", "estrellas", "voto", "valutazione", "avaliacao", "nota", "beoordeling"},
+    ),
+    "count": (
+        {"plays", "playcount", "count", "quantity", "qty", "listens", "views", "clicks", "weight",
+         "lineitemquantity", "menge", "anzahl", "quantite", "cantidad", "quantita"},
+    ),
+    "event": ({"event", "eventtype"}, {"type", "action", "behavior", "behaviour", "activity"}),
+    "timestamp": (
+        {"timestamp", "datetime"},
+        {
+            "time", "ts", "date", "eventtime", "createdat", "created", "unixreviewtime",
+            "reviewtime", "reviewdate", "ratedat", "ratingdate", "purchasedate", "purchasedat",
+            "orderdate", "reviewedat", "reviewed", "ratedon", "watchedat", "playedat", "viewedat",
+            "orderedat", "occurredat", "updatedat", "visittime", "eventtimestamp",
+            "invoicedate", "boughtat", "boughton", "purchasedon", "orderedon",
+            "datum", "zeit", "zeitpunkt", "zeitstempel", "kaufdatum", "bestelldatum", "gekauftam",
+            "dateachat", "datecommande", "fecha", "data", "datacompra",
+        },
+    ),
+    "label": ({"xlabel"},),
+    "title": (
+        {"title", "itemtitle", "movietitle", "booktitle", "producttitle"},
+        {"name", "itemname", "productname", "headline", "displayname", "lineitemname",
+         "titel", "bezeichnung", "produktname", "artikelname", "titre", "nom", "titulo", "nombre",
+         "titolo", "nome", "naam"},
+    ),
+    "year": (
+        {"year", "releaseyear", "publicationyear", "yearofpublication", "jahr", "annee", "anno"},
+    ),
+    "categories": (
+        {"categories", "genres", "category", "genre"},
+        {"tags", "class", "department", "producttype", "topics", "cuisine", "maincategory",
+         "kategorie", "kategorien", "warengruppe", "rubrik", "categorie", "categoria",
+         "genero", "genere"},
+    ),
+    "text": (
+        {
+            "description", "overview", "plot", "summary", "text", "abstract", "synopsis", "body",
+            "tagline", "features", "keywords", "blurb", "content", "productdescription",
+            "beschreibung", "inhalt", "zusammenfassung", "descriptif", "resume", "descripcion",
+            "descrizione", "descricao", "beschrijving",
+        },
+    ),
+    "available": ({"available", "isavailable", "instock", "availability", "stock", "inventory"},),
+    "picture": (
+        {"picture", "image", "pictureurl", "imageurl"},
+        {
+            "poster", "posterpath", "posterurl", "img", "imgurl", "imagepath", "imurl", "photo",
+            "photourl", "thumbnail", "thumbnailurl", "cover", "coverurl", "imageurll", "images",
+            "bild", "bildurl", "foto", "immagine", "imagen", "imagem", "afbeelding",
+        },
+    ),
+}  # fmt: skip
+"""By what a column may be: names that leave little doubt, then others."""
+
+
+def named(role: str, columns: Sequence[str]) -> list[str]:
+    """Columns that may be this by their names: of all the likely ones, the likeliest."""
+    for names in NAMES[role]:
+        found = [column for column in columns if _plain(column) in names]
+        if found:
+            return found
+    return []
+
+
+def _plain(name: str) -> str:
+    return "".join(each for each in normalize("NFKD", name).lower() if each.isalnum())
+
+
+Repeats = Literal["latest", "largest", "sum"]
+MAX_REJECTED = 0.1
+"""More bad rows than this share are rather a wrong mapping than bad rows."""
+
+
+class TableMapping(BaseModel):
+    """One table, in one file or in several with the same columns."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    files: list[str] = Field(min_length=1)
+    """Names without folders; `*` and `?` stand for any part."""
+    separator: str | None = Field(default=None, min_length=1, max_length=1)
+    """Between fields; None to tell it by the file."""
+    quoted: bool | None = None
+    """Whether fields may stand in double quotes; None for: unless tabs separate them."""
+    columns: list[str] | None = Field(default=None, min_length=1)
+    """Names of the columns of a file that has no header."""
+
+
+class InteractionMapping(TableMapping):
+    """Who interacted with what."""
+
+    user: str
+    item: str
+    rating: str | None = None
+    """A column of numbers; without it and without `event`, every row is a like."""
+    event: str | None = None
+    """A column that names what happened, each worth `weights`."""
+    weights: dict[str, float] = {}
+    """Points per type of event; rows of other types are rejected."""
+    min_rating: float | None = None
+    """Ratings, or sums of points, that are likes; others count as seen. None for 0.8 times the
+    scale's top, which `fit` finds, or for the least positive weight."""
+    timestamp: str | None = None
+    timestamp_format: str | None = None
+    """`s`, `ms`, `us`, `ns` or a format of strptime; None to tell it value by value."""
+    dates: Order | None = None
+    """What comes first in 03/04/2024."""
+    label: str | None = None
+    """A column of 0 (training), 1 (validation), 2 (test)."""
+    repeats: Repeats | None = None
+    """What remains of several rows of one user and item; None for the sum of events' weights, and
+    for the latest row otherwise."""
+    min_per_user: int = Field(default=1, ge=1)
+    min_per_item: int = Field(default=1, ge=1)
+    """Users and items with fewer rows are left out, until none is left that has fewer."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.event is not None and self.rating is not None:
+            raise ValueError("give event or rating, not both")
+        if (self.event is None) != (not self.weights):
+            raise ValueError(
+                "event and weights belong together: weights = { purchase = 5, view = 1 }"
+            )
+        if self.weights and max(self.weights.values()) <= 0:
+            raise ValueError("at least one of weights must be above 0, or nothing is a like")
+        if self.timestamp_format is not None and not is_format(self.timestamp_format):
+            raise ValueError(f"timestamp_format {self.timestamp_format!r} is no format of strptime")
+        if self.min_rating is not None and self.rating is None and self.event is None:
+            raise ValueError("min_rating needs rating or event")
+        return self
+
+    @property
+    def merging(self) -> Repeats:
+        """What `repeats` stands for."""
+        return self.repeats or ("sum" if self.event is not None else "latest")
+
+    @property
+    def threshold(self) -> float | None:
+        """From which value on a row is a like; None to leave it to `fit`."""
+        if self.min_rating is None and self.weights:
+            return min(weight for weight in self.weights.values() if weight > 0)
+        return self.min_rating
+
+
+class ItemMapping(TableMapping):
+    """What is known about items."""
+
+    id: str
+    public_id: str | None = None
+    """A column of the ids to use from here on instead of `id`, by which the other files go."""
+    title: str | None = None
+    year: str | None = None
+    categories: str | None = None
+    categories_separator: str = Field(default="|", min_length=1)
+    text: list[str] = []
+    """Columns whose words describe the item, the most telling first."""
+    picture: str | None = None
+    """A column of web addresses, or of files, relative to the table's folder."""
+    picture_folder: str | None = None
+    """A folder beside the table with one picture per item, named after its id."""
+    available: str | None = None
+    """A column that says whether the item may be shown; see `catalogue`."""
+    feature_rows: Literal["line", "id"] = "line"
+    """Which row of a `*_feat.npy` is an item's: that of its line, or the one its id counts to."""
+
+    @property
+    def named(self) -> list[str]:
+        """All that are named, each once."""
+        single = (
+            *(self.id, self.public_id, self.title, self.year),
+            *(self.categories, self.picture, self.available),
+        )
+        return list(dict.fromkeys(name for name in [*single, *self.text] if name is not None))
+
+
+class UserMapping(TableMapping):
+    """Other ids for users; nothing else about them is learnt from."""
+
+    id: str
+    public_id: str
+
+
+class Mapping(BaseModel):
+    """All tables."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    encoding: str = DEFAULT_ENCODING
+    max_rejected: float = Field(default=MAX_REJECTED, ge=0, le=1)
+    """Share of the interactions, or of the items, beyond which nothing is written."""
+    ignore: list[str] = []
+    """Names of files that are given but not read."""
+    interactions: InteractionMapping
+    items: ItemMapping | None = None
+    users: UserMapping | None = None
+
+
+_TABLES: Dict[str, type[TableMapping]] = {
+    "interactions": InteractionMapping,
+    "items": ItemMapping,
+    "users": UserMapping,
+}
+
+
+def read_mapping(path: Path) -> Mapping:
+    """Read a mapping; DataError says which key is wrong and what it should be."""
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(path, f"cannot be read ({error.strerror})", "check its path") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DataError(path, f"is not TOML ({error})", "correct it") from error
+    try:
+        return Mapping.model_validate(values)
+    except ValidationError as error:
+        raise DataError(path, *_told(error.errors(include_url=False)[0])) from error
+
+
+def _told(fault: ErrorDetails) -> tuple[str, str]:
+    """What is wrong with a mapping, and what to do."""
+    *outer, key = map(str, fault["loc"]) if fault["loc"] else ("the mapping",)
+    table = f"[{outer[0]}]" if outer else "the top"
+    if fault["type"] == "missing" and not outer:
+        return f"has no table [{key}]", "add it; docs/own-data.md shows a whole mapping"
+    if fault["type"] == "missing":
+        value = '["NAME.csv"]' if key == "files" else '"NAME OF THE COLUMN"'
+        return f"{table} does not say {key}", f"add a line {key} = {value} below {table}"
+    if fault["type"] == "extra_forbidden":
+        model = Mapping.model_fields if not outer else _TABLES[outer[0]].model_fields
+        near = get_close_matches(key, model, 1)
+        meant = f"did you mean {near[0]}? " if near else ""
+        return f"{table} knows no {key}", f"{meant}docs/own-data.md lists what it may say"
+    return f"{'.'.join([*outer, key])}: {fault['msg']}", "docs/own-data.md lists what it may say"
+
+
+def mapping_text(values: Dict[str, object], open_lines: Sequence[tuple[str, str]] = ()) -> str:
+    """TOML of top-level values and tables.
+
+    Args:
+        values: strings, numbers, lists and dicts; dicts become tables, dicts in them inline tables.
+        open_lines: table and key = value of lines to choose from, which stay comments.
+    """
+    tables = {name: value for name, value in values.items() if isinstance(value, dict)}
+    lines = [f"{name} = {_value(value)}" for name, value in values.items() if name not in tables]
+    for table, content in tables.items():
+        lines += ["", f"[{table}]"]
+        lines += [f"{name} = {_value(value)}" for name, value in content.items()]
+        lines += [f"# {line}" for name, line in open_lines if name == table]
+    return "\n".join(lines).lstrip("\n") + "\n"
+
+
+def said(mapping: Mapping) -> dict[str, object]:
+    """All that a mapping says beyond the defaults."""
+    return mapping.model_dump(exclude_defaults=True)
+
+
+def _value(value: object) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{_key(k)} = {_value(v)}" for k, v in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_value, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _key(name: object) -> str:
+    text = str(name)
+    bare = text.isascii() and text.replace("-", "").replace("_", "").isalnum()
+    return text if bare else _value(text)

@@ -1,0 +1,306 @@
+"""One table in a file, whatever its format: column names, and rows as strings, batch by batch.
+
+Knows which suffix is which format; knows nothing about what a column means. Memory holds one batch.
+"""
+
+# FOLDED training/ingest/sources.py: The files that somebody gives, sorted by what they are for.
+#
+#   Knows names and suffixes; knows nothing about columns.
+#
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from itertools import islice
+from pathlib import Path
+from typing import Self
+
+import polars as pl
+
+from training.data.features import FEATURE_SUFFIX
+from training.data.tables import DataError
+from training.ingest.formats import (
+    ATOMIC_SUFFIXES,
+    BROKEN_QUOTES,
+    NOT_AN_OBJECT,
+    WRONG_FIELDS,
+    Dialect,
+    Record,
+    Rejects,
+    dialect_of,
+    frames,
+    json_columns_of,
+    objects,
+    parquet_columns_of,
+    plain_suffix,
+    records,
+    text_lines,
+    text_of,
+)
+from training.ingest.mapping import Mapping, TableMapping
+
+LINE = "__line__"
+BATCH_ROWS = 131_072
+"""2^17: some 50 MB of strings, and Polars' overhead per batch is lost in it."""
+_DELIMITED = frozenset({".csv", ".tsv", ".txt", ".dat", ".data", *ATOMIC_SUFFIXES})
+_JSON, _PARQUET = frozenset({".jsonl", ".ndjson", ".json"}), frozenset({".parquet", ".pq"})
+UNREADABLE = (WRONG_FIELDS, BROKEN_QUOTES, NOT_AN_OBJECT)
+"""Reasons for which a record has no fields at all."""
+TABLE_SUFFIXES = _DELIMITED | _JSON | _PARQUET
+SHEET_SUFFIXES = frozenset({".xlsx", ".xls", ".ods"})
+SAVE_SHEETS = "save each sheet as .csv"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A table that has been looked at but not read."""
+
+    path: Path
+    names: list[str]
+    encoding: str
+    dialect: Dialect | None
+    """None for formats that are not delimited."""
+    headed: bool
+    """Whether the first record of a delimited file is a header."""
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        encoding: str,
+        separator: str | None = None,
+        quoted: bool | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> Self:
+        """Read the header; DataError if there is none, or if the format is not known.
+
+        Args:
+            path: its suffix tells the format.
+            encoding: of a text file.
+            separator: of a delimited file; None to tell it by suffix and content.
+            quoted: whether fields may stand in quotes; None for: unless tabs separate them.
+            columns: of a delimited file that has no header.
+        """
+        suffix = plain_suffix(path)
+        dialect = None
+        if suffix in _DELIMITED:
+            dialect = dialect_of(path, encoding, separator, quoted)
+            names = _names(path, encoding, dialect, columns)
+        elif suffix in _JSON:
+            names = json_columns_of(path, encoding)
+        elif suffix in _PARQUET:
+            names = parquet_columns_of(path)
+        else:
+            remedy = SAVE_SHEETS if suffix in SHEET_SUFFIXES else ""
+            raise DataError(
+                path,
+                f"is of no known format (suffix {suffix or 'missing'!r})",
+                remedy
+                or f"name it {', '.join(sorted(TABLE_SUFFIXES))}; text may be compressed (.gz)",
+            )
+        return cls(path=path, names=names, encoding=encoding, dialect=dialect, headed=not columns)
+
+    def batches(
+        self, columns: Sequence[str], rejects: Rejects, rows: int = BATCH_ROWS
+    ) -> Iterator[pl.DataFrame]:
+        """These columns as strings, without nulls, and `LINE`: where the row begins.
+
+        Of a table without usable rows, one batch without rows.
+        """
+        absent = [name for name in columns if name not in self.names]
+        if absent:
+            raise DataError(
+                self.path,
+                f"has no column {absent[0]!r} (found: {', '.join(self.names)})",
+                "correct its name in the mapping",
+            )
+        batches = self._batches(columns, rejects, rows)
+        yield next(batches, _frame([*columns, LINE], []))
+        yield from batches
+
+    def sample(self, rows: int) -> pl.DataFrame:
+        """The first rows, all columns."""
+        return next(self.batches(self.names, Rejects(), rows))
+
+    def _batches(
+        self, columns: Sequence[str], rejects: Rejects, rows: int
+    ) -> Iterator[pl.DataFrame]:
+        if self.dialect is not None:
+            yield from self._delimited(self.dialect, columns, rejects, rows)
+        elif plain_suffix(self.path) in _JSON:
+            yield from self._json(columns, rejects, rows)
+        else:
+            for first, frame in enumerate(frames(self.path, columns, rows)):
+                yield frame.with_row_index(LINE, offset=first * rows + 1)
+
+    def _delimited(
+        self, dialect: Dialect, columns: Sequence[str], rejects: Rejects, rows: int
+    ) -> Iterator[pl.DataFrame]:
+        places = [self.names.index(name) for name in columns]
+        with text_lines(self.path, self.encoding) as lines:
+            found = records(lines, dialect)
+            if self.headed:
+                next(found)
+            usable = self._usable(found, rejects)
+            while part := list(islice(usable, rows)):
+                fields = zip(*(record.fields for record in part), strict=True)
+                chosen = list(fields)
+                yield _frame(
+                    [*columns, LINE],
+                    [*(chosen[place] for place in places), [record.line for record in part]],
+                )
+
+    def _usable(self, found: Iterator[Record], rejects: Rejects) -> Iterator[Record]:
+        for record in found:
+            if record.fault is None:
+                yield record
+            else:
+                rejects.add(self.path, record.line, record.fault, record.fields[0])
+
+    def _json(self, columns: Sequence[str], rejects: Rejects, rows: int) -> Iterator[pl.DataFrame]:
+        def usable(lines: Iterator[str]) -> Iterator[list[str | int]]:
+            for line, fields in objects(lines):
+                if isinstance(fields, str):
+                    rejects.add(self.path, line, NOT_AN_OBJECT, fields)
+                else:
+                    yield [*(text_of(fields, name) for name in columns), line]
+
+        with text_lines(self.path, self.encoding) as lines:
+            found = usable(lines)
+            while part := list(islice(found, rows)):
+                yield _frame([*columns, LINE], list(zip(*part, strict=True)))
+
+
+def _frame(names: Sequence[str], columns: Sequence[Sequence[object]]) -> pl.DataFrame:
+    schema = {name: pl.UInt32 if name == LINE else pl.String for name in names}
+    return pl.DataFrame(list(columns) or None, schema=schema, orient="col")
+
+
+def _names(path: Path, encoding: str, dialect: Dialect, columns: Sequence[str] | None) -> list[str]:
+    with text_lines(path, encoding) as lines:
+        first = next(records(lines, dialect), None)
+    if first is None or first.fault is not None:
+        raise DataError(path, "has no header", "expected a line with column names", line=1)
+    if columns is not None:
+        if len(first.fields) != len(columns):
+            raise DataError(
+                path,
+                f"has {len(first.fields)} columns, but the mapping names {len(columns)}",
+                "name all columns of the file in columns = [...]",
+                line=1,
+            )
+        return list(columns)
+    names = [name.strip() for name in first.fields]
+    if plain_suffix(path) in ATOMIC_SUFFIXES:
+        names = [name.split(":", 1)[0] for name in names]
+    _check_header(path, names)
+    return names
+
+
+def _check_header(path: Path, names: Sequence[str]) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if not twice and not all(name.replace(".", "").isdigit() for name in names):
+        return
+    problem = f"names column {twice[0]!r} more than once" if twice else "has only numbers"
+    raise DataError(
+        path,
+        f"{problem} in its first line, which should be the header",
+        "put column names there, each once, or name them in a mapping, for example "
+        'columns = ["user", "item", "rating", "timestamp"]',
+        line=1,
+    )
+
+
+_KNOWLEDGE = frozenset({".kg", ".link"})
+_NAMED_ONLY = frozenset({".txt", ".dat", ".data", ".json"})
+"""In a folder these are rather a README or settings than a table; given by name they are tables."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """Each list in the order of the command line, and of names within a folder."""
+
+    tables: list[Path]
+    features: list[Path]
+    """`*_feat.npy`"""
+    knowledge: list[Path]
+    """RecBole's `.kg` and `.link`."""
+
+    @classmethod
+    def of(cls, paths: Sequence[Path]) -> Self:
+        """Sort files, and the files of folders; DataError for what is neither."""
+        tables, features, knowledge = [], [], []
+        for path in dict.fromkeys(_expanded(paths)):
+            if path.name.endswith(FEATURE_SUFFIX):
+                features.append(path)
+            elif path.suffix in _KNOWLEDGE:
+                knowledge.append(path)
+            else:
+                tables.append(path)
+        return cls(tables=tables, features=features, knowledge=knowledge)
+
+    @property
+    def first(self) -> Path:
+        """One of all, to speak about."""
+        return next(iter([*self.tables, *self.features, *self.knowledge]))
+
+    def check_used(self, mapping: Mapping) -> None:
+        """DataError for a table that the mapping neither reads nor ignores."""
+        named = [x for x in (mapping.interactions, mapping.items, mapping.users) if x is not None]
+        patterns = [*mapping.ignore, *(name for table in named for name in table.files)]
+        for path in self.tables:
+            if not _matches(path, patterns):
+                raise DataError(
+                    path,
+                    "is given, but the mapping does not say what for",
+                    f'add it to the files of a table, or to ignore = ["{path.name}"] at the top',
+                )
+
+    def sources(self, table: TableMapping, mapping: Mapping) -> list[Source]:
+        """The files of one table; DataError if one is missing or if their columns differ."""
+        for name in table.files:
+            if not any(_matches(path, [name]) for path in self.tables):
+                found = ", ".join(path.name for path in self.tables) or "none"
+                raise DataError(
+                    Path(name),
+                    f"is in the mapping but was not given (given: {found})",
+                    "give it to the command, or correct files in the mapping",
+                )
+        return [
+            Source.open(path, mapping.encoding, table.separator, table.quoted, table.columns)
+            for path in self.tables
+            if _matches(path, table.files)
+        ]
+
+
+def _expanded(paths: Iterable[Path]) -> Iterator[Path]:
+    for path in paths:
+        if not path.is_dir():
+            if not path.exists():
+                raise DataError(path, "is not there", "check its path")
+            yield path
+            continue
+        found = [inner for inner in sorted(path.iterdir()) if inner.is_file() and _of_use(inner)]
+        if not found:
+            sheets = any(inner.suffix in SHEET_SUFFIXES for inner in path.iterdir())
+            remedy = f"expected files that end in {', '.join(_suffixes())}"
+            raise DataError(path, "holds no table", SAVE_SHEETS if sheets else remedy)
+        yield from found
+
+
+def _of_use(path: Path) -> bool:
+    if path.name.startswith("."):
+        return False
+    return (
+        plain_suffix(path) in TABLE_SUFFIXES - _NAMED_ONLY
+        or path.suffix in _KNOWLEDGE
+        or path.name.endswith(FEATURE_SUFFIX)
+    )
+
+
+def _suffixes() -> list[str]:
+    return sorted(TABLE_SUFFIXES - _NAMED_ONLY)
+
+
+def _matches(path: Path, patterns: Iterable[str]) -> bool:
+    return any(path.name == pattern or fnmatch(path.name, pattern) for pattern in patterns)

@@ -1,0 +1,191 @@
+"""The live model, as far as it can be compared with a new one and gone on from.
+
+Knows runs and weights; knows nothing about gates.
+"""
+
+# FOLDED training/retrain/incumbent.py: A version's trained weights, kept to go on from and to compare with on newer data.
+#
+#   Knows the model's parameters; an artifact holds embeddings only. Letters: I items, D dimension,
+#   F feature width, C items in common.
+#
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.network.config import BEHAVIOUR, MagnetConfig
+from model.network.magnet import Magnet
+from training.data.dataset import Dataset
+from training.data.features import Standardisation
+from training.data.files import write_durably
+from training.fit.trained_model import TrainedModel
+from training.retrain.ledger import RunRecord
+from training.retrain.runs import Runs
+
+
+class WeightsError(RuntimeError):
+    """Saved weights cannot be read, or do not fit some data."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedWeights:
+    """Everything but the data that a model was trained on."""
+
+    config: dict[str, Any]
+    state: dict[str, Tensor]
+    item_ids: list[str]
+    content: dict[str, Tensor]
+    """What each content modality's encoder made of every item's features [I, D]."""
+    recency_power: float
+    trained_until: float
+    """Unix time of the newest positive that it was trained on."""
+
+    @classmethod
+    def of(cls, model: TrainedModel, dataset: Dataset, trained_until: float) -> "SavedWeights":
+        """Of a model that was trained on `dataset`."""
+        magnet = model.magnet
+        state = {name: value.detach().cpu().clone() for name, value in magnet.state_dict().items()}
+        known_I1 = magnet.known_I1.cpu()
+        state["item_behaviour_ID"] *= known_I1
+        encoded = magnet.encode_content(magnet.feature_IF)
+        return cls(
+            config=asdict(magnet.config),
+            state=state,
+            item_ids=dataset.item_ids,
+            content={
+                name: x_ID.detach().cpu().clone()
+                for name, x_ID in zip(dataset.features, encoded, strict=True)
+            },
+            recency_power=model.recency_power,
+            trained_until=trained_until,
+        )
+
+    def save(self, path: Path) -> None:
+        """Write one file, whole or not at all."""
+        fields = {name: getattr(self, name) for name in self.__slots__}
+        write_durably(path, lambda partial: torch.save(fields, partial))
+
+    @classmethod
+    def load(cls, path: Path) -> "SavedWeights":
+        """Read one file; WeightsError if it is missing or damaged."""
+        try:
+            return cls(**torch.load(path, map_location="cpu", weights_only=True))
+        except (OSError, EOFError, RuntimeError, TypeError, UnpicklingError) as error:
+            raise WeightsError(f"{path} cannot be read ({error})") from error
+
+    @property
+    def magnet_config(self) -> MagnetConfig:
+        """The model's shape."""
+        return MagnetConfig(**self.config | {"modalities": tuple(self.config["modalities"])})
+
+    def on(self, dataset: Dataset) -> Magnet:
+        """The model around the items of another data set.
+
+        Items are matched by id; one that was not trained has no behaviour embedding. A content
+        encoder is fitted anew, by least squares, to yield what it yielded for the items that both
+        have: features that are derived from all items (TF-IDF, principal components) turn when
+        items are added, and weights for the old axes would mean nothing (ours).
+
+        Raises:
+            WeightsError: it has other content modalities.
+        """
+        config = self.magnet_config
+        if config.modalities != (BEHAVIOUR, *dataset.features):
+            raise WeightsError(
+                f"the live model knows {', '.join(config.modalities)}, the data have "
+                f"{', '.join((BEHAVIOUR, *dataset.features))}"
+            )
+        popularity_I = np.bincount(dataset.train.indices, minlength=len(dataset.item_ids))
+        features = [torch.from_numpy(Standardisation.of(x)(x)) for x in dataset.features.values()]
+        magnet = Magnet(
+            config,
+            features=features,
+            popularity_I=torch.from_numpy(popularity_I),
+            generator=torch.Generator(),
+        )
+        row_of = {item_id: row for row, item_id in enumerate(self.item_ids)}
+        old_I = torch.tensor([row_of.get(item_id, -1) for item_id in dataset.item_ids])
+        common_C, old_C = torch.nonzero(old_I >= 0).flatten(), old_I[old_I >= 0]
+        behaviour_ID = torch.zeros_like(magnet.item_behaviour_ID)
+        behaviour_ID[common_C] = self.state["item_behaviour_ID"][old_C]
+        state = self.state | {"item_behaviour_ID": behaviour_ID}
+        for place, (x_IF, encoded_ID) in enumerate(
+            zip(features, self.content.values(), strict=True)
+        ):
+            fitted_FD = torch.linalg.lstsq(
+                x_IF[common_C].double(), encoded_ID[old_C].double(), driver="gelsd"
+            ).solution
+            state[f"encoders.{place}.weight"] = fitted_FD.T.float().contiguous()
+        try:
+            magnet.load_state_dict(state)
+        except RuntimeError as error:
+            raise WeightsError("the live model's weights are of another release") from error
+        return magnet.eval()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Champion:
+    """The live version."""
+
+    version: str | None
+    weights: SavedWeights | None
+    """None if it cannot be compared or gone on from."""
+    why_not: str
+    """The reason, for people; empty if there are weights."""
+    run: RunRecord | None
+    """The run that made it."""
+
+    @property
+    def newest_event(self) -> datetime | None:
+        """When the newest event that it knows was received; None if it knows none."""
+        return None if self.run is None else self.run.newest_event
+
+    def nothing_new(self, inputs: str, new_events: int, needed: int) -> str:
+        """Why another run would make the same model again; empty if it would not.
+
+        Args:
+            inputs: digest of data folder and settings, as in a run's record.
+            new_events: since its own run.
+            needed: how many are worth a run.
+        """
+        if self.run is None or self.run.inputs != inputs or new_events >= needed:
+            return ""
+        return f"{new_events} new events since {self.version} was made, {needed} are needed"
+
+
+def find_champion(runs: Runs, live: str | None, tested_from: float) -> Champion:
+    """What is known of the live version.
+
+    Args:
+        runs: all runs of this state folder.
+        live: its name.
+        tested_from: Unix time from which on positives test; a model that was trained on any of them
+            has seen the answers.
+    """
+    made = runs.of_version(live)
+    record = made[1] if made is not None else None
+
+    def champion(weights: SavedWeights | None, why_not: str) -> Champion:
+        return Champion(version=live, weights=weights, why_not=why_not, run=record)
+
+    if live is None:
+        return champion(None, "nothing is live yet")
+    if made is None:
+        return champion(
+            None,
+            f"{live} was not made by a retraining with this state folder, so it may have been "
+            "trained on what would test it (the next run goes on from what this one makes)",
+        )
+    try:
+        weights = SavedWeights.load(made[0].weights)
+    except WeightsError as error:
+        return champion(None, str(error))
+    if weights.trained_until >= tested_from:
+        return champion(None, f"{live} was trained on part of what would test it")
+    return champion(weights, "")

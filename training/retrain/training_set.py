@@ -1,0 +1,220 @@
+"""The training set of one run: a data folder's interactions and the events since, by time.
+
+Knows columns and what events mean; knows nothing about models. A user likes an item or not: her
+events on it are weighed and added up. Letters: N interactions of the folder.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from model.registry.events import SHOWN_ONLY, EventType
+from training.data.dataset import DataConfig
+from training.data.features import FEATURE_SUFFIX
+from training.data.files import make_folder
+from training.data.interactions import (
+    Interactions,
+    global_time_cuts,
+    interaction_file,
+    liked_rows,
+    read_interactions,
+)
+from training.data.tables import DataError
+from training.retrain.settings import DataSettings, RetrainConfig
+
+_ENOUGH = 1 - 1e-9
+"""Weights that add up to 1 in theory."""
+_LATEST_SECONDS = 1e11
+"""The year 5138: a larger timestamp is not in seconds."""
+_CONTENT = ("items.tsv", "*.item", "*.kg", "*.link", f"*{FEATURE_SUFFIX}")
+_PAIR = ["user_id", "item_id"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assembled:
+    """Where a training set lies and what it is made of."""
+
+    folder: Path
+    base_pairs: int
+    """User-item pairs of the data folder."""
+    events: int
+    """Events in the log."""
+    counted: int
+    """Those that say what a user did; the others only tell what she was shown, or were rejected."""
+    rejected: dict[str, int]
+    """Events that cannot be used, by reason."""
+    pairs: int
+    positives: int
+    users: int
+    items: int
+    """Those of the pairs; the item table may know more."""
+    new_users: int
+    """Users whom the data folder does not know."""
+    new_items: int
+    trained_until: float
+    """Unix time of the newest training positive under a split by global time."""
+    tested_from: float
+    """Unix time of the oldest test positive."""
+
+    @property
+    def density(self) -> float:
+        """Share of all user-item combinations that are positive."""
+        return self.positives / (self.users * self.items)
+
+    @property
+    def config(self) -> DataConfig:
+        """How to read it."""
+        return DataConfig(folder=self.folder, min_rating=1, split="global-time")
+
+
+def assemble(
+    data: DataSettings, events: pl.DataFrame, weights: Mapping[EventType, float], folder: Path
+) -> Assembled:
+    """Write the training set into a new `folder`; content files are linked, not copied.
+
+    Args:
+        data: the data folder.
+        events: rows of the event log.
+        weights: of each type of event; 0 for a type that is not named.
+        folder: does not exist yet.
+
+    Raises:
+        DataError: the data folder cannot be used, or has no times.
+    """
+    base = _base(data)
+    known_items = None if _has_item_table(data.folder) else base["item_id"].unique()
+    usable, rejected = _usable(events, known_items)
+    done = usable.select(
+        *_PAIR,
+        weight=pl.col("type").replace_strict(dict(weights), default=0.0, return_dtype=pl.Float64),
+        # a client's clock may be ahead of ours
+        timestamp=pl.min_horizontal("timestamp", "received_at").dt.timestamp("us") / 1e6,
+    )
+    pairs = _liked(pl.concat([base, done]))
+    make_folder(folder)
+    pairs.write_csv(
+        folder / f"{interaction_file(data.folder).stem}.inter",
+        separator="\t",
+        quote_style="never",
+    )
+    for pattern in _CONTENT:
+        for path in data.folder.glob(pattern):
+            (folder / path.name).symlink_to(path.resolve())
+    liked = pairs.filter(pl.col("rating") == 1)["timestamp"].sort().to_numpy()
+    first_valid, first_test = global_time_cuts(len(liked))
+    return Assembled(
+        folder=folder,
+        base_pairs=len(base),
+        events=len(events),
+        counted=len(usable),
+        rejected=rejected,
+        pairs=len(pairs),
+        positives=len(liked),
+        users=pairs["user_id"].n_unique(),
+        items=pairs["item_id"].n_unique(),
+        new_users=len(done.join(base, on="user_id", how="anti")["user_id"].unique()),
+        new_items=len(done.join(base, on="item_id", how="anti")["item_id"].unique()),
+        trained_until=float(liked[max(first_valid - 1, 0)]),
+        tested_from=float(liked[min(first_test, len(liked) - 1)]),
+    )
+
+
+def inputs_digest(config: RetrainConfig) -> str:
+    """Of the data folder's files and of the settings that decide what is trained."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in config.data.folder.glob("*") if path.is_file()):
+        with path.open("rb") as content:
+            checksum = hashlib.file_digest(content, "sha256").hexdigest()
+        digest.update(f"{path.name}\0{checksum}\n".encode())
+    settings = config.model_dump_json(include={"data", "events", "training"})
+    digest.update(settings.replace(str(config.data.folder), "").encode())
+    return digest.hexdigest()
+
+
+def seconds_of(rows: Interactions, unit: Literal["s", "ms"]) -> NDArray[np.float64]:
+    """When each of the rows came, in seconds since 1970; DataError if that is not known."""
+    if rows.timestamp_N is None:
+        raise DataError(
+            rows.path, "has no 'timestamp' column, which a retraining needs", "add the times"
+        )
+    seconds_N = rows.timestamp_N / (1000 if unit == "ms" else 1)
+    if seconds_N.max() > _LATEST_SECONDS:
+        raise DataError(
+            rows.path,
+            "has timestamps that are no seconds since 1970",
+            'if they are milliseconds, set data.timestamp_unit = "ms"',
+        )
+    return seconds_N
+
+
+def _base(data: DataSettings) -> pl.DataFrame:
+    """Each pair of the folder once: its earliest positive, else its first row."""
+    rows = read_interactions(interaction_file(data.folder))
+    seconds_N = seconds_of(rows, data.timestamp_unit)
+    weight_N = np.zeros(len(seconds_N))
+    weight_N[liked_rows(rows, data.min_rating)] = 1
+    frame = pl.DataFrame(
+        {
+            "user_id": pl.Series(rows.user_ids, dtype=pl.String).gather(rows.user_N),
+            "item_id": pl.Series(rows.item_ids, dtype=pl.String).gather(rows.item_N),
+            "weight": weight_N,
+            "timestamp": seconds_N,
+        }
+    )
+    return frame.sort(
+        ["weight", "timestamp"], descending=[True, False], maintain_order=True
+    ).unique(subset=_PAIR, keep="first", maintain_order=True)
+
+
+def _has_item_table(folder: Path) -> bool:
+    """Or nothing that would have to be matched to items."""
+    tables = [*folder.glob("items.tsv"), *folder.glob("*.item")]
+    return bool(tables) or not any(folder.glob(f"*{FEATURE_SUFFIX}"))
+
+
+def _usable(
+    events: pl.DataFrame, known_items: pl.Series | None
+) -> tuple[pl.DataFrame, dict[str, int]]:
+    """Events that say what was done, and how many cannot be used, by reason."""
+    events = events.filter(~pl.col("type").is_in(sorted(SHOWN_ONLY)))
+    faults = {
+        "an id that cannot stand in a table (tab, line break or blank)": pl.any_horizontal(
+            pl.col(name).str.contains(r"[\t\r\n]") | (pl.col(name).str.strip_chars() == "")
+            for name in _PAIR
+        )
+    }
+    if known_items is not None:
+        unknown = ~pl.col("item_id").is_in(known_items.implode())
+        faults["an item without a row in the feature files (add an item table)"] = unknown
+    rejected: dict[str, int] = {}
+    for reason, fault in faults.items():
+        kept = events.filter(~fault)
+        if len(kept) < len(events):
+            rejected[reason] = len(events) - len(kept)
+        events = kept
+    return events, rejected
+
+
+def _liked(done: pl.DataFrame) -> pl.DataFrame:
+    """One row per pair: rating 1 from when its weights add up to 1, if they still do, else 0."""
+    total = pl.col("weight").cum_sum().over(_PAIR)
+    reached = pl.col("total") >= _ENOUGH
+    pairs = (
+        done.sort("timestamp", maintain_order=True)
+        .with_columns(total=total)
+        .group_by(_PAIR, maintain_order=True)
+        .agg(
+            rating=(pl.col("total").last() >= _ENOUGH).cast(pl.Int8),
+            first=pl.col("timestamp").first(),
+            since=pl.col("timestamp").filter(reached).first(),
+        )
+    )
+    timestamp = pl.when(pl.col("rating") == 1).then("since").otherwise("first")
+    rows = pairs.select(*_PAIR, "rating", timestamp=timestamp)
+    return rows.sort(["timestamp", *_PAIR])
