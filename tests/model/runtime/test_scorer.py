@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from model.artifact.files import ArtifactError
-from model.runtime import scorer
+from model.runtime import scorer as scorer_module
 from model.runtime.scorer import OnnxScorer
 
 
@@ -20,7 +20,7 @@ def scorer_of(artifact, **files: bytes) -> OnnxScorer:
 def test_scores_do_not_depend_on_blocks_or_on_who_else_is_scored(
     artifact, reference, profile_of, monkeypatch, block_rows: int
 ) -> None:
-    monkeypatch.setattr(scorer, "BLOCK_ROWS", block_rows)
+    monkeypatch.setattr(scorer_module, "BLOCK_ROWS", block_rows)
     user = profile_of(artifact.tensors, 3)
     assert 5 < len(user.neighbourhood) < 79
     expected, _, _ = reference(artifact.tensors, user, np.arange(80))
