@@ -40,7 +40,7 @@ from magnet_client import (
     Unauthenticated,
 )
 from training.cli.app import CommandLineError
-from training.data.tables import ExplainedError
+from training.errors import ExplainedError
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 KEY_VARIABLE = "MAGNET_API_KEY"

@@ -23,7 +23,7 @@ from deploy.local.sample import fetch_sample
 from deploy.local.servers import HOST, claim_port, embedded_server, serve, wait_until_ready
 from deploy.local.workspace import PROJECT, Running, Workspace
 from service.ops.settings import Settings
-from training.data.tables import ExplainedError
+from training.errors import ExplainedError
 from training.publish import PublishPolicy, live_version, publish_artifact
 
 SAMPLE_ARGUMENTS = ("--min-rating", "4")

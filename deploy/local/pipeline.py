@@ -21,7 +21,7 @@ from deploy.local.workspace import PROJECT, ModelFolder, Recipe
 from model.artifact.files import PICTURE_FOLDER, SUFFIXES, Artifact
 from training.data.features import FEATURE_SUFFIX
 from training.data.items import DESCRIPTION_COLUMNS, PICTURE_COLUMNS
-from training.data.tables import ExplainedError
+from training.errors import ExplainedError
 
 Content = Literal["text", "images"]
 _FEATURES: dict[Content, str] = {

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from training.data.tables import ExplainedError
+from training.errors import ExplainedError
 
 _PR_SET_PDEATHSIG = 1
 _LAST_LINES = 15

@@ -13,7 +13,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from training.data.tables import ExplainedError
+from training.errors import ExplainedError
 
 PACKAGE = "recbole==1.2.1"
 WHEEL = "recbole-1.2.1-py3-none-any.whl"

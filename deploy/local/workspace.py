@@ -22,7 +22,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from model.artifact.files import MANIFEST, Artifact, ArtifactError, read_artifact
-from training.data.tables import ExplainedError
+from training.errors import ExplainedError
 
 
 class _Note(BaseModel):

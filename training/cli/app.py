@@ -22,7 +22,7 @@ from typing import TextIO
 from pydantic import ValidationError
 
 from model.artifact.files import ArtifactError
-from training.data.tables import ExplainedError
+from training.errors import ExplainedError
 from training.fit.distributed import reuse_large_buffers
 
 EXIT_STATUS = {

@@ -24,7 +24,7 @@ from training.cli.options import (
 )
 from training.cli.progress import epochs_shown, metrics_table
 from training.data.dataset import DataConfig, Dataset, load_dataset
-from training.data.tables import ExplainedError
+from training.errors import ExplainedError
 from training.evaluate.artifact import HeldOut
 from training.evaluate.protocol import Evaluation, evaluate
 from training.export.artifact import check_target, export_artifact

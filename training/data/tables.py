@@ -4,11 +4,6 @@ Knows lines, columns and encodings, so that every fault is reported by place; kn
 users, items or models. A typed RecBole header (`item_id:token`) is read as its plain name.
 """
 
-# FOLDED training/data/tables.py: The error whose message is all that a user needs.
-#
-#   Knows nothing about what went wrong; the command line shows it without a traceback.
-#
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -19,10 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-
-class ExplainedError(Exception):
-    """Something that a user can put right; the message says what is wrong and what to do."""
-
+from training.errors import ExplainedError
 
 _UTF8_BOM = b"\xef\xbb\xbf"
 _TAB, _NEWLINE = ord("\t"), ord("\n")

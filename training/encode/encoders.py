@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from training.data.tables import ExplainedError
+from training.errors import ExplainedError
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -26,7 +26,7 @@ from pydantic import ValidationError
 
 from model.registry.events import EVENT_FIELD, FeedbackEvent
 from training.data.files import make_folder, remove_partials, sync_folder, write_durably
-from training.data.tables import ExplainedError
+from training.errors import ExplainedError
 
 _TEXT, _TIME = pl.String(), pl.Datetime("us", "UTC")
 EVENTS = pl.Schema(

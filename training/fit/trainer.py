@@ -22,7 +22,7 @@ from model.network.encoder import Propagated
 from model.network.magnet import Magnet
 from model.network.schedule import EntropySchedule
 from training.data.dataset import Dataset
-from training.data.tables import ExplainedError
+from training.errors import ExplainedError
 from training.evaluate.protocol import evaluate, only_users, some_users
 from training.fit.calibration import calibrated
 from training.fit.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, warmed_average

@@ -29,7 +29,7 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from model.registry.address import RedisAddress
-from training.data.tables import ExplainedError
+from training.errors import ExplainedError
 
 FAULTS = (redis.RedisError, RedisClusterException)
 """Whatever redis-py raises; not all of it is a RedisError."""

@@ -23,7 +23,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from training.data.files import make_folder, remove_partials, write_durably
-from training.data.tables import ExplainedError
+from training.errors import ExplainedError
 from training.retrain.ledger import RunRecord
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)

@@ -41,7 +41,7 @@ from deploy.local.replay import Replay
 from deploy.local.servers import HOST, embedded_server, free_port, serve, wait_until_ready
 from model.registry.events import ReportedEvent
 from service.schemas.requests import MAX_EVENTS, MAX_SESSION
-from training.data.tables import ExplainedError
+from training.errors import ExplainedError
 from training.evaluate.protocol import ndcg_at_k, recall_at_k
 from training.publish import publish_artifact
 from training.retrain.job import retrain

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from training.data.tables import ExplainedError
+from training.errors import ExplainedError
 from training.retrain.runs import DiskFullError, full_disk_explained
 
 
