@@ -109,27 +109,27 @@ COMMANDS = (
     Command(
         "benchmark",
         "compare MAGNET with tuned baselines on a folder of interactions",
-        "training.experiments.benchmark.command:configure",
+        "training.experiments.commands:configure_benchmark",
     ),
     Command(
         "cold-start",
         "measure how well users and items are served that were not trained with",
-        "training.experiments.cold_start.command:configure",
+        "training.experiments.commands:configure_cold_start",
     ),
     Command(
         "schedule",
         "compare the entropy trigger with fixed two-stage schedules",
-        "training.experiments.schedules.command:configure",
+        "training.experiments.commands:configure_schedule",
     ),
     Command(
         "faithfulness",
         "measure whether an artifact's explanations are true",
-        "training.experiments.faithfulness:configure",
+        "training.experiments.commands:configure_faithfulness",
     ),
     Command(
         "report",
         "draw an artifact: which experts serve whom, the long tail, where items lie",
-        "training.experiments.model_report.command:configure",
+        "training.experiments.commands:configure_report",
     ),
     Command(
         "publish",

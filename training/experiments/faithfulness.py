@@ -23,20 +23,14 @@ Letters: C candidates, L listed items, X parts, K experts, M modalities.
 #   Knows the command line and the table; the measuring is in `faithfulness`.
 #
 
-import argparse
-import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from statistics import fmean
 from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from training.cli.app import positive_number
-from training.data.synthetic import read_planted
 from training.evaluate.artifact import HeldOut
 from training.evaluate.protocol import top_items
 
@@ -268,7 +262,6 @@ def _agreement(
     )
 
 
-_USERS = 500
 _REMOVALS: dict[Removal, str] = {
     "expert": "falls furthest without its expert",
     "expert_renormalised": "  the same, weights renormalised",
@@ -278,34 +271,6 @@ _PAIRS: dict[Pairs, str] = {
     "recommended": f"leads as planted, top {LISTED}",
     "test": "leads as planted, test items",
 }
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Describe the command and register its options."""
-    parser.description = (
-        "Take apart the scores of users' recommendations and test items, as users "
-        "were known in training, and print: the largest distance of a score from the sum of its "
-        "parts; how often an item falls furthest without the expert that leads its explanation; "
-        "and, where the data say which modality drives each user (planted.tsv), how often it is "
-        "the one that leads."
-    )
-    parser.add_argument("artifact", type=Path, help="an artifact folder")
-    parser.add_argument("--data", type=Path, required=True, help="the folder it was trained on")
-    parser.add_argument(
-        "--users", type=positive_number, default=_USERS, help="users drawn (default: %(default)s)"
-    )
-    parser.add_argument("--json", type=Path, help="write all figures to this file")
-    parser.set_defaults(run=_measure)
-
-
-def _measure(options: argparse.Namespace) -> None:
-    held_out = HeldOut.open(options.artifact, options.data)
-    modalities = held_out.artifact.manifest.modalities
-    planted = read_planted(options.data, held_out.dataset.user_ids, modalities)
-    result = measure_faithfulness(held_out, planted, options.users)
-    sys.stdout.write("\n".join(as_text(result)) + "\n")
-    if options.json:
-        options.json.write_text(json.dumps(asdict(result), indent=1) + "\n")
 
 
 def as_text(result: Faithfulness) -> Iterator[str]:

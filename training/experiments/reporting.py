@@ -12,8 +12,10 @@ Knows text; knows nothing about what stands in it.
 #   Knows series of numbers; knows nothing about training.
 #
 
+import json
 import math
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
@@ -195,6 +197,24 @@ def _x(epoch: float, epochs: int) -> float:
 def _text(x: float, y: float, text: str, attributes: str) -> str:
     fill = "" if "fill=" in attributes else f' fill="{_INK}"'
     return f'<text x="{x:.1f}" y="{y:.1f}" {attributes}{fill}>{escape(text)}</text>'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outputs:
+    """Where an experiment's report goes, besides standard output."""
+
+    json: Path | None = None
+    """File for all figures."""
+    document: Path | None = None
+    """Markdown file whose section of this name is replaced."""
+
+    def write(self, name: str, section: str, figures: Mapping[str, object]) -> None:
+        """Print the section, and write figures and section to their files."""
+        sys.stdout.write(section + "\n")
+        if self.json:
+            self.json.write_text(json.dumps(figures, indent=1) + "\n")
+        if self.document:
+            update_document(self.document, name, section)
 
 
 _INTRODUCTION = """# Benchmarks

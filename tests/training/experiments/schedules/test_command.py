@@ -9,7 +9,6 @@ import pytest
 
 from training.cli.app import main
 from training.data.dataset import DataConfig, load_dataset
-from training.experiments.schedules.command import FIXED, run_schedules
 from training.experiments.schedules.report import (
     TRIGGER,
     Schedules,
@@ -17,6 +16,7 @@ from training.experiments.schedules.report import (
     as_markdown,
     draw_schedules,
 )
+from training.experiments.schedules.runner import FIXED, run_schedules
 from training.fit.config import TrainingConfig
 
 SMALL = TrainingConfig(embedding_dim=8, batch_size=256, negatives=16, max_epochs=4)
