@@ -1,22 +1,7 @@
-"""What every content is: something with a digest that can be opened for an encoder.
+"""The contents of items, as encoders read them: a passage of text, a picture.
 
-Knows nothing about texts or pictures.
+Letters: C colour channels, H height, W width.
 """
-
-# FOLDED training/encode/contents.py: One passage per item for a text encoder: title, year, categories and descriptions.
-#
-#   Knows metadata fields; knows nothing about tokens or vectors.
-#
-# FOLDED training/encode/contents.py: The picture of each item: where its file lies, and its pixels.
-#
-#   Knows file names and image formats; knows nothing about encoders' input sizes.
-#
-# FOLDED training/encode/contents.py: From a picture to the numbers that an image network reads.
-#
-#   Knows resizing and normalisation; knows nothing about files or networks.
-#
-#   Letters: H height, W width.
-#
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -32,7 +17,32 @@ from PIL import Image, ImageOps
 from model.artifact.files import PICTURE_FOLDER, SUFFIXES, file_stem, is_web_address
 from training.data.items import WORD_FIELDS
 
+T_co = TypeVar("T_co", covariant=True)
 _TITLE, *_DESCRIPTIONS = WORD_FIELDS
+_BACKGROUND = "white"
+"""Behind transparent pictures: cut-out product photographs are made for white pages."""
+
+
+class UnreadableContentError(ValueError):
+    """A content is there but cannot be opened; the message names it and says why."""
+
+
+class Content(Protocol[T_co]):
+    """One content of one item."""
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256; equal for equal contents. UnreadableContentError if it cannot be read."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Contents of like size are encoded together."""
+        ...
+
+    def open(self) -> T_co:
+        """What the encoder reads; UnreadableContentError if it cannot be read."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -52,17 +62,17 @@ class Passage:
         return len(self.text)
 
     def open(self) -> str:
-        """What the encoder reads."""
+        """The text."""
         return self.text
 
 
 def passages(metadata: Sequence[Mapping[str, object]]) -> list[Passage | None]:
-    """The passage of each item; None for an item of which nothing is known in words."""
+    """The passage of each item; None for an item without words."""
     return [Passage(text) if (text := _text(fields)) else None for fields in metadata]
 
 
 def _text(fields: Mapping[str, object]) -> str:
-    """Sentences, the most telling first: encoders cut long texts off at the end."""
+    """Title, year, categories and descriptions as sentences: encoders cut long texts at the end."""
     title, year = str(fields.get(_TITLE, "")), str(fields.get("year", ""))
     if title and year and year not in title:
         title = f"{title} ({year})"
@@ -73,35 +83,6 @@ def _text(fields: Mapping[str, object]) -> str:
     return " ".join(
         part if part.endswith((".", "!", "?")) else f"{part}." for part in parts if part
     )
-
-
-T_co = TypeVar("T_co", covariant=True)
-
-
-class UnreadableContentError(ValueError):
-    """A content is there but cannot be opened; the message names it and says why."""
-
-
-class Content(Protocol[T_co]):
-    """The text or the picture of one item."""
-
-    @property
-    def digest(self) -> bytes:
-        """SHA-256; equal for equal contents. UnreadableContentError if it cannot be read."""
-        ...
-
-    @property
-    def size(self) -> int:
-        """Contents of like size are encoded together."""
-        ...
-
-    def open(self) -> T_co:
-        """What the encoder reads; UnreadableContentError if it cannot be."""
-        ...
-
-
-_BACKGROUND = "white"
-"""Behind transparent pictures: cut-out product photographs are made for white pages."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +101,7 @@ class Picture:
 
     @property
     def size(self) -> int:
-        """The same for all: every picture is brought to the encoder's input size."""
+        """The same for all: every picture is resized to the encoder's input."""
         return 1
 
     def open(self) -> Image.Image:
@@ -142,8 +123,8 @@ def pictures(
     """The picture of each item; None for an item without one.
 
     It is the file that the item table's picture column names, relative to the folder, or else
-    `images/<item id>.<suffix>`, percent-encoded where an id can be no file name. Pictures that lie
-    elsewhere on the web are not fetched.
+    `images/<item id>.<suffix>`, percent-encoded where an id cannot be a file name. Pictures on the
+    web are not fetched.
     """
     filed = {
         path.stem: path
@@ -166,10 +147,10 @@ Channels = tuple[float, float, float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pixels:
-    """How one network wants its pictures; mean and std per channel are of values from 0 to 1.
+    """The input that one image network expects; mean and std per channel are of values 0 to 1.
 
-    The whole picture is brought to the network's size, whatever its proportions: a crop at the
-    centre, as for classification, would cut off what stands at the edges of a poster or a product.
+    The whole picture is resized, whatever its proportions: a crop at the centre, as for
+    classification, would cut off the edges of a poster or a product.
     """
 
     height: int
@@ -178,7 +159,7 @@ class Pixels:
     std: Channels
 
     def of(self, image: Image.Image) -> NDArray[np.float32]:
-        """The normalised pixels of an RGB picture, [3, H, W]."""
+        """The normalised pixels of an RGB picture, [C, H, W]."""
         fitted = image.resize((self.width, self.height), Image.Resampling.BICUBIC)
         share_HWC = np.asarray(fitted, dtype=np.float32) / np.float32(255)
         mean_C, std_C = (np.array(row, dtype=np.float32) for row in (self.mean, self.std))

@@ -1,20 +1,11 @@
-"""A local ONNX file as the body of an encoder, run by ONNX Runtime on the CPU.
+"""Encoders that are local ONNX files, run by ONNX Runtime on the CPU.
 
-Knows sessions and the settings files that exporters write beside a model; knows nothing about
-text or pictures.
+Settings files are looked for beside the model or in the folder above, as exporters write them:
+`preprocessor_config.json` for pictures, `tokenizer.json` and `tokenizer_config.json` for texts.
+
+Letters: B contents of a batch, T tokens of the longest text, F width of a vector, H height,
+W width.
 """
-
-# FOLDED training/encode/onnx.py: A local ONNX file as an image encoder.
-#
-#   Letters: B pictures of a batch, F width of a vector, H height, W width.
-#
-# FOLDED training/encode/onnx.py: A local ONNX file as a text encoder.
-#
-#   Its folder, or the one above, holds its tokenizer (`tokenizer.json`, `tokenizer_config.json`), as
-#   exporters write it.
-#
-#   Letters: B texts of a batch, T tokens of the longest, F width of a vector.
-#
 
 import hashlib
 import json
@@ -30,6 +21,15 @@ from transformers import AutoTokenizer
 
 from training.encode.contents import Channels, Pixels
 from training.encode.encoders import EncoderError, first_line
+
+_SETTINGS = "preprocessor_config.json"
+_SIDE = 224
+"""Height and width where neither model nor settings say them."""
+_MOST_TOKENS = 512
+"""Where the tokenizer states no limit: the positions of BERT and most of its descendants."""
+_POOLED = "sentence_embedding"
+"""The name that sentence-transformers gives to an output of one vector per text."""
+_SHORTEST = 1e-12
 
 
 class OnnxFile:
@@ -77,12 +77,8 @@ class OnnxFile:
         return np.asarray(result, dtype=np.float32)
 
 
-_SIDE = 224
-_SETTINGS = "preprocessor_config.json"
-
-
 class _Preprocessor(BaseModel):
-    """What an exporter's `preprocessor_config.json` says; ImageNet's statistics if it is absent."""
+    """`preprocessor_config.json`; ImageNet's statistics where it says nothing."""
 
     image_mean: Channels = (0.485, 0.456, 0.406)
     image_std: Channels = (0.229, 0.224, 0.225)
@@ -96,7 +92,7 @@ class _Preprocessor(BaseModel):
 
 
 class OnnxImage:
-    """The model's first output; a map of features is averaged over its positions."""
+    """Encodes pictures: the model's first output; a feature map is averaged over its positions."""
 
     def __init__(self, path: Path) -> None:
         """Open a model of one input [B, 3, H, W]; EncoderError if it is none."""
@@ -135,15 +131,8 @@ class OnnxImage:
         return vector_BF
 
 
-_MOST_TOKENS = 512
-"""Where the tokenizer states no limit: the positions of BERT and most of its descendants."""
-_SHORTEST = 1e-12
-_POOLED = "sentence_embedding"
-"""Name that sentence-transformers gives to the output that is already one vector per text."""
-
-
 class OnnxText:
-    """The pooled output if there is one, else the mean over tokens; of length one."""
+    """Encodes texts: the pooled output, or else the mean over tokens; of length one."""
 
     def __init__(self, path: Path) -> None:
         """Open a model and its tokenizer; EncoderError if one is missing or unusable."""

@@ -1,7 +1,4 @@
-"""The `events` commands: take the stream over, look at the log, get events out, keep it small.
-
-Knows the command line; the steps themselves are in the other modules.
-"""
+"""The `events` commands: drain the stream, inspect the log, export events, compact the log."""
 
 import argparse
 import json
@@ -15,14 +12,10 @@ import polars as pl
 
 from model.registry.keys import KeySpace
 from training.cli.options import add_server_options
-from training.feedback.log import EventLog, EventLogError
+from training.feedback.log import KEEP_DAYS, KEEP_MB, EventLog, EventLogError
 from training.feedback.stream import FeedbackStream, drain
 from training.publish.connection import connected
 
-KEEP_DAYS = 730
-"""Two years: every season twice."""
-KEEP_MB = 10_000.0
-"""About 250 million events: some 40 bytes each, as measured on events with random UUIDs as ids."""
 _SHOWN_DAYS, _SHOWN_VERSIONS, _SHOWN_REJECTS = 14, 4, 5
 _WRITERS: dict[str, Callable[[pl.LazyFrame, Path], object]] = {
     ".parquet": lambda events, out: events.sink_parquet(out),
@@ -73,23 +66,42 @@ def _add_log(parser: argparse.ArgumentParser) -> None:
 
 
 def _drain(options: argparse.Namespace) -> None:
-    with connected(options.redis_url) as client:
-        stream = FeedbackStream(client, KeySpace(options.namespace))
-        drained = drain(stream, EventLog(options.log))
+    sys.stdout.write(drain_stream(options.log, options.redis_url, options.namespace))
+
+
+def _inspect(options: argparse.Namespace) -> None:
+    found = inspect(options.log)
+    sys.stdout.write(json.dumps(found) + "\n" if options.json else as_text(found))
+
+
+def _export(options: argparse.Namespace) -> None:
+    export(options.log, options.out, options.since, options.until)
+
+
+def _compact(options: argparse.Namespace) -> None:
+    sys.stdout.write(compact(options.log, options.keep_days, options.keep_mb))
+
+
+def drain_stream(folder: Path, redis_url: str, namespace: str) -> str:
+    """Take the stream over into the log; a line for people.
+
+    Raises:
+        PublishError: Redis cannot be used.
+        EventLogError: the log cannot be used.
+    """
+    with connected(redis_url) as client:
+        stream = FeedbackStream(client, KeySpace(namespace))
+        drained = drain(stream, EventLog(folder))
         left = len(stream)
-    sys.stdout.write(
+    return (
         f"{drained.events} new events, {drained.duplicates} known already, "
         f"{drained.rejected} rejected; {left} have come in meanwhile\n"
     )
 
 
-def _inspect(options: argparse.Namespace) -> None:
-    found = _inspected(_existing(options.log))
-    sys.stdout.write(json.dumps(found) + "\n" if options.json else _as_text(found))
-
-
-def _inspected(log: EventLog) -> dict[str, Any]:
-    """Counts over the whole log, the last days and the last rejects."""
+def inspect(folder: Path) -> dict[str, Any]:
+    """Counts over the whole log, the last days and the last rejects; EventLogError if damaged."""
+    log = _existing(folder)
     events, rejects = log.read(), log.rejects()
     by_day = events.group_by(pl.col("received_at").dt.date().cast(pl.String)).len()
     return {
@@ -110,22 +122,24 @@ def _inspected(log: EventLog) -> dict[str, Any]:
 
 
 def _by_version(events: pl.DataFrame) -> list[dict[str, Any]]:
-    """How often what followed the lists of the last versions, by what they were then."""
+    """Counts by type of the events that followed answers of the last versions."""
     answered = events.filter(pl.col("model_version").is_not_null())
     newest = answered.group_by("model_version").agg(pl.col("received_at").max()).sort("received_at")
     last = newest["model_version"].tail(_SHOWN_VERSIONS).implode()
-    counted = answered.filter(pl.col("model_version").is_in(last)).group_by(
-        "model_version", "variant", "type"
-    )
-    by = ["model_version", "variant", "events", "type"]
     return list(
-        counted.len(name="events")
-        .sort(by, descending=[False, False, True, False])
+        answered.filter(pl.col("model_version").is_in(last))
+        .group_by("model_version", "variant", "type")
+        .len(name="events")
+        .select("model_version", "variant", "type", "events")
+        .sort(
+            ["model_version", "variant", "events", "type"], descending=[False, False, True, False]
+        )
         .iter_rows(named=True)
     )
 
 
-def _as_text(found: dict[str, Any]) -> str:
+def as_text(found: dict[str, Any]) -> str:
+    """What `inspect` found, for people."""
     lines = [
         f"{found['events']} events of {found['users']} users on {found['items']} items in "
         f"{found['days']} days, {found['bytes'] / 1e6:.1f} MB"
@@ -143,25 +157,34 @@ def _as_text(found: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _export(options: argparse.Namespace) -> None:
-    out: Path = options.out
+def export(folder: Path, out: Path, since: date | None = None, until: date | None = None) -> None:
+    """Write the events of some days of receipt to a file; its suffix decides the format.
+
+    Raises:
+        EventLogError: there is no log, or the suffix is unknown.
+    """
     if out.suffix not in _WRITERS:
         raise EventLogError(f"--out {out}: the name must end in {', '.join(_WRITERS)}")
-    events = _existing(options.log).scan()
+    events = _existing(folder).scan()
     day = pl.col("received_at").dt.date()
-    if options.since is not None:
-        events = events.filter(day >= options.since)
-    if options.until is not None:
-        events = events.filter(day <= options.until)
+    if since is not None:
+        events = events.filter(day >= since)
+    if until is not None:
+        events = events.filter(day <= until)
     _WRITERS[out.suffix](events, out)
 
 
-def _compact(options: argparse.Namespace) -> None:
+def compact(folder: Path, keep_days: int = KEEP_DAYS, keep_mb: float = KEEP_MB) -> str:
+    """Make one file of each past day, and remove days beyond the limits; a line for people.
+
+    Raises:
+        EventLogError: the log cannot be used.
+    """
     today = datetime.now(UTC).date()
-    with _existing(options.log).writing() as writer:
-        expired = writer.expire(keep_days=options.keep_days, keep_mb=options.keep_mb, today=today)
+    with _existing(folder).writing() as writer:
+        expired = writer.expire(keep_days=keep_days, keep_mb=keep_mb, today=today)
         compacted = writer.compact(before=today)
-    sys.stdout.write(
+    return (
         f"compacted {compacted} days; removed {len(expired.days)} days with "
         f"{expired.events} events\n"
     )

@@ -1,18 +1,12 @@
-"""The log: Parquet files by day of receipt (UTC), written once, read as one table.
+"""The event log: Parquet files by day of receipt (UTC), written once, read as one table.
 
-    events/day=2026-01-31/<place>-<unique>.parquet     see schema.EVENTS
-    rejects/day=2026-01-31/<place>-<unique>.parquet    see schema.REJECTS
+    events/day=2026-01-31/<place>-<unique>.parquet     see EVENTS
+    rejects/day=2026-01-31/<place>-<unique>.parquet    see REJECTS
 
-Knows files; knows nothing about where events come from. Every event id counts once, wherever it
-stands, so a file that a killed compaction leaves beside its parts does no harm.
+Every event id counts once, wherever it stands, so a file that a killed compaction leaves beside its
+parts does no harm.
 """
 
-# FOLDED training/feedback/log.py: Columns of the log, and what a stream's entries become: events, or rejects with a reason.
-#
-#   Knows the contract's event; knows nothing about files or Redis.
-#
-
-import fcntl
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -21,6 +15,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
+from filelock import FileLock, Timeout
 from polars.exceptions import PolarsError
 from pydantic import ValidationError
 
@@ -28,6 +23,11 @@ from model.registry.events import EVENT_FIELD, FeedbackEvent
 from training.data.files import make_folder, remove_partials, sync_folder, write_durably
 from training.errors import ExplainedError
 
+KEEP_DAYS = 730
+"""Two years: every season twice."""
+KEEP_MB = 10_000.0
+"""About 250 million events: some 40 bytes each, as measured on events with random UUIDs as ids."""
+_MB = 1e6
 _TEXT, _TIME = pl.String(), pl.Datetime("us", "UTC")
 EVENTS = pl.Schema(
     {
@@ -84,9 +84,6 @@ def _time_of(entry_id: str) -> datetime:
     return datetime.fromtimestamp(int(entry_id.partition("-")[0]) / 1000, UTC)
 
 
-_MB = 1e6
-
-
 class EventLogError(ExplainedError):
     """The log cannot be read or written; the message says why and what to do."""
 
@@ -113,15 +110,14 @@ class EventLog:
             EventLogError: another process has it.
         """
         make_folder(self.folder)
-        with (self.folder / "lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise EventLogError(
-                    f"another process is writing to the event log {self.folder}; wait for it"
-                ) from error
-            remove_partials(self.folder)
-            yield LogWriter(self)
+        try:
+            with FileLock(self.folder / "lock", blocking=False):
+                remove_partials(self.folder)
+                yield LogWriter(self)
+        except Timeout as error:
+            raise EventLogError(
+                f"another process is writing to the event log {self.folder}; wait for it"
+            ) from error
 
     def days(self) -> dict[date, Path]:
         """The folder of every day that has events, oldest first."""

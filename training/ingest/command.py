@@ -1,11 +1,10 @@
-"""The command `import`: tables of any common kind become a data folder.
-
-Knows options and exit codes; the work is in the other modules.
-"""
+"""The command `import`: its options, its output and its exit codes."""
 
 import argparse
 import logging
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from training.data.tables import DataError
@@ -76,25 +75,62 @@ def _share(text: str) -> float:
 
 
 def _import(options: argparse.Namespace) -> int:
-    if options.mapping is not None:
+    return import_files(
+        ImportOptions(
+            files=options.files,
+            out=options.out,
+            mapping=options.mapping,
+            encoding=options.encoding,
+            max_rejected=options.max_rejected,
+            force=options.force,
+            report=options.report,
+            as_json=options.json,
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportOptions:
+    """What the command was given."""
+
+    files: Sequence[Path]
+    out: Path | None = None
+    """None: only print the guessed mapping."""
+    mapping: Path | None = None
+    """None: guess."""
+    encoding: str | None = None
+    max_rejected: float | None = None
+    force: bool = False
+    report: Path | None = None
+    as_json: bool = False
+
+
+def import_files(options: ImportOptions) -> int:
+    """Import, or print the guessed mapping; returns the exit status.
+
+    Raises:
+        DataError: files, mapping or folder cannot be used.
+    """
+    if options.mapping is None:
+        mapping = _guessed(options)
+    else:
         mapping = read_mapping(options.mapping)
         if options.encoding is not None:
             mapping = mapping.model_copy(update={"encoding": options.encoding})
-    else:
-        guessed = _guessed(options)
-        if guessed is None:
-            return UNCLEAR
-        mapping = guessed
-    if options.max_rejected is not None:
-        mapping = mapping.model_copy(update={"max_rejected": options.max_rejected})
+    if mapping is None:
+        return UNCLEAR
     if options.out is None:
         return 0
+    if options.max_rejected is not None:
+        mapping = mapping.model_copy(update={"max_rejected": options.max_rejected})
     job = ImportJob(files=options.files, mapping=mapping, out=options.out, force=options.force)
     summary = run_import(job)
     if options.report is not None:
         _write_report(options.report, summary)
-    text = summary.model_dump_json(indent=2) + "\n" if options.json else None
-    sys.stdout.write(text or summary_text(summary, options.out))
+    if options.as_json:
+        sys.stdout.write(summary.model_dump_json(indent=2) + "\n")
+    else:
+        sys.stdout.write(summary_text(summary, options.out))
     return 0
 
 
@@ -109,8 +145,8 @@ def _write_report(path: Path, summary: Summary) -> None:
         ) from error
 
 
-def _guessed(options: argparse.Namespace) -> Mapping | None:
-    """The mapping, shown; None if questions are open, which are shown then."""
+def _guessed(options: ImportOptions) -> Mapping | None:
+    """Print the guessed mapping and return it; print open questions and return None."""
     proposal = propose(Given.of(options.files), options.encoding or DEFAULT_ENCODING)
     if not proposal.questions:
         if options.out is None:

@@ -1,12 +1,4 @@
-"""The `retrain` command: one run, and an exit status that says what came of it.
-
-Knows the command line and signals; the run itself is in `training.retrain.job`.
-"""
-
-# FOLDED training/retrain/command.py: A dry run: what a retraining would find, without changing anything.
-#
-#   Reads what the job reads; neither drains nor trains.
-#
+"""The `retrain` command: its options, its dry run and its exit status."""
 
 import argparse
 import os
@@ -127,25 +119,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    config = _config(options)
-    if options.dry_run:
-        sys.stdout.write(preview(config))
-        return 0
-    before = signal.signal(signal.SIGTERM, _stop)
-    try:
-        record = retrain(config)
-    except LockHeldError as error:
-        sys.stderr.write(f"{error}\n")
-        return LOCKED
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    line = record.model_dump_json() if options.json else f"{record.result}: {record.reason}"
-    sys.stdout.write(f"{line}\n")
-    return _STATUS[record.result]
-
-
-def _config(options: argparse.Namespace) -> RetrainConfig:
-    return read_config(
+    config = read_config(
         options.config,
         {
             "data.folder": options.data,
@@ -154,6 +128,25 @@ def _config(options: argparse.Namespace) -> RetrainConfig:
             "namespace": options.namespace,
         },
     )
+    if options.dry_run:
+        sys.stdout.write(preview(config))
+        return 0
+    return run(config, as_json=options.json)
+
+
+def run(config: RetrainConfig, *, as_json: bool) -> int:
+    """Retrain, print what came of it, and return the exit status; SIGTERM ends it in good order."""
+    before = signal.signal(signal.SIGTERM, _stop)
+    try:
+        record = retrain(config)
+    except LockHeldError as error:
+        sys.stderr.write(f"{error}\n")
+        return LOCKED
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    line = record.model_dump_json() if as_json else f"{record.result}: {record.reason}"
+    sys.stdout.write(f"{line}\n")
+    return _STATUS[record.result]
 
 
 def _stop(number: int, _: FrameType | None) -> None:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from model.registry.canary import MAX_SHARE
 from model.registry.events import SHOWN_ONLY, EventType
 from training.errors import ExplainedError
-from training.feedback.command import KEEP_DAYS, KEEP_MB
+from training.feedback.log import KEEP_DAYS, KEEP_MB
 from training.fit.config import TrainingConfig
 
 

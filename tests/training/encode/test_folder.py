@@ -5,8 +5,14 @@ import numpy as np
 import pytest
 
 from training.data.tables import DataError
-from training.encode.batches import VectorCache, open_cache
-from training.encode.folder import carry_over, check_ours, check_target, write_features
+from training.encode.folder import (
+    VectorCache,
+    carry_over,
+    check_ours,
+    check_target,
+    open_cache,
+    write_features,
+)
 
 
 @pytest.fixture

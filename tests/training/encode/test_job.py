@@ -8,9 +8,10 @@ import pytest
 from numpy.typing import NDArray
 
 from training.data.tables import DataError
-from training.encode.batches import VectorCache, encode_contents, open_cache
 from training.encode.contents import Passage, UnreadableContentError
 from training.encode.encoders import EncoderError
+from training.encode.folder import VectorCache, open_cache
+from training.encode.job import encode_contents
 
 
 class LetterCounts:
