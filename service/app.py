@@ -32,8 +32,8 @@ from service.ops.metrics import CanaryGauges, Metrics, RetrainingGauges, metrics
 from service.ops.process import Drain, settle_allocations, share_the_interpreter
 from service.ops.settings import Settings
 from service.recommend.engine import RecommendationEngine
-from service.recommend.explanation import PairExplainer
 from service.recommend.feedback import FeedbackIntake
+from service.recommend.pair_explanation import PairExplainer
 from service.serving.cache import ModelCache
 from service.serving.canary_guard import CanaryGuard
 from service.serving.follower import ModelFollower, stop

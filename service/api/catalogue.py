@@ -3,7 +3,6 @@
 Knows HTTP; decides nothing.
 """
 
-from functools import partial
 from typing import Annotated
 
 from anyio import to_thread
@@ -19,8 +18,8 @@ from service.api.dependencies import (
     needs,
 )
 from service.http.fast_route import LeanRoute
-from service.recommend.context import look_up
-from service.recommend.search import Directory, category_sizes, find_users
+from service.recommend.resolution import read_user
+from service.recommend.search import ItemFinder, category_sizes, find_users
 from service.schemas.requests import ItemLookup, ItemSearch
 from service.schemas.responses import CategoriesResponse, ItemsResponse, UsersResponse
 from service.serving.snapshot import Snapshot
@@ -34,9 +33,9 @@ lookup = APIRouter(
 )
 
 
-async def _directory(snapshot: Snapshot, services: Services) -> Directory:
-    hidden_rows = (await look_up(snapshot, None)).hidden_rows
-    return Directory(snapshot=snapshot, hidden_rows=hidden_rows, pictures=services.pictures)
+async def _finder(snapshot: Snapshot, services: Services) -> ItemFinder:
+    nobody = await read_user(snapshot, None)
+    return ItemFinder(snapshot=snapshot, hidden_rows=nobody.hidden_rows, pictures=services.pictures)
 
 
 @lookup.get("/items", response_model=ItemsResponse)
@@ -50,15 +49,8 @@ async def items(
 
     Hidden items are found, with `available` false.
     """
-    directory = await _directory(snapshot, services)
-    work = partial(
-        directory.find,
-        title=search.title,
-        categories=search.category,
-        offset=search.offset,
-        limit=search.limit,
-    )
-    found = await to_thread.run_sync(work, limiter=services.limiter)
+    finder = await _finder(snapshot, services)
+    found = await to_thread.run_sync(finder.find, search, limiter=services.limiter)
     return stopwatch.answer(
         ItemsResponse, model_version=snapshot.version, items=found, missing_ids=[]
     )
@@ -72,8 +64,10 @@ async def named_items(
 
     Ids that the model does not know are skipped and named in `missing_ids`.
     """
-    work = partial((await _directory(snapshot, services)).named, request.item_ids)
-    found, missing = await to_thread.run_sync(work, limiter=services.limiter)
+    finder = await _finder(snapshot, services)
+    found, missing = await to_thread.run_sync(
+        finder.named, request.item_ids, limiter=services.limiter
+    )
     return stopwatch.answer(
         ItemsResponse, model_version=snapshot.version, items=found, missing_ids=missing
     )

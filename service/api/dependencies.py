@@ -25,8 +25,8 @@ from service.http.problems import Problem
 from service.ops.metrics import Metrics
 from service.ops.process import Drain
 from service.recommend.engine import RecommendationEngine
-from service.recommend.explanation import PairExplainer
 from service.recommend.feedback import FeedbackIntake
+from service.recommend.pair_explanation import PairExplainer
 from service.schemas.errors import NotOffered, NotReady
 from service.schemas.responses import Answered
 from service.serving.follower import ModelFollower

@@ -23,8 +23,8 @@ from service.api.dependencies import (
 )
 from service.http.fast_route import LeanRoute
 from service.http.problems import ItemId, UserId
-from service.recommend.context import look_up
-from service.recommend.similar import neighbours
+from service.recommend.resolution import read_user
+from service.recommend.similar import similar_items
 from service.schemas.errors import InvalidRequest
 from service.schemas.requests import (
     BatchRequest,
@@ -186,8 +186,8 @@ async def similar(
 ) -> Response:
     """The items nearest to one, by one modality or by the mean of all."""
     _check_k(services, k, "k")
-    now = await look_up(snapshot, None)
-    work = partial(neighbours, snapshot, item_id, now.hidden_rows, modality=modality, k=k)
+    nobody = await read_user(snapshot, None)
+    work = partial(similar_items, snapshot, item_id, nobody.hidden_rows, modality=modality, k=k)
     result = await to_thread.run_sync(work, limiter=services.limiter)
     return stopwatch.answer(SimilarResponse, **result)
 

@@ -1,40 +1,27 @@
-"""Recommends: look the user up, find the best items, explain what was chosen.
-
-Knows the order of the steps and which of them are done for many requests at once. Knows nothing
-about HTTP; every job carries the model that its request has captured.
+"""Recommends: the journey of a request from the user's id to a list with its reasons.
 
 Letters: B requests, N items shown, V views, M modalities, D dimension, K experts, F = V * M * D,
 P items of a pool.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Sequence
 
 import numpy as np
 
-from model.runtime.profile import Profile
 from service.ops.metrics import Metrics
 from service.recommend.batching import Batcher
-from service.recommend.context import Plan, UserLookup, look_up, make_plan
-from service.recommend.items import Parts, parts_of, popular_items, scored_items
+from service.recommend.explanation import ListExplanation, explain_lists, plain_numbers
+from service.recommend.resolution import ResolvedRequest, read_user, resolve
 from service.retrieval.query import Query, Ranked
 from service.retrieval.rerank import POOL, diversified, most_popular
 from service.schemas.requests import RecommendationRequest
-from service.schemas.responses import Recommendation
+from service.schemas.responses import Recommendation, RecommendedItem
 from service.serving.served import Served
-from service.serving.snapshot import Snapshot
+from service.store.users import UserState
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Job:
-    served: Served
-    request: RecommendationRequest
-    user: UserLookup
-
-    @property
-    def snapshot(self) -> Snapshot:
-        return self.served.snapshot
+Asked = tuple[Served, RecommendationRequest, UserState]
+"""The model that a request has captured, the request, and the user that it names."""
 
 
 class RecommendationEngine:
@@ -48,130 +35,170 @@ class RecommendationEngine:
 
     def __init__(self, *, metrics: Metrics, max_batch: int, max_waiting: int) -> None:
         self._metrics = metrics
-        self._batcher = Batcher[_Job, Recommendation](
-            self._answer_all, max_batch=max_batch, max_waiting=max_waiting, metrics=metrics
+        self._batcher = Batcher[Asked, Recommendation](
+            self.recommend_together, max_batch=max_batch, max_waiting=max_waiting, metrics=metrics
         )
 
     async def recommend(self, served: Served, request: RecommendationRequest) -> Recommendation:
-        """The ranks offset + 1 to offset + k; Overloaded."""
-        with served.tally.attempt():
+        """The ranks offset + 1 to offset + k; Overloaded.
+
+        The user is read here. All else happens in `recommend_together`, in one worker thread,
+        for all requests that arrived while the thread was busy.
+        """
+        with served.statistics.attempt():
             with self._metrics.stage("lookup"):
-                user = await look_up(served.snapshot, request.user_id)
-            return await self._batcher.run(_Job(served=served, request=request, user=user))
+                user = await read_user(served.snapshot, request.user_id)
+            return await self._batcher.run((served, request, user))
+
+    def recommend_together(self, batch: Sequence[Asked]) -> list[Recommendation]:
+        """Answer requests that share the passes over the items. Blocking."""
+        resolved = [resolve(*asked) for asked in batch]
+        found = self._retrieve_and_route(resolved)
+        with self._metrics.stage("rank"):
+            shown = [_page(*each) for each in zip(resolved, found, strict=True)]
+        explained = self._explain(resolved, shown)
+        return [self._answer(*each) for each in zip(resolved, shown, explained, strict=True)]
 
     async def close(self) -> None:
         """Answer nobody any more."""
         await self._batcher.close()
 
-    def _answer_all(self, jobs: Sequence[_Job]) -> list[Recommendation]:
-        """Blocking."""
-        plans = [make_plan(job.snapshot, job.request, job.user) for job in jobs]
-        shown = self._shown(jobs, plans)
-        taken_apart = self._taken_apart(jobs, plans, shown)
+    def _retrieve_and_route(self, resolved: Sequence[ResolvedRequest]) -> list[Ranked]:
+        """The best items of every request; requests of one model share the pass over its items."""
+        found: dict[int, Ranked] = {}
+        for places in _places_by(
+            None if each.choice.profile is None else id(each.served.snapshot) for each in resolved
+        ):
+            retriever = resolved[places[0]].served.snapshot.retriever
+            queries = [
+                Query(each.profile, each.eligible, _wanted(each.request))
+                for each in map(resolved.__getitem__, places)
+            ]
+            with self._metrics.stage("retrieve"):
+                found |= dict(zip(places, retriever.best(queries), strict=True))
         return [
-            self._answer(job.served, plan, ranked, parts)
-            for job, plan, ranked, parts in zip(jobs, plans, shown, taken_apart, strict=True)
+            found[place] if place in found else _popular(each)
+            for place, each in enumerate(resolved)
         ]
 
-    def _found(self, jobs: Sequence[_Job], plans: Sequence[Plan]) -> list[Ranked]:
-        """The best items of every plan; requests of one snapshot share the pass over its items."""
-        found: dict[int, Ranked] = {}
-        places_of: dict[int, list[int]] = {}
-        for place, (job, plan) in enumerate(zip(jobs, plans, strict=True)):
-            if plan.taste.profile is None:
-                items = job.snapshot.items
-                found[place] = most_popular(
-                    items.popular_order_I, items.popularity_I, plan.eligible, _wanted(plan)
-                )
-            else:
-                places_of.setdefault(id(job.snapshot), []).append(place)
-        for places in places_of.values():
-            queries = [_query(plans[place]) for place in places]
-            with self._metrics.stage("retrieve"):
-                ranked = jobs[places[0]].snapshot.retriever.best(queries)
-            found |= dict(zip(places, ranked, strict=True))
-        return [found[place] for place in range(len(jobs))]
-
-    def _shown(self, jobs: Sequence[_Job], plans: Sequence[Plan]) -> list[Ranked]:
-        found = self._found(jobs, plans)
-        with self._metrics.stage("rank"):
-            return [
-                _page(job.snapshot, plan.request, ranked)
-                for job, plan, ranked in zip(jobs, plans, found, strict=True)
-            ]
-
-    def _taken_apart(
-        self, jobs: Sequence[_Job], plans: Sequence[Plan], shown: Sequence[Ranked]
-    ) -> list[Parts | None]:
-        """What speaks for every list that is to be explained; lists of one length share a run."""
-        parts: list[Parts | None] = [None] * len(jobs)
-        places_of: dict[tuple[int, int], list[int]] = {}
-        for place, (job, plan, ranked) in enumerate(zip(jobs, plans, shown, strict=True)):
-            explained = plan.taste.profile is not None and plan.request.explain != "none"
-            if explained and len(ranked.rows):
-                places_of.setdefault((id(job.served), len(ranked.rows)), []).append(place)
-        for places in places_of.values():
-            served = jobs[places[0]].served
+    def _explain(
+        self, resolved: Sequence[ResolvedRequest], shown: Sequence[Ranked]
+    ) -> list[ListExplanation | None]:
+        """What adds up to the scores; lists of one model and length share a run of the graph."""
+        explained: list[ListExplanation | None] = [None] * len(resolved)
+        for places in _places_by(map(_explained_with, resolved, shown)):
+            served = resolved[places[0]].served
             with self._metrics.stage("explain"):
-                snapshot = served.snapshot
                 rows_BN = np.stack([shown[place].rows for place in places])
-                found = snapshot.scorer.explain_all(
-                    [_profile(plans[place]) for place in places], rows_BN
-                )
-                told = parts_of(snapshot, rows_BN, found)
-            for place, each in zip(places, told, strict=True):
-                parts[place] = each
-            weight_K = np.sum([breakdown.weight_CK.sum(axis=0) for breakdown in found], axis=0)
-            served.tally.routed(len(found), weight_K)
-        return parts
+                profiles = [resolved[place].profile for place in places]
+                breakdowns = served.snapshot.scorer.explain_all(profiles, rows_BN)
+                lists = explain_lists(served.snapshot, rows_BN, breakdowns)
+            for place, explanation in zip(places, lists, strict=True):
+                explained[place] = explanation
+            weight_K = np.sum([each.weight_CK.sum(axis=0) for each in breakdowns], axis=0)
+            served.statistics.routed(len(places), weight_K)
+        return explained
 
     def _answer(
-        self, served: Served, plan: Plan, shown: Ranked, parts: Parts | None
+        self, resolved: ResolvedRequest, shown: Ranked, explained: ListExplanation | None
     ) -> Recommendation:
-        snapshot, taste = served.snapshot, plan.taste
-        if taste.fallback_reason is not None:
-            reason, source = taste.fallback_reason, taste.source
-            self._metrics.fallbacks.labels(reason, source, served.variant).inc()
-        self._metrics.served(taste.source, len(shown.rows))
-        if taste.profile is None:
-            items = popular_items(snapshot, plan, shown.rows)
-        else:
-            items = scored_items(snapshot, plan, shown, parts)
+        served, choice = resolved.served, resolved.choice
+        if choice.fallback_reason is not None:
+            labels = (choice.fallback_reason, choice.source, served.variant)
+            self._metrics.fallbacks.labels(*labels).inc()
+        self._metrics.served(choice.source, len(shown.rows))
         return Recommendation(
-            model_version=snapshot.version,
+            model_version=served.snapshot.version,
             variant=served.variant,
-            user_id=plan.request.user_id,
-            fallback="popular" if taste.source == "popular" else None,
-            warnings=plan.warnings,
-            missing_ids=plan.missing_ids,
-            unavailable_ids=plan.unavailable_ids,
-            items=items,
+            user_id=resolved.request.user_id,
+            fallback="popular" if choice.source == "popular" else None,
+            warnings=resolved.warnings,
+            missing_ids=resolved.missing_ids,
+            unavailable_ids=resolved.unavailable_ids,
+            items=_items(resolved, shown, explained),
         )
 
 
-def _wanted(plan: Plan) -> int:
+def _places_by(keys: Iterable[Hashable | None]) -> list[list[int]]:
+    """The places of equal keys together; those of None left out."""
+    places: dict[Hashable, list[int]] = {}
+    for place, key in enumerate(keys):
+        if key is not None:
+            places.setdefault(key, []).append(place)
+    return list(places.values())
+
+
+def _wanted(request: RecommendationRequest) -> int:
     """How many of the best items the answer is made of."""
-    end = plan.request.offset + plan.request.k
-    return max(end, POOL) if plan.request.diversity > 0 else end
+    end = request.offset + request.k
+    return max(end, POOL) if request.diversity > 0 else end
 
 
-def _query(plan: Plan) -> Query:
-    return Query(_profile(plan), plan.eligible, _wanted(plan))
+def _popular(resolved: ResolvedRequest) -> Ranked:
+    items = resolved.served.snapshot.items
+    count = _wanted(resolved.request)
+    return most_popular(items.popular_order_I, items.popularity_I, resolved.eligible, count)
 
 
-def _profile(plan: Plan) -> Profile:
-    assert plan.taste.profile is not None
-    return plan.taste.profile
-
-
-def _page(snapshot: Snapshot, request: RecommendationRequest, ranked: Ranked) -> Ranked:
+def _page(resolved: ResolvedRequest, ranked: Ranked) -> Ranked:
     """The items of the answer, in its order."""
+    request = resolved.request
     page = slice(request.offset, request.offset + request.k)
     if request.diversity == 0:
         return Ranked(ranked.rows[page], ranked.scores[page])
     pool = ranked.rows[:POOL]
-    vector_PVMD = snapshot.items.embeddings_IVMD[pool]
+    vector_PVMD = resolved.served.snapshot.items.embeddings_IVMD[pool]
     vector_PF = vector_PVMD.reshape(len(pool), math.prod(vector_PVMD.shape[1:]))
     order = diversified(ranked.scores[:POOL], vector_PF, request.diversity, page.stop)
     places = np.concatenate([order, np.arange(len(pool), len(ranked.rows))])[page]
     return Ranked(ranked.rows[places], ranked.scores[places])
+
+
+def _explained_with(resolved: ResolvedRequest, shown: Ranked) -> tuple[int, int] | None:
+    """Equal for lists that are explained together; None for one that is not explained."""
+    if resolved.choice.profile is None or resolved.request.explain == "none":
+        return None
+    return (id(resolved.served), len(shown.rows)) if len(shown.rows) else None
+
+
+def _items(
+    resolved: ResolvedRequest, shown: Ranked, explained: ListExplanation | None
+) -> list[RecommendedItem]:
+    """The items as they are answered, without reasons where nothing is explained."""
+    snapshot, source = resolved.served.snapshot, resolved.choice.source
+    if source == "popular":
+        scores: list[float] = snapshot.items.popularity_I[shown.rows].tolist()
+        biases = scores
+    else:
+        scores = plain_numbers(shown.scores)
+        biases = plain_numbers(snapshot.items.bias_I[shown.rows])
+    labels = map(snapshot.items.label, shown.rows.tolist())
+    items: list[RecommendedItem] = [
+        {
+            "item_id": item_id,
+            "title": title,
+            "rank": rank,
+            "score": score,
+            "bias": bias,
+            "source": source,
+            "reasons": [],
+            "experts": None,
+            "by_modality": None,
+            "by_view": None,
+        }
+        for rank, ((item_id, title), score, bias) in enumerate(
+            zip(labels, scores, biases, strict=True), resolved.request.offset + 1
+        )
+    ]
+    if source == "popular":
+        for item in items:
+            item["reasons"] = [f"Popular: {item['score']} interactions in the training data"]
+    if explained is not None:
+        more = ["Judged by the session's items alone"] if source == "session" else []
+        for item, reason, experts in zip(items, explained.reasons, explained.experts, strict=True):
+            item["reasons"], item["experts"] = [reason, *more], experts
+        if resolved.request.explain == "full":
+            by_modality, by_view = explained.by_modality(), explained.by_view()
+            for item, modalities, views in zip(items, by_modality, by_view, strict=True):
+                item["by_modality"], item["by_view"] = modalities, views
+    return items

@@ -1,7 +1,4 @@
-"""Takes feedback in: checks what no schema can, remembers what was seen, hands events to training.
-
-Knows the order of the steps; knows nothing about Redis or HTTP.
-"""
+"""Takes feedback in: checks times, remembers what was seen, hands events to training."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,12 +33,12 @@ class FeedbackIntake:
         self._metrics = metrics
 
     async def take(self, reported: Sequence[ReportedEvent], models: Models | None) -> Receipt:
-        """Take all events of a call in, or none.
+        """Keep all events of a call, or none.
 
         Args:
             reported: events; those whose id was seen before are dropped.
-            models: tell which ids the live one does not know, and which variant made a list if
-                the client only says which version did; None before there is a model.
+            models: say which ids the live model does not know, and which variant made a list if
+                the client names only its version; None before there is a model.
 
         Raises:
             InvalidRequest: an event is said to come from the future.
@@ -55,7 +52,7 @@ class FeedbackIntake:
                     f"events.{place}.timestamp", f"{event.timestamp.isoformat()} is in the future"
                 )
         events = [FeedbackEvent.of(_with_variant(event, models), now) for event in reported]
-        # First, so that it holds even while the stream is full; to do it twice does no harm.
+        # First, so that seen items are known even while the stream is full; twice does no harm.
         await self._stream.remember(events)
         try:
             appended = await self._stream.append(events)
@@ -77,7 +74,7 @@ def _with_variant(event: ReportedEvent, models: Models | None) -> ReportedEvent:
 
 
 def _missing(snapshot: Snapshot, events: Sequence[ReportedEvent]) -> list[str]:
-    """Users and items that the model does not know: tomorrow's training data."""
+    """Users and items that the model does not know."""
     users = [event.user_id for event in events if snapshot.user_ids.row(event.user_id) is None]
     _, items = snapshot.items.rows([event.item_id for event in events])
     return list(dict.fromkeys(users + items))

@@ -1,6 +1,6 @@
-"""The directory: items by title and category, users by the beginning of their ids.
+"""Search: items by title and category, users by the beginning of their ids.
 
-For people who look around, not for ranking. Knows one snapshot; knows nothing about HTTP.
+For people who look around, not for ranking.
 """
 
 from bisect import bisect_left
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from model.runtime.top_k import Rows
 from service.http.pages import PictureFolder
+from service.schemas.requests import ItemSearch
 from service.schemas.responses import CatalogueItem, CategorySize
 from service.serving.snapshot import Snapshot
 
@@ -22,42 +23,28 @@ MAX_LOOKED_AT = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Directory:
-    """What people find in one catalogue."""
+class ItemFinder:
+    """Finds items of one model version and describes them. Its methods block."""
 
     snapshot: Snapshot
     hidden_rows: Rows
     """Items that nobody is shown; they are found, and flagged."""
     pictures: PictureFolder
 
-    def find(
-        self, *, title: str = "", categories: Sequence[str] = (), offset: int = 0, limit: int
-    ) -> list[CatalogueItem]:
-        """Items whose title holds a text, of any of some categories, most popular first. Blocking.
-
-        Args:
-            title: in any case; empty for all items.
-            categories: empty for all.
-            offset: how many matching items to skip.
-            limit: most items.
-        """
-        items = self.snapshot.items
+    def find(self, wanted: ItemSearch) -> list[CatalogueItem]:
+        """Items whose title holds a text, of any of some categories, most popular first."""
+        items, end = self.snapshot.items, wanted.offset + wanted.limit
         rows_N: NDArray[np.integer] = items.popular_order_I
-        if categories:
-            mask_I = np.zeros(len(items), dtype=np.bool_)
-            mask_I[items.rows_in_any(categories)] = True
-            rows_N = rows_N[mask_I[rows_N]]
-        if title:
-            looked_at = rows_N[:MAX_LOOKED_AT]
-            matching: Iterator[int] = _with_title(self.snapshot, looked_at, title.casefold())
-            start = min(offset, len(items))  # islice takes no number beyond the machine's
-            page = list(islice(matching, start, start + limit))
-        else:
-            page = rows_N[offset : offset + limit].tolist()
-        return self._described(page)
+        if wanted.category:
+            rows_N = rows_N[np.isin(rows_N, items.rows_in_any(wanted.category))]
+        if not wanted.title:
+            return self._described(rows_N[wanted.offset : end].tolist())
+        matching = _with_title(self.snapshot, rows_N[:MAX_LOOKED_AT], wanted.title.casefold())
+        start = min(wanted.offset, len(items))  # islice takes no number beyond the machine's
+        return self._described(list(islice(matching, start, start + wanted.limit)))
 
     def named(self, item_ids: Sequence[str]) -> tuple[list[CatalogueItem], list[str]]:
-        """Items in the order in which they are named, and the ids that are not known. Blocking."""
+        """Items in the order in which they are named, and the ids that are not known."""
         rows_N, missing = self.snapshot.items.rows(item_ids)
         return self._described(rows_N.tolist()), missing
 

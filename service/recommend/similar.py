@@ -1,7 +1,5 @@
 """Neighbours of an item by cosine, per modality or over all of them.
 
-Knows item vectors only; nothing about users, experts or HTTP.
-
 Letters: I items, V views, M modalities, D dimension.
 """
 
@@ -10,13 +8,13 @@ from numpy.typing import NDArray
 
 from model.runtime.fold_in import Vectors
 from model.runtime.top_k import Rows, eligible_rows, top_places
-from service.recommend.explanation import plain
+from service.recommend.explanation import named, plain
 from service.schemas.errors import InvalidRequest, UnknownItem
 from service.schemas.responses import Neighbours, SimilarItem
 from service.serving.snapshot import Snapshot
 
 
-def neighbours(
+def similar_items(
     snapshot: Snapshot, item_id: str, hidden_rows: Rows, *, modality: str | None, k: int
 ) -> Neighbours:
     """The k items most similar to one, itself and the hidden left out. Blocking.
@@ -50,7 +48,7 @@ def neighbours(
                 title=items.title(other),
                 rank=place + 1,
                 similarity=plain(order_I[other]),
-                by_modality=dict(zip(names, map(plain, similarity_IM[other]), strict=True)),
+                by_modality=named(names, similarity_IM[other]),
             )
             for place, other in enumerate(nearest)
         ],

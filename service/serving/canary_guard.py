@@ -122,7 +122,7 @@ class _Watched:
     def is_over(self, champion: Served, now: float) -> bool:
         """Whether another window is to begin: time is up, or the live model is another one."""
         late = now - self.since > WINDOW_SECONDS
-        enough = self.challenger.tally.counts().since(self.challenger_then).routed >= MIN_LISTS
+        enough = self.challenger.statistics.counts().since(self.challenger_then).routed >= MIN_LISTS
         return champion is not self.champion or (late and enough)
 
 
@@ -170,8 +170,8 @@ class CanaryGuard:
                 challenger=challenger,
                 champion=models.champion,
                 since=now,
-                challenger_then=challenger.tally.counts(),
-                champion_then=models.champion.tally.counts(),
+                challenger_then=challenger.statistics.counts(),
+                champion_then=models.champion.statistics.counts(),
                 reported=watched.reported if watched is not None and same else 0,
             )
         return watched
@@ -179,8 +179,8 @@ class CanaryGuard:
     def _judge(self, canary: Canary, watched: _Watched) -> None:
         experts = watched.challenger.snapshot.manifest.experts
         reason = misbehaviour(
-            watched.challenger.tally.counts().since(watched.challenger_then),
-            watched.champion.tally.counts().since(watched.champion_then),
+            watched.challenger.statistics.counts().since(watched.challenger_then),
+            watched.champion.statistics.counts().since(watched.champion_then),
             np.array([expert.usual_weight for expert in experts]),
         )
         if reason is not None:
@@ -193,7 +193,7 @@ class CanaryGuard:
         watched = self._watched
         if watched is None:
             return
-        answers = watched.challenger.tally.counts().answers
+        answers = watched.challenger.statistics.counts().answers
         if answers > watched.reported:
             await self._canaries.count(
                 watched.challenger.snapshot.version, answers - watched.reported

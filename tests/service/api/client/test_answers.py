@@ -45,7 +45,7 @@ def test_questions_have_the_names_of_the_api() -> None:
     assert RecommendationRequest.__annotations__.keys() <= (
         SCHEMAS["RecommendationRequest"]["properties"].keys()
     )
-    options = magnet_client.questions.RecommendationOptions.__annotations__.keys()
+    options = magnet_client.calls.RecommendationOptions.__annotations__.keys()
     assert options | {"user_id"} == SCHEMAS["RecommendationRequest"]["properties"].keys()
     assert Event.model_fields.keys() == SCHEMAS["ReportedEvent"]["properties"].keys()
     assert list(get_args(EventType)) == SCHEMAS["ReportedEvent"]["properties"]["type"]["enum"]

@@ -1,0 +1,311 @@
+"""Explains one item for a user or a session, whether it would be recommended or not.
+
+Letters: C items compared, H items of all histories, V views, M modalities, D dimension, K experts.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from anyio import CapacityLimiter, to_thread
+from numpy.typing import NDArray
+
+from model.artifact.manifest import ArtifactManifest
+from model.runtime.fold_in import Vectors
+from model.runtime.profile import Profile
+from model.runtime.top_k import Rows
+from service.ops.metrics import Metrics
+from service.recommend.explanation import (
+    BIAS_PARTS,
+    Weights,
+    bias_parts,
+    largest_parts,
+    named,
+    plain,
+    plain_numbers,
+    sentence_case,
+)
+from service.recommend.resolution import (
+    ProfileChoice,
+    choose_profile,
+    known_rows,
+    read_user,
+    status_of,
+)
+from service.retrieval.query import Eligible, Query, Retriever
+from service.schemas.errors import RequestRefused, UnknownItem, UnknownUser, UserUnavailable
+from service.schemas.requests import ExplanationRequest
+from service.schemas.responses import ExpertDetail, Explanation, HistoryEvidence, Source
+from service.serving.served import Served
+from service.serving.snapshot import Snapshot
+from service.store.users import UserState
+
+MAX_EVIDENCE = 5
+"""History items named in one explanation."""
+COMPARED_WITH_ALL = 50_000
+"""Largest catalogue of which every item is taken apart: a tenth of a second."""
+_BEST = 1_000
+"""Items compared for certain: ranks among them are exact but for what the retriever misses."""
+_SAMPLED = 8_192
+"""Items that stand for the rest: a rank in the middle is right within some 2 % of the catalogue."""
+_SEED = 0
+"""The same sample for every request, so that one pair has one rank within a model version."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Items that one item is ranked among, itself included."""
+
+    rows_C: Rows
+    """Ascending."""
+    weight_C: NDArray[np.float64]
+    """How many items each stands for."""
+    is_exact: bool
+    num_items: int
+    """How many all of them stand for."""
+
+    def rank(self, place: int, scores_C: NDArray[np.float32]) -> int:
+        """The rank, from 1, of the item at `place`; of equals, the lower row is better."""
+        better_C = scores_C > scores_C[place]
+        better_C[:place] |= scores_C[:place] == scores_C[place]
+        return 1 + round(float(self.weight_C[better_C].sum()))
+
+
+def compared_with(
+    retriever: Retriever, profile: Profile, eligible: Eligible, row: int
+) -> Comparison:
+    """What to rank the item at `row` among: itself, and the eligible items or enough of them.
+
+    Ranking one item without each expert takes every score apart. In a large catalogue the best
+    items and a random sample stand for all.
+    """
+    if eligible.num_items <= COMPARED_WITH_ALL:
+        rows_C = np.union1d(eligible.rows(), row)
+        weight_C = np.ones(len(rows_C))
+        return Comparison(rows_C=rows_C, weight_C=weight_C, is_exact=True, num_items=len(rows_C))
+    best = retriever.best([Query(profile, eligible, _BEST)])[0].rows
+    certain = np.union1d(best, row)
+    drawn = np.random.default_rng(_SEED).choice(eligible.num_items, 2 * _SAMPLED, replace=False)
+    rest = eligible.without(certain)
+    sample = rest.among(drawn)[:_SAMPLED]
+    rows_C = np.concatenate([certain, sample])
+    weight_C = np.ones(len(rows_C))
+    weight_C[len(certain) :] = len(rest) / max(1, len(sample))
+    order = np.argsort(rows_C)
+    return Comparison(
+        rows_C=rows_C[order],
+        weight_C=weight_C[order],
+        is_exact=False,
+        num_items=len(rest) + len(certain),
+    )
+
+
+class PairExplainer:
+    """Answers from whatever model it is handed."""
+
+    def __init__(self, *, metrics: Metrics, limiter: CapacityLimiter) -> None:
+        self._metrics = metrics
+        self._limiter = limiter
+
+    async def explain(self, served: Served, request: ExplanationRequest) -> Explanation:
+        """Take the score of one pair apart; UnknownUser, UnknownItem, UserUnavailable."""
+        snapshot = served.snapshot
+        row = snapshot.items.ids.row(request.item_id)
+        if row is None:
+            raise UnknownItem(
+                f"item {request.item_id!r} is not in model version {snapshot.version}"
+            )
+        with served.statistics.attempt():
+            with self._metrics.stage("lookup"):
+                user = await read_user(snapshot, request.user_id)
+            work = partial(self._explain, served, request, user, row)
+            return await to_thread.run_sync(work, limiter=self._limiter)
+
+    def _explain(
+        self, served: Served, request: ExplanationRequest, user: UserState, row: int
+    ) -> Explanation:
+        snapshot = served.snapshot
+        manifest, items, scorer = snapshot.manifest, snapshot.items, snapshot.scorer
+        session_rows, missing = items.rows(request.session_items)
+        choice = choose_profile(
+            snapshot.profiles, user, session_rows, session_given=bool(request.session_items)
+        )
+        profile = choice.profile
+        if profile is None:
+            raise _nothing_scored(user)
+        known = known_rows(snapshot, user, session_rows)
+        with self._metrics.stage("retrieve"):
+            eligible = Eligible(len(items), np.concatenate([known, user.hidden_rows]))
+            others = compared_with(snapshot.retriever, profile, eligible, row)
+            scores_C = scorer.score(profile, others.rows_C)
+        place = int(np.searchsorted(others.rows_C, row))
+        rank = others.rank(place, scores_C)
+        with self._metrics.stage("explain"):
+            breakdown = scorer.explain(profile, np.array([row]))
+            weight_K, contribution_KVM = breakdown.weight_CK[0], breakdown.contribution_CKVM[0]
+            without_CK = scores_C[:, None] - scorer.by_expert(profile, others.rows_C)
+            rank_without_K = [others.rank(place, without_C) for without_C in without_CK.T]
+            history = _history(snapshot, choice, row, contribution_KVM)
+        by_modality = named(manifest.modalities, contribution_KVM.sum(axis=(0, 1)).tolist())
+        experts = expert_details(manifest, weight_K, contribution_KVM, rank_without_K)
+        (of_bias,) = bias_parts(items.bias_I[[row]], items.popularity_I[[row]])
+        (parts,) = largest_parts(
+            [*by_modality, *BIAS_PARTS], np.array([[*by_modality.values(), *of_bias]])
+        )
+        about = "" if others.is_exact else "about "
+        words = f"rank {about}{rank} of {others.num_items}: {parts}"
+        return Explanation(
+            model_version=snapshot.version,
+            variant=served.variant,
+            user_id=request.user_id,
+            source=choice.source,
+            warnings=choice.warnings,
+            missing_ids=missing,
+            item_id=items.ids[row],
+            title=items.title(row),
+            score=plain(scores_C[place]),
+            bias=plain(items.bias_I[row]),
+            rank=rank,
+            ranked_items=others.num_items,
+            ranks_are_estimates=not others.is_exact,
+            seen=row in known,
+            available=row not in user.hidden_rows,
+            experts=experts,
+            by_modality=by_modality,
+            by_view=named(manifest.views, contribution_KVM.sum(axis=(0, 2)).tolist()),
+            matrix=by_modality_and_view(manifest, contribution_KVM.sum(axis=0)),
+            gate_entropy=gate_entropy(weight_K),
+            history=history,
+            sentence=_sentence(words, experts[0], history, choice.source),
+        )
+
+
+def _nothing_scored(user: UserState) -> RequestRefused:
+    """Why neither the user nor the session has a profile to explain a score by."""
+    status, fault = status_of(user)
+    if status == "unavailable":
+        return UserUnavailable(f"{fault}; try again")
+    if status == "not_asked":
+        return UnknownItem("no session item says anything to the model: there is no score")
+    return UnknownUser(
+        f"{fault}, so there is no score to explain; send session_items to POST /v1/explain"
+    )
+
+
+def _history(
+    snapshot: Snapshot, choice: ProfileChoice, row: int, contribution_KVM: Weights
+) -> list[HistoryEvidence]:
+    """The items of history and session that speak most for the item, itself left out."""
+    items = snapshot.items
+    rows_H = np.concatenate(choice.histories)
+    foldin_HVMD, item_item_H = snapshot.profiles.taken_apart(choice.histories, row)
+    item_VMD = items.embeddings_IVMD[row]
+    parts_H = history_evidence(item_VMD, foldin_HVMD, item_item_H, contribution_KVM)
+    parts_H = np.where((parts_H > 0) & (rows_H != row), parts_H, 0.0)
+    total = parts_H.sum()
+    best = [place for place in np.argsort(-parts_H, kind="stable")[:MAX_EVIDENCE] if parts_H[place]]
+    return [
+        HistoryEvidence(
+            item_id=items.ids[rows_H[place]],
+            title=items.title(rows_H[place]),
+            contribution=plain(parts_H[place]),
+            share=plain(parts_H[place] / total),
+        )
+        for place in best
+    ]
+
+
+def _sentence(
+    words: str, largest: ExpertDetail, history: list[HistoryEvidence], source: Source
+) -> str:
+    sentence = f"{sentence_case(words)}."
+    if largest["contribution"] > 0:
+        sentence += f" The expert that adds most is {largest['name'].replace('_', ' ')}."
+    if history:
+        names = "; ".join(evidence["title"] or evidence["item_id"] for evidence in history[:3])
+        whose = "session" if source == "session" else "user's history"
+        sentence += f" In the {whose}, these speak for it most: {names}."
+    return sentence
+
+
+def expert_details(
+    manifest: ArtifactManifest,
+    weight_K: Weights,
+    contribution_KVM: Weights,
+    rank_without_K: Sequence[int],
+) -> list[ExpertDetail]:
+    """Every expert, largest contribution first, then largest weight."""
+    details = [
+        ExpertDetail(
+            name=spec.name,
+            role=spec.role,
+            modality=spec.modality,
+            weight=weight,
+            contribution=contribution,
+            usual_weight=spec.usual_weight,
+            rank_without=rank_without,
+            matrix=by_modality_and_view(manifest, contribution_VM),
+        )
+        for spec, weight, contribution, rank_without, contribution_VM in zip(
+            manifest.experts,
+            plain_numbers(weight_K),
+            plain_numbers(contribution_KVM.sum(axis=(1, 2))),
+            rank_without_K,
+            contribution_KVM,
+            strict=True,
+        )
+    ]
+    return sorted(details, key=lambda expert: (-expert["contribution"], -expert["weight"]))
+
+
+def by_modality_and_view(
+    manifest: ArtifactManifest, contribution_VM: Weights
+) -> dict[str, dict[str, float]]:
+    """What each modality adds to the score through each view, of one expert or of all together."""
+    return {
+        modality: named(manifest.views, totals_V.tolist())
+        for modality, totals_V in zip(manifest.modalities, contribution_VM.T, strict=True)
+    }
+
+
+def gate_entropy(weight_K: Weights) -> float:
+    """Entropy of the experts' weights over log K: 0 if one decides, 1 if all have an equal say."""
+    if len(weight_K) == 1:
+        return 0.0
+    positive = weight_K[weight_K > 0].astype(np.float64)
+    return plain(max(0.0, -float((positive * np.log(positive)).sum()) / math.log(len(weight_K))))
+
+
+def history_evidence(
+    item_VMD: Vectors,
+    foldin_HVMD: Vectors,
+    item_item_H: NDArray[np.float32],
+    contribution_KVM: Weights,
+) -> NDArray[np.float64]:
+    """What each history item adds to the score of one item [H], in points of the score.
+
+    Ours. A score holds, per view and modality, a contribution that is proportional to the
+    similarity of user and item: their cosine and, in the first view and modality, the item-item
+    score. A user's direction is that of the sum of the history's weighted rows f_h, so it is linear
+    in the items, and so is the item-item score. The part of item h is the contribution times its
+    share of the similarity, <f_h, item> / |sum of f| plus its part of the item-item score. All
+    parts add up to the score less its bias.
+
+    Args:
+        item_VMD: rows of unit length, or zero.
+        foldin_HVMD: what each item adds to the user's vector, by `ProfileMaker.taken_apart`.
+        item_item_H: what each item adds to the item-item score, by the same.
+        contribution_KVM: of the pair, by the graph.
+    """
+    part_HVM = np.einsum("hvmd,vmd->hvm", foldin_HVMD, item_VMD, dtype=np.float64)
+    length_VM = np.linalg.norm(foldin_HVMD.sum(axis=0, dtype=np.float64), axis=-1)
+    part_HVM /= np.where(length_VM > 0, length_VM, 1)
+    part_HVM[:, 0, 0] += item_item_H
+    similarity_VM = part_HVM.sum(axis=0)
+    contribution_VM = contribution_KVM.sum(axis=0, dtype=np.float64)
+    usable_VM = np.abs(similarity_VM) > 1e-6  # below it the quotient is rounding noise
+    scale_VM = np.where(usable_VM, contribution_VM / np.where(usable_VM, similarity_VM, 1), 0)
+    parts_H: NDArray[np.float64] = (part_HVM * scale_VM).sum(axis=(1, 2))
+    return parts_H

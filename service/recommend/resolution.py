@@ -1,0 +1,181 @@
+"""Resolution: what a request scores, which items it may show, and what it has to warn of.
+
+Letters: H items of a history.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.runtime.profile import Profile, ProfileMaker
+from model.runtime.top_k import Rows
+from service.retrieval.query import Eligible
+from service.schemas.requests import RecommendationRequest
+from service.schemas.responses import Source
+from service.serving.served import Served
+from service.serving.snapshot import Snapshot
+from service.store.users import UserState
+
+STALE = "the store is away: hidden items are as last known, items seen just now may come back"
+"""The warning of an answer that could not learn what has changed since the last one."""
+
+Status = Literal["not_asked", "known", "unknown_user", "no_history", "unavailable"]
+
+_logger = logging.getLogger(__name__)
+
+
+async def read_user(snapshot: Snapshot, user_id: str | None) -> UserState:
+    """The state of a user, or of nobody in particular; never raises for one who cannot be read."""
+    row = None if user_id is None else snapshot.user_ids.row(user_id)
+    user = await snapshot.users.state(user_id, row)
+    if user.trouble is not None:
+        _logger.info("not read: %s", user.trouble)
+    return user
+
+
+def status_of(user: UserState) -> tuple[Status, str]:
+    """Whether a user's history can be scored; if not, why, for the caller of the API."""
+    name = f"user {user.user_id!r}"
+    if user.user_id is None:
+        return "not_asked", ""
+    if not user.in_model:
+        return "unknown_user", f"{name} is not known"
+    if user.record is None:
+        return (
+            "unavailable",
+            f"{name} (and what they have seen) could not be read from the store",
+        )
+    if not user.record.vector_VMD.any():
+        return "no_history", f"{name} has no usable history"
+    return "known", ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfileChoice:
+    """Whose profile is scored, and why."""
+
+    source: Source
+    profile: Profile | None
+    """None for popular items."""
+    histories: Sequence[NDArray[np.integer]] = ()
+    """Those that the profile is made of, with equal weight; each is oldest first."""
+    fallback_reason: str | None
+    """Why the user who was asked for could not be used; None if they were, or nobody was asked."""
+    warnings: list[str]
+
+
+def choose_profile(
+    profiles: ProfileMaker, user: UserState, session_rows: Rows, *, session_given: bool
+) -> ProfileChoice:
+    """Decide what to score.
+
+    | user          | session usable | scored                  | source  |
+    |---------------|----------------|-------------------------|---------|
+    | known         | yes            | half user, half session | model   |
+    | known         | no             | user                    | model   |
+    | anything else | yes            | session                 | session |
+    | anything else | no             | nothing                 | popular |
+    """
+    status, fault = status_of(user)
+    warnings = [fault] if fault else []
+    if user.trouble is not None:
+        warnings.append(STALE)
+    session = profiles.of_session(session_rows)
+    if session_given and session is None:
+        warnings.append("no session item says anything to the model")
+    if status == "known":
+        assert user.record is not None
+        history_H = user.record.history_H
+        own = profiles.of_user(user.record.vector_VMD, history_H)
+        return ProfileChoice(
+            source="model",
+            profile=own if session is None else own.blended_with(session),
+            histories=[history_H] if session is None else [history_H, session_rows],
+            fallback_reason=None,
+            warnings=warnings,
+        )
+    asked = status != "not_asked"
+    if session is not None:
+        if asked:
+            warnings.append("these items follow the session alone")
+        return ProfileChoice(
+            source="session",
+            profile=session,
+            histories=[session_rows],
+            fallback_reason=status if asked else None,
+            warnings=warnings,
+        )
+    return ProfileChoice(
+        source="popular",
+        profile=None,
+        fallback_reason=status if asked else "unusable_session",
+        warnings=[*warnings, "these items are the popular ones"],
+    )
+
+
+def known_rows(snapshot: Snapshot, user: UserState, session_rows: Rows) -> Rows:
+    """Items that the user has interacted with, before the model was made or since, or just now."""
+    recent_rows, _ = snapshot.items.rows(user.recent_ids)
+    seen = [] if user.record is None else [user.record.seen_N.astype(np.intp)]
+    return np.concatenate([session_rows, recent_rows, *seen])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedRequest:
+    """A request in terms of one model version."""
+
+    served: Served
+    request: RecommendationRequest
+    choice: ProfileChoice
+    eligible: Eligible
+    missing_ids: list[str]
+    """Ids of the request that the model does not know."""
+    unavailable_ids: list[str]
+    """Candidates that nobody may be shown."""
+    warnings: list[str]
+
+    @property
+    def profile(self) -> Profile:
+        """What is scored, unless popular items are the answer."""
+        assert self.choice.profile is not None
+        return self.choice.profile
+
+
+def resolve(served: Served, request: RecommendationRequest, user: UserState) -> ResolvedRequest:
+    """Look every id up, and decide what is scored and what is eligible."""
+    items = served.snapshot.items
+    session_rows, missing = items.rows(request.session_items)
+    choice = choose_profile(
+        served.snapshot.profiles, user, session_rows, session_given=bool(request.session_items)
+    )
+    excluded_rows, unknown = items.rows(request.exclude)
+    missing += unknown
+    excluded = [excluded_rows, user.hidden_rows]
+    if request.exclude_seen:
+        excluded.append(known_rows(served.snapshot, user, session_rows))
+    only: list[Rows] = []
+    unavailable: list[str] = []
+    warnings = list(choice.warnings)
+    if request.candidates is not None:
+        candidate_rows, unknown = items.rows(request.candidates)
+        only.append(candidate_rows)
+        missing += unknown
+        hidden = candidate_rows[np.isin(candidate_rows, user.hidden_rows)]
+        unavailable = [items.ids[row] for row in hidden]
+    if request.categories:
+        only.append(items.rows_in_any(request.categories))
+        known = items.rows_of_category
+        warnings += [f"no item is in category {x!r}" for x in request.categories if x not in known]
+    return ResolvedRequest(
+        served=served,
+        request=request,
+        choice=choice,
+        eligible=Eligible(len(items), np.concatenate(excluded), only),
+        missing_ids=list(dict.fromkeys(missing)),
+        unavailable_ids=unavailable,
+        warnings=warnings,
+    )
