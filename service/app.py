@@ -21,9 +21,9 @@ from service.api.admin import control
 from service.api.catalogue import lookup
 from service.api.dependencies import Services, SharedState
 from service.api.health import operations
+from service.api.hot import hot_routes
 from service.api.recommend import router
 from service.auth.authenticator import Gate, host_of_command, is_local
-from service.http.fast_route import LeanDispatch
 from service.http.middleware import RequestMiddleware
 from service.http.pages import PictureFolder, install_documentation, install_page, install_pictures
 from service.http.problems import PROBLEM_MEDIA_TYPE, install_handlers
@@ -126,6 +126,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             seconds=settings.request_timeout_seconds,
         ),
         max_k=settings.max_k,
+        routes=hot_routes(),
         title="MAGNET recommender",
         description="Top-K recommendations in which every score is the sum of what the experts "
         "of a multimodal mixture contribute.",
@@ -135,10 +136,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
     )
     install_handlers(app)
-    routers = (router, lookup, control, operations)
-    for each in routers:
+    for each in (router, lookup, control, operations):
         app.include_router(each)
-    app.add_middleware(LeanDispatch, routers=routers)
     install_documentation(app)
     install_page(app)
     install_pictures(app, settings.pictures_dir)

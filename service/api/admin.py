@@ -20,7 +20,6 @@ from service.api.dependencies import (
     get_shared_state,
     needs,
 )
-from service.http.fast_route import LeanRoute
 from service.http.problems import ItemId
 from service.schemas.requests import (
     ActivationRequest,
@@ -42,7 +41,7 @@ SharedDep = Annotated[SharedState, Depends(get_shared_state)]
 Version = Annotated[str, Path(min_length=1, max_length=64, examples=["20260101-120000-1a2b3c4d"])]
 Candidate = Annotated[str, Path(min_length=1, max_length=64, examples=["20260102-120000-5e6f7a8b"])]
 
-control = APIRouter(route_class=LeanRoute, responses=GUARDED)
+control = APIRouter(responses=GUARDED)
 
 
 @control.post(

@@ -17,7 +17,6 @@ from service.api.dependencies import (
     StopwatchDep,
     needs,
 )
-from service.http.fast_route import LeanRoute
 from service.recommend.resolution import read_user
 from service.recommend.search import ItemFinder, category_sizes, find_users
 from service.schemas.requests import ItemLookup, ItemSearch
@@ -25,7 +24,6 @@ from service.schemas.responses import CategoriesResponse, ItemsResponse, UsersRe
 from service.serving.snapshot import Snapshot
 
 lookup = APIRouter(
-    route_class=LeanRoute,
     prefix="/v1",
     tags=["look up"],
     dependencies=[needs("read")],

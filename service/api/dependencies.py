@@ -155,12 +155,12 @@ async def start_stopwatch(request: Request, services: ServicesDep) -> Stopwatch:
 StopwatchDep = Annotated[Stopwatch, Depends(start_stopwatch)]
 
 
-_bearer = HTTPBearer(
+show_key = HTTPBearer(
     auto_error=False,
     description="An API key, made by `python -m service.auth.cli new`. A service that listens only at "
     "its own machine may be set up without keys.",
 )
-Credentials = Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
+Credentials = Annotated[HTTPAuthorizationCredentials | None, Security(show_key)]
 
 
 GUARDED: dict[int | str, dict[str, Any]] = {
@@ -170,12 +170,18 @@ GUARDED: dict[int | str, dict[str, Any]] = {
 }
 
 
+def admit(
+    scope: Scope, request: Request, services: Services, shown: HTTPAuthorizationCredentials | None
+) -> None:
+    """Let a request pass if its key has a scope; Unauthenticated, Forbidden, TooManyRequests."""
+    host, _ = request.scope.get("server") or ("", None)
+    services.gate.admit(scope, secret=None if shown is None else shown.credentials, host=host)
+
+
 def needs(scope: Scope) -> Any:
     """A dependency that lets a request pass if its key has a scope."""
 
-    async def admit(request: Request, services: ServicesDep, shown: Credentials) -> None:
-        host, _ = request.scope.get("server") or ("", None)
-        secret = None if shown is None else shown.credentials
-        services.gate.admit(scope, secret=secret, host=host)
+    async def check(request: Request, services: ServicesDep, shown: Credentials) -> None:
+        admit(scope, request, services, shown)
 
-    return Security(admit)
+    return Security(check)

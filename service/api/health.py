@@ -17,7 +17,6 @@ from service.api.dependencies import (
     json_response,
     needs,
 )
-from service.http.fast_route import LeanRoute
 from service.ops.metrics import CONTENT_TYPE
 from service.recommend.explanation import plain
 from service.schemas.errors import NotReady
@@ -29,7 +28,7 @@ from service.schemas.responses import (
     RetrievalSummary,
 )
 
-operations = APIRouter(route_class=LeanRoute)
+operations = APIRouter()
 
 
 @operations.get(

@@ -21,7 +21,6 @@ from service.api.dependencies import (
     StopwatchDep,
     needs,
 )
-from service.http.fast_route import LeanRoute
 from service.http.problems import ItemId, UserId
 from service.recommend.resolution import read_user
 from service.recommend.similar import similar_items
@@ -40,7 +39,7 @@ from service.schemas.responses import (
     SimilarResponse,
 )
 
-router = APIRouter(route_class=LeanRoute, dependencies=[needs("read")], responses=GUARDED)
+router = APIRouter(dependencies=[needs("read")], responses=GUARDED)
 
 
 @router.get(

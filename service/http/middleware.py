@@ -20,7 +20,6 @@ from collections.abc import Iterable
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.http.fast_route import replayed
 from service.http.problems import problem_answer
 from service.ops.logs import request_id
 from service.ops.metrics import Metrics
@@ -110,7 +109,7 @@ class RequestMiddleware:
             async with asyncio.timeout(self._seconds) as limit:
                 if b"content-length" in sent or b"transfer-encoding" in sent:
                     body = await self._body(sent.get(b"content-length", b"0"), receive)
-                    receive = replayed(body, receive)
+                    receive = _replayed(body, receive)
                 await self._app(scope, receive, answer.send)
         except TooLarge as error:
             await _refuse(error, scope, receive, answer)
@@ -173,6 +172,16 @@ class _Answer:
         names = {name for name, _ in own}
         usual = [pair for pair in RAW_HEADERS if pair[0] not in names]
         return [*own, *usual, (_RAW_HEADER, self._id)]
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """A `receive` that gives a body that has been read, then goes on."""
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replay() -> Message:
+        return messages.pop() if messages else await receive()
+
+    return replay
 
 
 async def _refuse(error: RequestRefused, scope: Scope, receive: Receive, answer: _Answer) -> None:

@@ -27,8 +27,9 @@ from service.schemas.errors import (
     StoreUnavailable,
 )
 
-UserId = Annotated[str, Path(min_length=1, max_length=256, examples=["196"])]
-ItemId = Annotated[str, Path(min_length=1, max_length=256, examples=["242"])]
+MAX_ID_LENGTH = 256
+UserId = Annotated[str, Path(min_length=1, max_length=MAX_ID_LENGTH, examples=["196"])]
+ItemId = Annotated[str, Path(min_length=1, max_length=MAX_ID_LENGTH, examples=["242"])]
 
 
 class _AnyText(StringConvertor):
