@@ -41,7 +41,7 @@ from service.serving.retraining_watch import RetrainingWatch
 from service.serving.source import DiskSource, ModelSource, RedisSource
 from service.store.availability import Availability
 from service.store.feedback_stream import FeedbackStream
-from service.store.registry import Canaries, PublishedVersions
+from service.store.registry import Registry
 from service.store.store import RedisStore
 from service.store.users import PER_USER
 
@@ -92,7 +92,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         shared = None if store is None else _shared(settings, store, metrics)
         if store is not None and shared is not None:
             watch = RetrainingWatch(store, retraining, settings.poll_seconds)
-            guard = CanaryGuard(follower, shared.canaries, canary_gauges, settings.poll_seconds)
+            guard = CanaryGuard(follower, shared.registry, canary_gauges, settings.poll_seconds)
             tasks += [asyncio.create_task(each.run()) for each in (watch, guard)]
         try:
             # Requests and workers are what runs in parallel; a BLAS with threads of its own would
@@ -192,12 +192,10 @@ def _shared(settings: Settings, store: RedisStore, metrics: Metrics) -> SharedSt
         recent_items=settings.recent_items,
         recent_seconds=settings.recent_days * 24 * 3600,
     )
-    versions = PublishedVersions(store)
     return SharedState(
         availability=Availability(store),
         feedback=FeedbackIntake(stream, metrics),
-        versions=versions,
-        canaries=Canaries(store, versions),
+        registry=Registry(store),
     )
 
 

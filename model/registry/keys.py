@@ -1,7 +1,7 @@
 """Redis key names of one namespace: the live pointer, coordination keys and versioned chunks.
 
-Knows nothing about connections. Coordination keys share the hash tag `{namespace}` so that one
-MULTI may touch them on a cluster; chunks carry no tag, so a cluster spreads them over its nodes.
+Coordination keys share the hash tag `{namespace}`, so that one MULTI may touch them on a cluster.
+Chunks carry no tag, so a cluster spreads them over its nodes.
 """
 
 import re
@@ -61,7 +61,7 @@ class KeySpace:
 
     @property
     def events(self) -> str:
-        """Pub/sub channel on which a new live version is announced (a hint: replicas poll too)."""
+        """Pub/sub channel that announces a change of versions (a hint: replicas poll too)."""
         return f"mg:{{{self.namespace}}}:events"
 
     @property
@@ -80,6 +80,16 @@ class KeySpace:
         return f"mg:{{{self.namespace}}}:canary_answers"
 
     @property
+    def pointers(self) -> tuple[str, str, str, str]:
+        """The keys that name a version in a role."""
+        return self.current, self.previous, self.pinned, self.canary
+
+    @property
+    def watched(self) -> tuple[str, ...]:
+        """The keys that decide a change of the versions (`model.registry.state`)."""
+        return *self.pointers, self.versions
+
+    @property
     def runs(self) -> str:
         """The record of the latest retraining, JSON."""
         return f"mg:{{{self.namespace}}}:runs"
@@ -91,12 +101,12 @@ class KeySpace:
 
     @property
     def availability_revision(self) -> str:
-        """Counter that every change of `unavailable` raises in the same MULTI."""
+        """Counter that every change of `unavailable` raises in the same step."""
         return f"mg:{{{self.namespace}}}:availability_revision"
 
     @property
     def feedback(self) -> str:
-        """Stream of events that training has not taken over: whoever drains it, deletes them."""
+        """Stream of events that training has not taken over; training deletes what it takes."""
         return f"mg:{{{self.namespace}}}:feedback"
 
     @property
@@ -105,7 +115,7 @@ class KeySpace:
         return f"mg:{{{self.namespace}}}:feedback_ids"
 
     def recent(self, user_id: str) -> str:
-        """Sorted set of the item ids that a user has just seen, scored by Unix ms; it expires."""
+        """Sorted set of the items that a user has just seen, scored by Unix ms; it expires."""
         return f"mg:{self.namespace}:recent:{user_id}"
 
     def manifest(self, version: str) -> str:

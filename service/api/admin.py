@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Response
 
+from model.registry.state import State
 from service.api.dependencies import (
     CONFLICT,
     GUARDED,
@@ -35,7 +36,7 @@ from service.schemas.responses import (
     ModelVersion,
     PointersResponse,
 )
-from service.store.registry import Pointers, PublishedVersion
+from service.store.registry import PublishedVersion
 
 SharedDep = Annotated[SharedState, Depends(get_shared_state)]
 Version = Annotated[str, Path(min_length=1, max_length=64, examples=["20260101-120000-1a2b3c4d"])]
@@ -116,9 +117,9 @@ async def put_availability(
 )
 async def models(shared: SharedDep, stopwatch: StopwatchDep) -> Response:
     """The published versions, newest first: which is live, which was before, which is pinned."""
-    pointers = await shared.versions.pointers()
-    versions = [_version(each, pointers) for each in await shared.versions.all()]
-    return stopwatch.answer(ModelsResponse, **_named(pointers), models=versions)
+    state = await shared.registry.state()
+    versions = [_version(each, state) for each in await shared.registry.versions(state)]
+    return stopwatch.answer(ModelsResponse, **_named(state), models=versions)
 
 
 @control.post(
@@ -136,8 +137,8 @@ async def activate(
     Pinned, it stays live whatever is published. Each replica loads it and switches by itself, and
     keeps serving what it has until then; `GET /v1/model` says what one serves.
     """
-    pointers = await shared.versions.activate(version, pin=request.pin)
-    return stopwatch.answer(PointersResponse, **_named(pointers))
+    state = await shared.registry.activate(version, pin=request.pin)
+    return stopwatch.answer(PointersResponse, **_named(state))
 
 
 @control.post(
@@ -149,8 +150,8 @@ async def activate(
 )
 async def unpin(shared: SharedDep, stopwatch: StopwatchDep) -> Response:
     """Let the next publish go live again; what is live stays."""
-    pointers = await shared.versions.unpin()
-    return stopwatch.answer(PointersResponse, **_named(pointers))
+    state = await shared.registry.unpin()
+    return stopwatch.answer(PointersResponse, **_named(state))
 
 
 @control.post(
@@ -168,8 +169,8 @@ async def start_canary(
     Of the canary itself this changes the share. To activate it promotes it; replicas end it when it
     misbehaves; whatever else goes live or is pinned ends it too.
     """
-    await shared.canaries.start(version, request.share)
-    return stopwatch.answer(PointersResponse, **_named(await shared.versions.pointers()))
+    state = await shared.registry.start_canary(version, request.share)
+    return stopwatch.answer(PointersResponse, **_named(state))
 
 
 @control.post(
@@ -181,8 +182,8 @@ async def start_canary(
 )
 async def stop_canary(shared: SharedDep, stopwatch: StopwatchDep) -> Response:
     """Serve everybody from the live version again."""
-    await shared.canaries.end("stopped", "stopped by an administrator")
-    return stopwatch.answer(PointersResponse, **_named(await shared.versions.pointers()))
+    state = await shared.registry.end_canary("stopped", "stopped by an administrator")
+    return stopwatch.answer(PointersResponse, **_named(state))
 
 
 def _availability(
@@ -198,17 +199,17 @@ def _availability(
     )
 
 
-def _named(pointers: Pointers) -> dict[str, Any]:
+def _named(state: State) -> dict[str, Any]:
     return {
-        "live": pointers.live,
-        "previous": pointers.previous,
-        "pinned": pointers.pinned,
-        "canary": _canary(pointers),
+        "live": state.live,
+        "previous": state.previous,
+        "pinned": state.pinned,
+        "canary": _canary(state),
     }
 
 
-def _canary(pointers: Pointers) -> CanaryRecord | None:
-    canary = pointers.canary
+def _canary(state: State) -> CanaryRecord | None:
+    canary = state.canary
     if canary is None:
         return None
     return CanaryRecord(
@@ -218,22 +219,20 @@ def _canary(pointers: Pointers) -> CanaryRecord | None:
         ended_at=canary.ended_at,
         outcome=canary.outcome,
         reason=canary.reason,
-        answers=pointers.canary_answers,
+        answers=state.canary_answers,
     )
 
 
-def _version(published: PublishedVersion, pointers: Pointers) -> ModelVersion:
-    manifest, canary = published.manifest, pointers.canary
+def _version(published: PublishedVersion, state: State) -> ModelVersion:
+    manifest = published.manifest
     return ModelVersion(
         model_version=published.version,
         published_at=published.published_at,
         created_at=None if manifest is None else datetime.fromisoformat(manifest.created_at),
         metrics={} if manifest is None else manifest.metrics,
-        live=published.version == pointers.live,
-        previous=published.version == pointers.previous,
-        pinned=published.version == pointers.pinned,
-        canary=canary is not None
-        and canary.outcome is None
-        and published.version == canary.version,
+        live=published.version == state.live,
+        previous=published.version == state.previous,
+        pinned=published.version == state.pinned,
+        canary=state.running is not None and published.version == state.running.version,
         usable=manifest is not None,
     )

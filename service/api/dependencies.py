@@ -33,7 +33,7 @@ from service.serving.follower import ModelFollower
 from service.serving.served import Models
 from service.serving.snapshot import Snapshot
 from service.store.availability import Availability
-from service.store.registry import Canaries, PublishedVersions
+from service.store.registry import Registry
 
 NOT_FOUND: dict[int | str, dict[str, Any]] = {
     404: {"model": Problem, "description": "There is no such user, item or version"}
@@ -62,8 +62,7 @@ class SharedState:
 
     availability: Availability
     feedback: FeedbackIntake
-    versions: PublishedVersions
-    canaries: Canaries
+    registry: Registry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,8 +9,8 @@ from collections.abc import Hashable, Iterable, Sequence
 
 import numpy as np
 
+from service.ops.batching import Batcher, in_a_thread
 from service.ops.metrics import Metrics
-from service.recommend.batching import Batcher
 from service.recommend.explanation import ListExplanation, explain_lists, plain_numbers
 from service.recommend.resolution import ResolvedRequest, read_user, resolve
 from service.retrieval.query import Query, Ranked
@@ -36,7 +36,10 @@ class RecommendationEngine:
     def __init__(self, *, metrics: Metrics, max_batch: int, max_waiting: int) -> None:
         self._metrics = metrics
         self._batcher = Batcher[Asked, Recommendation](
-            self.recommend_together, max_batch=max_batch, max_waiting=max_waiting, metrics=metrics
+            in_a_thread(self.recommend_together),
+            max_batch=max_batch,
+            max_waiting=max_waiting,
+            metrics=metrics,
         )
 
     async def recommend(self, served: Served, request: RecommendationRequest) -> Recommendation:

@@ -25,7 +25,7 @@ from service.ops.metrics import CanaryGauges
 from service.ops.process import watch
 from service.serving.follower import ModelFollower
 from service.serving.served import Counts, Models, Served
-from service.store.registry import Canaries
+from service.store.registry import Registry
 
 MIN_REQUESTS = 20
 """Fewer say nothing about failures; from here on the interval below is the guard."""
@@ -132,12 +132,12 @@ class CanaryGuard:
     def __init__(
         self,
         follower: ModelFollower,
-        canaries: Canaries,
+        registry: Registry,
         gauges: CanaryGauges,
         pause_seconds: float,
     ) -> None:
         self._follower = follower
-        self._canaries = canaries
+        self._registry = registry
         self._gauges = gauges
         self._pause_seconds = pause_seconds
         self._watched: _Watched | None = None
@@ -155,7 +155,7 @@ class CanaryGuard:
             self._judge(models.trial.canary, self._watch(models, models.trial.served))
         if self._condemned is not None:
             canary, reason = self._condemned
-            await self._canaries.end("rolled_back", reason, only=canary)
+            await self._registry.end_canary("rolled_back", reason, only=canary)
             self._condemned = None
         await self._report()
         if models is None or models.trial is None:
@@ -195,7 +195,7 @@ class CanaryGuard:
             return
         answers = watched.challenger.statistics.counts().answers
         if answers > watched.reported:
-            await self._canaries.count(
+            await self._registry.count_answers(
                 watched.challenger.snapshot.version, answers - watched.reported
             )
             watched.reported = answers

@@ -189,8 +189,7 @@ class RedisSource:
     async def open(self, version: str) -> OpenedModel:
         """Fetch the items and the graphs; of the users, only prove that they are there."""
         manifest = await self._store.manifest(version)
-        for name in PER_USER:
-            await self._store.check_present(manifest, name)
+        await self._store.check_present(manifest, PER_USER)
         if self._cache is not None:
             try:
                 return self._opened_from(await self._cached(self._cache, manifest))

@@ -21,7 +21,7 @@ from model.registry.keys import KeySpace
 from training.cli.options import add_server_options
 from training.publish import PublishPolicy, publish_artifact
 from training.publish.connection import connected
-from training.publish.registry import Control
+from training.publish.registry import Registry
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -115,37 +115,37 @@ def configure_canary(parser: argparse.ArgumentParser) -> None:
 
 
 def _configure(
-    parser: argparse.ArgumentParser, action: Callable[[Control, argparse.Namespace], str]
+    parser: argparse.ArgumentParser, action: Callable[[Registry, argparse.Namespace], str]
 ) -> None:
     add_server_options(parser)
 
     def run(options: argparse.Namespace) -> None:
         with connected(options.redis_url) as client:
-            sys.stdout.write(action(Control(client, KeySpace(options.namespace)), options))
+            sys.stdout.write(action(Registry(client, KeySpace(options.namespace)), options))
 
     parser.set_defaults(run=run)
 
 
-def _list(control: Control, options: argparse.Namespace) -> str:
+def _list(registry: Registry, options: argparse.Namespace) -> str:
     if options.json:
-        return _as_json(control)
+        return _as_json(registry)
     lines = [f"{'version':28s}{'published (UTC)':22s}{'NDCG@20':>9s}{'Recall@20':>11s}  role"]
-    for stored in control.versions():
+    for stored in registry.versions():
         ndcg, recall = (stored.metrics.get(name) for name in _METRICS)
         lines.append(
             f"{stored.version:28s}{stored.published_at:%Y-%m-%d %H:%M:%S}   "
             f"{_figure(ndcg):>9s}{_figure(recall):>11s}  {', '.join(stored.roles)}".rstrip()
         )
-    if control.canary() is not None:
-        lines += ["", _latest_canary(control)]
+    if registry.state().canary is not None:
+        lines += ["", _latest_canary(registry)]
     return "\n".join(lines) + "\n"
 
 
-def _latest_canary(control: Control) -> str:
-    found = control.canary()
-    if found is None:
+def _latest_canary(registry: Registry) -> str:
+    state = registry.state()
+    canary, answers = state.canary, state.canary_answers
+    if canary is None:
         return "there has been no canary"
-    canary, answers = found
     served = (
         f"{canary.version}, {canary.share:.1%} of the users since "
         f"{canary.started_at:%Y-%m-%d %H:%M} UTC, {answers} answers"
@@ -156,8 +156,8 @@ def _latest_canary(control: Control) -> str:
     return f"latest canary: {served}; {how}: {canary.reason}"
 
 
-def _as_json(control: Control) -> str:
-    stored = [asdict(each) for each in control.versions()]
+def _as_json(registry: Registry) -> str:
+    stored = [asdict(each) for each in registry.versions()]
     return json.dumps(stored, indent=1, default=datetime.isoformat) + "\n"
 
 
@@ -165,42 +165,45 @@ def _figure(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
 
 
-def _promote(control: Control, options: argparse.Namespace) -> str:
-    control.activate(options.version, pin=options.pin)
+def _promote(registry: Registry, options: argparse.Namespace) -> str:
+    registry.activate(options.version, pin=options.pin)
     return f"{options.version} is live{' and pinned' if options.pin else ''}\n"
 
 
-def _roll_back(control: Control, _: argparse.Namespace) -> str:
-    left, live = control.roll_back()
-    return f"{live} is live and pinned, {left} was left; `unpin` lets the next publish go live\n"
+def _roll_back(registry: Registry, _: argparse.Namespace) -> str:
+    change = registry.roll_back()
+    return (
+        f"{change.after.live} is live and pinned, {change.before.live} was left; "
+        "`unpin` lets the next publish go live\n"
+    )
 
 
-def _pin(control: Control, _: argparse.Namespace) -> str:
-    return f"{control.pin()} is pinned\n"
+def _pin(registry: Registry, _: argparse.Namespace) -> str:
+    return f"{registry.pin().pinned} is pinned\n"
 
 
-def _unpin(control: Control, _: argparse.Namespace) -> str:
-    pinned = control.unpin()
+def _unpin(registry: Registry, _: argparse.Namespace) -> str:
+    pinned = registry.unpin().before.pinned
     return "nothing was pinned\n" if pinned is None else f"{pinned} is no longer pinned\n"
 
 
-def _canary(control: Control, options: argparse.Namespace) -> str:
+def _canary(registry: Registry, options: argparse.Namespace) -> str:
     if options.stop:
-        stopped = control.stop_canary("stopped by command")
+        stopped = registry.end_canary("stopped", "stopped by command").before.running
         return (
             "no canary runs\n" if stopped is None else f"{stopped.version} is no canary any more\n"
         )
     if options.json:
-        return _canary_as_json(control)
+        return _canary_as_json(registry)
     if options.version is None:
-        return _latest_canary(control) + "\n"
-    canary = control.start_canary(options.version, options.share)
-    return f"{canary.version} serves {canary.share:.1%} of the users\n"
+        return _latest_canary(registry) + "\n"
+    registry.start_canary(options.version, options.share)
+    return f"{options.version} serves {options.share:.1%} of the users\n"
 
 
-def _canary_as_json(control: Control) -> str:
-    found = control.canary()
-    if found is None:
+def _canary_as_json(registry: Registry) -> str:
+    state = registry.state()
+    if state.canary is None:
         return "null\n"
-    canary, answers = found
-    return json.dumps(canary.model_dump(mode="json") | {"answers": answers}, indent=1) + "\n"
+    told = state.canary.model_dump(mode="json") | {"answers": state.canary_answers}
+    return json.dumps(told, indent=1) + "\n"

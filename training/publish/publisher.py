@@ -1,7 +1,4 @@
-"""One publish from start to end: lock, write, read back, manifest, flip, tidy.
-
-Knows the order of the steps; knows nothing about how a chunk or a lock is made.
-"""
+"""One publish from start to end: lock, write, read back, manifest, go live, prune."""
 
 import logging
 import time
@@ -10,9 +7,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.artifact.files import Artifact, ArtifactError, parse_manifest, read_artifact
-from model.artifact.manifest import ArtifactManifest
+from model.artifact.files import Artifact, ArtifactError, read_artifact
+from model.artifact.stored import read_manifest
 from model.registry.keys import KeySpace
+from model.registry.state import State
 from training.publish.blobs import num_bytes, remove_blobs, verify_blobs, write_blobs
 from training.publish.connection import (
     FAULTS,
@@ -25,7 +23,7 @@ from training.publish.connection import (
     connected,
 )
 from training.publish.lock import PublishLock, RetrainLock
-from training.publish.registry import PublishPolicy, VersionShelf
+from training.publish.registry import PublishPolicy, Registry
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +36,7 @@ _MIB = 2**20
 def live_version(redis_url: str, namespace: str = "default") -> str | None:
     """The version that a namespace serves, or None before the first publish."""
     with connected(redis_url) as client:
-        return VersionShelf(client, KeySpace(namespace)).live()
+        return Registry(client, KeySpace(namespace)).state().live
 
 
 def publish_artifact(
@@ -87,24 +85,17 @@ def publish_artifact(
             wait_seconds=policy.wait_seconds,
             within=within,
         ) as lock:
-            pinned = publication.run(lock, policy)
-        if publication.shelf.live() == publication.version:
+            state = publication.run(lock, policy)
+        if state.live == publication.version:
             report(f"{publication.version} is live {where}")
-        elif pinned is None:
+        elif state.pinned is None:
             report(f"{publication.version} serves a share of the users {where}, as a canary")
         else:
             report(
-                f"{publication.version} is stored {where}, but {pinned} is pinned and stays live; "
-                "`promote` or `unpin` changes that"
+                f"{publication.version} is stored {where}, but {state.pinned} is pinned and stays "
+                "live; `promote` or `unpin` changes that"
             )
         return publication.version
-
-
-def _same_manifest(stored: str | bytes, manifest: ArtifactManifest) -> bool:
-    try:
-        return parse_manifest(stored, "stored manifest") == manifest
-    except ArtifactError:
-        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,33 +112,41 @@ class _Publication:
         return self.artifact.manifest.model_version
 
     @property
-    def shelf(self) -> VersionShelf:
-        return VersionShelf(self.client, self.keys)
+    def registry(self) -> Registry:
+        return Registry(self.client, self.keys)
 
     def is_live(self) -> bool:
-        return self.shelf.live() == self.version and self._is_stored()
+        return self.registry.state().live == self.version and self._is_stored()
 
-    def run(self, lock: PublishLock, policy: PublishPolicy) -> str | None:
-        """The version that is pinned and stays live, or None."""
-        self.shelf.sweep(policy, lock)
+    def run(self, lock: PublishLock, policy: PublishPolicy) -> State:
+        """Publish under the lock; the state that this leads to."""
+        self.registry.sweep(policy, lock)
         if not self._is_stored():
             self._store(lock)
-        pinned = self.shelf.make_live(self.version, lock, policy.canary_share)
+        state = self.registry.publish(self.version, lock, policy.canary_share)
         try:
-            removed = self.shelf.sweep(policy, lock)
+            removed = self.registry.sweep(policy, lock)
         except (*FAULTS, PublishError) as error:
             self.report(f"old versions stay until the next publish: {error}")
         else:
             if removed:
                 self.report(f"removed old versions: {', '.join(removed)}")
-        return pinned
+        return state
 
     def _is_stored(self) -> bool:
-        """Is this very version there, whole? VersionTakenError if its name means another."""
-        stored = self.shelf.manifest(self.version)
+        """Whether this very version is there, byte for byte.
+
+        Raises:
+            VersionTakenError: the name belongs to other content.
+        """
+        stored = self.client.get(self.keys.manifest(self.version))
         if stored is None:
             return False
-        if not _same_manifest(stored, self.artifact.manifest):
+        try:
+            same = read_manifest(stored, self.version) == self.artifact.manifest
+        except ArtifactError:
+            same = False
+        if not same:
             raise VersionTakenError(
                 f"version {self.version} was published before with other content, "
                 "and a version never changes; export the model again under a new version"
@@ -165,9 +164,9 @@ class _Publication:
         A version that was complete once keeps its keys even on failure: what is rewritten there
         are the same bytes, and replicas may hold on to it.
         """
-        was_complete = self.shelf.holds(self.version)
+        was_complete = self.version in self.registry.state().stored
         manifest = self.artifact.manifest
-        total = num_bytes(manifest)
+        total = num_bytes(self.keys, manifest)
         self.report(f"publishing {self.version}: {total / _MIB:.1f} MiB")
         try:
             self._follow("written", write_blobs(self.client, self.keys, self.artifact), lock)
@@ -181,7 +180,7 @@ class _Publication:
 
     def _follow(self, what: str, batches: Iterator[int], lock: PublishLock) -> None:
         """Drive the batches, keep the lock alive, report every few seconds."""
-        total, done, reported_at = num_bytes(self.artifact.manifest), 0, time.monotonic()
+        total, done, reported_at = num_bytes(self.keys, self.artifact.manifest), 0, time.monotonic()
         for size in batches:
             lock.keep()
             done += size

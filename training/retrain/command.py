@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
-from model.registry.canary import Canary
 from model.registry.keys import KeySpace
+from model.registry.state import State
 from training.data.dataset import load_dataset
 from training.feedback.log import EventLog
 from training.feedback.stream import FeedbackStream
 from training.publish.connection import LockHeldError, connected
-from training.publish.registry import Control, VersionShelf
+from training.publish.registry import Registry
 from training.retrain.incumbent import Champion, find_champion
 from training.retrain.job import retrain
 from training.retrain.ledger import Result, verdict
@@ -35,23 +35,22 @@ def preview(config: RetrainConfig) -> str:
     keys = KeySpace(config.namespace)
     with connected(config.redis_url) as client:
         waiting = len(FeedbackStream(client, keys))
-        live = VersionShelf(client, keys).live()
-        canary = Control(client, keys).canary()
+        state = Registry(client, keys).state()
     event_log = EventLog(config.state / "events")
     events = event_log.read()
     with tempfile.TemporaryDirectory(prefix="retrain-") as scratch:
         assembled = assemble(config.data, events, config.events.weights, Path(scratch) / "data")
         data = assembled.config.model_copy(update={"modalities": config.data.modalities})
         summary = load_dataset(data).summary
-    champion = find_champion(Runs(config.state), live, assembled.tested_from)
+    champion = find_champion(Runs(config.state), state.live, assembled.tested_from)
     lines = [
         f"would take over {waiting} entries that wait in Redis",
         f"training set without them: {summary}",
         f"  from {assembled.base_pairs} pairs of {config.data.folder} and {assembled.counted} of "
         f"{assembled.events} events in the log",
         *(f"  {count} events rejected: {reason}" for reason, count in assembled.rejected.items()),
-        f"live: {live or 'nothing'}",
-        *_of_canary(canary, config),
+        f"live: {state.live or 'nothing'}",
+        *_of_canary(state, config),
         _of_training(champion, config, waiting + event_log.count_since(champion.newest_event)),
         f"gate: {config.gate.model_dump_json()}",
     ]
@@ -71,12 +70,12 @@ def _of_training(champion: Champion, config: RetrainConfig, new_events: int) -> 
     return f"would go on from the weights of {champion.version} and compare with it"
 
 
-def _of_canary(latest: tuple[Canary, int] | None, config: RetrainConfig) -> list[str]:
-    if latest is None or latest[0].outcome is not None:
+def _of_canary(state: State, config: RetrainConfig) -> list[str]:
+    if state.running is None:
         return []
-    wait = verdict(*latest, datetime.now(UTC), config.canary)
+    wait = verdict(state.running, state.canary_answers, datetime.now(UTC), config.canary)
     if wait is None:
-        return [f"would promote the canary {latest[0].version} first"]
+        return [f"would promote the canary {state.running.version} first"]
     return [f"would stop after taking events over: {wait}"]
 
 

@@ -26,6 +26,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 from model.artifact.manifest import EpochRecord
 from model.registry.canary import Canary
 from model.registry.keys import KeySpace
+from model.registry.state import State
 from training.evaluate.protocol import Evaluation
 from training.feedback.stream import FeedbackStream
 from training.publish import PublishPolicy, publish_artifact
@@ -38,7 +39,7 @@ from training.publish.connection import (
     explaining,
 )
 from training.publish.lock import RetrainLock
-from training.publish.registry import Control, VersionShelf
+from training.publish.registry import Registry
 from training.retrain.rules import Rule
 from training.retrain.settings import CanarySettings
 
@@ -154,31 +155,35 @@ class Ledger:
         ):
             yield cls(client, redis_url, keys, lock)
 
+    @property
+    def _registry(self) -> Registry:
+        return Registry(self._client, self._keys)
+
+    def _versions(self) -> State:
+        with self._explaining():
+            return self._registry.state()
+
     def live(self) -> str | None:
         """The version that is served."""
-        with self._explaining():
-            return VersionShelf(self._client, self._keys).live()
+        return self._versions().live
 
     def named(self) -> set[str]:
-        """Versions that are live, were before, are pinned, or run as a canary."""
-        with self._explaining():
-            return VersionShelf(self._client, self._keys).named()
+        """Versions that are live, previous, pinned, or run as a canary."""
+        return self._versions().in_a_role
 
     def canary(self) -> tuple[Canary, int] | None:
         """The running canary, and how many answers it has given."""
-        with self._explaining():
-            found = Control(self._client, self._keys).canary()
-        return found if found is not None and found[0].outcome is None else None
+        state = self._versions()
+        return None if state.running is None else (state.running, state.canary_answers)
 
     def canary_version(self) -> str | None:
         """The version that serves a share of the users."""
-        running = self.canary()
-        return None if running is None else running[0].version
+        return self._versions().roles["canary"]
 
     def promote(self, canary: Canary) -> bool:
         """Make a canary live, unless it has ended meanwhile; whether it was."""
         with self._explaining():
-            return VersionShelf(self._client, self._keys).promote_canary(canary, self._lock)
+            return self._registry.promote_canary(canary, self._lock)
 
     def _explaining(self) -> AbstractContextManager[None]:
         return explaining(str(address_of(self._redis_url)))

@@ -1,11 +1,11 @@
-"""Who belongs to a canary, and when there may be one."""
+"""Who belongs to a canary, and how it ends."""
 
 import math
 from datetime import UTC, datetime
 
 import pytest
 
-from model.registry.canary import Canary, CanaryRefused, begin
+from model.registry.canary import Canary
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -50,7 +50,6 @@ def test_an_end_is_kept_and_no_longer_runs() -> None:
     ended = canary().ended("stopped", "why", NOW)
     stored = ended.model_dump_json()
     assert Canary.parse(stored) == ended
-    assert Canary.running_in(stored) is None
     assert ended.is_same(canary())
     assert not canary("v3").is_same(canary())
     assert not canary().is_same(None)
@@ -70,30 +69,3 @@ def test_it_ends_when_another_goes_live_or_is_pinned(
 ) -> None:
     ended = canary().outrun(live, NOW, pinned=pinned)
     assert (ended.outcome, ended.reason, ended.ended_at) == (outcome, reason, NOW)
-
-
-def test_the_running_one_changes_its_share_alone() -> None:
-    changed = begin("v2", 0.3, NOW.replace(year=2027), live="v1", pinned=None, running=canary())
-    assert changed == canary(share=0.3)
-
-
-@pytest.mark.parametrize("share", [0.0, -1.0, 0.51, math.nan, math.inf])
-def test_a_share_out_of_range_is_refused(share: float) -> None:
-    with pytest.raises(CanaryRefused, match="above 0 and at most"):
-        begin("v2", share, NOW, live="v1", pinned=None, running=None)
-
-
-@pytest.mark.parametrize(
-    ("live", "pinned", "running", "said"),
-    [
-        (None, None, None, "nothing is live yet"),
-        ("v2", None, None, "'v2' is live"),
-        ("v1", "v1", None, "'v1' is pinned"),
-        ("v1", None, canary("v3"), "'v3' is the canary already, for 10% of the users"),
-    ],
-)
-def test_what_stands_in_the_way_is_said(
-    live: str | None, pinned: str | None, running: Canary | None, said: str
-) -> None:
-    with pytest.raises(CanaryRefused, match=said):
-        begin("v2", 0.1, NOW, live=live, pinned=pinned, running=running)

@@ -10,11 +10,12 @@ import redis
 
 from model.registry.canary import Canary
 from model.registry.keys import KeySpace
+from model.registry.state import Change, State
 from training.cli.app import main
 from training.publish import PublishError, PublishPolicy, live_version, publish_artifact
-from training.publish.connection import LockLostError, Transaction
+from training.publish.connection import LockLostError
 from training.publish.lock import PublishLock, RetrainLock
-from training.publish.registry import Control, VersionShelf, queue_canary
+from training.publish.registry import Registry
 
 KEYS = KeySpace()
 Command = Callable[..., tuple[int, str]]
@@ -152,50 +153,52 @@ def test_publishing_to_a_share(
 
 @pytest.mark.usefixtures("published")
 def test_a_running_canary_is_never_retired(client: redis.Redis) -> None:
-    control, shelf = Control(client, KEYS), VersionShelf(client, KEYS)
+    registry = Registry(client, KEYS)
     tidy = PublishPolicy(keep=1, grace_seconds=0)
-    control.start_canary("v1", 0.1)
+    registry.start_canary("v1", 0.1)
     with PublishLock(client, KEYS, lock_seconds=30, wait_seconds=0) as lock:
-        assert shelf.sweep(tidy, lock) == []
-        control.stop_canary("enough")
-        assert shelf.sweep(tidy, lock) == ["v1"]
+        assert registry.sweep(tidy, lock) == []
+        registry.end_canary("stopped", "enough")
+        assert registry.sweep(tidy, lock) == ["v1"]
 
 
 @pytest.mark.usefixtures("published")
 def test_whoever_ends_it_first_is_not_overwritten(
     client: redis.Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    control = Control(client, KEYS)
-    control.start_canary("v2", 0.1)
+    registry = Registry(client, KEYS)
+    registry.start_canary("v2", 0.1)
     ended_by_others = iter([True])
 
-    def late(pipe: Transaction, *args: Any, **options: Any) -> None:
+    def late(state: State, *args: Any) -> Change:
         """Somebody else ends it between what this transaction has read and what it writes."""
+        change = end_canary(state, *args)
         if next(ended_by_others, False):
             with redis.Redis.from_url(redis_url) as other:
                 running = latest(client)
                 ended = running.ended("rolled_back", "first", running.started_at)
                 other.set(KEYS.canary, ended.model_dump_json())
-        queue_canary(pipe, *args, **options)
+        return change
 
-    monkeypatch.setattr("training.publish.registry.queue_canary", late)
-    assert control.stop_canary("second") is None
+    end_canary = State.end_canary
+    monkeypatch.setattr(State, "end_canary", late)
+    assert not registry.end_canary("stopped", "second").happened
     assert (latest(client).outcome, latest(client).reason) == ("rolled_back", "first")
 
 
 @pytest.mark.usefixtures("published")
 def test_a_promotion_under_the_lock_takes_back_nothing(client: redis.Redis) -> None:
-    control, shelf = Control(client, KEYS), VersionShelf(client, KEYS)
-    canary = control.start_canary("v2", 0.1)
+    registry = Registry(client, KEYS)
+    canary = registry.start_canary("v2", 0.1).canary
     with RetrainLock(client, KEYS, lock_seconds=30) as lock:
-        control.stop_canary("misbehaves")
-        assert not shelf.promote_canary(canary, lock)
-        assert shelf.live() == "v3"
-        again = control.start_canary("v2", 0.1)
-        assert not shelf.promote_canary(canary, lock)  # that was another one
-        assert shelf.promote_canary(again, lock)
-        assert shelf.live() == "v2"
+        registry.end_canary("stopped", "misbehaves")
+        assert not registry.promote_canary(canary, lock)
+        assert registry.state().live == "v3"
+        again = registry.start_canary("v2", 0.1).canary
+        assert not registry.promote_canary(canary, lock)  # that was another one
+        assert registry.promote_canary(again, lock)
+        assert registry.state().live == "v2"
         assert latest(client).outcome == "promoted"
         client.set(KEYS.retrain_lock, "another")
         with pytest.raises(LockLostError):
-            shelf.promote_canary(again, lock)
+            registry.promote_canary(again, lock)

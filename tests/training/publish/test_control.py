@@ -12,14 +12,14 @@ from training.cli.app import main
 from training.publish import PublishPolicy, live_version, publish_artifact
 from training.publish.connection import LockLostError, UnknownVersionError
 from training.publish.lock import RetrainLock
-from training.publish.registry import Control
+from training.publish.registry import Registry
 
 KEYS = KeySpace()
 
 
 @pytest.fixture
-def control(client: redis.Redis) -> Control:
-    return Control(client, KEYS)
+def registry(client: redis.Redis) -> Registry:
+    return Registry(client, KEYS)
 
 
 @pytest.fixture
@@ -116,18 +116,18 @@ def test_nothing_to_go_back_to(
 
 @pytest.mark.usefixtures("published")
 def test_a_pinned_version_is_never_retired(
-    control: Control, artifact_of: Callable[..., Path], redis_url: str, client: redis.Redis
+    registry: Registry, artifact_of: Callable[..., Path], redis_url: str, client: redis.Redis
 ) -> None:
-    control.activate("v1", pin=True)
+    registry.activate("v1", pin=True)
     for version in ("v4", "v5", "v6"):
         publish_artifact(
             artifact_of(version), redis_url, policy=PublishPolicy(keep=1, grace_seconds=0)
         )
     assert live_version(redis_url) == "v1"
     assert client.exists(KEYS.manifest("v1")) == 1
-    assert {x.version for x in control.versions()} == {"v1", "v3", "v6"}
+    assert {x.version for x in registry.versions()} == {"v1", "v3", "v6"}
     with pytest.raises(UnknownVersionError):
-        control.activate("v2", pin=False)
+        registry.activate("v2", pin=False)
 
 
 def test_a_retraining_that_lost_its_lock_cannot_publish(

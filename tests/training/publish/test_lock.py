@@ -13,7 +13,7 @@ from model.registry.keys import KeySpace
 from training.publish import PublishPolicy, live_version, publish_artifact
 from training.publish.connection import LockHeldError, LockLostError
 from training.publish.lock import PublishLock
-from training.publish.registry import VersionShelf
+from training.publish.registry import Registry
 
 KEYS = KeySpace()
 
@@ -79,9 +79,9 @@ def test_a_stale_token_cannot_move_the_pointer(client: redis.Redis) -> None:
         with lock_on(client) as fresh:
             assert stale.token != fresh.token
             with pytest.raises(LockLostError):
-                VersionShelf(client, KEYS).make_live("v1", stale)
+                Registry(client, KEYS).publish("v1", stale)
             assert client.exists(KEYS.current) == 0
-            VersionShelf(client, KEYS).make_live("v2", fresh)
+            Registry(client, KEYS).publish("v2", fresh)
     assert client.get(KEYS.current) == b"v2"
 
 

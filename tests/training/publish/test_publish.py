@@ -11,7 +11,6 @@ from model.artifact.files import Artifact, read_artifact
 from model.registry.keys import KeySpace
 from training.publish import PublishPolicy, live_version, publish_artifact
 from training.publish.connection import VersionTakenError
-from training.publish.registry import expired
 
 KEYS = KeySpace()
 NO_GRACE = PublishPolicy(grace_seconds=0)
@@ -148,21 +147,3 @@ def test_a_superseded_version_stays_for_its_grace(
     for number in range(1, 6):
         publish_artifact(artifact_of(f"v{number}"), redis_url)
     assert stored_versions() == {"v1", "v2", "v3", "v4", "v5"}
-
-
-@pytest.mark.parametrize(
-    ("keep", "grace", "pinned", "gone"),
-    [
-        (1, 0, set(), ["c", "b", "a"]),
-        (2, 0, set(), ["b", "a"]),
-        (2, 0, {"a"}, ["b"]),
-        (1, 15, set(), ["b", "a"]),
-        (1, 25, set(), ["a"]),
-        (4, 0, set(), []),
-    ],
-)
-def test_expired(keep: int, grace: float, pinned: set[str], gone: list[str]) -> None:
-    # a was superseded 30 s ago, b 20 s ago, c 10 s ago
-    published_at = {"a": 60.0, "b": 70.0, "c": 80.0, "d": 90.0}
-    policy = PublishPolicy(keep=keep, grace_seconds=grace)
-    assert expired(published_at, pinned, policy, now=100.0) == gone

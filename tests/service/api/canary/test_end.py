@@ -74,8 +74,15 @@ def test_one_that_cannot_be_loaded_leaves_everybody_to_the_live_model(
     store, replicas, make_artifact, until, start, served, users
 ) -> None:
     store.add(make_artifact("v2", 2))
-    store.delete(KEYS.chunk("v2", "item_foldin", 1))
+    chunk = KEYS.chunk("v2", "item_foldin", 1)
+    rest = store.getrange(chunk, 1, -1)
+    store.delete(chunk)
     one, _ = replicas
+    missing = start(one)
+    assert missing.status_code == 404
+    assert "chunk 1 of 'item_foldin' is missing" in missing.json()["detail"]
+    # A checksum that differs shows only when it is loaded.
+    store.setrange(chunk, 1, rest)
     assert start(one).status_code == 200
     until(lambda: "the canary is not served: model version v2 is damaged" in one.warnings())
     assert {one.recommend(user)["model_version"] for user in users} == {"v1"}

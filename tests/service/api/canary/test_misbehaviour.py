@@ -153,7 +153,7 @@ def test_it_is_withdrawn_here_while_redis_cannot_be_told(
             for user in users:
                 client.post("/v1/recommendations", json=body | {"user_id": user})
         until(lambda: served(client) is None)
-        assert Canary.running_in(store.get(KEYS.canary)) is not None
+        assert Canary.parse(store.get(KEYS.canary)).outcome is None
         line.mend()
-        until(lambda: Canary.running_in(store.get(KEYS.canary)) is None, seconds=20)
+        until(lambda: Canary.parse(store.get(KEYS.canary)).outcome is not None, seconds=20)
         assert Canary.parse(store.get(KEYS.canary)).outcome == "rolled_back"

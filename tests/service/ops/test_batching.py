@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import pytest
 
+from service.ops.batching import Batcher, in_a_thread
 from service.ops.metrics import Metrics
-from service.recommend.batching import Batcher
-from service.schemas.errors import Overloaded
+from service.schemas.errors import Overloaded, SourceUnavailable
 
 pytestmark = pytest.mark.anyio
 
@@ -38,7 +38,8 @@ def worker() -> Worker:
 
 
 def batcher(worker, **limits: int) -> Batcher[int, int]:
-    return Batcher(worker, **({"max_batch": 3, "max_waiting": 100} | limits), metrics=Metrics())
+    bounds = {"max_batch": 3, "max_waiting": 100} | limits
+    return Batcher(in_a_thread(worker), **bounds, metrics=Metrics())
 
 
 async def busy_with(worker: Worker, first: asyncio.Task[int]) -> None:
@@ -109,3 +110,75 @@ async def test_closing_lets_nobody_hang(worker) -> None:
     assert not pending
     assert second.cancelled()
     assert first.result() == 0
+
+
+class Server:
+    """Says how often it was asked, and when a trip began; can be held, and can fail."""
+
+    def __init__(self) -> None:
+        self.trips: list[list[str]] = []
+        self.waited: list[float] = []
+        self.begun, self.open = asyncio.Event(), asyncio.Event()
+        self.open.set()
+
+    async def ask(self, questions, since):
+        self.trips.append(list(questions))
+        self.begun.set()
+        self.waited.append(asyncio.get_running_loop().time() - since)
+        number = len(self.trips)
+        await self.open.wait()
+        if "away" in questions:
+            raise SourceUnavailable("it is away")
+        return [
+            SourceUnavailable(f"{question} is damaged")
+            if question.startswith("bad")
+            else f"{question} in {number}"
+            for question in questions
+        ]
+
+
+async def test_whoever_comes_during_a_trip_shares_the_next() -> None:
+    server = Server()
+    trips = Batcher(server.ask, max_batch=3)
+    server.open.clear()
+    first = asyncio.create_task(trips.run("a"))
+    await server.begun.wait()
+    others = [asyncio.create_task(trips.run(question)) for question in "bcde"]
+    await asyncio.sleep(0.05)
+    assert server.trips == [["a"]]
+    server.open.set()
+    assert await first == "a in 1"
+    assert await asyncio.gather(*others) == ["b in 2", "c in 2", "d in 2", "e in 3"]
+    assert server.waited[1] >= 0.04
+
+
+async def test_an_answer_that_cannot_be_had_is_nobody_elses_trouble() -> None:
+    trips = Batcher(Server().ask, max_batch=10)
+    good, bad = await asyncio.gather(trips.run("a"), trips.run("bad"), return_exceptions=True)
+    assert good == "a in 1"
+    assert str(bad) == "bad is damaged"
+    assert await trips.run("b") == "b in 2"
+
+
+async def test_a_trip_that_fails_fails_those_in_it_and_no_later_one() -> None:
+    trips = Batcher(Server().ask, max_batch=10)
+    for error in await asyncio.gather(trips.run("a"), trips.run("away"), return_exceptions=True):
+        assert isinstance(error, SourceUnavailable)
+    assert await trips.run("b") == "b in 2"
+
+
+async def test_whoever_has_left_is_not_asked_for() -> None:
+    server = Server()
+    trips = Batcher(server.ask, max_batch=10)
+    server.open.clear()
+    first, left, stays = (asyncio.create_task(trips.run(question)) for question in "abc")
+    await server.begun.wait()
+    late = asyncio.create_task(trips.run("d"))
+    await asyncio.sleep(0)
+    for task in (left, late):
+        task.cancel()
+    await asyncio.gather(left, late, return_exceptions=True)
+    server.open.set()
+    assert await asyncio.gather(first, stays) == ["a in 1", "c in 1"]
+    assert await trips.run("e") == "e in 2"
+    assert server.trips == [["a", "b", "c"], ["e"]]

@@ -1,0 +1,76 @@
+"""An artifact in Redis: the key and the length of every chunk, and what makes a version whole.
+
+A version is whole if its manifest is there and can be read, and every chunk of every tensor and
+file is there at full length. This module says what to ask and judges the replies; the callers ask.
+"""
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+
+from model.artifact.files import ArtifactError, parse_manifest
+from model.artifact.layout import RowLayout
+from model.artifact.manifest import ArtifactManifest
+from model.registry.keys import KeySpace
+
+BATCH_BYTES = 4 * 2**20
+"""Most bytes of one pipeline, which both sides have to buffer (a larger chunk goes alone)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Bytes [start, stop) of one tensor or file, under a key of its own."""
+
+    key: str
+    blob: str
+    index: int
+    start: int
+    stop: int
+
+    def check_length(self, length: int) -> None:
+        """Raise ArtifactError unless `length` bytes are all of it."""
+        if length != self.stop - self.start:
+            expected = self.stop - self.start
+            state = f"has {length} bytes instead of {expected}" if length else "is missing"
+            raise ArtifactError(f"chunk {self.index} of {self.blob!r} {state}; publish it again")
+
+
+def read_manifest(stored: bytes | str | None, version: str) -> ArtifactManifest:
+    """The manifest of a version, out of the value of its key; ArtifactError if not usable."""
+    if stored is None:
+        raise ArtifactError("its manifest is not in Redis; publish it again")
+    manifest = parse_manifest(stored, "its manifest")
+    if manifest.model_version != version:
+        raise ArtifactError(f"its manifest is that of version {manifest.model_version}")
+    return manifest
+
+
+def layout_of(manifest: ArtifactManifest, blob: str) -> RowLayout:
+    """How a tensor, or a file (whose rows are bytes), is cut into chunks."""
+    if blob in manifest.tensors:
+        spec = manifest.tensors[blob]
+        return RowLayout.of(spec.shape, spec.dtype, manifest.chunk_bytes)
+    return RowLayout.of((manifest.files[blob].num_bytes,), "|u1", manifest.chunk_bytes)
+
+
+def chunks(
+    keys: KeySpace, manifest: ArtifactManifest, blobs: Collection[str] | None = None
+) -> Iterator[Chunk]:
+    """Every chunk of some tensors and files, by default of all: a whole version has them all."""
+    for blob in (*manifest.tensors, *manifest.files) if blobs is None else blobs:
+        for index, (start, stop) in enumerate(layout_of(manifest, blob).spans()):
+            yield Chunk(keys.chunk(manifest.model_version, blob, index), blob, index, start, stop)
+
+
+def batches(found: Iterable[Chunk]) -> Iterator[list[Chunk]]:
+    """Runs of chunks of at most `BATCH_BYTES`, at least one chunk each."""
+    batch: list[Chunk] = []
+    size = 0
+    for chunk in found:
+        num_bytes = chunk.stop - chunk.start
+        if batch and size + num_bytes > BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+        batch.append(chunk)
+        size += num_bytes
+    if batch:
+        yield batch

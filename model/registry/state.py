@@ -1,0 +1,311 @@
+"""The state machine of one namespace's published versions: live, previous, pinned, canary.
+
+A `State` is what the Redis keys hold. A transition takes a state to a `Change`, which says what to
+write, or raises `Refused` with the message that people see. There is no I/O here. The drivers
+(`service.store.registry`, `training.publish.registry`) read the state, call a transition and write
+the change in one transaction that watches `KeySpace.watched`.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from itertools import pairwise
+from typing import Self
+
+from model.registry.canary import MAX_SHARE, Canary, Outcome
+from model.registry.keys import KeySpace
+
+
+class Refused(Exception):
+    """The transition is not possible in this state; the message says why and what to do."""
+
+
+class NotPublished(Refused):
+    """The version is not published, not whole, or there is none to go back to."""
+
+
+class CanaryRefused(Refused):
+    """There can be no such canary now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """The versions of one namespace, as Redis holds them at one moment."""
+
+    namespace: str = "default"
+    live: str | None = None
+    previous: str | None = None
+    """The version that was live before."""
+    pinned: str | None = None
+    """The version that stays live whatever is published."""
+    canary: Canary | None = None
+    """The latest canary, running or ended."""
+    published_at: Mapping[str, float] = field(default_factory=dict)
+    """Complete versions that have not been pruned, and when they were published (Unix seconds)."""
+    answers: Mapping[str, int] = field(default_factory=dict)
+    """How many answers a version has given as a canary, over all replicas."""
+
+    @classmethod
+    def of(
+        cls,
+        namespace: str,
+        pointers: Sequence[bytes | None],
+        versions: Iterable[tuple[bytes, float]],
+        answers: Mapping[bytes, bytes],
+    ) -> Self:
+        """Parse what Redis holds.
+
+        Args:
+            namespace: whose state it is.
+            pointers: the values of `KeySpace.pointers`, in that order.
+            versions: members and scores of `KeySpace.versions`.
+            answers: the hash `KeySpace.canary_answers`.
+        """
+        *names, canary = pointers
+        live, previous, pinned = (
+            None if name is None else name.decode(errors="replace") for name in names
+        )
+        return cls(
+            namespace=namespace,
+            live=live,
+            previous=previous,
+            pinned=pinned,
+            canary=Canary.parse(canary),
+            published_at={name.decode(): float(at) for name, at in versions},
+            answers={name.decode(): int(count) for name, count in answers.items()},
+        )
+
+    @property
+    def running(self) -> Canary | None:
+        """The canary, while it runs."""
+        return self.canary if self.canary is not None and self.canary.outcome is None else None
+
+    @property
+    def pointers(self) -> tuple[str | None, ...]:
+        """The values of `KeySpace.pointers`."""
+        canary = None if self.canary is None else self.canary.model_dump_json()
+        return self.live, self.previous, self.pinned, canary
+
+    @property
+    def canary_answers(self) -> int:
+        """How many answers the latest canary has given, over all replicas."""
+        return 0 if self.canary is None else self.answers.get(self.canary.version, 0)
+
+    @property
+    def newest_first(self) -> list[str]:
+        """The published versions."""
+        return sorted(self.published_at, key=lambda name: (self.published_at[name], name))[::-1]
+
+    @property
+    def roles(self) -> dict[str, str | None]:
+        """The version in each role: `current`, `previous`, `pinned` and `canary`."""
+        return {
+            "current": self.live,
+            "previous": self.previous,
+            "pinned": self.pinned,
+            "canary": None if self.running is None else self.running.version,
+        }
+
+    @property
+    def in_a_role(self) -> set[str]:
+        """The versions in any of `roles`."""
+        return {name for name in self.roles.values() if name is not None}
+
+    @property
+    def stored(self) -> set[str]:
+        """Versions whose keys must stay: published, or in a role."""
+        return self.in_a_role | self.published_at.keys()
+
+    def publish(self, version: str, at: datetime, share: float | None = None) -> "Change":
+        """Record a complete version and make it live.
+
+        While another version is pinned, it is only recorded. With a share it becomes the canary
+        instead, unless nothing is live yet. Publishing the live version again changes nothing, so
+        the transition may be repeated after a lost answer.
+
+        Raises:
+            CanaryRefused: another canary runs, or the share is out of range.
+        """
+        if version == self.live:
+            return Change(self, self)
+        recorded = replace(self, published_at={**self.published_at, version: at.timestamp()})
+        if self.pinned not in (None, version):
+            return Change(self, recorded)
+        if share is not None and self.pinned is None and self.live is not None:
+            return Change(self, recorded._with_canary(version, share, at))
+        return Change(self, recorded._with_live(version, at, pinned=self.pinned))
+
+    def activate(self, version: str, at: datetime, *, pin: bool) -> "Change":
+        """Make a published version live. The pin moves to it (`pin`) or is lifted.
+
+        It is announced even if nothing changes, so that replicas look again.
+
+        Raises:
+            NotPublished: it is neither published nor live.
+        """
+        self._check_published(version)
+        after = self._with_live(version, at, pinned=version if pin else None)
+        return Change(self, after, announced=version)
+
+    def roll_back(self, at: datetime) -> "Change":
+        """Make the previous version live and pin it.
+
+        Raises:
+            NotPublished: there is no previous version.
+            Refused: a version is pinned, perhaps by an earlier roll-back. Going back again would
+                make the version live that was left.
+        """
+        if self.pinned is not None:
+            raise Refused(
+                f"version {self.pinned} is pinned already; to leave it, name the version: "
+                "`promote VERSION --pin` (`models` lists them)"
+            )
+        if self.live is None or self.previous in (None, self.live):
+            raise NotPublished("there is no version before the live one")
+        assert self.previous is not None
+        return self.activate(self.previous, at, pin=True)
+
+    def pin(self, at: datetime) -> "Change":
+        """Keep the live version live, whatever is published; NotPublished if nothing is live."""
+        if self.live is None:
+            raise NotPublished("nothing is live yet, so there is nothing to pin")
+        return self.activate(self.live, at, pin=True)
+
+    def unpin(self) -> "Change":
+        """Let the next publish go live."""
+        return Change(self, replace(self, pinned=None))
+
+    def start_canary(self, version: str, share: float, at: datetime) -> "Change":
+        """Let a published version serve a share of the users, or change the canary's share.
+
+        Raises:
+            NotPublished: it is neither published nor live.
+            CanaryRefused: see `publish`; or it is live, nothing is, or a version is pinned.
+        """
+        self._check_published(version)
+        return Change(self, self._with_canary(version, share, at))
+
+    def end_canary(
+        self, outcome: Outcome, reason: str, at: datetime, only: Canary | None = None
+    ) -> "Change":
+        """End the running canary, if there is one and it is the one meant by `only`."""
+        running = self.running
+        if running is None or (only is not None and not running.is_same(only)):
+            return Change(self, self)
+        return Change(self, replace(self, canary=running.ended(outcome, reason, at)))
+
+    def promote_canary(self, canary: Canary, at: datetime) -> "Change":
+        """Make a canary live, unless it has ended meanwhile."""
+        if not canary.is_same(self.running):
+            return Change(self, self)
+        return Change(self, self._with_live(canary.version, at, pinned=self.pinned))
+
+    def prune(self, at: datetime, *, keep: int, grace_seconds: float) -> "Change":
+        """Strike old versions off the list.
+
+        A version goes if it has no role, is not among the `keep` newest, and was superseded at
+        least `grace_seconds` ago: a replica may still be loading it until then.
+        """
+        names = self.newest_first
+        gone = {
+            name
+            for successor, name in pairwise(names)
+            if name not in self.in_a_role
+            and name not in names[:keep]
+            and at.timestamp() - self.published_at[successor] >= grace_seconds
+        }
+        kept = {name: score for name, score in self.published_at.items() if name not in gone}
+        return Change(self, replace(self, published_at=kept))
+
+    def _check_published(self, version: str) -> None:
+        if version != self.live and version not in self.published_at:
+            raise NotPublished(
+                f"there is no version {version!r} in namespace {self.namespace!r}; "
+                "`models` and GET /v1/models list those that are published"
+            )
+
+    def _with_live(self, version: str, at: datetime, *, pinned: str | None) -> Self:
+        """A running canary ends: it was compared with another version, or a pin excludes it."""
+        moves, canary = version != self.live, self.canary
+        if self.running is not None and (moves or pinned is not None):
+            canary = self.running.outrun(version, at, pinned=pinned is not None)
+        previous = self.live if moves and self.live is not None else self.previous
+        return replace(self, live=version, previous=previous, pinned=pinned, canary=canary)
+
+    def _with_canary(self, version: str, share: float, at: datetime) -> Self:
+        running = self.running
+        if not 0 < share <= MAX_SHARE:
+            why = f"a canary's share is above 0 and at most {MAX_SHARE}, not {share:g}"
+        elif self.live is None:
+            why = "nothing is live yet, so there is nothing for a canary to stand beside"
+        elif version == self.live:
+            why = f"version {version!r} is live: everybody gets it already"
+        elif self.pinned is not None:
+            why = f"version {self.pinned!r} is pinned, so everybody gets it; lift the pin first"
+        elif running is not None and running.version != version:
+            why = (
+                f"version {running.version!r} is the canary already, for {running.share:.0%} of "
+                "the users; stop or promote it first"
+            )
+        elif running is not None:
+            return replace(self, canary=running.model_copy(update={"share": share}))
+        else:
+            begun = Canary(version=version, share=share, started_at=at)
+            return replace(self, canary=begun, answers={})
+        raise CanaryRefused(why)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The outcome of a transition: the states before and after it."""
+
+    before: State
+    after: State
+    announced: str | None = None
+    """The version to announce even if nothing that replicas follow has changed."""
+
+    @property
+    def happened(self) -> bool:
+        """Whether the states differ."""
+        return self.before != self.after
+
+    @property
+    def begins_to_serve(self) -> set[str]:
+        """Versions that go live or become a canary: these have to be whole."""
+        names = {self.after.live} if self.after.live != self.before.live else set()
+        if self._begun is not None:
+            names.add(self._begun.version)
+        return {name for name in names if name is not None}
+
+    @property
+    def _begun(self) -> Canary | None:
+        """The canary that this change begins."""
+        canary = self.after.running
+        return None if canary is None or canary.is_same(self.before.running) else canary
+
+    def commands(self, keys: KeySpace) -> Iterator[tuple[str | float, ...]]:
+        """The Redis commands that write the change, all in one hash slot."""
+        old, new = self.before, self.after
+        for key, stored, wanted in zip(keys.pointers, old.pointers, new.pointers, strict=True):
+            if wanted != stored:
+                yield ("DEL", key) if wanted is None else ("SET", key, wanted)
+        if self._begun is not None:
+            yield "DEL", keys.canary_answers
+        for version, score in new.published_at.items():
+            if old.published_at.get(version) != score:
+                yield "ZADD", keys.versions, score, version
+        if gone := sorted(old.published_at.keys() - new.published_at.keys()):
+            yield "ZREM", keys.versions, *gone
+        if (news := self._news) is not None:
+            # By its name: redis-py has no method `publish` in a cluster's transaction.
+            yield "PUBLISH", keys.events, news
+
+    @property
+    def _news(self) -> str | None:
+        """The version to announce: replicas follow the live version and the canary."""
+        if self.announced is None and self.after.live != self.before.live:
+            return self.after.live
+        canary = self.after.canary
+        if self.announced is None and canary is not None and canary != self.before.canary:
+            return canary.version
+        return self.announced

@@ -1,0 +1,138 @@
+"""Micro-batching: jobs that arrive while one batch is worked on make the next one.
+
+No job waits for company: an idle worker takes one at once, a busy one finds several afterwards.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from anyio import CapacityLimiter, to_thread
+
+from service.ops.metrics import Metrics
+from service.schemas.errors import Overloaded
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting(Generic[Job, Result]):
+    job: Job
+    result: asyncio.Future[Result]
+    since: float
+    """By the clock of the event loop."""
+
+
+class Batcher(Generic[Job, Result]):
+    """Works on one batch at a time: the jobs that wait when it begins.
+
+    Args:
+        work: takes the jobs, and the time since when the first of them waits (by the clock of the
+            event loop); gives a result or an error per job, in their order. If it raises, every
+            job of the batch gets that error.
+        max_batch: most jobs in one batch.
+        max_waiting: most jobs that wait; a further one is refused. None: any number.
+        metrics: where batches and the queue are counted.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[Sequence[Job], float], Awaitable[Sequence[Result | Exception]]],
+        *,
+        max_batch: int,
+        max_waiting: int | None = None,
+        metrics: Metrics | None = None,
+    ) -> None:
+        self._work = work
+        self._max_batch = max_batch
+        self._max_waiting = max_waiting
+        self._metrics = metrics
+        self._waiting: deque[_Waiting[Job, Result]] = deque()
+        self._running: asyncio.Task[None] | None = None
+
+    async def run(self, job: Job) -> Result:
+        """The result of one job.
+
+        A caller that is cancelled meanwhile leaves its job behind, which is then skipped.
+
+        Raises:
+            Overloaded: too many are waiting.
+        """
+        if self._max_waiting is not None:
+            self._check_room(self._max_waiting)
+        loop = asyncio.get_running_loop()
+        result: asyncio.Future[Result] = loop.create_future()
+        self._waiting.append(_Waiting(job, result, loop.time()))
+        self._count()
+        if self._running is None or self._running.done():
+            self._running = loop.create_task(self._run())
+        return await result
+
+    async def close(self) -> None:
+        """Stop after the batch that is being worked on; whoever still waits is cancelled."""
+        while self._waiting:
+            self._waiting.popleft().result.cancel()
+        if self._running is not None:
+            await self._running
+
+    def _check_room(self, most: int) -> None:
+        if len(self._waiting) >= most:
+            self._waiting = deque(each for each in self._waiting if not each.result.done())
+        if len(self._waiting) >= most:
+            if self._metrics is not None:
+                self._metrics.overloads.inc()
+            raise Overloaded(f"{len(self._waiting)} requests are waiting to be computed; try again")
+
+    def _count(self, batch_size: int = 0) -> None:
+        if self._metrics is not None:
+            self._metrics.waiting.set(len(self._waiting))
+            if batch_size:
+                self._metrics.batch_size.observe(batch_size)
+
+    async def _run(self) -> None:
+        while self._waiting:
+            batch: list[_Waiting[Job, Result]] = []
+            while self._waiting and len(batch) < self._max_batch:
+                if not (each := self._waiting.popleft()).result.done():
+                    batch.append(each)
+            self._count(len(batch))
+            if batch:
+                await self._answer(batch)
+
+    async def _answer(self, batch: Sequence[_Waiting[Job, Result]]) -> None:
+        results: Sequence[Result | Exception]
+        try:
+            results = await self._work([each.job for each in batch], batch[0].since)
+        except Exception as error:  # noqa: BLE001  # it is the callers', who are waiting for it
+            results = [error] * len(batch)
+        for each, result in zip(batch, results, strict=True):
+            if each.result.done():
+                continue
+            if isinstance(result, Exception):
+                each.result.set_exception(result)
+            else:
+                each.result.set_result(result)
+
+
+def in_a_thread(
+    work: Callable[[Sequence[Job]], Sequence[Result]],
+) -> Callable[[Sequence[Job], float], Awaitable[Sequence[Result | Exception]]]:
+    """Work for a `Batcher` that computes in one worker thread.
+
+    If `work` raises for several jobs, each is tried alone: a faulty one fails nobody else.
+    """
+    limiter = CapacityLimiter(1)
+
+    def results(jobs: Sequence[Job]) -> list[Result | Exception]:
+        try:
+            return list(work(jobs))
+        except Exception as error:  # noqa: BLE001  # it is the caller's, who is waiting for it
+            return [error] if len(jobs) == 1 else [results([job])[0] for job in jobs]
+
+    async def compute(jobs: Sequence[Job], _since: float) -> Sequence[Result | Exception]:
+        return await to_thread.run_sync(results, jobs, limiter=limiter)
+
+    return compute
