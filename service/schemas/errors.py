@@ -1,26 +1,7 @@
-"""What can go wrong, and the status and the words of each.
+"""What can go wrong, and the status and the title that each is answered with.
 
-    MagnetError
-    |-- SourceUnavailable      the store did not answer: reading falls back, writing is refused
-    |                          (503 + Retry-After)
-    `-- RequestRefused         carries its status; answered as a problem document
-        |-- InvalidRequest     422
-        |-- UnknownUser        404
-        |-- UnknownItem        404
-        |-- UnknownVersion     404
-        |-- CanaryConflict     409
-        |-- NotOffered         501
-        |-- Unauthenticated    401
-        |-- Forbidden          403
-        |-- TooManyRequests    429 + Retry-After
-        |-- TooLarge           413
-        |-- TooLate            503 + Retry-After
-        |-- NotReady           503 + Retry-After
-        |-- Overloaded         503 + Retry-After
-        |-- UserUnavailable    503 + Retry-After
-        `-- FeedbackFull       503 + Retry-After
-
-How they are answered is in `problems`. Knows nothing about recommending.
+`service.http.problems` makes them HTTP answers. A `SourceUnavailable` is answered as
+`StoreUnavailable` unless somebody catches it: reading falls back, writing is refused.
 """
 
 from http import HTTPStatus
@@ -44,7 +25,7 @@ class MagnetError(Exception):
 
 
 class SourceUnavailable(MagnetError):
-    """The place where models live did not answer; the message names it without secrets."""
+    """The store of models did not answer; the message names it without secrets."""
 
 
 class RequestRefused(MagnetError):
@@ -132,7 +113,7 @@ class Overloaded(RequestRefused):
 
 
 class UserUnavailable(RequestRefused):
-    """The user exists, but her row cannot be read now and nothing honest stands in for it."""
+    """The user exists, but their row cannot be read now and nothing honest stands in for it."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     kind = "user-unavailable"
@@ -140,7 +121,7 @@ class UserUnavailable(RequestRefused):
 
 
 class Unauthenticated(RequestRefused):
-    """Whoever asks has not shown a key that is known."""
+    """The caller has not shown a known key."""
 
     status = HTTPStatus.UNAUTHORIZED
     kind = "unauthenticated"
@@ -148,7 +129,7 @@ class Unauthenticated(RequestRefused):
 
 
 class Forbidden(RequestRefused):
-    """Whoever asks may not have this."""
+    """The caller's key does not open this."""
 
     status = HTTPStatus.FORBIDDEN
     kind = "forbidden"
@@ -184,7 +165,7 @@ class TooLate(RequestRefused):
 
 
 class FeedbackFull(RequestRefused):
-    """Training has not taken events over for too long; none is dropped to make room."""
+    """Training has not taken events for too long; none is dropped to make room."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     kind = "feedback-full"

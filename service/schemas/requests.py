@@ -1,9 +1,6 @@
-"""Bodies and parameters of requests; the names are the public contract.
+"""Bodies and parameters of requests; the names are the public contract."""
 
-Knows shapes and limits that hold for every model; knows nothing about any model.
-"""
-
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
@@ -15,45 +12,65 @@ MAX_LIST = 10_000
 MAX_BATCH = 100
 MAX_EVENTS = 1000
 
-DIVERSITY = (
-    "0: best first; above, each next item is also unlike those before it (maximal marginal "
-    "relevance over the best items, by all modalities); 1: unlikeness alone"
-)
-
 Id = Identifier
 Detail = Literal["none", "experts", "full"]
+K = Annotated[int, Field(ge=1, description="How many items")]
+Offset = Annotated[int, Field(ge=0, description="How many better items to skip, for paging")]
+Categories = Annotated[list[str], Field(max_length=100, description="Only items in any of these")]
+Diversity = Annotated[
+    float,
+    Field(
+        ge=0,
+        le=1,
+        description="0: best first; above, each next item is also unlike those before it (maximal "
+        "marginal relevance over the best items, by all modalities); 1: unlikeness alone",
+    ),
+]
 
 
-class RecommendationParams(BaseModel):
-    """Query parameters of a user's recommendations."""
+def _shown(*examples: dict[str, JsonValue], **more: JsonValue) -> ConfigDict:
+    """The configuration of a body that is documented with examples."""
+    return ConfigDict(json_schema_extra={**more, "examples": list(examples)})
+
+
+class _Whole(BaseModel):
+    """Refuses names that are not known."""
 
     model_config = ConfigDict(extra="forbid")
 
-    k: int = Field(10, ge=1, description="How many items")
-    offset: int = Field(0, ge=0, description="How many better items to skip, for paging")
+
+class _Body(_Whole):
+    """Takes values of exactly the documented types."""
+
+    model_config = ConfigDict(strict=True)
+
+
+class RecommendationParams(_Whole):
+    """Query parameters of a user's recommendations."""
+
+    k: K = 10
+    offset: Offset = 0
     exclude_seen: bool = Field(True, description="Leave out what the user has interacted with")
-    category: list[str] = Field([], max_length=100, description="Only items in any of these")
-    diversity: float = Field(0.0, ge=0, le=1, description=DIVERSITY)
+    category: Categories = []
+    diversity: Diversity = 0.0
 
 
-_SOMEONE: dict[str, JsonValue] = {
-    "anyOf": [
-        {"required": ["user_id"], "properties": {"user_id": {"type": "string"}}},
-        {"required": ["session_items"], "properties": {"session_items": {"minItems": 1}}},
-    ]
-}
-"""In the words of JSON Schema what `_ForSomeone` checks."""
+_SOMEONE: list[JsonValue] = [
+    {"required": ["user_id"], "properties": {"user_id": {"type": "string"}}},
+    {"required": ["session_items"], "properties": {"session_items": {"minItems": 1}}},
+]
+"""JSON Schema's alternatives for what `_ForSomeone` checks."""
 
 
-class _ForSomeone(BaseModel):
+class _ForSomeone(_Body):
     """For a user, a session, or a user in a session."""
 
     user_id: Id | None = Field(None, description="Whom; may be left out if there is a session")
     session_items: list[Id] = Field(
         [],
         max_length=MAX_SESSION,
-        description="What she has just looked at, oldest first: the newest counts most. For a "
-        "known user, her history and the session count one half each",
+        description="What they have just looked at, oldest first: the newest counts most. For a "
+        "known user, their history and the session count one half each",
     )
 
     @model_validator(mode="after")
@@ -66,20 +83,14 @@ class _ForSomeone(BaseModel):
 class RecommendationRequest(_ForSomeone):
     """Whom to recommend to, out of what, and how much to explain."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        strict=True,
-        json_schema_extra={
-            **_SOMEONE,
-            "examples": [
-                {"user_id": "196", "k": 5},
-                {"session_items": ["50", "172"], "k": 5, "explain": "full"},
-            ],
-        },
+    model_config = _shown(
+        {"user_id": "196", "k": 5},
+        {"session_items": ["50", "172"], "k": 5, "explain": "full"},
+        anyOf=_SOMEONE,
     )
 
-    k: int = Field(10, ge=1, description="How many items")
-    offset: int = Field(0, ge=0, description="How many better items to skip, for paging")
+    k: K = 10
+    offset: Offset = 0
     exclude_seen: bool = Field(
         True, description="Leave out the session's items and what the user has interacted with"
     )
@@ -87,8 +98,8 @@ class RecommendationRequest(_ForSomeone):
         None, max_length=MAX_LIST, description="Only these items; null for the whole catalogue"
     )
     exclude: list[Id] = Field([], max_length=MAX_LIST, description="None of these items")
-    categories: list[str] = Field([], max_length=100, description="Only items in any of these")
-    diversity: float = Field(0.0, ge=0, le=1, description=DIVERSITY)
+    categories: Categories = []
+    diversity: Diversity = 0.0
     explain: Detail = Field(
         "experts",
         description="`none`; `experts`: the contribution of each; `full`: by modality and view too",
@@ -98,14 +109,7 @@ class RecommendationRequest(_ForSomeone):
 class ScoreRequest(_ForSomeone):
     """A list that the caller brings, to be ranked for someone."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        strict=True,
-        json_schema_extra={
-            **_SOMEONE,
-            "examples": [{"user_id": "196", "items": ["242", "302"]}],
-        },
-    )
+    model_config = _shown({"user_id": "196", "items": ["242", "302"]}, anyOf=_SOMEONE)
 
     items: list[Id] = Field(
         min_length=1, max_length=MAX_LIST, description="What to rank, all of it"
@@ -127,105 +131,75 @@ class ScoreRequest(_ForSomeone):
 class ExplanationRequest(_ForSomeone):
     """Whose score of which item to take apart."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        strict=True,
-        json_schema_extra={
-            **_SOMEONE,
-            "examples": [{"session_items": ["50", "172"], "item_id": "242"}],
-        },
-    )
+    model_config = _shown({"session_items": ["50", "172"], "item_id": "242"}, anyOf=_SOMEONE)
 
     item_id: Id
 
 
-class ItemSearch(BaseModel):
+class ItemSearch(_Whole):
     """Query parameters of a look into the catalogue."""
 
-    model_config = ConfigDict(extra="forbid")
-
     title: str = Field("", max_length=256, description="A part of the title, in any case")
-    category: list[str] = Field([], max_length=100, description="Only items in any of these")
+    category: Categories = []
     offset: int = Field(0, ge=0, description="How many items to skip, for paging")
     limit: int = Field(20, ge=1, le=1000, description="Most items")
 
 
-class ItemLookup(BaseModel):
+class ItemLookup(_Body):
     """Items that the caller can name."""
 
-    model_config = ConfigDict(
-        extra="forbid", strict=True, json_schema_extra={"examples": [{"item_ids": ["242", "302"]}]}
-    )
+    model_config = _shown({"item_ids": ["242", "302"]})
 
     item_ids: list[Id] = Field(min_length=1, max_length=1000)
 
 
-class BatchRequest(BaseModel):
+class BatchRequest(_Whole):
     """Several requests in one; each is answered as if it were alone."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={
-            "examples": [{"requests": [{"user_id": "196", "k": 3}, {"session_items": ["50"]}]}]
-        },
-    )
+    model_config = _shown({"requests": [{"user_id": "196", "k": 3}, {"session_items": ["50"]}]})
 
     requests: list[RecommendationRequest] = Field(min_length=1, max_length=MAX_BATCH)
 
 
-class FeedbackRequest(BaseModel):
+_EVENT: JsonValue = {
+    "event_id": "a1",
+    "user_id": "196",
+    "item_id": "242",
+    "type": "click",
+    "timestamp": "2026-01-01T12:00:00Z",
+    "rank": 1,
+}
+
+
+class FeedbackRequest(_Whole):
     """What users did, in any order."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={
-            "examples": [
-                {
-                    "events": [
-                        {
-                            "event_id": "a1",
-                            "user_id": "196",
-                            "item_id": "242",
-                            "type": "click",
-                            "timestamp": "2026-01-01T12:00:00Z",
-                            "rank": 1,
-                        }
-                    ]
-                }
-            ]
-        },
-    )
+    model_config = _shown({"events": [_EVENT]})
 
     events: list[ReportedEvent] = Field(min_length=1, max_length=MAX_EVENTS)
 
 
-class AvailabilityRequest(BaseModel):
+class AvailabilityRequest(_Body):
     """Whether an item may be shown."""
 
-    model_config = ConfigDict(
-        extra="forbid", strict=True, json_schema_extra={"examples": [{"available": False}]}
-    )
+    model_config = _shown({"available": False})
 
     available: bool
 
 
-class ActivationRequest(BaseModel):
+class ActivationRequest(_Body):
     """How a version becomes live."""
 
-    model_config = ConfigDict(
-        extra="forbid", strict=True, json_schema_extra={"examples": [{"pin": True}]}
-    )
+    model_config = _shown({"pin": True})
 
     pin: bool = Field(
         True, description="Keep it live whatever is published; false takes an earlier pin away"
     )
 
 
-class CanaryRequest(BaseModel):
+class CanaryRequest(_Body):
     """How many users a version is to serve."""
 
-    model_config = ConfigDict(
-        extra="forbid", strict=True, json_schema_extra={"examples": [{"share": 0.05}]}
-    )
+    model_config = _shown({"share": 0.05})
 
     share: float = Field(gt=0, le=MAX_SHARE, description="Of the users")

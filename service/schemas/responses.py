@@ -1,13 +1,8 @@
 """Bodies of answers; the names are the public contract.
 
 Typed dictionaries: what an answer is made of is what is serialised, and the documented schema is
-that of the type. Knows shapes only; knows nothing about any model.
+that of the type.
 """
-
-# FOLDED service/schemas/responses.py: Bodies of answers about models: what is served, what is published, whether the service is ready.
-#
-#   Knows shapes only; the names are the public contract.
-#
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -114,7 +109,7 @@ class ExpertDetail(ExpertContribution):
 class HistoryEvidence(TypedDict):
     """One item of the user's history, or of the session, that speaks for the explained item.
 
-    The history is what her vector is made of: positives, not all that she has seen.
+    The history is what their vector is made of: positives, not all that they have seen.
     """
 
     item_id: str
