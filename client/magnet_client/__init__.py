@@ -27,9 +27,8 @@ from magnet_client.answers import (
     SimilarItem,
     SimilarResponse,
 )
-from magnet_client.async_client import AsyncClient
 from magnet_client.calls import Event, EventType, RecommendationRequest
-from magnet_client.client import Client
+from magnet_client.client import AsyncClient, Client
 from magnet_client.connection import Retries
 from magnet_client.errors import (
     FieldFault,

@@ -1,6 +1,8 @@
-"""What the service answers; names are those of its OpenAPI document.
+"""What the service answers: names and types are those of its OpenAPI document, docs/openapi.json.
 
-Knows shapes only. Fields that a newer service adds are ignored.
+Written by hand and tested against that document. Code generated from it would be longer, would
+lose what the shapes have in common (an ExpertDetail is an ExpertContribution), and would refuse the
+answers of an older service. Fields and values that a newer service adds are accepted.
 """
 
 from datetime import datetime
@@ -78,7 +80,7 @@ class ExpertDetail(ExpertContribution):
 
 
 class HistoryEvidence(_Part):
-    """One item of the history or session that speaks for the explained item."""
+    """One item of the history or session that adds to the explained item's score."""
 
     item_id: str
     title: str | None

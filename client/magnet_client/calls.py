@@ -1,12 +1,8 @@
 """One function per call of the API: what is sent, and what kind of answer comes back.
 
-Knows paths and bodies; sends nothing, so that both clients share it.
+Nothing is sent here, so that both clients share it. The service knows the limits of every value,
+and refuses what is beyond them.
 """
-
-# FOLDED client/magnet_client/calls.py: What a caller can ask, and tell.
-#
-#   Knows names and defaults; the service knows limits, and says so.
-#
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,13 +1,7 @@
-"""What both clients are made with: address, key, timeouts.
+"""How both clients connect, and when they send a call again.
 
-Knows httpx2's settings; sends nothing.
+Every call may be repeated: all but feedback only ask, and an event counts once by its id.
 """
-
-# FOLDED client/magnet_client/connection.py: When a call that failed is sent again.
-#
-#   Knows time and chance; knows nothing about HTTP. Every call of this client may be repeated: all but
-#   feedback only ask, and an event counts once by its id.
-#
 
 import random
 from dataclasses import dataclass
@@ -27,17 +21,16 @@ class Retries:
     base_seconds: float = 0.1
     """Longest wait after the first failure; it doubles with each further one."""
     most_seconds: float = 10.0
-    """Longest wait; a service that asks to be left alone for longer is taken at its word, and the
-    call fails."""
+    """Longest wait; the call fails if the service asks for a longer one."""
 
     def wait_seconds(self, failures: int, error: MagnetError) -> float:
         """How long to wait after so many failures, the last of which is `error`.
 
-        A wait is drawn between nothing and the longest, so that clients that failed together do not
-        come back together; what the service asks to be waited is added.
+        What the service asks for, and a random part, so that clients that failed together do not
+        come back together.
 
         Raises:
-            MagnetError: `error` itself, where it is no use to go on.
+            MagnetError: `error` itself, if the call is not to be sent again.
         """
         asked = error.retry_after_seconds or 0.0
         if not error.may_pass or failures >= self.attempts or asked > self.most_seconds:
@@ -47,7 +40,7 @@ class Retries:
 
 
 CONNECT_SECONDS = 2.0
-"""Within a network milliseconds do; the system sends a lost packet again after one second."""
+"""Milliseconds are enough within a network; the system sends a lost packet again after a second."""
 
 
 class ConnectionSettings(TypedDict):
@@ -62,7 +55,7 @@ class ConnectionSettings(TypedDict):
 def settings(
     base_url: str, api_key: str | None, timeout_seconds: float, *, trust_env: bool
 ) -> ConnectionSettings:
-    """What to make httpx2's client with; ValueError for an address that is none."""
+    """What to make httpx2's client with; ValueError if `base_url` is no address."""
     if not base_url.startswith(("http://", "https://")):
         raise ValueError(f"{base_url!r} must start with http:// or https://")
     headers = {"User-Agent": "magnet-client/0.1"}
@@ -77,7 +70,7 @@ def settings(
 
 
 def away(base_url: httpx2.URL, error: httpx2.TransportError) -> ServiceAway:
-    """What to tell of a connection that failed."""
+    """The error for a connection that failed."""
     if isinstance(error, httpx2.TimeoutException):
         return ServiceAway(f"{base_url} did not answer in time ({type(error).__name__})")
     return ServiceAway(f"{base_url} cannot be reached ({error}): is the service running there?")

@@ -1,17 +1,15 @@
 """What can go wrong with a call.
 
-    MagnetError
-    |-- ServiceAway            nobody answered, or not in time
-    |-- InvalidAnswer          what answered is not this service, or a version that is too new
-    `-- ProblemError           the service refused; carries its problem document (RFC 9457)
-        |-- InvalidRequest     400, 413, 422: `errors` names the fields
-        |-- Unauthenticated    401: a key is needed, or is not known
-        |-- Forbidden          403: the key does not open this
-        |-- NotFound           404: no such user, item or version
-        |-- TooManyRequests    429
-        `-- Unavailable        503: no model yet, overloaded, or the store is away
-
-Knows the documents; knows nothing about calls.
+MagnetError
+|-- ServiceAway            nobody answered, or not in time
+|-- InvalidAnswer          what answered is not this service, or a version that is too new
+`-- ProblemError           the service refused; carries its problem document (RFC 9457)
+    |-- InvalidRequest     400, 413, 422: `errors` names the fields
+    |-- Unauthenticated    401: a key is needed, or is not known
+    |-- Forbidden          403: the key does not open this
+    |-- NotFound           404: no such user, item or version
+    |-- TooManyRequests    429
+    `-- Unavailable        503: no model yet, overloaded, or the store is away
 """
 
 from typing import ClassVar
@@ -32,7 +30,7 @@ class MagnetError(Exception):
     may_pass: ClassVar[bool] = False
     """Whether the same call may be answered a little later."""
     retry_after_seconds: float | None = None
-    """What the service asks to be waited."""
+    """How long the service asks to wait."""
 
 
 class ServiceAway(MagnetError):
