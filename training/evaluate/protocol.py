@@ -79,6 +79,12 @@ ScoreFunction = Callable[[NDArray[np.int64]], NDArray[np.float32]]
 """User rows [B] to scores [B, I], higher is better."""
 
 
+def popularity_scores(train: csr_array) -> ScoreFunction:
+    """The reference that every model must beat: items by their training positives [U, I]."""
+    count_I = np.bincount(train.indices, minlength=train.shape[1]).astype(np.float32)
+    return lambda user_B: np.tile(count_I, (len(user_B), 1))
+
+
 TAIL_POSITIVES = 5
 """Items with at most so many training positives, but at least one, are tail items."""
 SPARSE_POSITIVES = 2

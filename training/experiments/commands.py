@@ -29,14 +29,10 @@ from training.data.files import write_durably
 from training.data.synthetic import read_planted
 from training.data.tables import DataError
 from training.evaluate.artifact import HeldOut
+from training.experiments import schedules
 from training.experiments.benchmark import report as benchmark_report
-from training.experiments.benchmark.runner import (
-    ABLATIONS,
-    MODELS,
-    BenchmarkPlan,
-    OutcomeCache,
-    run_benchmark,
-)
+from training.experiments.benchmark.cache import OutcomeCache
+from training.experiments.benchmark.runner import ABLATIONS, MODELS, BenchmarkPlan, run_benchmark
 from training.experiments.cold_start import report as cold_start_report
 from training.experiments.cold_start.runner import (
     ColdStartPlan,
@@ -46,10 +42,8 @@ from training.experiments.cold_start.runner import (
 from training.experiments.faithfulness import as_text, measure_faithfulness
 from training.experiments.model_report.findings import find, make_lists
 from training.experiments.model_report.page import render
-from training.experiments.reporting import Outputs
-from training.experiments.schedules import report as schedules_report
-from training.experiments.schedules.runner import run_schedules
 from training.fit.config import TrainingConfig
+from training.reporting.documents import Outputs
 
 log = logging.getLogger(__name__)
 
@@ -129,14 +123,14 @@ def schedule(
             f"has no test positives under the split by {dataset.split}",
             "choose another --split",
         )
-    result = run_schedules(dataset, config, range(num_seeds))
+    result = schedules.run_schedules(dataset, config, range(num_seeds))
     link = None
     if plot and outputs.document:
         link = Path(os.path.relpath(plot, outputs.document.parent)).as_posix()
-    section = schedules_report.as_markdown(result, command, link)
+    section = schedules.as_markdown(result, command, link)
     if plot:
-        plot.write_text(schedules_report.draw_schedules(result), encoding="utf-8")
-    outputs.write(f"{dataset.name} schedule", section, schedules_report.as_json(result))
+        plot.write_text(schedules.draw_schedules(result), encoding="utf-8")
+    outputs.write(f"{dataset.name} schedule", section, schedules.as_json(result))
 
 
 def faithfulness(artifact: Path, data: Path, *, num_users: int, json_file: Path | None) -> None:

@@ -14,8 +14,7 @@ from model.artifact.manifest import ArtifactManifest
 from model.network.magnet import Magnet
 from training.cli.progress import epochs_shown
 from training.data.dataset import Dataset
-from training.evaluate.protocol import Evaluation, evaluate, only_users
-from training.experiments.baselines.base import Popularity
+from training.evaluate.protocol import Evaluation, evaluate, only_users, popularity_scores
 from training.fit.inductive import InductiveEncoder
 from training.fit.trained_model import TrainedModel
 from training.fit.trainer import train
@@ -98,7 +97,7 @@ def measure_all(dataset: Dataset, model: TrainedModel, champion: Champion) -> Me
     return Measured(
         challenger=evaluate(model.score, dataset, dataset.test),
         champion=measured,
-        popular=evaluate(Popularity().fit(dataset), dataset, dataset.test),
+        popular=evaluate(popularity_scores(dataset.train), dataset, dataset.test),
     )
 
 

@@ -31,7 +31,7 @@ from deploy.local.replay import Replay
 from deploy.local.retrain import CONFIG
 from deploy.local.sample import DEFAULT_FOLDER, SampleError, fetch_sample
 from training.errors import ExplainedError
-from training.experiments.reporting import update_document
+from training.reporting.documents import update_document
 from training.retrain.settings import read_config
 
 _DESCRIPTION = """\

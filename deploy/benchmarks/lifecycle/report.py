@@ -22,10 +22,9 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
-from training.evaluate.protocol import paired_bootstrap
-from training.experiments.benchmark.report import lead_json
-from training.experiments.outcome import Lead
-from training.experiments.reporting import Panel, Series, draw, lead_text, table
+from training.experiments.figures import Lead
+from training.reporting.charts import INK, Panel, Series, draw_lines
+from training.reporting.documents import table
 from training.retrain.ledger import RunRecord
 
 
@@ -129,8 +128,7 @@ def lead(visits: list[Visit], one: str, other: str, metric: str) -> Lead | None:
     if not visits:
         return None
     one_U, other_U = (_per_user(visits, service, metric) for service in (one, other))
-    mean, low, high = paired_bootstrap(one_U, other_U, seed=0)
-    return Lead(mean=mean, low=low, high=high)
+    return Lead.between(one_U, other_U)
 
 
 def _per_user(visits: Iterable[Visit], service: str, metric: str) -> NDArray[np.float64]:
@@ -179,7 +177,7 @@ def _leads(visits: list[Visit]) -> str:
     lines = []
     for other in (FROZEN, TOLD):
         leads = {metric: lead(visits, NIGHTLY, other, metric) for metric in METRICS}
-        said = ", ".join(f"{_TITLES[m]} {lead_text(x)}" for m, x in leads.items() if x)
+        said = ", ".join(f"{_TITLES[m]} {x}" for m, x in leads.items() if x)
         lines.append(f"- retrained every night minus {SERVICES[other]}: {said or 'nobody came'}")
     return "\n".join(lines)
 
@@ -210,7 +208,7 @@ def _by_night(month: Month) -> str:
                 _said(day.night),
                 str(len(day.visits)),
                 *(_figure(quality(day.visits, service, "ndcg@20")) for service in SERVICES),
-                lead_text(so_far) if so_far else "",
+                str(so_far or ""),
             ]
         )
     return table(header, rows)
@@ -234,7 +232,7 @@ def progress(month: Month) -> str:
     return (
         f"{day.day.name}  {day.night.new_events:5d} new events  {day.cpu_seconds:6.1f} CPU s  "
         f"{len(day.visits):3d} users  nightly minus frozen so far, NDCG@20: "
-        f"{lead_text(so_far) if so_far else 'nobody came'}  {_said(day.night)}"
+        f"{so_far or 'nobody came'}  {_said(day.night)}"
     )
 
 
@@ -250,11 +248,11 @@ def draw_month(month: Month) -> str:
         ("no difference", [0.0 for _ in leads], "1 3", 1.0),
     ]
     lines = tuple(
-        Series(name=name, values=tuple(values), colour="#1a1a1a", dashes=dashes, width=width)
+        Series(name=name, values=tuple(values), colour=INK, dashes=dashes, width=width)
         for name, values, dashes, width in bounds
     )
     panels.append(Panel(title="Lead in NDCG@20 so far", series=lines))
-    return draw(f"{month.dataset}: one retraining a night", panels, unit="night")
+    return draw_lines(f"{month.dataset}: one retraining a night", panels, unit="night")
 
 
 def _first_visited(days: Iterable[DayOutcome]) -> int:
@@ -282,7 +280,7 @@ def as_json(month: Month) -> dict[str, object]:
         "first_day": month.first.name,
         "leads": {
             other: {
-                metric: lead_json(found)
+                metric: found.as_json()
                 for metric in METRICS
                 if (found := lead(visits, NIGHTLY, other, metric))
             }

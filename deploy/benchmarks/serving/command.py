@@ -25,7 +25,7 @@ from deploy.benchmarks.serving.reload_part import RELOAD, SOAK
 from deploy.benchmarks.serving.rig import Part
 from deploy.benchmarks.serving.size_part import BYTES, MEMORY
 from deploy.local.processes import ChildDied
-from training.experiments.reporting import update_document
+from training.reporting.documents import update_document
 
 
 def add_figures(path: Path, figures: Mapping[str, float]) -> None:

@@ -1,28 +1,8 @@
-"""Baselines: strong models that MAGNET is compared with, tuned on validation.
+"""Strong models that MAGNET is compared with, their settings chosen on the validation part.
 
-Knows training and validation positives, and content where a model uses it; nothing in here reads
-the test part.
+To add one: write a module with a frozen dataclass of its settings, derived from `ClosedForm` or
+`Trained` of `base` (or from `FactorBaseline` of `factors` if it ends in one vector per user and
+item), and below it an `Entry` with its name in reports and the settings to try. Then add one line
+to `BASELINES` in `registry`: the benchmark, its options and its reports take it from there. Nothing
+in this folder may read the test part.
 """
-
-from training.experiments.baselines.base import BaselineError, Deadline
-from training.experiments.baselines.registry import (
-    CATALOGUE,
-    Baseline,
-    ClosedForm,
-    Tuned,
-    fit,
-    thinned_validation,
-    tune,
-)
-
-__all__ = [
-    "CATALOGUE",
-    "Baseline",
-    "BaselineError",
-    "ClosedForm",
-    "Deadline",
-    "Tuned",
-    "fit",
-    "thinned_validation",
-    "tune",
-]

@@ -1,32 +1,14 @@
-"""What a baseline yields when it is fitted, when it must stop, and how it says that it cannot run.
+"""What every baseline is: settings that can be fitted to a data set.
 
-Knows nothing about any one baseline.
+Letters: B users of a block, I items.
 """
 
-# FOLDED training/experiments/baselines/base.py: Popularity: everyone gets the items with the most training positives.
-#
-#   Knows training positives only. Letters: B users of a block, I items.
-#
-
 import time
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-
-import numpy as np
 
 from training.data.dataset import Dataset
 from training.evaluate.protocol import ScoreFunction
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Popularity:
-    """It has no settings."""
-
-    def fit(self, dataset: Dataset) -> ScoreFunction:
-        """Scores [B, I] are the items' counts."""
-        train = dataset.train
-        count_I = np.bincount(train.indices, minlength=train.shape[1]).astype(np.float32)
-        return lambda users: np.tile(count_I, (len(users), 1))
-
 
 MAX_MEMORY = 16 * 2**30
 """Bytes; a baseline that is known to need more is left out."""
@@ -62,3 +44,38 @@ class Fitted:
     """Validation included; None for a closed form."""
     finished: bool = True
     """False if the deadline came before validation had stopped improving."""
+
+
+class ClosedForm(ABC):
+    """Settings of a baseline that is computed, without randomness or epochs."""
+
+    @abstractmethod
+    def fit(self, dataset: Dataset) -> ScoreFunction:
+        """Scores [B, I] from the training part; BaselineError if that is not possible."""
+
+
+class Trained(ABC):
+    """Settings of a baseline that is trained by gradients, from random numbers."""
+
+    @abstractmethod
+    def fit(self, dataset: Dataset, seed: int, deadline: Deadline) -> Fitted:
+        """Train until validation stops improving or the deadline comes.
+
+        Raises:
+            BaselineError: it cannot be trained on this data set.
+        """
+
+
+Baseline = ClosedForm | Trained
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One kind of baseline."""
+
+    label: str
+    """Its name in reports."""
+    grid: tuple[Baseline, ...]
+    """Settings among which validation chooses. Where time is short the later ones are left
+    untried, so the first is the one to trust on unknown data."""
+    uses_content: bool = False

@@ -1,24 +1,13 @@
-"""Training of baselines that end in one vector per user and item: epochs and early stopping.
+"""Baselines that end in one vector per user and item: their epochs and their early stopping.
 
-Knows training positives, and validation positives to stop by; knows nothing about how vectors come
-about, and nothing here reads the test part. Letters: U users, I items, D dimension, B pairs of a
-batch, N negatives.
+Letters: U users, I items, D dimension, B pairs of a batch, N negatives, F width of a modality.
 """
-
-# FOLDED training/experiments/baselines/factors.py: Content features as the baselines take them: all modalities, standardised.
-#
-#   Knows features; knows nothing about models. Letters: I items, F width of a modality.
-#
-# FOLDED training/experiments/baselines/factors.py: LightGCN's propagation between users and items, for the baselines that build on it.
-#
-#   Knows graphs and embeddings; knows nothing about losses. Letters: U users, I items, D dimension.
-#
 
 import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -31,7 +20,7 @@ from model.network.encoder import SparseOperator
 from training.data.dataset import Dataset
 from training.data.features import Standardisation
 from training.evaluate.protocol import evaluate
-from training.experiments.baselines.base import BaselineError, Deadline, Fitted
+from training.experiments.baselines.base import BaselineError, Deadline, Fitted, Trained
 from training.fit.graphs import sparse_operator
 from training.fit.sampler import pair_batches
 
@@ -148,46 +137,47 @@ def squared_norm(*rows: Tensor) -> Tensor:
     return 0.5 * torch.stack([x_BD.square().sum(1).mean() for x_BD in rows]).sum()
 
 
-def train_factors(
-    model: FactorModel,
-    dataset: Dataset,
-    schedule: Schedule,
-    negatives: int | None,
-    generator: torch.Generator,
-    deadline: Deadline,
-) -> Fitted:
-    """Train until validation NDCG@20 stops improving; equal generators give equal results.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FactorBaseline(Trained):
+    """Settings of a baseline whose scores are inner products of vectors."""
 
-    Args:
-        model: freshly initialised.
-        dataset: its training part is learnt, its validation part says when to stop.
-        schedule: learning rate, batches and patience.
-        negatives: random items shared by a batch; None for one per pair.
-        generator: source of everything random.
-        deadline: when to stop even if validation still improves.
-    """
-    optimizer = torch.optim.Adam(model.parameters(), lr=schedule.learning_rate)
-    best_value, best_epoch, best_factors = -math.inf, 0, _factors(model)
-    start = time.monotonic()
-    for epoch in range(1, schedule.max_epochs + 1):
-        model.begin_epoch(generator)
-        for step in _steps(dataset.train, schedule.min_batch, negatives, generator):
-            optimizer.zero_grad()
-            model.loss(step).backward()
-            optimizer.step()
-        factors = _factors(model)
-        score = partial(_inner_products, *factors)
-        value = evaluate(score, dataset, dataset.valid, ks=(20,)).metrics["ndcg@20"]
-        if value > best_value:
-            best_value, best_epoch, best_factors = value, epoch, factors
-        improving = epoch - best_epoch < schedule.patience
-        if not improving or deadline.passed:
-            break
-    return Fitted(
-        score=partial(_inner_products, *best_factors),
-        seconds_per_epoch=(time.monotonic() - start) / epoch,
-        finished=not improving or epoch == schedule.max_epochs,
-    )
+    schedule: Schedule = field(default_factory=Schedule)
+
+    @property
+    def negatives(self) -> int | None:
+        """Random items that a batch shares as negatives; None for one per pair."""
+        return None
+
+    @abstractmethod
+    def model(self, dataset: Dataset, generator: torch.Generator) -> FactorModel:
+        """A freshly initialised model; BaselineError if the data set lacks what it needs."""
+
+    def fit(self, dataset: Dataset, seed: int, deadline: Deadline) -> Fitted:
+        """Train until validation NDCG@20 stops improving; equal seeds give equal results."""
+        generator = torch.Generator().manual_seed(seed)
+        model, schedule = self.model(dataset, generator), self.schedule
+        optimizer = torch.optim.Adam(model.parameters(), lr=schedule.learning_rate)
+        best_value, best_epoch, best_factors = -math.inf, 0, _factors(model)
+        start = time.monotonic()
+        for epoch in range(1, schedule.max_epochs + 1):
+            model.begin_epoch(generator)
+            for step in _steps(dataset.train, schedule.min_batch, self.negatives, generator):
+                optimizer.zero_grad()
+                model.loss(step).backward()
+                optimizer.step()
+            factors = _factors(model)
+            score = partial(_inner_products, *factors)
+            value = evaluate(score, dataset, dataset.valid, ks=(20,)).metrics["ndcg@20"]
+            if value > best_value:
+                best_value, best_epoch, best_factors = value, epoch, factors
+            improving = epoch - best_epoch < schedule.patience
+            if not improving or deadline.passed:
+                break
+        return Fitted(
+            score=partial(_inner_products, *best_factors),
+            seconds_per_epoch=(time.monotonic() - start) / epoch,
+            finished=not improving or epoch == schedule.max_epochs,
+        )
 
 
 def _steps(

@@ -1,11 +1,11 @@
 """FREEDOM: LightGCN on a pruned user-item graph, joined with a frozen item-item content graph.
 
-Knows features. Letters: B pairs of a batch, U users, I items, M content modalities, D dimension,
+Letters: B pairs of a batch, U users, I items, M content modalities, D dimension,
 F width of a modality, E edges.
 """
 
-from dataclasses import dataclass, field
-from functools import reduce
+from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import torch
@@ -13,10 +13,10 @@ from scipy.sparse import csr_array
 from torch import Tensor, nn
 
 from training.data.dataset import Dataset
-from training.experiments.baselines.base import Deadline, Fitted
+from training.experiments.baselines.base import Entry
 from training.experiments.baselines.factors import (
+    FactorBaseline,
     FactorModel,
-    Schedule,
     Step,
     UserItemGraph,
     content_features,
@@ -24,13 +24,12 @@ from training.experiments.baselines.factors import (
     pair_bpr,
     squared_norm,
     symmetrically_normalised,
-    train_factors,
 )
 from training.fit.graphs import content_neighbours, sparse_operator
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Freedom:
+class Freedom(FactorBaseline):
     """Settings of one run. Ref: Zhou and Shen, MM 2023 (arXiv:2211.06924).
 
     Kept: kNN graphs of raw features, unweighted, normalised and frozen; edges dropped each epoch
@@ -45,17 +44,10 @@ class Freedom:
     num_layers: int = 2
     embedding_dim: int = 64
     l2: float = 1e-4
-    schedule: Schedule = field(default_factory=Schedule)
 
-    def fit(self, dataset: Dataset, seed: int, deadline: Deadline) -> Fitted:
-        """Train until validation stops improving or the deadline comes.
-
-        Raises:
-            BaselineError: the data set has no content.
-        """
-        generator = torch.Generator().manual_seed(seed)
-        model = _Freedom(self, dataset, generator)
-        return train_factors(model, dataset, self.schedule, None, generator, deadline)
+    def model(self, dataset: Dataset, generator: torch.Generator) -> FactorModel:
+        """Freshly initialised; BaselineError without content."""
+        return _Freedom(self, dataset, generator)
 
 
 class _Freedom(FactorModel):
@@ -113,7 +105,7 @@ def _item_graph(dataset: Dataset) -> csr_array:
         edges = content_neighbours(features)
         edges.data[:] = 1.0
         graphs.append(symmetrically_normalised(edges))
-    return csr_array(reduce(lambda total, graph: total + graph, graphs) / len(graphs))
+    return csr_array(sum(graphs[1:], start=graphs[0]) / len(graphs))
 
 
 def _pruned(train: csr_array, dropped: float, generator: torch.Generator) -> csr_array:
@@ -125,3 +117,12 @@ def _pruned(train: csr_array, dropped: float, generator: torch.Generator) -> csr
     kept_E = torch.multinomial(chance_E, num_kept, generator=generator).numpy()
     ones_E = np.ones(num_kept, dtype=np.float32)
     return csr_array((ones_E, (user_E[kept_E], item_E[kept_E])), shape=train.shape)
+
+
+ENTRY = Entry(
+    label="FREEDOM",
+    grid=tuple(
+        Freedom(dropped=dropped, l2=l2) for l2, dropped in product((1e-3, 1e-2), (0.5, 0.8, 0.2))
+    ),
+    uses_content=True,
+)

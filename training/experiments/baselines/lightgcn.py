@@ -1,9 +1,10 @@
 """LightGCN: free embeddings, propagation over interactions, BPR or sampled softmax.
 
-Knows nothing about content. Letters: B pairs of a batch, D dimension, N shared negatives.
+Letters: B pairs of a batch, U users, I items, D dimension, N shared negatives.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import product
 from typing import Literal
 
 import torch
@@ -12,21 +13,20 @@ from torch import Tensor
 from model.network.encoder import normalise_rows
 from model.network.losses import sampled_softmax_loss
 from training.data.dataset import Dataset
-from training.experiments.baselines.base import Deadline, Fitted
+from training.experiments.baselines.base import Entry
 from training.experiments.baselines.factors import (
+    FactorBaseline,
     FactorModel,
-    Schedule,
     Step,
     UserItemGraph,
     embedding,
     pair_bpr,
     squared_norm,
-    train_factors,
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LightGCN:
+class LightGCN(FactorBaseline):
     """Settings of one run. Ref: He et al., arXiv:2002.02126."""
 
     loss: Literal["bpr", "sampled-softmax"]
@@ -34,18 +34,19 @@ class LightGCN:
     """Cosines are divided by it; BPR uses plain inner products and has none."""
     num_layers: int = 2
     embedding_dim: int = 64
+    num_negatives: int = 512
+    """Of the sampled softmax."""
     l2: float = 1e-4
     """On the initial embeddings of the batch (the value of LightGCN's authors)."""
-    negatives: int = 512
-    """Random items shared by a batch as negatives; BPR draws one per pair."""
-    schedule: Schedule = field(default_factory=Schedule)
 
-    def fit(self, dataset: Dataset, seed: int, deadline: Deadline) -> Fitted:
-        """Train until validation stops improving or the deadline comes."""
-        generator = torch.Generator().manual_seed(seed)
-        model = _LightGCN(self, dataset, generator)
-        negatives = None if self.loss == "bpr" else self.negatives
-        return train_factors(model, dataset, self.schedule, negatives, generator, deadline)
+    @property
+    def negatives(self) -> int | None:
+        """Random items that a batch shares as negatives; BPR draws one per pair."""
+        return None if self.loss == "bpr" else self.num_negatives
+
+    def model(self, dataset: Dataset, generator: torch.Generator) -> FactorModel:
+        """Freshly initialised."""
+        return _LightGCN(self, dataset, generator)
 
 
 class _LightGCN(FactorModel):
@@ -77,3 +78,19 @@ class _LightGCN(FactorModel):
             ranking = sampled_softmax_loss(positive_B, negative_BN)
         initial = self.user_UD[step.user_B], self.item_ID[step.item_B]
         return ranking + self.config.l2 * squared_norm(*initial)
+
+
+LIGHTGCN_BPR = Entry(
+    label="LightGCN, BPR",
+    grid=tuple(
+        LightGCN(loss="bpr", num_layers=layers, l2=l2)
+        for layers, l2 in product((2, 3), (1e-3, 1e-2))
+    ),
+)
+LIGHTGCN_SOFTMAX = Entry(
+    label="LightGCN, sampled softmax",
+    grid=tuple(
+        LightGCN(loss="sampled-softmax", num_layers=layers, temperature=temperature)
+        for layers, temperature in product((2, 3), (0.15, 0.2, 0.1))
+    ),
+)

@@ -1,31 +1,30 @@
 """VBPR: matrix factorisation whose items also have a linear image of their content.
 
-Knows features as one matrix. Letters: B pairs of a batch, U users, I items, D free dimensions,
-C content dimensions, F width of the features.
+Letters: B pairs of a batch, U users, I items, D free dimensions, C content dimensions, F width of
+the features.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from training.data.dataset import Dataset
-from training.experiments.baselines.base import Deadline, Fitted
+from training.experiments.baselines.base import Entry
 from training.experiments.baselines.factors import (
+    FactorBaseline,
     FactorModel,
-    Schedule,
     Step,
     content_features,
     embedding,
     pair_bpr,
     squared_norm,
-    train_factors,
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VBPR:
+class VBPR(FactorBaseline):
     """Settings of one run. Ref: He and McAuley, AAAI 2016, Eq. 4 to 7.
 
     score(u, i) = b_i + gamma_u . gamma_i + theta_u . (E f_i) + b' . f_i, with all modalities side
@@ -36,17 +35,10 @@ class VBPR:
     content_dim: int = 32
     l2: float
     """On what the batch's pairs use, and on E and b'."""
-    schedule: Schedule = field(default_factory=Schedule)
 
-    def fit(self, dataset: Dataset, seed: int, deadline: Deadline) -> Fitted:
-        """Train until validation stops improving or the deadline comes.
-
-        Raises:
-            BaselineError: the data set has no content.
-        """
-        generator = torch.Generator().manual_seed(seed)
-        model = _VBPR(self, dataset, generator)
-        return train_factors(model, dataset, self.schedule, None, generator, deadline)
+    def model(self, dataset: Dataset, generator: torch.Generator) -> FactorModel:
+        """Freshly initialised; BaselineError without content."""
+        return _VBPR(self, dataset, generator)
 
 
 class _VBPR(FactorModel):
@@ -92,3 +84,6 @@ class _VBPR(FactorModel):
         feature_BF = self.feature_IF[item_B]
         bias_B1 = self.bias_I1[item_B] + feature_BF @ self.content_bias_F1
         return torch.cat([self.item_ID[item_B], feature_BF @ self.projection_FC, bias_B1], dim=1)
+
+
+ENTRY = Entry(label="VBPR", grid=tuple(VBPR(l2=l2) for l2 in (1e-1, 1e-2, 1.0)), uses_content=True)

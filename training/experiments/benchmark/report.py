@@ -1,102 +1,30 @@
-"""A benchmark as a section of Markdown, for the terminal and for docs/benchmarks.md.
+"""A benchmark as a section of Markdown, for the terminal and docs/benchmarks.md, and for JSON."""
 
-Knows how figures are shown; knows nothing about how they were reached.
-"""
-
-# FOLDED training/experiments/benchmark/report.py: A benchmark as plain numbers for JSON.
-#
-#   Knows outcomes; knows nothing about how they are shown to people.
-#
-
-from collections.abc import Callable, Mapping, Sequence
-from statistics import mean, stdev
+from collections.abc import Callable, Mapping
+from statistics import mean
 
 from training.evaluate.protocol import ITEM_GROUPS, USER_GROUPS, VALIDATION_MASKED
-from training.experiments.baselines import CATALOGUE
+from training.experiments.baselines.registry import BASELINES
+from training.experiments.benchmark.outcome import (
+    MAGNET,
+    METRICS,
+    Benchmark,
+    Comparison,
+    Leads,
+    Outcome,
+)
 from training.experiments.benchmark.runner import ABLATIONS
-from training.experiments.outcome import MAGNET, METRICS, Benchmark, Comparison, Lead, Outcome
-from training.experiments.reporting import figure, lead_text, table
-
-
-def as_json(benchmark: Benchmark) -> dict[str, object]:
-    """Numbers by model name, `ablations` by variant, and under `benchmark` what was measured on.
-
-    A lead over everything is named after its metric, one on a group `metric (group)`.
-    """
-    leads = {compared: benchmark.leads(compared) for compared in benchmark.compared}
-    worth = {compared: benchmark.ablation_leads(compared) for compared in benchmark.worth}
-    about = {
-        "dataset": benchmark.dataset_name,
-        "summary": benchmark.summary,
-        "seeds": list(benchmark.seeds),
-        "validation_users": benchmark.validation_users,
-        "line_to_pass": {
-            _name(compared): benchmark.line(compared) for compared in benchmark.compared
-        },
-        "left_out": benchmark.left_out,
-    }
-    models = {
-        name: _outcome_json(outcome) | {"magnet_lead": _leads_json(leads, name)}
-        for name, outcome in benchmark.outcomes.items()
-    }
-    ablations = {
-        name: _outcome_json(outcome) | {"magnet_lead": _leads_json(worth, name)}
-        for name, outcome in benchmark.ablations.items()
-    }
-    return {"benchmark": about, **models, "ablations": ablations}
-
-
-def _outcome_json(outcome: Outcome) -> dict[str, object]:
-    groups = outcome.tests[0].groups
-    return {
-        "settings": outcome.settings,
-        "test": {m: spread([test.metrics[m] for test in outcome.tests]) for m in METRICS},
-        "groups": {
-            group: {
-                key: spread([test.groups[group][key] for test in outcome.tests])
-                for key in groups[group]
-            }
-            for group in groups
-        },
-        "fit_seconds": outcome.fit_seconds,
-        "seconds_per_epoch": outcome.seconds_per_epoch,
-        "peak_rss_mb": outcome.peak_rss_mb,
-        "notes": list(outcome.notes),
-    }
-
-
-def _leads_json(
-    leads: Mapping[Comparison, Mapping[str, Lead]], name: str
-) -> dict[str, dict[str, object]]:
-    return {
-        _name(compared): lead_json(by_name[name])
-        for compared, by_name in leads.items()
-        if name in by_name
-    }
-
-
-def lead_json(lead: Lead) -> dict[str, object]:
-    """A lead with its interval and what that bears out."""
-    return {"mean": lead.mean, "low": lead.low, "high": lead.high, "verdict": lead.verdict}
-
-
-def _name(compared: Comparison) -> str:
-    return compared.metric if compared.group is None else f"{compared.metric} ({compared.group})"
-
-
-def spread(values: Sequence[float]) -> dict[str, float]:
-    """Mean and standard deviation over seeds."""
-    return {"mean": mean(values), "std": stdev(values) if len(values) > 1 else 0.0}
-
+from training.experiments.figures import figure, spread
+from training.reporting.documents import table
 
 _PROTOCOL = """\
-Protocol: every item is ranked for every test user, her training items masked; Recall and NDCG at
+Protocol: every item is ranked for every test user, their training items masked; Recall and NDCG at
 10 and 20 are averaged over users with test items (ideal DCG over min(K, test items)). All models
 get the same split. Settings and the stopping epoch are chosen by validation NDCG@20; the test part
 is read once per finished model. ± is the standard deviation over seeds. Seconds per epoch include
 the validation after it; a peak is that of the whole process while the model was tuned and trained.
 Cold items have no training positive, tail items one to five, head items more; sparse users have
-two or fewer. In an item group each user is scored on her test items of that group. Where time
+two or fewer. In an item group each user is scored on their test items of that group. Where time
 splits the data, `validation masked` scores all users on lists without their validation items as
 well: they had these before what is tested, and no service lists what a user has had
 (docs/adr/0008-lists-without-what-came-before.md)."""
@@ -104,6 +32,53 @@ _INTERVALS = (
     "with the 95 % interval of a paired bootstrap over users (each user's value averaged over "
     "seeds); where the interval holds zero it is a tie:"
 )
+_METRIC_LABELS = {"recall@20": "Recall@20", "ndcg@20": "NDCG@20"}
+
+
+def as_json(benchmark: Benchmark) -> dict[str, object]:
+    """Numbers by model name, `ablations` by variant, and under `benchmark` what was measured on.
+
+    A lead over everything is named after its metric, one on a group `metric (group)`.
+    """
+    about = {
+        "dataset": benchmark.dataset_name,
+        "summary": benchmark.summary,
+        "seeds": list(benchmark.seeds),
+        "validation_users": benchmark.validation_users,
+        "line_to_pass": {
+            compared.name: benchmark.line(compared) for compared in benchmark.compared
+        },
+        "left_out": benchmark.left_out,
+    }
+    models = _outcomes_json(benchmark.outcomes, benchmark.baseline_leads())
+    ablations = _outcomes_json(benchmark.ablations, benchmark.ablation_leads())
+    return {"benchmark": about, **models, "ablations": ablations}
+
+
+def _outcomes_json(outcomes: Mapping[str, Outcome], leads: Leads) -> dict[str, object]:
+    return {
+        name: {
+            "settings": outcome.settings,
+            "test": {m: spread([test.metrics[m] for test in outcome.tests]) for m in METRICS},
+            "groups": {
+                group: {
+                    key: spread([test.groups[group][key] for test in outcome.tests])
+                    for key in figures
+                }
+                for group, figures in outcome.tests[0].groups.items()
+            },
+            "fit_seconds": outcome.fit_seconds,
+            "seconds_per_epoch": outcome.seconds_per_epoch,
+            "peak_rss_mb": outcome.peak_rss_mb,
+            "notes": list(outcome.notes),
+            "magnet_lead": {
+                compared.name: by_model[name].as_json()
+                for compared, by_model in leads.items()
+                if name in by_model
+            },
+        }
+        for name, outcome in outcomes.items()
+    }
 
 
 def as_markdown(benchmark: Benchmark, command: str) -> str:
@@ -128,11 +103,7 @@ def as_markdown(benchmark: Benchmark, command: str) -> str:
     if MAGNET in benchmark.outcomes and benchmark.baselines:
         parts += [
             f"MAGNET minus each baseline, {_INTERVALS}",
-            _lead_table(
-                "MAGNET against",
-                {c: benchmark.leads(c) for c in benchmark.compared},
-                _baseline_label,
-            ),
+            _lead_table("MAGNET against", benchmark.baseline_leads(), _label),
         ]
     parts.append(_lines_to_pass(benchmark))
     if benchmark.ablations:
@@ -140,37 +111,38 @@ def as_markdown(benchmark: Benchmark, command: str) -> str:
             "### What each piece is worth",
             _ablation_table(benchmark),
             f"The full model minus each variant, {_INTERVALS}",
-            _lead_table(
-                "full model against",
-                {c: benchmark.ablation_leads(c) for c in benchmark.worth},
-                lambda name: ABLATIONS[name].label,
-            ),
+            _lead_table("full model against", benchmark.ablation_leads(), _ablation_label),
         ]
-    parts += ["Settings chosen:", _settings(benchmark)]
-    parts += [_list_of_notes(benchmark)] if _list_of_notes(benchmark) else []
+    settings = (f"- {_label(n)}: `{x.settings}`" for n, x in benchmark.outcomes.items())
+    parts += ["Settings chosen:", "\n".join(settings)]
+    notes = [
+        *benchmark.left_out.items(),
+        *((name, note) for name, x in benchmark.outcomes.items() for note in x.notes),
+    ]
+    if notes:
+        parts += ["To know:", "\n".join(f"- {_label(name)}: {note}" for name, note in notes)]
     return "\n\n".join(parts)
 
 
 def _overall_table(benchmark: Benchmark) -> str:
     header = ["model", "R@10", "R@20", "N@10", "N@20", "coverage@20", "fit s", "s/epoch", "peak MB"]
-    rows = []
-    for name, outcome in benchmark.outcomes.items():
-        figures = [figure(outcome.values(Comparison(metric, None))) for metric in METRICS]
-        epoch = outcome.seconds_per_epoch
-        cost = [f"{outcome.fit_seconds:.1f}", "" if epoch is None else f"{epoch:.2f}"]
-        rows.append([_bold_label(name), *figures, *cost, f"{outcome.peak_rss_mb:.0f}"])
+    rows = [
+        [
+            _bold_label(name),
+            *(figure(outcome.values(Comparison(metric, None))) for metric in METRICS),
+            f"{outcome.fit_seconds:.1f}",
+            _epoch(outcome),
+            f"{outcome.peak_rss_mb:.0f}",
+        ]
+        for name, outcome in benchmark.outcomes.items()
+    ]
     return table(header, rows)
 
 
 def _group_table(benchmark: Benchmark) -> str:
-    some = next(iter(benchmark.outcomes.values())).tests[0]
-    groups = [
-        group for group in (*ITEM_GROUPS, *USER_GROUPS, VALIDATION_MASKED) if group in some.groups
-    ]
-    header = [
-        "model",
-        *(f"{group} ({some.groups[group]['users']:,.0f} users)" for group in groups),
-    ]
+    measured = next(iter(benchmark.outcomes.values())).tests[0].groups
+    groups = [x for x in (*ITEM_GROUPS, *USER_GROUPS, VALIDATION_MASKED) if x in measured]
+    header = ["model", *(f"{x} ({measured[x]['users']:,.0f} users)" for x in groups)]
     rows = [
         [_bold_label(name), *(_recall_ndcg(outcome, group) for group in groups)]
         for name, outcome in benchmark.outcomes.items()
@@ -181,27 +153,20 @@ def _group_table(benchmark: Benchmark) -> str:
 def _ablation_table(benchmark: Benchmark) -> str:
     variants = {
         "full model": benchmark.outcomes[MAGNET],
-        **{ABLATIONS[name].label: outcome for name, outcome in benchmark.ablations.items()},
+        **{_ablation_label(name): outcome for name, outcome in benchmark.ablations.items()},
     }
-    header = ["model", *(_comparison_label(compared) for compared in benchmark.worth), "s/epoch"]
+    header = ["model", *map(_comparison_label, benchmark.worth), "s/epoch"]
     rows = [
-        [
-            label,
-            *(figure(outcome.values(compared)) for compared in benchmark.worth),
-            _epoch(outcome),
-        ]
+        [label, *(figure(outcome.values(x)) for x in benchmark.worth), _epoch(outcome)]
         for label, outcome in variants.items()
     ]
     return table(header, rows)
 
 
-def _lead_table(
-    title: str, leads: Mapping[Comparison, Mapping[str, Lead]], label: Callable[[str], str]
-) -> str:
-    names = next(iter(leads.values()))
+def _lead_table(title: str, leads: Leads, label: Callable[[str], str]) -> str:
     rows = [
-        [label(name), *(lead_text(by[name]) if name in by else "" for by in leads.values())]
-        for name in names
+        [label(name), *(str(by_model.get(name, "")) for by_model in leads.values())]
+        for name in next(iter(leads.values()))
     ]
     return table([title, *map(_comparison_label, leads)], rows)
 
@@ -209,13 +174,14 @@ def _lead_table(
 def _lines_to_pass(benchmark: Benchmark) -> str:
     """One sentence per figure on the strongest baseline without content."""
     sentences = []
+    leads = benchmark.baseline_leads()
     for compared in benchmark.compared:
         line = benchmark.line(compared)
         if line is None:
             continue
         value = mean(benchmark.outcomes[line].values(compared))
-        sentence = f"{_comparison_label(compared)}: {_baseline_label(line)} with {value:.4f}"
-        lead = benchmark.leads(compared).get(line)
+        sentence = f"{_comparison_label(compared)}: {_label(line)} with {value:.4f}"
+        lead = leads[compared].get(line)
         if lead is not None:
             relative = f" ({lead.mean / value:+.1%})" if value > 0 else ""
             sentence += f"; MAGNET is {lead.mean:+.4f}{relative} from it: {lead.verdict}"
@@ -223,23 +189,8 @@ def _lines_to_pass(benchmark: Benchmark) -> str:
     return "\n".join(["The line to pass, the best baseline that sees no content:", "", *sentences])
 
 
-def _settings(benchmark: Benchmark) -> str:
-    return "\n".join(
-        f"- {_baseline_label(name)}: `{outcome.settings}`"
-        for name, outcome in benchmark.outcomes.items()
-    )
-
-
-def _list_of_notes(benchmark: Benchmark) -> str:
-    """What was left out, cut short or reused."""
-    notes = [f"- {_baseline_label(name)}: {why}" for name, why in benchmark.left_out.items()]
-    for name, outcome in benchmark.outcomes.items():
-        notes += [f"- {_baseline_label(name)}: {note}" for note in outcome.notes]
-    return "\n".join(["To know:", "", *notes]) if notes else ""
-
-
 def _recall_ndcg(outcome: Outcome, group: str) -> str:
-    figures = [outcome.values(Comparison(metric, group)) for metric in ("recall@20", "ndcg@20")]
+    figures = [outcome.values(Comparison(metric, group)) for metric in _METRIC_LABELS]
     return " / ".join(f"{mean(values):.4f}" for values in figures)
 
 
@@ -248,13 +199,17 @@ def _epoch(outcome: Outcome) -> str:
 
 
 def _comparison_label(compared: Comparison) -> str:
-    metric = {"recall@20": "Recall@20", "ndcg@20": "NDCG@20"}[compared.metric]
+    metric = _METRIC_LABELS[compared.metric]
     return metric if compared.group is None else f"{metric}, {compared.group}"
 
 
-def _baseline_label(name: str) -> str:
-    return "MAGNET" if name == MAGNET else CATALOGUE[name].label
+def _label(name: str) -> str:
+    return "MAGNET" if name == MAGNET else BASELINES[name].label
 
 
 def _bold_label(name: str) -> str:
-    return "**MAGNET**" if name == MAGNET else _baseline_label(name)
+    return "**MAGNET**" if name == MAGNET else _label(name)
+
+
+def _ablation_label(name: str) -> str:
+    return ABLATIONS[name].label

@@ -1,38 +1,18 @@
 """Runs a benchmark: tunes, trains and tests every model on the same parts of a data set.
 
-Knows how to tune, train and test every model; knows nothing about how results are shown. Settings
-are chosen on the validation part; each finished model meets the test part once per seed.
+Settings are chosen on the validation part; each finished model meets the test part once per seed.
+Names and pieces of the variants of MAGNET follow the ablations of arXiv:2602.20723 as far as it has
+them; the rest are ours.
+
+Letters: I items, F width of a feature vector.
 """
 
-# FOLDED training/experiments/benchmark/runner.py: Variants of MAGNET, each without one of its pieces: what a piece is worth.
-#
-#   Knows settings and features only. Names and pieces follow the ablations of arXiv:2602.20723, as far
-#   as it has them; the rest are ours. Letters: I items, F width of a feature vector.
-#
-# FOLDED training/experiments/benchmark/runner.py: The source code that a module runs: its own file and those of ours that it imports, all the way.
-#
-#   Knows files and import statements; knows nothing about what they do.
-#
-# FOLDED training/experiments/benchmark/runner.py: Outcomes kept in a folder, so that no model need be tuned or trained again.
-#
-#   Knows that an outcome is its ranked lists and its costs; knows nothing about how it came about. An
-#   outcome is found again only by the same data, seeds, settings and source code; metrics are computed
-#   afresh from the lists.
-#
-#   Letters: S seeds, U users with test positives, K length of the ranked list.
-#
-
-import ast
-import hashlib
-import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from statistics import mean
-from typing import Any
 
 import numpy as np
 import torch
@@ -41,26 +21,23 @@ from model.artifact.manifest import EpochRecord
 from training.data.dataset import Dataset
 from training.data.features import ModalityFeatures
 from training.data.files import peak_mb, reset_peak
-from training.evaluate.protocol import Evaluation, ScoreFunction, evaluate, measure
-from training.experiments.baselines import (
-    CATALOGUE,
-    BaselineError,
-    ClosedForm,
-    Deadline,
+from training.evaluate.protocol import Evaluation, ScoreFunction, evaluate
+from training.experiments.baselines.base import BaselineError, ClosedForm, Deadline
+from training.experiments.baselines.registry import (
+    BASELINES,
     fit,
     thinned_validation,
     tune,
 )
-from training.experiments.outcome import MAGNET, Benchmark, Outcome
+from training.experiments.benchmark.cache import OutcomeCache, baseline_key, magnet_key
+from training.experiments.benchmark.outcome import MAGNET, Benchmark, Outcome
 from training.fit.config import TrainingConfig
 from training.fit.distributed import choose_device
 from training.fit.trainer import train
 
+log = logging.getLogger(__name__)
+
 Features = dict[str, ModalityFeatures]
-
-
-def _as_they_are(features: Features) -> Features:
-    return features
 
 
 def without_content(features: Features) -> Features:
@@ -92,8 +69,8 @@ class Ablation:
     label: str
     changes: dict[str, object] = field(default_factory=dict)
     """Fields of TrainingConfig that differ from the full model's."""
-    content: Callable[[Features], Features] = _as_they_are
-    """What becomes of the data set's features."""
+    content: Callable[[Features], Features] = dict
+    """What becomes of the data set's features; by default nothing."""
 
     def apply(self, config: TrainingConfig) -> TrainingConfig:
         """The variant's settings."""
@@ -118,7 +95,7 @@ ABLATIONS = {
     "no_contrast": Ablation(
         "without contrastive terms", {"view_alignment": 0.0, "modality_alignment": 0.0}
     ),
-    "no_cold_twins": Ablation("without cold twins", {"cold_rate": 0.0}),
+    "no_cold_twins": Ablation("without cold-start masking", {"cold_rate": 0.0}),
     "bpr": Ablation("BPR instead of the sampled softmax", {"ranking_loss": "bpr"}),
     "uniform_users": Ablation("without damping of heavy users", {"user_damping": 0.0}),
     "uniform_negatives": Ablation("with uniform negatives", {"popularity_power": 0.0}),
@@ -128,136 +105,7 @@ ABLATIONS = {
 }
 
 
-_ROOT = Path(__file__).parents[2]
-_PACKAGES = ("model", "training")
-
-
-def sources_digest(*modules: str) -> str:
-    """A checksum that changes whenever code does that one of the modules runs."""
-    found: dict[str, bytes] = {}
-    waiting = list(modules)
-    while waiting:
-        name = waiting.pop()
-        path = _path(name)
-        if name in found or path is None:
-            continue
-        found[name] = path.read_bytes()
-        waiting += _imports(ast.parse(found[name]))
-    digest = hashlib.sha256()
-    for name in sorted(found):
-        digest.update(name.encode())
-        digest.update(found[name])
-    return digest.hexdigest()
-
-
-def _imports(tree: ast.Module) -> Iterable[str]:
-    """Names that may be modules of ours; what is imported from one may be one too."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-
-
-def _path(module: str) -> Path | None:
-    parts = module.split(".")
-    if parts[0] not in _PACKAGES:
-        return None
-    plain = _ROOT.joinpath(*parts).with_suffix(".py")
-    package = _ROOT.joinpath(*parts, "__init__.py")
-    return next((path for path in (plain, package) if path.is_file()), None)
-
-
-_REUSED = "figures of an earlier run with the same data, settings and seeds"
-
-
-@dataclass(frozen=True, slots=True)
-class OutcomeCache:
-    """One file per outcome."""
-
-    folder: Path
-
-    def load(self, key: str, dataset: Dataset, *, mask_validation: bool) -> Outcome | None:
-        """The outcome kept under a key of `baseline_key` or `magnet_key`, or None.
-
-        Where validation is to be masked too, one that was kept without such lists is of no use.
-        """
-        path = self._path(key)
-        if not path.exists():
-            return None
-        with np.load(path, allow_pickle=False) as kept:
-            top_SUK, about = kept["top_SUK"].astype(np.int64), json.loads(str(kept["about"]))
-            if mask_validation and "masked_SUK" not in kept:
-                return None
-            masked_SUK = kept["masked_SUK"].astype(np.int64) if mask_validation else None
-        about["notes"] = (*about["notes"], _REUSED)
-        tests = tuple(
-            measure(
-                top_UK,
-                dataset,
-                dataset.test,
-                masked_top_UK=None if masked_SUK is None else masked_SUK[seed],
-            )
-            for seed, top_UK in enumerate(top_SUK)
-        )
-        return Outcome(tests=tests, **about)
-
-    def save(self, key: str, outcome: Outcome) -> None:
-        """Keep an outcome; a kill leaves no damaged file."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        about = {
-            "settings": outcome.settings,
-            "fit_seconds": outcome.fit_seconds,
-            "seconds_per_epoch": outcome.seconds_per_epoch,
-            "peak_rss_mb": outcome.peak_rss_mb,
-            "notes": outcome.notes,
-        }
-        lists: dict[str, Any] = {
-            "about": json.dumps(about),
-            "top_SUK": np.stack([test.top_UK for test in outcome.tests]).astype(np.int32),
-        }
-        masked = [test.masked_top_UK for test in outcome.tests if test.masked_top_UK is not None]
-        if masked:
-            lists["masked_SUK"] = np.stack(masked).astype(np.int32)
-        partial = self._path(key).with_suffix(".partial")
-        with partial.open("wb") as file:
-            np.savez_compressed(file, **lists)
-        partial.replace(self._path(key))
-
-    def _path(self, key: str) -> Path:
-        return self.folder / f"{key}.npz"
-
-
-def baseline_key(name: str, dataset: Dataset, seeds: Sequence[int], tuning_seconds: float) -> str:
-    """A file name that differs whenever the baseline's outcome may."""
-    grid = CATALOGUE[name].grid
-    relevant_seeds = [] if isinstance(grid[0], ClosedForm) else list(seeds)
-    wanted = [dataset.sha256, relevant_seeds, tuning_seconds, repr(grid)]
-    return _key(name, wanted, "training.experiments.baselines")
-
-
-def magnet_key(variant: str, dataset: Dataset, config: TrainingConfig) -> str:
-    """A file name that differs whenever MAGNET's outcome with these settings may.
-
-    Args:
-        variant: what has been made of the data set's content.
-        dataset: the whole one.
-        config: of one run, its seed included; on which device it trains makes no difference.
-    """
-    wanted = [dataset.sha256, config.model_dump(exclude={"device"})]
-    return _key(variant, wanted, "training.fit.trainer")
-
-
-def _key(name: str, wanted: Sequence[object], module: str) -> str:
-    code = [*wanted, sources_digest(module)]
-    return f"{name}-{hashlib.sha256(json.dumps(code).encode()).hexdigest()[:16]}"
-
-
-log = logging.getLogger(__name__)
-
-
-MODELS = (*CATALOGUE, MAGNET)
+MODELS = (*BASELINES, MAGNET)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -353,7 +201,7 @@ def _run_baseline(
 def _tune_and_test(name: str, dataset: Dataset, plan: BenchmarkPlan) -> Outcome:
     reset_peak()
     tunable = thinned_validation(dataset)
-    grid = CATALOGUE[name].grid
+    grid = BASELINES[name].grid
     tuned = tune(grid, tunable, seed=plan.seeds[0], max_seconds=plan.tuning_seconds)
     runs, seconds = [tuned.fitted], [tuned.fit_seconds]
     if not isinstance(tuned.baseline, ClosedForm):

@@ -1,20 +1,11 @@
-"""A cold-start trial as a section of Markdown and as plain numbers for JSON.
-
-Knows how figures are shown; knows nothing about how they were reached.
-"""
-
-# FOLDED training/experiments/cold_start/report.py: What each way of serving withheld users or items reached, and what it lacks of full retraining.
-#
-#   Knows evaluations; knows nothing about how they came about or are shown.
-#
+"""What each way of serving withheld users or items reached, as Markdown and plain numbers for JSON."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 from training.evaluate.protocol import Evaluation
-from training.experiments.benchmark.report import lead_json, spread
-from training.experiments.outcome import Lead, paired_lead
-from training.experiments.reporting import figure, lead_text, table
+from training.experiments.figures import Lead, figure, paired_lead, spread
+from training.reporting.documents import table
 
 Way = Literal[
     "retrained", "reencoded", "folded_in", "content_only", "content_knn", "popularity", "random"
@@ -194,7 +185,7 @@ def _overall_table(items: ColdItems) -> str:
 def _figures(ways: Ways, way: Way) -> list[str]:
     outcome = ways.outcomes[way]
     lacks = [
-        "" if way == "retrained" else lead_text(ways.lead(way, "retrained", metric))
+        "" if way == "retrained" else str(ways.lead(way, "retrained", metric))
         for metric in _COMPARED
     ]
     return [*(figure(outcome.values(metric)) for metric in _METRICS), *lacks]
@@ -203,10 +194,7 @@ def _figures(ways: Ways, way: Way) -> list[str]:
 def _against_neighbours(ways: Ways) -> str:
     recall, ndcg = (ways.lead("content_only", "content_knn", metric) for metric in _COMPARED)
     chosen = ways.outcomes["content_knn"].settings
-    return (
-        f"Content only minus content neighbours ({chosen}): Recall@20 {lead_text(recall)}, "
-        f"NDCG@20 {lead_text(ndcg)}."
-    )
+    return f"Content only minus content neighbours ({chosen}): Recall@20 {recall}, NDCG@20 {ndcg}."
 
 
 def as_json(result: ColdStart) -> dict[str, object]:
@@ -248,6 +236,6 @@ def _way_json(ways: Ways, way: Way, outcome: WayOutcome) -> dict[str, object]:
         "seconds": outcome.seconds,
         "test": {metric: spread(outcome.values(metric)) for metric in _METRICS},
         "minus_retrained": {
-            metric: lead_json(ways.lead(way, "retrained", metric)) for metric in _COMPARED
+            metric: ways.lead(way, "retrained", metric).as_json() for metric in _COMPARED
         },
     }

@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 
 from training.data.dataset import Dataset
-from training.experiments.baselines import CATALOGUE, thinned_validation, tune
-from training.experiments.baselines.base import Popularity
-from training.experiments.baselines.ease import EASE
+from training.experiments.baselines.item_item import EASE, Popularity
 from training.experiments.baselines.lightgcn import LightGCN
+from training.experiments.baselines.registry import BASELINES, thinned_validation, tune
 
-EVERY_EASE = CATALOGUE["ease"].grid
+EVERY_EASE = BASELINES["ease"].grid
 
 
 def test_tuning_never_sees_the_test_part(communities: Dataset):
@@ -46,14 +45,14 @@ def test_validation_is_thinned_to_whole_users(communities: Dataset):
     assert thinned_validation(communities, max_users=80) is communities
 
 
-@pytest.mark.parametrize("name", CATALOGUE)
+@pytest.mark.parametrize("name", BASELINES)
 def test_no_setting_stands_twice_in_a_grid(name: str):
-    grid = CATALOGUE[name].grid
+    grid = BASELINES[name].grid
     assert len(set(grid)) == len(grid)
 
 
 def test_no_two_baselines_share_a_setting():
-    for one, other in combinations(CATALOGUE.values(), 2):
+    for one, other in combinations(BASELINES.values(), 2):
         assert not set(one.grid) & set(other.grid)
 
 

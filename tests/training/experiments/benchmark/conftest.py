@@ -3,7 +3,7 @@ import pytest
 
 from training.data.dataset import Dataset
 from training.evaluate.protocol import Evaluation, evaluate
-from training.experiments.outcome import MAGNET, Benchmark, Outcome
+from training.experiments.benchmark.outcome import MAGNET, Benchmark, Outcome
 
 
 def outcome_of(dataset: Dataset, *noises: float, notes: tuple[str, ...] = ()) -> Outcome:

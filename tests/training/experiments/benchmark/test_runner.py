@@ -11,15 +11,9 @@ from training.data.dataset import Dataset
 from training.data.features import ModalityFeatures
 from training.data.files import peak_mb, reset_peak
 from training.evaluate.protocol import VALIDATION_MASKED
-from training.experiments.benchmark.runner import (
-    ABLATIONS,
-    BenchmarkPlan,
-    OutcomeCache,
-    baseline_key,
-    magnet_key,
-    run_benchmark,
-)
-from training.experiments.outcome import COMPARED, MAGNET
+from training.experiments.benchmark.cache import OutcomeCache, baseline_key, magnet_key
+from training.experiments.benchmark.outcome import COMPARED, MAGNET
+from training.experiments.benchmark.runner import ABLATIONS, BenchmarkPlan, run_benchmark
 from training.fit.config import TrainingConfig
 
 QUICK = TrainingConfig(max_epochs=3, embedding_dim=8, batch_size=256, negatives=16)
@@ -35,7 +29,7 @@ def test_a_benchmark_trains_tests_and_compares(communities: Dataset):
     assert list(result.outcomes) == ["popularity", "p3alpha", MAGNET]
     assert [len(outcome.tests) for outcome in result.outcomes.values()] == [1, 1, 2]
     assert result.outcomes["p3alpha"].tests[0].metrics["recall@20"] > 0.9
-    assert set(result.leads(COMPARED[0])) == {"popularity", "p3alpha"}
+    assert set(result.baseline_leads()[COMPARED[0]]) == {"popularity", "p3alpha"}
     assert result.outcomes[MAGNET].seconds_per_epoch is not None
     assert "needs content" in result.left_out["vbpr"]
     assert "ranking_loss='bpr'" in result.ablations["bpr"].settings

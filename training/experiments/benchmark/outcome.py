@@ -1,24 +1,18 @@
-"""What the models of a benchmark reached, and by how much one leads another beyond chance.
+"""What the models of a benchmark reached, and the leads of MAGNET over the others.
 
-Knows evaluations; knows nothing about how models are trained or how figures are shown.
-
-Letters: U users with test positives, S seeds.
+Letters: U users with test positives.
 """
 
-# FOLDED training/experiments/outcome.py: The lead of one model over another, from their evaluations by several seeds.
-#
-#   Knows evaluations on the same target; knows nothing about models. Letters: U users, S seeds.
-#
-
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from statistics import mean
 
 import numpy as np
 from numpy.typing import NDArray
 
-from training.evaluate.protocol import VALIDATION_MASKED, Evaluation, paired_bootstrap
-from training.experiments.baselines import CATALOGUE
+from training.evaluate.protocol import VALIDATION_MASKED, Evaluation
+from training.experiments.baselines.registry import BASELINES
+from training.experiments.figures import Lead, over_seeds
 
 MAGNET = "magnet"
 METRICS = ("recall@10", "recall@20", "ndcg@10", "ndcg@20", "coverage@20")
@@ -32,7 +26,14 @@ class Comparison:
     group: str | None
     """A group of `training.evaluate.protocol`; None for everything."""
 
+    @property
+    def name(self) -> str:
+        """Of the figure in JSON."""
+        return self.metric if self.group is None else f"{self.metric} ({self.group})"
 
+
+Leads = dict[Comparison, dict[str, Lead]]
+"""By figure and model; models without users to compare on are absent."""
 COMPARED = tuple(
     Comparison(metric, group)
     for group in (None, "tail items", VALIDATION_MASKED)
@@ -68,39 +69,19 @@ class Outcome:
         return [group[compared.metric] for group in groups if group is not None]
 
     def per_user(self, compared: Comparison) -> NDArray[np.float64]:
-        """One value per test user [U], averaged over seeds; NaN where she cannot be scored."""
+        """One value per test user [U], averaged over seeds; NaN for a user who cannot be scored."""
         tables = [
             test.per_user if compared.group is None else test.group_per_user[compared.group]
             for test in self.tests
         ]
-        value_SU = np.stack([table[compared.metric] for table in tables])
-        return np.asarray(value_SU.mean(axis=0), dtype=np.float64)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lead:
-    """One model minus another on one figure, with its 95 % interval."""
-
-    mean: float
-    low: float
-    high: float
-
-    @property
-    def verdict(self) -> str:
-        """`ahead` or `behind` only if the interval bears it out, else `tie`."""
-        if self.low > 0:
-            return "ahead"
-        return "behind" if self.high < 0 else "tie"
+        return over_seeds(tables, compared.metric)
 
 
 def lead(one: Outcome, other: Outcome, compared: Comparison) -> Lead | None:
     """One minus the other: users resampled in pairs; None if no user can be scored."""
     one_U, other_U = one.per_user(compared), other.per_user(compared)
     scored_U = ~np.isnan(one_U)
-    if not scored_U.any():
-        return None
-    average, low, high = paired_bootstrap(one_U[scored_U], other_U[scored_U], seed=0)
-    return Lead(mean=average, low=low, high=high)
+    return Lead.between(one_U[scored_U], other_U[scored_U]) if scored_U.any() else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +100,11 @@ class Benchmark:
     """How many users' validation positives the baselines were tuned on; None for all of them."""
 
     @property
+    def baselines(self) -> dict[str, Outcome]:
+        """All outcomes but MAGNET's."""
+        return {name: outcome for name, outcome in self.outcomes.items() if name != MAGNET}
+
+    @property
     def compared(self) -> tuple[Comparison, ...]:
         """Those of `COMPARED` that were measured here."""
         return self._measured(COMPARED)
@@ -128,48 +114,30 @@ class Benchmark:
         """Those of `WORTH` that were measured here."""
         return self._measured(WORTH)
 
-    def _measured(self, comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
-        measured = next(iter(self.outcomes.values())).tests[0].groups
-        return tuple(c for c in comparisons if c.group is None or c.group in measured)
+    def _measured(self, comparisons: Iterable[Comparison]) -> tuple[Comparison, ...]:
+        groups = next(iter(self.outcomes.values())).tests[0].groups
+        return tuple(x for x in comparisons if x.group is None or x.group in groups)
 
-    def leads(self, compared: Comparison) -> dict[str, Lead]:
-        """MAGNET minus each baseline; empty without MAGNET or without users to compare on."""
-        return dict(self._leads(self.baselines, compared))
+    def baseline_leads(self) -> Leads:
+        """MAGNET minus each baseline."""
+        return {compared: self._leads(self.baselines, compared) for compared in self.compared}
 
-    def ablation_leads(self, compared: Comparison) -> dict[str, Lead]:
+    def ablation_leads(self) -> Leads:
         """The full MAGNET minus each of its variants."""
-        return dict(self._leads(self.ablations, compared))
+        return {compared: self._leads(self.ablations, compared) for compared in self.worth}
+
+    def _leads(self, others: Mapping[str, Outcome], compared: Comparison) -> dict[str, Lead]:
+        magnet = self.outcomes.get(MAGNET)
+        if magnet is None:
+            return {}
+        found = {name: lead(magnet, outcome, compared) for name, outcome in others.items()}
+        return {name: each for name, each in found.items() if each is not None}
 
     def line(self, compared: Comparison) -> str | None:
         """The line to pass: the baseline without content with the highest mean."""
         means = {
             name: mean(outcome.values(compared))
             for name, outcome in self.baselines.items()
-            if not CATALOGUE[name].uses_content and outcome.values(compared)
+            if not BASELINES[name].uses_content and outcome.values(compared)
         }
         return max(means, key=lambda name: means[name]) if means else None
-
-    @property
-    def baselines(self) -> dict[str, Outcome]:
-        """All outcomes but MAGNET's."""
-        return {name: outcome for name, outcome in self.outcomes.items() if name != MAGNET}
-
-    def _leads(
-        self, others: dict[str, Outcome], compared: Comparison
-    ) -> Iterator[tuple[str, Lead]]:
-        magnet = self.outcomes.get(MAGNET)
-        for name, outcome in others.items():
-            found = lead(magnet, outcome, compared) if magnet else None
-            if found is not None:
-                yield name, found
-
-
-def paired_lead(one: Sequence[Evaluation], other: Sequence[Evaluation], metric: str) -> Lead:
-    """One minus the other: each user's value averaged over seeds, users resampled in pairs."""
-    average, low, high = paired_bootstrap(_per_user(one, metric), _per_user(other, metric), seed=0)
-    return Lead(mean=average, low=low, high=high)
-
-
-def _per_user(tests: Sequence[Evaluation], metric: str) -> NDArray[np.float64]:
-    value_SU = np.stack([test.per_user[metric] for test in tests])
-    return np.asarray(value_SU.mean(axis=0), dtype=np.float64)

@@ -2,13 +2,13 @@ from pathlib import Path
 
 import pytest
 
-from training.experiments.benchmark import runner as sources
-from training.experiments.benchmark.runner import sources_digest
+from training.experiments.benchmark import cache
+from training.experiments.benchmark.cache import sources_digest
 
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(sources, "_ROOT", tmp_path)
+    monkeypatch.setattr(cache, "_ROOT", tmp_path)
     for name, text in {
         "training/__init__.py": "",
         "training/top.py": "import numpy\nfrom training.parts import piece\n",

@@ -1,29 +1,30 @@
-"""Schedules side by side, as a section of Markdown and as plain numbers for JSON.
+"""Schedules: what starts the second stage of training, the entropy trigger beside fixed epochs.
 
-Knows how figures are shown; knows nothing about how they were reached.
+All runs of a seed differ in nothing else. The report is a section of Markdown, plain numbers for
+JSON, and a chart.
 """
 
-# FOLDED training/experiments/schedules/report.py: What training reached under each way of starting its second stage.
-#
-#   Knows records and evaluations; knows nothing about how they came about or are shown.
-#
-# FOLDED training/experiments/schedules/report.py: The picture of a run: both entropies, what every expert has, validation, and the trigger.
-#
-#   Knows runs; knows nothing about how lines are drawn.
-#
-
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import mean
 
 from model.artifact.manifest import EpochRecord
 from model.network.schedule import Switch
-from training.evaluate.protocol import Evaluation
-from training.experiments.benchmark.report import lead_json, spread
-from training.experiments.outcome import Lead, paired_lead
-from training.experiments.reporting import Mark, Panel, Series, draw, figure, lead_text, table
+from training.cli.progress import epochs_shown
+from training.data.dataset import Dataset
+from training.evaluate.protocol import Evaluation, evaluate
+from training.experiments.figures import Lead, figure, paired_lead, spread
+from training.fit.config import TrainingConfig
+from training.fit.trainer import train
+from training.reporting.charts import COLOURS, INK, Mark, Panel, Series, draw_lines, expert_shares
+from training.reporting.documents import table
+
+log = logging.getLogger(__name__)
 
 TRIGGER: Switch = "entropy"
+FIXED: tuple[Switch, ...] = ("never", 0, 5, 10, 20)
+"""Stage switches that the trigger is compared with: never, or after so many epochs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,23 +42,21 @@ class Run:
 
     @property
     def smallest_share_in_coverage(self) -> float | None:
-        """The least that any expert had in an epoch before specialisation, 1 being a K-th.
+        """The least that any expert had in an epoch before specialisation, 1 being an even share.
 
         None if specialisation began at once.
         """
-        return _smallest([x for x in self.history if x.stage == "coverage"])
+        shares = [_smallest_share(x) for x in self.history if x.stage == "coverage"]
+        return min(shares, default=None)
 
     @property
     def smallest_share_at_best(self) -> float:
-        """The least that any expert has in the epoch that is kept, 1 being a K-th."""
-        smallest = _smallest([self.history[self.best_epoch - 1]])
-        assert smallest is not None
-        return smallest
+        """The least that any expert has in the epoch that is kept, 1 being an even share."""
+        return _smallest_share(self.history[self.best_epoch - 1])
 
 
-def _smallest(records: Sequence[EpochRecord]) -> float | None:
-    shares = [min(x.expert_shares) * len(x.expert_shares) for x in records]
-    return min(shares) if shares else None
+def _smallest_share(record: EpochRecord) -> float:
+    return min(record.expert_shares) * len(record.expert_shares)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +78,50 @@ class Schedules:
         """The entropy trigger minus another schedule on the test part, users in pairs."""
         one, another = ([run.test for run in self.runs[x]] for x in (TRIGGER, other))
         return paired_lead(one, another, metric)
+
+
+def run_schedules(
+    dataset: Dataset,
+    config: TrainingConfig,
+    seeds: Sequence[int],
+    fixed: Sequence[Switch] = FIXED,
+) -> Schedules:
+    """Train once per schedule and seed; the test part is read once per run.
+
+    Args:
+        dataset: has validation and test positives.
+        config: its seed and stage switch are replaced.
+        seeds: at least one.
+        fixed: schedules beside the entropy trigger, at least one.
+
+    Raises:
+        TrainingError: a model cannot be trained.
+    """
+    runs = {
+        switch: tuple(
+            _run_trial(dataset, config.model_copy(update={"seed": seed, "stage_switch": switch}))
+            for seed in seeds
+        )
+        for switch in (TRIGGER, *fixed)
+    }
+    return Schedules(
+        dataset_name=dataset.name, summary=dataset.summary, seeds=tuple(seeds), runs=runs
+    )
+
+
+def _run_trial(dataset: Dataset, config: TrainingConfig) -> Run:
+    log.info(f"stage switch {config.stage_switch}, seed {config.seed}:")
+    with epochs_shown(config) as on_epoch:
+        model = train(dataset, config, on_epoch=on_epoch)
+    return Run(
+        seed=config.seed,
+        history=model.history,
+        best_epoch=model.best_epoch,
+        trigger_epoch=model.trigger_epoch,
+        experts=tuple(expert.name for expert in model.magnet.head.templates.experts),
+        valid=evaluate(model.score, dataset, dataset.valid),
+        test=evaluate(model.score, dataset, dataset.test),
+    )
 
 
 _METRICS = ("recall@20", "ndcg@20")
@@ -135,8 +178,7 @@ def _table(result: Schedules) -> str:
     rows = []
     for switch, runs in result.runs.items():
         leads = [
-            "" if switch == TRIGGER else lead_text(result.lead(switch, metric))
-            for metric in _METRICS
+            "" if switch == TRIGGER else str(result.lead(switch, metric)) for metric in _METRICS
         ]
         rows.append(
             [
@@ -155,7 +197,8 @@ def _table(result: Schedules) -> str:
 
 def _each(runs: tuple[Run, ...], of: Callable[[Run], int | None]) -> str:
     """One value per seed."""
-    return ", ".join("never" if of(run) is None else str(of(run)) for run in runs)
+    values = (of(run) for run in runs)
+    return ", ".join("never" if value is None else str(value) for value in values)
 
 
 def _least(shares: list[float | None]) -> str:
@@ -166,7 +209,7 @@ def _least(shares: list[float | None]) -> str:
 def _verdict(result: Schedules) -> str:
     best = result.best_fixed()
     reached = mean(run.valid.metrics["ndcg@20"] for run in result.runs[best])
-    recall, ndcg = (lead_text(result.lead(best, metric)) for metric in _METRICS)
+    recall, ndcg = (str(result.lead(best, metric)) for metric in _METRICS)
     return (
         f"The best fixed schedule on validation is “{label(best)}” (NDCG@20 {reached:.4f}); the "
         f"entropy trigger minus it on the test part: Recall@20 {recall}, NDCG@20 {ndcg}."
@@ -184,7 +227,7 @@ def as_json(result: Schedules) -> dict[str, object]:
             str(switch): {
                 "valid": {m: spread([run.valid.metrics[m] for run in runs]) for m in _METRICS},
                 "test": {m: spread([run.test.metrics[m] for run in runs]) for m in _METRICS},
-                "trigger_minus_it": {m: lead_json(result.lead(switch, m)) for m in _METRICS},
+                "trigger_minus_it": {m: result.lead(switch, m).as_json() for m in _METRICS},
                 "runs": [_run_json(run) for run in runs],
             }
             for switch, runs in result.runs.items()
@@ -203,63 +246,31 @@ def _run_json(run: Run) -> dict[str, object]:
     }
 
 
-_INK = "#1a1a1a"
-_ROLE_COLOURS = {"dominant": "#0072b2", "balanced": "#009e73", "complementary": "#d55e00"}
-"""As in docs/response.svg; told apart by people of any colour vision (Okabe and Ito)."""
-_COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9")
-_DASHES = ("", "7 3", "2 2", "9 3 2 3")
-"""Tell the experts of one role apart."""
-
-
 def draw_schedules(result: Schedules) -> str:
     """The SVG of the first seed's runs: the trigger's in full, of the others their validation."""
     run = result.runs[TRIGGER][0]
-    at = run.trigger_epoch
-    return draw(
-        f"{result.dataset_name}: training in two stages, seed {run.seed}",
-        [_entropies(run), _shares(run), _validation(result)],
-        None if at is None else Mark(epoch=at, name=f"specialisation begins after epoch {at}"),
-    )
-
-
-def _entropies(run: Run) -> Panel:
     coverage = tuple(record.coverage_entropy for record in run.history)
     pair = tuple(record.pair_entropy for record in run.history)
-    return Panel(
-        title="entropy over log K",
-        series=(
-            Series(name="of the mean routing", values=coverage, colour=_COLOURS[0], width=2),
-            Series(name="of single pairs", values=pair, colour=_COLOURS[4], width=2),
-        ),
+    entropies = (
+        Series(name="of the mean routing", values=coverage, colour=COLOURS[0]),
+        Series(name="of single pairs", values=pair, colour=COLOURS[4]),
     )
-
-
-def _shares(run: Run) -> Panel:
-    """Of every expert, in units of an even share."""
-    places: dict[str, int] = {}
-    lines = []
-    for k, name in enumerate(run.experts):
-        role = name.partition("_")[0]
-        place = places[role] = places.get(role, -1) + 1
-        lines.append(
-            Series(
-                name=name,
-                values=tuple(len(x.expert_shares) * x.expert_shares[k] for x in run.history),
-                colour=_ROLE_COLOURS.get(role, _INK),
-                dashes=_DASHES[place % len(_DASHES)],
-            )
-        )
-    return Panel(title="share of an expert (1: even)", series=tuple(lines))
-
-
-def _validation(result: Schedules) -> Panel:
-    lines = [
+    validation = tuple(
         Series(
             name=label(switch),
             values=tuple(record.valid_ndcg20 for record in runs[0].history),
-            colour=_INK if switch == TRIGGER else _COLOURS[place % len(_COLOURS)],
+            colour=INK if switch == TRIGGER else COLOURS[place % 6],
             width=2.5 if switch == TRIGGER else 1,
         )
         for place, (switch, runs) in enumerate(result.runs.items())
+    )
+    panels = [
+        Panel(title="entropy over log K", series=entropies),
+        expert_shares(run.experts, [record.expert_shares for record in run.history]),
+        Panel(title="validation NDCG@20, by what starts specialisation", series=validation),
     ]
-    return Panel(title="validation NDCG@20, by what starts specialisation", series=tuple(lines))
+    at = run.trigger_epoch
+    mark = None if at is None else Mark(epoch=at, name=f"specialisation begins after epoch {at}")
+    return draw_lines(
+        f"{result.dataset_name}: training in two stages, seed {run.seed}", panels, mark
+    )

@@ -9,7 +9,7 @@ import torch
 from training.data.dataset import Dataset
 from training.data.features import ModalityFeatures
 from training.evaluate.protocol import evaluate
-from training.experiments.baselines import BaselineError, Deadline
+from training.experiments.baselines.base import BaselineError, Deadline
 from training.experiments.baselines.factors import Schedule, UserItemGraph, symmetrically_normalised
 from training.experiments.baselines.freedom import Freedom
 from training.experiments.baselines.lightgcn import LightGCN
@@ -17,7 +17,7 @@ from training.experiments.baselines.vbpr import VBPR
 
 SHORT = Schedule(learning_rate=2e-2, min_batch=256, max_epochs=25)
 MODELS = [
-    LightGCN(loss="sampled-softmax", embedding_dim=16, negatives=32, schedule=SHORT),
+    LightGCN(loss="sampled-softmax", embedding_dim=16, num_negatives=32, schedule=SHORT),
     LightGCN(loss="bpr", embedding_dim=16, schedule=SHORT),
     Freedom(dropped=0.2, content_loss=0.1, embedding_dim=16, schedule=SHORT),
     VBPR(l2=1e-3, free_dim=8, content_dim=8, schedule=replace(SHORT, max_epochs=60)),

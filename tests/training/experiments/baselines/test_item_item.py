@@ -5,10 +5,16 @@ import pytest
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from training.experiments.baselines.base import MAX_MEMORY, BaselineError, Popularity
-from training.experiments.baselines.ease import EASE, RecencyEASE
-from training.experiments.baselines.item_knn import ItemKNN, nearest
-from training.experiments.baselines.random_walk import P3Alpha, RP3Beta
+from training.experiments.baselines.base import MAX_MEMORY, BaselineError
+from training.experiments.baselines.item_item import (
+    EASE,
+    ItemKNN,
+    P3Alpha,
+    Popularity,
+    RecencyEASE,
+    RP3Beta,
+    nearest,
+)
 
 PERSONALISED = [
     ItemKNN(neighbours=20, shrinkage=0.0, user_damping=0.0),
