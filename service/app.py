@@ -23,13 +23,14 @@ from service.api.dependencies import Services, SharedState
 from service.api.health import operations
 from service.api.hot import hot_routes
 from service.api.recommend import router
-from service.auth.authenticator import Gate, host_of_command, is_local
+from service.auth.authenticator import Authenticator, host_of_command, is_local
 from service.http.middleware import RequestMiddleware
 from service.http.pages import PictureFolder, install_documentation, install_page, install_pictures
 from service.http.problems import PROBLEM_MEDIA_TYPE, install_handlers
+from service.ops.background import share_the_interpreter
 from service.ops.logs import configure_logging
 from service.ops.metrics import CanaryGauges, Metrics, RetrainingGauges, metrics_port
-from service.ops.process import Drain, settle_allocations, share_the_interpreter
+from service.ops.process import Drain, settle_allocations
 from service.ops.settings import Settings
 from service.recommend.engine import RecommendationEngine
 from service.recommend.feedback import FeedbackIntake
@@ -37,8 +38,8 @@ from service.recommend.pair_explanation import PairExplainer
 from service.serving.cache import ModelCache
 from service.serving.canary_guard import CanaryGuard
 from service.serving.follower import ModelFollower, stop
-from service.serving.retraining_watch import RetrainingWatch
 from service.serving.source import DiskSource, ModelSource, RedisSource
+from service.serving.watch import RetrainingWatch
 from service.store.availability import Availability
 from service.store.feedback_stream import FeedbackStream
 from service.store.registry import Registry
@@ -64,7 +65,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         return _of_this_process()
     metrics = Metrics()
     retraining, canary_gauges = (RetrainingGauges(metrics.registry), CanaryGauges(metrics.registry))
-    gate = _gate(settings, metrics)
+    authenticator = _authenticator(settings, metrics)
     drain = Drain(settings.drain_seconds)
 
     @asynccontextmanager
@@ -103,7 +104,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                         engine=engine,
                         explainer=PairExplainer(metrics=metrics, limiter=limiter),
                         follower=follower,
-                        gate=gate,
+                        authenticator=authenticator,
                         drain=drain,
                         metrics=metrics,
                         limiter=limiter,
@@ -154,7 +155,7 @@ def _of_this_process() -> FastAPI:
     if host is not None and not is_local(host) and not guarded:
         raise SystemExit(
             f"magnet: listening at {host} lets in whoever can reach it: set MAGNET_KEYS_FILE "
-            "(python -m service.auth.cli new makes a key), or MAGNET_ALLOW_ANONYMOUS=true if that is "
+            "(`magnet keys new` makes a key), or MAGNET_ALLOW_ANONYMOUS=true if that is "
             "what you want (see docs/configuration.md)"
         )
     try:
@@ -163,8 +164,8 @@ def _of_this_process() -> FastAPI:
         raise SystemExit(f"magnet: {error} (see docs/configuration.md)") from None
 
 
-def _gate(settings: Settings, metrics: Metrics) -> Gate:
-    return Gate(
+def _authenticator(settings: Settings, metrics: Metrics) -> Authenticator:
+    return Authenticator(
         metrics,
         keys=settings.keys,
         file=settings.keys_file,

@@ -18,7 +18,7 @@ from anyio import CapacityLimiter
 from fastapi import Depends, Request, Response, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from service.auth.authenticator import Gate
+from service.auth.authenticator import Authenticator
 from service.auth.keys import Scope
 from service.http.pages import PictureFolder
 from service.http.problems import Problem
@@ -72,7 +72,7 @@ class Services:
     engine: RecommendationEngine
     explainer: PairExplainer
     follower: ModelFollower
-    gate: Gate
+    authenticator: Authenticator
     drain: Drain
     metrics: Metrics
     limiter: CapacityLimiter
@@ -106,9 +106,10 @@ async def get_shared_state(services: ServicesDep) -> SharedState:
 
 async def get_models(services: ServicesDep) -> Models:
     """What is served, captured once per request; NotReady before the first is loaded."""
-    if services.follower.models is None:
-        raise NotReady(services.follower.trouble or "a model is being loaded")
-    return services.follower.models
+    models = services.follower.models
+    if models is None:
+        raise NotReady(services.follower.live.trouble or "a model is being loaded")
+    return models
 
 
 ModelsDep = Annotated[Models, Depends(get_models)]
@@ -116,7 +117,7 @@ ModelsDep = Annotated[Models, Depends(get_models)]
 
 async def get_snapshot(models: ModelsDep) -> Snapshot:
     """The live model, for requests that are nobody's in particular."""
-    return models.champion.snapshot
+    return models.live.snapshot
 
 
 SnapshotDep = Annotated[Snapshot, Depends(get_snapshot)]
@@ -156,8 +157,8 @@ StopwatchDep = Annotated[Stopwatch, Depends(start_stopwatch)]
 
 show_key = HTTPBearer(
     auto_error=False,
-    description="An API key, made by `python -m service.auth.cli new`. A service that listens only at "
-    "its own machine may be set up without keys.",
+    description="An API key, made by `magnet keys new`. A service that listens only at its own "
+    "machine may be set up without keys.",
 )
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Security(show_key)]
 
@@ -174,7 +175,9 @@ def admit(
 ) -> None:
     """Let a request pass if its key has a scope; Unauthenticated, Forbidden, TooManyRequests."""
     host, _ = request.scope.get("server") or ("", None)
-    services.gate.admit(scope, secret=None if shown is None else shown.credentials, host=host)
+    services.authenticator.admit(
+        scope, secret=None if shown is None else shown.credentials, host=host
+    )
 
 
 def needs(scope: Scope) -> Any:

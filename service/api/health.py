@@ -40,7 +40,7 @@ operations = APIRouter()
 )
 async def model(models: ModelsDep, stopwatch: StopwatchDep) -> Response:
     """What is being served: version, sizes, experts, offline metrics, where it came from."""
-    snapshot, trial = models.champion.snapshot, models.trial
+    snapshot, canary = models.live.snapshot, models.canary
     manifest, training = snapshot.manifest, snapshot.manifest.training
     experts = [
         ExpertSummary(
@@ -71,7 +71,7 @@ async def model(models: ModelsDep, stopwatch: StopwatchDep) -> Response:
             sampled_users=snapshot.chosen.sampled_users,
         ),
         metrics=manifest.metrics,
-        challenger=None if trial is None else trial.canary.version,
+        challenger=None if canary is None else canary.record.version,
         **training.model_dump(include=_ORIGIN),
     )
 
@@ -92,12 +92,12 @@ async def readyz(snapshot: SnapshotDep, services: ServicesDep) -> Response:
     """Whether requests can be answered; if not, what is missing and what to do about it."""
     if services.drain.begun:
         raise NotReady("it is about to stop: send requests elsewhere")
-    trouble = services.follower.trouble
-    origin = services.follower.origin
+    live, canary = services.follower.live, services.follower.canary
+    origin = live.origin
     what = "still serving" if origin == "store" else "serving this machine's copy of"
-    warnings = [] if trouble is None else [f"{trouble}; {what} {snapshot.version}"]
-    if services.follower.canary_trouble is not None:
-        warnings.append(services.follower.canary_trouble)
+    warnings = [] if live.trouble is None else [f"{live.trouble}; {what} {snapshot.version}"]
+    if canary.trouble is not None:
+        warnings.append(canary.trouble)
     return json_response(
         Readiness(
             status="ready", model_version=snapshot.version, loaded_from=origin, warnings=warnings

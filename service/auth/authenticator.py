@@ -1,18 +1,7 @@
-"""Who may ask for what, and how often.
+"""Which requests are let in: by key, scope and rate; without any keys, by the address they reach.
 
-Knows keys, scopes and rates; knows nothing about routes. Without any key only callers of this very
-machine are let in, unless the settings let in anybody.
+Without keys only callers on this machine are let in, unless the settings let in anybody.
 """
-
-# FOLDED service/auth/authenticator.py: Which interface the process listens at, and whether others can reach it.
-#
-#   Knows uvicorn's command line, the only place that says so before the first request; what a request
-#   itself says (`is_local`) holds whatever server runs the application.
-#
-# FOLDED service/auth/authenticator.py: How often one may ask: a token bucket.
-#
-#   Pure but for the clock that it is handed. Knows nothing about keys or requests.
-#
 
 import ipaddress
 import sys
@@ -24,7 +13,7 @@ from pathlib import Path
 import click
 from uvicorn import main as uvicorn_command
 
-from service.auth.keys import KeyFile, Scope, find_key, parse_keys
+from service.auth.keys import ApiKey, KeyFile, Scope, find_key, parse_keys
 from service.ops.metrics import Metrics
 from service.schemas.errors import Forbidden, TooManyRequests, Unauthenticated
 
@@ -34,7 +23,8 @@ _UVICORN: click.Command = uvicorn_command
 def host_of_command(command: Sequence[str] = sys.argv) -> str | None:
     """The host of `uvicorn ...` or `python -m uvicorn ...`, options and UVICORN_HOST considered.
 
-    None if this process was started otherwise, or listens at a socket that it was handed.
+    Only the command line says before the first request where the process listens. None if this
+    process was started otherwise, or listens at a socket that it was handed.
     """
     program = Path(command[0])
     if program.name != "uvicorn" and program.parts[-2:] != ("uvicorn", "__main__.py"):
@@ -84,11 +74,11 @@ class TokenBucket:
 
 
 _LOOK_SECONDS = 0.5
-"""A key that was taken out of the file opens nothing after this long."""
+"""Between looks at the key file: a key that was taken out opens nothing after this long."""
 
 
-class Gate:
-    """One per application."""
+class Authenticator:
+    """Lets requests in or raises; one per application."""
 
     def __init__(
         self,
@@ -133,22 +123,21 @@ class Gate:
         """
         if not self.asks_for_keys:
             if not (self._anyone or is_local(host)):
-                self._refuse("not_local")
+                self._count_refusal("not_local")
                 raise Forbidden(
                     "this service has no API keys and answers only its own machine; "
                     "set MAGNET_KEYS_FILE, or MAGNET_ALLOW_ANONYMOUS=true to let in anybody"
                 )
             return
         if secret is None:
-            self._refuse("no_key")
+            self._count_refusal("no_key")
             raise Unauthenticated("send a key as `Authorization: Bearer KEY`")
-        self._look()
-        key = find_key([*self._fixed, *(self._file.keys if self._file else ())], secret)
+        key = find_key(self._keys(), secret)
         if key is None:
-            self._refuse("unknown_key")
+            self._count_refusal("unknown_key")
             raise Unauthenticated("this key is not known, or not any longer")
         if scope not in key.scopes:
-            self._refuse("scope")
+            self._count_refusal("scope")
             raise Forbidden(f"the key {key.name!r} has no scope {scope!r}")
         wait_seconds = self._bucket(key.name).wait_seconds()
         if wait_seconds > 0:
@@ -157,14 +146,18 @@ class Gate:
                 f"the key {key.name!r} may ask {self._per_second:g} times a second", wait_seconds
             )
 
-    def _refuse(self, reason: str) -> None:
+    def _count_refusal(self, reason: str) -> None:
         self._metrics.auth_refusals.labels(reason).inc()
 
-    def _look(self) -> None:
+    def _keys(self) -> Sequence[ApiKey]:
+        """Those of the settings and those that the file has now."""
+        if self._file is None:
+            return self._fixed
         now = time.monotonic()
-        if self._file is not None and now - self._looked_at > _LOOK_SECONDS:
+        if now - self._looked_at > _LOOK_SECONDS:
             self._looked_at = now
             self._file.refresh()
+        return (*self._fixed, *self._file.keys)
 
     def _bucket(self, name: str) -> TokenBucket:
         if name not in self._buckets:

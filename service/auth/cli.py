@@ -1,17 +1,51 @@
-"""Makes, lists and removes API keys. A running service sees the file's new state by itself.
+"""Makes, lists and revokes API keys. A running service sees the file's new state by itself.
 
-    python -m service.auth.cli new --name shop --scope read --scope feedback --file keys.txt
-    python -m service.auth.cli list --file keys.txt
-    python -m service.auth.cli remove --name shop --file keys.txt
+    magnet keys new --name shop --scope read --scope feedback --file keys.txt
+    magnet keys list --file keys.txt
+    magnet keys remove --name shop --file keys.txt
 
 Without --file, `new` prints the line to store: in MAGNET_KEYS, or in a file of your own.
 """
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from service.auth.keys import SCOPES, ApiKey, read_keys, write_keys
+
+
+def make_key(name: str, scopes: Sequence[str], path: Path | None = None) -> tuple[ApiKey, str]:
+    """A new key and its secret, which cannot be had again.
+
+    Args:
+        name: who holds it; in logs and metrics.
+        scopes: what it opens, of `SCOPES`.
+        path: the file to add it to; None: the caller stores its line.
+
+    Raises:
+        OSError: the file cannot be written.
+        ValueError: name or scopes are not usable, the file is not, or it has a key of that name.
+    """
+    key, secret = ApiKey.new(name, scopes)
+    if path is not None:
+        keys = read_keys(path) if path.exists() else ()
+        if any(other.name == name for other in keys):
+            raise ValueError(
+                f"{path} has a key named {name!r}: choose another name, give its holder the new "
+                "key, and remove the old one then"
+            )
+        write_keys(path, [*keys, key])
+    return key, secret
+
+
+def revoke_key(name: str, path: Path) -> None:
+    """Take a key out of a file; OSError, or ValueError if it has none of that name."""
+    keys = read_keys(path)
+    kept = [key for key in keys if key.name != name]
+    if len(kept) == len(keys):
+        raise ValueError(f"{path} has no key named {name!r}")
+    write_keys(path, kept)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -50,46 +84,23 @@ def _run(options: argparse.Namespace) -> int:
     try:
         match options.command:
             case "new":
-                _new(options.name, options.scope, options.file)
+                key, secret = make_key(options.name, options.scope, options.file)
+                where = f"added {key.name} to {options.file}; "
+                sys.stderr.write(f"store this line: {key.line()}\n" if not options.file else where)
+                sys.stderr.write(
+                    "the key, shown this once, goes into `Authorization: Bearer KEY`:\n"
+                )
+                sys.stdout.write(f"{secret}\n")
             case "list":
                 for key in read_keys(options.file):
-                    _say(f"{key.name}\t{','.join(sorted(key.scopes))}")
+                    sys.stdout.write(f"{key.name}\t{','.join(sorted(key.scopes))}\n")
             case "remove":
-                _remove(options.name, options.file)
+                revoke_key(options.name, options.file)
+                sys.stderr.write(f"removed {options.name} from {options.file}\n")
     except (OSError, ValueError) as error:
         sys.stderr.write(f"magnet: {error}\n")
         return 1
     return 0
-
-
-def _new(name: str, scopes: list[str], path: Path | None) -> None:
-    key, secret = ApiKey.new(name, scopes)
-    if path is None:
-        sys.stderr.write(f"store this line: {key.line()}\n")
-    else:
-        keys = read_keys(path) if path.exists() else ()
-        if any(other.name == name for other in keys):
-            raise ValueError(
-                f"{path} has a key named {name!r}: choose another name, give its holder the new "
-                "key, and remove the old one then"
-            )
-        write_keys(path, [*keys, key])
-        sys.stderr.write(f"added {name} to {path}; ")
-    sys.stderr.write("the key, shown this once, goes into `Authorization: Bearer KEY`:\n")
-    _say(secret)
-
-
-def _remove(name: str, path: Path) -> None:
-    keys = read_keys(path)
-    kept = [key for key in keys if key.name != name]
-    if len(kept) == len(keys):
-        raise ValueError(f"{path} has no key named {name!r}")
-    write_keys(path, kept)
-    sys.stderr.write(f"removed {name} from {path}\n")
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
 
 
 if __name__ == "__main__":

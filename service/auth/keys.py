@@ -1,13 +1,9 @@
-"""API keys: how one looks, how it is stored, and which stored one a caller shows.
+"""API keys: how one looks, which one a caller shows, and the file that holds them.
 
-Text in, values out: knows no files, no clock and no HTTP. Of a key only its SHA-256 is stored. That
-is enough: a key is 256 random bits, so there is nothing that a slow hash would keep from guessing.
+Of a key only its SHA-256 is stored. That is enough: a key is 256 random bits, so that a slow hash
+would not make guessing harder. The file is read again when it changes, and written whole or not at
+all.
 """
-
-# FOLDED service/auth/keys.py: API keys in a file: read when it changes, written whole or not at all.
-#
-#   Knows files; knows nothing about requests.
-#
 
 import hashlib
 import hmac
@@ -23,13 +19,13 @@ from typing import Literal, Self, get_args
 
 Scope = Literal["read", "feedback", "admin", "metrics"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
-
-
 PREFIX = "mgk_"
-"""Lets scanners for leaked secrets, and people, tell what it is."""
+"""By which scanners for leaked secrets, and people, tell what it is."""
 _RANDOM_BYTES = 32
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_HEAD = "# NAME SCOPES SHA256: API keys of the MAGNET service, see magnet keys --help\n"
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,18 +38,16 @@ class ApiKey:
 
     @classmethod
     def new(cls, name: str, scopes: Iterable[str]) -> tuple[Self, str]:
-        """A key and its secret, which cannot be had again; ValueError if a name is not usable."""
+        """A new key and its secret, which is not kept; ValueError if name or scopes are unusable."""
         secret = PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
         return cls(name=_name(name), scopes=_scopes(scopes), sha256=_digest(secret)), secret
 
     @classmethod
     def parse(cls, line: str) -> Self:
-        """A key of its `line`; ValueError, which repeats no hash, if it is not one."""
+        """The key of a `line`; ValueError, which repeats no hash, if it is none."""
         parts = line.split()
         if len(parts) != 3 or not _DIGEST.fullmatch(parts[2]):
-            raise ValueError(
-                "expected NAME SCOPE[,SCOPE] SHA256, made by `python -m service.auth.cli`"
-            )
+            raise ValueError("expected NAME SCOPE[,SCOPE] SHA256, made by `magnet keys new`")
         return cls(name=_name(parts[0]), scopes=_scopes(parts[1].split(",")), sha256=parts[2])
 
     def line(self) -> str:
@@ -63,7 +57,7 @@ class ApiKey:
 
 
 def parse_keys(text: str) -> tuple[ApiKey, ...]:
-    """The keys of a file, one a line; empty lines and those that begin with `#` say nothing.
+    """The keys in a text, one a line; empty lines and those that begin with `#` are skipped.
 
     Raises:
         ValueError: names the line.
@@ -83,7 +77,7 @@ def parse_keys(text: str) -> tuple[ApiKey, ...]:
 
 
 def find_key(keys: Iterable[ApiKey], secret: str) -> ApiKey | None:
-    """The key with this secret; takes as long whichever it is, and if it is none."""
+    """The key with this secret, or None; always takes equally long."""
     digest = _digest(secret)
     found = None
     for key in keys:
@@ -114,19 +108,13 @@ def _scopes(names: Iterable[str]) -> frozenset[Scope]:
     return known
 
 
-_HEAD = (
-    "# NAME SCOPES SHA256: API keys of the MAGNET service, see python -m service.auth.cli --help\n"
-)
-_logger = logging.getLogger(__name__)
-
-
 class KeyFile:
     """The keys of a file, as it is now."""
 
     def __init__(self, path: Path) -> None:
         """Read it; ValueError, which names file and line, if it is not usable."""
         self._path = path
-        self._stamp = self._now()
+        self._stamp = self._read_stamp()
         self.keys = read_keys(path)
 
     def refresh(self) -> None:
@@ -135,7 +123,7 @@ class KeyFile:
         A file that has gone or is broken changes nothing, so that a slip of an editor locks nobody
         out; it is logged.
         """
-        stamp = self._now()
+        stamp = self._read_stamp()
         if stamp == self._stamp:
             return
         self._stamp = stamp
@@ -146,7 +134,7 @@ class KeyFile:
         else:
             _logger.info("API keys read again: %s", ", ".join(key.name for key in self.keys))
 
-    def _now(self) -> tuple[int, int, int] | None:
+    def _read_stamp(self) -> tuple[int, int, int] | None:
         try:
             status = self._path.stat()
         except OSError:

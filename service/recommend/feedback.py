@@ -63,7 +63,7 @@ class FeedbackIntake:
         self._metrics.feedback.labels("accepted").inc(appended.accepted)
         self._metrics.feedback.labels("duplicate").inc(duplicates)
         self._metrics.feedback_waiting.set(appended.waiting)
-        missing = [] if models is None else _missing(models.champion.snapshot, reported)
+        missing = [] if models is None else _missing(models.live.snapshot, reported)
         return Receipt(accepted=appended.accepted, duplicates=duplicates, missing_ids=missing)
 
 

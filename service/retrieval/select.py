@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 from numpy.typing import NDArray
 
 from model.runtime.profile import Profile
 from model.runtime.scorer import OnnxScorer
 from model.runtime.top_k import Rows, top_places
-from service.ops.process import locked
 from service.ops.settings import Retrieval
 from service.retrieval.approximate import ApproximateRetriever, FaissIndex, is_installed
 from service.retrieval.exact import ExactRetriever
@@ -104,7 +104,7 @@ def _index(items: Items) -> FaissIndex:
     folder = items.index_folder
     if folder is None:
         return FaissIndex.build(items.vectors_IVMD, items.bias_I)
-    with locked(folder / ".index.lock"):  # one worker makes it, the others map it
+    with FileLock(folder / ".index.lock", mode=0o600):  # one worker makes it, the others map it
         try:
             return FaissIndex.load(folder / _INDEX)
         except OSError as error:

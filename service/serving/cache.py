@@ -1,8 +1,8 @@
 """Published models on this machine's disk: one copy for all workers, and one to restart from.
 
 A version's folder appears whole or not at all, is checked against its manifest whenever it is
-opened, and is mapped into memory, so that workers share it. It holds no users but the few that a
-model is tried with. Knows files; knows nothing about Redis or scores. Every method blocks.
+opened, and is mapped into memory, so that workers share it. Of the users it holds the probe users
+alone. Every method blocks.
 """
 
 import logging
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import AsyncFileLock
 from numpy.typing import NDArray
 
 from model.artifact.files import MANIFEST, ArtifactError, check_file, check_tensor, parse_manifest
@@ -21,9 +22,11 @@ from model.artifact.manifest import ArtifactManifest
 from model.registry.keys import check_name
 
 KEPT_VERSIONS = 3
-"""As published, and the one before, and one that a roll-back may ask for."""
+"""The published one, the one before, and one that a rollback may ask for."""
 _LAST_GOOD, _TURN = "last_good", ".turn.lock"
-_TRIAL = "trial_users.npz"
+_PROBE_USERS = "trial_users.npz"
+_POLL_SECONDS = 0.1
+"""Between two attempts at a lock: what is waited for takes seconds."""
 
 _logger = logging.getLogger(__name__)
 
@@ -51,15 +54,19 @@ class ModelCache:
         self._folder = root / check_name(namespace, "namespace")
         self._left_out = left_out
 
-    def lock_file(self, version: str) -> Path:
+    def write_lock(self, version: str) -> AsyncFileLock:
         """Held by whoever writes this version; OSError."""
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return self._folder / f".{check_name(version, 'model version')}.lock"
+        return self._lock(f".{check_name(version, 'model version')}.lock")
 
-    def turn_file(self) -> Path:
+    def load_lock(self) -> AsyncFileLock:
         """Held by whoever loads a version beside requests; OSError."""
+        return self._lock(_TURN)
+
+    def _lock(self, name: str) -> AsyncFileLock:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return self._folder / _TURN
+        return AsyncFileLock(
+            self._folder / name, poll_interval=_POLL_SECONDS, mode=0o600, run_in_executor=False
+        )
 
     def read(self, version: str) -> CachedModel | None:
         """A version, every checksum verified; None if it is not here. A damaged one is removed."""
@@ -90,30 +97,30 @@ class ModelCache:
         return ModelWriter(staging, self._folder / version)
 
     def last_good(self) -> tuple[CachedModel, dict[str, NDArray[Any]]] | None:
-        """The version that was last served, and its trial users."""
+        """The version that was last served, and its probe users."""
         try:
             version = (self._folder / _LAST_GOOD).read_text().strip()
             model = self.read(version)
             if model is None:
                 return None
-            with np.load(model.folder / _TRIAL, allow_pickle=False) as trial:
-                return model, dict(trial)
+            with np.load(model.folder / _PROBE_USERS, allow_pickle=False) as probe_users:
+                return model, dict(probe_users)
         except (OSError, ValueError):
             return None
 
-    def remember(self, version: str, trial: Mapping[str, NDArray[Any]]) -> None:
-        """Note that a version is being served, by its trial users; drop old ones. OSError."""
+    def remember(self, version: str, probe_users: Mapping[str, NDArray[Any]]) -> None:
+        """Note that a version is being served, and its probe users; drop old versions. OSError."""
         folder = self._folder / version
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".trial-", delete=False) as scratch:
-            np.savez(scratch, allow_pickle=False, **trial)
-        Path(scratch.name).replace(folder / _TRIAL)
-        with tempfile.NamedTemporaryFile("w", dir=self._folder, prefix=".good-", delete=False) as s:
-            s.write(version)
-        Path(s.name).replace(self._folder / _LAST_GOOD)
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".probe-", delete=False) as users:
+            np.savez(users, allow_pickle=False, **probe_users)
+        Path(users.name).replace(folder / _PROBE_USERS)
+        with tempfile.NamedTemporaryFile(dir=self._folder, prefix=".good-", delete=False) as good:
+            good.write(version.encode())
+        Path(good.name).replace(self._folder / _LAST_GOOD)
         self._prune(version)
 
     def _prune(self, version: str) -> None:
-        """What is still mapped somewhere stays readable there until it is let go."""
+        """Drop all but the latest versions; one that is still mapped stays readable there."""
         folders = [path for path in self._folder.iterdir() if (path / MANIFEST).is_file()]
         others = sorted(
             (path for path in folders if path.name != version),
@@ -122,7 +129,7 @@ class ModelCache:
         )
         for path in others[KEPT_VERSIONS - 1 :]:
             shutil.rmtree(path, ignore_errors=True)
-            self.lock_file(path.name).unlink(missing_ok=True)
+            (self._folder / f".{path.name}.lock").unlink(missing_ok=True)
 
 
 class ModelWriter:

@@ -1,15 +1,8 @@
-"""Watches the canary that this process serves, and ends it for everybody when it misbehaves.
+"""Ends the canary for everybody when it misbehaves here: when it fails, or routes unusually.
 
-Runs beside the requests and never raises; never touches the live version. Knows windows; what
-misbehaviour is, is said by `canary_verdict`.
+`misbehaviour` judges the counts of one window; `CanaryGuard` keeps the windows, runs beside the
+requests and never raises. The live version is never touched. Letters: K experts.
 """
-
-# FOLDED service/serving/canary_guard.py: Does a canary misbehave? Its failures beside the live model's, its routing beside its usual one.
-#
-#   Pure: counts of one window in, a reason out. Knows nothing about where counts come from.
-#
-#   Letters: K experts.
-#
 
 import logging
 import math
@@ -22,9 +15,9 @@ from numpy.typing import NDArray
 
 from model.registry.canary import Canary
 from service.ops.metrics import CanaryGauges
-from service.ops.process import watch
 from service.serving.follower import ModelFollower
-from service.serving.served import Counts, Models, Served
+from service.serving.served import Counts, Served, ServedCanary
+from service.serving.watch import watch
 from service.store.registry import Registry
 
 MIN_REQUESTS = 20
@@ -40,17 +33,22 @@ planted data, samples of 50 users' lists had a standard deviation of 0.04 at mos
 ENTROPY_BAND = 0.25
 """How far the normalised entropy of what is served may lie from the model's usual one. On the same
 data that of 200 users' lists lay within 0.09 of it, and no sample of 50 further off than 0.21."""
+WINDOW_SECONDS = 600.0
+"""Ours: what goes wrong after hours must not hide behind what went right before. A window goes on
+for longer while too few lists have been served in it to be judged."""
+
+_logger = logging.getLogger(__name__)
 
 
-def misbehaviour(challenger: Counts, champion: Counts, usual_K: NDArray[np.float64]) -> str | None:
-    """Why a canary must end, with figures; None while nothing says so.
+def misbehaviour(canary: Counts, live: Counts, usual_K: NDArray[np.float64]) -> str | None:
+    """Why a canary must end, with figures; None if there is no reason.
 
     Args:
-        challenger: what the canary did in some window.
-        champion: what the live model did in the same.
+        canary: counts of the canary in some window.
+        live: counts of the live model in the same.
         usual_K: the canary's usual routing weights, as its manifest has them.
     """
-    return _failing(challenger, champion) or _misrouted(challenger, champion, usual_K)
+    return _failing(canary, live) or _misrouted(canary, live, usual_K)
 
 
 def normalised_entropy(weight_K: NDArray[np.float64]) -> float:
@@ -61,15 +59,15 @@ def normalised_entropy(weight_K: NDArray[np.float64]) -> float:
     return abs(float((share_K * np.log(share_K)).sum())) / math.log(len(weight_K))
 
 
-def _failing(challenger: Counts, champion: Counts) -> str | None:
-    if challenger.requests < MIN_REQUESTS:
+def _failing(canary: Counts, live: Counts) -> str | None:
+    if canary.requests < MIN_REQUESTS:
         return None
-    usual = champion.failures / max(1, champion.requests)
-    if _at_least(challenger.failures, challenger.requests) <= usual + FAILURE_MARGIN:
+    usual = live.failures / max(1, live.requests)
+    if _at_least(canary.failures, canary.requests) <= usual + FAILURE_MARGIN:
         return None
     return (
-        f"{challenger.failures} of its {challenger.requests} requests failed, of the live "
-        f"model's {champion.failures} of {champion.requests}"
+        f"{canary.failures} of its {canary.requests} requests failed, of the live model's "
+        f"{live.failures} of {live.requests}"
     )
 
 
@@ -83,47 +81,52 @@ def _at_least(failures: int, requests: int) -> float:
     return (share + squared / (2 * requests) - spread) / (1 + squared / requests)
 
 
-def _misrouted(challenger: Counts, champion: Counts, usual_K: NDArray[np.float64]) -> str | None:
+def _misrouted(canary: Counts, live: Counts, usual_K: NDArray[np.float64]) -> str | None:
     """Its own band on either side; and not below the live model's, whatever its manifest says."""
-    if challenger.routed < MIN_LISTS:
+    if canary.routed < MIN_LISTS:
         return None
-    served, usual = normalised_entropy(challenger.weight_K), normalised_entropy(usual_K)
-    what = f"the entropy of its experts' shares is {served:.2f} in {challenger.routed} lists"
+    served, usual = normalised_entropy(canary.weight_K), normalised_entropy(usual_K)
+    what = f"the entropy of its experts' shares is {served:.2f} in {canary.routed} lists"
     if abs(served - usual) > ENTROPY_BAND:
         return f"{what}, its usual one is {usual:.2f}"
-    if champion.routed >= MIN_LISTS:
-        live = normalised_entropy(champion.weight_K)
-        if served < live - ENTROPY_BAND:
-            return f"{what}, the live model's is {live:.2f}"
+    if live.routed >= MIN_LISTS:
+        lives = normalised_entropy(live.weight_K)
+        if served < lives - ENTROPY_BAND:
+            return f"{what}, the live model's is {lives:.2f}"
     return None
 
 
-WINDOW_SECONDS = 600.0
-"""Ours: what goes wrong after hours must not hide behind what went right before. A window goes on
-for longer while too few lists have been served in it to be judged."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Window:
+    """A canary and the live model beside it, and their counts when the window began."""
 
-
-_logger = logging.getLogger(__name__)
-
-
-@dataclass(slots=True, kw_only=True)
-class _Watched:
-    """A canary and the live model beside it, and what had been counted of them when."""
-
-    challenger: Served
-    champion: Served
+    canary: Served
+    live: Served
     since: float
     """Monotonic seconds."""
-    challenger_then: Counts
-    champion_then: Counts
-    reported: int = 0
-    """Answers of the canary that have been added to those of all replicas."""
+    canary_start: Counts
+    live_start: Counts
 
-    def is_over(self, champion: Served, now: float) -> bool:
-        """Whether another window is to begin: time is up, or the live model is another one."""
-        late = now - self.since > WINDOW_SECONDS
-        enough = self.challenger.statistics.counts().since(self.challenger_then).routed >= MIN_LISTS
-        return champion is not self.champion or (late and enough)
+    @classmethod
+    def begun(cls, canary: Served, live: Served) -> "_Window":
+        return cls(
+            canary=canary,
+            live=live,
+            since=time.monotonic(),
+            canary_start=canary.statistics.counts(),
+            live_start=live.statistics.counts(),
+        )
+
+    def counts(self) -> tuple[Counts, Counts]:
+        """Those of the canary and of the live model since it began."""
+        return (
+            self.canary.statistics.counts().since(self.canary_start),
+            self.live.statistics.counts().since(self.live_start),
+        )
+
+    def is_over(self) -> bool:
+        late = time.monotonic() - self.since > WINDOW_SECONDS
+        return late and self.counts()[0].routed >= MIN_LISTS
 
 
 class CanaryGuard:
@@ -140,7 +143,9 @@ class CanaryGuard:
         self._registry = registry
         self._gauges = gauges
         self._pause_seconds = pause_seconds
-        self._watched: _Watched | None = None
+        self._window: _Window | None = None
+        self._reported = 0
+        """Answers of the canary that have been added to those of all replicas."""
         self._condemned: tuple[Canary, str] | None = None
         """What has been withdrawn here, until the store has been told."""
 
@@ -149,53 +154,41 @@ class CanaryGuard:
         await watch(self._look, self._pause_seconds, "the canary")
 
     async def _look(self) -> None:
-        self._gauges.tell(self._follower.canary)
+        self._gauges.tell(self._follower.canary.latest)
         models = self._follower.models
-        if models is not None and models.trial is not None:
-            self._judge(models.trial.canary, self._watch(models, models.trial.served))
+        canary = None if models is None else models.canary
+        if models is not None and canary is not None:
+            self._judge(canary, models.live)
         if self._condemned is not None:
-            canary, reason = self._condemned
-            await self._registry.end_canary("rolled_back", reason, only=canary)
+            condemned, reason = self._condemned
+            await self._registry.end_canary("rolled_back", reason, only=condemned)
             self._condemned = None
         await self._report()
-        if models is None or models.trial is None:
-            self._watched = None  # it holds a whole model
+        if canary is None:
+            self._window = None  # it holds a whole model
 
-    def _watch(self, models: Models, challenger: Served) -> _Watched:
-        """What is watched, in a new window if the last one is over or was about other models."""
-        now, watched = time.monotonic(), self._watched
-        same = watched is not None and watched.challenger is challenger
-        if watched is None or not same or watched.is_over(models.champion, now):
-            self._watched = watched = _Watched(
-                challenger=challenger,
-                champion=models.champion,
-                since=now,
-                challenger_then=challenger.statistics.counts(),
-                champion_then=models.champion.statistics.counts(),
-                reported=watched.reported if watched is not None and same else 0,
-            )
-        return watched
-
-    def _judge(self, canary: Canary, watched: _Watched) -> None:
-        experts = watched.challenger.snapshot.manifest.experts
-        reason = misbehaviour(
-            watched.challenger.statistics.counts().since(watched.challenger_then),
-            watched.champion.statistics.counts().since(watched.champion_then),
-            np.array([expert.usual_weight for expert in experts]),
-        )
+    def _judge(self, canary: ServedCanary, live: Served) -> None:
+        window = self._window
+        if window is None or window.canary is not canary.model:
+            self._reported = 0
+            window = _Window.begun(canary.model, live)
+        elif window.live is not live or window.is_over():
+            window = _Window.begun(canary.model, live)
+        self._window = window
+        experts = canary.model.snapshot.manifest.experts
+        usual_K = np.array([expert.usual_weight for expert in experts])
+        reason = misbehaviour(*window.counts(), usual_K)
         if reason is not None:
-            _logger.error("canary %s is rolled back: %s", canary.version, reason)
-            self._follower.withdraw(canary)
-            self._condemned = canary, f"{reason} (seen by {socket.gethostname()})"
+            _logger.error("canary %s is rolled back: %s", canary.record.version, reason)
+            self._follower.canary.withdraw(canary.record)
+            self._condemned = canary.record, f"{reason} (seen by {socket.gethostname()})"
 
     async def _report(self) -> None:
         """Add what the canary has answered here to what it has answered everywhere."""
-        watched = self._watched
-        if watched is None:
+        if self._window is None:
             return
-        answers = watched.challenger.statistics.counts().answers
-        if answers > watched.reported:
-            await self._registry.count_answers(
-                watched.challenger.snapshot.version, answers - watched.reported
-            )
-            watched.reported = answers
+        canary = self._window.canary
+        answers = canary.statistics.counts().answers
+        if answers > self._reported:
+            await self._registry.count_answers(canary.snapshot.version, answers - self._reported)
+            self._reported = answers

@@ -1,32 +1,25 @@
-"""Loads a version: fetched, proven and warmed up; one that was refused is left alone for a while.
-
-Knows the order of the steps and what can go wrong in them; knows nothing about which version is
-wanted, or for whom.
-"""
+"""Loads a version: fetched, proven and warmed up. One that was refused is left alone for a while."""
 
 import logging
 import random
 import time
-from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from anyio import to_thread
-from numpy.typing import NDArray
 
 from model.artifact.files import ArtifactError
+from service.ops.background import in_background
 from service.ops.metrics import Metrics
-from service.ops.process import in_background
 from service.ops.settings import Retrieval
 from service.schemas.errors import SourceUnavailable
 from service.serving.snapshot import (
     GoldenMismatch,
+    ProbeUsers,
     Snapshot,
-    TrialUsers,
     build_snapshot,
-    read_trial_users,
+    read_probe_users,
 )
 from service.serving.source import LastGood, ModelSource, OpenedModel
 
@@ -44,7 +37,7 @@ def jittered(seconds: float) -> float:
 
 
 class NotLoaded(Exception):
-    """A version could not be loaded; the message says why. It is damaged, or does not compute."""
+    """A version is damaged or computes something else; the message says which."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +46,7 @@ class Loaded:
 
     snapshot: Snapshot
     opened: OpenedModel
-    trial_users: Mapping[str, NDArray[Any]]
+    probe_users: ProbeUsers
     seconds: float
     """How long it took."""
 
@@ -81,8 +74,8 @@ class VersionLoader:
 
         Args:
             version: which one.
-            beside_requests: whether there are any, which are not to feel it: it then waits for its
-                turn among the processes of this machine, and yields to all others.
+            beside_requests: whether requests are being answered, which must not be slowed: loading
+                then waits for its turn among the processes of this machine, and yields to others.
 
         Raises:
             NotLoaded: it is not usable.
@@ -92,7 +85,7 @@ class VersionLoader:
         try:
             async with self._source.turn() if beside_requests else nullcontext():
                 opened = await self._source.open(version)
-                users = await read_trial_users(opened)
+                users = await read_probe_users(opened)
                 build = partial(build_snapshot, opened, users, self._retrieval)
                 run = in_background if beside_requests else to_thread.run_sync
                 snapshot = await run(build)
@@ -115,20 +108,16 @@ class VersionLoader:
     async def load_kept(self, kept: LastGood) -> Loaded:
         """Load what this machine has kept; raises whatever a damaged copy provokes."""
         started = time.perf_counter()
-        users = TrialUsers.of(kept.trial_users)
+        users = ProbeUsers.of(kept.probe_users)
         build = partial(build_snapshot, kept.opened, users, self._retrieval)
         return self._loaded(kept.opened, users, await to_thread.run_sync(build), started)
 
     def _loaded(
-        self, opened: OpenedModel, users: TrialUsers, snapshot: Snapshot, started: float
+        self, opened: OpenedModel, users: ProbeUsers, snapshot: Snapshot, started: float
     ) -> Loaded:
         self._metrics.loads.labels("success", "").inc()
-        return Loaded(
-            snapshot=snapshot,
-            opened=opened,
-            trial_users=users.arrays(),
-            seconds=round(time.perf_counter() - started, 3),
-        )
+        seconds = round(time.perf_counter() - started, 3)
+        return Loaded(snapshot=snapshot, opened=opened, probe_users=users, seconds=seconds)
 
     def _refuse(self, version: str, reason: str, what: str) -> NotLoaded:
         self._metrics.loads.labels("failure", reason).inc()

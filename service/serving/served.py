@@ -1,16 +1,7 @@
-"""The models that are served at one moment, and which of them a user gets.
+"""The models that are served, which of them a user gets, and how each has done so far.
 
-Immutable: a request captures one reference. Knows snapshots; knows nothing about HTTP or about how
-models come and go.
+`Models` is immutable: a request captures one. Letters: K experts.
 """
-
-# FOLDED service/serving/served.py: What one model was asked in one role, counted: answers, failures, and how lists were routed.
-#
-#   Counts only grow; who wants a window keeps what was counted at its start. Knows nothing about
-#   requests.
-#
-#   Letters: K experts.
-#
 
 import time
 from collections.abc import Iterator, Sequence
@@ -29,7 +20,7 @@ from service.serving.snapshot import Snapshot
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """What was counted up to a moment, or between two."""
+    """Counts up to some time, or between two times."""
 
     answers: int
     failures: int
@@ -55,7 +46,11 @@ class Counts:
 
 
 class ServingStatistics:
-    """Counts for one snapshot; attempts from the event loop, routing from any one thread."""
+    """How one model does in one role: answers, failures, and how its lists were routed.
+
+    Counts only grow; who wants a window keeps the counts at its start. Attempts are counted by the
+    event loop, routing by any one thread.
+    """
 
     def __init__(self, experts: Sequence[str], metrics: Metrics, variant: Variant) -> None:
         self._weights = [metrics.served_weight.labels(name, variant) for name in experts]
@@ -114,31 +109,30 @@ class Served:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trial:
+class ServedCanary:
     """A canary that has been loaded."""
 
-    canary: Canary
-    served: Served
+    record: Canary
+    model: Served
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Models:
     """What is served."""
 
-    champion: Served
-    """The live model."""
-    trial: Trial | None = None
+    live: Served
+    canary: ServedCanary | None = None
 
     def of(self, user_id: str | None) -> Served:
         """The model of a user; nobody in particular gets the live one."""
-        if self.trial is None or user_id is None or not self.trial.canary.takes(user_id):
-            return self.champion
-        return self.trial.served
+        if self.canary is None or user_id is None or not self.canary.record.takes(user_id):
+            return self.live
+        return self.canary.model
 
     def variant_of(self, version: str | None) -> Variant | None:
         """The role of a version, if it is served."""
-        if version == self.champion.snapshot.version:
+        if version == self.live.snapshot.version:
             return "champion"
-        if self.trial is not None and version == self.trial.canary.version:
+        if self.canary is not None and version == self.canary.record.version:
             return "challenger"
         return None

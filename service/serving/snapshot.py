@@ -1,17 +1,10 @@
 """One model version, complete, proven and immutable: what every request works with.
 
-Knows how to build itself from an opened model and to refuse one that does not reproduce what was
-recorded at export. Knows nothing about where models come from or about HTTP.
+A version that does not reproduce what was recorded at export is refused. It is proven with probe
+users: those of the golden pairs, and some for measuring recall.
 
-Letters: I items, C golden items, K experts.
+Letters: I items, C golden items, K experts, H history length, V views, M modalities, D dimension.
 """
-
-# FOLDED service/serving/snapshot.py: Users that a model is tried with before it is served: how they are read, and kept for a restart.
-#
-#   Knows vectors and histories; knows nothing about scores.
-#
-#   Letters: U users, H history length, V views, M modalities, D dimension.
-#
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -40,7 +33,7 @@ million items."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class TrialUser:
+class ProbeUser:
     """All that a profile is made of."""
 
     vector_VMD: NDArray[np.float32]
@@ -48,57 +41,49 @@ class TrialUser:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrialUsers:
-    """Users of one model version."""
+class ProbeUsers:
+    """Users of one model version that it is tried with before it is served."""
 
-    golden: Sequence[TrialUser]
+    golden: Sequence[ProbeUser]
     """Those of the golden pairs."""
-    sampled: Sequence[TrialUser]
+    sampled: Sequence[ProbeUser]
     """Some from all over the table, for recall."""
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """What `of` makes them again from."""
-        return {
-            f"{group}_{part}": array
-            for group, users in (("golden", self.golden), ("sampled", self.sampled))
-            for part, array in _arrays(users).items()
-        }
+        """Flat arrays, to be kept for a restart without the store; `of` is the inverse."""
+        return _arrays("golden", self.golden) | _arrays("sampled", self.sampled)
 
     @classmethod
     def of(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
         """The inverse of `arrays`; KeyError."""
-        return cls(golden=_users(arrays, "golden"), sampled=_users(arrays, "sampled"))
+        return cls(golden=_users("golden", arrays), sampled=_users("sampled", arrays))
 
 
-async def read_trial_users(opened: OpenedModel) -> TrialUsers:
-    """Read them by the way that requests do; SourceUnavailable."""
+async def read_probe_users(opened: OpenedModel) -> ProbeUsers:
+    """Read them in the way that requests do; SourceUnavailable."""
     manifest = opened.manifest
     count = min(SAMPLED_USERS, manifest.num_users)
     sampled = np.linspace(0, manifest.num_users - 1, count).astype(int).tolist()
-    return TrialUsers(
-        golden=await _read(opened, manifest.golden.user_rows),
-        sampled=await _read(opened, sampled),
-    )
+
+    async def read(rows: Sequence[int]) -> list[ProbeUser]:
+        records = [await opened.users.user(row) for row in rows]
+        return [ProbeUser(record.vector_VMD, record.history_H) for record in records]
+
+    return ProbeUsers(golden=await read(manifest.golden.user_rows), sampled=await read(sampled))
 
 
-async def _read(opened: OpenedModel, rows: Sequence[int]) -> list[TrialUser]:
-    records = [await opened.users.user(row) for row in rows]
-    return [TrialUser(record.vector_VMD, record.history_H) for record in records]
-
-
-def _arrays(users: Sequence[TrialUser]) -> dict[str, NDArray[Any]]:
+def _arrays(group: str, users: Sequence[ProbeUser]) -> dict[str, NDArray[Any]]:
     histories = [user.history_H for user in users]
     return {
-        "vectors": np.array([user.vector_VMD for user in users]),
-        "histories": np.concatenate([*histories, np.empty(0, dtype=np.int32)]),
-        "ends": np.cumsum([len(history_H) for history_H in histories], dtype=np.intp),
+        f"{group}_vectors": np.array([user.vector_VMD for user in users]),
+        f"{group}_histories": np.concatenate([*histories, np.empty(0, dtype=np.int32)]),
+        f"{group}_ends": np.cumsum([len(history_H) for history_H in histories], dtype=np.intp),
     }
 
 
-def _users(arrays: Mapping[str, NDArray[Any]], group: str) -> list[TrialUser]:
-    vectors, histories, ends = (arrays[f"{group}_{x}"] for x in ("vectors", "histories", "ends"))
-    parts = np.split(histories, ends)[:-1] if len(ends) else []
-    return [TrialUser(*pair) for pair in zip(vectors, parts, strict=True)]
+def _users(group: str, arrays: Mapping[str, NDArray[Any]]) -> list[ProbeUser]:
+    histories = np.split(arrays[f"{group}_histories"], arrays[f"{group}_ends"])[:-1]
+    return [ProbeUser(*pair) for pair in zip(arrays[f"{group}_vectors"], histories, strict=True)]
 
 
 GOLDEN_TOLERANCE = 1e-4
@@ -135,11 +120,12 @@ class Snapshot:
 
 
 def build_snapshot(
-    opened: OpenedModel, users: TrialUsers, retrieval: Retrieval = "auto"
+    opened: OpenedModel, users: ProbeUsers, retrieval: Retrieval = "auto"
 ) -> Snapshot:
-    """Assemble, run the golden pairs (which also warms the graphs up), and vouch for the result.
+    """Assemble a snapshot, and run the golden pairs, which also warms the graphs up. Blocking.
 
-    Blocking. Raises ArtifactError, GoldenMismatch among them.
+    Raises:
+        ArtifactError: it is not usable; GoldenMismatch: it computes something else.
     """
     tensors = opened.tensors
     items = Catalogue.of(tensors)
@@ -180,7 +166,7 @@ def build_snapshot(
     )
 
 
-def _profiles(profiles: ProfileMaker, users: Sequence[TrialUser]) -> list[Profile]:
+def _profiles(profiles: ProfileMaker, users: Sequence[ProbeUser]) -> list[Profile]:
     return [profiles.of_user(user.vector_VMD, user.history_H) for user in users]
 
 

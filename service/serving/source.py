@@ -1,13 +1,8 @@
-"""Where a model comes from, and one of the places: a folder on disk (`redis_source` is the other).
+"""Where models come from: a folder on disk, or the versions published to a namespace in Redis.
 
-A `ModelSource` says which versions to serve and opens them; an opened model keeps the items in
-memory and a `UserSource` that reads one user at a time. Knows nothing about scoring.
+A `ModelSource` says which versions to serve and opens them. An opened model keeps the items in
+memory and a `UserSource` that reads one user at a time.
 """
-
-# FOLDED service/serving/source.py: The models published to one namespace, read from Redis or from this machine's copy of them.
-#
-#   Knows the order in which a version is fetched; knows nothing about scoring.
-#
 
 import asyncio
 import logging
@@ -36,12 +31,16 @@ from model.artifact.files import (
     read_artifact,
 )
 from model.artifact.manifest import ArtifactManifest
-from service.ops.process import locked_async
 from service.schemas.errors import SourceUnavailable
 from service.serving.cache import CachedModel, ModelCache
 from service.store.availability import HiddenItems
 from service.store.store import RedisStore, Wanted
 from service.store.users import PER_USER, DiskUsers, RedisUsers, UserSource
+
+LONGEST_WAIT_SECONDS = 60.0
+"""For the turn to load a model; a load takes a few seconds."""
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +61,7 @@ class LastGood:
     """What this machine served last, for when the source is away."""
 
     opened: OpenedModel
-    trial_users: Mapping[str, NDArray[Any]]
+    probe_users: Mapping[str, NDArray[Any]]
     """As given to `ModelSource.remember`."""
 
 
@@ -73,7 +72,7 @@ class ModelSource(Protocol):
         """What to serve; SourceUnavailable, ArtifactError."""
 
     def turn(self) -> AbstractAsyncContextManager[None]:
-        """To be held while a version is loaded beside requests: one process of a machine has it."""
+        """Held while a version is loaded beside requests, by one process of a machine at a time."""
 
     async def open(self, version: str) -> OpenedModel:
         """Read and verify one version; SourceUnavailable, ArtifactError."""
@@ -81,7 +80,7 @@ class ModelSource(Protocol):
     async def last_good(self) -> LastGood | None:
         """The version that this machine served last, if it has been kept."""
 
-    async def remember(self, opened: OpenedModel, trial_users: Mapping[str, NDArray[Any]]) -> None:
+    async def remember(self, opened: OpenedModel, probe_users: Mapping[str, NDArray[Any]]) -> None:
         """Note that a version is being served."""
 
     async def wait(self, seconds: float) -> None:
@@ -115,7 +114,7 @@ class DiskSource:
         return parse_manifest(text, str(path)).model_version
 
     def turn(self) -> AbstractAsyncContextManager[None]:
-        """Nobody else is known."""
+        """Nothing to wait for: other processes are not known."""
         return nullcontext()
 
     async def open(self, version: str) -> OpenedModel:
@@ -134,7 +133,7 @@ class DiskSource:
         """None: if the folder cannot be read there is nothing else."""
         return None
 
-    async def remember(self, opened: OpenedModel, trial_users: Mapping[str, NDArray[Any]]) -> None:
+    async def remember(self, opened: OpenedModel, probe_users: Mapping[str, NDArray[Any]]) -> None:
         """Nothing: the folder stays where it is."""
 
     async def wait(self, seconds: float) -> None:
@@ -143,13 +142,6 @@ class DiskSource:
 
     async def close(self) -> None:
         """Nothing is held: the maps go with the models that use them."""
-
-
-LONGEST_WAIT_SECONDS = 60.0
-"""For the turn to load a model; a load takes a few seconds."""
-
-
-_logger = logging.getLogger(__name__)
 
 
 class RedisSource:
@@ -177,13 +169,13 @@ class RedisSource:
     async def turn(self) -> AsyncIterator[None]:
         """The processes that share a folder for models load beside requests one after the other.
 
-        Whoever has waited long goes on without: another may hang, and this is but a courtesy.
+        Whoever has waited long goes on without, as another process may hang.
         """
         async with AsyncExitStack() as held:
             if self._cache is not None:
                 with suppress(TimeoutError, OSError):
                     async with asyncio.timeout(LONGEST_WAIT_SECONDS):
-                        await held.enter_async_context(locked_async(self._cache.turn_file()))
+                        await held.enter_async_context(self._cache.load_lock())
             yield
 
     async def open(self, version: str) -> OpenedModel:
@@ -205,14 +197,14 @@ class RedisSource:
         kept = None if self._cache is None else await to_thread.run_sync(self._cache.last_good)
         if kept is None:
             return None
-        model, trial_users = kept
-        return LastGood(opened=self._opened_from(model), trial_users=trial_users)
+        model, probe_users = kept
+        return LastGood(opened=self._opened_from(model), probe_users=probe_users)
 
-    async def remember(self, opened: OpenedModel, trial_users: Mapping[str, NDArray[Any]]) -> None:
+    async def remember(self, opened: OpenedModel, probe_users: Mapping[str, NDArray[Any]]) -> None:
         """Note on disk what is being served; a disk that cannot take it is only logged."""
         if self._cache is None or opened.folder is None:
             return
-        note = partial(self._cache.remember, opened.manifest.model_version, trial_users)
+        note = partial(self._cache.remember, opened.manifest.model_version, probe_users)
         try:
             await to_thread.run_sync(note)
         except OSError as error:
@@ -229,7 +221,7 @@ class RedisSource:
     async def _cached(self, cache: ModelCache, manifest: ArtifactManifest) -> CachedModel:
         """The version out of the cache; whoever comes first puts it there. OSError."""
         version = manifest.model_version
-        async with locked_async(cache.lock_file(version)):
+        async with cache.write_lock(version):
             model = await to_thread.run_sync(cache.read, version)
             if model is not None and model.manifest == manifest:
                 return model

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from service.auth.authenticator import Gate
+from service.auth.authenticator import Authenticator
 from service.ops.metrics import Metrics
 from service.schemas.errors import Forbidden
 
@@ -31,15 +31,15 @@ def make(checkout: Path) -> dict[str, str]:
 def test_keys_open_what_their_name_says(checkout: Path) -> None:
     secrets = make(checkout)
     file = checkout / ".keys" / "keys.txt"
-    gate = Gate(Metrics(), file=file, requests_per_second=1000)
+    authenticator = Authenticator(Metrics(), file=file, requests_per_second=1000)
     allowed = {"CLIENT": {"read", "feedback"}, "ADMIN": {"read", "admin"}, "METRICS": {"metrics"}}
     for name, scopes in allowed.items():
         secret = secrets[f"MAGNET_{name}_KEY"]
         for scope in scopes:
-            gate.admit(scope, secret=secret, host="10.0.0.1")
+            authenticator.admit(scope, secret=secret, host="10.0.0.1")
         for scope in {"read", "feedback", "admin", "metrics"} - scopes:
             with pytest.raises(Forbidden):
-                gate.admit(scope, secret=secret, host="10.0.0.1")
+                authenticator.admit(scope, secret=secret, host="10.0.0.1")
 
 
 def test_what_is_there_stays(checkout: Path) -> None:

@@ -15,7 +15,7 @@ from service.ops.metrics import Metrics
 from service.recommend.engine import RecommendationEngine
 from service.schemas.requests import RecommendationRequest
 from service.serving.served import Served
-from service.serving.snapshot import Snapshot, build_snapshot, read_trial_users
+from service.serving.snapshot import Snapshot, build_snapshot, read_probe_users
 from service.serving.source import OpenedModel
 from service.store.users import PER_USER, DiskUsers
 
@@ -56,7 +56,7 @@ async def _snapshot(artifact: Artifact) -> Snapshot:
         files=artifact.files,
         users=DiskUsers(tensors),
     )
-    return build_snapshot(opened, await read_trial_users(opened), "exact")
+    return build_snapshot(opened, await read_probe_users(opened), "exact")
 
 
 async def _rates(artifact: Artifact) -> dict[int, float]:

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from service.ops import process as background
-from service.ops.process import in_background, with_pauses
+from service.ops import background
+from service.ops.background import in_background, with_pauses
 
 
 def test_what_is_found_or_fails_in_the_background_is_the_callers() -> None:

@@ -7,7 +7,7 @@ from model.artifact.files import Artifact
 from service.serving.cache import KEPT_VERSIONS, ModelCache
 from service.store.users import PER_USER
 
-TRIAL = {"golden": np.ones((2, 3), np.float32), "sampled": np.zeros((1, 3), np.float32)}
+PROBE_USERS = {"golden": np.ones((2, 3), np.float32), "sampled": np.zeros((1, 3), np.float32)}
 
 
 @pytest.fixture
@@ -60,20 +60,20 @@ def test_a_write_that_was_killed_leaves_nothing_to_read_and_is_cleared(
     assert [path.name for path in (tmp_path / "cache" / "shop").iterdir()] == ["v1"]
 
 
-def test_the_last_good_version_comes_with_its_trial_users(cache, artifact, make_artifact) -> None:
+def test_the_last_good_version_comes_with_its_probe_users(cache, artifact, make_artifact) -> None:
     assert cache.last_good() is None
     keep(cache, artifact)
     assert cache.last_good() is None  # kept is not yet served
-    cache.remember("v1", TRIAL)
+    cache.remember("v1", PROBE_USERS)
     keep(cache, make_artifact("v2", 2))
     kept = cache.last_good()
     assert kept is not None
-    model, trial = kept
+    model, probe_users = kept
     assert model.manifest.model_version == "v1"
-    assert {name: array.tolist() for name, array in trial.items()} == {
-        name: array.tolist() for name, array in TRIAL.items()
+    assert {name: array.tolist() for name, array in probe_users.items()} == {
+        name: array.tolist() for name, array in PROBE_USERS.items()
     }
-    cache.remember("v2", TRIAL)
+    cache.remember("v2", PROBE_USERS)
     kept = cache.last_good()
     assert kept is not None
     assert kept[0].manifest.model_version == "v2"
@@ -82,7 +82,7 @@ def test_the_last_good_version_comes_with_its_trial_users(cache, artifact, make_
 def test_only_the_latest_versions_stay(cache, make_artifact, tmp_path) -> None:
     for number in range(KEPT_VERSIONS + 2):
         keep(cache, make_artifact(f"v{number}", number))
-        cache.remember(f"v{number}", TRIAL)
+        cache.remember(f"v{number}", PROBE_USERS)
     kept = {path.name for path in (tmp_path / "cache" / "shop").glob("v*")}
     assert len(kept) == KEPT_VERSIONS
     assert f"v{KEPT_VERSIONS + 1}" in kept

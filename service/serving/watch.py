@@ -1,23 +1,36 @@
-"""Watches the record of the latest retraining, so that the service's metrics can tell of it.
+"""What is looked up in Redis again and again for as long as the process lives."""
 
-Runs beside the requests and never raises. While Redis is away, what was last known stays. Knows the
-key; knows nothing about training.
-"""
-
+import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 
 from pydantic import ValidationError
 
 from model.registry.runs import RetrainingSummary
 from service.ops.metrics import RetrainingGauges
-from service.ops.process import watch
+from service.schemas.errors import SourceUnavailable
 from service.store.store import RedisStore
 
 _logger = logging.getLogger(__name__)
 
 
+async def watch(look: Callable[[], Awaitable[None]], pause_seconds: float, what: str) -> None:
+    """Call `look` until cancelled; a failure is logged, `what` names it.
+
+    A source that does not answer is no failure here: the follower logs it.
+    """
+    while True:
+        try:
+            await look()
+        except SourceUnavailable:
+            pass
+        except Exception:
+            _logger.exception("%s could not be looked up", what)
+        await asyncio.sleep(pause_seconds)
+
+
 class RetrainingWatch:
-    """One per process that serves from Redis."""
+    """Shows the latest retraining in the metrics. While Redis is away, the last known stays."""
 
     def __init__(self, store: RedisStore, gauges: RetrainingGauges, pause_seconds: float) -> None:
         self._store = store
@@ -32,14 +45,11 @@ class RetrainingWatch:
     async def _look(self) -> None:
         with self._store.answering():
             text = await self._store.client.get(self._store.keys.runs)
-        if text is None:
-            self._gauges.tell(None)
-            return
         try:
-            latest = RetrainingSummary.model_validate_json(text)
+            latest = None if text is None else RetrainingSummary.model_validate_json(text)
         except ValidationError as error:
             if text != self._refused:
                 _logger.warning("the record of the latest retraining is not usable: %s", error)
             self._refused = text
-            return
-        self._gauges.tell(latest)
+        else:
+            self._gauges.tell(latest)
