@@ -28,7 +28,7 @@ chmod 755 .keys
 chmod 644 .keys/keys.txt
 cat >.env.new <<END
 # Made by deploy/secrets.sh. To change a password: here, then docker compose up --detach.
-# To add or remove an API key: python -m service.auth.cli --help, with --file .keys/keys.txt.
+# To add or remove an API key: magnet keys --help, with --file .keys/keys.txt.
 REDIS_ADMIN_PASSWORD=$(random)
 REDIS_SERVICE_PASSWORD=$(random)
 REDIS_TRAINER_PASSWORD=$(random)
