@@ -1,8 +1,8 @@
-"""The requirements of some extras, one per line, for images that install no project.
+"""The requirements of some extras, one per line, for images that do not install the project.
 
     python deploy/requirements.py service > requirements.txt
 
-Knows pyproject.toml; runs on a bare Python, before anything is installed.
+It runs on a bare Python, before anything is installed.
 """
 
 import argparse

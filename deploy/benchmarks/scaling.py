@@ -2,21 +2,10 @@
 
     python -m deploy.benchmarks.scaling --document docs/scaling.md
 
-Knows sizes and footprints; knows nothing about how they come about. The first sizes make the lines;
-the last one only tests them.
+Each size gets a data folder of random choices with long-tailed popularity (cost is measured, not
+quality), a few training steps, an artifact, a Redis-protocol server and one replica. The first
+sizes make the lines; the last one only tests them. Letters: U users, I items, N interactions.
 """
-
-# FOLDED deploy/benchmarks/scaling.py: A data folder of any size: who chose what is drawn at random, popularity long-tailed.
-#
-#   For measuring cost, not quality: there is nothing to learn from it (`training.data.synthetic` plants
-#   tastes, at a cost that grows with users x items). Knows the format of a data folder only. Letters:
-#   U users, I items, N interactions.
-#
-# FOLDED deploy/benchmarks/scaling.py: What one data set takes: processor time and memory to train on, bytes on disk, in Redis, served.
-#
-#   Knows how to start each part and where the system says what it uses; knows nothing about slopes.
-#   Linux only: memory is read from /proc.
-#
 
 import argparse
 import multiprocessing
@@ -29,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import psutil
 import torch
 
 from deploy.local.processes import ChildDied
@@ -40,6 +30,7 @@ from training.export.artifact import export_artifact
 from training.fit.config import TrainingConfig
 from training.fit.distributed import reuse_large_buffers
 from training.publish import publish_artifact
+from training.reporting.documents import table, update_document
 
 FEATURE_WIDTH = 64
 _POPULARITY_SKEW = 2.5
@@ -60,7 +51,7 @@ class Size:
         return f"{self.users}x{self.items}x{self.interactions}"
 
 
-def write_crowd(size: Size, num_modalities: int, folder: Path) -> None:
+def write_random_data(size: Size, num_modalities: int, folder: Path) -> None:
     """Write a folder of exactly this size into an empty or new `folder`; features are noise.
 
     Raises:
@@ -80,7 +71,7 @@ def write_crowd(size: Size, num_modalities: int, folder: Path) -> None:
     part_N = np.zeros(size.interactions, dtype=np.int64)
     part_N[:_HELD_OUT], part_N[_HELD_OUT : 2 * _HELD_OUT] = 1, 2
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "crowd.inter").open("w") as file:
+    with (folder / "random.inter").open("w") as file:
         file.write("user_id\titem_id\tx_label\n")
         columns = zip(user_N.tolist(), item_N.tolist(), part_N.tolist(), strict=True)
         file.writelines(f"u{user:09d}\ti{item:09d}\t{part}\n" for user, item, part in columns)
@@ -115,7 +106,7 @@ def footprint(size: Size, num_modalities: int) -> Footprint:
     """
     with tempfile.TemporaryDirectory(prefix="footprint-") as name:
         folder = Path(name)
-        write_crowd(size, num_modalities, folder / "data")
+        write_random_data(size, num_modalities, folder / "data")
         fresh = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(max_workers=1, mp_context=fresh) as pool:
             trained = pool.submit(_trained, folder / "data", folder / "artifact")
@@ -158,9 +149,7 @@ def _served(folder: Path) -> tuple[float, float]:
 
 def resident_mb(pid: int) -> float:
     """Resident memory of a running process."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    line = next(x for x in status.splitlines() if x.startswith("VmRSS:"))
-    return int(line.split()[1]) * 1024 / 1e6
+    return float(psutil.Process(pid).memory_info().rss) / 1e6
 
 
 SIZES = (
@@ -181,7 +170,6 @@ _QUANTITIES: dict[str, tuple[str, float, Callable[[Footprint], float]]] = {
     "memory of a service replica": ("bytes", 1e6, lambda x: x.service_mb),
 }
 """Name: unit of a slope, how many of it make the measured unit, and where it is found."""
-_MARKERS = ("<!-- scaling start -->", "<!-- scaling end -->")
 
 
 def report(sizes: Sequence[Size], footprints: Sequence[Footprint], num_modalities: int) -> str:
@@ -213,7 +201,7 @@ def _measurements(sizes: Sequence[Size], footprints: Sequence[Footprint]) -> str
         )
         for size, x in zip(sizes, footprints, strict=True)
     ]
-    return _table(header, rows)
+    return table(header, rows)
 
 
 def _slopes(sizes: Sequence[Size], footprints: Sequence[Footprint]) -> str:
@@ -234,27 +222,7 @@ def _slopes(sizes: Sequence[Size], footprints: Sequence[Footprint]) -> str:
                 *(f"{x:.3g} {whole}" for x in (line[0], counts[-1] @ line, measured[-1])),
             )
         )
-    return _table(header, rows)
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def write_section(document: Path, text: str) -> None:
-    """Replace what stands between the markers.
-
-    Raises:
-        ValueError: the document has no markers.
-    """
-    start, end = _MARKERS
-    whole = document.read_text(encoding="utf-8")
-    before, found_start, rest = whole.partition(start)
-    _, found_end, after = rest.partition(end)
-    if not (found_start and found_end):
-        raise ValueError(f"{document} needs the lines {start!r} and {end!r}")
-    document.write_text(f"{before}{start}\n{text}\n{end}{after}", encoding="utf-8")
+    return table(header, rows)
 
 
 def _measured(sizes: Sequence[Size], num_modalities: int) -> str:
@@ -301,7 +269,7 @@ def main(arguments: list[str] | None = None) -> int:
         text = "\n\n".join(_measured(options.sizes, number) for number in options.modalities)
         sys.stdout.write(f"{text}\n")
         if options.document is not None:
-            write_section(options.document, text)
+            update_document(options.document, "scaling", text)
     except (ChildDied, OSError, ValueError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 1

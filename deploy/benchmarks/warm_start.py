@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from statistics import mean
 
-from deploy.local.replay import Replay
+from deploy.benchmarks.replay import Replay
 from deploy.local.sample import fetch_sample
 from deploy.local.servers import embedded_server
 from model.registry.events import FeedbackEvent

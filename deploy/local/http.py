@@ -1,7 +1,4 @@
-"""Three curl lines that work: a user's list, why an item is in it, and a visitor without a user.
-
-Knows the service's paths; asks the running service, so that every id it prints is a real one.
-"""
+"""JSON over HTTP on this machine, and three curl lines that work with what is served."""
 
 import json
 import shlex

@@ -1,9 +1,7 @@
 """The command `run`: data, model, Redis and service on this machine. `make run` is this.
 
-    magnet run                              the MovieLens-100K sample
-    magnet run --data DIR -- --max-epochs 5     own data, with options for the training
-
-Composes the parts and re-uses what stands; knows nothing about how any of them works.
+magnet run                              the MovieLens-100K sample
+magnet run --data DIR -- --max-epochs 5     own data, with options for the training
 """
 
 import argparse

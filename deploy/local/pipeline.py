@@ -1,13 +1,4 @@
-"""The model of a data folder: what stands from an earlier run, or made by encoding and training.
-
-Knows the order of the steps, and that each is a command in a process of its own; knows nothing
-about how they work.
-"""
-
-# FOLDED deploy/local/pipeline.py: What a data folder holds for encoders that has no features yet.
-#
-#   Knows the heads of item tables and where pictures lie; reads no table to its end, loads no encoder.
-#
+"""The model of a data folder: reused from an earlier run, or made by `encode` and `fit`."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence

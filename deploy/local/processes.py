@@ -1,7 +1,7 @@
 """A child process that never outlives its parent and never gets the terminal's Ctrl-C.
 
-Knows how to start, watch and stop one; knows nothing about what it runs. Its own session keeps
-the terminal's signals away, so that children stop in the order in which the parent stops them.
+It has its own session, which keeps the terminal's signals away, so that children stop in the order
+in which the parent stops them.
 """
 
 import ctypes

@@ -1,8 +1,6 @@
-"""One retraining against what `make run` has up. This is `make retrain`.
+"""One retraining of what `make run` serves. This is `make retrain`.
 
-    python -m deploy.local.retrain [--state DIR] [-- OPTION ...]
-
-Knows where the launcher keeps its data and its server; the run is `python -m training retrain`.
+python -m deploy.local.retrain [--state DIR] [-- OPTION ...]
 """
 
 import argparse

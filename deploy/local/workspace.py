@@ -1,16 +1,10 @@
 """The `.magnet` folder: sample data, models, the embedded server's data and logs.
 
-Knows where things lie and that one launcher at a time may use them; knows nothing about them.
+One launcher at a time may use it. A model folder notes what its model is made from. The note is
+written before a training, so that a killed one can go on, and again after it with the resulting
+version: a model is used again only if the note names it and its recipe.
 """
 
-# FOLDED deploy/local/workspace.py: A folder that holds one model, and a note of what it is made from.
-#
-#   Knows files and options; knows nothing about training. The note is written before a training, so
-#   that a killed one can go on, and again after it with the version that came out: a model is used
-#   again only if the note names it and its recipe.
-#
-
-import fcntl
 import hashlib
 import json
 import shutil
@@ -19,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from model.artifact.files import MANIFEST, Artifact, ArtifactError, read_artifact
@@ -215,12 +210,12 @@ class Workspace:
             WorkspaceBusy: another launcher has claimed the folder.
         """
         self.root.mkdir(parents=True, exist_ok=True)
-        with (self.root / "claim").open("w") as claim:
-            try:
-                fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise WorkspaceBusy(
-                    f"another launcher is running with {self.root}; stop it first (Ctrl-C there), "
-                    "or give this one a folder of its own: --out DIR"
-                ) from error
+        try:
+            claim = FileLock(self.root / "claim").acquire(blocking=False)
+        except Timeout as error:
+            raise WorkspaceBusy(
+                f"another launcher is running with {self.root}; stop it first (Ctrl-C there), "
+                "or give this one a folder of its own: --out DIR"
+            ) from error
+        with claim:
             yield

@@ -1,16 +1,7 @@
-"""A month as a section of Markdown, as a picture, and as plain numbers for JSON.
+"""What the simulated days brought, as Markdown, as a picture and as JSON.
 
-Knows how figures are shown; knows nothing about how they came about.
+Letters: N interactions in the order of their times, U users.
 """
-
-# FOLDED deploy/benchmarks/lifecycle/report.py: What a day is: a date, or one of equal parts of the newest interactions.
-#
-#   Knows times; knows nothing about who did what. Letters: N interactions, in the order of their times.
-#
-# FOLDED deploy/benchmarks/lifecycle/report.py: What a month brought: every night's run, and what each service's lists held on the next day.
-#
-#   Knows figures; knows nothing about how they came about. Letters: U users.
-#
 
 from collections import Counter
 from collections.abc import Iterable

@@ -1,17 +1,7 @@
-"""The month itself: each day's lists asked for, its feedback reported, and the night's retraining.
+"""The simulated days: lists are asked for, feedback is reported, the model is retrained.
 
-Knows the order of things; knows nothing about how a retraining or a service works.
+Letters: K length of the ranked list, B users of a block, here one.
 """
-
-# FOLDED deploy/benchmarks/lifecycle/simulation.py: The services of the month: one that follows the retrainings, one that keeps its first model.
-#
-#   Knows processes and HTTP; knows nothing about days or quality.
-#
-# FOLDED deploy/benchmarks/lifecycle/simulation.py: Who comes on a day, and how much of what she likes stood in the lists asked for before it.
-#
-#   Knows interactions; knows nothing about how lists are made. Letters: K length of the ranked
-#   list, B users of a block, here one.
-#
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -35,9 +25,9 @@ from deploy.benchmarks.lifecycle.report import (
     Month,
     Visit,
 )
+from deploy.benchmarks.replay import Replay
 from deploy.local.http import get_json, post_json
 from deploy.local.processes import Child, ChildDied
-from deploy.local.replay import Replay
 from deploy.local.servers import HOST, embedded_server, free_port, serve, wait_until_ready
 from model.registry.events import ReportedEvent
 from service.schemas.requests import MAX_EVENTS, MAX_SESSION
@@ -116,7 +106,7 @@ class Visitors:
     first: int
 
     def of(self, today: Day, services: Mapping[str, Ask]) -> Iterator[Visit]:
-        """Everybody who likes something today that she has had nothing to do with before."""
+        """Everybody who likes something today that she has never interacted with."""
         replay, before = self.replay, today.start
         had = set(zip(replay.user_N[:before], replay.item_N[:before], strict=True))
         at_start, since = set(replay.user_N[: self.first]), set(replay.user_N[self.first : before])

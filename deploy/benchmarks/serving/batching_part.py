@@ -1,7 +1,4 @@
-"""Part `batching`: what sharing one pass over the items is worth under many connections.
-
-Knows the engine and a snapshot; knows nothing about HTTP, which costs both sides the same.
-"""
+"""Part `batching`: what one pass over the items for many requests gains, without HTTP."""
 
 import asyncio
 import statistics
@@ -9,7 +6,7 @@ import sys
 import time
 
 from deploy.benchmarks.serving.grown import grown_artifact
-from deploy.benchmarks.serving.rig import Outcome, Part, one_thread, table
+from deploy.benchmarks.serving.rig import Outcome, Part, one_thread
 from model.artifact.files import Artifact
 from service.ops.metrics import Metrics
 from service.recommend.engine import RecommendationEngine
@@ -18,6 +15,7 @@ from service.serving.served import Served
 from service.serving.snapshot import Snapshot, build_snapshot, read_probe_users
 from service.serving.source import OpenedModel
 from service.store.users import PER_USER, DiskUsers
+from training.reporting.documents import table
 
 SEED = 0
 ITEMS = 200_000

@@ -1,6 +1,4 @@
-"""Part `engine`: top 20 routed and taken apart, beside the floor of exact scoring.
-
-Knows the service's retrievers and peers of one thread; knows nothing about HTTP.
+"""Part `engine`: the exact and the approximate top 20 with explanations, beside plain scoring.
 
 Letters: U users, I items, F all of an item's vectors side by side.
 """
@@ -14,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.benchmarks.serving.grown import HISTORY, NEIGHBOURS, grown_artifact
-from deploy.benchmarks.serving.rig import Outcome, Part, median_seconds, one_thread, table
+from deploy.benchmarks.serving.rig import Outcome, Part, median_seconds, one_thread
 from model.artifact.files import Artifact
 from model.runtime.item_item import NeighbourhoodMatrix
 from model.runtime.profile import Profile, ProfileMaker
@@ -22,6 +20,7 @@ from model.runtime.scorer import OnnxScorer
 from model.runtime.top_k import top_places
 from service.retrieval.query import Eligible, Query
 from service.retrieval.select import Chosen, Items, choose_retriever
+from training.reporting.documents import table
 
 SEED = 0
 TOP = 20
@@ -62,9 +61,9 @@ _COLUMNS = ("floor", "FAISS flat", "FAISS HNSW", "naive head", "service")
 _PROTOCOL = f"""### Engine
 
 `make bench BENCH=engine`: one user after another, one pinned thread, processor time, median of
-interleaved rounds in milliseconds, on grown models (`deploy/benchmarks/serving/grown.py`, seed {SEED}: three
-modalities, two views, 64 dimensions, nine experts, {NEIGHBOURS} neighbours an item; users have
-{HISTORY} items, whose neighbourhood is made anew for each list). The floor is one float32
+interleaved rounds in milliseconds, on grown models (`deploy/benchmarks/serving/grown.py`, seed
+{SEED}: three modalities, two views, 64 dimensions, nine experts, {NEIGHBOURS} neighbours an item;
+users have {HISTORY} items, whose neighbourhood is made anew for each list). The floor is one float32
 matrix-vector product over all item vectors and the top {TOP} of it; FAISS's indexes of the same
 vectors do that too, without routing or explanation (HNSW up to {MOST_FOR_HNSW:,} items, 32 links,
 else its defaults). The naive head routes every item and takes the top {TOP} apart; the service

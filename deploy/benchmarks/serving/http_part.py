@@ -1,7 +1,6 @@
-"""Part `http`: one worker with explained lists beside what others answer plain lists with.
+"""Part `http`: explained lists of one worker, beside plain lists of other servers.
 
-Knows what is asked of whom; knows nothing about how load is made. Two CPUs: one for the server that
-is asked, one for everything else.
+Two CPUs: one for the server that is asked, one for everything else.
 """
 
 import os
@@ -23,11 +22,11 @@ from deploy.benchmarks.serving.rig import (
     rig,
     scale,
     scaled,
-    table,
 )
 from deploy.local.http import get_json
 from deploy.local.processes import Child, ChildDied
 from deploy.local.servers import free_port
+from training.reporting.documents import table
 
 CONNECTIONS = (1, 16, 64)
 _ROUNDS = 5

@@ -1,7 +1,4 @@
-"""Part `import`: own data, read and checked, beside reading alone.
-
-Knows files and the command; knows nothing about how it works.
-"""
+"""Part `import`: reading and checking own data, beside reading alone."""
 
 import json
 import resource
@@ -17,8 +14,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from deploy.benchmarks.serving.rig import Outcome, Part, scaled, table
+from deploy.benchmarks.serving.rig import Outcome, Part, scaled
 from deploy.local.workspace import PROJECT
+from training.reporting.documents import table
 
 ROWS = 1_000_000
 ROUNDS = 3

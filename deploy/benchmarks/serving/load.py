@@ -1,11 +1,12 @@
 """A load generator in a process of its own: keep-alive connections that ask for users' lists.
 
-    python -m deploy.benchmarks.serving.load --url http://127.0.0.1:8000 --path /v1/users/u{:09d}/recommendations
+    python -m deploy.benchmarks.serving.load --url http://127.0.0.1:8000 --path PATH
 
-With a rate it is an open loop: an answer's time runs from when its request was due, so that a
-stall counts for everyone who would have come meanwhile. Prints one JSON object when its time is up
-or at SIGTERM. Knows HTTP/1.1 as the servers here speak it (a length in every answer); knows nothing
-about what is answered, but that an answer of one user and model version must always be the same.
+PATH has `{}` for the user's number, as in /v1/users/u{:09d}/recommendations. With a rate it is an
+open loop: an answer's time runs from when its request was due, so that a stall counts for everyone
+who would have come meanwhile. It prints one JSON object at the end or at SIGTERM. It speaks HTTP/1.1
+with a content length in every answer. With `--compare`, answers for one user and model version must
+be equal.
 """
 
 import argparse
@@ -114,7 +115,7 @@ def _same(one: list[tuple[str, float]], other: list[tuple[str, float]]) -> bool:
     )
 
 
-class _Tally:
+class _Statistics:
     """Counts answers; with `compares`, looks into each of them."""
 
     def __init__(self, *, compares: bool) -> None:
@@ -169,7 +170,7 @@ class _Generator:
         self._options = options
         self._asked = 0
         self._deadline = 0.0
-        self.tally = _Tally(compares=options.compare)
+        self.statistics = _Statistics(compares=options.compare)
 
     async def run(self) -> Load:
         started = time.perf_counter()
@@ -178,7 +179,7 @@ class _Generator:
         sys.stdout.write("\n")  # it has begun
         sys.stdout.flush()
         await asyncio.gather(*map(self._connection, range(self._options.connections)))
-        return self.tally.load(time.perf_counter() - started)
+        return self.statistics.load(time.perf_counter() - started)
 
     def _end(self) -> None:
         self._deadline = 0.0
@@ -204,11 +205,11 @@ class _Generator:
                     reader, writer = await asyncio.open_connection(self._host, self._port)
                 status, body, open_still = await _ask(reader, writer, self._request())
             except (OSError, asyncio.IncompleteReadError):
-                self.tally.broken += 1
+                self.statistics.broken += 1
                 open_still = False
                 await asyncio.sleep(_AGAIN_SECONDS)
             else:
-                self.tally.answered(status, body, (time.perf_counter() - asked) * 1e3)
+                self.statistics.answered(status, body, (time.perf_counter() - asked) * 1e3)
             if not open_still and writer is not None:
                 writer.close()
                 writer = None

@@ -1,9 +1,8 @@
-"""What others would put behind the same question: an empty route, implicit's ALS, Cornac's server.
+"""The servers that MAGNET is compared with: an empty route, implicit's ALS, Cornac's server.
 
     uvicorn --factory deploy.benchmarks.serving.peers:empty
 
-Each answers a plain top 20 over as many items, nothing explained. Knows the peers' own interfaces;
-data are random, since only speed is asked for.
+Each answers a plain top 20 over the same number of items. Data are random: only speed is compared.
 """
 
 import os
@@ -106,13 +105,7 @@ def start_peer(name: str, port: int, folder: Path, cpus: Sequence[int]) -> Child
         env["MODEL_PATH"] = save_cornac(folder / "cornac")
         command = [sys.executable, "-m", "flask", "run", "--port", str(port)]
     else:
-        command = [
-            sys.executable,
-            "-m",
-            "uvicorn",
-            "--factory",
-            f"deploy.benchmarks.serving.peers:{name}",
-        ]
+        command = [sys.executable, "-m", "uvicorn", "--factory", f"{__name__}:{name}"]
         command += ["--port", str(port), "--log-level", "warning"]
     child = Child(name, command, log=folder / f"{name}.log", env=env)
     os.sched_setaffinity(child.pid, cpus)

@@ -1,18 +1,8 @@
-"""The product on this machine for a benchmark: a Redis-protocol server, a model in it, replicas.
+"""What every part of the serving benchmark uses: a part, paired timing, servers and replicas.
 
-Knows how to start the parts and where the system says what they use; knows nothing about figures.
-Linux only.
+Candidates take turns in every round, on one pinned thread, so that a busy machine slows all of them
+alike and ratios hold where seconds do not. Linux only (affinity, proportional memory).
 """
-
-# FOLDED deploy/benchmarks/serving/rig.py: Timing side by side: every candidate takes its turn in every round, on one pinned thread.
-#
-#   Interleaving makes a busy or throttled machine slow all candidates alike, so that ratios hold where
-#   seconds do not. Knows callables; knows nothing about what they do. Linux only (affinity).
-#
-# FOLDED deploy/benchmarks/serving/rig.py: What a part of the benchmark is: a name, and a measurement that yields figures and a table.
-#
-#   Knows nothing about what is measured.
-#
 
 import os
 import shutil
@@ -26,6 +16,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
 from threadpoolctl import threadpool_limits
 
 from deploy.local.http import get_json
@@ -94,12 +85,6 @@ class Part:
     summary: str
     """One line for `--help`."""
     measure: Callable[[], Outcome]
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 PATH = "/v1/users/u{:09d}/recommendations?k=20"
@@ -232,14 +217,12 @@ def cpu_pair() -> tuple[int, int]:
 
 def processor_seconds(pid: int) -> float:
     """Processor time that a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    times = psutil.Process(pid).cpu_times()
+    return times.user + times.system
 
 
 def proportional_mb(pid: int) -> float:
     """Memory of a process and its children; what they share with each other is counted once."""
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    children = [int(x) for task in tasks for x in (task / "children").read_text().split()]
-    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    own = next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
-    return own * 1024 / 1e6 + sum(map(proportional_mb, children))
+    process = psutil.Process(pid)
+    family = [process, *process.children(recursive=True)]
+    return float(sum(each.memory_full_info().pss for each in family)) / 1e6

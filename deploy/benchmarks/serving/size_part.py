@@ -1,14 +1,12 @@
-"""Parts `memory` and `bytes`: what a second worker takes, and what Redis takes beyond the payload.
-
-Knows sizes; knows nothing about how rows are laid out.
-"""
+"""Parts `memory` and `bytes`: a second worker's memory, and Redis's memory over the payload."""
 
 import re
 import socket
 
 from deploy.benchmarks.serving.grown import grown_artifact
 from deploy.benchmarks.serving.load import load
-from deploy.benchmarks.serving.rig import PATH, Outcome, Part, proportional_mb, rig, scaled, table
+from deploy.benchmarks.serving.rig import PATH, Outcome, Part, proportional_mb, rig, scaled
+from training.reporting.documents import table
 
 _ITEMS, _USERS, SEED = 200_000, 1_000, 0
 _MANY_USERS, _FEW_ITEMS = 2_000_000, 1_000

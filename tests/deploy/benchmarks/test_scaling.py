@@ -12,8 +12,7 @@ from deploy.benchmarks.scaling import (
     footprint,
     main,
     report,
-    write_crowd,
-    write_section,
+    write_random_data,
 )
 from training.data.dataset import DataConfig, load_dataset
 from training.experiments.step_cost import StepCost
@@ -52,9 +51,9 @@ def test_the_lines_are_found_and_tested_on_the_last_size() -> None:
     assert cells["| artifact on disk"][2] == "500 bytes"
 
 
-def test_a_crowd_has_exactly_the_size_asked_for(tmp_path: Path) -> None:
+def test_data_have_exactly_the_size_asked_for(tmp_path: Path) -> None:
     size = Size(users=500, items=80, interactions=3000)
-    write_crowd(size, 2, tmp_path)
+    write_random_data(size, 2, tmp_path)
     dataset = load_dataset(DataConfig(folder=tmp_path))
     assert (len(dataset.user_ids), len(dataset.item_ids), dataset.seen.nnz) == (500, 80, 3000)
     assert list(dataset.features) == ["content0", "content1"]
@@ -78,16 +77,3 @@ def test_a_small_data_set_leaves_its_footprint_everywhere() -> None:
     assert found.artifact_mb > (300 + 2 * 200) * vectors / 1e6
     assert found.redis_mb > 0.5
     assert found.service_mb > 30
-
-
-def test_a_section_replaces_the_one_before(tmp_path: Path) -> None:
-    document = tmp_path / "page.md"
-    document.write_text("Before\n<!-- scaling start -->\nold\n<!-- scaling end -->\nAfter\n")
-    write_section(document, "new")
-    write_section(document, "newer")
-    assert document.read_text() == (
-        "Before\n<!-- scaling start -->\nnewer\n<!-- scaling end -->\nAfter\n"
-    )
-    document.write_text("no markers")
-    with pytest.raises(ValueError, match="needs the lines"):
-        write_section(document, "new")

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deploy.benchmarks.lifecycle.command import main
+from deploy.benchmarks.lifecycle.__main__ import main
 from training.retrain.settings import read_config
 
 CONFIG = """

@@ -7,7 +7,7 @@ import pytest
 
 from deploy.benchmarks.lifecycle.report import FROZEN, JOINED, KNOWN, NEW, NIGHTLY, Day
 from deploy.benchmarks.lifecycle.simulation import Visitors
-from deploy.local.replay import Replay
+from deploy.benchmarks.replay import Replay
 
 ROWS = [
     ("old", "a", True),

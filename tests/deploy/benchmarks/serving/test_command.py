@@ -3,9 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from deploy.benchmarks.serving import command
-from deploy.benchmarks.serving.command import add_figures
-from deploy.benchmarks.serving.rig import Outcome, Part, table
+from deploy.benchmarks.serving import __main__ as command
+from deploy.benchmarks.serving.__main__ import add_figures
+from deploy.benchmarks.serving.rig import Outcome, Part
+from training.reporting.documents import table
 
 
 def part(name: str, value: float) -> Part:

@@ -1,7 +1,6 @@
-"""A data folder in order of time: what came first stays data, what came then becomes feedback.
+"""A data folder in the order of time: what came first stays data, what came later becomes feedback.
 
-Knows interactions and what events are; knows nothing about models or services. Letters: N
-interactions, in the order of their times.
+Letters: N interactions, in the order of their times.
 """
 
 from dataclasses import dataclass

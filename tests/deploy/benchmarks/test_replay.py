@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.replay import Replay
+from deploy.benchmarks.replay import Replay
 from training.data.interactions import read_interactions
 from training.data.tables import DataError
 from training.retrain.settings import DataSettings
