@@ -28,7 +28,7 @@ from deploy.benchmarks.replay import Replay
 from deploy.local.processes import ChildDied
 from deploy.local.retrain import CONFIG
 from deploy.local.sample import DEFAULT_FOLDER, SampleError, fetch_sample
-from training.data.tables import ExplainedError
+from training.errors import ExplainedError
 from training.reporting.documents import update_document
 from training.retrain.settings import read_config
 

@@ -201,8 +201,8 @@ def _outage(held: Rig, replica: Replica) -> float:
 _OUTAGE_PROTOCOL = f"""### Redis killed
 
 `make bench BENCH=redis`: {_OUTAGE_ITEMS:,} items (grown model, seed 0), {_OUTAGE_RATE:.0f} requests
-per second, no user kept in memory. The server is killed, stays away for {_AWAY_SECONDS:.0f} s and
-is started again on its data; recovery runs from its first answer to the service's first answer without
+per second, no user kept in memory. The server is killed, stays away for
+{_AWAY_SECONDS:.0f} s and is started again on its data; recovery runs from its first answer to the service's first answer without
 a warning."""
 
 OUTAGE = Part(
