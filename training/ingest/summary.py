@@ -13,8 +13,7 @@ Knows counts; knows nothing about how they are shown.
 #
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
-from html import escape
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from pydantic import BaseModel, ConfigDict
 
 from training.ingest.folder import REJECTS, UNAVAILABLE
 from training.ingest.interactions import ITEM, TIME, USER, VALUE
+from training.reporting import pages
 
 _MOST_BARS = 20
 """Distinct ratings that have a bar of their own; star scales with halves have ten."""
@@ -180,54 +180,32 @@ def _ranges(values_N: pl.Series) -> Iterator[tuple[str, int]]:
         yield f"{low:g} to {high:g}", int(inside)
 
 
-_STYLE = """
-:root { color-scheme: light dark }
-body { font: 15px/1.5 sans-serif; max-width: 800px; margin: 2rem auto; padding: 0 1rem }
-table { border-collapse: collapse; margin: .5rem 0 1.5rem }
-td { padding: .2rem .9rem .2rem 0; vertical-align: middle }
-td.n { text-align: right; font-variant-numeric: tabular-nums }
-td.bar { width: 320px } td.bar div { background: #0072b2; height: 1em }
-"""
-
-
 def summary_page(summary: Summary) -> str:
-    """The page."""
-    title = escape(summary.name)
-    parts = [
-        "<!doctype html><html lang='en'><head><meta charset='utf-8'>",
-        "<meta name='viewport' content='width=device-width'>",
-        f"<title>Import of {title}</title><style>{_STYLE}</style></head><body>",
-        f"<h1>Import of {title}</h1>",
-        _table("The data", _facts(summary)),
-        _fate_html("Interactions", summary.interactions),
-        _bars_html("Ratings", summary.values),
-        _bars_html("Months", summary.months),
-    ]
-    if summary.catalogue is not None:
-        catalogue = summary.catalogue
-        parts.append(_fate_html("Items", catalogue.rows))
-        filled = {f"with {name}": count for name, count in catalogue.filled.items()}
-        filled |= {
-            "with a picture": catalogue.pictures,
-            "that name a picture that is not there": len(catalogue.absent_pictures),
-            "that are not available": catalogue.unavailable,
-            "without interactions": catalogue.never_chosen,
-            "of interactions but not in the table": catalogue.unknown,
-        }
-        parts.append(_table("What is known about items", filled.items()))
-    return "\n".join([*parts, "</body></html>", ""])
+    """One HTML page that needs nothing from outside."""
+    catalogue = summary.catalogue
+    return pages.render(
+        Path(__file__).with_name("summary.html.j2"),
+        name=summary.name,
+        facts_of_data=_facts(summary),
+        interactions=_fate_facts(summary.interactions),
+        ratings=_bar_rows(summary.values),
+        months=_bar_rows(summary.months),
+        items=_fate_facts(catalogue.rows) if catalogue else [],
+        known=_known(catalogue) if catalogue else [],
+    )
 
 
-def _facts(summary: Summary) -> list[tuple[str, object]]:
+def _facts(summary: Summary) -> list[tuple[str, str]]:
+    above = [("ratings above the scale's top", f"{summary.above_scale:,}")]
     return [
-        ("users", summary.users),
-        ("items with interactions", summary.items),
-        ("interactions", summary.interactions.kept),
-        ("likes", summary.likes),
-        *([("ratings above the scale's top", summary.above_scale)] if summary.above_scale else []),
+        ("users", f"{summary.users:,}"),
+        ("items with interactions", f"{summary.items:,}"),
+        ("interactions", f"{summary.interactions.kept:,}"),
+        ("likes", f"{summary.likes:,}"),
+        *(above if summary.above_scale else []),
         ("share of all pairs", f"{summary.density:.3%}"),
-        ("per user", _spread_html(summary.per_user)),
-        ("per item", _spread_html(summary.per_item)),
+        ("per user", _spread(summary.per_user)),
+        ("per item", _spread(summary.per_item)),
         *(
             (f"share of the most chosen {top} % of items", f"{share:.1%}")
             for top, share in summary.top_items.items()
@@ -238,45 +216,40 @@ def _facts(summary: Summary) -> list[tuple[str, object]]:
     ]
 
 
-def _fate_html(title: str, rows: Rows) -> str:
-    reasons = [
-        (f"rejected: {reason}", f"{found.rows:,} ({'; '.join(found.examples)})")
-        for reason, found in rows.reasons.items()
-    ]
-    facts = [
+def _fate_facts(rows: Rows) -> list[tuple[str, str]]:
+    return [
         ("files", ", ".join(rows.files)),
-        ("rows read", rows.read),
-        ("kept", rows.kept),
-        ("merged", rows.merged),
-        ("left out, as users or items have too few", rows.left_out),
-        ("rejected", rows.rejected),
-        *reasons,
+        ("rows read", f"{rows.read:,}"),
+        ("kept", f"{rows.kept:,}"),
+        ("merged", f"{rows.merged:,}"),
+        ("left out, as users or items have too few", f"{rows.left_out:,}"),
+        ("rejected", f"{rows.rejected:,}"),
+        *(
+            (f"rejected: {reason}", f"{found.rows:,} ({'; '.join(found.examples)})")
+            for reason, found in rows.reasons.items()
+        ),
     ]
-    return _table(title, facts)
 
 
-def _spread_html(spread: Spread) -> str:
-    return f"{spread.least:,} to {spread.most:,}, median {spread.median:g}"
+def _known(catalogue: Catalogue) -> list[tuple[str, str]]:
+    counts = {
+        **{f"with {name}": count for name, count in catalogue.filled.items()},
+        "with a picture": catalogue.pictures,
+        "that name a picture that is not there": len(catalogue.absent_pictures),
+        "that are not available": catalogue.unavailable,
+        "without interactions": catalogue.never_chosen,
+        "of interactions but not in the table": catalogue.unknown,
+    }
+    return [(name, f"{count:,}") for name, count in counts.items()]
 
 
-def _table(title: str, rows: Iterable[tuple[str, object]]) -> str:
-    cells = []
-    for name, value in rows:
-        shown = f"{value:,}" if isinstance(value, int) else str(value)
-        cells.append(f"<tr><td>{escape(name)}</td><td>{escape(shown)}</td></tr>")
-    return f"<h2>{title}</h2><table>{''.join(cells)}</table>"
-
-
-def _bars_html(title: str, counts: Mapping[str, int] | None) -> str:
-    if not counts:
-        return ""
-    most = max(counts.values())
-    rows = [
-        f"<tr><td>{escape(name)}</td><td class=bar><div style='width:{count / most:.1%}'></div>"
-        f"</td><td class=n>{count:,}</td></tr>"
-        for name, count in counts.items()
+def _bar_rows(counts: Mapping[str, int] | None) -> list[tuple[str, list[tuple[float, str, str]]]]:
+    """Rows of `bar_chart` in the template."""
+    most = max((counts or {}).values(), default=1)
+    return [
+        (name, [(count / most, f"{count:,}", "var(--dominant)")])
+        for name, count in (counts or {}).items()
     ]
-    return f"<h2>{title}</h2><table>{''.join(rows)}</table>"
 
 
 _BAR = 30
