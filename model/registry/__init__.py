@@ -1,1 +1,1 @@
-"""What Redis holds about published models: keys, states, events and runs."""
+"""What Redis holds about published models: keys, versions, events and runs."""

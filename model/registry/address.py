@@ -1,12 +1,12 @@
-"""Where Redis is, out of one URL: a single server, one that Sentinel names, or a cluster.
+"""The address of Redis as one URL: a single server, one that Sentinel names, or a cluster.
 
     redis://[user:password@]host[:port][/db]                       one server
     unix://[user:password@]/path[?db=0]                            one server, by its socket
     redis+sentinel://[user:password@]host[:port],.../master[/db]   whichever is the master now
     redis+cluster://[user:password@]host[:port],...                any nodes; they name the others
 
-`rediss` in place of `redis` is TLS, to the sentinels too. Options follow as in a query: see
-`OPTIONS`. Text in, values out: knows no client library and opens nothing.
+`rediss` in place of `redis` is TLS, also to the sentinels. Options follow as in a query: see
+`OPTIONS`.
 """
 
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ _PORTS: Mapping[Kind, int] = {"server": 6379, "cluster": 6379, "sentinel": 26379
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedisAddress:
-    """A parsed URL. `str` of it is fit for logs and messages: it has no user and no password."""
+    """A parsed URL. Its `str` is for logs and messages: it has no user and no password."""
 
     kind: Kind
     hosts: tuple[tuple[str, int], ...] = ()
@@ -52,7 +52,7 @@ class RedisAddress:
     username: str | None = field(default=None, repr=False)
     password: str | None = field(default=None, repr=False)
     options: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Those of `OPTIONS` that were given, but `db`."""
+    """The given ones of `OPTIONS`, without `db`."""
 
     @classmethod
     def of(cls, url: str) -> Self:
@@ -62,7 +62,8 @@ class RedisAddress:
         except ValueError as error:
             raise ValueError(EXPECTED) from error
         options = _options(parts)
-        user, password = _credentials(parts)
+        user = unquote(parts.username or "") or None
+        password = None if parts.password is None else unquote(parts.password)
         if parts.scheme == "unix":
             if not parts.path:
                 raise ValueError(EXPECTED)
@@ -92,6 +93,14 @@ class RedisAddress:
         return f"the cluster of {hosts}" if self.kind == "cluster" else hosts
 
     @property
+    def place(self) -> dict[str, str | int]:
+        """A single server or a socket as keywords of redis-py."""
+        if self.kind == "socket":
+            return {"unix_socket_path": self.path, "db": self.database}
+        ((host, port),) = self.hosts
+        return {"host": host, "port": port, "db": self.database}
+
+    @property
     def login(self) -> dict[str, str]:
         """User and password as keywords of redis-py, where given."""
         given = {"username": self.username, "password": self.password}
@@ -99,7 +108,7 @@ class RedisAddress:
 
     @property
     def sentinel_login(self) -> dict[str, str]:
-        """The same for the sentinels, which are not asked to know the server's users."""
+        """The same for the sentinels, which need not know the server's users."""
         names = {"username": "sentinel_username", "password": "sentinel_password"}
         return {word: self.options[name] for word, name in names.items() if name in self.options}
 
@@ -108,12 +117,9 @@ class RedisAddress:
         """TLS as keywords of redis-py; empty without it."""
         if not self.tls:
             return {}
-        files = {n: v for n, v in self.options.items() if n in _FILES}
-        check = self.options.get("ssl_check_hostname", "yes") == "yes"
-        return {"ssl": True, "ssl_check_hostname": check, **files}
-
-
-_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+        given = {name: v for name, v in self.options.items() if name.startswith("ssl_")}
+        check = given.pop("ssl_check_hostname", "yes") == "yes"
+        return {"ssl": True, "ssl_check_hostname": check, **given}
 
 
 def _options(parts: SplitResult) -> dict[str, str]:
@@ -132,14 +138,6 @@ def _options(parts: SplitResult) -> dict[str, str]:
     }:
         raise ValueError("sentinel_... options need redis+sentinel://")
     return options
-
-
-def _credentials(parts: SplitResult) -> tuple[str | None, str | None]:
-    given, at, _ = parts.netloc.rpartition("@")
-    if not at:
-        return None, None
-    user, colon, password = given.partition(":")
-    return unquote(user) or None, unquote(password) if colon else None
 
 
 def _hosts(parts: SplitResult, default_port: int) -> tuple[tuple[str, int], ...]:

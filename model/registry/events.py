@@ -1,7 +1,6 @@
 """Feedback: what a client reports, and the event that travels from the service to training.
 
-Knows shapes and limits; nothing about streams, logs or HTTP. In the stream an event is one field,
-`EVENT_FIELD`, that holds `FeedbackEvent.model_dump_json()`.
+In the stream an event is one field, `EVENT_FIELD`, that holds `FeedbackEvent.model_dump_json()`.
 """
 
 from datetime import datetime
@@ -23,17 +22,17 @@ EVENT_FIELD = "event"
 EventType = Literal[
     "impression", "view", "click", "play", "like", "save", "share", "cart", "purchase", "dislike"
 ]
-"""Closed, so that a misspelt type is refused when it is sent and not found out in training."""
+"""A closed list, so that a misspelt type is refused when it is sent, not found in training."""
 
 SHOWN_ONLY: frozenset[EventType] = frozenset({"impression"})
-"""Types that tell of an item shown, not of anything done with it: not `seen`, no interaction."""
+"""Types that report an item shown: it does not count as seen, and is no interaction."""
 
 Variant = Literal["champion", "challenger"]
 """Which of two models that share the traffic made a list."""
 
 
 def _no_number(value: object) -> object:
-    """Seconds or milliseconds, since when, in which zone: a number does not say."""
+    """A number does not say whether it is seconds or milliseconds, since when, in which zone."""
     if isinstance(value, int | float):
         raise ValueError("expected a text such as 2026-01-01T12:00:00Z")
     return value
@@ -71,5 +70,5 @@ class FeedbackEvent(ReportedEvent):
 
     @classmethod
     def of(cls, reported: ReportedEvent, received_at: datetime) -> Self:
-        """What was reported, and when it came in; ValueError if `received_at` has no time zone."""
+        """A reported event with its arrival; ValueError if `received_at` has no time zone."""
         return cls(**dict(reported), received_at=received_at)

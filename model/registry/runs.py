@@ -1,6 +1,6 @@
-"""What the trainer leaves in Redis about its latest retraining, as far as the service tells of it.
+"""The latest retraining: the part of the trainer's record in Redis that the service reads.
 
-The trainer writes more (`training.retrain.ledger`); what is not named here may change freely.
+The trainer writes more (`training.retrain.ledger`); fields not named here may change freely.
 """
 
 from typing import Literal

@@ -53,14 +53,7 @@ class State:
         versions: Iterable[tuple[bytes, float]],
         answers: Mapping[bytes, bytes],
     ) -> Self:
-        """Parse what Redis holds.
-
-        Args:
-            namespace: whose state it is.
-            pointers: the values of `KeySpace.pointers`, in that order.
-            versions: members and scores of `KeySpace.versions`.
-            answers: the hash `KeySpace.canary_answers`.
-        """
+        """Parse the values of `KeySpace.pointers`, `versions` and `canary_answers`."""
         *names, canary = pointers
         live, previous, pinned = (
             None if name is None else name.decode(errors="replace") for name in names

@@ -66,7 +66,7 @@ class Batcher(Generic[Job, Result]):
         loop = asyncio.get_running_loop()
         result: asyncio.Future[Result] = loop.create_future()
         self._waiting.append(_Waiting(job, result, loop.time()))
-        self._count()
+        self._note()
         if self._running is None or self._running.done():
             self._running = loop.create_task(self._run())
         return await result
@@ -86,7 +86,7 @@ class Batcher(Generic[Job, Result]):
                 self._metrics.overloads.inc()
             raise Overloaded(f"{len(self._waiting)} requests are waiting to be computed; try again")
 
-    def _count(self, batch_size: int = 0) -> None:
+    def _note(self, batch_size: int = 0) -> None:
         if self._metrics is not None:
             self._metrics.waiting.set(len(self._waiting))
             if batch_size:
@@ -98,7 +98,7 @@ class Batcher(Generic[Job, Result]):
             while self._waiting and len(batch) < self._max_batch:
                 if not (each := self._waiting.popleft()).result.done():
                     batch.append(each)
-            self._count(len(batch))
+            self._note(len(batch))
             if batch:
                 await self._answer(batch)
 

@@ -1,16 +1,6 @@
-"""Which items may be shown: one item asked for, shown or hidden, for every replica at once.
-
-Knows keys and scripts; knows nothing about catalogues or HTTP. How replicas learn of a change
-is in `hidden`.
-"""
-
-# FOLDED service/store/availability.py: Items that no answer may show, as last read, and their rows in a catalogue.
-#
-#   Knows when the set has to be read again; knows nothing about requests or scores.
-#
+"""Which items may be shown, for every replica at once: the hidden ones are a set in Redis."""
 
 import asyncio
-from typing import Protocol
 
 import numpy as np
 
@@ -19,37 +9,30 @@ from model.runtime.top_k import Rows
 from service.store.store import RedisStore
 
 
-class HiddenItemsSource(Protocol):
-    """Where the set is kept."""
-
-    async def hidden_items(self) -> tuple[int, frozenset[str]]:
-        """Revision and ids; SourceUnavailable."""
-
-
 class HiddenItems:
-    """One per process: it outlives model versions."""
+    """The hidden items as last read. One per process: the set outlives model versions."""
 
-    def __init__(self, source: HiddenItemsSource) -> None:
-        self._source = source
+    def __init__(self, store: RedisStore) -> None:
+        self._store = store
         self._revision: int | None = None
         self._ids: frozenset[str] = frozenset()
         self._rows: tuple[IdTable, Rows] | None = None
         self._reading = asyncio.Lock()
 
     async def follow(self, revision: int) -> None:
-        """Make sure that the set is not older than `revision`; SourceUnavailable.
+        """Read the set again if its revision is another one; SourceUnavailable.
 
-        A revision that has gone back means another, or an emptied, server: read as well.
+        A revision also changes when the server is replaced or emptied.
         """
         if revision == self._revision:
             return
         async with self._reading:
             if revision != self._revision:
-                self._revision, self._ids = await self._source.hidden_items()
+                self._revision, self._ids = await self._store.hidden_items()
                 self._rows = None
 
     def rows(self, table: IdTable) -> Rows:
-        """The rows of those of them that a catalogue has."""
+        """Their rows in a catalogue; items that it does not have are left out."""
         known = self._rows
         if known is None or known[0] is not table:
             found = [table.row(item_id) for item_id in self._ids]
@@ -62,7 +45,7 @@ _HIDE, _SHOW = (
     f"redis.call('{command}', KEYS[1], ARGV[1]); return redis.call('INCR', KEYS[2])"
     for command in ("SADD", "SREM")
 )
-"""Scripts rather than transactions: see `store`."""
+"""Scripts rather than transactions: see `service.store.store`."""
 
 
 class Availability:

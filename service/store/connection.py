@@ -1,12 +1,4 @@
-"""Clients of whatever Redis there is: one server, one that Sentinel names, a cluster, with TLS.
-
-Knows how redis-py connects to each and what its failures mean. Knows no keys.
-"""
-
-# FOLDED service/store/connection.py: A cluster's client that also finds keys whose slot is just moving.
-#
-#   Knows how redis-py follows a cluster's redirections. Knows no keys.
-#
+"""Clients of one Redis server, of one that Sentinel names, or of a cluster, also with TLS."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -35,17 +27,16 @@ from service.schemas.errors import SourceUnavailable
 
 
 class _Importing:
-    """A node asked for keys of a slot that it does not have yet, through one connection.
+    """A node that is asked for keys of a slot that is still moving to it.
 
-    redis-py 8 sends ASKING and the command that it allows through whichever connections are free:
-    with two of them never through the same one, so that two nodes refer the command to each other
-    until redis-py gives up.
+    ASKING and the command that it allows have to go through one connection. redis-py 8 takes any
+    free ones; with two of them the nodes refer the command to each other until redis-py gives up.
     """
 
     def __init__(self, node: ClusterNode, *, passing: bool) -> None:
         self._node = node
         self._passing = passing
-        """Whether nobody else keeps the node, and its connections."""
+        """Whether the node is not kept, so that its connections have to be closed."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._node, name)
@@ -66,12 +57,12 @@ class _Importing:
 
 
 class ClusterClient(RedisCluster):
-    """redis-py's client, while slots move, also to a node that had none before."""
+    """redis-py's client that finds keys while slots move, also to a node that had none before."""
 
     def get_node(
         self, host: str | None = None, port: int | None = None, node_name: str | None = None
     ) -> Any:
-        """The node of an address; by its name, as redirections ask for it, one to be asked."""
+        """The node of an address. Redirections ask by name and get a node for keys that move."""
         node = super().get_node(host, port, node_name)
         if node_name is None:
             return node
@@ -83,18 +74,15 @@ class ClusterClient(RedisCluster):
 
 
 Client = Redis | RedisCluster
-
-
 FAULTS = (RedisError, RedisClusterException, OSError)
 """Whatever redis-py raises; not all of it is a RedisError."""
-
 
 _LOST = (RedisConnectionError, RedisClusterException, ClusterDownError, OSError)
 _MAX_CONNECTIONS = 1000
 """Far above what callers ask at once: beyond it redis-py refuses instead of waiting."""
 _CLUSTER_TRIES = 3
-"""On a cluster the time for one answer covers as many waits for a node: the one that is gone, the
-next one, which says who took over, and that one."""
+"""On a cluster the time for one answer covers three waits: for the node that is gone, for the next
+one, which says who took over, and for that one."""
 _GOODBYE_SECONDS = 0.1
 
 
@@ -128,11 +116,9 @@ def connect(
             )
             master: Redis = sentinels.master_for(address.master, db=address.database, **server)
             return master
-        case "socket":
-            return Redis(unix_socket_path=address.path, db=address.database, **server)
-        case "server":
-            ((host, port),) = address.hosts
-            return Redis(host=host, port=port, db=address.database, **server)
+        case "server" | "socket":
+            where: dict[str, Any] = address.place | server
+            return Redis(**where)
 
 
 async def transact(client: Client, change: Callable[[Any], Awaitable[None]], *watched: str) -> None:
@@ -145,10 +131,10 @@ async def transact(client: Client, change: Callable[[Any], Awaitable[None]], *wa
 
 
 class Exchange:
-    """Commands sent together, and their replies in order; one exchange at a time.
+    """Sends commands together and returns their replies in order; one exchange at a time.
 
-    To a single server by a connection of its own: redis-py's pool and pipeline take ten times as
-    long as the server. There is no timeout but the caller's, and one retry, as by `connect`.
+    A single server gets a connection of its own: redis-py's pool and pipeline take ten times as
+    long as the server. The timeout is the caller's, and there is one retry, as in `connect`.
     """
 
     def __init__(self, client: Client) -> None:
@@ -160,7 +146,7 @@ class Exchange:
             self._connection.socket_timeout = None
 
     async def __call__(self, commands: Sequence[tuple[str | int, ...]]) -> list[Any]:
-        """A reply for each; raises what redis-py raises, ResponseError for the first of those."""
+        """A reply per command; raises what redis-py raises, of several ResponseErrors the first."""
         if self._connection is None:
             pipe: Any = self._client.pipeline(transaction=False)
             for command in commands:
@@ -184,7 +170,7 @@ class Exchange:
         await self._check_nothing_is_left()
         await self._connection.send_packed_command(packed, check_health=False)
         replies: list[Any] = []
-        for _ in range(count):  # all of them are read, lest the next exchange begin with a rest
+        for _ in range(count):  # all of them, so that the next exchange begins with its own
             try:
                 replies.append(await self._connection.read_response())
             except ResponseError as error:
@@ -196,7 +182,7 @@ class Exchange:
         return replies
 
     async def _check_nothing_is_left(self) -> None:
-        """Whatever is left belongs to another question, and so may the replies before it."""
+        """Bytes that are left belong to another question; so may the replies before them."""
         if await self._connection.can_read():
             await self._connection.disconnect(nowait=True)
             raise RedisConnectionError("it sent more than was asked for, or closed the connection")

@@ -1,7 +1,4 @@
-"""Events on their way to training, and what each user has just seen, in Redis.
-
-Knows keys, atomicity and bounds; knows nothing about models or HTTP.
-"""
+"""Events on their way to training, and the items that each user has just seen, in Redis."""
 
 import time
 from collections.abc import Sequence
@@ -12,8 +9,8 @@ from service.schemas.errors import FeedbackFull
 from service.store.store import RedisStore
 
 REMEMBERED_MS = 48 * 3600 * 1000
-"""So long a repeated event id is recognised here (training recognises it for ever): longer than any
-client retries, and one missed nightly run."""
+"""How long a repeated event id is recognised here: longer than any client retries, and longer than
+one missed nightly run. Training recognises it for ever."""
 
 _APPEND = """
 local waiting = redis.call('XLEN', KEYS[1])
@@ -35,15 +32,15 @@ end
 redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now - tonumber(ARGV[2]))
 return {#fresh, waiting + #fresh}
 """
-"""All of a call or nothing: an event that is in the stream is known by its id, and the other way
-round. A server without memory refuses the first write, before anything is changed."""
+"""All events of a call or none, and an id is remembered exactly if its event is in the stream. A
+server without memory refuses the first write, before anything is changed."""
 
 assert f"'{EVENT_FIELD}'" in _APPEND
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Appended:
-    """What became of some events."""
+    """The outcome of `FeedbackStream.append`."""
 
     accepted: int
     waiting: int
@@ -62,7 +59,7 @@ class FeedbackStream:
         self._recent_ms = round(recent_seconds * 1000)
 
     async def append(self, events: Sequence[FeedbackEvent]) -> Appended:
-        """Take in those events whose ids are new; FeedbackFull if they do not all fit."""
+        """Take in the events whose ids are new; FeedbackFull if they do not all fit."""
         keys = self._store.keys
         texts = [part for event in events for part in (event.event_id, event.model_dump_json())]
         with self._store.answering():
@@ -77,7 +74,7 @@ class FeedbackStream:
         return Appended(accepted=accepted, waiting=waiting)
 
     async def remember(self, events: Sequence[FeedbackEvent]) -> None:
-        """Let `exclude_seen` know what users have done something with."""
+        """Tell `exclude_seen` which items users have done something with."""
         pipe = self._store.client.pipeline(transaction=False)
         now_ms = time.time_ns() // 1_000_000
         for event in events:

@@ -11,8 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from model.artifact.layout import RowLayout
 from model.artifact.manifest import ArtifactManifest
+from model.artifact.stored import layout_of
 from model.artifact.tables import IdTable
 from model.runtime.top_k import Rows
 from service.schemas.errors import SourceUnavailable
@@ -110,10 +110,8 @@ class RedisUsers:
         self._item_ids = IdTable(tensors["item_ids_blob"], tensors["item_ids_offsets"])
         self._version = manifest.model_version
         self._num_items = manifest.num_items
-        vectors, seen = (manifest.tensors[name] for name in PER_USER)
-        self._shape_VMD = vectors.shape[1:]
-        self._vector_layout = RowLayout.of(vectors.shape, vectors.dtype, manifest.chunk_bytes)
-        self._seen_layout = RowLayout.of(seen.shape, seen.dtype, manifest.chunk_bytes)
+        self._shape_VMD = manifest.tensors["user_embeddings"].shape[1:]
+        self._vector_layout, self._seen_layout = (layout_of(manifest, name) for name in PER_USER)
         self._seen_offsets = tensors["seen_offsets"]
         self._history_lengths = tensors["history_lengths"]
         self._cache: OrderedDict[int, UserRecord] = OrderedDict()

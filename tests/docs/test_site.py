@@ -5,6 +5,7 @@ import re
 import runpy
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -62,8 +63,7 @@ def test_the_page_of_the_commands_is_that_of_their_parsers(
 def test_every_key_is_listed() -> None:
     text = (REFERENCE / "redis-keys.md").read_text()
     keys = KeySpace()
-    names = [name for name, kind in vars(KeySpace).items() if isinstance(kind, property)]
-    listed = {getattr(keys, name) for name in names if not name.endswith("pattern")}
+    listed = {getattr(keys, each.name) for each in fields(keys) if not each.init}
     listed |= {keys.recent("<user>")}
     assert len(listed) > 10
     assert [key for key in listed if f"`{key}`" not in text] == []

@@ -1,7 +1,4 @@
-"""Artifact folder -> Redis under a new version -> one atomic flip of the live pointer.
-
-Knows the contract's keys and layout; knows nothing about training, torch or who reads the model.
-"""
+"""Artifact folder -> Redis under a new version -> one atomic flip of the live pointer."""
 
 from training.publish.connection import PublishError
 from training.publish.publisher import live_version, publish_artifact

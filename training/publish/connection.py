@@ -1,20 +1,4 @@
-"""A connection to whatever Redis models are published to: one server, Sentinel's, or a cluster."""
-
-# FOLDED training/publish/connection.py: Everything that can go wrong while publishing, in words that say what to do.
-#
-#   Knows redis-py's exceptions, so that no caller has to; never repeats a password.
-#
-#       PublishError
-#       |-- DamagedArtifactError    the folder is not a whole artifact
-#       |-- ServerAwayError         nobody answers, or the connection broke
-#       |-- AccessDeniedError       wrong or missing password, or a right is missing
-#       |-- OutOfMemoryError        the server's maxmemory is reached
-#       |-- LockHeldError           somebody else is publishing, or retraining
-#       |-- LockLostError           we were too slow: the lock went to somebody else
-#       |-- UnknownVersionError     the namespace holds no such version
-#       |-- VersionTakenError       the version exists with other content
-#       `-- DamagedCopyError        what the server gives back is not what was written
-#
+"""Connections to the Redis that models are published to, and its errors in plain words."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +15,8 @@ from redis.sentinel import Sentinel
 from model.registry.address import RedisAddress
 from training.errors import ExplainedError
 
+Client = redis.Redis | RedisCluster
+Transaction = Pipeline | ClusterPipeline
 FAULTS = (redis.RedisError, RedisClusterException)
 """Whatever redis-py raises; not all of it is a RedisError."""
 
@@ -64,7 +50,7 @@ class LockLostError(PublishError):
 
 
 class UnknownVersionError(PublishError):
-    """There is no such version to activate or to go back to."""
+    """There is no such version, or it is not whole."""
 
 
 class VersionTakenError(PublishError):
@@ -113,22 +99,13 @@ def _reason(error: Exception) -> str:
     return str(error).rpartition(" caused error: ")[2].rstrip(".") or type(error).__name__
 
 
-# redis-py leaves some of these constructors untyped, hence the ignores below.
-Client = redis.Redis | RedisCluster
-Transaction = Pipeline | ClusterPipeline
-
-
 CONNECT_TIMEOUT_SECONDS = 5.0
 SOCKET_TIMEOUT_SECONDS = 10.0
 """Well above one batch of chunks on a slow network, well below the life of the lock."""
 
 
 def address_of(redis_url: str) -> RedisAddress:
-    """Where a URL leads to; its text has no user and no password.
-
-    Raises:
-        PublishError: the URL is not usable.
-    """
+    """A parsed URL, whose text has no password; PublishError if it is not usable."""
     try:
         return RedisAddress.of(redis_url)
     except ValueError as error:
@@ -153,6 +130,7 @@ def connected(redis_url: str) -> Iterator[Client]:
 
 
 def _client(address: RedisAddress) -> Client:
+    # redis-py leaves some of these constructors untyped, hence the ignores.
     common: dict[str, Any] = {
         "socket_timeout": SOCKET_TIMEOUT_SECONDS,
         "socket_connect_timeout": CONNECT_TIMEOUT_SECONDS,
@@ -172,8 +150,6 @@ def _client(address: RedisAddress) -> Client:
                 address.master, db=address.database, **server
             )
             return master
-        case "socket":
-            return redis.Redis(unix_socket_path=address.path, db=address.database, **server)
-        case "server":
-            ((host, port),) = address.hosts
-            return redis.Redis(host=host, port=port, db=address.database, **server)
+        case "server" | "socket":
+            where: dict[str, Any] = address.place | server
+            return redis.Redis(**where)

@@ -1,8 +1,7 @@
 """Locks of one namespace: one publisher, one retraining, and fencing tokens that prove it.
 
-Knows nothing about what is published. The token is drawn from a counter, so no two holders ever
-have the same one; whatever must not happen without the lock is done in a transaction that watches
-the lock's key and compares the token (`FencedLock.guard`).
+The token is drawn from a counter, so no two holders ever have the same one. Whatever needs the lock
+is done in a transaction that watches the lock's key and compares the token (`FencedLock.guard`).
 """
 
 import os
@@ -12,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
-from typing import Self
+from typing import ClassVar, Optional, Self
 
 from model.registry.keys import KeySpace
 from training.publish.connection import (
@@ -28,25 +27,36 @@ _RETRY_SECONDS = 0.1
 
 
 class FencedLock:
-    """Taken on entry, kept alive by `keep`, given back on exit if it is still ours."""
+    """Taken on entry, kept alive by `keep`, given back on exit if it is still ours.
 
-    holder = "holder"
-    """What messages call whoever has it."""
+    Args:
+        client: a connection to the server.
+        keys: whose lock it is.
+        lock_seconds: its life unless renewed.
+        wait_seconds: how long to wait for another holder.
+        within: a lock that must be held as well; without it this one guards nothing.
+    """
+
+    key: ClassVar[str]
+    """The name of its key in `KeySpace`."""
+    holder: ClassVar[str]
+    """The holder's name in messages."""
 
     def __init__(
         self,
         client: Client,
         keys: KeySpace,
-        key: str,
         *,
         lock_seconds: float,
         wait_seconds: float = 0.0,
+        within: Optional["FencedLock"] = None,
     ) -> None:
         self._client = client
-        self._key = key
+        self._key: str = getattr(keys, self.key)
         self._fence = keys.fence
         self._life_ms = max(1, round(lock_seconds * 1000))
         self._wait_seconds = wait_seconds
+        self._locks = (self,) if within is None else (self, within)
         self._renewed_at = 0.0
         self.token = ""
 
@@ -87,10 +97,15 @@ class FencedLock:
         """
 
         def fenced(pipe: Transaction) -> None:
-            self._check(pipe)
+            for lock in self._locks:
+                if pipe.get(lock._key) != lock.token.encode():
+                    raise LockLostError(
+                        f"lost the {lock.holder}'s lock (this {lock.holder} was too slow, or was "
+                        "paused); the live version was left alone: publish again"
+                    )
             change(pipe)
 
-        self._client.transaction(fenced, *self._watched(), *watched)
+        self._client.transaction(fenced, *(lock._key for lock in self._locks), *watched)
 
     def renew(self) -> None:
         """Give the lock its whole life again; LockLostError if it is no longer ours."""
@@ -111,7 +126,7 @@ class FencedLock:
     def renewed(self) -> Iterator[None]:
         """Keep it alive from a thread, while something runs that cannot call `keep`.
 
-        Losing it shows at the next `guard`; an outage shorter than the lock's life does no harm.
+        The next `guard` notices a lost lock. An outage shorter than the lock's life does no harm.
         """
         done = threading.Event()
 
@@ -131,17 +146,6 @@ class FencedLock:
             done.set()
             thread.join()
 
-    def _watched(self) -> tuple[str, ...]:
-        return (self._key,)
-
-    def _check(self, pipe: Transaction) -> None:
-        """Read the watched key; LockLostError unless it holds our token."""
-        if pipe.get(self._key) != self.token.encode():
-            raise LockLostError(
-                f"lost the {self.holder}'s lock (this {self.holder} was too slow, or was paused); "
-                "the live version was left alone: publish again"
-            )
-
     def _take(self) -> bool:
         if self._client.set(self._key, self.token, nx=True, px=self._life_ms):
             return True
@@ -160,40 +164,10 @@ class FencedLock:
 class RetrainLock(FencedLock):
     """One retraining per namespace; publishing by hand goes on beside it."""
 
-    holder = "retraining"
-
-    def __init__(self, client: Client, keys: KeySpace, *, lock_seconds: float) -> None:
-        super().__init__(client, keys, keys.retrain_lock, lock_seconds=lock_seconds)
+    key, holder = "retrain_lock", "retraining"
 
 
 class PublishLock(FencedLock):
-    """One publisher per namespace; of a retraining that has lost its own lock, it guards nothing.
+    """One publisher per namespace."""
 
-    Args:
-        within: the lock that the publisher must hold as well.
-    """
-
-    holder = "publisher"
-
-    def __init__(
-        self,
-        client: Client,
-        keys: KeySpace,
-        *,
-        lock_seconds: float,
-        wait_seconds: float,
-        within: RetrainLock | None = None,
-    ) -> None:
-        super().__init__(
-            client, keys, keys.lock, lock_seconds=lock_seconds, wait_seconds=wait_seconds
-        )
-        self._within = within
-
-    def _watched(self) -> tuple[str, ...]:
-        outer = self._within._watched() if self._within else ()
-        return (*super()._watched(), *outer)
-
-    def _check(self, pipe: Transaction) -> None:
-        super()._check(pipe)
-        if self._within:
-            self._within._check(pipe)
+    key, holder = "lock", "publisher"

@@ -51,8 +51,8 @@ def publish_artifact(
     """Make the artifact in `folder` the live version of `namespace`; returns its name.
 
     While another version is pinned, it is stored and recorded, and the pinned one stays live.
-    A version's bytes are written once and never change: publishing a version that is already
-    there (live, or since superseded) verifies the stored bytes and moves at most the pointer.
+    A version never changes: publishing one that is there already verifies the stored bytes and
+    moves at most the pointer.
 
     Args:
         folder: an artifact, as `python -m training fit` writes it.
@@ -74,10 +74,11 @@ def publish_artifact(
         raise PublishError(str(error)) from error
     with connected(redis_url) as client:
         publication = _Publication(client, keys, artifact, report)
+        version = artifact.manifest.model_version
         where = f"in namespace {namespace!r} at {address_of(redis_url)}"
-        if publication.is_live():
-            report(f"{publication.version} is already live {where}: nothing to do")
-            return publication.version
+        if publication.registry.state().live == version and publication.is_stored():
+            report(f"{version} is already live {where}: nothing to do")
+            return version
         with PublishLock(
             client,
             keys,
@@ -86,16 +87,16 @@ def publish_artifact(
             within=within,
         ) as lock:
             state = publication.run(lock, policy)
-        if state.live == publication.version:
-            report(f"{publication.version} is live {where}")
+        if state.live == version:
+            report(f"{version} is live {where}")
         elif state.pinned is None:
-            report(f"{publication.version} serves a share of the users {where}, as a canary")
+            report(f"{version} serves a share of the users {where}, as a canary")
         else:
             report(
-                f"{publication.version} is stored {where}, but {state.pinned} is pinned and stays "
-                "live; `promote` or `unpin` changes that"
+                f"{version} is stored {where}, but {state.pinned} is pinned and stays live; "
+                "`promote` or `unpin` changes that"
             )
-        return publication.version
+        return version
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +116,10 @@ class _Publication:
     def registry(self) -> Registry:
         return Registry(self.client, self.keys)
 
-    def is_live(self) -> bool:
-        return self.registry.state().live == self.version and self._is_stored()
-
     def run(self, lock: PublishLock, policy: PublishPolicy) -> State:
         """Publish under the lock; the state that this leads to."""
         self.registry.sweep(policy, lock)
-        if not self._is_stored():
+        if not self.is_stored():
             self._store(lock)
         state = self.registry.publish(self.version, lock, policy.canary_share)
         try:
@@ -133,7 +131,7 @@ class _Publication:
                 self.report(f"removed old versions: {', '.join(removed)}")
         return state
 
-    def _is_stored(self) -> bool:
+    def is_stored(self) -> bool:
         """Whether this very version is there, byte for byte.
 
         Raises:
@@ -161,8 +159,9 @@ class _Publication:
     def _store(self, lock: PublishLock) -> None:
         """Write and verify every chunk, then the manifest; on failure leave nothing behind.
 
-        A version that was complete once keeps its keys even on failure: what is rewritten there
-        are the same bytes, and replicas may hold on to it.
+        A version that was complete once keeps its keys even on failure: the same bytes are
+        rewritten there, and replicas may still use it. If the lock is lost, the next publish
+        removes what is left.
         """
         was_complete = self.version in self.registry.state().stored
         manifest = self.artifact.manifest
@@ -175,7 +174,9 @@ class _Publication:
             self.client.set(self.keys.manifest(self.version), manifest.model_dump_json())
         except BaseException:
             if not was_complete:
-                self._discard(lock)
+                with suppress(*FAULTS, PublishError):
+                    lock.renew()
+                    remove_blobs(self.client, self.keys, manifest)
             raise
 
     def _follow(self, what: str, batches: Iterator[int], lock: PublishLock) -> None:
@@ -187,9 +188,3 @@ class _Publication:
             if time.monotonic() - reported_at > _REPORT_SECONDS:
                 self.report(f"{what} {done / _MIB:.0f} of {total / _MIB:.0f} MiB")
                 reported_at = time.monotonic()
-
-    def _discard(self, lock: PublishLock) -> None:
-        """Remove our half-written keys while we still hold the lock; else the next publish does."""
-        with suppress(*FAULTS, PublishError):
-            lock.renew()
-            remove_blobs(self.client, self.keys, self.artifact.manifest)

@@ -41,7 +41,7 @@ class StoredVersion:
     version: str
     published_at: datetime
     roles: tuple[str, ...]
-    """Of `current`, `previous`, `pinned` and `canary`."""
+    """Of `State.roles`."""
     metrics: dict[str, float]
     """The manifest's; empty if it cannot be read."""
 
