@@ -6,17 +6,10 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
+from model.artifact.build import build_artifact, untrained, with_tables
 from model.artifact.files import Artifact
-from model.artifact.manifest import (
-    ArtifactManifest,
-    ExpertSpec,
-    FileSpec,
-    Golden,
-    TensorSpec,
-    TrainingRecord,
-)
-from model.artifact.tables import IdTable, StringTable
-from model.runtime.item_item import NamedNeighbourhood
+from model.artifact.manifest import ExpertSpec, Golden
+from model.runtime.item_item import SparseScores
 from model.runtime.profile import Profile
 
 USERS, ITEMS, VIEWS, MODALITIES, DIM, THRESHOLD = 30, 80, 2, 3, 8, 0.5
@@ -120,7 +113,7 @@ def _reference(
     gate = 1 / (1 + np.exp(-routing[:, EXPERTS]))
     views = np.stack([1 - gate, gate], axis=1)
     said_I = np.zeros(len(tensors["item_bias"]), dtype=np.float32)
-    said_I[profile.neighbourhood.rows_N] = profile.neighbourhood.values_N
+    said_I[profile.item_item.rows_N] = profile.item_item.values_N
     similarity[:, 0, 0] += said_I[rows]
     contribution = np.einsum("ck,km,cv,cvm->ckvm", weight, TEMPLATE_KM, views, similarity)
     return tensors["item_bias"][rows] + contribution.sum((1, 2, 3)), weight, contribution
@@ -142,7 +135,7 @@ def _profile(tensors: dict[str, NDArray[Any]], *histories: Sequence[int]) -> Pro
     said_I = np.mean(said, axis=0).astype(np.float32)
     rows_N = np.flatnonzero(said_I)
     vector_VMD = np.mean(vectors, axis=0, dtype=np.float32)
-    return Profile(vector_VMD, NamedNeighbourhood(rows_N, said_I[rows_N]))
+    return Profile(vector_VMD, SparseScores(rows_N, said_I[rows_N]))
 
 
 def _history(tensors: dict[str, NDArray[Any]], user: int) -> NDArray[np.int32]:
@@ -189,7 +182,7 @@ def _tensors(seed: int, num_items: int) -> dict[str, NDArray[Any]]:
         else "{}"
         for i in range(num_items)
     ]
-    tensors: dict[str, NDArray[Any]] = {
+    arrays: dict[str, NDArray[Any]] = {
         "user_embeddings": users,
         "item_embeddings": _unit(rng.normal(size=shape).astype(np.float32)),
         "item_foldin": foldin,
@@ -200,15 +193,12 @@ def _tensors(seed: int, num_items: int) -> dict[str, NDArray[Any]]:
         "seen_items": np.concatenate(seen).astype(np.int32),
         "history_lengths": np.array([*(len(rows) - 1 for rows in seen[:-1]), 0], dtype=np.int32),
     }
-    tensors |= _neighbourhood(num_items, rng)
-    tables = {
-        "user_ids": IdTable.of(f"u{i:03d}" for i in range(USERS)),
-        "item_ids": IdTable.of(f"i{i:0{len(str(num_items)) + 1}d}" for i in range(num_items)),
-        "item_metadata": StringTable.of(metadata),
-    }
-    for name, table in tables.items():
-        tensors[f"{name}_blob"], tensors[f"{name}_offsets"] = table.blob, table.offsets
-    return tensors
+    return with_tables(
+        arrays | _neighbourhood(num_items, rng),
+        user_ids=(f"u{i:03d}" for i in range(USERS)),
+        item_ids=(f"i{i:0{len(str(num_items)) + 1}d}" for i in range(num_items)),
+        item_metadata=metadata,
+    )
 
 
 def _artifact(version: str, seed: int, num_items: int = ITEMS) -> Artifact:
@@ -219,14 +209,13 @@ def _artifact(version: str, seed: int, num_items: int = ITEMS) -> Artifact:
         _reference(tensors, _profile(tensors, _history(tensors, row)), np.array(item_rows))
         for row in user_rows
     ]
-    manifest = ArtifactManifest(
+    return build_artifact(
+        tensors,
+        files,
         model_version=version,
         created_at="2026-01-01T00:00:00+00:00",
-        num_users=USERS,
-        num_items=num_items,
         views=["interaction", "augmented"],
         modalities=NAMES,
-        embedding_dim=DIM,
         experts=[
             ExpertSpec(name=name, role=role, modality=modality, template=t, usual_weight=0.2)
             for (name, role, modality), t in zip(
@@ -244,8 +233,6 @@ def _artifact(version: str, seed: int, num_items: int = ITEMS) -> Artifact:
         gate_threshold=THRESHOLD,
         recency_power=0.0,
         chunk_bytes=1500,  # small, so that arrays span many chunks
-        tensors={name: TensorSpec.of(array) for name, array in tensors.items()},
-        files={name: FileSpec.of(data) for name, data in files.items()},
         golden=Golden(
             user_rows=user_rows,
             item_rows=item_rows,
@@ -253,17 +240,8 @@ def _artifact(version: str, seed: int, num_items: int = ITEMS) -> Artifact:
             contributions=[contribution.sum((2, 3)).tolist() for _, _, contribution in outputs],
         ),
         metrics={"test/recall@20": 0.1},
-        training=TrainingRecord(
-            data_sha256="0" * 64,
-            split="time",
-            seed=seed,
-            best_epoch=1,
-            trigger_epoch=None,
-            config={},
-            history=[],
-        ),
+        training=untrained(seed),
     )
-    return Artifact(manifest=manifest, tensors=tensors, files=files)
 
 
 @pytest.fixture(scope="session")

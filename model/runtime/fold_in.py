@@ -1,17 +1,12 @@
-"""Vectors of histories: fold-in of a session, and its blend with a known user.
+"""Fold-in: the vector of a history, and its blend with that of a known user.
 
-Pure numpy; knows nothing about ids, stores or requests.
-
-Letters: H items of a session, V views, M modalities, D dimension.
+Letters: H items of a history, V views, M modalities, D dimension.
 """
-
-# FOLDED model/runtime/fold_in.py: How much each item of a history counts: the one formula that training and serving share.
-#
-#   Letters: H history length.
-#
 
 import numpy as np
 from numpy.typing import NDArray
+
+Vectors = NDArray[np.float32]
 
 
 def recency_weights(age_H: NDArray[np.integer], power: float) -> NDArray[np.float32]:
@@ -22,14 +17,11 @@ def recency_weights(age_H: NDArray[np.integer], power: float) -> NDArray[np.floa
     return ((1.0 + age_H) ** -power).astype(np.float32)
 
 
-Vectors = NDArray[np.float32]
-Rows = NDArray[np.integer]
-
-
-def history_rows(foldin_IVMD: Vectors, rows_H: Rows, recency_power: float) -> Vectors:
-    """What each item of a history, oldest first, adds to the user's vector [H, V, M, D]."""
-    age_H = np.arange(len(rows_H))[::-1]
-    weight_H = recency_weights(age_H, recency_power)
+def history_rows(
+    foldin_IVMD: Vectors, rows_H: NDArray[np.integer], recency_power: float
+) -> Vectors:
+    """The fold-in rows of a history, oldest first, times their recency weights [H, V, M, D]."""
+    weight_H = recency_weights(np.arange(len(rows_H))[::-1], recency_power)
     weighted_HVMD: Vectors = foldin_IVMD[rows_H] * weight_H[:, None, None, None]
     return weighted_HVMD
 
@@ -42,21 +34,21 @@ def of_equal_total(foldin_HVMD: Vectors) -> Vectors:
     return scaled_HVMD
 
 
-def fold_in(foldin_HVMD: Vectors) -> Vectors | None:
-    """The user vector [V, M, D] of a session, or None if its items say nothing.
+def fold_in(foldin_HVMD: Vectors) -> Vectors:
+    """The user vector [V, M, D] of a history's weighted rows; zero where all of them are zero.
 
-    As `model.network.encoder.fold_in`: a row's direction is what the session is about, its length how
-    coherent the session is.
+    As `model.network.encoder.fold_in`: its direction is what the history is about, its length how
+    coherent the history is.
     """
     user_VMD: Vectors = of_equal_total(foldin_HVMD).sum(axis=0)
-    return user_VMD if user_VMD.any() else None
+    return user_VMD
 
 
 def blend(user_VMD: Vectors, session_VMD: Vectors) -> Vectors:
     """Half the user, half the session: the fold-in of both histories, each with the same total.
 
-    Ours. The more coherent side says more. Where one side has no row for a view and modality, the
-    other side's direction is used.
+    Ours. The more coherent side counts for more. Where one side has no row for a view and modality,
+    the other side's direction is used.
     """
     mean_VMD: Vectors = (user_VMD + session_VMD) / np.float32(2)
     return mean_VMD

@@ -1,11 +1,10 @@
-"""What the items of a history say for single other items, which no vector of few dimensions can.
+"""The item-item model: what one item of a history adds to single others.
 
-A sparse matrix W [I, I] of one model version: row h is what item h of a history says for each other
-item. The neighbourhood of a history is the mean of its rows by the recency weights w of the fold-in
-(`foldin`): n(i) = sum over h of w_h W[h, i] / sum over h of w_h. It adds to the cosine of behaviour
-in the interaction view, after routing (docs/adr/0014).
-
-Pure numpy; knows rows only.
+A vector of few dimensions cannot hold that. W [I, I] is a sparse matrix of one model version: row h
+is what item h of a history says for each other item. What a history says for item i is the mean of
+its rows by the recency weights w of the fold-in (`fold_in`): n(i) = sum over h of w_h W[h, i] / sum
+over h of w_h. It is added to the cosine of behaviour in the interaction view, after routing
+(docs/adr/0014). In the artifact and its graphs the model is called `neighbourhood`.
 
 Letters: I items, C candidates, H items of a history, N items that a history says something for,
 E entries of all rows of a history.
@@ -25,6 +24,11 @@ from model.runtime.top_k import Rows, top_places
 
 Floats = NDArray[np.float32]
 
+_TENSORS = {
+    "neighbourhood_offsets": np.int64,
+    "neighbourhood_items": np.int32,
+    "neighbourhood_weights": np.float32,
+}
 _COUNTED_ITEMS = 16_384
 """So small a catalogue has a counter for each item: twice as fast as sorting a history's entries;
 of more items the counters take longer to clear, unless the entries outnumber them. The counters
@@ -34,8 +38,8 @@ _KEPT_SHARES = 1_024
 _LOW_WORD = np.int64(2**32 - 1)
 
 
-class Neighbourhood(Protocol):
-    """What one history says for items; nothing for those that are not named."""
+class ItemItemScores(Protocol):
+    """What one history adds to items; zero for those that it does not name."""
 
     @property
     def largest_size(self) -> float:
@@ -50,42 +54,42 @@ class Neighbourhood(Protocol):
     def largest(self, count: int) -> Rows:
         """The rows with the largest values above zero, largest first, `count` at most."""
 
-    def mean_with(self, other: "Neighbourhood") -> "Neighbourhood":
+    def mean_with(self, other: "ItemItemScores") -> "ItemItemScores":
         """Half of each."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class WholeNeighbourhood:
+class DenseScores:
     """A value for every item: of a small catalogue."""
 
     value_I: Floats
 
     @property
     def largest_size(self) -> float:
-        """See `Neighbourhood`."""
+        """See `ItemItemScores`."""
         return float(max(self.value_I.max(), -self.value_I.min()))
 
     def at(self, rows_C: Rows) -> Floats:
-        """See `Neighbourhood`."""
+        """See `ItemItemScores`."""
         return self.value_I.take(rows_C)
 
     def between(self, start: int, stop: int) -> Floats:
-        """See `Neighbourhood`."""
+        """See `ItemItemScores`."""
         return self.value_I[start:stop]
 
     def largest(self, count: int) -> Rows:
-        """See `Neighbourhood`."""
+        """See `ItemItemScores`."""
         places = top_places(self.value_I, 0, count)
         return places[self.value_I[places] > 0]
 
-    def mean_with(self, other: Neighbourhood) -> Neighbourhood:
-        """See `Neighbourhood`."""
+    def mean_with(self, other: ItemItemScores) -> ItemItemScores:
+        """See `ItemItemScores`."""
         others_I = other.between(0, len(self.value_I))
-        return WholeNeighbourhood((self.value_I + others_I) * np.float32(0.5))
+        return DenseScores((self.value_I + others_I) * np.float32(0.5))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class NamedNeighbourhood:
+class SparseScores:
     """Values of the items that are named: of a large catalogue."""
 
     rows_N: Rows
@@ -97,11 +101,11 @@ class NamedNeighbourhood:
 
     @property
     def largest_size(self) -> float:
-        """See `Neighbourhood`."""
+        """See `ItemItemScores`."""
         return float(np.abs(self.values_N).max(initial=0))
 
     def at(self, rows_C: Rows) -> Floats:
-        """See `Neighbourhood`."""
+        """See `ItemItemScores`."""
         if not len(self):
             return np.zeros(rows_C.shape, dtype=np.float32)
         place_C = self.rows_N.searchsorted(rows_C)
@@ -111,46 +115,46 @@ class NamedNeighbourhood:
         return value_C
 
     def between(self, start: int, stop: int) -> Floats:
-        """See `Neighbourhood`."""
+        """See `ItemItemScores`."""
         value_C = np.zeros(stop - start, dtype=np.float32)
         first, last = self.rows_N.searchsorted((start, stop))
         value_C[self.rows_N[first:last] - start] = self.values_N[first:last]
         return value_C
 
     def largest(self, count: int) -> Rows:
-        """See `Neighbourhood`."""
+        """See `ItemItemScores`."""
         places = top_places(self.values_N, 0, count)
         return self.rows_N[places[self.values_N[places] > 0]]
 
-    def mean_with(self, other: Neighbourhood) -> Neighbourhood:
-        """See `Neighbourhood`."""
-        if isinstance(other, WholeNeighbourhood):
+    def mean_with(self, other: ItemItemScores) -> ItemItemScores:
+        """See `ItemItemScores`."""
+        if isinstance(other, DenseScores):
             return other.mean_with(self)
-        assert isinstance(other, NamedNeighbourhood)
+        assert isinstance(other, SparseScores)
         rows_E = np.concatenate([self.rows_N, other.rows_N])
         values_E: Floats = np.concatenate([self.values_N, other.values_N]) * np.float32(0.5)
         return _sorted_sums(rows_E, values_E)
 
 
-NOTHING = NamedNeighbourhood(np.empty(0, dtype=np.intp), np.empty(0, dtype=np.float32))
-"""The neighbourhood of a history that says nothing."""
+NO_SCORES = SparseScores(np.empty(0, dtype=np.intp), np.empty(0, dtype=np.float32))
+"""Of a history that says nothing."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class NeighbourhoodMatrix:
-    """What every item of one model version says for others; mapped from disk where the model is."""
+class ItemItemModel:
+    """W in compressed sparse rows; mapped from disk where the artifact is."""
 
-    offsets: NDArray[np.int64]
+    offsets: NDArray[np.integer]
     """Entries of item h are those in [offsets[h], offsets[h + 1])."""
-    items: NDArray[np.int32]
+    items: NDArray[np.integer]
     weights: Floats
 
     @classmethod
     def of(cls, tensors: Mapping[str, NDArray[Any]]) -> Self:
-        """Out of the tensors of an artifact; ArtifactError if they are no matrix of its items."""
+        """From the tensors of an artifact; ArtifactError if they are no matrix of its items."""
         offsets, items, weights = (
-            np.asarray(tensors[f"neighbourhood_{part}"])  # the same memory, mapped or not
-            for part in ("offsets", "items", "weights")
+            np.asarray(tensors[name])
+            for name in _TENSORS  # the same memory, mapped or not
         )
         num_items = len(offsets) - 1
         whole = offsets[0] == 0 and offsets[-1] == len(items) == len(weights)
@@ -162,10 +166,18 @@ class NeighbourhoodMatrix:
             raise ArtifactError("a weight of the neighbourhood is not finite; export it again")
         return cls(offsets, items, weights)
 
-    def of_history(self, rows_H: NDArray[np.integer], recency_power: float) -> Neighbourhood:
-        """The neighbourhood of a history, oldest first."""
+    def tensors(self) -> dict[str, NDArray[Any]]:
+        """The tensors of an artifact, from arrays of any number type."""
+        parts = (self.offsets, self.items, self.weights)
+        return {
+            name: np.asarray(part, dtype=dtype)
+            for (name, dtype), part in zip(_TENSORS.items(), parts, strict=True)
+        }
+
+    def of_history(self, rows_H: NDArray[np.integer], recency_power: float) -> ItemItemScores:
+        """What a history, oldest first, adds to items."""
         if not len(self.items) or not len(rows_H):
-            return NOTHING
+            return NO_SCORES
         place_E, length_H = self._places(rows_H)
         share_H = _shares(len(rows_H), recency_power)
         rows_E = self.items.take(place_E)
@@ -174,10 +186,10 @@ class NeighbourhoodMatrix:
         if num_items > max(_COUNTED_ITEMS, len(rows_E)):
             return _sorted_sums(rows_E, values_E)
         value_I = np.bincount(rows_E, values_E, minlength=num_items)
-        return WholeNeighbourhood(value_I.astype(np.float32))
+        return DenseScores(value_I.astype(np.float32))
 
     def parts(self, rows_H: NDArray[np.integer], recency_power: float, row: int) -> Floats:
-        """What each item of a history says for one item [H]: they add up to its neighbourhood."""
+        """What each item of a history adds to one item [H]; the sum is the history's value for it."""
         place_E, length_H = self._places(rows_H)
         weight_E = np.where(self.items[place_E] == row, self.weights[place_E], 0)
         owner_E = np.repeat(np.arange(len(rows_H)), length_H)
@@ -202,13 +214,13 @@ def _shares(num_items: int, recency_power: float) -> Floats:
     return share_H
 
 
-def _sorted_sums(rows_E: NDArray[np.integer], values_E: Floats) -> NamedNeighbourhood:
+def _sorted_sums(rows_E: NDArray[np.integer], values_E: Floats) -> SparseScores:
     """The sums of the values of each row.
 
     Row and place are sorted as one number: a third faster than sorting places by row.
     """
     if not len(rows_E):
-        return NOTHING
+        return NO_SCORES
     key_E = np.sort(rows_E.astype(np.int64) << 32 | np.arange(len(rows_E)))
     row_E = key_E >> 32
     starts_E = np.empty(len(row_E), dtype=np.bool_)
@@ -216,4 +228,4 @@ def _sorted_sums(rows_E: NDArray[np.integer], values_E: Floats) -> NamedNeighbou
     np.not_equal(row_E[1:], row_E[:-1], out=starts_E[1:])
     first_N = np.flatnonzero(starts_E)
     values_N = np.add.reduceat(values_E.astype(np.float64)[key_E & _LOW_WORD], first_N)
-    return NamedNeighbourhood(row_E[first_N], values_N.astype(np.float32))
+    return SparseScores(row_E[first_N], values_N.astype(np.float32))

@@ -262,7 +262,7 @@ class ApproximateRetriever:
     def _neighbours(self, profile: Profile, eligible: Eligible, count: int) -> Rows:
         some_out = count + len(eligible.excluded)
         rows = eligible.num_items if eligible.only is not None else some_out
-        return eligible.among(profile.neighbourhood.largest(rows))[:count]
+        return eligible.among(profile.item_item.largest(rows))[:count]
 
     def _linear(self, profile: Profile) -> Floats:
         """The user's unit rows, each times what it counts for in her scores [F].

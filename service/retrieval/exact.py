@@ -41,7 +41,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from model.runtime.item_item import NamedNeighbourhood, Neighbourhood
+from model.runtime.item_item import ItemItemScores, SparseScores
 from model.runtime.profile import Profile
 from model.runtime.scorer import OnnxScorer
 from model.runtime.top_k import Rows, top_places
@@ -132,10 +132,10 @@ class BlockedNeighbourhoods(Protocol):
 
 
 def blocked(
-    neighbourhoods: Sequence[Neighbourhood], num_items: int, step: int
+    neighbourhoods: Sequence[ItemItemScores], num_items: int, step: int
 ) -> BlockedNeighbourhoods:
     """Those of B users by blocks of `step` rows."""
-    named = [each for each in neighbourhoods if isinstance(each, NamedNeighbourhood)]
+    named = [each for each in neighbourhoods if isinstance(each, SparseScores)]
     if len(named) == len(neighbourhoods):
         return _Named(named, num_items, step)
     return _Whole([each.between(0, num_items) for each in neighbourhoods])
@@ -152,9 +152,7 @@ class _Whole:
 
 
 class _Named:
-    def __init__(
-        self, neighbourhoods: Sequence[NamedNeighbourhood], num_items: int, step: int
-    ) -> None:
+    def __init__(self, neighbourhoods: Sequence[SparseScores], num_items: int, step: int) -> None:
         self._step = step
         num_blocks = -(-num_items // step)
         if not any(map(len, neighbourhoods)):  # a model without any pays for none
@@ -243,7 +241,7 @@ class ExactRetriever:
         num_items = len(self._bias_I)
         bound_BI = np.empty((len(profiles), num_items), dtype=np.float32)
         step = max(1, BLOCK_PAIRS // len(profiles))
-        neighbourhoods = blocked([profile.neighbourhood for profile in profiles], num_items, step)
+        neighbourhoods = blocked([profile.item_item for profile in profiles], num_items, step)
         for start in range(0, num_items, step):
             block = slice(start, start + step)
             similarity_GBC = cosines(users_GBD, self._items_GDI[..., block])
@@ -267,7 +265,7 @@ class ExactRetriever:
         for place, (query, ranked) in enumerate(zip(queries, best, strict=True)):
             bound_I = bound_BI[place]
             bound_I[first[place]] = -np.inf
-            slack = _SLACK * (1 + query.profile.neighbourhood.largest_size)
+            slack = _SLACK * (1 + query.profile.item_item.largest_size)
             rest = np.flatnonzero(bound_I >= ranked.scores[-1] - slack)
             if len(rest):
                 open_[place] = rest

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from model.artifact.files import ArtifactError
 from model.artifact.tables import IdTable, StringTable
-from model.runtime.item_item import NeighbourhoodMatrix
 from service.ops.background import with_pauses
 
 KEPT_LABELS = 16_384
@@ -37,7 +36,6 @@ class Catalogue:
     bias_I: NDArray[np.float32]
     embeddings_IVMD: NDArray[np.float32]
     foldin_IVMD: NDArray[np.float32]
-    neighbourhoods: NeighbourhoodMatrix
     rows_of_category: Mapping[str, NDArray[np.intp]]
     label: Callable[[int], tuple[str, str | None]]
     """Id and title (None when it is not known) of a row; those of items shown lately are kept."""
@@ -55,7 +53,6 @@ class Catalogue:
             bias_I=tensors["item_bias"],
             embeddings_IVMD=tensors["item_embeddings"],
             foldin_IVMD=tensors["item_foldin"],
-            neighbourhoods=NeighbourhoodMatrix.of(tensors),
             rows_of_category=_rows_of_category(metadata),
             label=lru_cache(KEPT_LABELS)(partial(_label, ids, metadata)),
         )

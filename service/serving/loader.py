@@ -10,12 +10,12 @@ from functools import partial
 from anyio import to_thread
 
 from model.artifact.files import ArtifactError
+from model.runtime.golden import GoldenMismatch
 from service.ops.background import in_background
 from service.ops.metrics import Metrics
 from service.ops.settings import Retrieval
 from service.schemas.errors import SourceUnavailable
 from service.serving.snapshot import (
-    GoldenMismatch,
     ProbeUsers,
     Snapshot,
     build_snapshot,

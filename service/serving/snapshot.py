@@ -3,7 +3,7 @@
 A version that does not reproduce what was recorded at export is refused. It is proven with probe
 users: those of the golden pairs, and some for measuring recall.
 
-Letters: I items, C golden items, K experts, H history length, V views, M modalities, D dimension.
+Letters: H history length, V views, M modalities, D dimension.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from model.artifact.files import ArtifactError
 from model.artifact.manifest import ArtifactManifest
 from model.artifact.tables import IdTable
-from model.runtime.fold_in import Rows
-from model.runtime.profile import Profile, ProfileMaker
+from model.runtime.golden import check_golden
+from model.runtime.profile import History, Profile, ProfileMaker
 from model.runtime.scorer import OnnxScorer
 from service.ops.settings import Retrieval
 from service.retrieval.query import Retriever
@@ -37,7 +37,7 @@ class ProbeUser:
     """All that a profile is made of."""
 
     vector_VMD: NDArray[np.float32]
-    history_H: Rows
+    history_H: History
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,14 +86,6 @@ def _users(group: str, arrays: Mapping[str, NDArray[Any]]) -> list[ProbeUser]:
     return [ProbeUser(*pair) for pair in zip(arrays[f"{group}_vectors"], histories, strict=True)]
 
 
-GOLDEN_TOLERANCE = 1e-4
-"""Float32 sums on another CPU differ by some 1e-6; those of a wrong file by far more."""
-
-
-class GoldenMismatch(ArtifactError):
-    """The model loads, but does not compute what it computed at export."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """A request takes one reference and never sees two versions."""
@@ -125,22 +117,13 @@ def build_snapshot(
     """Assemble a snapshot, and run the golden pairs, which also warms the graphs up. Blocking.
 
     Raises:
-        ArtifactError: it is not usable; GoldenMismatch: it computes something else.
+        ArtifactError: it is not usable; `GoldenMismatch`: it computes something else.
     """
     tensors = opened.tensors
     items = Catalogue.of(tensors)
-    scorer = OnnxScorer(
-        opened.files,
-        embeddings_IVMD=items.embeddings_IVMD,
-        routing_IR=tensors["item_routing"],
-        bias_I=items.bias_I,
-    )
-    profiles = ProfileMaker(
-        foldin_IVMD=items.foldin_IVMD,
-        neighbourhoods=items.neighbourhoods,
-        recency_power=opened.manifest.recency_power,
-    )
-    _check_golden(opened.manifest, scorer, items.bias_I, _profiles(profiles, users.golden))
+    scorer = OnnxScorer.of(opened.files, tensors)
+    profiles = ProfileMaker.of(tensors, opened.manifest.recency_power)
+    check_golden(opened.manifest.golden, scorer, _profiles(profiles, users.golden))
     chosen = choose_retriever(
         retrieval,
         scorer,
@@ -168,29 +151,6 @@ def build_snapshot(
 
 def _profiles(profiles: ProfileMaker, users: Sequence[ProbeUser]) -> list[Profile]:
     return [profiles.of_user(user.vector_VMD, user.history_H) for user in users]
-
-
-def _check_golden(
-    manifest: ArtifactManifest,
-    scorer: OnnxScorer,
-    bias_I: NDArray[np.float32],
-    users: Sequence[Profile],
-) -> None:
-    golden = manifest.golden
-    rows_C = np.array(golden.item_rows, dtype=np.intp)
-    for place, profile in enumerate(users):
-        scores_C = scorer.score(profile, rows_C)
-        contributions_CK = scorer.explain(profile, rows_C).contribution_CKVM.sum(axis=(2, 3))
-        for what, computed, recorded in (
-            ("score", scores_C, golden.scores[place]),
-            ("contribution", contributions_CK, golden.contributions[place]),
-            ("sum of bias and contributions", bias_I[rows_C] + contributions_CK.sum(1), scores_C),
-        ):
-            if not np.allclose(computed, recorded, rtol=GOLDEN_TOLERANCE, atol=GOLDEN_TOLERANCE):
-                raise GoldenMismatch(
-                    f"golden user {place}: the {what} differs from what was recorded at export; "
-                    "export it again"
-                )
 
 
 def _instant(text: str) -> datetime:

@@ -25,7 +25,7 @@ from training.cli.options import (
 from training.cli.progress import epochs_shown, metrics_table
 from training.data.dataset import DataConfig, Dataset, load_dataset
 from training.errors import ExplainedError
-from training.evaluate.artifact import HeldOut
+from training.evaluate.artifact import ArtifactEvaluation
 from training.evaluate.protocol import Evaluation, evaluate
 from training.export.artifact import check_target, export_artifact
 from training.export.onnx import ParityError
@@ -145,7 +145,7 @@ def evaluate_artifact(folder: Path, data: Path) -> Evaluation:
         FitError: the artifact is damaged, or there is nothing to test on.
     """
     try:
-        held_out = HeldOut.open(folder, data)
+        held_out = ArtifactEvaluation.open(folder, data)
     except ArtifactError as error:
         raise FitError(str(error)) from error
     dataset = held_out.dataset

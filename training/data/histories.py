@@ -4,9 +4,7 @@ Knows users, items and order; knows nothing about models. Letters: U users, I it
 all users side by side, B positives of a batch, H history items of a batch side by side.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,24 +105,6 @@ class Histories:
             start_B=start_B,
             age_H=step_H - 1 if self.ordered else np.zeros_like(step_H),
         )
-
-
-def served_histories(
-    tensors: Mapping[str, NDArray[Any]], num_items: int, recency_power: float
-) -> csr_array:
-    """Every user's history [U, I] as an artifact has it, weighted as in `recency_weighted`."""
-    offset_U1, length_U = tensors["seen_offsets"], tensors["history_lengths"].astype(np.int64)
-    start_N = np.repeat(offset_U1[:-1], length_U)
-    place_N = np.arange(length_U.sum()) - np.repeat(np.cumsum(length_U) - length_U, length_U)
-    weight_N = recency_weights(np.repeat(length_U, length_U) - 1 - place_N, recency_power)
-    return csr_array(
-        (
-            weight_N,
-            tensors["seen_items"][start_N + place_N],
-            np.concatenate([[0], np.cumsum(length_U)]),
-        ),
-        shape=(len(length_U), num_items),
-    )
 
 
 def fold_in_histories(

@@ -1,48 +1,35 @@
-"""An artifact beside the data that it was trained on: what it says of users as training knew them.
+"""An artifact beside the data that it was trained on: its scores for users as training knew them.
 
-Knows the exported graphs and the split; knows nothing about what is measured with them. Users are
-folded in from their training histories: the vectors that an artifact serves know the held-out
-parts too.
+Users are folded in from their training histories: the vectors that an artifact serves know the
+held-out parts too.
 
-Letters: B users of a block, I items, K experts, V views, M modalities.
+Letters: B users of a block, I items.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from model.artifact.files import Artifact, read_artifact
+from model.runtime.artifact import ArtifactScorer
+from model.runtime.profile import Profile
+from model.runtime.scorer import OnnxScorer
 from training.data.dataset import DataConfig, Dataset, load_dataset
-from training.data.histories import fold_in_histories
 from training.data.tables import DataError
-from training.export.onnx import session
-from training.fit.item_item import from_tensors, neighbourhoods
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Breakdown:
-    """One user's scores, taken apart: score = bias + the sum of the contributions."""
-
-    score_I: NDArray[np.float32]
-    weight_IK: NDArray[np.float32]
-    contribution_IKVM: NDArray[np.float32]
-
-
-class HeldOut:
-    """Scores of the users of a data set through `head.onnx`, taken apart through `explain.onnx`."""
+class ArtifactEvaluation:
+    """Profiles and scores of a data set's users, without what was held out."""
 
     def __init__(self, artifact: Artifact, dataset: Dataset) -> None:
         self.artifact, self.dataset = artifact, dataset
-        self._head = session(artifact.files["head.onnx"])
-        self._explain = session(artifact.files["explain.onnx"])
-        self._neighbourhood_II = from_tensors(artifact.tensors)
-        self._weight_UI = dataset.train_histories.recency_weighted(artifact.manifest.recency_power)
+        scorer = ArtifactScorer.of(artifact)
+        self.scorer: OnnxScorer = scorer.scorer
+        self._profiles = scorer.profiles
 
     @classmethod
-    def open(cls, artifact: Path, data: Path) -> "HeldOut":
+    def open(cls, artifact: Path, data: Path) -> "ArtifactEvaluation":
         """Read both, splitting the data as they were split for training.
 
         Raises:
@@ -62,31 +49,12 @@ class HeldOut:
             )
         return cls(opened, dataset)
 
+    def profile(self, user: int) -> Profile:
+        """A user's profile from their training history."""
+        histories = self.dataset.train_histories
+        first, stop = histories.offset_U1[user : user + 2]
+        return self._profiles.of_history(histories.item_P[first:stop])
+
     def score(self, user_B: NDArray[np.int64]) -> NDArray[np.float32]:
         """Scores [B, I] of some users with every item."""
-        tensors = self.artifact.tensors
-        feeds = self._users(self._weight_UI[user_B]) | {
-            "item": tensors["item_embeddings"],
-            "item_routing": tensors["item_routing"],
-            "item_bias": tensors["item_bias"],
-        }
-        score_BI: NDArray[np.float32] = self._head.run(["score"], feeds)[0]
-        return score_BI
-
-    def explain(self, user: int) -> Breakdown:
-        """One user's scores with every item, taken apart."""
-        tensors = self.artifact.tensors
-        feeds = self._users(self._weight_UI[[user]]) | {
-            "item": tensors["item_embeddings"][None],
-            "item_routing": tensors["item_routing"][None],
-            "item_bias": tensors["item_bias"][None],
-        }
-        score, weight, contribution = self._explain.run(["score", "weight", "contribution"], feeds)
-        return Breakdown(score_I=score[0], weight_IK=weight[0], contribution_IKVM=contribution[0])
-
-    def _users(self, weight_BI: csr_array) -> dict[str, NDArray[np.float32]]:
-        """The users' side of the graphs' inputs."""
-        return {
-            "user": fold_in_histories(weight_BI, self.artifact.tensors["item_foldin"]),
-            "neighbourhood": neighbourhoods(weight_BI, self._neighbourhood_II),
-        }
+        return self.scorer.score_all([self.profile(user) for user in user_B.tolist()])

@@ -28,7 +28,7 @@ from training.data.dataset import DataConfig, Dataset, load_dataset
 from training.data.files import write_durably
 from training.data.synthetic import read_planted
 from training.data.tables import DataError
-from training.evaluate.artifact import HeldOut
+from training.evaluate.artifact import ArtifactEvaluation
 from training.experiments import schedules
 from training.experiments.benchmark import report as benchmark_report
 from training.experiments.benchmark.cache import OutcomeCache
@@ -142,7 +142,7 @@ def faithfulness(artifact: Path, data: Path, *, num_users: int, json_file: Path 
         num_users: users drawn.
         json_file: where all figures go; None for nowhere.
     """
-    held_out = HeldOut.open(artifact, data)
+    held_out = ArtifactEvaluation.open(artifact, data)
     modalities = held_out.artifact.manifest.modalities
     planted = read_planted(data, held_out.dataset.user_ids, modalities)
     result = measure_faithfulness(held_out, planted, num_users)

@@ -31,7 +31,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from training.evaluate.artifact import HeldOut
+from training.evaluate.artifact import ArtifactEvaluation
 from training.evaluate.protocol import top_items
 
 _ALL_OF_IT = 1e-6
@@ -146,7 +146,10 @@ class _Findings:
 
 
 def measure_faithfulness(
-    held_out: HeldOut, planted: Mapping[str, tuple[str, ...]] | None, num_users: int, seed: int = 0
+    held_out: ArtifactEvaluation,
+    planted: Mapping[str, tuple[str, ...]] | None,
+    num_users: int,
+    seed: int = 0,
 ) -> Faithfulness:
     """Measure on the lists and the test items of some users who have a training history.
 
@@ -189,13 +192,15 @@ def leading(part_CX: Numbers, listed_L: Rows, reading: Reading) -> Rows:
     return lead_L
 
 
-def _findings(held_out: HeldOut, user: int, drivers: tuple[str, ...]) -> _Findings:
-    dataset, breakdown = held_out.dataset, held_out.explain(user)
+def _findings(held_out: ArtifactEvaluation, user: int, drivers: tuple[str, ...]) -> _Findings:
+    dataset = held_out.dataset
     unseen_C = np.setdiff1d(np.arange(dataset.train.shape[1]), dataset.train[[user]].indices)
-    score_C = breakdown.score_I[unseen_C]
-    bias_C = held_out.artifact.tensors["item_bias"][unseen_C].astype(np.float64)
-    contribution_CKVM = breakdown.contribution_IKVM[unseen_C].astype(np.float64)
-    weight_CK = breakdown.weight_IK[unseen_C].astype(np.float64)
+    profile = held_out.profile(user)
+    score_C = held_out.scorer.score(profile, unseen_C)
+    breakdown = held_out.scorer.explain(profile, unseen_C)
+    bias_C = held_out.scorer.bias_I[unseen_C].astype(np.float64)
+    contribution_CKVM = breakdown.contribution_CKVM.astype(np.float64)
+    weight_CK = breakdown.weight_CK.astype(np.float64)
     expert_CK, modality_CM = contribution_CKVM.sum((2, 3)), contribution_CKVM.sum((1, 2))
     sum_C = bias_C + expert_CK.sum(axis=1)
     listed_L = top_items(score_C[None], min(LISTED, len(score_C)))[0]

@@ -1,22 +1,19 @@
 """The fusion head as ONNX graphs, and the proof that they compute what torch computes.
 
-Knows the head and onnxruntime; knows nothing about artifacts. Letters: B users, C candidates,
-V views, M modalities, D dimension, J routing channels.
+Letters: B users, C candidates, V views, M modalities, D dimension, J routing channels.
 """
 
 import copy
 import logging
 import warnings
-from collections.abc import Callable
 
 import numpy as np
-import onnxruntime
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from model.network.config import VIEWS
 from model.network.head import FusionHead
+from model.runtime.scorer import INPUTS, OUTPUTS, open_graph
 
 PARITY_TOLERANCE = 1e-5
 """Largest difference between torch and onnxruntime, in units of score."""
@@ -24,56 +21,29 @@ CANDIDATE_COUNTS = (1, 7, 1000)
 """Sizes at which parity is checked; the graphs take any."""
 
 
-INPUTS = ("user", "item", "item_routing", "item_bias", "neighbourhood")
-"""Of both graphs."""
-
-
 class ParityError(RuntimeError):
     """An exported graph does not compute what the trained head computes."""
 
 
-class _Score(nn.Module):
-    """`head.onnx`: candidates shared by the batch."""
+class _Graph(nn.Module):
+    """One method of a head as a module, which is what torch exports."""
 
-    inputs = INPUTS
-    outputs = ("score",)
-
-    def __init__(self, head: FusionHead) -> None:
+    def __init__(self, head: FusionHead, name: str) -> None:
         super().__init__()
         self.head = head
+        self.name = name
 
     def forward(
         self,
         user_BVMD: Tensor,
-        item_CVMD: Tensor,
-        item_routing_CJ: Tensor,
-        item_bias_C: Tensor,
+        item: Tensor,
+        item_routing: Tensor,
+        item_bias: Tensor,
         neighbourhood_BC: Tensor,
-    ) -> Tensor:
-        return self.head.score(user_BVMD, item_CVMD, item_routing_CJ, item_bias_C, neighbourhood_BC)
-
-
-class _Explain(nn.Module):
-    """`explain.onnx`: every user with her own candidates, the score taken apart."""
-
-    inputs = INPUTS
-    outputs = ("score", "weight", "contribution")
-
-    def __init__(self, head: FusionHead) -> None:
-        super().__init__()
-        self.head = head
-
-    def forward(
-        self,
-        user_BVMD: Tensor,
-        item_BCVMD: Tensor,
-        item_routing_BCJ: Tensor,
-        item_bias_BC: Tensor,
-        neighbourhood_BC: Tensor,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        return self.head.explain(
-            user_BVMD, item_BCVMD, item_routing_BCJ, item_bias_BC, neighbourhood_BC
-        )
+    ) -> Tensor | tuple[Tensor, ...]:
+        """Items lead with [C] in `head.onnx`, with [B, C] in `explain.onnx`."""
+        method = self.head.score if self.name == "head.onnx" else self.head.explain
+        return method(user_BVMD, item, item_routing, item_bias, neighbourhood_BC)
 
 
 def export_head(head: FusionHead) -> dict[str, bytes]:
@@ -85,85 +55,67 @@ def export_head(head: FusionHead) -> dict[str, bytes]:
     batch = torch.export.Dim("batch", min=1)
     candidates = torch.export.Dim("candidates", min=1)
     pair = {0: batch, 1: candidates}
-    shared = ({0: batch}, *[{0: candidates}] * 3, pair)
-    own = ({0: batch}, *[pair] * 4)
+    shapes = {
+        "head.onnx": ({0: batch}, *[{0: candidates}] * 3, pair),
+        "explain.onnx": ({0: batch}, *[pair] * 4),
+    }
     head = copy.deepcopy(head).cpu().eval()
     head.templates.freeze()
-    score, explain = _Score(head).eval(), _Explain(head).eval()
-    graphs = {
-        "head.onnx": _export(score, _random_inputs(head, 3, 5, own=False), shared),
-        "explain.onnx": _export(explain, _random_inputs(head, 3, 5, own=True), own),
-    }
-    for count in CANDIDATE_COUNTS:
-        for num_users, num_candidates in ((count, 7), (7, count)):
-            _check_parity(
-                graphs["head.onnx"],
-                score,
-                _random_inputs(head, num_users, num_candidates, own=False),
-            )
-            _check_parity(
-                graphs["explain.onnx"],
-                explain,
-                _random_inputs(head, num_users, num_candidates, own=True),
-            )
+    graphs = {}
+    for name in OUTPUTS:
+        graph = _Graph(head, name).eval()
+        graphs[name] = _export(graph, _random_inputs(graph, 3, 5), shapes[name])
+        for count in CANDIDATE_COUNTS:
+            for num_users, num_candidates in ((count, 7), (7, count)):
+                inputs = _random_inputs(graph, num_users, num_candidates)
+                _check_parity(graphs[name], graph, inputs)
     return graphs
 
 
-def session(graph: bytes) -> onnxruntime.InferenceSession:
-    """A single-threaded CPU session of one graph."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-
-
-def _export(
-    wrapper: _Score | _Explain, inputs: tuple[Tensor, ...], dynamic_shapes: tuple[object, ...]
-) -> bytes:
+def _export(graph: _Graph, inputs: tuple[Tensor, ...], dynamic_shapes: tuple[object, ...]) -> bytes:
     # The exporter warns of a torchvision that no one asked for and of its own deprecations.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            wrapper,
+            graph,
             inputs,
-            input_names=list(wrapper.inputs),
-            output_names=list(wrapper.outputs),
+            input_names=list(INPUTS),
+            output_names=list(OUTPUTS[graph.name]),
             dynamic_shapes=dynamic_shapes,
             dynamo=True,
             external_data=False,
             verbose=False,
         )
     assert program is not None
-    graph: bytes = program.model_proto.SerializeToString()
-    return graph
+    exported: bytes = program.model_proto.SerializeToString()
+    return exported
 
 
-def _random_inputs(
-    head: FusionHead, num_users: int, num_candidates: int, *, own: bool
-) -> tuple[Tensor, ...]:
-    """Items of unit rows, users of shorter ones; `own` gives every user candidates of her own."""
+def _random_inputs(graph: _Graph, num_users: int, num_candidates: int) -> tuple[Tensor, ...]:
+    """Items of unit rows, users of shorter ones; `explain.onnx` has candidates for each user."""
     generator = torch.Generator().manual_seed(num_users * 1009 + num_candidates)
-    vectors = (len(VIEWS), head.config.num_modalities, head.config.embedding_dim)
-    lead = (num_users, num_candidates) if own else (num_candidates,)
+    config, router = graph.head.config, graph.head.router
+    vectors = (len(VIEWS), config.num_modalities, config.embedding_dim)
+    shared = graph.name == "head.onnx"
+    lead = (num_candidates,) if shared else (num_users, num_candidates)
 
     def unit(*shape: int) -> Tensor:
         return nn.functional.normalize(torch.randn(shape, generator=generator), dim=-1)
 
     item = unit(*lead, *vectors)
     with torch.no_grad():
-        routing = head.router.item_evidence(item)
+        routing = router.item_evidence(item)
     user = unit(num_users, *vectors) * torch.rand(num_users, *vectors[:2], 1, generator=generator)
     neighbourhood = 0.1 * torch.randn(num_users, num_candidates, generator=generator)
     return user, item, routing, torch.randn(lead, generator=generator), neighbourhood
 
 
-def _check_parity(
-    graph: bytes, wrapper: Callable[..., Tensor | tuple[Tensor, ...]], inputs: tuple[Tensor, ...]
-) -> None:
+def _check_parity(exported: bytes, graph: _Graph, inputs: tuple[Tensor, ...]) -> None:
     with torch.inference_mode():
-        expected = wrapper(*inputs)
+        expected = graph(*inputs)
     feeds = {name: value.numpy() for name, value in zip(INPUTS, inputs, strict=True)}
-    got: list[NDArray[np.float32]] = session(graph).run(None, feeds)
+    got = open_graph(graph.name, exported).run(OUTPUTS[graph.name], feeds)
     for want, have in zip(
         (expected,) if isinstance(expected, Tensor) else expected, got, strict=True
     ):

@@ -10,7 +10,6 @@ Their mean is ours.
 Letters: B users, I items, K neighbours, X items whose systems are solved together.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -82,25 +81,6 @@ def no_neighbourhood(num_items: int) -> csr_array:
     nothing = np.empty(0, dtype=np.float32)
     offsets = np.zeros(num_items + 1, dtype=np.int64)
     return csr_array((nothing, np.empty(0, np.int32), offsets), shape=(num_items, num_items))
-
-
-def as_tensors(neighbourhood_II: csr_array) -> dict[str, NDArray[Any]]:
-    """The artifact's arrays of the weights."""
-    ordered_II = neighbourhood_II.sorted_indices()
-    return {
-        "neighbourhood_offsets": ordered_II.indptr.astype(np.int64),
-        "neighbourhood_items": ordered_II.indices.astype(np.int32),
-        "neighbourhood_weights": ordered_II.data.astype(np.float32),
-    }
-
-
-def from_tensors(tensors: Mapping[str, NDArray[Any]]) -> csr_array:
-    """The weights [I, I] of an artifact."""
-    offsets, items, weights = (
-        tensors[f"neighbourhood_{part}"] for part in ("offsets", "items", "weights")
-    )
-    num_items = len(offsets) - 1
-    return csr_array((weights, items, offsets), shape=(num_items, num_items))
 
 
 def _damped_rows(histories: Histories) -> csr_array:

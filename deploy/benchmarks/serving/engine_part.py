@@ -14,9 +14,7 @@ from numpy.typing import NDArray
 from deploy.benchmarks.serving.grown import HISTORY, NEIGHBOURS, grown_artifact
 from deploy.benchmarks.serving.rig import Outcome, Part, median_seconds, one_thread
 from model.artifact.files import Artifact
-from model.runtime.item_item import NeighbourhoodMatrix
-from model.runtime.profile import Profile, ProfileMaker
-from model.runtime.scorer import OnnxScorer
+from model.runtime.artifact import ArtifactScorer
 from model.runtime.top_k import top_places
 from service.retrieval.query import Eligible, Query
 from service.retrieval.select import Chosen, Items, choose_retriever
@@ -95,18 +93,19 @@ def measured(size: int, rounds: int) -> _Row:
     """One line of the table."""
     artifact = grown_artifact(size, max(USERS, RECALL_USERS), SEED)
     with one_thread():
-        scorer = scorer_of(artifact)
-        sampled = [profile_of(artifact, user) for user in range(RECALL_USERS)]
-        chosen = choose_retriever("auto", scorer, _items(artifact), sampled)
+        scorer = ArtifactScorer.of(artifact)
+        sampled = [scorer.user(user) for user in range(RECALL_USERS)]
+        chosen = choose_retriever("auto", scorer.scorer, _items(artifact), sampled)
         candidates = _candidates(artifact, scorer, chosen)
         return _Row(size, chosen, median_seconds(candidates, rounds))
 
 
 def _candidates(
-    artifact: Artifact, scorer: OnnxScorer, chosen: Chosen
+    artifact: Artifact, scorer: ArtifactScorer, chosen: Chosen
 ) -> dict[str, Callable[[int], object]]:
     users_UF = artifact.tensors["user_embeddings"][:USERS].reshape(USERS, -1)
     flat_IF = artifact.tensors["item_embeddings"].reshape(artifact.manifest.num_items, -1)
+    head = scorer.scorer
     everything = Eligible(len(flat_IF), np.empty(0, dtype=np.intp))
 
     def of(number: int) -> int:
@@ -116,13 +115,13 @@ def _candidates(
         return top_places(flat_IF @ users_UF[of(number)], 0, TOP)
 
     def naive(number: int) -> object:
-        profile = profile_of(artifact, of(number))
-        return scorer.explain(profile, top_places(scorer.score(profile), 0, TOP))
+        profile = scorer.user(of(number))
+        return head.explain(profile, top_places(head.score(profile), 0, TOP))
 
     def service(number: int) -> object:
-        profile = profile_of(artifact, of(number))
+        profile = scorer.user(of(number))
         (found,) = chosen.retriever.best([Query(profile, everything, TOP)])
-        return scorer.explain(profile, found.rows)
+        return head.explain(profile, found.rows)
 
     def searched(index: faiss.Index) -> Callable[[int], object]:
         index.add(flat_IF)
@@ -142,21 +141,6 @@ def _candidates(
     return candidates
 
 
-def profile_of(artifact: Artifact, user: int) -> Profile:
-    """As a request makes it."""
-    tensors = artifact.tensors
-    maker = ProfileMaker(
-        foldin_IVMD=tensors["item_foldin"],
-        neighbourhoods=NeighbourhoodMatrix(
-            *(tensors[f"neighbourhood_{part}"] for part in ("offsets", "items", "weights"))
-        ),
-        recency_power=artifact.manifest.recency_power,
-    )
-    start = tensors["seen_offsets"][user]
-    history_H = tensors["seen_items"][start : start + tensors["history_lengths"][user]]
-    return maker.of_user(tensors["user_embeddings"][user], history_H)
-
-
 def _items(artifact: Artifact) -> Items:
     tensors = artifact.tensors
     return Items(
@@ -165,17 +149,6 @@ def _items(artifact: Artifact) -> Items:
         popular_order_I=np.argsort(-tensors["item_popularity"], kind="stable").astype(np.int32),
         templates_KM=[expert.template for expert in artifact.manifest.experts],
         index_folder=None,
-    )
-
-
-def scorer_of(artifact: Artifact) -> OnnxScorer:
-    """As the service makes it."""
-    tensors = artifact.tensors
-    return OnnxScorer(
-        artifact.files,
-        embeddings_IVMD=tensors["item_embeddings"],
-        routing_IR=tensors["item_routing"],
-        bias_I=tensors["item_bias"],
     )
 
 

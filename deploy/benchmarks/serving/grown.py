@@ -8,26 +8,19 @@ of the same cluster. There is nothing to learn from it. Letters: U users, I item
 M modalities, D dimension, H history, K experts, N neighbours, E entries of all neighbourhoods.
 """
 
-from typing import Any
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from model.artifact.build import build_artifact, untrained, with_tables
 from model.artifact.files import Artifact
-from model.artifact.layout import little_endian
-from model.artifact.manifest import (
-    ArtifactManifest,
-    ExpertSpec,
-    FileSpec,
-    Golden,
-    TensorSpec,
-    TrainingRecord,
-)
-from model.artifact.tables import IdTable, StringTable
 from model.network.config import VIEWS, MagnetConfig
 from model.network.head import FusionHead
-from training.export.onnx import export_head, session
+from model.runtime.artifact import ArtifactScorer
+from model.runtime.golden import record_golden
+from model.runtime.item_item import ItemItemModel
+from training.export.artifact import expert_specs
+from training.export.onnx import export_head
 
 MODALITIES = ("behaviour", "text", "visual")
 HISTORY = 50
@@ -73,26 +66,43 @@ def grown_artifact(num_items: int, num_users: int, seed: int) -> Artifact:
     history_UH = _histories(cluster_I, popularity_I, num_users, rng)
     log_popularity_I = np.log1p(popularity_I)
     bias_I = (log_popularity_I - log_popularity_I.mean()) / log_popularity_I.std() * _BIAS_SPREAD
-    tensors = _neighbourhoods(cluster_I, rng) | {
-        "user_embeddings": _users(items_IVMD, history_UH),
-        "item_embeddings": items_IVMD,
-        "item_foldin": items_IVMD,
-        "item_routing": _routing(head, items_IVMD),
-        "item_bias": bias_I.astype(np.float32),
-        "item_popularity": popularity_I,
-        "seen_offsets": np.arange(num_users + 1) * HISTORY,
-        "seen_items": history_UH.reshape(-1).astype(np.int32),
-        "history_lengths": np.full(num_users, HISTORY, dtype=np.int32),
-    }
-    for name, table in (
-        ("user_ids", IdTable.of(f"u{row:09d}" for row in range(num_users))),
-        ("item_ids", IdTable.of(f"i{row:09d}" for row in range(num_items))),
-        ("item_metadata", _metadata(cluster_I)),
-    ):
-        tensors[f"{name}_blob"], tensors[f"{name}_offsets"] = table.blob, table.offsets
-    tensors = {name: little_endian(array) for name, array in tensors.items()}
+    tensors = with_tables(
+        {
+            "user_embeddings": _users(items_IVMD, history_UH),
+            "item_embeddings": items_IVMD,
+            "item_foldin": items_IVMD,
+            "item_routing": _routing(head, items_IVMD),
+            "item_bias": bias_I.astype(np.float32),
+            **_item_item(cluster_I, rng).tensors(),
+            "item_popularity": popularity_I,
+            "seen_offsets": np.arange(num_users + 1) * HISTORY,
+            "seen_items": history_UH.reshape(-1).astype(np.int32),
+            "history_lengths": np.full(num_users, HISTORY, dtype=np.int32),
+        },
+        user_ids=(f"u{row:09d}" for row in range(num_users)),
+        item_ids=(f"i{row:09d}" for row in range(num_items)),
+        item_metadata=(
+            f'{{"title": "Item {row}", "categories": ["c{cluster % 10}"]}}'
+            for row, cluster in enumerate(cluster_I.tolist())
+        ),
+    )
     files = export_head(head)
-    return Artifact(manifest=_manifest(head, tensors, files, seed), tensors=tensors, files=files)
+    scorer = ArtifactScorer.of_parts(tensors, files, recency_power=0.0)
+    rows = range(4)
+    return build_artifact(
+        tensors,
+        files,
+        model_version=f"grown-{num_items}-{seed}",
+        created_at="2026-01-01T00:00:00+00:00",
+        views=list(VIEWS),
+        modalities=list(MODALITIES),
+        experts=expert_specs(head, np.full(head.num_experts, 1 / head.num_experts)),
+        gate_threshold=head.config.gate_threshold,
+        recency_power=0.0,
+        golden=record_golden(scorer.scorer, [scorer.user(row) for row in rows], rows, rows),
+        metrics={},
+        training=untrained(seed),
+    )
 
 
 def _head(seed: int) -> FusionHead:
@@ -167,9 +177,7 @@ def _users(items_IVMD: Vectors, history_UH: NDArray[np.int64]) -> Vectors:
     return users_UVMD
 
 
-def _neighbourhoods(
-    cluster_I: NDArray[np.int64], rng: np.random.Generator
-) -> dict[str, NDArray[np.generic]]:
+def _item_item(cluster_I: NDArray[np.int64], rng: np.random.Generator) -> ItemItemModel:
     """Every item names some that are near it in the order of clusters, of mixed popularity."""
     num_items = len(cluster_I)
     order_I = np.argsort(cluster_I, kind="stable").astype(np.int32)
@@ -185,11 +193,9 @@ def _neighbourhoods(
         items_IN[block] = order_I[place_IN % num_items]
     weight_E = rng.standard_exponential(items_IN.size, dtype=np.float32) * _NEIGHBOUR_WEIGHT
     weight_E *= np.where(rng.random(items_IN.size, dtype=np.float32) < _AGAINST, -1, 1)
-    return {
-        "neighbourhood_offsets": np.arange(num_items + 1) * NEIGHBOURS,
-        "neighbourhood_items": items_IN.reshape(-1),
-        "neighbourhood_weights": weight_E.astype(np.float32),
-    }
+    return ItemItemModel(
+        np.arange(num_items + 1) * NEIGHBOURS, items_IN.reshape(-1), weight_E.astype(np.float32)
+    )
 
 
 def _routing(head: FusionHead, items_IVMD: Vectors) -> Vectors:
@@ -200,82 +206,3 @@ def _routing(head: FusionHead, items_IVMD: Vectors) -> Vectors:
         ]
         routing_IJ: Vectors = torch.cat(parts).numpy()
     return routing_IJ
-
-
-def _metadata(cluster_I: NDArray[np.int64]) -> StringTable:
-    return StringTable.of(
-        f'{{"title": "Item {row}", "categories": ["c{cluster % 10}"]}}'
-        for row, cluster in enumerate(cluster_I.tolist())
-    )
-
-
-def _manifest(
-    head: FusionHead, tensors: dict[str, NDArray[np.generic]], files: dict[str, bytes], seed: int
-) -> ArtifactManifest:
-    config = head.config
-    return ArtifactManifest(
-        model_version=f"grown-{len(tensors['item_bias'])}-{seed}",
-        created_at="2026-01-01T00:00:00+00:00",
-        num_users=len(tensors["user_embeddings"]),
-        num_items=len(tensors["item_bias"]),
-        views=list(VIEWS),
-        modalities=list(config.modalities),
-        embedding_dim=config.embedding_dim,
-        experts=[
-            ExpertSpec(
-                name=expert.name,
-                role=expert.role,
-                modality=expert.modality,
-                template=template_M,
-                usual_weight=1 / head.num_experts,
-            )
-            for expert, template_M in zip(
-                head.templates.experts, head.templates().tolist(), strict=True
-            )
-        ],
-        gate_threshold=config.gate_threshold,
-        recency_power=0.0,
-        tensors={name: TensorSpec.of(array) for name, array in tensors.items()},
-        files={name: FileSpec.of(data) for name, data in files.items()},
-        golden=_golden(tensors, files),
-        metrics={},
-        training=TrainingRecord(
-            data_sha256="0" * 64,
-            split="none",
-            seed=seed,
-            best_epoch=0,
-            trigger_epoch=None,
-            config={},
-            history=[],
-        ),
-    )
-
-
-def _said(tensors: dict[str, NDArray[Any]], users: int, items: int) -> Vectors:
-    """The neighbourhoods of the first users and items, by the definition [B, C]."""
-    entries = np.arange(NEIGHBOURS)
-    said_BC = np.zeros((users, items), dtype=np.float32)
-    for user in range(users):
-        history_H = tensors["seen_items"][user * HISTORY : (user + 1) * HISTORY]
-        place_E = (history_H[:, None] * NEIGHBOURS + entries).reshape(-1)
-        named_E = tensors["neighbourhood_items"][place_E]
-        weight_E = tensors["neighbourhood_weights"][place_E]
-        for item in range(items):
-            said_BC[user, item] = weight_E[named_E == item].sum() / HISTORY
-    return said_BC
-
-
-def _golden(tensors: dict[str, NDArray[Any]], files: dict[str, bytes]) -> Golden:
-    rows = np.arange(4)
-    pairs = {"user": tensors["user_embeddings"][rows]}
-    for name in ("item_embeddings", "item_routing", "item_bias"):
-        part = tensors[name][rows]
-        pairs[name.replace("_embeddings", "")] = np.broadcast_to(part, (4, *part.shape)).copy()
-    pairs["neighbourhood"] = _said(tensors, len(rows), len(rows))
-    score_BC, contribution = session(files["explain.onnx"]).run(["score", "contribution"], pairs)
-    return Golden(
-        user_rows=rows.tolist(),
-        item_rows=rows.tolist(),
-        scores=score_BC.tolist(),
-        contributions=contribution.sum((3, 4)).tolist(),
-    )

@@ -16,7 +16,7 @@ def test_a_modality_that_says_nothing_stays_zero() -> None:
 
 @pytest.mark.parametrize("num_items", [0, 2])
 def test_nothing_to_fold_in(num_items: int) -> None:
-    assert fold_in(np.zeros((num_items, 2, 3, 4), dtype=np.float32)) is None
+    assert not fold_in(np.zeros((num_items, 2, 3, 4), dtype=np.float32)).any()
 
 
 def test_blend_is_the_fold_in_of_both_histories_with_equal_totals() -> None:

@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 from model.artifact.files import ArtifactError
 from model.runtime import item_item as neighbourhood
 from model.runtime.fold_in import recency_weights
-from model.runtime.item_item import NOTHING, NamedNeighbourhood, NeighbourhoodMatrix
+from model.runtime.item_item import NO_SCORES, ItemItemModel, SparseScores
 
 
-def drawn(seed: int, num_items: int) -> tuple[NeighbourhoodMatrix, np.ndarray]:
+def drawn(seed: int, num_items: int) -> tuple[ItemItemModel, np.ndarray]:
     """A matrix, and the same dense."""
     rng = np.random.default_rng(seed)
     length_I = rng.integers(0, min(5, num_items), num_items)
@@ -21,9 +21,9 @@ def drawn(seed: int, num_items: int) -> tuple[NeighbourhoodMatrix, np.ndarray]:
     return matrix_of(np.cumsum([0, *length_I]), items, weights), dense_II
 
 
-def matrix_of(offsets, items, weights) -> NeighbourhoodMatrix:
+def matrix_of(offsets, items, weights) -> ItemItemModel:
     parts = {"offsets": offsets, "items": items, "weights": weights}
-    return NeighbourhoodMatrix.of({f"neighbourhood_{name}": part for name, part in parts.items()})
+    return ItemItemModel.of({f"neighbourhood_{name}": part for name, part in parts.items()})
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.sampled_from([0, 0.5, 2]), st.booleans())
@@ -53,7 +53,7 @@ def test_of_two_it_is_half_of_each(seed: int) -> None:
     rows = np.arange(20)
     expected = (one.at(rows) + other.at(rows)) / 2
     assert one.mean_with(other).at(rows) == pytest.approx(expected, abs=1e-6)
-    assert one.mean_with(NOTHING).at(rows) == pytest.approx(one.at(rows) / 2)
+    assert one.mean_with(NO_SCORES).at(rows) == pytest.approx(one.at(rows) / 2)
 
 
 def test_the_matrix_stays_where_it_is_mapped(artifact, tmp_path) -> None:
@@ -66,14 +66,22 @@ def test_the_matrix_stays_where_it_is_mapped(artifact, tmp_path) -> None:
         assert np.shares_memory(getattr(matrix, name), array)
 
 
+def test_its_tensors_make_it_again() -> None:
+    whole = matrix_of(np.array([0, 1, 2]), np.array([1, 0]), np.array([0.5, 2]))
+    tensors = whole.tensors()
+    assert [array.dtype.str for array in tensors.values()] == ["<i8", "<i4", "<f4"]
+    again = ItemItemModel.of(tensors).of_history(np.array([0]), 0)
+    assert again.at(np.arange(2)).tolist() == [0, 0.5]
+
+
 def test_items_may_be_asked_for_in_any_order() -> None:
-    found = NamedNeighbourhood(np.array([2, 5]), np.array([0.5, -1], dtype=np.float32))
+    found = SparseScores(np.array([2, 5]), np.array([0.5, -1], dtype=np.float32))
     assert found.at(np.array([9, 5, 0, 2, 5])).tolist() == [0, -1, 0, 0.5, -1]
 
 
 def test_the_largest_are_above_zero() -> None:
     values = np.array([0.5, -1, 0.7, 0.1], dtype=np.float32)
-    found = NamedNeighbourhood(np.array([2, 5, 6, 9]), values)
+    found = SparseScores(np.array([2, 5, 6, 9]), values)
     assert found.largest(2).tolist() == [6, 2]
     assert found.largest(9).tolist() == [6, 2, 9]
 

@@ -7,13 +7,7 @@ from model.runtime.scorer import OnnxScorer
 
 
 def scorer_of(artifact, **files: bytes) -> OnnxScorer:
-    tensors = artifact.tensors
-    return OnnxScorer(
-        {**artifact.files, **files},
-        embeddings_IVMD=tensors["item_embeddings"],
-        routing_IR=tensors["item_routing"],
-        bias_I=tensors["item_bias"],
-    )
+    return OnnxScorer.of({**artifact.files, **files}, artifact.tensors)
 
 
 @pytest.mark.parametrize("block_rows", [1, 7, 80, 8192])
@@ -22,7 +16,7 @@ def test_scores_do_not_depend_on_blocks_or_on_who_else_is_scored(
 ) -> None:
     monkeypatch.setattr(scorer_module, "BLOCK_ROWS", block_rows)
     user = profile_of(artifact.tensors, 3)
-    assert 5 < len(user.neighbourhood) < 79
+    assert 5 < len(user.item_item) < 79
     expected, _, _ = reference(artifact.tensors, user, np.arange(80))
     scorer = scorer_of(artifact)
     assert scorer.score(user) == pytest.approx(expected, abs=1e-5)
@@ -33,7 +27,7 @@ def test_scores_do_not_depend_on_blocks_or_on_who_else_is_scored(
 
 def test_breakdown_adds_up_to_the_score(artifact, reference, profile_of) -> None:
     user = profile_of(artifact.tensors, 3)
-    assert 5 < len(user.neighbourhood) < 79
+    assert 5 < len(user.item_item) < 79
     rows = np.array([5, 17, 60])
     scores, weight, contribution = reference(artifact.tensors, user, rows)
     scorer = scorer_of(artifact)

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.runtime.fold_in import fold_in
-from model.runtime.item_item import NOTHING
+from model.runtime.item_item import NO_SCORES
 from model.runtime.profile import Profile
 from model.runtime.top_k import rank_of
 from service.recommend import pair_explanation
@@ -27,7 +27,7 @@ class ByRow:
         return [Ranked(q.eligible.rows()[: q.count], np.empty(0)) for q in queries]
 
 
-USER = Profile(np.zeros((1, 1, 2), dtype=np.float32), NOTHING)
+USER = Profile(np.zeros((1, 1, 2), dtype=np.float32), NO_SCORES)
 
 
 def test_few_items_are_all_compared() -> None:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from model.runtime.item_item import NeighbourhoodMatrix
+from model.runtime.item_item import ItemItemModel
 from model.runtime.profile import ProfileMaker
 from service.recommend.resolution import choose_profile
 from service.store.users import UserRecord, UserState
@@ -28,7 +28,7 @@ SESSION, MUTE = np.array([1]), np.array([2])
 # Item 0 says something for item 2, item 1 says against it; item 2 has no row.
 PROFILES = ProfileMaker(
     foldin_IVMD=np.array([[[[3, 0]]], [[[0, 2]]], [[[0, 0]]]], dtype=np.float32),
-    neighbourhoods=NeighbourhoodMatrix(
+    item_item=ItemItemModel(
         np.array([0, 1, 2, 2]),
         np.array([2, 2], dtype=np.int32),
         np.array([0.5, -0.1], dtype=np.float32),
@@ -50,7 +50,7 @@ def test_what_is_scored(user, session, source, vector, said, histories, reason) 
     choice = choose_profile(PROFILES, user, session, session_given=True)
     assert (choice.source, choice.fallback_reason) == (source, reason)
     assert choice.profile.vector_VMD.tolist() == [[vector]]
-    assert choice.profile.neighbourhood.at(np.arange(3)) == pytest.approx([0, 0, said])
+    assert choice.profile.item_item.at(np.arange(3)) == pytest.approx([0, 0, said])
     assert [history.tolist() for history in choice.histories] == histories
 
 

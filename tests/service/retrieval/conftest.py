@@ -12,13 +12,7 @@ from service.retrieval.exact import ExactRetriever
 @pytest.fixture(scope="session")
 def scorer_of() -> Callable[[Artifact], OnnxScorer]:
     def make(artifact: Artifact) -> OnnxScorer:
-        tensors = artifact.tensors
-        return OnnxScorer(
-            artifact.files,
-            embeddings_IVMD=tensors["item_embeddings"],
-            routing_IR=tensors["item_routing"],
-            bias_I=tensors["item_bias"],
-        )
+        return OnnxScorer.of(artifact.files, artifact.tensors)
 
     return make
 

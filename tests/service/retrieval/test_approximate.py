@@ -3,7 +3,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from model.runtime.item_item import NamedNeighbourhood
+from model.runtime.item_item import SparseScores
 from model.runtime.profile import Profile
 from service.retrieval import approximate
 from service.retrieval import select as choice
@@ -71,7 +71,7 @@ def lifted(profile: Profile, seed: int) -> Profile:
     rng = np.random.default_rng(seed)
     rows_N = np.sort(rng.choice(NUM_ITEMS, 900, replace=False))
     values_N = rng.normal(0, 3, 900).astype(np.float32)
-    return Profile(profile.vector_VMD, NamedNeighbourhood(rows_N, values_N))
+    return Profile(profile.vector_VMD, SparseScores(rows_N, values_N))
 
 
 def test_what_only_the_neighbourhood_lifts_is_found(
@@ -81,7 +81,7 @@ def test_what_only_the_neighbourhood_lifts_is_found(
     queries = [Query(profile, everything, 20) for profile in loud]
     found, truth = retriever.best(queries), exact_of(large).best(queries)
     for profile, mine, right in zip(loud, found, truth, strict=True):
-        assert np.isin(right.rows, profile.neighbourhood.rows_N).mean() > 0.8
+        assert np.isin(right.rows, profile.item_item.rows_N).mean() > 0.8
         assert np.isin(right.rows, mine.rows).mean() > 0.9
 
 

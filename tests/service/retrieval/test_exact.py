@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.runtime.item_item import NOTHING, NamedNeighbourhood
+from model.runtime.item_item import NO_SCORES, SparseScores
 from model.runtime.profile import Profile
 from model.runtime.top_k import top_places
 from service.retrieval import exact
@@ -19,13 +19,13 @@ def retriever(exact_of, large):
 def users(profile_of, large):
     """The one in the middle has a neighbourhood that outdoes all else, the next one none."""
     profiles = [profile_of(large.tensors, user) for user in range(29)]
-    profiles[14] = Profile(profiles[14].vector_VMD, loud(profiles[14].neighbourhood))
+    profiles[14] = Profile(profiles[14].vector_VMD, loud(profiles[14].item_item))
     profiles[15] = profiles[15].by_vector_alone()
     return profiles
 
 
-def loud(neighbourhood: NamedNeighbourhood) -> NamedNeighbourhood:
-    return NamedNeighbourhood(neighbourhood.rows_N, neighbourhood.values_N * 100)
+def loud(neighbourhood: SparseScores) -> SparseScores:
+    return SparseScores(neighbourhood.rows_N, neighbourhood.values_N * 100)
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def test_the_guess_of_a_threshold_may_be_bad_but_not_wrong(retriever, large, mon
 
 
 def test_a_user_without_a_row_is_ranked_by_bias(retriever, large, nothing) -> None:
-    nobody = Profile(np.zeros_like(large.tensors["user_embeddings"][0]), NOTHING)
+    nobody = Profile(np.zeros_like(large.tensors["user_embeddings"][0]), NO_SCORES)
     ranked = retriever.best([Query(nobody, Eligible(9000, nothing), 5)])[0]
     assert ranked.rows.tolist() == np.argsort(-large.tensors["item_bias"])[:5].tolist()
 
@@ -108,7 +108,7 @@ def test_no_neighbourhood_makes_it_miss_an_item(retriever, scorer_of, large, see
     for user in rng.integers(0, 29, 3):
         rows_N = np.sort(rng.choice(9000, size, replace=False))
         values_N = (scale * rng.normal(rng.choice([-1, 0, 1]), 1, size)).astype(np.float32)
-        profiles.append(Profile(vectors[user], NamedNeighbourhood(rows_N, values_N)))
+        profiles.append(Profile(vectors[user], SparseScores(rows_N, values_N)))
     count, everything = int(rng.choice([1, 20, 300])), Eligible(9000, np.empty(0, dtype=np.intp))
     together = retriever.best([Query(profile, everything, count) for profile in profiles])
     for profile, found in zip(profiles, together, strict=True):

@@ -10,14 +10,14 @@ from training.cli.app import main
 from training.cli.fit import fit
 from training.data.dataset import DataConfig
 from training.data.synthetic import Planting, read_planted, write_planting
-from training.evaluate.artifact import HeldOut
+from training.evaluate.artifact import ArtifactEvaluation
 from training.experiments.faithfulness import Agreement, Faithfulness, leading, measure_faithfulness
 from training.fit.config import TrainingConfig
 
 
 @pytest.fixture(scope="module")
-def held_out(artifact_dir: Path, tiny_data: Path) -> HeldOut:
-    return HeldOut.open(artifact_dir, tiny_data)
+def held_out(artifact_dir: Path, tiny_data: Path) -> ArtifactEvaluation:
+    return ArtifactEvaluation.open(artifact_dir, tiny_data)
 
 
 def test_what_every_candidate_has_leads_nothing() -> None:
@@ -27,7 +27,7 @@ def test_what_every_candidate_has_leads_nothing() -> None:
     assert leading(part_CX, listed_L, "above_usual").tolist() == [1, 0]
 
 
-def test_parts_add_up_and_every_removal_is_tested(held_out: HeldOut) -> None:
+def test_parts_add_up_and_every_removal_is_tested(held_out: ArtifactEvaluation) -> None:
     result = measure_faithfulness(held_out, None, num_users=1000)
     assert result.users == 59  # one user has no positive
     assert 0 < result.additivity_error < 1e-5
@@ -40,13 +40,13 @@ def test_parts_add_up_and_every_removal_is_tested(held_out: HeldOut) -> None:
     assert result.planted == {}
 
 
-def planted_as(held_out: HeldOut, *drivers: str) -> dict[str, dict[str, Agreement]]:
+def planted_as(held_out: ArtifactEvaluation, *drivers: str) -> dict[str, dict[str, Agreement]]:
     planted = dict.fromkeys(held_out.dataset.user_ids, drivers)
     result = measure_faithfulness(held_out, planted, num_users=20)
     return result.planted
 
 
-def test_one_modality_leads_every_pair(held_out: HeldOut) -> None:
+def test_one_modality_leads_every_pair(held_out: ArtifactEvaluation) -> None:
     modalities = held_out.artifact.manifest.modalities
     alone = [planted_as(held_out, modality) for modality in modalities]
     every = planted_as(held_out, *modalities)
@@ -59,7 +59,7 @@ def test_one_modality_leads_every_pair(held_out: HeldOut) -> None:
             assert alone[0][pairs][reading].pairs == count
 
 
-def test_users_are_drawn_by_seed(held_out: HeldOut) -> None:
+def test_users_are_drawn_by_seed(held_out: ArtifactEvaluation) -> None:
     def measured(seed: int) -> Faithfulness:
         return measure_faithfulness(held_out, None, num_users=5, seed=seed)
 
@@ -109,7 +109,7 @@ def test_what_was_planted_leads(tmp_path: Path) -> None:
         router_learning_rate=0.005,  # some hundred steps are few for the default's
     )
     fit(DataConfig(folder=data), config, out)
-    held_out = HeldOut.open(out, data)
+    held_out = ArtifactEvaluation.open(out, data)
     modalities = held_out.artifact.manifest.modalities
     planted = read_planted(data, held_out.dataset.user_ids, modalities)
     result = measure_faithfulness(held_out, planted, num_users=240)

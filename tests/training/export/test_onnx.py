@@ -6,8 +6,9 @@ import torch
 
 from model.network.config import MagnetConfig
 from model.network.head import FusionHead
+from model.runtime.scorer import INPUTS, open_graph
 from training.export import onnx as onnx_head
-from training.export.onnx import INPUTS, ParityError, export_head, session
+from training.export.onnx import ParityError, export_head
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,9 @@ def test_head_computes_what_torch_computes(
         inputs = (user, item, routing, bias, neighbourhood(users, candidates))
         expected = head.score(*inputs)
     feeds = dict(zip(INPUTS, inputs, strict=True))
-    got = session(graphs["head.onnx"]).run(["score"], {k: v.numpy() for k, v in feeds.items()})[0]
+    got = open_graph("head.onnx", graphs["head.onnx"]).run(
+        ["score"], {k: v.numpy() for k, v in feeds.items()}
+    )[0]
     assert got == pytest.approx(expected.numpy(), abs=1e-5)
 
 
@@ -67,7 +70,9 @@ def test_explain_computes_what_torch_computes(
         expected = head.explain(*inputs)
     feeds = dict(zip(INPUTS, inputs, strict=True))
     names = ["score", "weight", "contribution"]
-    got = session(graphs["explain.onnx"]).run(names, {k: v.numpy() for k, v in feeds.items()})
+    got = open_graph("explain.onnx", graphs["explain.onnx"]).run(
+        names, {k: v.numpy() for k, v in feeds.items()}
+    )
     for want, have in zip(expected, got, strict=True):
         assert have == pytest.approx(want.numpy(), abs=1e-5)
     score, _, contribution = got

@@ -10,11 +10,8 @@ from training.fit.item_item import (
     NEIGHBOURS,
     PENALTY,
     USER_DAMPING,
-    as_tensors,
-    from_tensors,
     neighbourhood_weights,
     neighbourhoods,
-    no_neighbourhood,
 )
 
 
@@ -75,15 +72,3 @@ def test_a_neighbourhood_is_the_mean_over_the_history() -> None:
     assert neighbourhoods(history_BI, weights_II) == pytest.approx(
         np.array([[1.5, 0.25, 3], [0, 0, 0], [0, 0, 0]])
     )
-
-
-@pytest.mark.parametrize("num_items", [3, 40])
-def test_weights_survive_the_artifact(num_items: int) -> None:
-    likes_UI = np.random.default_rng(2).random((50, num_items)) < 0.4
-    weights_II = neighbourhood_weights(histories_of(likes_UI))
-    assert (from_tensors(as_tensors(weights_II)) != weights_II).nnz == 0
-
-
-def test_nothing_survives_the_artifact() -> None:
-    assert from_tensors(as_tensors(no_neighbourhood(5))).shape == (5, 5)
-    assert from_tensors(as_tensors(no_neighbourhood(5))).nnz == 0

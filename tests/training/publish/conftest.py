@@ -10,16 +10,9 @@ import numpy as np
 import pytest
 import redis
 
+from model.artifact.build import build_artifact, untrained, with_tables
 from model.artifact.files import Artifact, write_artifact
-from model.artifact.manifest import (
-    ArtifactManifest,
-    ExpertSpec,
-    FileSpec,
-    Golden,
-    TensorSpec,
-    TrainingRecord,
-)
-from model.artifact.tables import IdTable, StringTable
+from model.artifact.manifest import ExpertSpec, Golden
 from model.registry.keys import KeySpace
 
 NUM_USERS, NUM_ITEMS = 6, 5
@@ -34,38 +27,32 @@ def small_artifact(version: str, seed: int = 0, file_bytes: int = 700) -> Artifa
     def vectors(rows: int) -> np.ndarray:
         return rng.normal(size=(rows, *VECTORS)).astype("<f4")
 
-    users = IdTable.of(f"u{row}" for row in range(NUM_USERS))
-    items = IdTable.of(f"i{row}" for row in range(NUM_ITEMS))
-    titles = StringTable.of(f'{{"title": "item {row}"}}' for row in range(NUM_ITEMS))
-    tensors = {
-        "user_embeddings": vectors(NUM_USERS),
-        "item_embeddings": vectors(NUM_ITEMS),
-        "item_foldin": vectors(NUM_ITEMS),
-        "item_routing": rng.normal(size=(NUM_ITEMS, 3)).astype("<f4"),
-        "item_bias": rng.normal(size=NUM_ITEMS).astype("<f4"),
-        "item_popularity": np.arange(NUM_ITEMS, dtype="<i8"),
-        "neighbourhood_offsets": np.array([0, 2, 2, 3, 3, 3], dtype="<i8"),
-        "neighbourhood_items": np.array([3, 1, 0], dtype="<i4"),
-        "neighbourhood_weights": rng.normal(size=3).astype("<f4"),
-        "seen_offsets": np.zeros(NUM_USERS + 1, dtype="<i8"),
-        "seen_items": np.zeros(0, dtype="<i4"),
-        "history_lengths": np.zeros(NUM_USERS, dtype="<i4"),
-        "user_ids_blob": users.blob,
-        "user_ids_offsets": users.offsets,
-        "item_ids_blob": items.blob,
-        "item_ids_offsets": items.offsets,
-        "item_metadata_blob": titles.blob,
-        "item_metadata_offsets": titles.offsets,
-    }
-    files = {name: rng.bytes(file_bytes) for name in ("head.onnx", "explain.onnx")}
-    manifest = ArtifactManifest(
+    tensors = with_tables(
+        {
+            "user_embeddings": vectors(NUM_USERS),
+            "item_embeddings": vectors(NUM_ITEMS),
+            "item_foldin": vectors(NUM_ITEMS),
+            "item_routing": rng.normal(size=(NUM_ITEMS, 3)).astype("<f4"),
+            "item_bias": rng.normal(size=NUM_ITEMS).astype("<f4"),
+            "item_popularity": np.arange(NUM_ITEMS, dtype="<i8"),
+            "neighbourhood_offsets": np.array([0, 2, 2, 3, 3, 3], dtype="<i8"),
+            "neighbourhood_items": np.array([3, 1, 0], dtype="<i4"),
+            "neighbourhood_weights": rng.normal(size=3).astype("<f4"),
+            "seen_offsets": np.zeros(NUM_USERS + 1, dtype="<i8"),
+            "seen_items": np.zeros(0, dtype="<i4"),
+            "history_lengths": np.zeros(NUM_USERS, dtype="<i4"),
+        },
+        user_ids=(f"u{row}" for row in range(NUM_USERS)),
+        item_ids=(f"i{row}" for row in range(NUM_ITEMS)),
+        item_metadata=(f'{{"title": "item {row}"}}' for row in range(NUM_ITEMS)),
+    )
+    return build_artifact(
+        tensors,
+        {name: rng.bytes(file_bytes) for name in ("head.onnx", "explain.onnx")},
         model_version=version,
         created_at="2026-01-01T00:00:00Z",
-        num_users=NUM_USERS,
-        num_items=NUM_ITEMS,
         views=["interaction", "augmented"],
         modalities=["behaviour", "text"],
-        embedding_dim=VECTORS[-1],
         experts=[
             ExpertSpec(
                 name=name, role="balanced", modality=None, template=[0.5, 0.5], usual_weight=0.5
@@ -75,21 +62,10 @@ def small_artifact(version: str, seed: int = 0, file_bytes: int = 700) -> Artifa
         gate_threshold=0.5,
         recency_power=0.5,
         chunk_bytes=256,
-        tensors={name: TensorSpec.of(array) for name, array in tensors.items()},
-        files={name: FileSpec.of(data) for name, data in files.items()},
         golden=Golden(user_rows=[], item_rows=[], scores=[], contributions=[]),
         metrics={},
-        training=TrainingRecord(
-            data_sha256="0" * 64,
-            split="time",
-            seed=seed,
-            best_epoch=1,
-            trigger_epoch=None,
-            config={},
-            history=[],
-        ),
+        training=untrained(seed),
     )
-    return Artifact(manifest=manifest, tensors=tensors, files=files)
 
 
 @pytest.fixture

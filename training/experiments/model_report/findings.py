@@ -1,16 +1,7 @@
 """What a portrait shows, as numbers: experts by group, what lists cover, where items lie.
 
-Knows lists and an artifact's arrays; knows nothing about pictures.
-
 Letters: U users, I items, L places of a list, K experts, M modalities, S items drawn, Q groups.
 """
-
-# FOLDED training/experiments/model_report/findings.py: The lists that an artifact makes for some of its users, taken apart.
-#
-#   Knows an artifact's arrays and graphs; knows nothing about how they are shown.
-#
-#   Letters: U users, I items, L places of a list, K experts, V views, M modalities, D dimension.
-#
 
 import json
 from collections import Counter
@@ -23,15 +14,12 @@ from sklearn.decomposition import PCA
 
 from model.artifact.files import Artifact
 from model.artifact.tables import StringTable
-from training.data.histories import served_histories
-from training.evaluate.protocol import top_items
-from training.export.onnx import session
-from training.fit.item_item import from_tensors, neighbourhoods
+from model.runtime.artifact import ArtifactScorer
 
 LENGTH = 20
 """Places of a list."""
 _BLOCK_PAIRS = 2_000_000
-"""Users times items scored at once: some 100 MB."""
+"""Users times items scored at once: 8 MB of scores."""
 
 
 Rows = NDArray[np.int64]
@@ -64,35 +52,17 @@ def make_lists(
     known_U = np.flatnonzero(tensors["history_lengths"])
     users_U = np.sort(np.random.default_rng(seed).permutation(known_U)[:num_users])
     length = min(LENGTH, artifact.manifest.num_items)
-    head = session(artifact.files["head.onnx"])
-    explain = session(artifact.files["explain.onnx"])
+    scorer = ArtifactScorer.of(artifact)
     items_UL = np.empty((len(users_U), length), dtype=np.int64)
     weight_ULK = np.empty((len(users_U), length, len(artifact.manifest.experts)))
     step = max(1, _BLOCK_PAIRS // artifact.manifest.num_items)
-    catalogue = {
-        "item": tensors["item_embeddings"],
-        "item_routing": tensors["item_routing"],
-        "item_bias": tensors["item_bias"],
-    }
-    history_UI = served_histories(
-        tensors, artifact.manifest.num_items, artifact.manifest.recency_power
-    )
-    neighbourhood_II = from_tensors(tensors)
     for start in range(0, len(users_U), step):
         block = slice(start, start + step)
-        near_BI = neighbourhoods(history_UI[users_U[block]], neighbourhood_II)
-        user = {
-            "user": np.asarray(tensors["user_embeddings"][users_U[block]]),
-            "neighbourhood": near_BI,
-        }
-        (score_BI,) = head.run(["score"], user | catalogue)
-        for score_I, row in zip(score_BI, users_U[block].tolist(), strict=True):
-            first, stop = tensors["seen_offsets"][row : row + 2]
-            score_I[tensors["seen_items"][first:stop]] = -np.inf
-        items_BL = items_UL[block] = top_items(score_BI, length)
-        shown = {name: array[items_BL] for name, array in catalogue.items()}
-        user["neighbourhood"] = np.take_along_axis(near_BI, items_BL, axis=1)
-        (weight_ULK[block],) = explain.run(["weight"], user | shown)
+        users = users_U[block].tolist()
+        profiles = [scorer.user(user) for user in users]
+        items_UL[block] = scorer.top(profiles, length, [scorer.seen(user) for user in users])
+        found = scorer.scorer.explain_all(profiles, items_UL[block])
+        weight_ULK[block] = [each.weight_CK for each in found]
         on_users(min(start + step, len(users_U)), len(users_U))
     return Lists(users_U=users_U, items_UL=items_UL, weight_ULK=weight_ULK)
 

@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 
-from deploy.benchmarks.serving import engine_part
 from deploy.benchmarks.serving.grown import HISTORY, NEIGHBOURS, grown_artifact
 from model.artifact.files import Artifact
+from model.runtime.artifact import ArtifactScorer
 from model.runtime.top_k import top_places
-from training.export.onnx import session
 
 pytestmark = pytest.mark.slow
 
@@ -46,14 +45,10 @@ def test_users_and_routing_are_like_trained_ones(grown: Artifact) -> None:
     length = np.linalg.norm(tensors["user_embeddings"], axis=-1).mean()
     assert length == pytest.approx(0.48, abs=0.15)
     assert tensors["item_bias"].std() == pytest.approx(1.2, abs=0.01)
-    pairs = {
-        "user": tensors["user_embeddings"][:20],
-        "item": np.broadcast_to(channels(grown)[:300], (20, 300, 2, 3, 64)).copy(),
-        "item_routing": np.broadcast_to(tensors["item_routing"][:300], (20, 300, 10)).copy(),
-        "item_bias": np.broadcast_to(tensors["item_bias"][:300], (20, 300)).copy(),
-        "neighbourhood": np.zeros((20, 300), dtype=np.float32),
-    }
-    (weight_BCK,) = session(grown.files["explain.onnx"]).run(["weight"], pairs)
+    scorer = ArtifactScorer.of(grown)
+    profiles = [scorer.user(user).by_vector_alone() for user in range(20)]
+    found = scorer.scorer.explain_all(profiles, np.tile(np.arange(300), (20, 1)))
+    weight_BCK = np.stack([each.weight_CK for each in found])
     entropy = -(weight_BCK * np.log(weight_BCK + 1e-12)).sum(-1).mean() / np.log(9)
     assert entropy == pytest.approx(0.22, abs=0.12)
     assert weight_BCK.std(axis=1).mean() > 0.05  # trained: 0.13 between the items of one user
@@ -66,24 +61,25 @@ def test_neighbourhoods_are_of_both_signs_and_change_a_third_of_a_list(grown: Ar
     assert all(len(set(row)) == NEIGHBOURS for row in named_IN.tolist())
     assert not (named_IN == np.arange(1682)[:, None]).any()
     assert (tensors["neighbourhood_weights"] < 0).mean() == pytest.approx(0.1, abs=0.01)
-    scorer = engine_part.scorer_of(grown)
+    scorer = ArtifactScorer.of(grown)
     kept = []
     for user in range(20):
-        profile = engine_part.profile_of(grown, user)
+        profile = scorer.user(user)
         best, without = (
-            top_places(scorer.score(each), 0, 20) for each in (profile, profile.by_vector_alone())
+            top_places(scorer.scorer.score(each), 0, 20)
+            for each in (profile, profile.by_vector_alone())
         )
         kept.append(np.isin(best, without).mean())
     assert np.mean(kept) == pytest.approx(0.65, abs=0.2)
 
 
 def test_what_it_vouches_for_is_what_the_service_computes(grown: Artifact) -> None:
-    golden, scorer = grown.manifest.golden, engine_part.scorer_of(grown)
+    golden, scorer = grown.manifest.golden, ArtifactScorer.of(grown)
     said = 0.0
     for user, scores in zip(golden.user_rows, golden.scores, strict=True):
-        profile, rows = engine_part.profile_of(grown, user), np.array(golden.item_rows)
-        assert scorer.score(profile, rows) == pytest.approx(scores, abs=1e-4)
-        said += abs(profile.neighbourhood.at(rows)).sum()
+        profile, rows = scorer.user(user), np.array(golden.item_rows)
+        assert scorer.scorer.score(profile, rows) == pytest.approx(scores, abs=1e-4)
+        said += abs(profile.item_item.at(rows)).sum()
     assert said > 0
 
 

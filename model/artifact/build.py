@@ -1,0 +1,106 @@
+"""The one place where arrays, graphs and facts become an artifact with a manifest.
+
+Whoever makes an artifact (the export, the benchmark's synthetic models, the tests) says what the
+arrays cannot say themselves; names, shapes, checksums and the version's id are found here.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any, NotRequired, TypedDict, Unpack
+
+from numpy.typing import NDArray
+
+from model.artifact.files import Artifact
+from model.artifact.layout import little_endian, sha256
+from model.artifact.manifest import (
+    ArtifactManifest,
+    ExpertSpec,
+    FileSpec,
+    Golden,
+    TensorSpec,
+    TrainingRecord,
+)
+from model.artifact.tables import IdTable, StringTable
+
+Tensors = dict[str, NDArray[Any]]
+
+
+class Facts(TypedDict):
+    """What an artifact's arrays and files do not say; see the fields of `ArtifactManifest`."""
+
+    views: list[str]
+    modalities: list[str]
+    experts: list[ExpertSpec]
+    gate_threshold: float
+    recency_power: float
+    golden: Golden
+    metrics: dict[str, float]
+    training: TrainingRecord
+    model_version: NotRequired[str]
+    """By default the time of the build and the first digits of a checksum of everything."""
+    created_at: NotRequired[str]
+    """By default now."""
+    chunk_bytes: NotRequired[int]
+
+
+def with_tables(
+    arrays: Mapping[str, NDArray[Any]],
+    *,
+    user_ids: Iterable[str],
+    item_ids: Iterable[str],
+    item_metadata: Iterable[str],
+) -> Tensors:
+    """An artifact's tensors: arrays in the byte order that travels, ids, and items' JSON objects.
+
+    ValueError if ids are not distinct and sorted.
+    """
+    tables = {
+        "user_ids": IdTable.of(user_ids),
+        "item_ids": IdTable.of(item_ids),
+        "item_metadata": StringTable.of(item_metadata),
+    }
+    tensors = dict(arrays)
+    for name, table in tables.items():
+        tensors[f"{name}_blob"], tensors[f"{name}_offsets"] = table.blob, table.offsets
+    return {name: little_endian(array) for name, array in tensors.items()}
+
+
+def build_artifact(
+    tensors: Mapping[str, NDArray[Any]], files: Mapping[str, bytes], **facts: Unpack[Facts]
+) -> Artifact:
+    """Describe tensors (see `with_tables`) and files in a manifest, and put all of it together.
+
+    Raises:
+        pydantic.ValidationError: a tensor or file is missing, or has another type or shape than
+            the contract says (`model.artifact.manifest.expected_tensors`).
+    """
+    tensor_specs = {name: TensorSpec.of(array) for name, array in tensors.items()}
+    file_specs = {name: FileSpec.of(data) for name, data in files.items()}
+    checksums = {name: spec.sha256 for name, spec in tensor_specs.items()}
+    identity = json.dumps([checksums, [spec.sha256 for spec in file_specs.values()]])
+    now = datetime.now(UTC)
+    derived = {
+        "model_version": f"{now:%Y%m%dT%H%M%S}-{sha256(identity.encode())[:8]}",
+        "created_at": now.isoformat(timespec="seconds"),
+        "num_users": len(tensors["user_embeddings"]),
+        "num_items": len(tensors["item_embeddings"]),
+        "embedding_dim": tensors["item_embeddings"].shape[-1],
+        "tensors": tensor_specs,
+        "files": file_specs,
+    }
+    manifest = ArtifactManifest.model_validate({**derived, **facts})
+    return Artifact(manifest=manifest, tensors=tensors, files=files)
+
+
+def untrained(seed: int) -> TrainingRecord:
+    """The record of a model that nobody trained: made from a seed, for a benchmark or a test."""
+    return TrainingRecord(
+        data_sha256="0" * 64,
+        split="none",
+        seed=seed,
+        best_epoch=0,
+        trigger_epoch=None,
+        config={},
+        history=[],
+    )

@@ -1,0 +1,65 @@
+"""An artifact with behaviour: profiles of its users, their scores, their best items.
+
+The service does the same with users that come from Redis: `ProfileMaker` and `OnnxScorer` are its
+parts of this.
+
+Letters: B users, I items, K places of a list, H items of a history.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.artifact.files import Artifact
+from model.runtime.profile import Profile, ProfileMaker
+from model.runtime.scorer import OnnxScorer
+from model.runtime.top_k import Rows, top_places
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ArtifactScorer:
+    """Whatever can be asked of an artifact in memory."""
+
+    tensors: Mapping[str, NDArray[Any]]
+    scorer: OnnxScorer
+    profiles: ProfileMaker
+
+    @classmethod
+    def of(cls, artifact: Artifact) -> Self:
+        """Of a whole artifact; ArtifactError if a part of it cannot be used."""
+        return cls.of_parts(artifact.tensors, artifact.files, artifact.manifest.recency_power)
+
+    @classmethod
+    def of_parts(
+        cls, tensors: Mapping[str, NDArray[Any]], files: Mapping[str, bytes], recency_power: float
+    ) -> Self:
+        """Of what an artifact is going to hold, before it has a manifest."""
+        return cls(tensors, OnnxScorer.of(files, tensors), ProfileMaker.of(tensors, recency_power))
+
+    def seen(self, user: int) -> NDArray[np.int32]:
+        """Rows of all items that a user has had."""
+        first, stop = self.tensors["seen_offsets"][user : user + 2]
+        return np.asarray(self.tensors["seen_items"][first:stop])
+
+    def user(self, user: int) -> Profile:
+        """The profile of a user, as it is served."""
+        history_H = self.seen(user)[: self.tensors["history_lengths"][user]]
+        return self.profiles.of_user(np.asarray(self.tensors["user_embeddings"][user]), history_H)
+
+    def top(
+        self, profiles: Sequence[Profile], count: int, excluded: Sequence[NDArray[np.integer]]
+    ) -> Rows:
+        """The best items of each profile [B, K], best first; of equal scores, the lower row first.
+
+        Args:
+            profiles: all of them are scored at once [B, I].
+            count: K, at most I.
+            excluded: rows that each profile's list leaves out until nothing else is left.
+        """
+        score_BI = self.scorer.score_all(profiles)
+        for score_I, rows in zip(score_BI, excluded, strict=True):
+            score_I[rows] = -np.inf
+        return np.stack([top_places(score_I, 0, count) for score_I in score_BI])
