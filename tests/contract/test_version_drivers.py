@@ -13,14 +13,14 @@ import pytest
 import redis
 
 from model.artifact.files import Artifact
-from model.artifact.stored import layout_of
+from model.artifact.stored import Chunk, layout_of
 from model.registry.keys import KeySpace
-from model.registry.state import State
+from model.registry.state import Change, State
 from service.ops.settings import Settings
 from service.schemas.errors import CanaryConflict, RequestRefused, UnknownVersion
 from service.store import registry as service_registry
 from service.store.store import RedisStore
-from tests.registry_table import CANARY, LIVE, SHARED, TRAINING_ONLY, VERSIONS, Row
+from tests.registry_table import CANARY, ENDED, LIVE, SHARED, TRAINING_ONLY, VERSIONS, Row
 from training.publish import registry as training_registry
 from training.publish.connection import PublishError, UnknownVersionError
 
@@ -180,6 +180,43 @@ def test_a_version_that_is_not_whole_serves_nobody(
     client.mset({"mg:{default}:current": "v2", "mg:{default}:previous": "v1"})
     DRIVERS[driver](redis_url, "activate", "v2", pin=True)
     assert held(client)["pinned"] == "v2"
+
+
+@pytest.mark.usefixtures("store_versions")
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_a_version_that_is_pruned_once_it_has_been_checked_is_refused(
+    driver: str, redis_url: str, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold(client, SHARED[0])
+
+    def check_length(chunk: Chunk, length: int) -> None:
+        client.zrem("mg:{default}:versions", "v1")
+
+    monkeypatch.setattr(Chunk, "check_length", check_length)
+    with pytest.raises((UnknownVersion, UnknownVersionError), match="there is no version 'v1'"):
+        DRIVERS[driver](redis_url, "activate", "v1", pin=False)
+    assert held(client) == LIVE
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_whoever_ends_a_canary_first_is_not_overwritten(
+    driver: str, redis_url: str, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold(client, SHARED[0])
+    client.set("mg:{default}:canary", CANARY)
+    others = iter([ENDED])
+    end_canary = State.end_canary
+
+    def late(state: State, *arguments: Any) -> Change:
+        """Somebody else ends it between what this transaction has read and what it writes."""
+        change = end_canary(state, *arguments)
+        if (ended := next(others, None)) is not None:
+            client.set("mg:{default}:canary", ended)
+        return change
+
+    monkeypatch.setattr(State, "end_canary", late)
+    DRIVERS[driver](redis_url, "end_canary", "rolled_back", "second")
+    assert client.get("mg:{default}:canary") == ENDED
 
 
 def test_each_refusal_has_its_own_status(redis_url: str, client: redis.Redis) -> None:

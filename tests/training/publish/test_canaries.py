@@ -3,14 +3,12 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import redis
 
 from model.registry.canary import Canary
 from model.registry.keys import KeySpace
-from model.registry.state import Change, State
 from training.cli.app import main
 from training.publish import PublishError, PublishPolicy, live_version, publish_artifact
 from training.publish.connection import LockLostError
@@ -160,30 +158,6 @@ def test_a_running_canary_is_never_retired(client: redis.Redis) -> None:
         assert registry.sweep(tidy, lock) == []
         registry.end_canary("stopped", "enough")
         assert registry.sweep(tidy, lock) == ["v1"]
-
-
-@pytest.mark.usefixtures("published")
-def test_whoever_ends_it_first_is_not_overwritten(
-    client: redis.Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    registry = Registry(client, KEYS)
-    registry.start_canary("v2", 0.1)
-    ended_by_others = iter([True])
-
-    def late(state: State, *args: Any) -> Change:
-        """Somebody else ends it between what this transaction has read and what it writes."""
-        change = end_canary(state, *args)
-        if next(ended_by_others, False):
-            with redis.Redis.from_url(redis_url) as other:
-                running = latest(client)
-                ended = running.ended("rolled_back", "first", running.started_at)
-                other.set(KEYS.canary, ended.model_dump_json())
-        return change
-
-    end_canary = State.end_canary
-    monkeypatch.setattr(State, "end_canary", late)
-    assert not registry.end_canary("stopped", "second").happened
-    assert (latest(client).outcome, latest(client).reason) == ("rolled_back", "first")
 
 
 @pytest.mark.usefixtures("published")
