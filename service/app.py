@@ -17,12 +17,9 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 from threadpoolctl import threadpool_limits
 
-from service.api.admin import control
-from service.api.catalogue import lookup
+from service.api import admin, catalogue, health, recommend
 from service.api.dependencies import Services, SharedState
-from service.api.health import operations
 from service.api.hot import hot_routes
-from service.api.recommend import router
 from service.auth.authenticator import Authenticator, host_of_command, is_local
 from service.http.middleware import RequestMiddleware
 from service.http.pages import PictureFolder, install_documentation, install_page, install_pictures
@@ -137,8 +134,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
     )
     install_handlers(app)
-    for each in (router, lookup, control, operations):
-        app.include_router(each)
+    for resource in (recommend, catalogue, admin, health):
+        app.include_router(resource.router)
     install_documentation(app)
     install_page(app)
     install_pictures(app, settings.pictures_dir)

@@ -180,7 +180,7 @@ def _someone(user_id: str | None, session_items: Sequence[str]) -> dict[str, Any
 
 
 def _problem(response: Response) -> ProblemError:
-    """The problem that a response tells of; a proxy's may have no document."""
+    """The error for a refusal; that of a proxy may have no document."""
     try:
         problem = Problem.model_validate_json(response.content)
     except ValidationError:
@@ -191,17 +191,15 @@ def _problem(response: Response) -> ProblemError:
 
 
 def _retry_after_seconds(header: str | None) -> float | None:
-    """Seconds or a date, as RFC 9110 has it; None for anything else."""
+    """Of seconds or a date (RFC 9110); None for anything else."""
     if header is None:
         return None
     try:
-        return float(header) if header.isdecimal() else max(0.0, _seconds_until(header))
+        if header.isdecimal():
+            return float(header)
+        return max(0.0, parsedate_to_datetime(header).timestamp() - time())
     except ValueError:
         return None
-
-
-def _seconds_until(date: str) -> float:
-    return parsedate_to_datetime(date).timestamp() - time()
 
 
 def _shown(response: Response) -> str:

@@ -1,6 +1,6 @@
 """The routes that write: feedback, availability of items, and which model version is live.
 
-Knows HTTP; decides nothing. A service without Redis offers none of them.
+A service without Redis offers none of them.
 """
 
 from datetime import datetime
@@ -15,9 +15,9 @@ from service.api.dependencies import (
     NOT_FOUND,
     REFUSED,
     SHARED,
-    ServicesDep,
+    Call,
+    CallDep,
     SharedState,
-    StopwatchDep,
     get_shared_state,
     needs,
 )
@@ -42,27 +42,24 @@ SharedDep = Annotated[SharedState, Depends(get_shared_state)]
 Version = Annotated[str, Path(min_length=1, max_length=64, examples=["20260101-120000-1a2b3c4d"])]
 Candidate = Annotated[str, Path(min_length=1, max_length=64, examples=["20260102-120000-5e6f7a8b"])]
 
-control = APIRouter(responses=GUARDED)
+router = APIRouter(responses=GUARDED | REFUSED | SHARED)
 
 
-@control.post(
+@router.post(
     "/v1/feedback",
     response_model=FeedbackResponse,
-    responses=REFUSED | SHARED,
     dependencies=[needs("feedback")],
     tags=["feedback"],
 )
-async def feedback(
-    request: FeedbackRequest, shared: SharedDep, services: ServicesDep, stopwatch: StopwatchDep
-) -> Response:
+async def feedback(request: FeedbackRequest, shared: SharedDep, call: CallDep) -> Response:
     """Report what users did: all events of a call are kept for training, or none.
 
     `exclude_seen` knows of them from the next request on. An event whose id was reported before
     counts as a duplicate, so a call may be sent again until it is answered. Users and items that
     the model does not know are kept too, and named in `missing_ids`.
     """
-    receipt = await shared.feedback.take(request.events, services.follower.models)
-    return stopwatch.answer(
+    receipt = await shared.feedback.take(request.events, call.services.follower.models)
+    return call.answer(
         FeedbackResponse,
         accepted=receipt.accepted,
         duplicates=receipt.duplicates,
@@ -70,25 +67,21 @@ async def feedback(
     )
 
 
-@control.get(
+@router.get(
     "/v1/items/{item_id:id}/availability",
     response_model=AvailabilityResponse,
-    responses=REFUSED | SHARED,
     dependencies=[needs("read")],
     tags=["items"],
 )
-async def availability(
-    item_id: ItemId, shared: SharedDep, services: ServicesDep, stopwatch: StopwatchDep
-) -> Response:
+async def availability(item_id: ItemId, shared: SharedDep, call: CallDep) -> Response:
     """Whether an item may be shown."""
     available = await shared.availability.get(item_id)
-    return _availability(stopwatch, services, item_id, available=available)
+    return _availability(call, item_id, available=available)
 
 
-@control.put(
+@router.put(
     "/v1/items/{item_id:id}/availability",
     response_model=AvailabilityResponse,
-    responses=REFUSED | SHARED,
     dependencies=[needs("admin")],
     tags=["items"],
 )
@@ -96,8 +89,7 @@ async def put_availability(
     item_id: ItemId,
     request: AvailabilityRequest,
     shared: SharedDep,
-    services: ServicesDep,
-    stopwatch: StopwatchDep,
+    call: CallDep,
 ) -> Response:
     """Hide an item or show it again: it holds for every replica from the next request on.
 
@@ -105,32 +97,31 @@ async def put_availability(
     named in `unavailable_ids`. It outlives models, and an item may be hidden before a model has it.
     """
     await shared.availability.put(item_id, available=request.available)
-    return _availability(stopwatch, services, item_id, available=request.available)
+    return _availability(call, item_id, available=request.available)
 
 
-@control.get(
+@router.get(
     "/v1/models",
     response_model=ModelsResponse,
-    responses=REFUSED | SHARED,
     dependencies=[needs("read")],
     tags=["model"],
 )
-async def models(shared: SharedDep, stopwatch: StopwatchDep) -> Response:
+async def models(shared: SharedDep, call: CallDep) -> Response:
     """The published versions, newest first: which is live, which was before, which is pinned."""
     state = await shared.registry.state()
     versions = [_version(each, state) for each in await shared.registry.versions(state)]
-    return stopwatch.answer(ModelsResponse, **_named(state), models=versions)
+    return call.answer(ModelsResponse, **_pointers(state), models=versions)
 
 
-@control.post(
+@router.post(
     "/v1/models/{version}:activate",
     response_model=PointersResponse,
-    responses=NOT_FOUND | REFUSED | SHARED,
+    responses=NOT_FOUND,
     dependencies=[needs("admin")],
     tags=["model"],
 )
 async def activate(
-    version: Version, request: ActivationRequest, shared: SharedDep, stopwatch: StopwatchDep
+    version: Version, request: ActivationRequest, shared: SharedDep, call: CallDep
 ) -> Response:
     """Make a version live: an older one (a rollback) or one that a pin has held back.
 
@@ -138,31 +129,30 @@ async def activate(
     keeps serving what it has until then; `GET /v1/model` says what one serves.
     """
     state = await shared.registry.activate(version, pin=request.pin)
-    return stopwatch.answer(PointersResponse, **_named(state))
+    return call.answer(PointersResponse, **_pointers(state))
 
 
-@control.post(
+@router.post(
     "/v1/models:unpin",
     response_model=PointersResponse,
-    responses=REFUSED | SHARED,
     dependencies=[needs("admin")],
     tags=["model"],
 )
-async def unpin(shared: SharedDep, stopwatch: StopwatchDep) -> Response:
+async def unpin(shared: SharedDep, call: CallDep) -> Response:
     """Let the next publish go live again; what is live stays."""
     state = await shared.registry.unpin()
-    return stopwatch.answer(PointersResponse, **_named(state))
+    return call.answer(PointersResponse, **_pointers(state))
 
 
-@control.post(
+@router.post(
     "/v1/models/{version}:canary",
     response_model=PointersResponse,
-    responses=NOT_FOUND | CONFLICT | REFUSED | SHARED,
+    responses=NOT_FOUND | CONFLICT,
     dependencies=[needs("admin")],
     tags=["model"],
 )
 async def start_canary(
-    version: Candidate, request: CanaryRequest, shared: SharedDep, stopwatch: StopwatchDep
+    version: Candidate, request: CanaryRequest, shared: SharedDep, call: CallDep
 ) -> Response:
     """Let a version serve a share of the users, always the same ones, beside the live one.
 
@@ -170,28 +160,25 @@ async def start_canary(
     misbehaves; whatever else goes live or is pinned ends it too.
     """
     state = await shared.registry.start_canary(version, request.share)
-    return stopwatch.answer(PointersResponse, **_named(state))
+    return call.answer(PointersResponse, **_pointers(state))
 
 
-@control.post(
+@router.post(
     "/v1/models:stop-canary",
     response_model=PointersResponse,
-    responses=REFUSED | SHARED,
     dependencies=[needs("admin")],
     tags=["model"],
 )
-async def stop_canary(shared: SharedDep, stopwatch: StopwatchDep) -> Response:
+async def stop_canary(shared: SharedDep, call: CallDep) -> Response:
     """Serve everybody from the live version again."""
     state = await shared.registry.end_canary("stopped", "stopped by an administrator")
-    return stopwatch.answer(PointersResponse, **_named(state))
+    return call.answer(PointersResponse, **_pointers(state))
 
 
-def _availability(
-    stopwatch: StopwatchDep, services: ServicesDep, item_id: str, *, available: bool
-) -> Response:
-    snapshot = services.follower.snapshot
+def _availability(call: Call, item_id: str, *, available: bool) -> Response:
+    snapshot = call.services.follower.snapshot
     unknown = snapshot is not None and snapshot.items.ids.row(item_id) is None
-    return stopwatch.answer(
+    return call.answer(
         AvailabilityResponse,
         item_id=item_id,
         available=available,
@@ -199,7 +186,7 @@ def _availability(
     )
 
 
-def _named(state: State) -> dict[str, Any]:
+def _pointers(state: State) -> dict[str, Any]:
     return {
         "live": state.live,
         "previous": state.previous,

@@ -1,12 +1,4 @@
-"""What routes are handed: the application's services, the live snapshot, a stopwatch.
-
-Knows HTTP; knows no route.
-"""
-
-# FOLDED service/api/dependencies.py: Which key opens which route: the dependency that routes are declared with.
-#
-#   Knows HTTP's way of showing a key; `gate` decides.
-#
+"""What routes are handed (services, models, the call itself), and which keys they need."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -27,7 +19,7 @@ from service.ops.process import Drain
 from service.recommend.engine import RecommendationEngine
 from service.recommend.feedback import FeedbackIntake
 from service.recommend.pair_explanation import PairExplainer
-from service.schemas.errors import NotOffered, NotReady
+from service.schemas.errors import InvalidRequest, NotOffered, NotReady
 from service.schemas.responses import Answered
 from service.serving.follower import ModelFollower
 from service.serving.served import Models
@@ -116,7 +108,7 @@ ModelsDep = Annotated[Models, Depends(get_models)]
 
 
 async def get_snapshot(models: ModelsDep) -> Snapshot:
-    """The live model, for requests that are nobody's in particular."""
+    """The live model, for requests that name no user."""
     return models.live.snapshot
 
 
@@ -131,28 +123,32 @@ def json_response(body: Mapping[str, Any]) -> Response:
     return Response(orjson.dumps(body, option=_TIMES), media_type="application/json")
 
 
-class Stopwatch:
-    """Wraps a result into its answer: the request's id and the time since the request came in."""
+class Call:
+    """One request: the application's services, and what every answer carries."""
 
-    def __init__(self, request_id: str, metrics: Metrics) -> None:
+    def __init__(self, request_id: str, services: Services) -> None:
+        self.services = services
         self._started = time.perf_counter()
         self._request_id = request_id
-        self._metrics = metrics
 
     def answer(self, kind: Callable[..., Answered], **content: Any) -> Response:
-        """An answer of a kind, with what every answer carries."""
-        with self._metrics.stage("serialise"):
+        """An answer of a kind, with the request's id and the time since the call was made."""
+        with self.services.metrics.stage("serialise"):
             took_ms = round((time.perf_counter() - self._started) * 1000, 3)
-            body = kind(request_id=self._request_id, took_ms=took_ms, **content)
-            return json_response(body)
+            return json_response(kind(request_id=self._request_id, took_ms=took_ms, **content))
+
+    def check_k(self, k: int, field: str) -> None:
+        """InvalidRequest if a list is longer than the settings allow."""
+        if k > self.services.max_k:
+            raise InvalidRequest.of(field, f"{k} is too many, the most is {self.services.max_k}")
 
 
-async def start_stopwatch(request: Request, services: ServicesDep) -> Stopwatch:
-    """A stopwatch that runs from now on."""
-    return Stopwatch(request.state.request_id, services.metrics)
+async def begin_call(request: Request, services: ServicesDep) -> Call:
+    """The call of a request, which begins now."""
+    return Call(request.state.request_id, services)
 
 
-StopwatchDep = Annotated[Stopwatch, Depends(start_stopwatch)]
+CallDep = Annotated[Call, Depends(begin_call)]
 
 
 show_key = HTTPBearer(

@@ -1,7 +1,4 @@
-"""The routes of those who operate the service: what is served, whether it is, and how it does.
-
-Knows HTTP and the live snapshot; decides nothing.
-"""
+"""The routes of health: what is served, whether it can answer, and metrics."""
 
 from datetime import UTC, datetime
 
@@ -10,15 +7,15 @@ from fastapi import APIRouter, Response
 from service.api.dependencies import (
     GUARDED,
     REFUSED,
+    CallDep,
     ModelsDep,
     ServicesDep,
     SnapshotDep,
-    StopwatchDep,
     json_response,
     needs,
 )
 from service.ops.metrics import CONTENT_TYPE
-from service.recommend.explanation import plain
+from service.recommend.explanation import named
 from service.schemas.errors import NotReady
 from service.schemas.responses import (
     ExpertSummary,
@@ -28,17 +25,18 @@ from service.schemas.responses import (
     RetrievalSummary,
 )
 
-operations = APIRouter()
+router = APIRouter()
+_ORIGIN = {"data_sha256", "split", "seed", "best_epoch", "trigger_epoch", "history"}
 
 
-@operations.get(
+@router.get(
     "/v1/model",
     response_model=ModelResponse,
     responses=GUARDED | REFUSED,
     dependencies=[needs("read")],
     tags=["model"],
 )
-async def model(models: ModelsDep, stopwatch: StopwatchDep) -> Response:
+async def model(models: ModelsDep, call: CallDep) -> Response:
     """What is being served: version, sizes, experts, offline metrics, where it came from."""
     snapshot, canary = models.live.snapshot, models.canary
     manifest, training = snapshot.manifest, snapshot.manifest.training
@@ -47,12 +45,12 @@ async def model(models: ModelsDep, stopwatch: StopwatchDep) -> Response:
             name=expert.name,
             role=expert.role,
             modality=expert.modality,
-            template=dict(zip(manifest.modalities, map(plain, expert.template), strict=True)),
+            template=named(manifest.modalities, expert.template),
             usual_weight=expert.usual_weight,
         )
         for expert in manifest.experts
     ]
-    return stopwatch.answer(
+    return call.answer(
         ModelResponse,
         model_version=manifest.model_version,
         created_at=snapshot.created_at,
@@ -76,18 +74,13 @@ async def model(models: ModelsDep, stopwatch: StopwatchDep) -> Response:
     )
 
 
-_ORIGIN = {"data_sha256", "split", "seed", "best_epoch", "trigger_epoch", "history"}
-
-
-@operations.get("/livez", response_model=Liveness, tags=["operate"])
+@router.get("/livez", response_model=Liveness, tags=["operate"])
 async def livez() -> Response:
     """Whether the process runs; restart it if not."""
     return json_response(Liveness(status="alive"))
 
 
-@operations.get(
-    "/readyz", response_model=Readiness, responses={503: REFUSED[503]}, tags=["operate"]
-)
+@router.get("/readyz", response_model=Readiness, responses={503: REFUSED[503]}, tags=["operate"])
 async def readyz(snapshot: SnapshotDep, services: ServicesDep) -> Response:
     """Whether requests can be answered; if not, what is missing and what to do about it."""
     if services.drain.begun:
@@ -105,7 +98,7 @@ async def readyz(snapshot: SnapshotDep, services: ServicesDep) -> Response:
     )
 
 
-@operations.get(
+@router.get(
     "/metrics",
     response_class=Response,
     responses=GUARDED,

@@ -20,12 +20,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from service.api.dependencies import (
-    Services,
+    Call,
     admit,
+    begin_call,
     get_models,
     get_services,
     show_key,
-    start_stopwatch,
 )
 from service.api.recommend import recommend, recommend_to_user
 from service.http.problems import MAX_ID_LENGTH
@@ -52,30 +52,28 @@ def hot_routes() -> list[Route]:
 
 
 async def _recommend_to_user(request: Request) -> Response:
-    services = await _admitted(request)
-    models = await get_models(services)
-    stopwatch = await start_stopwatch(request, services)
+    call = await _begun(request)
+    models = await get_models(call.services)
     user_id, faults = _checked(_USER_ID, request.path_params["user_id"], "path", "user_id")
     params, more_faults = _params(request.scope["query_string"])
     if user_id is None or params is None:
         raise RequestValidationError([*faults, *more_faults])
-    return await recommend_to_user(user_id, params, models, services, stopwatch)
+    return await recommend_to_user(user_id, params, models, call)
 
 
 async def _recommend(request: Request) -> Response:
-    services = await _admitted(request)
-    models = await get_models(services)
-    stopwatch = await start_stopwatch(request, services)
+    call = await _begun(request)
+    models = await get_models(call.services)
     wanted, faults = _checked(_REQUEST, await _body(request), "body")
     if wanted is None:
         raise RequestValidationError(faults)
-    return await recommend(wanted, models, services, stopwatch)
+    return await recommend(wanted, models, call)
 
 
-async def _admitted(request: Request) -> Services:
+async def _begun(request: Request) -> Call:
     services = await get_services(request)
     admit("read", request, services, await show_key(request))
-    return services
+    return await begin_call(request, services)
 
 
 @lru_cache(KEPT_QUERIES)

@@ -1,7 +1,4 @@
-"""The routes of those who want recommendations and explanations. One short function per route.
-
-Knows HTTP and hands the captured models on; decides nothing about recommending.
-"""
+"""The routes of recommendations and explanations."""
 
 import asyncio
 from functools import partial
@@ -14,17 +11,14 @@ from service.api.dependencies import (
     GUARDED,
     NOT_FOUND,
     REFUSED,
+    CallDep,
     ModelsDep,
-    Services,
-    ServicesDep,
     SnapshotDep,
-    StopwatchDep,
     needs,
 )
 from service.http.problems import ItemId, UserId
 from service.recommend.resolution import read_user
 from service.recommend.similar import similar_items
-from service.schemas.errors import InvalidRequest
 from service.schemas.requests import (
     BatchRequest,
     ExplanationRequest,
@@ -39,21 +33,19 @@ from service.schemas.responses import (
     SimilarResponse,
 )
 
-router = APIRouter(dependencies=[needs("read")], responses=GUARDED)
+router = APIRouter(dependencies=[needs("read")], responses=GUARDED | REFUSED)
 
 
 @router.get(
     "/v1/users/{user_id:id}/recommendations",
     response_model=RecommendationResponse,
-    responses=REFUSED,
     tags=["recommend"],
 )
 async def recommend_to_user(
     user_id: UserId,
     params: Annotated[RecommendationParams, Query()],
     models: ModelsDep,
-    services: ServicesDep,
-    stopwatch: StopwatchDep,
+    call: CallDep,
 ) -> Response:
     """Recommend to one user.
 
@@ -67,39 +59,33 @@ async def recommend_to_user(
         categories=params.category,
         diversity=params.diversity,
     )
-    _check_k(services, request.k, "k")
-    result = await services.engine.recommend(models.of(request.user_id), request)
-    return stopwatch.answer(RecommendationResponse, **result)
+    call.check_k(request.k, "k")
+    result = await call.services.engine.recommend(models.of(request.user_id), request)
+    return call.answer(RecommendationResponse, **result)
 
 
 @router.post(
     "/v1/recommendations",
     response_model=RecommendationResponse,
-    responses=REFUSED,
     tags=["recommend"],
 )
 async def recommend(
     request: RecommendationRequest,
     models: ModelsDep,
-    services: ServicesDep,
-    stopwatch: StopwatchDep,
+    call: CallDep,
 ) -> Response:
     """Recommend to a user, to a session, or to a user in a session.
 
     `candidates`, `exclude` and `categories` apply before the best k are chosen. Ids that the model
     does not know are skipped and named in `missing_ids`.
     """
-    _check_k(services, request.k, "k")
-    result = await services.engine.recommend(models.of(request.user_id), request)
-    return stopwatch.answer(RecommendationResponse, **result)
+    call.check_k(request.k, "k")
+    result = await call.services.engine.recommend(models.of(request.user_id), request)
+    return call.answer(RecommendationResponse, **result)
 
 
-@router.post(
-    "/v1/recommendations:batch", response_model=BatchResponse, responses=REFUSED, tags=["recommend"]
-)
-async def recommend_batch(
-    batch: BatchRequest, models: ModelsDep, services: ServicesDep, stopwatch: StopwatchDep
-) -> Response:
+@router.post("/v1/recommendations:batch", response_model=BatchResponse, tags=["recommend"])
+async def recommend_batch(batch: BatchRequest, models: ModelsDep, call: CallDep) -> Response:
     """Answer several requests for recommendations.
 
     All are answered from one model version, but for those of users whom a canary serves. Answers
@@ -107,90 +93,80 @@ async def recommend_batch(
     by its place, as in `requests.3.k`.
     """
     for place, request in enumerate(batch.requests):
-        _check_k(services, request.k, f"requests.{place}.k")
+        call.check_k(request.k, f"requests.{place}.k")
     responses = await asyncio.gather(
         *(
-            services.engine.recommend(models.of(request.user_id), request)
+            call.services.engine.recommend(models.of(request.user_id), request)
             for request in batch.requests
         )
     )
-    return stopwatch.answer(BatchResponse, responses=responses)
+    return call.answer(BatchResponse, responses=responses)
 
 
-@router.post(
-    "/v1/score", response_model=RecommendationResponse, responses=REFUSED, tags=["recommend"]
-)
-async def score(
-    request: ScoreRequest, models: ModelsDep, services: ServicesDep, stopwatch: StopwatchDep
-) -> Response:
+@router.post("/v1/score", response_model=RecommendationResponse, tags=["recommend"])
+async def score(request: ScoreRequest, models: ModelsDep, call: CallDep) -> Response:
     """Rank a list that the caller brings: all of its known items, seen or not.
 
     Items that the model does not know are named in `missing_ids`.
     """
-    _check_k(services, len(request.items), "items")
-    result = await services.engine.recommend(models.of(request.user_id), request.recommendation())
-    return stopwatch.answer(RecommendationResponse, **result)
+    call.check_k(len(request.items), "items")
+    result = await call.services.engine.recommend(
+        models.of(request.user_id), request.recommendation()
+    )
+    return call.answer(RecommendationResponse, **result)
 
 
 @router.get(
     "/v1/users/{user_id:id}/explanations/{item_id:id}",
     response_model=ExplanationResponse,
-    responses=NOT_FOUND | REFUSED,
+    responses=NOT_FOUND,
     tags=["explain"],
 )
 async def explain(
     user_id: UserId,
     item_id: ItemId,
     models: ModelsDep,
-    services: ServicesDep,
-    stopwatch: StopwatchDep,
+    call: CallDep,
 ) -> Response:
     """Take the score of any item for one user apart, recommended or not."""
     request = ExplanationRequest(user_id=user_id, item_id=item_id)
-    result = await services.explainer.explain(models.of(request.user_id), request)
-    return stopwatch.answer(ExplanationResponse, **result)
+    result = await call.services.explainer.explain(models.of(request.user_id), request)
+    return call.answer(ExplanationResponse, **result)
 
 
 @router.post(
     "/v1/explain",
     response_model=ExplanationResponse,
-    responses=NOT_FOUND | REFUSED,
+    responses=NOT_FOUND,
     tags=["explain"],
 )
 async def explain_for(
     request: ExplanationRequest,
     models: ModelsDep,
-    services: ServicesDep,
-    stopwatch: StopwatchDep,
+    call: CallDep,
 ) -> Response:
     """Take the score of any item for a user, a session, or a user in a session apart."""
-    result = await services.explainer.explain(models.of(request.user_id), request)
-    return stopwatch.answer(ExplanationResponse, **result)
+    result = await call.services.explainer.explain(models.of(request.user_id), request)
+    return call.answer(ExplanationResponse, **result)
 
 
 @router.get(
     "/v1/items/{item_id:id}/similar",
     response_model=SimilarResponse,
-    responses=NOT_FOUND | REFUSED,
+    responses=NOT_FOUND,
     tags=["explain"],
 )
 async def similar(
     item_id: ItemId,
     snapshot: SnapshotDep,
-    services: ServicesDep,
-    stopwatch: StopwatchDep,
+    call: CallDep,
     *,
     k: Annotated[int, Query(ge=1)] = 10,
     modality: Annotated[str | None, Query(examples=["text"])] = None,
 ) -> Response:
     """The items nearest to one, by one modality or by the mean of all."""
-    _check_k(services, k, "k")
+    call.check_k(k, "k")
     nobody = await read_user(snapshot, None)
     work = partial(similar_items, snapshot, item_id, nobody.hidden_rows, modality=modality, k=k)
-    result = await to_thread.run_sync(work, limiter=services.limiter)
-    return stopwatch.answer(SimilarResponse, **result)
-
-
-def _check_k(services: Services, k: int, field: str) -> None:
-    if k > services.max_k:
-        raise InvalidRequest.of(field, f"{k} is too many, the most is {services.max_k}")
+    result = await to_thread.run_sync(work, limiter=call.services.limiter)
+    return call.answer(SimilarResponse, **result)

@@ -54,7 +54,11 @@ class RecommendationEngine:
             return await self._batcher.run((served, request, user))
 
     def recommend_together(self, batch: Sequence[Asked]) -> list[Recommendation]:
-        """Answer requests that share the passes over the items. Blocking."""
+        """Answer requests at once: resolve, retrieve and route, page, explain, answer. Blocking.
+
+        What several requests can share is done once for all of them: the pass over a model's items,
+        and the run of the graph that takes scores apart.
+        """
         resolved = [resolve(*asked) for asked in batch]
         found = self._retrieve_and_route(resolved)
         with self._metrics.stage("rank"):

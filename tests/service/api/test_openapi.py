@@ -14,10 +14,7 @@ from pydantic import TypeAdapter
 from model.artifact.files import Artifact
 from model.artifact.manifest import TensorSpec
 from model.artifact.tables import IdTable
-from service.api.admin import control
-from service.api.catalogue import lookup
-from service.api.health import operations as operating
-from service.api.recommend import router
+from service.api import admin, catalogue, health, recommend
 from service.auth.keys import SCOPES, ApiKey
 
 VERSION, CANDIDATE = "20260101-120000-1a2b3c4d", "20260102-120000-5e6f7a8b"
@@ -80,8 +77,8 @@ def assert_as_documented(method: str, template: str, answer) -> None:
     """Every property is documented and every documented one is there, of the very type."""
     (shape,) = (
         route.response_model
-        for routes in (router, lookup, control, operating)
-        for route in routes.routes
+        for resource in (recommend, catalogue, admin, health)
+        for route in resource.router.routes
         if isinstance(route, APIRoute) and route.path_format == template and method in route.methods
     )
     if shape is None:  # /metrics
