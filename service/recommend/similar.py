@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.runtime.fold_in import Vectors
-from model.runtime.top_k import Rows, eligible_rows, top_places
+from model.runtime.top_k import Rows, top_places
 from service.recommend.explanation import named, plain
+from service.retrieval.query import Eligible
 from service.schemas.errors import InvalidRequest, UnknownItem
 from service.schemas.responses import Neighbours, SimilarItem
 from service.serving.snapshot import Snapshot
@@ -35,7 +36,7 @@ def similar_items(
         order_I = similarity_IM.mean(axis=1)
     else:
         order_I = similarity_IM[:, names.index(modality)]
-    rows = eligible_rows(len(items), np.append(hidden_rows, row))
+    rows = Eligible(len(items), np.append(hidden_rows, row)).rows()
     nearest = rows[top_places(order_I[rows], 0, k)]
     return Neighbours(
         model_version=snapshot.version,

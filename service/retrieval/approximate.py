@@ -1,21 +1,13 @@
-"""The approximate first stage: one inner product stands for the mixture, what it finds is routed.
+"""The approximate first stage: an index finds candidates, and only these are routed.
 
-A user's mean gate over well-known items, folded into her vectors, makes every score nearly linear
-in the item's vectors, which an index searches without looking at most of them. An item that only
-her neighbourhood lifts is no near one: those with the most of it are candidates too. Knows nothing
-about ids.
+A user's mean gate over well-known items, folded into the user's vector, makes every score nearly
+linear in the item's vectors. Such inner products are searched in an index of projected vectors, in
+clusters, at 8 bits a number, without looking at most of them. Items that only an item-item score
+lifts are not found that way: those with the largest of them are candidates too.
 
-Letters: C candidates, V views, M modalities, G = V * M channels, D dimension, F = G * D.
+Letters: I items, C candidates, V views, M modalities, D dimension, G = V * M channels, F width of
+an item's vectors side by side and its bias, P projected width, N items found.
 """
-
-# FOLDED service/retrieval/approximate.py: An approximate index of item vectors: a projection, clusters of its image, 8 bits a number.
-#
-#   The only module that touches faiss, an optional dependency. Knows vectors and rows; knows nothing
-#   about scores.
-#
-#   Letters: I items, F width of an item's vectors side by side and its bias, P projected width,
-#   C clusters, N items found.
-#
 
 import hashlib
 import importlib.util
@@ -40,12 +32,21 @@ PROJECTED_WIDTH = 128
 """Of 385 numbers per item with three modalities. The two views of a modality hardly differ, so that
 a third of the width holds 96 % of the inner products; every item found is routed exactly anyway."""
 BIAS_WEIGHT = 2.0
-"""The item's bias stands in its vector this many times enlarged, and the query's 1 as many times
-reduced: clusters then hold items of like bias, without which the most biased ones, who are in most
-lists, are spread over all clusters (recall@20 0.94 at weight 1, 0.98 at 2, all else equal)."""
+"""The item's bias is this many times larger in its vector, and the query's 1 as many times smaller.
+Clusters then hold items of like bias; otherwise the most biased items, which are in most lists, are
+spread over all clusters (recall@20 0.94 at weight 1, 0.98 at 2, all else equal)."""
 PROBED = 96
 """Clusters searched (recall@20 at a million items in 2,048 clusters: 0.968 with 16, 0.978 with 32,
 0.996 with 64; docs/benchmarks.md has it for this number)."""
+STAGES = ((50, 256), (500, 2048))
+"""Ranks up to the first number come from so many candidates of the index, and at most as many by
+their item-item scores. Each stage leaves out what the earlier ones have listed, so that a page does
+not depend on where others begin. Later ranks are exact. On grown models 200 candidates hold the
+whole top 20 (docs/benchmarks.md)."""
+ROUTED_DIRECTLY = 16_384
+"""So few eligible items are all routed: 2 ms, and no cluster can be missed."""
+_ANCHORS = 64
+"""Items over which a user's mean gate is taken: the most popular, likely to be in a list."""
 _SAMPLED = 100_000
 """Items that the projection is fitted to."""
 _PER_CLUSTER = 30
@@ -73,13 +74,12 @@ class FaissIndex:
     @classmethod
     def build(cls, items_IVMD: Floats, bias_I: Floats) -> Self:
         """Fit and fill an index; some ten seconds for a million items. Blocking."""
-        faiss = _faiss()
-
         with threadpool_limits(limits=1):  # requests are served meanwhile
-            return cls._build(faiss, items_IVMD, bias_I)
+            return cls._build(items_IVMD, bias_I)
 
     @classmethod
-    def _build(cls, faiss: Any, items_IVMD: Floats, bias_I: Floats) -> Self:
+    def _build(cls, items_IVMD: Floats, bias_I: Floats) -> Self:
+        faiss = _faiss()
         rng = np.random.default_rng(_SEED)
         num_items = len(bias_I)
         rows = np.sort(rng.choice(num_items, min(num_items, _SAMPLED), replace=False))
@@ -124,27 +124,23 @@ class FaissIndex:
         """Rows of about the `count` largest inner products with [vectors, 1], ascending.
 
         Args:
-            query_F: as long as an item's vectors; the bias counts once.
+            query_F: as long as an item's vectors.
             count: how many; fewer are found if the clusters searched hold no more.
             mask_I: which rows may be found; all if None.
         """
         extended_F = np.append(query_F, np.float32(1 / BIAS_WEIGHT)).astype(np.float32)
         query_1P = (extended_F @ self._projection_FP)[None]
-        _, row_1N = self._index.search(query_1P, count, params=self._parameters(mask_I))
+        parameters = None
+        if mask_I is not None:
+            faiss = _faiss()
+            selector = faiss.IDSelectorBitmap(np.packbits(mask_I, bitorder="little"))
+            parameters = faiss.SearchParametersIVF(sel=selector, nprobe=PROBED)
+        _, row_1N = self._index.search(query_1P, count, params=parameters)
         return np.sort(row_1N[0][row_1N[0] >= 0])
-
-    def _parameters(self, mask_I: NDArray[np.bool_] | None) -> Any:
-        if mask_I is None:
-            return None
-        faiss = _faiss()
-
-        selector = faiss.IDSelectorBitmap(np.packbits(mask_I, bitorder="little"))
-        return faiss.SearchParametersIVF(sel=selector, nprobe=PROBED)
 
     def save(self, folder: Path) -> None:
         """Write it into an existing folder."""
         faiss = _faiss()
-
         faiss.write_index(self._index, str(folder / _INDEX))
         np.save(folder / _PROJECTION, self._projection_FP)
         (folder / _CHECKSUM).write_text(_checksum(folder))
@@ -153,7 +149,6 @@ class FaissIndex:
     def load(cls, folder: Path) -> Self:
         """Map what `save` wrote into memory, shared with whoever else does so; OSError."""
         faiss = _faiss()
-
         try:
             if (folder / _CHECKSUM).read_text() != _checksum(folder):
                 raise ValueError("its checksum differs")
@@ -195,17 +190,6 @@ def _num_clusters(num_items: int) -> int:
     return int(2 ** max(2, round(np.log2(2 * np.sqrt(num_items)))))
 
 
-STAGES = ((50, 256), (500, 2048))
-"""Ranks up to the first number are those of the best among so many candidates of the index, and at
-most as many of the neighbourhood. Each stage leaves out what the ones before it have listed, so
-that a page does not depend on where others begin. Later ranks are exact. On grown models 200
-candidates hold the whole top 20 (docs/benchmarks.md)."""
-ROUTED_DIRECTLY = 16_384
-"""So few eligible items are all routed: 2 ms, and no cluster can be missed."""
-_ANCHORS = 64
-"""Items over which a user's mean gate is taken: the most popular, likely to be in a list."""
-
-
 class ApproximateRetriever:
     """Finds nearly the best items of one large model version; safe to share by threads."""
 
@@ -242,7 +226,7 @@ class ApproximateRetriever:
             eligible = query.eligible.without(found.rows)
             rows_C = np.union1d(
                 self._candidates(linear_F, eligible, num_candidates),
-                self._neighbours(query.profile, eligible, num_candidates),
+                self._lifted(query.profile, eligible, num_candidates),
             )
             if len(rows_C) < wanted:
                 break
@@ -259,16 +243,17 @@ class ApproximateRetriever:
             return eligible.among(self._index.nearest(linear_F, count + len(eligible.excluded)))
         return self._index.nearest(linear_F, count, eligible.mask_I)
 
-    def _neighbours(self, profile: Profile, eligible: Eligible, count: int) -> Rows:
+    def _lifted(self, profile: Profile, eligible: Eligible, count: int) -> Rows:
+        """Items with the largest item-item scores."""
         some_out = count + len(eligible.excluded)
         rows = eligible.num_items if eligible.only is not None else some_out
         return eligible.among(profile.item_item.largest(rows))[:count]
 
     def _linear(self, profile: Profile) -> Floats:
-        """The user's unit rows, each times what it counts for in her scores [F].
+        """The user's unit rows, each times its weight in the user's scores [F].
 
-        A contribution is gate times cosine, and the gate differs by item: what is taken is the
-        least-squares slope of contributions over cosines, neither with a neighbourhood in it.
+        A contribution is gate times cosine, and the gate differs by item. The weight is the
+        least-squares slope of contributions over cosines, both without item-item scores.
         """
         user_G1D = unit_channels(profile.vector_VMD[None])
         cosine_GC = cosines(user_G1D, self._anchor_GDC)[:, 0]

@@ -1,42 +1,14 @@
-"""The exact first stage: bounds every item's score, routes those that could be among the best.
+"""The exact first stage: bounds the score of every item, routes those that could be among the best.
 
-The answer is that of routing every item. Knows users' profiles and rows; knows nothing about ids.
+The answer is that of routing every item.
 
-Letters: I items, C candidates, B users, V views, M modalities, G = V * M channels, D dimension.
+Letters: I items, C candidates, B users, V views, M modalities, G = V * M channels, D dimension,
+K experts, E entries of all users' item-item scores.
 """
 
-# FOLDED service/retrieval/exact.py: The most that routing can make of an item's score, from its similarities alone.
-#
-#   A score is bias + reach * sum of share[v, m] * similarity[v, m]. A similarity is a cosine, or with a
-#   neighbourhood any number of either sign. The shares are those of experts times those of views: none
-#   below zero, one in sum, and modality m never below `least_M[m]`, the least that any expert gives it.
-#   Whatever the router does, the score is at most
-#
-#       bias + reach * (sum over m of least_M[m] * x[m] + (1 - sum of least_M) * max over m of x[m])
-#
-#   with x[m] the larger of the views' similarities: the views' shares make a mean of these, and what
-#   modalities' shares have above the least makes a mean of x, times its sum. No mean is above its
-#   largest term, whatever the signs. Ours. Knows nothing about users or about ONNX.
-#
-#   Letters: C candidates, B users, V views, M modalities, G = V * M channels, K experts.
-#
-# FOLDED service/retrieval/exact.py: Cosines of users with items, channel by channel: one matrix product per channel.
-#
-#   Knows arrays; knows nothing about routing.
-#
-#   Letters: I items, C candidates, B users, V views, M modalities, G = V * M channels, D dimension.
-#
-# FOLDED service/retrieval/exact.py: The neighbourhoods of several users, added to blocks of their similarities.
-#
-#   Laid out by blocks once, so that a block costs one addition however many users share it. Knows
-#   arrays; knows nothing about routing.
-#
-#   Letters: B users, I items, C items of one block, E entries of all users' neighbourhoods.
-#
-
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,10 +21,46 @@ from service.retrieval.query import Query, Ranked
 
 Floats = NDArray[np.float32]
 
+BLOCK_ROWS = 1024
+"""Items whose channels are multiplied one after the other while they are in the cache: a channel is
+a sixth of every row, and a larger block is read from memory once for each (measured: 1.5 times a
+product over the whole rows with 1,024, 2.1 times with 16,384)."""
+BLOCK_PAIRS = 16_384
+"""Pairs of user and item bounded at once: six channels of them fill half a megabyte, which stays
+in a processor's second cache between the steps."""
+FIRST_ROUTED = 160
+"""Items routed first, at least; of 2,000 or 200,000 items the bound lets some 100 or 200 through,
+so that a second round is small."""
+ROUTED_DIRECTLY = 1_024
+"""So few candidates are routed without being bounded first: the graph's fixed cost dominates."""
+_SLACK = 1e-4
+"""Of float32 sums in units of score, by one and the largest item-item score: far above what
+rounding does, far below what matters."""
+_SAMPLED = 2_048
+"""Bounds from which the threshold of the first round is guessed."""
+_COPIED_BYTES = 32 * 1024 * 1024
+"""An array of items of at most this size is copied, channel by channel and in each of them number
+by number: products are twice as fast. A larger copy would weigh too much in each worker."""
+_BOUNDS_BYTES = 64 * 1024 * 1024
+"""Most memory for the bounds of one batch of users."""
+
 
 @dataclass(frozen=True, slots=True)
 class ScoreBound:
-    """The bound of one model."""
+    """The most that routing can make of an item's score, from its similarities alone (ours).
+
+    A score is bias + reach * (sum over v, m of share[v, m] * similarity[v, m]). A similarity is a
+    cosine; where an item-item score is added, it is any number of either sign. A share is an
+    expert's share of a modality times a share of a view. Shares are never negative and sum to 1,
+    and modality m gets at least `least_M[m]`, the least that any expert gives it.
+
+    Let x[m] be the larger of the views' similarities for modality m. The shares of the views make a
+    mean of the similarities, which is at most x[m]. What the modalities get above the least makes
+    a mean of x, times its sum, which is at most that sum times the largest x. So, whatever the
+    router does, a score is at most
+
+        bias + reach * (sum over m of least_M[m] * x[m] + (1 - sum of least_M) * max over m of x[m])
+    """
 
     least_M: Floats
     """The least weight that any expert gives each modality."""
@@ -81,31 +89,22 @@ class ScoreBound:
         return most_BC
 
 
-Vectors = NDArray[np.float32]
-
-
-BLOCK_ROWS = 1024
-"""Items whose channels are multiplied one after the other while they are in the cache: a channel is
-a sixth of every row, and a larger block is read from memory once for each (measured: 1.5 times a
-product over the whole rows with 1,024, 2.1 times with 16,384)."""
-
-
-def channels(items_IVMD: Vectors) -> Vectors:
+def channels(items_IVMD: Floats) -> Floats:
     """The same memory as [G, I, D]."""
     num_items, *_, width = items_IVMD.shape
     return items_IVMD.reshape(num_items, -1, width).transpose(1, 0, 2)
 
 
-def unit_channels(users_BVMD: Vectors) -> Vectors:
+def unit_channels(users_BVMD: Floats) -> Floats:
     """Users' rows at unit length [G, B, D]; zero rows stay zero."""
     users_GBD = channels(users_BVMD)
     length_GB1 = np.linalg.norm(users_GBD, axis=-1, keepdims=True)
-    unit_GBD: Vectors = users_GBD / np.maximum(length_GB1, np.float32(1e-12))
+    unit_GBD: Floats = users_GBD / np.maximum(length_GB1, np.float32(1e-12))
     return unit_GBD
 
 
-def cosines(users_GBD: Vectors, items_GDC: Vectors) -> Vectors:
-    """Cosines of every user with every item in every channel [G, B, C].
+def cosines(users_GBD: Floats, items_GDC: Floats) -> Floats:
+    """Cosines of every user with every item in every channel [G, B, C], a product per channel.
 
     Items may lie in memory in either order, number by number or vector by vector.
     """
@@ -113,7 +112,7 @@ def cosines(users_GBD: Vectors, items_GDC: Vectors) -> Vectors:
     num_items = items_GDC.shape[2]
     number_by_number = items_GDC.strides[2] == items_GDC.itemsize
     if num_users > 1 or number_by_number:
-        product_GBC: Vectors = np.matmul(users_GBD, items_GDC)
+        product_GBC: Floats = np.matmul(users_GBD, items_GDC)
         return product_GBC
     user_GD1 = users_GBD.transpose(0, 2, 1)
     product_GC1 = np.empty((num_channels, num_items, 1), dtype=np.float32)
@@ -124,77 +123,44 @@ def cosines(users_GBD: Vectors, items_GDC: Vectors) -> Vectors:
     return product_GC1.reshape(num_channels, 1, num_items)
 
 
-class BlockedNeighbourhoods(Protocol):
-    """Neighbourhoods of B users by blocks of rows."""
-
-    def add_to(self, behaviour_BC: Floats, start: int) -> None:
-        """Add those of the rows from `start` on, which begins a block, to all users' values."""
+AddTo = Callable[[Floats, int], None]
+"""Adds item-item scores to the similarities [B, C] of the block of rows that begins at a row."""
 
 
-def blocked(
-    neighbourhoods: Sequence[ItemItemScores], num_items: int, step: int
-) -> BlockedNeighbourhoods:
-    """Those of B users by blocks of `step` rows."""
-    named = [each for each in neighbourhoods if isinstance(each, SparseScores)]
-    if len(named) == len(neighbourhoods):
-        return _Named(named, num_items, step)
-    return _Whole([each.between(0, num_items) for each in neighbourhoods])
+def added_by_block(scores: Sequence[ItemItemScores], num_items: int, step: int) -> AddTo:
+    """The item-item scores of B users, laid out once for blocks of `step` rows."""
+    sparse = [each for each in scores if isinstance(each, SparseScores)]
+    if len(sparse) == len(scores):
+        return _sparse_by_block(sparse, num_items, step)
+    values = [each.between(0, num_items) for each in scores]
+
+    def add_to(similarity_BC: Floats, start: int) -> None:
+        stop = start + similarity_BC.shape[1]
+        for similarity_C, value_I in zip(similarity_BC, values, strict=True):
+            similarity_C += value_I[start:stop]
+
+    return add_to
 
 
-class _Whole:
-    def __init__(self, values: Sequence[Floats]) -> None:
-        self._values = values
+def _sparse_by_block(scores: Sequence[SparseScores], num_items: int, step: int) -> AddTo:
+    """A block costs one addition, however many users share it."""
+    row_E = np.concatenate([each.rows_N for each in scores])
+    value_E = np.concatenate([each.values_N for each in scores])
+    user_E = np.repeat(np.arange(len(scores)), [len(each) for each in scores])
+    block_E, place_E = np.divmod(row_E, step)
+    if len(scores) > 1:
+        order_E = np.argsort(block_E.astype(np.int32), kind="stable")
+        block_E, place_E = block_E[order_E], place_E[order_E]
+        value_E, user_E = value_E[order_E], user_E[order_E]
+    starts = block_E.searchsorted(np.arange(-(-num_items // step) + 1)).tolist()
 
-    def add_to(self, behaviour_BC: Floats, start: int) -> None:
-        stop = start + behaviour_BC.shape[1]
-        for behaviour_C, value_I in zip(behaviour_BC, self._values, strict=True):
-            behaviour_C += value_I[start:stop]
+    def add_to(similarity_BC: Floats, start: int) -> None:
+        block = start // step
+        part = slice(starts[block], starts[block + 1])
+        if part.start < part.stop:
+            similarity_BC[user_E[part], place_E[part]] += value_E[part]
 
-
-class _Named:
-    def __init__(self, neighbourhoods: Sequence[SparseScores], num_items: int, step: int) -> None:
-        self._step = step
-        num_blocks = -(-num_items // step)
-        if not any(map(len, neighbourhoods)):  # a model without any pays for none
-            self._starts = np.zeros(num_blocks + 1, dtype=np.intp)
-            return
-        rows_E = np.concatenate([each.rows_N for each in neighbourhoods])
-        values_E = np.concatenate([each.values_N for each in neighbourhoods])
-        users_E = np.repeat(np.arange(len(neighbourhoods)), [len(each) for each in neighbourhoods])
-        block_E, place_E = np.divmod(rows_E, step)
-        if len(neighbourhoods) > 1:
-            order_E = np.argsort(block_E.astype(np.int32), kind="stable")
-            block_E, place_E = block_E[order_E], place_E[order_E]
-            values_E, users_E = values_E[order_E], users_E[order_E]
-        self._users_E, self._place_E, self._values_E = users_E, place_E, values_E
-        self._starts = block_E.searchsorted(np.arange(num_blocks + 1))
-
-    def add_to(self, behaviour_BC: Floats, start: int) -> None:
-        block = start // self._step
-        part = slice(self._starts[block], self._starts[block + 1])
-        if part.start == part.stop:
-            return
-        behaviour_BC[self._users_E[part], self._place_E[part]] += self._values_E[part]
-
-
-BLOCK_PAIRS = 16_384
-"""Pairs of user and item bounded at once: six channels of them fill half a megabyte, which stays
-in a processor's second cache between the steps."""
-FIRST_ROUTED = 160
-"""Items routed first, at least; of 2,000 or 200,000 items the bound lets some 100 or 200 through,
-so that a second round is small."""
-ROUTED_DIRECTLY = 1_024
-"""So few candidates are routed without being bounded first: the graph's fixed cost dominates."""
-_SLACK = 1e-4
-"""Of float32 sums in units of score, by one and the largest neighbourhood: far above what rounding
-does, far below what matters."""
-_SAMPLED = 2_048
-"""Bounds from which the threshold of the first round is guessed."""
-_COPIED_BYTES = 32 * 1024 * 1024
-"""So large an array of items is copied, channel by channel and in each of them number by number:
-products are twice as fast. A larger copy would weigh too much in each worker."""
-_BOUNDS_BYTES = 64 * 1024 * 1024
-"""Most memory for the bounds of one batch of users."""
+    return add_to
 
 
 class ExactRetriever:
@@ -220,20 +186,19 @@ class ExactRetriever:
 
     def best(self, queries: Sequence[Query]) -> list[Ranked]:
         """The best items of every query; of equal scores, the lower row first."""
-        few = [self._is_direct(query) for query in queries]
-        many = [query for query, direct in zip(queries, few, strict=True) if not direct]
-        found: list[Ranked] = []
-        for start in range(0, len(many), self.most_users):
-            part = many[start : start + self.most_users]
-            found += self._closed(part, self._bounds([query.profile for query in part]))
-        rest = iter(found)
-        return [
-            self._routed(query, query.eligible.rows()) if direct else next(rest)
-            for query, direct in zip(queries, few, strict=True)
-        ]
-
-    def _is_direct(self, query: Query) -> bool:
-        return not query.eligible.outnumbers(max(ROUTED_DIRECTLY, 2 * query.count))
+        found: dict[int, Ranked] = {}
+        bounded: list[int] = []
+        for place, query in enumerate(queries):
+            if query.eligible.outnumbers(max(ROUTED_DIRECTLY, 2 * query.count)):
+                bounded.append(place)
+            else:
+                rows_C = query.eligible.rows()
+                scores_C = self._scorer.score(query.profile, rows_C)
+                found[place] = Ranked.of(rows_C, scores_C, query.count)
+        for start in range(0, len(bounded), self.most_users):
+            part = bounded[start : start + self.most_users]
+            found |= zip(part, self._bounded([queries[place] for place in part]), strict=True)
+        return [found[place] for place in range(len(queries))]
 
     def _bounds(self, profiles: Sequence[Profile]) -> Floats:
         """The most that every item's score can be [B, I]."""
@@ -241,17 +206,18 @@ class ExactRetriever:
         num_items = len(self._bias_I)
         bound_BI = np.empty((len(profiles), num_items), dtype=np.float32)
         step = max(1, BLOCK_PAIRS // len(profiles))
-        neighbourhoods = blocked([profile.item_item for profile in profiles], num_items, step)
+        add_item_item = added_by_block([each.item_item for each in profiles], num_items, step)
         for start in range(0, num_items, step):
             block = slice(start, start + step)
             similarity_GBC = cosines(users_GBD, self._items_GDI[..., block])
-            neighbourhoods.add_to(similarity_GBC[0], start)
+            add_item_item(similarity_GBC[0], start)
             above_BC = self._bound.above_bias(similarity_GBC)
             np.add(above_BC, self._bias_I[block], out=bound_BI[:, block])
         return bound_BI
 
-    def _closed(self, queries: Sequence[Query], bound_BI: Floats) -> list[Ranked]:
+    def _bounded(self, queries: Sequence[Query]) -> list[Ranked]:
         """Route from the highest bounds down until no item that is left can be among the best."""
+        bound_BI = self._bounds([query.profile for query in queries])
         first: list[Rows] = []
         for query, bound_I in zip(queries, bound_BI, strict=True):
             eligible = query.eligible
@@ -260,30 +226,28 @@ class ExactRetriever:
             else:
                 bound_I[~eligible.mask_I] = -np.inf
             first.append(_highest(bound_I, max(FIRST_ROUTED, 2 * query.count)))
-        best = self._routed_together(queries, first)
-        open_: dict[int, Rows] = {}
+        best = self._routed(queries, first)
+        left: dict[int, Rows] = {}
         for place, (query, ranked) in enumerate(zip(queries, best, strict=True)):
             bound_I = bound_BI[place]
             bound_I[first[place]] = -np.inf
             slack = _SLACK * (1 + query.profile.item_item.largest_size)
             rest = np.flatnonzero(bound_I >= ranked.scores[-1] - slack)
             if len(rest):
-                open_[place] = rest
-        if open_:
-            others = self._routed_together([queries[place] for place in open_], [*open_.values()])
-            for place, more in zip(open_, others, strict=True):
+                left[place] = rest
+        if left:
+            others = self._routed([queries[place] for place in left], [*left.values()])
+            for place, more in zip(left, others, strict=True):
                 best[place] = best[place].joined_with(more, queries[place].count)
         return best
 
-    def _routed_together(self, queries: Sequence[Query], rows: Sequence[Rows]) -> list[Ranked]:
+    def _routed(self, queries: Sequence[Query], rows: Sequence[Rows]) -> list[Ranked]:
+        """The best of each query's own rows."""
         scores = self._scorer.score_own([query.profile for query in queries], rows)
         return [
             Ranked.of(rows_C, scores_C, query.count)
             for query, rows_C, scores_C in zip(queries, rows, scores, strict=True)
         ]
-
-    def _routed(self, query: Query, rows_C: Rows) -> Ranked:
-        return Ranked.of(rows_C, self._scorer.score(query.profile, rows_C), query.count)
 
 
 def _highest(bound_I: Floats, count: int) -> Rows:

@@ -1,15 +1,7 @@
 """What finding the best items is: queries in, ranked rows out.
 
-Knows nothing about how they are found.
-
-Letters: N items found.
+Letters: C candidates.
 """
-
-# FOLDED service/retrieval/query.py: Which items may stand in an answer: all but some, or only some.
-#
-#   Small where the request is small: the usual one leaves a few items out of many, and names them
-#   instead of the many. Knows rows; knows nothing about why.
-#
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,12 +16,15 @@ from model.runtime.top_k import Rows, top_places
 
 
 class Eligible:
-    """A set of rows of one catalogue.
+    """Which items may stand in an answer: all but some, or only some.
+
+    It is small where the request is small: the usual one leaves a few items out of many, and names
+    them instead of the many.
 
     Args:
         num_items: of the catalogue.
         excluded: rows that are out; in any order, also repeatedly.
-        only: lists of rows; what is in stands in each of them. None given: everything is.
+        only: lists of rows; what is in stands in each of them. Without a list, everything is in.
     """
 
     def __init__(self, num_items: int, excluded: Rows, only: Sequence[Rows] = ()) -> None:
@@ -51,7 +46,7 @@ class Eligible:
     def outnumbers(self, count: int) -> bool:
         """Whether more than `count` rows are in."""
         if self.only is None and self.num_items - len(self.left_out) > count:
-            return True  # sure without knowing which of those that are out are there repeatedly
+            return True  # whatever is repeated among the rows that are out
         return len(self) > count
 
     @cached_property
@@ -87,7 +82,7 @@ class Eligible:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Whom to find items for, which may be found, and how many."""
+    """Whose profile to find items for, which may be found, and how many."""
 
     profile: Profile
     eligible: Eligible

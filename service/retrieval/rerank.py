@@ -1,17 +1,7 @@
-"""Lists that are less alike in themselves: maximal marginal relevance.
+"""Other orders than that of the scores: by popularity, and with less alike items side by side.
 
-Pure: scores and vectors in, an order out. Knows nothing about users, models or requests.
-Ref: Carbonell and Goldstein, The Use of MMR, SIGIR 1998.
-
-Letters: P items of the pool, F width of an item's vectors side by side.
+Letters: I items, P items of the pool, F width of an item's vectors side by side.
 """
-
-# FOLDED service/retrieval/rerank.py: Popular items, for those of whom nothing is known.
-#
-#   Knows counts and rows; knows nothing about scores.
-#
-#   Letters: I items.
-#
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,16 +37,16 @@ POOL = 500
 def diversified(
     score_P: NDArray[np.floating], vector_PF: NDArray[np.float32], diversity: float, wanted: int
 ) -> NDArray[np.intp]:
-    """Places of the best `wanted` items in a new order; fewer if the pool ends.
+    """Places of the best `wanted` items by maximal marginal relevance; fewer if the pool ends.
 
-    Each is the one with the highest (1 - diversity) * relevance - diversity * similarity:
+    Ref: Carbonell and Goldstein, The Use of MMR, SIGIR 1998. Each is the one with the highest (1 - diversity) * relevance - diversity * similarity:
     relevance is the score on a scale from 0, the least of the pool, to 1, the most; similarity is
     the cosine with the most similar item already chosen. Of equals, the first.
 
     Args:
         score_P: best first.
-        vector_PF: zero rows are like nothing.
-        diversity: 0 keeps the order, 1 looks at likeness alone.
+        vector_PF: zero rows are similar to nothing.
+        diversity: 0 keeps the order, 1 looks at similarity alone.
         wanted: length of the list.
     """
     spread = float(score_P[0] - score_P[-1]) if len(score_P) else 0.0

@@ -1,6 +1,4 @@
-"""Which retriever a model version gets, by its size and by what has been asked for, and its recall.
-
-Knows retrievers; knows nothing about where models come from.
+"""Which retriever a model version gets, by its size and by the settings, and its recall.
 
 Letters: I items, V views, M modalities, D dimension.
 """
@@ -38,7 +36,7 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Items:
-    """What retrievers need to know of the items of one model version."""
+    """What retrievers need of the items of one model version."""
 
     vectors_IVMD: NDArray[np.float32]
     bias_I: NDArray[np.float32]
@@ -46,16 +44,16 @@ class Items:
     """Rows, most popular first."""
     templates_KM: Sequence[Sequence[float]]
     index_folder: Path | None
-    """Where the index is kept and may be found; None: nowhere, it is made anew."""
+    """Where the index is kept; None: nowhere, it is built anew."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chosen:
-    """A retriever and how well it does."""
+    """A retriever and its recall."""
 
     retriever: Retriever
     recall: float
-    """Share of the 20 best items by routing every item that it finds, over the sampled users."""
+    """Share that it finds of the 20 best items by routing every item, mean over sampled users."""
     sampled_users: int
 
 
