@@ -18,7 +18,7 @@ from service.api.dependencies import (
 )
 from service.http.problems import ItemId, UserId
 from service.recommend.resolution import read_user
-from service.recommend.similar import similar_items
+from service.recommend.search import similar_items
 from service.schemas.requests import (
     BatchRequest,
     ExplanationRequest,

@@ -30,6 +30,7 @@ from service.recommend.explanation import (
 from service.recommend.resolution import (
     ProfileChoice,
     choose_profile,
+    item_row,
     known_rows,
     read_user,
     status_of,
@@ -112,11 +113,7 @@ class PairExplainer:
     async def explain(self, served: Served, request: ExplanationRequest) -> Explanation:
         """Take the score of one pair apart; UnknownUser, UnknownItem, UserUnavailable."""
         snapshot = served.snapshot
-        row = snapshot.items.ids.row(request.item_id)
-        if row is None:
-            raise UnknownItem(
-                f"item {request.item_id!r} is not in model version {snapshot.version}"
-            )
+        row = item_row(snapshot, request.item_id)
         with served.statistics.attempt():
             with self._metrics.stage("lookup"):
                 user = await read_user(snapshot, request.user_id)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from model.runtime.profile import Profile, ProfileMaker
 from model.runtime.top_k import Rows
 from service.retrieval.query import Eligible
+from service.schemas.errors import UnknownItem
 from service.schemas.requests import RecommendationRequest
 from service.schemas.responses import Source
 from service.serving.served import Served
@@ -115,6 +116,14 @@ def choose_profile(
         fallback_reason=status if asked else "unusable_session",
         warnings=[*warnings, "these items are the popular ones"],
     )
+
+
+def item_row(snapshot: Snapshot, item_id: str) -> int:
+    """The row of an item; UnknownItem."""
+    row = snapshot.items.ids.row(item_id)
+    if row is None:
+        raise UnknownItem(f"item {item_id!r} is not in model version {snapshot.version}")
+    return row
 
 
 def known_rows(snapshot: Snapshot, user: UserState, session_rows: Rows) -> Rows:

@@ -1,10 +1,12 @@
-"""Search: items by title and category, users by the beginning of their ids.
+"""Search: items by title and category, items like another, users by the beginning of their ids.
 
 For people who look around, not for ranking.
+
+Letters: N items found, I items, V views, M modalities, D dimension.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -12,10 +14,15 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from model.runtime.top_k import Rows
+from model.runtime.fold_in import Vectors
+from model.runtime.top_k import Rows, top_places
 from service.http.pages import PictureFolder
+from service.recommend.explanation import named, plain
+from service.recommend.resolution import item_row
+from service.retrieval.query import Eligible
+from service.schemas.errors import InvalidRequest
 from service.schemas.requests import ItemSearch
-from service.schemas.responses import CatalogueItem, CategorySize
+from service.schemas.responses import CatalogueItem, CategorySize, Neighbours, SimilarItem
 from service.serving.snapshot import Snapshot
 
 MAX_LOOKED_AT = 100_000
@@ -39,7 +46,9 @@ class ItemFinder:
             rows_N = rows_N[np.isin(rows_N, items.rows_in_any(wanted.category))]
         if not wanted.title:
             return self._described(rows_N[wanted.offset : end].tolist())
-        matching = _with_title(self.snapshot, rows_N[:MAX_LOOKED_AT], wanted.title.casefold())
+        text = wanted.title.casefold()
+        looked_at = rows_N[:MAX_LOOKED_AT].tolist()
+        matching = (row for row in looked_at if text in (items.title(row) or "").casefold())
         start = min(wanted.offset, len(items))  # islice takes no number beyond the machine's
         return self._described(list(islice(matching, start, start + wanted.limit)))
 
@@ -67,6 +76,59 @@ class ItemFinder:
         return found
 
 
+def similar_items(
+    snapshot: Snapshot, item_id: str, hidden_rows: Rows, *, modality: str | None, k: int
+) -> Neighbours:
+    """The k items most similar to one, itself and the hidden left out. Blocking.
+
+    Raises:
+        UnknownItem: the model does not have it.
+        InvalidRequest: there is no such modality.
+    """
+    items = snapshot.items
+    names = snapshot.manifest.modalities
+    row = item_row(snapshot, item_id)
+    if modality is not None and modality not in names:
+        raise InvalidRequest.of("modality", f"{modality!r} is not one of {', '.join(names)}")
+    similarity_IM = similarities(items.embeddings_IVMD, row)
+    if modality is None:
+        order_I = similarity_IM.mean(axis=1)
+    else:
+        order_I = similarity_IM[:, names.index(modality)]
+    rows = Eligible(len(items), np.append(hidden_rows, row)).rows()
+    nearest = rows[top_places(order_I[rows], 0, k)]
+    return Neighbours(
+        model_version=snapshot.version,
+        item_id=item_id,
+        title=items.title(row),
+        modality=modality,
+        items=[
+            SimilarItem(
+                item_id=items.ids[other],
+                title=items.title(other),
+                rank=place + 1,
+                similarity=plain(order_I[other]),
+                by_modality=named(names, similarity_IM[other]),
+            )
+            for place, other in enumerate(nearest)
+        ],
+    )
+
+
+def similarities(embeddings_IVMD: Vectors, row: int) -> NDArray[np.float32]:
+    """Cosine of every item with one, per modality [I, M], mean over the views.
+
+    An item without a vector for a modality has similarity 0 there.
+    """
+    num_items, num_views, num_modalities, _ = embeddings_IVMD.shape
+    total_IM = np.zeros((num_items, num_modalities), dtype=np.float32)
+    for view in range(num_views):
+        for modality in range(num_modalities):
+            vectors_ID = embeddings_IVMD[:, view, modality]
+            total_IM[:, modality] += vectors_ID @ vectors_ID[row]
+    return total_IM / np.float32(num_views)
+
+
 def category_sizes(snapshot: Snapshot) -> list[CategorySize]:
     """Every category and how many items it has, largest first."""
     sizes = ((name, len(rows)) for name, rows in snapshot.items.rows_of_category.items())
@@ -82,9 +144,3 @@ def find_users(snapshot: Snapshot, prefix: str, limit: int) -> list[str]:
     first = bisect_left(range(len(users)), raw, key=users.raw)
     rows = islice(range(first, len(users)), limit)
     return [users[row] for row in rows if users.raw(row).startswith(raw)]
-
-
-def _with_title(snapshot: Snapshot, rows_N: NDArray[np.integer], text: str) -> Iterator[int]:
-    for row in rows_N.tolist():
-        if text in (snapshot.items.title(row) or "").casefold():
-            yield row
