@@ -25,7 +25,7 @@ from deploy.local.processes import ChildDied
 from deploy.local.servers import HOST, embedded_server, free_port, serve, wait_until_ready
 from training.data.dataset import DataConfig, load_dataset
 from training.data.files import peak_mb
-from training.experiments.step_cost import StepCost, bare_steps
+from training.experiments.step_cost import StepCost, measure_step_cost
 from training.export.artifact import export_artifact
 from training.fit.config import TrainingConfig
 from training.fit.distributed import reuse_large_buffers
@@ -128,7 +128,7 @@ def _trained(data: Path, out: Path) -> tuple[StepCost, float]:
     reuse_large_buffers()
     config = DataConfig(folder=data)
     dataset = load_dataset(config)
-    step, model = bare_steps(dataset, TrainingConfig())
+    step, model = measure_step_cost(dataset, TrainingConfig())
     training_mb = peak_mb()
     settings: dict[str, dict[str, object]] = {"data": {}, "training": {}}
     export_artifact(out, model, dataset, seed=0, settings=settings, metrics={})

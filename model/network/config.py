@@ -1,13 +1,10 @@
-"""Shape of one MAGNET: what fixes its parameters and its served behaviour.
-
-Knows nothing about how it is trained (`training.fit.config`).
-"""
+"""Hyperparameters that fix a model's parameters and its scores, but not how it is trained."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 VIEWS = ("interaction", "augmented")
-"""The dual view, in the order of every V axis."""
+"""Both views, in the order of every V axis."""
 
 BEHAVIOUR = "behaviour"
 """The modality that every model has; it comes first on every M axis."""
@@ -24,13 +21,13 @@ class MagnetConfig:
     num_layers: int = 2
     """Propagation steps of each view."""
     gate_threshold: float = 0.65
-    """Share of the leading expert's probability below which an expert is silent when serving."""
+    """Share of the leading expert's probability below which an expert gets no weight in serving."""
     router_dim: int = 16
     """Width of the router's projections of the user and of the item."""
     temperature: float = 0.2
     """Cosines are divided by it, so a score reads as a log-odds (ours)."""
     experts: Literal["structured", "free", "average"] = "structured"
-    """`free`: as many experts without roles; `average`: one that weighs all modalities equally."""
+    """`free`: as many experts, without roles; `average`: one that weighs all modalities equally."""
     views: Literal["dual", "interaction"] = "dual"
     """`interaction`: the augmented view is computed but has no share in any score."""
 

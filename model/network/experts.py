@@ -1,8 +1,7 @@
-"""Structured experts: templates of weights over modalities, bent by training within bounds.
+"""Structured experts: templates of weights over modalities, learnt within the bounds of a role.
 
-Knows nothing about users, items or routing. Letters: K experts, M modalities.
-Role names are from arXiv:2602.20723; the bounded parametrisation is ours: whatever the parameters,
-the role's invariant holds, so no penalty and no projection step is needed.
+Role names are from arXiv:2602.20723. The bounded parametrisation is ours: the role holds whatever
+the parameters, so no penalty and no projection step is needed. Letters: K experts, M modalities.
 """
 
 import math
@@ -13,16 +12,16 @@ import torch
 from torch import Tensor, nn
 
 DOMINANT_RANGE = (0.5, 0.9)
-"""A dominant expert's weight on its modality; above one half it is the largest for any rest."""
+"""A dominant expert's weight on its modality; above one half it is always the largest."""
 SPREAD_RATIO = 2.0
-"""Largest over smallest weight among the modalities that a role does not name."""
+"""Largest over smallest weight among an expert's other modalities."""
 BALANCED_RATIO = 1.5
 """Largest over smallest weight of a balanced expert."""
 
 
 @dataclass(frozen=True, slots=True)
 class Expert:
-    """Name and role of one expert; `modality` is the one it favours, leans to or holds back."""
+    """One expert; `modality` is the one that its role favours, leans to or weighs least."""
 
     role: Literal["dominant", "balanced", "complementary"]
     modality: str
@@ -80,13 +79,13 @@ class ExpertTemplates(nn.Module):
 
     def forward(self) -> Tensor:
         """Templates [K, M]."""
-        return self._bent() if self._frozen_KM is None else self._frozen_KM
+        return self._bounded() if self._frozen_KM is None else self._frozen_KM
 
     def freeze(self) -> None:
-        """Hold the present templates as constants, for export."""
-        self._frozen_KM = self._bent().detach()
+        """Hold the current templates as constants, for export."""
+        self._frozen_KM = self._bounded().detach()
 
-    def _bent(self) -> Tensor:
+    def _bounded(self) -> Tensor:
         if self.named_KM.shape[1] == 1:
             return torch.ones_like(self.lean_KM)
         low, high = DOMINANT_RANGE
@@ -103,13 +102,13 @@ class ExpertTemplates(nn.Module):
 
 
 class FreeTemplates(ExpertTemplates):
-    """As many experts, starting alike, that training may bend at will: roles are names only."""
+    """As many experts, starting alike, without bounds: roles are names only."""
 
     def __init__(self, modalities: tuple[str, ...]) -> None:
         super().__init__(modalities)
-        self.logit_KM = nn.Parameter(super()._bent().detach().log())
+        self.logit_KM = nn.Parameter(super()._bounded().detach().log())
 
-    def _bent(self) -> Tensor:
+    def _bounded(self) -> Tensor:
         return self.logit_KM.softmax(-1)
 
 
@@ -125,7 +124,7 @@ class AverageTemplate(ExpertTemplates):
 
     even_KM: Tensor
 
-    def _bent(self) -> Tensor:
+    def _bounded(self) -> Tensor:
         return self.even_KM
 
 

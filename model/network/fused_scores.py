@@ -22,7 +22,7 @@ def routed_scores(
     user_BJ: Tensor,
     item_CJ: Tensor,
     threshold: float,
-    neighbourhood_BC: Tensor | None = None,
+    item_item_BC: Tensor | None = None,
 ) -> Tensor:
     """The personal part of the scores [B, C], differentiable once.
 
@@ -32,7 +32,7 @@ def routed_scores(
         user_BJ: `InteractionRouter.user_evidence`.
         item_CJ: `InteractionRouter.item_evidence`.
         threshold: of the gate, below 1.
-        neighbourhood_BC: added to behaviour in the interaction view once pairs are routed; without
+        item_item_BC: added to behaviour in the interaction view once pairs are routed; without
             gradients.
     """
     scores: Tensor = _RoutedScores.apply(  # type: ignore[no-untyped-call]
@@ -43,7 +43,7 @@ def routed_scores(
         head.templates(),
         head.config,
         threshold,
-        neighbourhood_BC,
+        item_item_BC,
     )
     return scores
 
@@ -65,7 +65,7 @@ class _RoutedScores(torch.autograd.Function):
         template_KM: Tensor,
         config: MagnetConfig,
         threshold: float,
-        neighbourhood_BC: Tensor | None,
+        item_item_BC: Tensor | None,
     ) -> Tensor:
         channel_JBC = user_BJ.T.contiguous()[:, :, None] + item_CJ.T.contiguous()[:, None]
         channel_JBC.flatten(1).addmm_(weight_JG, similarity_GBC.flatten(1))
@@ -86,8 +86,8 @@ class _RoutedScores(torch.autograd.Function):
             mixed_NP = mixing_NK @ expert_KBC.flatten(1)
         mixed_NBC = mixed_NP.unflatten(1, similarity_GBC.shape[1:])
         modality_MBC, total_BC = mixed_NBC[:-1], mixed_NBC[-1]
-        if neighbourhood_BC is not None:
-            similarity_GBC[0] += neighbourhood_BC
+        if item_item_BC is not None:
+            similarity_GBC[0] += item_item_BC
         interaction_MBC, augmented_MBC = similarity_GBC.chunk(2)
         difference_MBC = augmented_MBC - interaction_MBC
         fused_MBC = torch.addcmul(interaction_MBC, difference_MBC, augmented_BC)

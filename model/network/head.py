@@ -1,8 +1,7 @@
-"""The MoE fusion head: similarities of a user-item pair in, an additive score out. The ONNX part.
+"""The fusion head, a mixture of experts: similarities of user-item pairs in, additive scores out.
 
-Knows nothing about how embeddings or neighbourhoods were made. Letters: B users, C candidates,
-V views, M modalities, G = V * M similarity channels, D dimension, K experts, J = K + 1 routing
-channels.
+This is the part of the model that is exported to ONNX. Letters: B users, C candidates, V views,
+M modalities, G = V * M similarity channels, D dimension, K experts, J = K + 1 routing channels.
 """
 
 from dataclasses import dataclass
@@ -11,35 +10,35 @@ import torch
 from torch import Tensor, nn
 
 from model.network.config import VIEWS, MagnetConfig
-from model.network.encoder import normalise_rows
 from model.network.experts import AverageTemplate, ExpertTemplates, FreeTemplates
 from model.network.router import InteractionRouter, sparse_gate
+from model.network.similarity import own_similarity, shared_similarity, unit_rows
 
 _TEMPLATES = {"structured": ExpertTemplates, "free": FreeTemplates, "average": AverageTemplate}
 
 
 @dataclass(frozen=True, slots=True)
 class Routing:
-    """How a batch of pairs is routed."""
+    """Weights of experts and views for a batch of pairs."""
 
     logit_KBC: Tensor
     """The router's logits, before the gate."""
     kept_KBC: Tensor
-    """What the gate left of the experts: their weights up to a common factor."""
+    """The experts' weights after the gate, up to a common factor."""
     augmented_BC: Tensor
     """Share of the augmented view; the interaction view has the rest."""
 
     @property
     def weight_KBC(self) -> Tensor:
-        """Over experts; sums to 1 over K."""
+        """The experts' weights; they sum to 1 over K."""
         return self.kept_KBC / self.kept_KBC.sum(dim=0, keepdim=True)
 
 
 class FusionHead(nn.Module):
     """score(u, i) = bias_i + sum over k, m, v of g_k(u, i) t_k[m] a_v(u, i) S[v, m](u, i) / tau.
 
-    S is the cosine of both sides' rows; to that of behaviour in the interaction view the pair's
-    neighbourhood is added (docs/adr/0014). The router sees the cosines alone.
+    S is the cosine of both sides' rows. The score of the item-item model is added to that of
+    behaviour in the interaction view (docs/adr/0014); the router sees the cosines alone.
 
     Nothing non-linear follows the sum, so every expert's, modality's and view's share is exact.
     The additive form is ours (roles and pair-conditioned gates: arXiv:2602.20723). Channels come
@@ -73,8 +72,8 @@ class FusionHead(nn.Module):
     def mix(self, similarity_GBC: Tensor, routing: Routing) -> Tensor:
         """The personal part of the score [B, C], without the item's bias.
 
-        Templates sum to 1 over M, so modalities' weights have the sum that experts' have: the few
-        are divided by it instead of the many.
+        Templates sum to 1 over M, so the modalities' weights have the same sum as the experts'.
+        There are fewer modalities, so they are the ones divided by it.
         """
         interaction_MBC, augmented_MBC = similarity_GBC.chunk(2)
         fused_MBC = torch.lerp(interaction_MBC, augmented_MBC, routing.augmented_BC)
@@ -100,13 +99,13 @@ class FusionHead(nn.Module):
         item_CVMD: Tensor,
         item_routing_CJ: Tensor,
         item_bias_C: Tensor,
-        neighbourhood_BC: Tensor,
+        item_item_BC: Tensor,
     ) -> Tensor:
         """Served score of every user with every candidate [B, C] (gated as in serving)."""
-        similarity_GBC = shared_similarity(normalise_rows(user_BVMD), item_CVMD)
+        similarity_GBC = shared_similarity(unit_rows(user_BVMD), item_CVMD)
         user_BJ = self.router.user_evidence(user_BVMD)
         routing = self.route(similarity_GBC, user_BJ, item_routing_CJ, self.config.gate_threshold)
-        return item_bias_C + self.mix(with_neighbourhood(similarity_GBC, neighbourhood_BC), routing)
+        return item_bias_C + self.mix(with_item_item(similarity_GBC, item_item_BC), routing)
 
     def explain(
         self,
@@ -114,33 +113,22 @@ class FusionHead(nn.Module):
         item_BCVMD: Tensor,
         item_routing_BCJ: Tensor,
         item_bias_BC: Tensor,
-        neighbourhood_BC: Tensor,
+        item_item_BC: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Score [B, C], weights [B, C, K] and contributions [B, C, K, V, M] of own candidates."""
+        """Score [B, C], weights [B, C, K] and contributions [B, C, K, V, M].
+
+        Every user has their own candidates.
+        """
         similarity_GBC = own_similarity(user_BVMD, item_BCVMD)
         user_BJ = self.router.user_evidence(user_BVMD)
         routing = self.route(similarity_GBC, user_BJ, item_routing_BCJ, self.config.gate_threshold)
-        similarity_GBC = with_neighbourhood(similarity_GBC, neighbourhood_BC)
+        similarity_GBC = with_item_item(similarity_GBC, item_item_BC)
         score_BC = item_bias_BC + self.mix(similarity_GBC, routing)
         weight_BCK = routing.weight_KBC.movedim(0, -1)
         return score_BC, weight_BCK, self.contributions(similarity_GBC, routing)
 
 
-def shared_similarity(user_BVMD: Tensor, item_CVMD: Tensor) -> Tensor:
-    """Cosines of all users with all candidates, both unit rows, in every channel [G, B, C]."""
-    user_GBD = user_BVMD.flatten(1, 2).transpose(0, 1)
-    item_GDC = item_CVMD.flatten(1, 2).permute(1, 2, 0)
-    return user_GBD @ item_GDC
-
-
-def own_similarity(user_BVMD: Tensor, item_BCVMD: Tensor) -> Tensor:
-    """Cosine of every user with her own candidates, unit rows, in every channel [G, B, C]."""
-    item_GBCD = item_BCVMD.flatten(2, 3).movedim(2, 0)
-    user_GBD1 = normalise_rows(user_BVMD).flatten(1, 2).transpose(0, 1).unsqueeze(-1)
-    return (item_GBCD @ user_GBD1).squeeze(-1)
-
-
-def with_neighbourhood(similarity_GBC: Tensor, neighbourhood_BC: Tensor) -> Tensor:
-    """Cosines, the neighbourhood added to that of behaviour in the interaction view [G, B, C]."""
+def with_item_item(similarity_GBC: Tensor, item_item_BC: Tensor) -> Tensor:
+    """Cosines [G, B, C], the item-item score added to that of behaviour in the interaction view."""
     first_1BC, others = similarity_GBC[:1], similarity_GBC[1:]
-    return torch.cat([first_1BC + neighbourhood_BC, others])
+    return torch.cat([first_1BC + item_item_BC, others])

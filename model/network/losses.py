@@ -1,4 +1,4 @@
-"""Losses as pure functions of tensors; weights and schedules belong to the trainer.
+"""Losses as pure functions of tensors, without weights.
 
 Letters: B positive pairs, N shared negatives, D dimension, K experts.
 """

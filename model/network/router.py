@@ -1,29 +1,30 @@
-"""Interaction-conditioned router: which experts speak for a user-item pair, and through which view.
+"""The router: which experts score a user-item pair, and through which view.
 
-Knows nothing about embeddings' origin or about templates. Letters: B users, C candidates, V views,
-M modalities, G = V * M similarity channels, D dimension, K experts, J = K + 1 routing channels (the
-K expert logits, then the logit of the augmented view's gate).
-Routing by pair is from arXiv:2602.20723; the linear form, the learnt scale from zero and the
-exactly additive split into user, item and pair evidence are ours: the item's share is computed
+Routing by pair is from arXiv:2602.20723. The linear form, the learnt scale from zero and the
+exactly additive split into user, item and pair evidence are ours: the item's part is computed
 offline, which makes routing a whole catalogue affordable.
+
+Letters: B users, C candidates, R router dimension, V views, M modalities, G = V * M similarity
+channels, D dimension, K experts, J = K + 1 routing channels (the K expert logits, then the logit of
+the augmented view's gate).
 """
 
 import torch
 from torch import Tensor, nn
 
-from model.network.encoder import normalise_rows
+from model.network.similarity import unit_rows
 
 _COHERENCE_SPREAD = 0.2
-"""About how much a user's rows differ in length; only brings the router's input to unit scale."""
+"""Typical difference in length between a user's rows; brings the router's input to unit scale."""
 
 
 def sparse_gate(logit_KBC: Tensor, threshold: float) -> Tensor:
-    """What is left of every expert of a pair, first axis K: weights up to their sum (ours).
+    """Gated weights of every pair's experts, first axis K, not yet divided by their sum (ours).
 
     max(0, p_k / max_j p_j - threshold) with p the softmax of the logits: an expert with less than
-    `threshold` of the leading one's probability falls silent. Unlike a hard top-k it is continuous,
-    so a rounding error can never swap one expert for another, and an even router stays an even
-    mixture. A threshold of 0 is the softmax itself.
+    `threshold` of the leading one's probability gets no weight. Unlike a hard top-k the gate is
+    continuous, so a rounding error can never swap one expert for another, and an even router stays
+    an even mixture. A threshold of 0 is the softmax itself.
     """
     relative_KBC = torch.exp(logit_KBC - logit_KBC.amax(dim=0, keepdim=True))
     return torch.relu(relative_KBC - threshold)
@@ -32,13 +33,13 @@ def sparse_gate(logit_KBC: Tensor, threshold: float) -> Tensor:
 class InteractionRouter(nn.Module):
     """Linear evidence from the pair's similarities and from low-dimensional projections.
 
-    logits = prior + C c_u + scale * (A S(u, i) + U z_u + W z_i), where z are unit rows, U and W
-    have rank `router_dim`, and c_u is how much more coherent the user's history is in each channel
-    than in her others (the length of her rows, less their mean), which tells what drives her;
-    without the mean it would tell how long her history is. `C` and `scale` start at zero: the
-    mixture starts at its prior and moves when evidence has earned it.
-    Inputs are detached: the router reads the encoders and does not bend them, so that early noise
-    in the routing cannot spoil the embeddings.
+    logits = prior + C c_u + scale * (A S(u, i) + U z_u + W z_i), where z are unit rows and U and W
+    have rank `router_dim`. c_u is the length of the user's rows less their mean: how much more
+    coherent their history is in each channel than in the others, which tells what they choose by.
+    Without the mean it would tell how long the history is. `C` and `scale` start at zero, so the
+    mixture starts at its prior.
+    Inputs are detached: the router does not train the encoders, so that early noise in the routing
+    cannot spoil the embeddings.
     """
 
     def __init__(
@@ -70,17 +71,17 @@ class InteractionRouter(nn.Module):
             nn.init.normal_(weight, std=weight.shape[1] ** -0.5, generator=generator)
 
     def user_evidence(self, user_BVMD: Tensor) -> Tensor:
-        """The user's share of the routing channels, prior included [B, J]."""
+        """The user's part of the routing channels, prior included [B, J]."""
         user_BVMD = user_BVMD.detach()
         length_BG = user_BVMD.norm(dim=-1).flatten(-2)
         coherence_BG = (length_BG - length_BG.mean(-1, keepdim=True)) / _COHERENCE_SPREAD
-        low_BR = self.user_low(normalise_rows(user_BVMD).flatten(-3))
+        low_BR = self.user_low(unit_rows(user_BVMD).flatten(-3))
         coherent_BJ = coherence_BG @ self.coherence_JG.T
         evidence_BJ: Tensor = self.prior_J + coherent_BJ + self.scale * self.user_out(low_BR)
         return evidence_BJ
 
     def item_evidence(self, item_CVMD: Tensor) -> Tensor:
-        """The item's share of the routing channels [..., C, J]; the artifact's `item_routing`."""
+        """The item's part of the routing channels [..., C, J]; the artifact's `item_routing`."""
         evidence_CJ: Tensor = self.item_out(self.item_low(item_CVMD.detach().flatten(-3)))
         return self.scale * evidence_CJ
 

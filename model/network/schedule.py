@@ -1,7 +1,7 @@
-"""Two-stage schedule of the router: first coverage, then, by itself, specialisation.
+"""Two-stage schedule of the router: coverage first, then specialisation, started by a trigger.
 
-Knows numbers only: neither torch nor the trainer. The two stages and the entropy trigger are from
-arXiv:2602.20723; the plateau test that replaces its hand-set thresholds is ours.
+The stages and the entropy trigger are from arXiv:2602.20723; the plateau test that replaces its
+hand-set thresholds is ours.
 """
 
 import math
@@ -22,22 +22,22 @@ class RoutingWeights:
     specialisation: float
     """On the entropy of single pairs (minimised)."""
     floor: float
-    """Utilisation above which no more of it is asked for."""
+    """Utilisation above which the coverage term is zero."""
     gate: float
-    """Share of the serving gate's threshold in force: 0 is a plain softmax, 1 is as served."""
+    """Factor of the serving gate's threshold: 0 is a plain softmax, 1 is as served."""
 
 
 @dataclass(slots=True, kw_only=True)
 class EntropySchedule:
-    """Decides by itself when the router may specialise.
+    """Decides when the router may specialise.
 
     Two series are smoothed by a moving average: utilisation (entropy of the mean routing
-    distribution over log K) and the training loss. Coverage is done when over `window` epochs the
+    distribution over log K) and the training loss. Coverage ends when over `window` epochs the
     first has moved by less than `entropy_tolerance` and the second by less than `loss_tolerance` of
-    itself: every expert has its place, and what the router reads from the encoders means something.
-    `switch` fixes the trigger instead, for comparison: after so many epochs, or never. The
-    tolerances are in units of normalised entropy and of relative loss, so they are the same for
-    every data set. From then on specialisation ramps up linearly over `ramp` epochs.
+    itself: experts and encoders have settled. Then specialisation ramps up linearly over `ramp`
+    epochs. Tolerances are in units of normalised entropy and of relative loss, so they are the same
+    for every data set. `switch` fixes the trigger instead, for comparison: after so many epochs, or
+    never.
     """
 
     coverage_weight: float

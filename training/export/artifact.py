@@ -119,7 +119,7 @@ def _tensors(model: TrainedModel, dataset: Dataset) -> Tensors:
     What was held out measured the model; withholding it from the user would be a loss.
     """
     magnet, embeddings = model.magnet, model.embeddings
-    item_item_II = model.neighbourhood_II.sorted_indices()
+    item_item_II = model.item_item_II.sorted_indices()
     item_item = ItemItemModel(item_item_II.indptr, item_item_II.indices, item_item_II.data)
     return with_tables(
         {

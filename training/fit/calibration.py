@@ -1,7 +1,6 @@
-"""How much popularity, newness and the neighbourhood count in the score, chosen on validation.
+"""Weights of popularity, newness and the item-item model in the score, chosen on validation.
 
-Knows trained models and ranked lists; knows nothing about training. Letters: U users, B users of a
-block, I items, W weights that are compared, K length of the ranked list.
+Letters: U users, B users of a block, I items, W weights that are compared, K length of the list.
 """
 
 from collections.abc import Sequence
@@ -14,99 +13,96 @@ from scipy.sparse import csr_array
 
 from training.data.dataset import Dataset
 from training.evaluate.protocol import measure, top_items
-from training.fit.item_item import neighbourhood_weights, neighbourhoods, no_neighbourhood
+from training.fit.item_item import item_item_scores, item_item_weights, no_weights
 from training.fit.trained_model import TrainedModel
 
 POPULARITY_WEIGHTS = tuple(0.75 * (step / 24) ** 2 for step in range(25))
-"""Closer where they are small; best ones on real data lie between 0.02 and 0.25
-(docs/research-log.md)."""
-NEIGHBOURHOOD_WEIGHTS = (0.0, *(2.0**step for step in range(1, 11)))
-"""A history item says 1 in all, to some fifty items: a pair's neighbourhood is some thousandths to
-hundredths, where a cosine is some tenths."""
+"""Denser near zero; the best ones on real data lie between 0.02 and 0.25 (docs/research-log.md)."""
+ITEM_ITEM_WEIGHTS = (0.0, *(2.0**step for step in range(1, 11)))
+"""A history item's weights sum to 1 over some fifty items: an item-item score is some thousandths
+to hundredths, where a cosine is some tenths."""
 COLD_OFFSETS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0)
 """In units of the score, which reads as log-odds: up to e^3 times the odds of the least chosen."""
 TOLERANCE = 0.01
-"""Relative loss of NDCG@20 that is taken for a smaller weight: its noise is larger than that."""
+"""Relative loss of NDCG@20 accepted for a smaller weight; its noise is larger."""
 COLD_TOLERANCE = 0.001
-"""Relative loss of NDCG@20 that is taken for a larger offset: hardly any."""
+"""Relative loss of NDCG@20 accepted for a larger offset."""
 _BLOCK_USERS = 512
 _TOP = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Of what a score adds to what training has learnt."""
+    """Weights that are chosen after training."""
 
-    neighbourhood: float
+    item_item: float
     popularity: float
     cold: float = 0.0
     """Offset of items without positives."""
 
 
 def calibrated(
-    model: TrainedModel, dataset: Dataset, target: csr_array, *, neighbourhood: bool
+    model: TrainedModel, dataset: Dataset, target: csr_array, *, item_item: bool
 ) -> TrainedModel:
-    """A model with the weights that suit some held-out positives; its `magnet` remembers them.
+    """A model with the weights that suit held-out positives; its `magnet` keeps them.
 
     Args:
-        model: as training has left it.
-        dataset: its training part makes the neighbourhood.
+        model: as training left it.
+        dataset: its training part makes the item-item model.
         target: positives to find [U, I].
-        neighbourhood: whether there is to be one.
+        item_item: whether to have an item-item model.
     """
     histories = dataset.train_histories
-    neighbourhood_II = (
-        neighbourhood_weights(histories) if neighbourhood else no_neighbourhood(histories.num_items)
-    )
-    weights = calibrate(model, neighbourhood_II, dataset, target)
+    item_item_II = item_item_weights(histories) if item_item else no_weights(histories.num_items)
+    weights = calibrate(model, item_item_II, dataset, target)
     with torch.no_grad():
         model.magnet.popularity_weight.fill_(weights.popularity)
         model.magnet.cold_offset.fill_(weights.cold)
-        model.magnet.neighbourhood_weight.fill_(weights.neighbourhood)
-    if weights.neighbourhood == 0:
-        return model  # nothing is kept of what nobody hears
-    return model.with_neighbourhood(weights.neighbourhood * neighbourhood_II)
+        model.magnet.neighbourhood_weight.fill_(weights.item_item)
+    if weights.item_item == 0:
+        return model  # without the entries of a model that counts for nothing
+    return replace(model, item_item_II=weights.item_item * item_item_II)
 
 
 def calibrate(
-    model: TrainedModel, neighbourhood_II: csr_array, dataset: Dataset, target: csr_array
+    model: TrainedModel, item_item_II: csr_array, dataset: Dataset, target: csr_array
 ) -> Weights:
-    """The smallest weights whose NDCG@20 on some held-out positives is about the best (ours).
+    """The smallest weights whose NDCG@20 on held-out positives is about the best (ours).
 
     Negatives are drawn by popularity, which takes popularity out of the scores (logit adjustment,
-    arXiv:2007.07314, section 4); how much of it belongs back depends on the data: on how
-    concentrated choices are, and on whether what was popular stays so. How much single items say
-    beside embeddings depends on how often they were chosen together. Items without positives were
-    only ever negatives; how likely they are chosen all the same depends on how new they are, so
-    content may lift them by the largest offset that costs nothing.
+    arXiv:2007.07314, section 4). How much of it to put back depends on the data: on how
+    concentrated choices are, and on whether popular items stay popular. The weight of the item-item
+    model depends on how often items were chosen together. Items without positives are only ever
+    negatives in training; new ones are chosen all the same, so they get the largest offset that
+    costs nothing.
 
     Args:
-        model: scores, with whatever popularity weight it has learnt, without regard to the result.
-        neighbourhood_II: see `neighbourhood_weights`.
+        model: its scores; its own weights do not influence the result.
+        item_item_II: see `item_item_weights`.
         dataset: its training positives are masked.
         target: positives to find [U, I].
     """
 
     def best(tried: Sequence[Weights]) -> Weights:
-        ndcg_W = _ndcg(model, neighbourhood_II, dataset, target, tried)
+        ndcg_W = _ndcg(model, item_item_II, dataset, target, tried)
         return tried[int(np.argmax(ndcg_W >= (1 - TOLERANCE) * ndcg_W.max()))]
 
     weights = best([Weights(0, y) for y in POPULARITY_WEIGHTS])
-    if neighbourhood_II.nnz > 0:
-        weights = best([replace(weights, neighbourhood=x) for x in NEIGHBOURHOOD_WEIGHTS])
-    if weights.neighbourhood > 0:
+    if item_item_II.nnz > 0:
+        weights = best([replace(weights, item_item=x) for x in ITEM_ITEM_WEIGHTS])
+    if weights.item_item > 0:
         weights = best([replace(weights, popularity=y) for y in POPULARITY_WEIGHTS])
     if model.magnet.known_I1.all() or not dataset.features:
         return weights
     offset = [replace(weights, cold=z) for z in COLD_OFFSETS]
-    ndcg_W = _ndcg(model, neighbourhood_II, dataset, target, offset)
+    ndcg_W = _ndcg(model, item_item_II, dataset, target, offset)
     free_W = np.flatnonzero(ndcg_W >= (1 - COLD_TOLERANCE) * ndcg_W.max())
     return offset[int(free_W[-1])]
 
 
 def _ndcg(
     model: TrainedModel,
-    neighbourhood_II: csr_array,
+    item_item_II: csr_array,
     dataset: Dataset,
     target: csr_array,
     weights: Sequence[Weights],
@@ -121,12 +117,12 @@ def _ndcg(
     for start in range(0, len(users), _BLOCK_USERS):
         user_B = users[start : start + _BLOCK_USERS]
         history_BI = model.train_weight_UI[user_B]
-        near_BI = neighbourhoods(history_BI, neighbourhood_II)
+        near_BI = item_item_scores(history_BI, item_item_II)
         score_BI = model.score_with(history_BI, np.zeros_like(near_BI))
         near_BI *= model.score_with(history_BI, np.ones_like(near_BI)) - score_BI
         score_BI[dataset.train[user_B].nonzero()] = -np.inf
         for tried, top_UK in zip(weights, top_WUK, strict=True):
-            shifted_BI = score_BI + np.float32(tried.neighbourhood) * near_BI
+            shifted_BI = score_BI + np.float32(tried.item_item) * near_BI
             shifted_BI += tried.popularity * unit_I + tried.cold * cold_I - bias_I
             top_UK[start : start + len(user_B)] = top_items(shifted_BI, top_UK.shape[1])
     return np.array(

@@ -1,21 +1,17 @@
-"""Checkpoint of a training run: one file, replaced atomically, tied to its data and settings.
-
-Knows tensors and plain values; knows nothing about what they mean to the trainer.
-"""
-
-# FOLDED training/fit/checkpoint.py: The moving average of weights that is validated and served.
-#
-#   Knows tensors and how many steps there were; knows nothing about models.
-#
+"""The checkpoint of a training run, tied to its data and settings; the average of its weights."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from training.data.files import write_durably
+from training.errors import ExplainedError
 
 
 def warmed_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
@@ -31,16 +27,16 @@ def warmed_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Ten
     return average
 
 
-class CheckpointError(RuntimeError):
+class CheckpointError(ExplainedError):
     """A checkpoint cannot be used; the message says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """Everything that a run needs to go on."""
+    """Everything that a run needs to continue."""
 
     fingerprint: str
-    """Data checksum and settings; a checkpoint resumes nothing else."""
+    """Data checksum and settings; a checkpoint resumes no other run."""
     magnet: dict[str, Tensor]
     average: dict[str, Tensor]
     optimizer: dict[str, Any]
@@ -52,18 +48,15 @@ class Checkpoint:
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write beside `path` and rename, so that a kill leaves the old file or the new one whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    torch.save(asdict(checkpoint), partial)
-    partial.replace(path)
+    """Write a checkpoint; a kill leaves the old file or the new one, whole."""
+    write_durably(path, partial(torch.save, asdict(checkpoint)))
 
 
 def load_checkpoint(path: Path, fingerprint: str) -> Checkpoint:
     """Read a checkpoint of the run with this fingerprint.
 
     Raises:
-        CheckpointError: it is damaged, or data or settings have changed since.
+        CheckpointError: it is damaged, or data or settings have changed since it was written.
     """
     advice = f"delete {path} to start over"
     try:

@@ -1,21 +1,7 @@
 """The processes that train one model together, as torchrun starts them; usually there is one.
 
-Knows ranks and collective operations; knows nothing about models or data. Letters: N values of this
-process.
+Also the device, threads and memory of a process. Letters: N values of this process.
 """
-
-# FOLDED training/fit/distributed.py: Keeps the C library from handing big buffers back to the system after every training step.
-#
-#   Knows glibc's allocator only; elsewhere it does nothing.
-#
-# FOLDED training/fit/distributed.py: Which device a process computes on.
-#
-#   Knows torch's names of devices and a process's place on its machine; knows nothing about models.
-#
-# FOLDED training/fit/distributed.py: How many threads torch computes with.
-#
-#   Knows the machine; knows nothing about what is computed.
-#
 
 import ctypes
 import os
@@ -33,6 +19,8 @@ from torch.distributed.rendezvous import rendezvous
 
 from training.errors import ExplainedError
 
+Value = TypeVar("Value")
+
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h
 _KEPT_BYTES = 2**31 - 1
 _LARGEST_MMAP_THRESHOLD = 2**25  # HEAP_MAX_SIZE / 2, the most that glibc takes
@@ -40,10 +28,10 @@ _TOP_PAD_BYTES = 2**26
 
 
 def reuse_large_buffers() -> None:
-    """Let freed tensors be used again instead of mapping and zeroing fresh pages for each.
+    """Keep freed tensors' memory in the process for the next ones (glibc only).
 
-    A step's tensors of tens of MB are otherwise mapped anew by the kernel each time, and zeroing
-    their pages takes a good part of the step.
+    The kernel would otherwise map tensors of tens of MB anew in every step, and zeroing their pages
+    takes a good part of it.
     """
     try:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
@@ -54,19 +42,16 @@ def reuse_large_buffers() -> None:
     mallopt(_M_TOP_PAD, _TOP_PAD_BYTES)
 
 
-Value = TypeVar("Value")
-
-
 class ProcessesError(ExplainedError):
-    """Processes cannot work together; the message says why."""
+    """Processes cannot train together; the message says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Processes:
-    """One process's place among `count`, and what it does together with the others.
+    """One process's place among `count`, and its exchanges with the others.
 
-    Every process makes the same calls in the same order. Alone, each call returns what it was
-    given.
+    Every process makes the same calls in the same order. With one process, each call returns its
+    argument.
     """
 
     rank: int = 0
@@ -76,7 +61,7 @@ class Processes:
 
     @property
     def leads(self) -> bool:
-        """Whether this is the one process that writes files and speaks to people."""
+        """Whether this is the one process that writes files and messages."""
         return self.rank == 0
 
     def share(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -84,7 +69,7 @@ class Processes:
         return rows[self.rank :: self.count]
 
     def equal_share(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The same, filled up from the first rows so that all parts have one length.
+        """This process's part, all parts filled up from the first rows to one length.
 
         The mean of the parts' means is then the rows' mean, but for the rows taken twice.
         """
@@ -119,14 +104,14 @@ class Processes:
             gradient.copy_(part.view_as(gradient))
 
     def copy_from_leader(self, tensors: Iterable[Tensor]) -> None:
-        """Overwrite tensors with the leader's: equal seeds need not mean equal bits elsewhere."""
+        """Overwrite tensors with the leader's: equal seeds need not give equal bits elsewhere."""
         if self.count > 1:
             with _all_there(), torch.no_grad():
                 for tensor in tensors:
                     dist.broadcast(tensor, src=0)
 
     def from_leader(self, value: Value) -> Value:
-        """What the leader called this with."""
+        """The leader's value."""
         if self.count == 1:
             return value
         box = [value]
@@ -135,7 +120,7 @@ class Processes:
         return box[0]
 
     def require_equal(self, value: object, what: str) -> None:
-        """Raise ProcessesError in every process whose value is not the leader's."""
+        """Raise ProcessesError if the value is not the leader's."""
         if self.from_leader(value) != value:
             raise ProcessesError(
                 f"process {self.rank} has other {what} than process 0: start all processes with "
@@ -154,10 +139,10 @@ ALONE = Processes()
 
 @contextmanager
 def joined() -> Iterator[Processes]:
-    """Join the processes that torchrun started; without it, this one is alone.
+    """Join the processes that torchrun started; without torchrun there is one.
 
-    An error ends all processes, and the first one to fail is the only one to say why: where it
-    leaves this context, the error goes on in that process and is a silent exit in every other.
+    An error ends all processes, and only the first one to fail says why: it raises the error, every
+    other exits silently.
     """
     if not dist.is_torchelastic_launched() or os.environ["WORLD_SIZE"] == "1":
         yield ALONE
@@ -186,16 +171,16 @@ def _all_there() -> Iterator[None]:
 
 
 class DeviceError(ExplainedError):
-    """The wanted device cannot be had; the message says why and what to use."""
+    """The wanted device is not available; the message says why and what to use."""
 
 
 def choose_device(name: str, processes: Processes = ALONE) -> torch.device:
-    """The device that is called `auto`, `cpu`, `cuda` or `cuda:N`.
+    """The device called `auto`, `cpu`, `cuda` or `cuda:N`.
 
-    Of several processes on a machine each gets a GPU of its own.
+    Each of several processes on a machine gets a GPU of its own.
 
     Raises:
-        DeviceError: there is none of that name, or not one for each process.
+        DeviceError: no device has that name, or there is not one for each process.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -213,8 +198,8 @@ def choose_device(name: str, processes: Processes = ALONE) -> torch.device:
 def block_rows(device: torch.device) -> int:
     """Most rows, and most columns, of a matrix of pairs that is computed at once.
 
-    A small block's tensors stay in a processor's cache. A GPU has no such need, and each block
-    costs it the launch of some hundred kernels.
+    A small block's tensors stay in a CPU's cache. A GPU does not need that, and each block costs it
+    the launch of some hundred kernels.
     """
     return 256 if device.type == "cpu" else 4096
 
@@ -235,9 +220,9 @@ def _own_gpu(wanted: torch.device, processes: Processes) -> torch.device:
 
 
 def leave_room() -> None:
-    """Compute on half of the cores unless OMP_NUM_THREADS says otherwise.
+    """Let torch compute on half of the cores unless OMP_NUM_THREADS says otherwise.
 
-    The tensors of a step are small: more threads gain little, and on a busy machine they wait for
+    The tensors of a step are small. More threads gain little, and on a busy machine they wait for
     each other at every operation, which can make an epoch ten times as long.
     """
     if "OMP_NUM_THREADS" not in os.environ:

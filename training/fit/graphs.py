@@ -1,17 +1,8 @@
-"""The dual view's graph as sparse operators: interactions, and content-induced edges.
+"""Sparse operators of the dual view's graph, and where behaviour embeddings start.
 
-Knows matrices and features; knows nothing about models. Cost and memory grow linearly with
-interactions (plus I * neighbours item-item edges). Letters: U users, I items, F feature width.
+Cost and memory grow linearly with interactions (plus I * neighbours item-item edges). Letters:
+U users, I items, B items of a block, K neighbours, F feature width, D dimension.
 """
-
-# FOLDED training/fit/graphs.py: scipy's sparse matrices as torch's operators.
-#
-#   Knows matrices; knows nothing about graphs.
-#
-# FOLDED training/fit/graphs.py: Where behaviour embeddings start: the leading directions of the interaction matrix.
-#
-#   Knows matrices; knows nothing about models. Letters: U users, I items, D dimension.
-#
 
 import warnings
 from collections.abc import Iterable
@@ -23,8 +14,15 @@ from scipy.sparse import csr_array, diags_array
 from sklearn.utils.extmath import randomized_svd
 from torch import Tensor
 
-from model.network.encoder import Graph, SparseOperator
+from model.network.graph import Graph, SparseOperator
 from training.data.features import ModalityFeatures
+
+NEIGHBOURS = 10
+"""Content neighbours of an item per modality (as FREEDOM and MGCN use)."""
+_BLOCK = 1024
+_LENGTH_PER_ROOT_DIM = 0.1
+"""All starting rows have the length of LightGCN's random start: an item that few have chosen has
+hardly a part in the leading directions, and would start near zero."""
 
 
 def sparse_operator(matrix: csr_array) -> SparseOperator:
@@ -45,18 +43,12 @@ def _torch_csr(matrix: csr_array) -> Tensor:
         )
 
 
-_LENGTH_PER_ROOT_DIM = 0.1
-"""Rows are as long as those of LightGCN's random start, all alike: an item that few have chosen has
-hardly a part in the leading directions, and would start as nobody."""
-
-
 def spectral_start(train: csr_array, dim: int) -> NDArray[np.float32]:
     """Embeddings [I, at most D] of items by positives [U, I]: V S^1/2 of the normalised matrix.
 
     U S V^T is the truncated decomposition of the symmetrically normalised matrix, whose leading
-    directions are what propagation keeps (GF-CF, arXiv:2108.07567, section 3). Models
-    trained from there are better than from noise on some data and as good on others (ours,
-    docs/research-log.md).
+    directions are what propagation keeps (GF-CF, arXiv:2108.07567, section 3). On some data models
+    trained from there are better than from noise, on others as good (ours, docs/research-log.md).
     """
     user_scale_U, item_scale_I = (
         1 / np.sqrt(np.maximum(np.asarray(train.sum(axis=axis)).ravel(), 1)) for axis in (1, 0)
@@ -72,24 +64,17 @@ def spectral_start(train: csr_array, dim: int) -> NDArray[np.float32]:
     return scaled_ID.astype(np.float32)
 
 
-NEIGHBOURS = 10
-"""Content neighbours of an item per modality (as FREEDOM and MGCN use)."""
-_BLOCK = 1024
-
-
 def content_neighbours(features: ModalityFeatures, k: int = NEIGHBOURS) -> csr_array:
     """Row-stochastic item-item kNN [I, I] by cosine of centred features; similarities are weights.
 
-    Features are centred because a large common mean hides what tells items apart. Items without
-    features have no edges, nor do pairs of negative similarity.
+    Features are centred because a large common mean hides the differences between items. Items
+    without features and pairs of negative similarity have no edges.
     """
     x_IF = np.where(features.present_I[:, None], features.x_IF, 0).astype(np.float32)
     x_IF[features.present_I] -= x_IF[features.present_I].mean(axis=0)
     x_IF /= np.maximum(np.linalg.norm(x_IF, axis=1, keepdims=True), 1e-12)
     num_items = len(x_IF)
     k = min(k, num_items - 1)
-    if k < 1:
-        return csr_array(diags_array(np.zeros(num_items, dtype=np.float32)))
     column_IK = np.empty((num_items, k), dtype=np.int64)
     weight_IK = np.empty((num_items, k), dtype=np.float32)
     for start in range(0, num_items, _BLOCK):
@@ -100,34 +85,28 @@ def content_neighbours(features: ModalityFeatures, k: int = NEIGHBOURS) -> csr_a
         column_IK[start : start + _BLOCK] = block_BK
         weight_IK[start : start + _BLOCK] = np.take_along_axis(similarity_BI, block_BK, axis=1)
     weight_IK = np.maximum(weight_IK, 0)
-    indptr = np.arange(0, num_items * k + 1, k)
+    weight_IK /= np.maximum(weight_IK.sum(axis=1, keepdims=True), 1e-12)
+    indptr = k * np.arange(num_items + 1)
     edges = csr_array((weight_IK.ravel(), column_IK.ravel(), indptr), shape=(num_items, num_items))
     edges.eliminate_zeros()
-    return _row_stochastic(edges)
+    return edges
 
 
-def help_from_neighbours(train: csr_array) -> NDArray[np.float32]:
-    """How much of what its content neighbours say an item takes over [I] (ours).
+def cold_strength(train: csr_array) -> NDArray[np.float32]:
+    """Weight of every item's content neighbours beside its own users [I] (ours).
 
-    mean degree / (mean degree + degree_i): the more the fewer users it has of its own, all of it
-    without any.
+    mean degree / (mean degree + degree_i): the larger the fewer users the item has, 1 without any.
     """
     degree_I = np.asarray(train.sum(axis=0)).ravel()
     mean_degree = float(degree_I.mean())
-    help_I: NDArray[np.float32] = mean_degree / np.maximum(mean_degree + degree_I, 1e-12)
-    return help_I.astype(np.float32)
+    strength_I: NDArray[np.float32] = mean_degree / np.maximum(mean_degree + degree_I, 1e-12)
+    return strength_I.astype(np.float32)
 
 
 def build_graph(train: csr_array, features: Iterable[ModalityFeatures]) -> Graph:
-    """Weighted training positives [U, I], content edges of each modality, help of each item."""
+    """The graph of weighted training positives [U, I] and each modality's content edges."""
     return Graph(
         sparse_operator(train),
         tuple(sparse_operator(content_neighbours(x)) for x in features),
-        torch.from_numpy(help_from_neighbours(train)).unsqueeze(1),
+        torch.from_numpy(cold_strength(train)).unsqueeze(1),
     )
-
-
-def _row_stochastic(edges: csr_array) -> csr_array:
-    total_I = np.asarray(edges.sum(axis=1)).ravel()
-    scale_I = np.where(total_I > 0, 1 / np.maximum(total_I, 1e-12), 0)
-    return csr_array(diags_array(scale_I.astype(np.float32)) @ edges)

@@ -1,6 +1,5 @@
-"""A trained model on other data: new items and new users are taken in without any training.
+"""A trained model on other data: new items and new users are embedded without training.
 
-Knows weights and the statistics they were trained under; knows nothing about how they were trained.
 Letters: I items, D dimension.
 """
 
@@ -20,11 +19,11 @@ from training.fit.trained_model import TrainedModel
 class InductiveEncoder:
     """Encodes any data set of the same modalities with one model's weights (ours).
 
-    - an item that was trained keeps its behaviour embedding, whatever its row now.
-    - any other item starts from its features alone: through its encoders, through its content
-      neighbours, and, where users have chosen it since, through them.
-    - features and popularity are standardised as they were for training; another scale would mean
-      something else to the weights. Content neighbours are found anew.
+    - An item that was trained keeps its behaviour embedding, whatever its row is now.
+    - Any other item starts from its features alone: through the encoders, through its content
+      neighbours, and through the users who have chosen it since.
+    - Features and popularity are standardised as they were for training, because the weights fit
+      that scale only. Content neighbours are found anew.
     """
 
     model: TrainedModel
@@ -57,7 +56,7 @@ class InductiveEncoder:
         """The same model with the items and users of another data set.
 
         Args:
-            dataset: its training part makes the graph and the users' histories.
+            dataset: its training part gives the graph and the users' histories.
 
         Raises:
             ValueError: it has other modalities or features of another width.

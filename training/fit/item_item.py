@@ -1,13 +1,13 @@
-"""The neighbourhood: what single items say for each other, which embeddings are too narrow to hold.
+"""The item-item model: how much each item of a history speaks for another item.
 
-Knows histories and matrices; knows nothing about models. A factor model finds what many items have
-in common and forgets what two of them have; neighbourhoods hold just that, and nothing about items
-that were never chosen together. Ref: both in one score: Koren, KDD 2008; regression: SLIM (Ning and
-Karypis, ICDM 2011) with an L2 penalty alone and the nearest items as support, which makes it one
-small linear system per item; walk: RP3beta (Paudel et al., ACM TiiS 7(1), 2016) with damped users.
-Their mean is ours.
+It covers what embeddings are too narrow for. A factor model finds what many items have in common
+and forgets what two of them share; the item-item model holds just that, and nothing about items
+that were never chosen together. Both in one score: Koren, KDD 2008. Its weights are the mean (ours)
+of two models: a regression, SLIM (Ning and Karypis, ICDM 2011) with an L2 penalty alone and the
+nearest items as support, which makes it one small linear system per item; and a random walk,
+RP3beta (Paudel et al., ACM TiiS 7(1), 2016) with damped users.
 
-Letters: B users, I items, K neighbours, X items whose systems are solved together.
+Letters: B users, I items, K neighbours, N entries, X items whose systems are solved together.
 """
 
 from typing import Any
@@ -19,11 +19,11 @@ from scipy.sparse import csr_array, diags_array
 from training.data.histories import Histories
 
 NEIGHBOURS = 50
-"""Items that speak for an item; a hundred bring no more (docs/research-log.md)."""
+"""Most items with a weight for one item; a hundred bring no more (docs/research-log.md)."""
 PENALTY = 10.0
 """On squared weights."""
 USER_DAMPING = 0.25
-"""A user's row is weighed by (her number of positives)^-USER_DAMPING."""
+"""A user's row is weighted by (their number of positives)^-USER_DAMPING."""
 LONGEST = 100
 """Newest positives of a user that count, so that the cost grows linearly with interactions."""
 ALPHA, BETA = 0.6, 0.4
@@ -31,16 +31,17 @@ ALPHA, BETA = 0.6, 0.4
 _BLOCK = 256
 
 
-def neighbourhood_weights(histories: Histories) -> csr_array:
-    """Weights [I, I]: how much an item (row) of a user's history says for another one (column).
+def item_item_weights(histories: Histories) -> csr_array:
+    """Weights [I, I] of an item (row) of a user's history for another item (column).
 
-    Of the NEIGHBOURS items of largest cosine with item i, the mean of two kinds of weight, brought
-    to one scale, on which a history item says 1 in all. X are the users' damped rows, G = X^T X:
+    Column i has the NEIGHBOURS items of largest cosine with item i. Two kinds of weight are scaled
+    so that a history item's weights sum to 1 in the mean, then averaged. X are the users' damped
+    rows, G = X^T X:
 
-    - regression: column W_i minimises |X_i - X W_i|^2 + PENALTY |W_i|^2, what every item says
+    - regression: column W_i minimises |X_i - X W_i|^2 + PENALTY |W_i|^2, what every item tells
       beside the others;
     - random walk: G_hi / (n_h^ALPHA n_i^BETA), n being the items' numbers of positives, what every
-      item says by itself.
+      item tells by itself.
     """
     rows_UI = _damped_rows(histories)
     gram_II = csr_array(rows_UI.T @ rows_UI)
@@ -63,28 +64,28 @@ def neighbourhood_weights(histories: Histories) -> csr_array:
     )
     degree_I = np.maximum(count_I, 1.0)
     walked_N = shared_N * degree_I[row_N] ** -ALPHA * degree_I[column_N] ** -BETA
-    scaled_2N = [kind_N / _said(kind_N, row_N, count_I) for kind_N in (weight_N, walked_N)]
+    scaled_2N = [kind_N / _scale(kind_N, row_N, count_I) for kind_N in (weight_N, walked_N)]
     mean_N = np.mean(scaled_2N, axis=0).astype(np.float32)
     return csr_array((mean_N, (row_N, column_N)), shape=gram_II.shape)
 
 
-def neighbourhoods(weight_BI: csr_array, neighbourhood_II: csr_array) -> NDArray[np.float32]:
-    """The neighbourhood of every pair [B, I]: the mean over the user's weighted history [B, I]."""
+def item_item_scores(weight_BI: csr_array, item_item_II: csr_array) -> NDArray[np.float32]:
+    """Scores [B, I]: the weights' mean over each user's weighted history [B, I]."""
     total_B = np.asarray(weight_BI.sum(axis=1)).ravel()
     mean_BI = csr_array(diags_array(1 / np.maximum(total_B, 1e-12)) @ weight_BI)
-    dense_BI: NDArray[np.float32] = (mean_BI @ neighbourhood_II).toarray().astype(np.float32)
+    dense_BI: NDArray[np.float32] = (mean_BI @ item_item_II).toarray().astype(np.float32)
     return dense_BI
 
 
-def no_neighbourhood(num_items: int) -> csr_array:
-    """Weights [I, I] of nothing for nothing."""
-    nothing = np.empty(0, dtype=np.float32)
-    offsets = np.zeros(num_items + 1, dtype=np.int64)
-    return csr_array((nothing, np.empty(0, np.int32), offsets), shape=(num_items, num_items))
+def no_weights(num_items: int) -> csr_array:
+    """Weights [I, I] without entries."""
+    nothing = np.empty(0, dtype=np.int32)
+    entries = (np.empty(0, dtype=np.float32), (nothing, nothing))
+    return csr_array(entries, shape=(num_items, num_items))
 
 
 def _damped_rows(histories: Histories) -> csr_array:
-    """Every user's newest positives [U, I], weighed down with her number of them."""
+    """Every user's newest positives [U, I], damped by their number of them."""
     length_U = histories.length_U
     user_P = np.repeat(np.arange(len(length_U)), length_U)
     age_P = np.repeat(histories.offset_U1[1:], length_U) - 1 - np.arange(len(user_P))
@@ -96,7 +97,7 @@ def _damped_rows(histories: Histories) -> csr_array:
 
 
 def _nearest(gram_II: csr_array, item: int, root_I: NDArray[np.float32]) -> NDArray[np.int32]:
-    """The items of largest cosine with one, in no order; fewer where fewer were chosen with it."""
+    """The items of largest cosine with one, in no order; fewer if fewer were chosen with it."""
     row = slice(gram_II.indptr[item], gram_II.indptr[item + 1])
     item_N: NDArray[np.int32] = gram_II.indices[row]
     other_N = item_N != item
@@ -109,7 +110,7 @@ def _nearest(gram_II: csr_array, item: int, root_I: NDArray[np.float32]) -> NDAr
 def _solved(
     gram_II: csr_array, near_X: list[NDArray[np.int32]], item_X: range
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Of the neighbours of some items: their entries of G and their regression weights [X, K]."""
+    """Of each item's neighbours: their entries of G and their regression weights [X, K]."""
     system_XKK = np.zeros((len(near_X), NEIGHBOURS, NEIGHBOURS))
     target_XK1 = np.zeros((len(near_X), NEIGHBOURS, 1))
     diagonal = np.arange(NEIGHBOURS)
@@ -132,9 +133,9 @@ def _solved(
     return target_XK1[:, :, 0], weight_XK1[:, :, 0]
 
 
-def _said(
+def _scale(
     weight_N: NDArray[np.float64], row_N: NDArray[np.int32], count_I: NDArray[np.int64]
 ) -> float:
-    """How much an item of a history says in all, mean over positives; 1 if nobody says anything."""
+    """The sum of a history item's absolute weights, mean over positives; 1 without any weight."""
     by_item_I = np.bincount(row_N, np.abs(weight_N), minlength=len(count_I))
     return float(by_item_I @ count_I / max(1, count_I.sum())) or 1.0

@@ -1,7 +1,7 @@
 """Batches of positives with their histories and shared random negatives, from explicit generators.
 
-Knows histories as index arrays; knows nothing about models. Letters: B positives, H history items,
-N negatives, X cold twins, C items that are compared.
+Letters: U users, I items, P all positives, B positives of a batch, H history items, N negatives,
+X items that are wanted, C items that are compared.
 """
 
 import math
@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from model.network.encoder import SparseOperator, Wanted
+from model.network.encoder import Wanted
+from model.network.graph import SparseOperator
 from model.runtime.fold_in import recency_weights
 from training.data.dataset import Dataset
 from training.data.histories import Histories
@@ -25,7 +26,7 @@ from training.fit.graphs import sparse_operator
 _LEAST_BATCH = 256
 _ITEMS_PER_NEGATIVE, _FEWEST_NEGATIVES, _MOST_NEGATIVES = 40, 256, 1024
 _CONTRASTED_ROWS = 512
-"""Rows of a batch that the contrastive terms compare; enough negatives, at a bounded cost."""
+"""Positives of a batch that the contrastive terms compare; enough negatives at a bounded cost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,18 +39,17 @@ class Batch:
     negative_N: Tensor
     """Items shared by all positives of the batch."""
     cold_B: Tensor
-    """Places of the positives that are shown as cold twins."""
+    """Places of the positives that are masked as cold."""
     cold_N: Tensor
-    """Places of the negatives that are shown as cold twins."""
+    """Places of the negatives that are masked as cold."""
     contrasted_C: Tensor
-    """Items that are compared with each other, of all processes' positives; none twice."""
+    """Items that are compared with each other, of all processes' positives, none twice."""
 
     @property
     def wanted(self) -> Wanted:
-        """What of the items is encoded for this step.
+        """Items to embed: positives, negatives, then those that are compared.
 
-        Items: positives, then negatives, then those that are compared. Cold twins: those shown of
-        positives, then of negatives.
+        Masked items: those of the positives, then those of the negatives.
         """
         return Wanted(
             item_X=torch.cat([self.item_B, self.negative_N, self.contrasted_C]),
@@ -81,15 +81,15 @@ def pair_batches(
 class Sampler:
     """How batches are drawn.
 
-    - positives: with replacement, a user's being weighed by (her number of positives)^-user_damping
-      (ours). Quality is an average over users, training one over positives; a few users with most
-      of the positives would otherwise be most of what is learnt.
-    - negatives: with replacement, an item being weighed by (1 + its positives)^popularity_power.
+    - positives: with replacement, a user's in proportion to (their number)^-user_damping (ours).
+      Quality is an average over users, training one over positives; a few users with most of the
+      positives would otherwise dominate what is learnt.
+    - negatives: with replacement, an item in proportion to (1 + its positives)^popularity_power.
       0 is uniform; above, scores need less popularity to tell positives from negatives, which
       leaves room for the tail (word2vec's smoothed unigrams, arXiv:1310.4546, section 2.2).
-    - cold twins: each positive and negative is shown with probability cold_rate as if nobody had
-      chosen it, so that content learns to tell items apart without behaviour (ours; DropoutNet,
-      NIPS 2017, drops the input instead of taking the item out of the graph).
+    - cold-start masking: each positive and negative is shown with probability cold_rate as if
+      nobody had chosen it, so that content learns to tell items apart without behaviour (ours;
+      DropoutNet, NIPS 2017, drops the input instead of taking the item out of the graph).
     """
 
     batch_size: int
@@ -113,7 +113,7 @@ class Sampler:
         device: torch.device,
         processes: Processes = ALONE,
     ) -> "Sampler":
-        """As a run's settings have it; without order no recency, without content no cold twin."""
+        """The sampler of a run's settings; no recency without order, no masking without content."""
         return cls(
             batch_size=config.batch_size,
             max_steps=config.max_steps,
@@ -138,8 +138,8 @@ class Sampler:
         batch_size = self._batch_size(len(position_P), len(histories.length_U))
         for start in range(0, len(position_P), batch_size):
             position_B = position_P[drawn_P[start : start + batch_size]]
-            own_B, cold_B = map(
-                self.processes.equal_share, (position_B, self._cold(len(position_B)))
+            own_B, cold_B = (
+                self.processes.equal_share(x) for x in (position_B, self._cold(len(position_B)))
             )
             bag = histories.before(own_B, self.longest_history)
             history_BI = csr_array(
@@ -162,12 +162,12 @@ class Sampler:
             )
 
     def _batch_size(self, num_positives: int, num_users: int) -> int:
-        """As few as leave room for in `max_steps`, else as `TrainingConfig.batch_size` says."""
+        """As `TrainingConfig.batch_size` says, or more to keep within `max_steps`."""
         least = math.ceil(num_positives / self.max_steps)
         return max(least, min(self.batch_size, max(_LEAST_BATCH, num_users // 2)))
 
     def _cold(self, count: int) -> NDArray[np.int64]:
-        """1 where an item is shown as its cold twin."""
+        """1 for each item that is masked as cold."""
         uniform_N = torch.rand(count, generator=self.generator, dtype=torch.float64).numpy()
         return (uniform_N < self.cold_rate).astype(np.int64)
 
@@ -181,7 +181,7 @@ class Sampler:
 
 
 def enough_negatives(num_items: int) -> int:
-    """How many are enough among so many items, see `TrainingConfig.negatives`."""
+    """Negatives for so many items by default, see `TrainingConfig.negatives`."""
     return min(max(num_items // _ITEMS_PER_NEGATIVE, _FEWEST_NEGATIVES), _MOST_NEGATIVES)
 
 

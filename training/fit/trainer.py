@@ -1,7 +1,6 @@
 """Trains one MAGNET: epochs, the entropy schedule, early stopping on validation, checkpoints.
 
-Knows a data set's training and validation parts; it never looks at the test part. Letters: U users,
-I items, K experts.
+It never looks at the test part of a data set. Letters: U users, I items, K experts, T loss terms.
 """
 
 import copy
@@ -18,7 +17,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from model.artifact.manifest import EpochRecord
-from model.network.encoder import Propagated
+from model.network.encoder import GraphEncoder
 from model.network.magnet import Magnet
 from model.network.schedule import EntropySchedule
 from training.data.dataset import Dataset
@@ -29,18 +28,18 @@ from training.fit.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from training.fit.config import TrainingConfig
 from training.fit.distributed import ALONE, Processes, choose_device
 from training.fit.graphs import build_graph
-from training.fit.objective import batch_objective
+from training.fit.objective import add_gradients
 from training.fit.sampler import Sampler
 from training.fit.trained_model import TrainedModel, build_magnet
 
 MAX_VALIDATION_USERS = 4096
-"""Users that validation looks at; more would cost much time and change little."""
+"""Most users of validation; more would cost much time and change little."""
 STAGE_TOLERANCE = 0.01
-"""Relative loss of NDCG@20 within its noise."""
+"""Relative loss of NDCG@20 that is within its noise."""
 
 
 class TrainingError(ExplainedError):
-    """Training cannot go on; the message says where it stopped and what to try."""
+    """Training cannot go on; the message says where it stopped and what to do."""
 
 
 def train(
@@ -59,13 +58,14 @@ def train(
         config: hyperparameters; equal seeds give equal results on one machine and thread count.
         checkpoint: where to save after epochs and to resume from, if it fits data and config.
         on_epoch: called after each epoch.
-        processes: who trains along, each with a call of its own; the leader's checkpoint counts.
-        start: a trained model of the data set's shape to go on from, in the second stage at once;
+        processes: all that train together, each with a call of its own; the leader's checkpoint
+            counts.
+        start: a trained model of the data set's shape to go on from, at once in the second stage;
             None for a fresh one.
 
     Raises:
         TrainingError: the loss is not finite, or there is nothing to train on or to validate with.
-        DeviceError: `config.device` cannot be had.
+        DeviceError: `config.device` is not available.
         ProcessesError: the processes have different data or settings, or one of them has ended.
         CheckpointError: `checkpoint` belongs to another run or is damaged.
     """
@@ -92,14 +92,14 @@ def train(
 
 
 def best_so_far(dataset: Dataset, config: TrainingConfig, checkpoint: Path) -> TrainedModel:
-    """The best epoch of a run that was stopped, or that still goes on; raises as `train` does."""
+    """The best epoch of a run that was stopped or still goes on; raises as `train` does."""
     run = _Run(dataset, config, ALONE, None)
     run.restore(load_checkpoint(checkpoint, run.fingerprint))
     return run.result()
 
 
 class _Run:
-    """State of a run between epochs; everything in it is in its checkpoint."""
+    """State of a run between epochs; its checkpoint has all of it."""
 
     def __init__(
         self, dataset: Dataset, config: TrainingConfig, processes: Processes, start: Magnet | None
@@ -113,9 +113,9 @@ class _Run:
         processes.copy_from_leader([*self.magnet.parameters(), *self.magnet.buffers()])
         self.valid = some_users(dataset.valid, MAX_VALIDATION_USERS)
         self.sampler = Sampler.of(config, dataset, self.generator, self.device, processes)
-        recency_power = self.sampler.recency_power
-        self.train_weight_UI = dataset.train_histories.recency_weighted(recency_power)
-        self.graph = build_graph(self.train_weight_UI, dataset.features.values()).to(self.device)
+        self.train_weight_UI = dataset.train_histories.recency_weighted(self.sampler.recency_power)
+        graph = build_graph(self.train_weight_UI, dataset.features.values())
+        self.encoder = GraphEncoder(self.magnet, graph.to(self.device))
         router = list(self.magnet.head.parameters())
         in_router = {id(parameter) for parameter in router}
         encoders = [p for p in self.magnet.parameters() if id(p) not in in_router]
@@ -133,8 +133,7 @@ class _Run:
             switch=config.stage_switch,
         )
         if start is not None:
-            self.schedule.ramp = 1  # its router is used to the whole gate
-        self._interaction_content: Propagated | None = None
+            self.schedule.ramp = 1  # its router was trained with the full gate already
         self.history: list[EpochRecord] = []
         self.best_epoch = 0
         self.best_state: dict[str, Tensor] = {}
@@ -159,14 +158,14 @@ class _Run:
         self.magnet.train()
         share_K = torch.zeros(self.magnet.head.num_experts, device=self.device)
         seen: list[list[float]] = []
-        contents = self._propagated(self.magnet)
+        self.encoder.refresh()
         for batch in self.sampler.epoch(self.dataset.train_histories):
             self.optimizer.zero_grad()
-            embeddings = self.magnet.encode(self.magnet.views(self.graph), contents, batch.wanted)
-            objective = batch_objective(
+            embeddings = self.encoder.embed(batch.wanted)
+            objective = add_gradients(
                 self.magnet, embeddings, batch, self.config, weights, self.processes
             )
-            term_T = self.processes.mean(torch.stack([*objective.terms.values()]).detach()).tolist()
+            term_T = self.processes.mean(torch.stack([*objective.terms.values()])).tolist()
             loss = sum(term_T)
             if not math.isfinite(loss):
                 raise TrainingError(
@@ -174,7 +173,6 @@ class _Run:
                     f"{len(seen) + 1}; nothing was exported. Try a lower learning_rate (now "
                     f"{self.config.learning_rate:g}) and check the features for extreme values"
                 )
-            objective.loss.backward()
             self.processes.average_gradients(self.magnet.parameters())
             self._decay_router()
             self.optimizer.step()
@@ -204,12 +202,12 @@ class _Run:
 
     @property
     def _coverage_in_vain(self) -> bool:
-        """It has not settled, but validation has stopped improving (ours)."""
+        """Coverage has not settled, but validation has stopped improving (ours)."""
         waiting = self.schedule.trigger_epoch is None and self.schedule.switch == "entropy"
         return waiting and len(self.history) - self.best_epoch >= self.config.patience
 
     def _begin_specialisation(self) -> None:
-        """Go on from the best epoch of coverage (ours): what came after it has only overfitted."""
+        """Go on from the best epoch of coverage (ours): the epochs after it only overfitted."""
         self.magnet.load_state_dict(self.best_state)
         self._averaged().load_state_dict(self.best_state)
         self.optimizer.param_groups[0]["lr"] = self.config.settled_learning_rate
@@ -224,7 +222,7 @@ class _Run:
     def _remember(self, record: EpochRecord) -> None:
         """Keep the best epoch.
 
-        One of specialisation, in which the serving gate was in force, wins against one of coverage
+        An epoch of specialisation, which trains with the serving gate, wins against one of coverage
         that is better by no more than `STAGE_TOLERANCE`.
         """
         self.history.append(record)
@@ -235,30 +233,20 @@ class _Run:
             self.best_state = copy.deepcopy(self._averaged().state_dict())
 
     def _averaged(self) -> Magnet:
-        """The moving average of the weights, which is what is validated and kept."""
+        """The moving average of the weights, which is validated and kept."""
         averaged = self.average.module
         assert isinstance(averaged, Magnet)
         return averaged.eval()
 
     def _trained(self) -> TrainedModel:
-        magnet = self._averaged()
-        contents = self._propagated(magnet)
-        model = TrainedModel.encoded(
-            magnet, self.train_weight_UI, self.sampler.recency_power, self.graph, contents
-        )
         return replace(
-            model,
+            TrainedModel.encoded(
+                self.encoder.of(self._averaged()), self.train_weight_UI, self.sampler.recency_power
+            ),
             history=tuple(self.history),
             best_epoch=self.best_epoch,
             trigger_epoch=self.schedule.trigger_epoch,
         )
-
-    def _propagated(self, magnet: Magnet) -> tuple[Propagated, Propagated]:
-        """Content through both views; the interaction view has no weights, so once is enough."""
-        interaction, augmented = magnet.views(self.graph)
-        if self._interaction_content is None:
-            self._interaction_content = magnet.propagate_content(interaction)
-        return self._interaction_content, magnet.propagate_content(augmented)
 
     def _validate(self) -> float:
         own = self.processes.share(np.flatnonzero(np.diff(self.valid.indptr)))
@@ -266,13 +254,14 @@ class _Run:
         return self.processes.pooled_mean(result.per_user["ndcg@20"])
 
     def result(self) -> TrainedModel:
-        """The best epoch's model, with what validation wants of popularity and neighbourhood."""
+        """The best epoch's model, calibrated on validation."""
         self._averaged().load_state_dict(self.best_state)
-        heard = self.config.neighbourhood
-        return calibrated(self._trained(), self.dataset, self.valid, neighbourhood=heard)
+        return calibrated(
+            self._trained(), self.dataset, self.valid, item_item=self.config.neighbourhood
+        )
 
     def snapshot(self) -> Checkpoint:
-        """Everything needed to go on from here."""
+        """Everything that `restore` needs."""
         return Checkpoint(
             fingerprint=self.fingerprint,
             magnet=self.magnet.state_dict(),

@@ -2,9 +2,8 @@ import pytest
 import torch
 
 from model.network.config import MagnetConfig
-from model.network.encoder import normalise_rows, unit_rows
 from model.network.fused_scores import routed_scores
-from model.network.head import FusionHead, with_neighbourhood
+from model.network.head import FusionHead, with_item_item
 
 NAMES = ("behaviour", "text", "picture")
 HEADS = [
@@ -93,20 +92,10 @@ def test_experts_that_lead_together_share_the_gradient() -> None:
 
 @EACH_HEAD
 @torch.no_grad()
-def test_a_neighbourhood_is_heard_but_not_routed_by(config: MagnetConfig) -> None:
+def test_the_item_item_score_is_mixed_but_not_routed_by(config: MagnetConfig) -> None:
     head, (similarity_GBC, user_BJ, item_CJ) = routed_pairs(config)
     near_BC = torch.linspace(-1, 1, 35).double().view(5, 7)
     routing = head.route(similarity_GBC, user_BJ, item_CJ, 0.5)
-    want_BC = head.mix(with_neighbourhood(similarity_GBC, near_BC), routing)
+    want_BC = head.mix(with_item_item(similarity_GBC, near_BC), routing)
     have_BC = routed_scores(head, similarity_GBC.clone(), user_BJ, item_CJ, 0.5, near_BC)
     assert torch.allclose(want_BC, have_BC)
-
-
-def test_unit_rows_are_normalised_rows_with_the_same_gradients() -> None:
-    row_XD = torch.randn(6, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    row_XD[2] = 0
-    assert torch.allclose(unit_rows(row_XD), normalise_rows(row_XD))
-    assert torch.autograd.gradcheck(unit_rows, row_XD[[0, 1, 3]].requires_grad_())
-    zero_XD = torch.zeros(1, 4, requires_grad=True)
-    (gradient,) = torch.autograd.grad(unit_rows(zero_XD).sum(), zero_XD)
-    assert torch.isfinite(gradient).all()

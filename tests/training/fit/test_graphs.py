@@ -3,9 +3,10 @@ import pytest
 import torch
 from scipy.sparse import csr_array
 
-from model.network.encoder import Propagated, View, normalise_rows, propagate
+from model.network.graph import Propagated, View, propagate
+from model.network.similarity import unit_rows
 from training.data.features import ModalityFeatures
-from training.fit.graphs import build_graph, content_neighbours, help_from_neighbours
+from training.fit.graphs import build_graph, cold_strength, content_neighbours
 
 
 def features(x: list[list[float]], missing: tuple[int, ...] = ()) -> ModalityFeatures:
@@ -30,13 +31,13 @@ def test_a_catalogue_smaller_than_the_neighbourhood(num_items: int) -> None:
     assert content_neighbours(features(TWO_KINDS[:num_items])).shape == (num_items, num_items)
 
 
-def test_items_of_low_degree_are_helped_more() -> None:
+def test_items_of_low_degree_have_more_cold_strength() -> None:
     train = csr_array(
         np.array([[1, 0, 1, 0, 0], [1, 0, 0, 0, 0], [1, 0, 0, 0, 0]], dtype=np.float32)
     )
-    help_I = help_from_neighbours(train)
-    assert help_I[1] == 1  # without users, it hears its neighbours in full
-    assert 0 < help_I[0] < help_I[2] < 1
+    strength_I = cold_strength(train)
+    assert strength_I[1] == 1  # without users
+    assert 0 < strength_I[0] < strength_I[2] < 1
 
 
 def test_views_are_the_symmetrically_normalised_products() -> None:
@@ -45,7 +46,7 @@ def test_views_are_the_symmetrically_normalised_products() -> None:
     y_UF = torch.randn(2, 2, generator=torch.Generator().manual_seed(1))
     kinds = [features([[1, 0], [0.9, 0.1], [0, 1]]), features([[0, 1], [1, 0], [0.1, 1]])]
     graph, weight_E = build_graph(train, kinds), torch.tensor([0.3, 0.7])
-    edges = help_from_neighbours(train)[:, None] * sum(
+    edges = cold_strength(train)[:, None] * sum(
         w * content_neighbours(kind).toarray()
         for w, kind in zip(weight_E.tolist(), kinds, strict=True)
     )
@@ -71,19 +72,19 @@ def propagated(train: list[list[int]], start_IF: torch.Tensor) -> Propagated:
     return propagate(view, start_IF, torch.zeros_like(start_IF), num_layers=1)
 
 
-def test_a_cold_twin_is_the_item_as_if_nobody_had_chosen_it() -> None:
+def test_a_masked_item_is_the_item_as_if_nobody_had_chosen_it() -> None:
     start_IF = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
     start_IF[2] = 0
     chosen = propagated([[1, 0, 0, 0], [0, 1, 1, 1]], start_IF)
     unchosen = propagated([[1, 0, 0, 0], [0, 1, 0, 1]], start_IF)
     assert unchosen.item_IF[2].norm() > 0
     assert torch.allclose(unchosen.cold_IF[2], unchosen.item_IF[2], atol=1e-6)
-    item_D, twin_D = (normalise_rows(x)[2] for x in (chosen.item_IF, chosen.cold_IF))
-    assert torch.allclose(twin_D, normalise_rows(unchosen.item_IF)[2], atol=1e-6)
-    assert not torch.allclose(item_D, twin_D, atol=0.1)
+    item_D, masked_D = (unit_rows(x)[2] for x in (chosen.item_IF, chosen.cold_IF))
+    assert torch.allclose(masked_D, unit_rows(unchosen.item_IF)[2], atol=1e-6)
+    assert not torch.allclose(item_D, masked_D, atol=0.1)
 
 
-def test_without_content_a_cold_twin_is_nothing() -> None:
+def test_without_content_a_masked_item_is_zero() -> None:
     train = csr_array(np.eye(4, dtype=np.float32))
     start_IF = torch.ones(4, 2)
     found = propagate(View(build_graph(train, [])), start_IF, torch.zeros_like(start_IF), 2)

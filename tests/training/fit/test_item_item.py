@@ -10,8 +10,8 @@ from training.fit.item_item import (
     NEIGHBOURS,
     PENALTY,
     USER_DAMPING,
-    neighbourhood_weights,
-    neighbourhoods,
+    item_item_scores,
+    item_item_weights,
 )
 
 
@@ -38,21 +38,21 @@ def by_hand(likes_UI: np.ndarray) -> np.ndarray:
 
 def test_weights_are_the_mean_of_regression_and_walk() -> None:
     likes_UI = np.random.default_rng(0).random((90, 12)) < 0.4
-    weights_II = neighbourhood_weights(histories_of(likes_UI)).toarray()
+    weights_II = item_item_weights(histories_of(likes_UI)).toarray()
     assert weights_II == pytest.approx(by_hand(likes_UI), abs=1e-6)
 
 
-def test_no_item_speaks_for_itself_and_few_for_each() -> None:
+def test_no_item_has_a_weight_for_itself_and_few_have_one_for_each() -> None:
     rng = np.random.default_rng(1)
     likes_UI = rng.random((200, 3 * NEIGHBOURS)) < 0.2
-    weights_II = neighbourhood_weights(histories_of(likes_UI))
+    weights_II = item_item_weights(histories_of(likes_UI))
     assert not weights_II.diagonal().any()
     assert np.bincount(weights_II.indices, minlength=3 * NEIGHBOURS).max() == NEIGHBOURS
 
 
 def test_items_that_nobody_shares_have_no_neighbours() -> None:
     likes_UI = np.array([[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0]], dtype=bool)
-    weights_II = neighbourhood_weights(histories_of(likes_UI)).toarray()
+    weights_II = item_item_weights(histories_of(likes_UI)).toarray()
     assert weights_II[0, 1] > 0
     assert not weights_II[2:].any()
     assert not weights_II[:, 2:].any()
@@ -61,14 +61,14 @@ def test_items_that_nobody_shares_have_no_neighbours() -> None:
 def test_only_the_newest_positives_of_a_heavy_user_count() -> None:
     item_N = np.arange(LONGEST + 2)
     user_N, time_N = np.zeros_like(item_N), item_N.astype(float)
-    weights_II = neighbourhood_weights(Histories.of(user_N, item_N, time_N, (1, len(item_N))))
+    weights_II = item_item_weights(Histories.of(user_N, item_N, time_N, (1, len(item_N))))
     assert set(np.unique(weights_II.tocoo().row)).isdisjoint({0, 1})
     assert weights_II.nnz == LONGEST * NEIGHBOURS
 
 
-def test_a_neighbourhood_is_the_mean_over_the_history() -> None:
+def test_a_score_is_the_mean_over_the_history() -> None:
     weights_II = csr_array(np.array([[0, 1, 0], [2, 0, 4], [0, 0, 0]], dtype=np.float32))
     history_BI = csr_array(np.array([[1, 3, 0], [0, 0, 0], [0, 0, 5]], dtype=np.float32))
-    assert neighbourhoods(history_BI, weights_II) == pytest.approx(
+    assert item_item_scores(history_BI, weights_II) == pytest.approx(
         np.array([[1.5, 0.25, 3], [0, 0, 0], [0, 0, 0]])
     )

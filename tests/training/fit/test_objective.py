@@ -3,12 +3,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from model.network.encoder import GraphEncoder
 from model.network.schedule import EntropySchedule
 from training.data.dataset import DataConfig, Dataset, load_dataset
 from training.fit import objective as objective_module
 from training.fit.config import TrainingConfig
 from training.fit.graphs import build_graph
-from training.fit.objective import batch_objective
+from training.fit.objective import add_gradients
 from training.fit.sampler import Sampler
 from training.fit.trained_model import build_magnet
 
@@ -42,12 +43,8 @@ def gradients(
         device=torch.device("cpu"),
     )
     batch = next(sampler.epoch(dataset.train_histories))
-    views = magnet.views(build_graph(dataset.train, dataset.features.values()))
-    contents = [magnet.propagate_content(view) for view in views]
-    found = batch_objective(
-        magnet, magnet.encode(views, contents, batch.wanted), batch, config, WEIGHTS
-    )
-    found.loss.backward()
+    encoder = GraphEncoder(magnet, build_graph(dataset.train, dataset.features.values()))
+    found = add_gradients(magnet, encoder.embed(batch.wanted), batch, config, WEIGHTS)
     return {name: term.item() for name, term in found.terms.items()}, {
         name: torch.zeros_like(p) if p.grad is None else p.grad.clone()
         for name, p in magnet.named_parameters()

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, diags_array
 from torch import Tensor, nn
 
-from model.network.encoder import SparseOperator
+from model.network.graph import SparseOperator
 from training.data.dataset import Dataset
 from training.data.features import Standardisation
 from training.evaluate.protocol import evaluate
