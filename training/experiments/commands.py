@@ -40,8 +40,7 @@ from training.experiments.cold_start.runner import (
     run_cold_start,
 )
 from training.experiments.faithfulness import as_text, measure_faithfulness
-from training.experiments.model_report.findings import find, make_lists
-from training.experiments.model_report.page import render
+from training.experiments.model_report import find, make_lists, render
 from training.fit.config import TrainingConfig
 from training.reporting.documents import Outputs
 

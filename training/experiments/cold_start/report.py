@@ -1,4 +1,4 @@
-"""What each way of serving withheld users or items reached, as Markdown and plain numbers for JSON."""
+"""What each way of serving withheld users or items reached, as Markdown and for JSON."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -82,7 +82,7 @@ class ColdStart:
     share: float
     users: ColdUsers
     items: ColdItems | None
-    """None without content: nothing but interactions could tell one item from another."""
+    """None without content: only interactions tell one item from another."""
 
 
 _METRICS = ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
@@ -122,7 +122,7 @@ standard deviation over seeds; intervals are 95 % of a paired bootstrap over use
 value averaged over seeds), and where one holds zero it is a tie. Seconds are those of the training,
 or else of what replaces it."""
 _ITEM_NOTE = """\
-Content neighbours: how much of an item's content neighbourhood stands in the user's history. The
+Content neighbours: how much of an item's content neighbourhood is in the user's history. The
 size of the neighbourhood is chosen on the withheld items' own validation positives, which no other
 way sees. Ties of popularity are broken at random. The first two tables count positives of withheld
 items only, so a way gains in them by listing withheld items at all; the third shows the price."""
@@ -199,6 +199,7 @@ def _against_neighbours(ways: Ways) -> str:
 
 def as_json(result: ColdStart) -> dict[str, object]:
     """Numbers by way, under `users` and, for each ranking, under `items`."""
+    items = result.items
     figures: dict[str, object] = {
         "dataset": result.dataset_name,
         "summary": result.summary,
@@ -206,36 +207,31 @@ def as_json(result: ColdStart) -> dict[str, object]:
         "share": result.share,
         "users": {"withheld": result.users.withheld} | _ways_json(result.users.ways),
     }
-    if result.items is not None:
-        figures["items"] = _items_json(result.items)
+    if items is not None:
+        figures["items"] = {
+            "withheld": items.withheld,
+            "with_content": items.with_content,
+            "among_all": _ways_json(items.among_all),
+            "among_withheld": _ways_json(items.among_withheld),
+            "overall": _ways_json(items.overall),
+            "places_listed": items.listed,
+            "positives_wanted": items.wanted,
+        }
     return figures
-
-
-def _items_json(items: ColdItems) -> dict[str, object]:
-    return {
-        "withheld": items.withheld,
-        "with_content": items.with_content,
-        "among_all": _ways_json(items.among_all),
-        "among_withheld": _ways_json(items.among_withheld),
-        "overall": _ways_json(items.overall),
-        "places_listed": items.listed,
-        "positives_wanted": items.wanted,
-    }
 
 
 def _ways_json(ways: Ways) -> dict[str, object]:
     return {
         "tested_users": ways.users,
-        "ways": {way: _way_json(ways, way, outcome) for way, outcome in ways.outcomes.items()},
-    }
-
-
-def _way_json(ways: Ways, way: Way, outcome: WayOutcome) -> dict[str, object]:
-    return {
-        "settings": outcome.settings,
-        "seconds": outcome.seconds,
-        "test": {metric: spread(outcome.values(metric)) for metric in _METRICS},
-        "minus_retrained": {
-            metric: ways.lead(way, "retrained", metric).as_json() for metric in _COMPARED
+        "ways": {
+            way: {
+                "settings": outcome.settings,
+                "seconds": outcome.seconds,
+                "test": {metric: spread(outcome.values(metric)) for metric in _METRICS},
+                "minus_retrained": {
+                    metric: ways.lead(way, "retrained", metric).as_json() for metric in _COMPARED
+                },
+            }
+            for way, outcome in ways.outcomes.items()
         },
     }

@@ -1,22 +1,10 @@
-"""Runs a cold-start trial: what is withheld, in which ways it is served, what each way reaches.
+"""Runs a cold-start trial: withholds users and items from training and serves them in several ways.
 
-Knows ways and test positives; knows nothing about how figures are shown. Letters: U users, I items.
+Training never sees what is withheld, nor does the choice of its stopping epoch. Random, popularity
+and content neighbours need no MAGNET and no interaction of a withheld item.
+
+Letters: B users of a block, U users, I items, P positives.
 """
-
-# FOLDED training/experiments/cold_start/runner.py: What needs no MAGNET and no interaction of a cold item: random, popularity, content neighbours.
-#
-#   Knows training positives and features; knows nothing about trained models. Letters: B users of a
-#   block, U users, I items.
-#
-# FOLDED training/experiments/cold_start/runner.py: Users or items withheld from training: which ones, and the data set without them.
-#
-#   Knows data sets; knows nothing about models. Letters: U users, I items, P positives.
-#
-# FOLDED training/experiments/cold_start/runner.py: The ways of serving withheld users and items, by one seed, each ready to score.
-#
-#   Knows how to train, encode and score; knows nothing about what is measured. Training, its stopping
-#   included, never sees what is withheld. Letters: U users, I items, B users of a block.
-#
 
 import hashlib
 import logging
@@ -33,7 +21,7 @@ from training.cli.progress import epochs_shown
 from training.data.dataset import Dataset
 from training.data.features import ModalityFeatures
 from training.data.histories import Histories
-from training.evaluate.protocol import ScoreFunction, evaluate
+from training.evaluate.protocol import ScoreFunction, evaluate, popularity_scores
 from training.experiments.cold_start.report import (
     ColdItems,
     ColdStart,
@@ -48,8 +36,15 @@ from training.fit.inductive import InductiveEncoder
 from training.fit.trained_model import TrainedModel
 from training.fit.trainer import train
 
+log = logging.getLogger(__name__)
+
 NEIGHBOURS = (10, 50, 200, 1000)
 """Sizes of a content neighbourhood among which validation chooses."""
+
+
+Mask = NDArray[np.bool_]
+Ranking = Callable[[ScoreFunction], ScoreFunction]
+"""Which items are ranked: the scores of the others become -inf."""
 
 
 def random_scores(num_items: int, seed: int) -> ScoreFunction:
@@ -59,16 +54,15 @@ def random_scores(num_items: int, seed: int) -> ScoreFunction:
 
 
 def popularity(train: csr_array, seed: int) -> ScoreFunction:
-    """Scores [B, I] by training positives, ties at random, so that ids tell nothing."""
-    count_I = np.bincount(train.indices, minlength=train.shape[1]).astype(np.float32)
-    rank_tie = random_scores(train.shape[1], seed)
-    return lambda user_B: count_I + rank_tie(user_B)
+    """Scores [B, I] by training positives; ties are broken at random, so that ids tell nothing."""
+    count, tie = popularity_scores(train), random_scores(train.shape[1], seed)
+    return lambda user_B: count(user_B) + tie(user_B)
 
 
 def content_knn(
     weight_UI: csr_array, features: Iterable[ModalityFeatures], neighbours: int
 ) -> ScoreFunction:
-    """Scores [B, I]: how much of an item's content neighbourhood stands in the user's history.
+    """Scores [B, I]: how much of an item's content neighbourhood is in the user's history.
 
     The neighbourhood is the one of `content_neighbours`, summed over modalities (ours).
 
@@ -78,11 +72,8 @@ def content_knn(
         neighbours: of every item in every modality.
     """
     first_II, *others = (content_neighbours(x, neighbours) for x in features)
-    heard_II = csr_array(sum(others, start=first_II).T)
-    return lambda user_B: (weight_UI[user_B] @ heard_II).toarray()
-
-
-Mask = NDArray[np.bool_]
+    near_II = csr_array(sum(others, start=first_II).T)
+    return lambda user_B: (weight_UI[user_B] @ near_II).toarray()
 
 
 def drawn(count_X: NDArray[np.int64], share: float) -> Mask:
@@ -105,7 +96,7 @@ def without_users(dataset: Dataset, user_U: Mask) -> Dataset:
 
 
 def without_items(dataset: Dataset, item_I: Mask) -> Dataset:
-    """The data set as training sees it before anyone has chosen some items; features stay."""
+    """The data set as training sees it without some items' interactions; features stay."""
     return _restricted(dataset, np.ones(len(dataset.user_ids), dtype=np.bool_), ~item_I)
 
 
@@ -131,7 +122,7 @@ def _restricted(dataset: Dataset, user_U: Mask, item_I: Mask) -> Dataset:
 
 
 def _kept(histories: Histories, user_U: Mask, item_I: Mask) -> Histories:
-    """Histories with only some users' positives on some items, in the order they had."""
+    """The positives of some users on some items, in their order."""
     user_P = np.repeat(np.arange(len(user_U)), histories.length_U)
     kept_P = user_U[user_P] & item_I[histories.item_P]
     length_U = np.bincount(user_P[kept_P], minlength=len(user_U))
@@ -143,16 +134,9 @@ def _kept(histories: Histories, user_U: Mask, item_I: Mask) -> Histories:
     )
 
 
-log = logging.getLogger(__name__)
-
-
-Ranking = Callable[[ScoreFunction], ScoreFunction]
-"""Which items are ranked: the scores of the others become -inf."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
-    """One way, ready to score, and what it took."""
+    """One way of serving, ready to score, and what it took."""
 
     score: ScoreFunction
     settings: str = ""
@@ -167,7 +151,7 @@ def retrained(dataset: Dataset, config: TrainingConfig) -> Served:
 
 
 def user_ways(dataset: Dataset, user_U: Mask, config: TrainingConfig) -> dict[Way, Served]:
-    """Of serving users whom the model was not trained with, from their training histories."""
+    """Ways of serving users whom the model was not trained with, from their training histories."""
     reduced = without_users(dataset, user_U)
     model = _trained(reduced, config, "without the users")
 
@@ -183,7 +167,7 @@ def user_ways(dataset: Dataset, user_U: Mask, config: TrainingConfig) -> dict[Wa
 
 
 def item_ways(dataset: Dataset, item_I: Mask, config: TrainingConfig) -> dict[Way, Served]:
-    """Of serving items of which the model knew the features only."""
+    """Ways of serving items of which the model knew the features only."""
     reduced = without_items(dataset, item_I)
     model = _trained(reduced, config, "without the items' interactions")
     return {
@@ -198,7 +182,7 @@ def content_neighbours_way(
 ) -> Served:
     """Content neighbours, their number chosen on the withheld items' validation positives.
 
-    A favour to this way: no other sees these positives.
+    This favours them: no other way sees these positives.
     """
     reduced = without_items(dataset, item_I)
     every_U = np.ones(len(dataset.user_ids), dtype=np.bool_)
@@ -239,7 +223,7 @@ def _references(reduced: Dataset, seed: int) -> dict[Way, Served]:
 
 
 class NothingToMeasureError(ValueError):
-    """What is withheld has no test positive; the message says so."""
+    """Withheld users or items have no test positive; the message says which."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,7 @@
-"""What a portrait shows, as numbers: experts by group, what lists cover, where items lie.
+"""What an artifact has learnt, as numbers and as one HTML page.
+
+The page shows which experts serve which users and items, what lists show of the long tail, and
+where items lie.
 
 Letters: U users, I items, L places of a list, K experts, M modalities, S items drawn, Q groups.
 """
@@ -7,14 +10,18 @@ import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
 from model.artifact.files import Artifact
+from model.artifact.manifest import ArtifactManifest
 from model.artifact.tables import StringTable
 from model.runtime.artifact import ArtifactScorer
+from training.reporting import pages
+from training.reporting.charts import COLOURS, draw_points
 
 LENGTH = 20
 """Places of a list."""
@@ -28,7 +35,7 @@ Numbers = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lists:
-    """What some users are shown, and which experts speak for it."""
+    """What some users are shown, and the experts' weights in it."""
 
     users_U: Rows
     items_UL: Rows
@@ -72,11 +79,12 @@ POPULARITY_GROUPS = 10
 ACTIVITY_GROUPS = 5
 """Groups of about equally many users."""
 MOST_CATEGORIES = 7
-"""Colours that can be told apart, one left for the others."""
+"""One colour each, and one is left for the others."""
+_SEEN, _SHOWN = COLOURS[-1], COLOURS[0]
 OTHERS = "others"
 """Categories beyond these, and none."""
 MOST_POINTS = 2_000
-"""Items that are drawn; more hide each other."""
+"""Items that are drawn; more would hide each other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +124,7 @@ class EmbeddingMap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
-    """Everything that a portrait shows."""
+    """Everything that a model report shows."""
 
     users: int
     maps: tuple[ExpertMap, ...]
@@ -129,7 +137,13 @@ class Findings:
 
 
 def find(artifact: Artifact, lists: Lists, seed: int) -> Findings:
-    """Look at an artifact and at lists that it has made; `seed` draws the items of the maps."""
+    """The figures of an artifact and of lists that it has made.
+
+    Args:
+        artifact: an opened artifact.
+        lists: of some of its users.
+        seed: of the items that are drawn.
+    """
     tensors = artifact.tensors
     popularity_I = np.asarray(tensors["item_popularity"])
     rank_I = np.empty(len(popularity_I), dtype=np.int64)
@@ -222,3 +236,40 @@ def _span(values: Sequence[int] | NDArray[np.integer]) -> str:
         return "none"
     least, most = int(min(values)), int(max(values))
     return f"{least:,}" if least == most else f"{least:,} to {most:,}"
+
+
+def render(manifest: ArtifactManifest, findings: Findings) -> str:
+    """The page."""
+    swatches = [
+        COLOURS[-1] if name == OTHERS else COLOURS[place]
+        for place, name in enumerate(findings.categories)
+    ]
+    colour_S = [swatches[place] if swatches else COLOURS[0] for place in findings.category_S]
+    return pages.render(
+        Path(__file__).with_name("model_report.html.j2"),
+        manifest=manifest,
+        findings=findings,
+        length=LENGTH,
+        tail=_tail_rows(findings.tail),
+        tail_key=[("interactions in training", _SEEN), ("places in lists", _SHOWN)],
+        embeddings=[
+            (x, draw_points(f"Items by {x.modality}", x.point_S2, colour_S))
+            for x in findings.embeddings
+        ],
+        categories=list(zip(findings.categories, swatches, strict=True)),
+    )
+
+
+def _tail_rows(tail: Tail) -> list[tuple[str, list[tuple[float, str, str]]]]:
+    """Two bars per tenth: what was chosen in training, and what lists show."""
+    longest = max(float(tail.interactions_Q.max()), float(tail.places_Q.max()), 1e-9)
+    return [
+        (
+            f"{10 * q} to {10 * (q + 1)} % of items",
+            [
+                (share_Q[q] / longest, f"{share_Q[q]:.1%}", colour)
+                for share_Q, colour in ((tail.interactions_Q, _SEEN), (tail.places_Q, _SHOWN))
+            ],
+        )
+        for q in range(POPULARITY_GROUPS)
+    ]
