@@ -1,27 +1,16 @@
 """Are an artifact's explanations true? Additivity, the deletion test, and planted tastes.
 
-Knows what an explanation claims and what is known to be true; knows nothing about how it is shown.
+The deletion test takes a part of a score (an expert's share, or a modality's) away from every
+candidate at once and compares ranks: an item should fall furthest without the part that leads its
+explanation. Erasure as a test of attributions: arXiv:1612.08220; by rank: ours.
 
 Two readings of "the part that leads" are measured side by side. `largest`: the largest share of the
 score. `above_usual`: the share that exceeds by most its own mean over the user's candidates, since
 a share that every candidate has ranks nothing. The second is each part's Shapley value against the
 catalogue, the score being a sum of parts (arXiv:1705.07874, Corollary 1).
 
-Letters: C candidates, L listed items, X parts, K experts, M modalities.
+Letters: C candidates, L listed items, X parts, K experts, V views, M modalities, P pairs.
 """
-
-# FOLDED training/experiments/faithfulness.py: The deletion test: does an item fall furthest when the part that leads its explanation is gone?
-#
-#   Knows scores and their parts; knows nothing about where they come from. A part (an expert's share of
-#   a score, or a modality's) is taken away from every candidate at once, as if that expert were shut,
-#   and ranks are compared. Erasure as a test of attributions: arXiv:1612.08220; by rank: ours.
-#
-#   Letters: C candidates, L listed items, X parts, P pairs.
-#
-# FOLDED training/experiments/faithfulness.py: `faithfulness`: measure whether an artifact's explanations are true, and print the figures.
-#
-#   Knows the command line and the table; the measuring is in `faithfulness`.
-#
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,22 +23,28 @@ from numpy.typing import NDArray
 from training.evaluate.artifact import ArtifactEvaluation
 from training.evaluate.protocol import top_items
 
+LISTED = 20
+"""Length of the recommendation list whose explanations are tested."""
 _ALL_OF_IT = 1e-6
 """A weight this close to 1 leaves nothing to share out."""
 
-
+Reading = Literal["largest", "above_usual"]
+READINGS: tuple[Reading, ...] = get_args(Reading)
+Removal = Literal["expert", "expert_renormalised", "modality"]
+Pairs = Literal["recommended", "test"]
+Rows = NDArray[np.int64]
 Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeletionTest:
-    """Shares of the pairs; the rest of them falls further without some other part."""
+    """Shares of the pairs of a user and an item; the rest falls further without another part."""
 
     pairs: int
     passed: float
-    """It falls, and further without the leading part than without any other."""
+    """The item falls, and further without the leading part than without any other."""
     undecided: float
-    """It falls as far without another part as without the leading one, or falls without none."""
+    """It falls as far without another part as without the leading one, or never falls."""
 
 
 def without(bias_C: Numbers, part_CX: Numbers) -> Numbers:
@@ -70,14 +65,14 @@ def without_and_renormalised(bias_C: Numbers, part_CX: Numbers, weight_CX: Numbe
     return without_CX
 
 
-def falls(score_C: Numbers, without_CX: Numbers, listed_L: NDArray[np.int64]) -> Numbers:
+def falls(score_C: Numbers, without_CX: Numbers, listed_L: Rows) -> Numbers:
     """How many ranks each listed item loses without each part [L, X]; negative where it rises."""
     before_L = _ranks(score_C, listed_L)
     after_XL = np.stack([_ranks(removed_C, listed_L) for removed_C in without_CX.T])
     return after_XL.T - before_L[:, None]
 
 
-def _ranks(score_C: Numbers, listed_L: NDArray[np.int64]) -> Numbers:
+def _ranks(score_C: Numbers, listed_L: Rows) -> Numbers:
     """Candidates with a higher score, those with the same score counting half [L]."""
     ascending_C = np.sort(score_C)
     least_L = np.searchsorted(ascending_C, score_C[listed_L], side="left")
@@ -85,7 +80,7 @@ def _ranks(score_C: Numbers, listed_L: NDArray[np.int64]) -> Numbers:
     return len(score_C) - (least_L + most_L) / 2
 
 
-def deletion_test(fall_LX: Sequence[Numbers], lead_L: Sequence[NDArray[np.int64]]) -> DeletionTest:
+def deletion_test(fall_LX: Sequence[Numbers], lead_L: Sequence[Rows]) -> DeletionTest:
     """The verdict over the listed items of several users, each with its falls and leading parts."""
     fall_PX, lead_P1 = np.concatenate(fall_LX), np.concatenate(lead_L)[:, None]
     leading_P = np.take_along_axis(fall_PX, lead_P1, axis=1)[:, 0]
@@ -97,16 +92,6 @@ def deletion_test(fall_LX: Sequence[Numbers], lead_L: Sequence[NDArray[np.int64]
         passed=float(((leading_P > furthest_P) & (leading_P > 0)).mean()),
         undecided=float(((leading_P == furthest_P) | (fall_PX.max(axis=1) <= 0)).mean()),
     )
-
-
-LISTED = 20
-"""Length of the recommendation list whose explanations are tested."""
-
-
-Reading = Literal["largest", "above_usual"]
-Removal = Literal["expert", "expert_renormalised", "modality"]
-Pairs = Literal["recommended", "test"]
-Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,12 +122,18 @@ class _Findings:
     """What one user's explanations say."""
 
     drivers: tuple[str, ...]
+    """Their planted modalities."""
     additivity_error: float
     fall_LX: dict[Removal, Numbers]
-    lead_L: dict[tuple[Removal, Reading], Rows]
-    """The leading part of each listed item."""
-    test_lead_L: dict[Reading, Rows]
-    """The leading modality of each test item."""
+    expert_L: dict[Reading, Rows]
+    """The leading expert of each listed item."""
+    modality_L: dict[Pairs, dict[Reading, Rows]]
+    """The leading modality of each listed item, and of each test item."""
+
+    def lead_L(self, removal: Removal, reading: Reading) -> Rows:
+        """The leading part of each listed item."""
+        by_reading = self.modality_L["recommended"] if removal == "modality" else self.expert_L
+        return by_reading[reading]
 
 
 def measure_faithfulness(
@@ -155,7 +146,7 @@ def measure_faithfulness(
 
     Args:
         held_out: what is measured.
-        planted: the driving modalities of every user; None where nobody knows them.
+        planted: the driving modalities of every user; None if they are unknown.
         num_users: at most so many, drawn by seed.
         seed: of the draw.
     """
@@ -173,9 +164,9 @@ def measure_faithfulness(
             removal: {
                 reading: deletion_test(
                     [found.fall_LX[removal] for found in findings],
-                    [found.lead_L[removal, reading] for found in findings],
+                    [found.lead_L(removal, reading) for found in findings],
                 )
-                for reading in get_args(Reading)
+                for reading in READINGS
             }
             for removal in findings[0].fall_LX
         },
@@ -214,47 +205,39 @@ def _findings(held_out: ArtifactEvaluation, user: int, drivers: tuple[str, ...])
         drivers=drivers,
         additivity_error=float((np.abs(score_C - sum_C) / np.maximum(1, np.abs(score_C))).max()),
         fall_LX={what: falls(sum_C, gone_CX, listed_L) for what, gone_CX in without_CX.items()},
-        lead_L={
-            (removal, reading): leading(
-                modality_CM if removal == "modality" else expert_CK, listed_L, reading
-            )
-            for removal in get_args(Removal)
-            for reading in get_args(Reading)
-        },
-        test_lead_L={
-            reading: leading(modality_CM, test_L, reading) for reading in get_args(Reading)
+        expert_L=_leads(expert_CK, listed_L),
+        modality_L={
+            "recommended": _leads(modality_CM, listed_L),
+            "test": _leads(modality_CM, test_L),
         },
     )
+
+
+def _leads(part_CX: Numbers, listed_L: Rows) -> dict[Reading, Rows]:
+    return {reading: leading(part_CX, listed_L, reading) for reading in READINGS}
 
 
 def _planted(
     findings: Sequence[_Findings], modalities: Sequence[str]
 ) -> dict[Pairs, dict[Reading, Agreement]]:
     drivers = [found.drivers for found in findings]
-    lead_L: dict[Pairs, dict[Reading, list[Rows]]] = {
-        "recommended": {
-            reading: [found.lead_L["modality", reading] for found in findings]
-            for reading in get_args(Reading)
-        },
-        "test": {
-            reading: [found.test_lead_L[reading] for found in findings]
-            for reading in get_args(Reading)
-        },
-    }
+    kinds: tuple[Pairs, ...] = get_args(Pairs)
     return {
         pairs: {
-            reading: _agreement(drivers, of_users, modalities)
-            for reading, of_users in by_reading.items()
+            reading: _agreement(
+                drivers, [found.modality_L[pairs][reading] for found in findings], modalities
+            )
+            for reading in READINGS
         }
-        for pairs, by_reading in lead_L.items()
-        if any(map(len, by_reading["largest"]))
+        for pairs in kinds
+        if any(len(found.modality_L[pairs]["largest"]) for found in findings)
     }
 
 
 def _agreement(
     drivers: Sequence[tuple[str, ...]], lead_L: Sequence[Rows], modalities: Sequence[str]
 ) -> Agreement:
-    """Every pair counts once, whoever's it is."""
+    """Shares of the pairs of all users; every pair counts once."""
     agrees: dict[str, list[bool]] = {}
     for driver, lead in zip(drivers, lead_L, strict=True):
         name = driver[0] if len(driver) == 1 else "mixed"
