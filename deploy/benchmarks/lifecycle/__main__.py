@@ -8,7 +8,6 @@ import json
 import os
 import shlex
 import sys
-import tempfile
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
@@ -123,8 +122,7 @@ def _simulated(options: argparse.Namespace) -> Month:
     replay = Replay.of(config.data)
     days = _chosen(replay, options)
     _say(f"{replay.source.stem}: {days[0].start} interactions before {days[0].name} ...")
-    with tempfile.TemporaryDirectory(prefix="month-") as folder:
-        return simulate(replay, days, config, Path(folder), lambda month: _say(progress(month)))
+    return simulate(replay, days, config, lambda month: _say(progress(month)))
 
 
 def _chosen(replay: Replay, options: argparse.Namespace) -> Sequence[Day]:

@@ -5,10 +5,8 @@ Letters: K length of the ranked list, B users of a block, here one.
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 
@@ -26,9 +24,8 @@ from deploy.benchmarks.lifecycle.report import (
     Visit,
 )
 from deploy.benchmarks.replay import Replay
-from deploy.local.http import get_json, post_json
-from deploy.local.processes import Child, ChildDied
-from deploy.local.servers import HOST, embedded_server, free_port, serve, wait_until_ready
+from deploy.benchmarks.serving.rig import Replica, rig
+from deploy.local.http import post_json
 from model.registry.events import ReportedEvent
 from service.schemas.requests import MAX_EVENTS, MAX_SESSION
 from training.errors import ExplainedError
@@ -38,64 +35,31 @@ from training.retrain.job import retrain
 from training.retrain.runs import Runs
 from training.retrain.settings import RetrainConfig
 
-_SWITCH_SECONDS = 120.0
-_SETTINGS = {"MAGNET_LOG_LEVEL": "WARNING", "MAGNET_RECENT_ITEMS": "10000"}
+_SETTINGS = {"MAGNET_RECENT_ITEMS": "10000"}
 """No user of a month has more: `exclude_seen` knows all that either service was told."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Service:
-    """One service process, over HTTP."""
-
-    child: Child
-    url: str
-
-    def top(self, k: int, user_id: str, session_items: Sequence[str] = ()) -> list[str]:
-        """Her k best items that she has not seen; a session that is too long loses its oldest."""
-        body = {
-            "user_id": user_id,
-            "session_items": list(session_items[-MAX_SESSION:]),
-            "k": k,
-            "exclude_seen": True,
-            "explain": "none",
-        }
-        items = post_json(f"{self.url}/v1/recommendations", body)["items"]
-        return [item["item_id"] for item in items]
-
-    def tell(self, events: Sequence[ReportedEvent]) -> None:
-        """Report feedback."""
-        for start in range(0, len(events), MAX_EVENTS):
-            some = [event.model_dump(mode="json") for event in events[start : start + MAX_EVENTS]]
-            post_json(f"{self.url}/v1/feedback", {"events": some})
-
-    def wait_for(self, version: str) -> None:
-        """Return once it serves a version; ChildDied if that takes minutes."""
-        deadline = time.monotonic() + _SWITCH_SECONDS
-        while get_json(f"{self.url}/v1/model")["model_version"] != version:
-            self.child.check()
-            if time.monotonic() > deadline:
-                raise ChildDied(f"{self.child.name} did not switch to {version}")
-            time.sleep(0.1)
+def _top(replica: Replica, user_id: str, session_items: Sequence[str] = ()) -> list[str]:
+    """The best items that a user has not seen; a session that is too long loses its oldest."""
+    body = {
+        "user_id": user_id,
+        "session_items": list(session_items[-MAX_SESSION:]),
+        "k": LENGTH,
+        "exclude_seen": True,
+        "explain": "none",
+    }
+    items = post_json(f"{replica.url}/v1/recommendations", body)["items"]
+    return [item["item_id"] for item in items]
 
 
-@contextmanager
-def services(folder: Path, redis_url: str, namespaces: Sequence[str]) -> Iterator[list[Service]]:
-    """One for each namespace, ready to be asked; stopped at the end."""
-    with ExitStack() as stack:
-        started = []
-        for namespace in namespaces:
-            port = free_port()
-            settings = _SETTINGS | {"MAGNET_NAMESPACE": namespace}
-            child = serve(port, redis_url, folder / f"{namespace}.log", settings)
-            stack.enter_context(child)
-            started.append(Service(child=child, url=f"http://{HOST}:{port}"))
-        for service in started:
-            wait_until_ready(service.url, [service.child])
-        yield started
+def _report(replica: Replica, events: Sequence[ReportedEvent]) -> None:
+    for start in range(0, len(events), MAX_EVENTS):
+        some = [event.model_dump(mode="json") for event in events[start : start + MAX_EVENTS]]
+        post_json(f"{replica.url}/v1/feedback", {"events": some})
 
 
 Ask = Callable[[str, list[str]], list[str]]
-"""A user's list, best item first; the second argument is what she has liked since the start."""
+"""A user's list, best item first; the second argument is what they have liked since the start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +70,7 @@ class Visitors:
     first: int
 
     def of(self, today: Day, services: Mapping[str, Ask]) -> Iterator[Visit]:
-        """Everybody who likes something today that she has never interacted with."""
+        """Everybody who likes something today that they have never interacted with."""
         replay, before = self.replay, today.start
         had = set(zip(replay.user_N[:before], replay.item_N[:before], strict=True))
         at_start, since = set(replay.user_N[: self.first]), set(replay.user_N[self.first : before])
@@ -148,7 +112,6 @@ def simulate(
     replay: Replay,
     days: Sequence[Day],
     config: RetrainConfig,
-    folder: Path,
     on_day: Callable[[Month], None],
 ) -> Month:
     """Live through the days; the night before each but the first is one retraining.
@@ -157,7 +120,6 @@ def simulate(
         replay: who did what when.
         days: at least two.
         config: of the retraining; its folders, server and namespace are replaced.
-        folder: for everything; new or empty.
         on_day: called after each measured day.
 
     Raises:
@@ -166,13 +128,12 @@ def simulate(
         OSError: a service refused something.
         ExplainedError: what a retraining raises.
     """
-    data = folder / "data"
-    replay.write_first(days[0].start, data)
-    with embedded_server(folder / "valkey", folder / "valkey.log") as server:
-        url = server.url
+    with rig() as held:
+        data, url = held.folder / "data", held.server.url
+        replay.write_first(days[0].start, data)
         config = config.model_copy(
             update={
-                "state": folder / "state",
+                "state": held.folder / "state",
                 "redis_url": url,
                 "namespace": NIGHTLY,
                 "data": config.data.model_copy(update={"folder": data}),
@@ -183,25 +144,28 @@ def simulate(
         if not start.live or made is None:
             raise MonthError(f"the first training ended otherwise ({start.result}): {start.reason}")
         publish_artifact(made[0].artifact, url, FROZEN)
-        with services(folder, url, (NIGHTLY, FROZEN)) as (nightly, frozen):
-            month = Month(dataset=replay.source.stem, first=days[0], start=start)
-            visitors = Visitors(replay, days[0].start)
-            lists: dict[str, Ask] = {
-                NIGHTLY: lambda user_id, _: nightly.top(LENGTH, user_id),
-                FROZEN: lambda user_id, _: frozen.top(LENGTH, user_id),
-                TOLD: lambda user_id, liked: frozen.top(LENGTH, user_id, liked),
-            }
-            for yesterday, today in pairwise(days):
-                for service in (nightly, frozen):
-                    service.tell(replay.events(yesterday.start, yesterday.stop))
-                began = time.process_time()
-                night = retrain(config)
-                cpu_seconds = time.process_time() - began
-                if night.live:
-                    nightly.wait_for(str(night.version))
-                visits = tuple(visitors.of(today, lists))
-                month.days.append(
-                    DayOutcome(day=today, night=night, cpu_seconds=cpu_seconds, visits=visits)
-                )
-                on_day(month)
+        nightly, frozen = (
+            held.start(_SETTINGS | {"MAGNET_NAMESPACE": namespace})
+            for namespace in (NIGHTLY, FROZEN)
+        )
+        month = Month(dataset=replay.source.stem, first=days[0], start=start)
+        visitors = Visitors(replay, days[0].start)
+        lists: dict[str, Ask] = {
+            NIGHTLY: lambda user_id, _: _top(nightly, user_id),
+            FROZEN: lambda user_id, _: _top(frozen, user_id),
+            TOLD: lambda user_id, liked: _top(frozen, user_id, liked),
+        }
+        for yesterday, today in pairwise(days):
+            for replica in (nightly, frozen):
+                _report(replica, replay.events(yesterday.start, yesterday.stop))
+            began = time.process_time()
+            night = retrain(config)
+            cpu_seconds = time.process_time() - began
+            if night.live:
+                nightly.wait_for(str(night.version))
+            visits = tuple(visitors.of(today, lists))
+            month.days.append(
+                DayOutcome(day=today, night=night, cpu_seconds=cpu_seconds, visits=visits)
+            )
+            on_day(month)
     return month

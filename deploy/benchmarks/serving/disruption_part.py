@@ -20,7 +20,7 @@ from deploy.benchmarks.serving.rig import (
     scaled,
 )
 from deploy.local.http import get_json
-from deploy.local.processes import ChildDied
+from deploy.local.processes import wait_until
 from training.reporting.documents import table
 
 _ITEMS, _USERS, _REPLICAS, _RELOADS = 200_000, 1_000, 4, 20
@@ -191,19 +191,22 @@ def _outage(held: Rig, replica: Replica) -> float:
     time.sleep(_AWAY_SECONDS)
     held.start_server()
     back = time.monotonic()
-    while get_json(replica.url + PATH.format(0))["warnings"]:
-        if time.monotonic() - back > _PATIENCE_SECONDS:
-            raise ChildDied(f"no whole answer {_PATIENCE_SECONDS:.0f} s after Redis is back")
-        time.sleep(0.01)
+    wait_until(
+        lambda: not get_json(replica.url + PATH.format(0))["warnings"],
+        lambda: f"no whole answer {_PATIENCE_SECONDS:.0f} s after Redis is back",
+        [replica.child],
+        _PATIENCE_SECONDS,
+        pause=0.01,
+    )
     return time.monotonic() - back
 
 
 _OUTAGE_PROTOCOL = f"""### Redis killed
 
 `make bench BENCH=redis`: {_OUTAGE_ITEMS:,} items (grown model, seed 0), {_OUTAGE_RATE:.0f} requests
-per second, no user kept in memory. The server is killed, stays away for
-{_AWAY_SECONDS:.0f} s and is started again on its data; recovery runs from its first answer to the service's first answer without
-a warning."""
+per second, no user kept in memory. The server is killed, stays away for {_AWAY_SECONDS:.0f} s and
+is started again on its data. Recovery runs from its first answer to the service's first answer
+without a warning."""
 
 OUTAGE = Part(
     name="redis",

@@ -6,7 +6,7 @@ Two CPUs: one for the server that is asked, one for everything else.
 import os
 import statistics
 import sys
-import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 from deploy.benchmarks.serving.grown import grown_artifact
@@ -24,7 +24,7 @@ from deploy.benchmarks.serving.rig import (
     scaled,
 )
 from deploy.local.http import get_json
-from deploy.local.processes import Child, ChildDied
+from deploy.local.processes import Child, wait_until
 from deploy.local.servers import free_port
 from training.reporting.documents import table
 
@@ -132,17 +132,13 @@ def _servers(held: Rig) -> dict[str, _Asked]:
 
 
 def _wait(url: str, child: Child) -> None:
-    deadline = time.monotonic() + _START_SECONDS
-    while True:
-        child.check()
-        try:
+    def answers() -> bool:
+        with suppress(OSError):
             get_json(url)
-        except OSError as error:
-            if time.monotonic() > deadline:
-                raise ChildDied(f"{child.name} does not answer: {error}") from error
-            time.sleep(0.1)
-        else:
-            return
+            return True
+        return False
+
+    wait_until(answers, lambda: f"{child.name} does not answer", [child], _START_SECONDS, 0.1)
 
 
 def _round(server: _Asked, connections: int) -> tuple[Load, float]:

@@ -5,8 +5,8 @@
 PATH has `{}` for the user's number, as in /v1/users/u{:09d}/recommendations. With a rate it is an
 open loop: an answer's time runs from when its request was due, so that a stall counts for everyone
 who would have come meanwhile. It prints one JSON object at the end or at SIGTERM. It speaks
-HTTP/1.1 with a content length in every answer. With `--compare`, answers for one user and model version must
-be equal.
+HTTP/1.1 with a content length in every answer. With `--compare`, answers for one user and model
+version must be equal.
 """
 
 import argparse

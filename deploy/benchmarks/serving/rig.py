@@ -20,7 +20,7 @@ import psutil
 from threadpoolctl import threadpool_limits
 
 from deploy.local.http import get_json
-from deploy.local.processes import Child, ChildDied
+from deploy.local.processes import Child, wait_until
 from deploy.local.servers import (
     HOST,
     EmbeddedServer,
@@ -118,9 +118,14 @@ class Replica:
     child: Child
     url: str
 
-    def version(self) -> str:
-        """What it serves."""
-        return str(get_json(f"{self.url}/v1/model")["model_version"])
+    def wait_for(self, version: str) -> None:
+        """Return once it serves a version; ChildDied if that takes minutes."""
+        wait_until(
+            lambda: get_json(f"{self.url}/v1/model")["model_version"] == version,
+            lambda: f"{self.url} did not switch to {version}",
+            [self.child],
+            _SWITCH_SECONDS,
+        )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -178,13 +183,8 @@ class Rig:
 
     def wait_for(self, version: str) -> None:
         """Return once every replica serves a version; ChildDied if that takes minutes."""
-        deadline = time.monotonic() + _SWITCH_SECONDS
         for replica in self.replicas:
-            while replica.version() != version:
-                replica.child.check()
-                if time.monotonic() > deadline:
-                    raise ChildDied(f"{replica.url} did not switch to {version}")
-                time.sleep(0.05)
+            replica.wait_for(version)
 
 
 @contextmanager
