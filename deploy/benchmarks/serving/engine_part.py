@@ -63,8 +63,8 @@ interleaved rounds in milliseconds, on grown models (`deploy/benchmarks/serving/
 {SEED}: three modalities, two views, 64 dimensions, nine experts, {NEIGHBOURS} neighbours an item;
 users have {HISTORY} items, whose item-item sums are made anew for each list). The floor is one
 float32 matrix-vector product over all item vectors and the top {TOP} of it; FAISS's indexes of the
-same vectors do that too, without routing or explanation (HNSW up to {MOST_FOR_HNSW:,} items, 32 links,
-else its defaults). The naive head routes every item and takes the top {TOP} apart; the service
+same vectors do that too, without routing or explanation (HNSW up to {MOST_FOR_HNSW:,} items, 32
+links, else its defaults). The naive head routes every item and takes the top {TOP} apart; the service
 routes only items that may matter and takes its top {TOP} apart. Recall is against routing every
 item, over {RECALL_USERS} users.
 
