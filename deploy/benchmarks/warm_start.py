@@ -21,7 +21,7 @@ from deploy.local.sample import fetch_sample
 from model.registry.events import FeedbackEvent
 from training.feedback.stream import send
 from training.retrain.job import retrain
-from training.retrain.ledger import RunRecord
+from training.retrain.runs import RunRecord
 from training.retrain.settings import DataSettings, RetrainConfig
 
 

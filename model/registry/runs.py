@@ -1,6 +1,6 @@
 """The latest retraining: the part of the trainer's record in Redis that the service reads.
 
-The trainer writes more (`training.retrain.ledger`); fields not named here may change freely.
+The trainer writes more (`training.retrain.runs`); fields not named here may change freely.
 """
 
 from typing import Literal

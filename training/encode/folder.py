@@ -10,6 +10,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
 from training.data.features import FEATURE_SUFFIX
+from training.data.files import write_durably
 from training.data.tables import DataError
 from training.encode.encoders import EncoderError
 
@@ -125,8 +127,7 @@ def carry_over(data: Path, out: Path) -> None:
         return
     features = [path for path in data.glob(f"*{FEATURE_SUFFIX}") if not (out / path.name).exists()]
     for path in [*_tables(data), *features]:
-        with _replaced(out / path.name) as partial:
-            shutil.copyfile(path, partial)
+        _write(out / path.name, partial(shutil.copyfile, path))
 
 
 def write_features(
@@ -144,14 +145,15 @@ def write_features(
         project: applied to every vector.
     """
     width = len(project(cache[next(key for key in key_I if key is not None)]))
-    with _replaced(path) as partial:
-        x_IF = np.lib.format.open_memmap(
-            partial, mode="w+", dtype=np.float32, shape=(len(key_I), width)
-        )
+
+    def write(to: Path) -> None:
+        x_IF = np.lib.format.open_memmap(to, mode="w+", dtype=np.float32, shape=(len(key_I), width))
         for item, key in enumerate(key_I):
             x_IF[item] = np.nan if key is None else project(cache[key])
         x_IF.flush()
-        cache.note_written(_sha256(partial))
+        cache.note_written(_sha256(to))
+
+    _write(path, write)
     return [len(key_I), width]
 
 
@@ -193,13 +195,9 @@ def _sha256(path: Path) -> bytes:
         return hashlib.file_digest(file, "sha256").digest()
 
 
-@contextmanager
-def _replaced(path: Path) -> Iterator[Path]:
-    """A file to write, which becomes `path` once all is written."""
-    partial = path.with_name(path.name + ".partial")
+def _write(path: Path, write: Callable[[Path], object]) -> None:
     try:
-        yield partial
-        partial.replace(path)
+        write_durably(path, write)
     except OSError as error:
         raise DataError(
             path, f"cannot be written ({error.strerror})", "name another folder with --out"

@@ -1,4 +1,1 @@
-"""Feedback: from the stream in Redis into an append-only log on disk, each event exactly once.
-
-Knows the contract's events; knows nothing about what training makes of them.
-"""
+"""Feedback: from the stream in Redis into an append-only log on disk, each event exactly once."""

@@ -7,6 +7,7 @@ Every event id counts once, wherever it stands, so a file that a killed compacti
 parts does no harm.
 """
 
+import shutil
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -50,14 +51,14 @@ REJECTS = pl.Schema(
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry of the stream; no fields if it was deleted while somebody was to take it over."""
+    """One entry of the stream; it has no fields if it was deleted before it was taken over."""
 
     entry_id: str
     fields: dict[bytes, bytes]
 
 
 def parse(entries: Iterable[Entry]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Events and rejects, each a frame of its schema in the order of the entries."""
+    """Events and rejects, as frames with these schemas, in the order of the entries."""
     events, rejects = [], []
     for entry in entries:
         if not entry.fields:
@@ -80,7 +81,7 @@ def parse(entries: Iterable[Entry]) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def _time_of(entry_id: str) -> datetime:
-    """A stream's entry ids begin with Unix milliseconds."""
+    """The entry's time: its id begins with Unix milliseconds."""
     return datetime.fromtimestamp(int(entry_id.partition("-")[0]) / 1000, UTC)
 
 
@@ -98,13 +99,13 @@ class Expired:
 
 @dataclass(frozen=True, slots=True)
 class EventLog:
-    """All events below one folder."""
+    """All events in one folder."""
 
     folder: Path
 
     @contextmanager
     def writing(self) -> Iterator["LogWriter"]:
-        """The right to change the log; it ends with the process, however that ends.
+        """The right to change the log; it ends when the process ends, even if it is killed.
 
         Raises:
             EventLogError: another process has it.
@@ -170,13 +171,13 @@ class EventLog:
 
 
 class LogWriter:
-    """Changes to a log that nobody else is changing."""
+    """Changes a log, under its lock."""
 
     def __init__(self, log: EventLog) -> None:
         self._log = log
 
     def append(self, events: pl.DataFrame) -> pl.DataFrame:
-        """Add the events whose ids are new; what is returned is on the disk."""
+        """Add the events whose ids are new, and return them once they are on disk."""
         fresh = events.unique(subset="event_id", keep="first", maintain_order=True)
         known = _scan(self._log.days().values(), EVENTS).select("event_id")
         duplicate = self._log.collect(known.join(fresh.lazy(), on="event_id", how="semi"))
@@ -185,11 +186,11 @@ class LogWriter:
         return fresh
 
     def reject(self, rejects: pl.DataFrame) -> None:
-        """Keep what was no event, for people to look at."""
+        """Keep entries that were no events, for people to look at."""
         self._write(rejects, "rejects")
 
     def compact(self, before: date) -> int:
-        """Make one file of each earlier day's files; returns how many days were compacted."""
+        """Merge the files of each day before a date; returns how many days were compacted."""
         compacted = 0
         for day, folder in self._log.days().items():
             parts = sorted(folder.glob("*.parquet"))
@@ -206,7 +207,7 @@ class LogWriter:
         return compacted
 
     def expire(self, *, keep_days: int, keep_mb: float, today: date) -> Expired:
-        """Remove whole days, oldest first: those too old, then as many as make the rest fit.
+        """Remove whole days, oldest first: those too old, then as many as are needed to fit.
 
         Args:
             keep_days: how many days stay, `today` included.
@@ -263,7 +264,5 @@ def _num_bytes(folder: Path) -> int:
 
 
 def _remove(folder: Path) -> None:
-    for path in folder.iterdir():
-        path.unlink()
-    folder.rmdir()
+    shutil.rmtree(folder)
     sync_folder(folder.parent)

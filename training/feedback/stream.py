@@ -1,18 +1,9 @@
-"""The feedback stream in Redis: entries are taken over by a consumer group, then deleted.
+"""The feedback stream in Redis, and its way into the log: each event exactly once.
 
-Knows the stream's key and commands; knows nothing about what an entry holds. Whoever takes entries
-acknowledges them once they are safe: what a dead consumer took is taken over from it.
+Entries are taken by a consumer group, written to the log, and acknowledged once they are on disk.
+What was written but not acknowledged is delivered again, and its id is known by then. What a dead
+consumer took is taken over from it.
 """
-
-# FOLDED training/feedback/stream.py: Takes the stream over into the log: written, on the disk, then acknowledged.
-#
-#   Knows the order of the steps, which is what makes it exactly once: an event that was written but
-#   not acknowledged is delivered again, and its id is known by then.
-#
-# FOLDED training/feedback/stream.py: Events into the stream, as the service puts them there: for trials and drills without a service.
-#
-#   Knows the stream's key; knows nothing about where events come from.
-#
 
 import logging
 import socket
@@ -28,12 +19,13 @@ from model.registry.keys import KeySpace
 from training.feedback.log import Entry, EventLog, parse
 from training.publish.connection import Client, connected, text
 
+log = logging.getLogger(__name__)
 GROUP = "event-log"
 BATCH_ENTRIES = 10_000
 """Entries held at once: some 3 MB as JSON."""
 CLAIM_IDLE_SECONDS = 60.0
-"""How long another consumer may hold entries before they are taken over: a batch takes it some
-seconds, unless it is dead."""
+"""How long another consumer may hold entries before they are taken over; a batch takes a living
+one some seconds."""
 
 
 class FeedbackStream:
@@ -59,10 +51,10 @@ class FeedbackStream:
         return self._client.xlen(self._key)
 
     def batches(self) -> Iterator[list[Entry]]:
-        """What we took before and did not acknowledge, what the dead took, then what is new.
+        """Entries that we took but did not acknowledge, those of dead consumers, then new ones.
 
-        Each batch is to be acknowledged before the next is asked for. Ends when the stream has no
-        full batch left, so that a steady inflow does not keep it going for ever.
+        Acknowledge each batch before asking for the next. Ends when the stream has no full batch
+        left, so that a steady inflow does not keep it going for ever.
         """
         self._make_group()
         while batch := self._read("0"):
@@ -75,7 +67,7 @@ class FeedbackStream:
                 return
 
     def acknowledge(self, entries: Sequence[Entry]) -> None:
-        """They are safe: delete them, all or none."""
+        """Delete entries that are on disk, all or none."""
         names = [entry.entry_id for entry in entries]
         with self._client.pipeline(transaction=True) as pipe:
             pipe.xack(self._key, GROUP, *names)
@@ -83,7 +75,7 @@ class FeedbackStream:
             pipe.execute()
 
     def _make_group(self) -> None:
-        """From the first entry on: a group that was lost with its server misses nothing."""
+        """Start at the first entry: a group that was lost with its server then misses nothing."""
         try:
             self._client.xgroup_create(self._key, GROUP, id="0", mkstream=True)
         except ResponseError as error:
@@ -108,9 +100,6 @@ def _entries(found: Any) -> list[Entry]:
     return [Entry(text(entry_id), fields or {}) for entry_id, fields in found]
 
 
-log = logging.getLogger(__name__)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drained:
     """Counts of one drain."""
@@ -118,9 +107,9 @@ class Drained:
     events: int = 0
     """New in the log."""
     duplicates: int = 0
-    """Known already, by their ids."""
+    """Events whose ids were in the log already."""
     reasons: Mapping[str, int] = field(default_factory=dict)
-    """Entries that were no events, by what was wrong with them; they are kept apart."""
+    """Entries that were no events, by what was wrong with them; the log keeps them apart."""
 
     @property
     def rejected(self) -> int:
@@ -154,7 +143,7 @@ def drain(stream: FeedbackStream, into: EventLog) -> Drained:
 
 
 def send(redis_url: str, namespace: str, events: Iterable[FeedbackEvent]) -> None:
-    """Append them, in one pipeline.
+    """Append events to the stream, as the service does: for simulations without a service.
 
     Raises:
         PublishError: the server cannot be used.

@@ -1,30 +1,47 @@
-"""The data folder that an import makes: whole or absent, and never somebody else's.
+"""The data folder that an import makes: written whole or not at all, over earlier imports only.
 
-Knows names of files and folders; knows nothing about what is in them.
+Letters: I items, R rows of a feature file, F width of a vector.
 """
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
+from model.artifact.files import PICTURE_FOLDER, file_stem
 from training.data.files import sync_folder
 from training.data.tables import DataError
-from training.ingest.interactions import ITEM, LABEL, TIME, USER, VALUE
-from training.ingest.items import PUBLIC
+from training.ingest.formats import UNREADABLE
+from training.ingest.items import (
+    CATEGORIES,
+    DESCRIPTION,
+    HIDDEN,
+    ID,
+    PUBLIC,
+    ROW,
+    TITLE,
+    YEAR,
+    Items,
+    Pictures,
+)
+from training.ingest.mapping import ItemMapping
+from training.ingest.tables import ITEM, LABEL, TIME, USER, VALUE
 
 MAPPING, SUMMARY, REJECTS = "mapping.toml", "import.json", "rejects.csv"
 UNAVAILABLE = "unavailable.txt"
 """Ids of items that may not be shown, one per line."""
 ENCODED = ".encoded.sqlite"
 """The cache of encoded contents, by content: valid for whatever items come next."""
+_COLUMNS = (PUBLIC, TITLE, YEAR, CATEGORIES, DESCRIPTION)
 
 
 def check_target(out: Path, force: bool) -> None:
-    """DataError if `out` is there already: unless it is empty, or `force` and of an import."""
+    """DataError if `out` exists, unless it is empty, or it is an import and `force` is given."""
     _restore(out)
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
@@ -41,7 +58,7 @@ def check_target(out: Path, force: bool) -> None:
 @contextmanager
 def replaced(out: Path) -> Iterator[Path]:
     """A folder to write to, which becomes `out` in one step once all is written."""
-    partial, old = _partial(out), _old(out)
+    partial, old = out.with_name(f".{out.name}.importing"), _old(out)
     shutil.rmtree(partial, ignore_errors=True)
     try:
         partial.mkdir(parents=True)
@@ -63,32 +80,6 @@ def replaced(out: Path) -> Iterator[Path]:
         _restore(out)
 
 
-def write_interactions(choices: pl.DataFrame, threshold: float | None, path: Path) -> None:
-    """The `.inter` file. With a threshold `rating` is 1 for a like and 0 for what is only seen."""
-    columns = [pl.col(USER).alias("user_id"), pl.col(ITEM).alias("item_id")]
-    if VALUE in choices.columns:
-        if threshold is None:
-            columns.append(pl.col(VALUE).alias("rating"))
-        else:
-            columns.append((pl.col(VALUE) >= threshold).cast(pl.Int8).alias("rating"))
-            columns.append(pl.col(VALUE))
-    if TIME in choices.columns:
-        whole = bool((choices[TIME] % 1 == 0).all())
-        columns.append(pl.col(TIME).cast(pl.Int64 if whole else pl.Float64).alias("timestamp"))
-    if LABEL in choices.columns:
-        columns.append(pl.col(LABEL).alias("x_label"))
-    _write_table(choices.select(columns), path)
-
-
-def write_items(items: pl.DataFrame, path: Path) -> None:
-    """The item table: its columns are those that training reads by name."""
-    _write_table(items.rename({PUBLIC: "item_id"}), path)
-
-
-def _write_table(table: pl.DataFrame, path: Path) -> None:
-    table.write_csv(path, separator="\t", quote_style="never", float_scientific=False)
-
-
 def _restore(out: Path) -> None:
     """Finish or undo a replacement that was killed between its two steps."""
     if _old(out).exists():
@@ -96,10 +87,6 @@ def _restore(out: Path) -> None:
             shutil.rmtree(_old(out))
         else:
             _old(out).rename(out)
-
-
-def _partial(out: Path) -> Path:
-    return out.with_name(f".{out.name}.importing")
 
 
 def _old(out: Path) -> Path:
@@ -110,3 +97,122 @@ def _sync(path: Path) -> None:
     if path.is_file():
         with path.open("rb") as file:
             os.fsync(file.fileno())
+
+
+def write_interactions(interactions: pl.DataFrame, threshold: float | None, path: Path) -> None:
+    """The `.inter` file. With a threshold, `rating` is 1 for a like and 0 for a view."""
+    columns = [pl.col(USER).alias("user_id"), pl.col(ITEM).alias("item_id")]
+    if VALUE in interactions.columns:
+        if threshold is None:
+            columns.append(pl.col(VALUE).alias("rating"))
+        else:
+            columns.append((pl.col(VALUE) >= threshold).cast(pl.Int8).alias("rating"))
+            columns.append(pl.col(VALUE))
+    if TIME in interactions.columns:
+        whole = bool((interactions[TIME] % 1 == 0).all())
+        columns.append(pl.col(TIME).cast(pl.Int64 if whole else pl.Float64).alias("timestamp"))
+    if LABEL in interactions.columns:
+        columns.append(pl.col(LABEL).alias("x_label"))
+    _write_table(interactions.select(columns), path)
+
+
+def write_items(items: Items, folder: Path) -> None:
+    """The item table, the pictures and the list of items that may not be shown."""
+    table = items.table.select(name for name in _COLUMNS if name in items.table.columns)
+    urls = items.pictures.urls
+    _write_table(table.with_columns(urls) if (urls != "").any() else table, folder / "items.tsv")
+    _bring_pictures(items.pictures, folder)
+    if HIDDEN in items.table.columns:
+        hidden = items.table.filter(HIDDEN)[PUBLIC]
+        (folder / UNAVAILABLE).write_text("".join(f"{x}\n" for x in hidden), "utf-8")
+
+
+def _write_table(table: pl.DataFrame, path: Path) -> None:
+    table.write_csv(path, separator="\t", quote_style="never", float_scientific=False)
+
+
+def _bring_pictures(pictures: Pictures, folder: Path) -> None:
+    """Link the files under their items' ids, or copy them where the file system cannot link."""
+    if not pictures.files:
+        return
+    (folder / PICTURE_FOLDER).mkdir()
+    for item_id, path in pictures.files.items():
+        target = folder / PICTURE_FOLDER / f"{file_stem(item_id)}{path.suffix.lower()}"
+        try:
+            os.link(path.resolve(), target)
+        except OSError:
+            shutil.copyfile(path, target)
+
+
+def write_features(
+    files: Sequence[Path], items: Items | None, mapping: ItemMapping | None, folder: Path
+) -> None:
+    """Copy feature files, with one row per item of the new table.
+
+    Raises:
+        DataError: a file cannot be read, or its rows are not those of the given item table.
+    """
+    if items is None or mapping is None:
+        for file in files:
+            shutil.copyfile(file, folder / file.name)
+    elif files and mapping.feature_rows == "id":
+        write_features_by_id(files, items.table, folder)
+    elif files:
+        rejects = items.rejects.frame
+        unreadable = rejects.filter(pl.col("reason").is_in(UNREADABLE))
+        if len(unreadable):
+            raise DataError(
+                items.sources[0].path,
+                f"{unreadable['reason'][0]}: rows of {files[0].name} after it cannot be told",
+                "repair this line",
+                line=unreadable["line"][0],
+            )
+        num_records = len(items.table) + items.merged + len(rejects)
+        write_features_by_line(files, items.table, num_records, folder)
+
+
+def write_features_by_id(files: Sequence[Path], items: pl.DataFrame, folder: Path) -> None:
+    """Each item's row has its id as number; DataError if a file has no such row."""
+    row_I = items[ID].cast(pl.UInt32, strict=False)
+    if row_I.null_count():
+        raise DataError(
+            files[0],
+            f"has no row for item {items[ID].filter(row_I.is_null())[0]!r}: that is no row number",
+            'write feature_rows = "line" under [items] if its rows go by the table\'s lines',
+        )
+    rows = row_I.to_numpy()
+    for file in files:
+        x_RF = _opened(file)
+        if rows.max() >= len(x_RF):
+            raise DataError(
+                file,
+                f"has {len(x_RF):,} rows, but there is an item {rows.max()}",
+                "give the item table that it was made with, or leave it out",
+            )
+        np.save(folder / file.name, x_RF[rows])
+
+
+def write_features_by_line(
+    files: Sequence[Path], items: pl.DataFrame, num_records: int, folder: Path
+) -> None:
+    """Row r belongs to the r-th record; DataError if there are not as many rows as records."""
+    rows = items[ROW].to_numpy()
+    for file in files:
+        x_RF = _opened(file)
+        if len(x_RF) != num_records:
+            raise DataError(
+                file,
+                f"has {len(x_RF):,} rows, but the item table has {num_records:,}",
+                "give the item table that it was made with, or leave it out",
+            )
+        np.save(folder / file.name, x_RF[rows])
+
+
+def _opened(file: Path) -> NDArray[np.generic]:
+    try:
+        x_RF: NDArray[np.generic] = np.load(file, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(
+            file, f"is not a readable .npy array ({error})", "write it with numpy.save"
+        ) from error
+    return x_RF

@@ -1,71 +1,115 @@
-"""The items: every row checked, its words made fit for a tab-separated table.
+"""The table of items as it is read: rows checked, words made fit for one line, pictures found."""
 
-Knows what is said about an item; knows nothing about interactions or where pictures lie.
-"""
-
-# FOLDED training/ingest/items.py: Feature files that come with the tables: copied, with one row per item of the new table.
-#
-#   Knows rows; knows nothing about what a feature stands for.
-#
-#   Letters: I items, R rows of a feature file, F width of a vector.
-#
-# FOLDED training/ingest/items.py: Pictures that lie on this machine: brought into the new folder under their items' ids.
-#
-#   Knows file names; knows nothing about what is in a picture. Those on the web stay addresses.
-#
-
-import os
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from model.artifact.files import PICTURE_FOLDER, SUFFIXES, file_stem, is_web_address
+from model.artifact.files import SUFFIXES, is_web_address
 from training.data.tables import DataError
-from training.ingest.checks import Check, id_checks, passed
-from training.ingest.formats import Rejects, missing, numbers
-from training.ingest.mapping import ItemMapping
-from training.ingest.sources import LINE, Source
+from training.ingest.mapping import ItemMapping, Mapping
+from training.ingest.rejects import LINE, Check, Rejects, id_checks, passed
+from training.ingest.sources import Given, Source
+from training.ingest.tables import FILE, ITEM, Interactions, PublicIds, check_rejected
+from training.ingest.values import missing, numbers
 
-ID, PUBLIC, PICTURE, ROW, FILE = "id", "item_id", "picture", "row", "file"
-HIDDEN = "hidden"
+ID, PUBLIC, PICTURE, ROW, HIDDEN = "id", "item_id", "picture", "row", "hidden"
 TITLE, YEAR, CATEGORIES, DESCRIPTION = "title", "year", "categories", "description"
-_YEAR = r"^(\d{4})(\.0)?$"
+PICTURE_URL = "picture_url"
 _NO = (
-    "false",
-    "f",
-    "no",
-    "n",
-    "sold out",
-    "out of stock",
-    "outofstock",
-    "unavailable",
+    "false", "f", "no", "n", "sold out", "out of stock", "outofstock", "unavailable",
     "discontinued",
-)
-"""Of a column that tells what is available, in lower case; and so are numbers up to zero."""
+)  # fmt: skip
+"""Values in lower case that say that an item is not available; so do numbers up to zero."""
+_YEAR = r"^(\d{4})(\.0)?$"
 _SPACES = r"\s+"
+_EXAMPLES = 3
+"""Ids that a message names."""
 
 
-def read_catalogue(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pictures:
+    """Where the items' pictures are."""
+
+    files: dict[str, Path]
+    """By public id."""
+    urls: pl.Series
+    """One per item, empty for an item without."""
+    absent: list[str]
+    """Files that are named but do not exist."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Items:
+    """What is known about items."""
+
+    sources: Sequence[Source]
+    table: pl.DataFrame
+    """As `read_item_table` makes it."""
+    pictures: Pictures
+    rejects: Rejects
+    public: PublicIds | None
+    merged: int
+    """Rows left out because they repeat an item, if the item table is the interactions' own."""
+
+    @classmethod
+    def load(cls, given: Given, mapping: Mapping) -> Self | None:
+        """None if the mapping names no items; DataError if they cannot be used."""
+        columns = mapping.items
+        if columns is None:
+            return None
+        sources, rejects = given.sources(columns, mapping), Rejects()
+        within = set(columns.files) == set(mapping.interactions.files)
+        table, merged = read_item_table(sources, columns, rejects, repeated=within)
+        check_rejected(rejects, len(table) + merged, mapping.max_rejected, sources)
+        public = None
+        if columns.public_id is not None:
+            public = PublicIds.pairs(table[ID], table[PUBLIC], sources[0].path)
+        folders = [source.path.parent for source in sources]
+        return cls(
+            sources=sources,
+            table=table,
+            pictures=find_pictures(table, folders, columns.picture_folder),
+            rejects=rejects,
+            public=public,
+            merged=merged,
+        )
+
+    def check_linked(self, interactions: Interactions) -> None:
+        """DataError if the table has no item of any interaction: their ids are not the same."""
+        used, known = interactions.kept[ITEM].unique(maintain_order=True), self.table[PUBLIC]
+        if used.is_in(known.implode()).any():
+            return
+        theirs, ours = (", ".join(map(repr, ids.head(_EXAMPLES))) for ids in (used, known))
+        path = self.sources[0].path
+        raise DataError(
+            path,
+            f"has none of the items in {interactions.sources[0].path.name}: ids there are "
+            f"{theirs}, here {ours}",
+            f"write the columns that hold the same ids into the mapping, or go without this file: "
+            f'ignore = ["{path.name}"] at the top, and no [items]',
+        )
+
+
+def read_item_table(
     sources: Sequence[Source], mapping: ItemMapping, rejects: Rejects, *, repeated: bool
 ) -> tuple[pl.DataFrame, int]:
-    """One row per item: id, item_id, file (its place among the sources), row, and what is named.
+    """The items, one row each, and how many rows were merged.
 
-    `row` counts all records but those that cannot be parsed, from 0; `hidden` tells items that may
-    not be shown. Of an item that comes again, the first row stays; the others are rejected, or, if
-    items are `repeated` as a matter of course, merged: how many is returned too.
+    Columns: id, item_id (the public one), file (the place of the source), row, and what the mapping
+    names; `row` counts all records that can be parsed, from 0; `hidden` marks items that may not be
+    shown. The first row of an item stays. Its other rows are rejected, or merged if items are
+    `repeated` because the table is one of interactions.
     """
     known: set[str] = set()
     parts, num_rows, num_merged = [], 0, 0
     for place, source in enumerate(sources):
         for batch in source.batches(mapping.named, rejects):
-            raw = _read(batch, mapping).with_row_index(ROW, offset=num_rows)
+            parsed = _parsed(batch, mapping).with_row_index(ROW, offset=num_rows)
             num_rows += len(batch)
-            named = passed(raw, id_checks("item", ID), source.path, rejects)
+            named = passed(parsed, id_checks("item", ID), source.path, rejects)
             if mapping.public_id is not None:
                 named = passed(named, id_checks("item", PUBLIC), source.path, rejects)
             again = pl.col(ID).is_in(list(known)) | ~pl.col(ID).is_first_distinct()
@@ -73,14 +117,14 @@ def read_catalogue(
                 fresh = named.filter(~again)
                 num_merged += len(named) - len(fresh)
             else:
-                check = Check(reason="item came before", bad=again, value=pl.col(ID))
+                check = Check("item came before", again, pl.col(ID))
                 fresh = passed(named, [check], source.path, rejects)
             known.update(fresh[ID])
             parts.append(fresh.drop(LINE).with_columns(pl.lit(place, pl.UInt16).alias(FILE)))
     return pl.concat(parts), num_merged
 
 
-def _read(batch: pl.DataFrame, mapping: ItemMapping) -> pl.DataFrame:
+def _parsed(batch: pl.DataFrame, mapping: ItemMapping) -> pl.DataFrame:
     columns = [
         _stripped(mapping.id).alias(ID),
         _stripped(mapping.public_id or mapping.id).alias(PUBLIC),
@@ -112,7 +156,7 @@ def _present(text: pl.Expr) -> pl.Expr:
 
 
 def _words(columns: Sequence[str]) -> pl.Expr:
-    """All columns' words in one line: a tab-separated table has no other place for them."""
+    """The words of all columns in one line, as a tab-separated table needs."""
     parts = [
         _present(_stripped(name).str.replace_all(_SPACES, " ")).replace("", None)
         for name in columns
@@ -131,88 +175,26 @@ def _categories(column: pl.Expr, separator: str) -> pl.Expr:
     return parts.list.join("")
 
 
-def copy_features(files: Sequence[Path], folder: Path) -> None:
-    """As they are."""
-    for file in files:
-        shutil.copyfile(file, folder / file.name)
-
-
-def write_features_by_id(files: Sequence[Path], items: pl.DataFrame, folder: Path) -> None:
-    """Each item's row is the one that its id counts to; DataError if a file has no such row."""
-    row_I = items[ID].cast(pl.UInt32, strict=False)
-    if row_I.null_count():
-        raise DataError(
-            files[0],
-            f"has no row for item {items[ID].filter(row_I.is_null())[0]!r}: that is no row number",
-            'write feature_rows = "line" under [items] if its rows go by the table\'s lines',
-        )
-    rows = row_I.to_numpy()
-    for file in files:
-        x_RF = _opened(file)
-        if rows.max() >= len(x_RF):
-            raise DataError(
-                file,
-                f"has {len(x_RF):,} rows, but there is an item {rows.max()}",
-                "give the item table that it was made with, or leave it out",
-            )
-        np.save(folder / file.name, x_RF[rows])
-
-
-def write_features_by_line(
-    files: Sequence[Path], items: pl.DataFrame, num_records: int, folder: Path
-) -> None:
-    """Row r is that of the r-th record; DataError if there are not as many rows as records."""
-    rows = items[ROW].to_numpy()
-    for file in files:
-        x_RF = _opened(file)
-        if len(x_RF) != num_records:
-            raise DataError(
-                file,
-                f"has {len(x_RF):,} rows, but the item table has {num_records:,}",
-                "give the item table that it was made with, or leave it out",
-            )
-        np.save(folder / file.name, x_RF[rows])
-
-
-def _opened(file: Path) -> NDArray[np.generic]:
-    try:
-        x_RF: NDArray[np.generic] = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(
-            file, f"is not a readable .npy array ({error})", "write it with numpy.save"
-        ) from error
-    return x_RF
-
-
-PICTURE_URL = "picture_url"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pictures:
-    """Where the items' pictures are."""
-
-    files: dict[str, Path]
-    """By public id."""
-    urls: pl.Series
-    """One per item, empty for an item without."""
-    absent: list[str]
-    """Files that are named but are not there."""
-
-
 def find_pictures(
     items: pl.DataFrame, folders: Sequence[Path], picture_folder: str | None
 ) -> Pictures:
-    """By the column of pictures, or else by the item's id in `picture_folder`.
+    """The pictures that the table names, or else those named after an item's id.
 
     Args:
-        items: as `read_catalogue` makes them.
+        items: as `read_item_table` makes them.
         folders: of the files that the items are from.
-        picture_folder: beside the first of these files.
+        picture_folder: beside the first of these files, with pictures named after ids.
 
     Raises:
         DataError: there is no such picture folder.
     """
-    filed = {} if picture_folder is None else _filed(folders[0] / picture_folder)
+    filed = {}
+    if picture_folder is not None:
+        folder = folders[0] / picture_folder
+        if not folder.is_dir():
+            raise DataError(folder, "is not a folder", "correct picture_folder in the mapping")
+        images = (path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES)
+        filed = {path.stem: path for path in images}
     files: dict[str, Path] = {}
     urls, absent = [], []
     named = items[PICTURE] if PICTURE in items.columns else [""] * len(items)
@@ -227,26 +209,3 @@ def find_pictures(
         elif path is not None:
             absent.append(name)
     return Pictures(files=files, urls=pl.Series(PICTURE_URL, urls, pl.String), absent=absent)
-
-
-def bring(pictures: Pictures, folder: Path) -> None:
-    """Link the files into `folder`, or copy them where the file system cannot link."""
-    if not pictures.files:
-        return
-    (folder / PICTURE_FOLDER).mkdir()
-    for item_id, path in pictures.files.items():
-        target = folder / PICTURE_FOLDER / f"{file_stem(item_id)}{path.suffix.lower()}"
-        try:
-            os.link(path.resolve(), target)
-        except OSError:
-            shutil.copyfile(path, target)
-
-
-def _filed(folder: Path) -> dict[str, Path]:
-    if not folder.is_dir():
-        raise DataError(folder, "is not a folder", "correct picture_folder in the mapping")
-    return {path.stem: path for path in _images(folder)}
-
-
-def _images(folder: Path) -> Iterator[Path]:
-    return (path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES)

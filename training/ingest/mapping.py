@@ -1,13 +1,4 @@
-"""What the columns of somebody's files mean: the mapping, as a model and as TOML.
-
-Knows names and rules; knows nothing about how files are read or guessed at.
-"""
-
-# FOLDED training/ingest/mapping.py: Names that columns are known by, most of them from public data sets and shops' exports.
-#
-#   Knows names; knows nothing about what is in a column. A name is compared in lower case without
-#   accents and anything but letters and digits: `userId`, `USER_ID` and `user id` are one.
-#
+"""What the columns of somebody's files mean: the mapping, as a model and as TOML."""
 
 import json
 import tomllib
@@ -23,105 +14,18 @@ from pydantic_core import ErrorDetails
 
 from training.data.tables import DataError
 from training.ingest.formats import DEFAULT_ENCODING
-from training.ingest.moments import Order, is_format
+from training.ingest.values import DateOrder, is_format
 
-_USER = (
-    {"userid", "user", "uid"},
-    {
-        "customerid", "customer", "visitorid", "visitor", "memberid", "member", "reviewerid",
-        "reviewer", "accountid", "account", "buyerid", "buyer", "clientid", "client", "personid",
-        "profileid", "username", "shopperid", "subscriberid",
-        "customerno", "customernr", "customernumber", "custid", "custno", "userno", "usernumber",
-        "kunde", "kundenid", "kundennr", "kundennummer", "benutzer", "nutzer", "nutzerid",
-        "idclient", "clientno", "utilisateur", "numclient", "cliente", "idcliente",
-        "usuario", "idusuario", "utente", "idutente", "klant", "klantid", "klantnr",
-    },
-    {
-        "email", "emailaddress", "customeremail", "useremail", "buyeremail", "customername",
-        "buyername", "kundenname", "nomclient", "nombrecliente",
-    },
-)  # fmt: skip
-_ITEM = (
-    {"itemid", "item", "iid"},
-    {
-        "productid", "product", "parentasin", "asin", "sku", "articleid", "article", "movieid",
-        "movie", "bookid", "book", "isbn", "trackid", "track", "songid", "song", "artistid",
-        "artist", "gameid", "game", "videoid", "video", "businessid", "business", "recipeid",
-        "recipe", "newsid", "appid", "contentid", "content", "courseid", "showid", "animeid",
-        "restaurantid", "listingid", "offerid", "postid",
-        "itemno", "itemnumber", "itemcode", "productno", "productnumber", "productcode", "prodid",
-        "articleno", "articlenumber", "stockcode", "ean", "gtin", "lineitemsku",
-        "artikel", "artikelid", "artikelnr", "artikelnummer", "produkt", "produktid", "produktnr",
-        "produit", "idproduit", "refproduit", "idarticle", "producto", "idproducto", "articulo",
-        "prodotto", "idprodotto", "produto", "idproduto",
-    },
-)  # fmt: skip
-NAMES: dict[str, Sequence[set[str]]] = {
-    "user": _USER,
-    "item": _ITEM,
-    "id": (*_ITEM, {"id"}),
-    "rating": (
-        {"rating", "ratings", "stars"},
-        {"score", "overall", "grade", "userrating", "reviewrating", "bookrating", "starrating",
-         "bewertung", "sterne", "note", "wertung", "evaluation", "etoiles", "valoracion",
-         "puntuacion", "estrellas", "voto", "valutazione", "avaliacao", "nota", "beoordeling"},
-    ),
-    "count": (
-        {"plays", "playcount", "count", "quantity", "qty", "listens", "views", "clicks", "weight",
-         "lineitemquantity", "menge", "anzahl", "quantite", "cantidad", "quantita"},
-    ),
-    "event": ({"event", "eventtype"}, {"type", "action", "behavior", "behaviour", "activity"}),
-    "timestamp": (
-        {"timestamp", "datetime"},
-        {
-            "time", "ts", "date", "eventtime", "createdat", "created", "unixreviewtime",
-            "reviewtime", "reviewdate", "ratedat", "ratingdate", "purchasedate", "purchasedat",
-            "orderdate", "reviewedat", "reviewed", "ratedon", "watchedat", "playedat", "viewedat",
-            "orderedat", "occurredat", "updatedat", "visittime", "eventtimestamp",
-            "invoicedate", "boughtat", "boughton", "purchasedon", "orderedon",
-            "datum", "zeit", "zeitpunkt", "zeitstempel", "kaufdatum", "bestelldatum", "gekauftam",
-            "dateachat", "datecommande", "fecha", "data", "datacompra",
-        },
-    ),
-    "label": ({"xlabel"},),
-    "title": (
-        {"title", "itemtitle", "movietitle", "booktitle", "producttitle"},
-        {"name", "itemname", "productname", "headline", "displayname", "lineitemname",
-         "titel", "bezeichnung", "produktname", "artikelname", "titre", "nom", "titulo", "nombre",
-         "titolo", "nome", "naam"},
-    ),
-    "year": (
-        {"year", "releaseyear", "publicationyear", "yearofpublication", "jahr", "annee", "anno"},
-    ),
-    "categories": (
-        {"categories", "genres", "category", "genre"},
-        {"tags", "class", "department", "producttype", "topics", "cuisine", "maincategory",
-         "kategorie", "kategorien", "warengruppe", "rubrik", "categorie", "categoria",
-         "genero", "genere"},
-    ),
-    "text": (
-        {
-            "description", "overview", "plot", "summary", "text", "abstract", "synopsis", "body",
-            "tagline", "features", "keywords", "blurb", "content", "productdescription",
-            "beschreibung", "inhalt", "zusammenfassung", "descriptif", "resume", "descripcion",
-            "descrizione", "descricao", "beschrijving",
-        },
-    ),
-    "available": ({"available", "isavailable", "instock", "availability", "stock", "inventory"},),
-    "picture": (
-        {"picture", "image", "pictureurl", "imageurl"},
-        {
-            "poster", "posterpath", "posterurl", "img", "imgurl", "imagepath", "imurl", "photo",
-            "photourl", "thumbnail", "thumbnailurl", "cover", "coverurl", "imageurll", "images",
-            "bild", "bildurl", "foto", "immagine", "imagen", "imagem", "afbeelding",
-        },
-    ),
-}  # fmt: skip
-"""By what a column may be: names that leave little doubt, then others."""
+_NAMES = tomllib.loads(Path(__file__).with_name("column_names.toml").read_text(encoding="utf-8"))
+NAMES: Dict[str, Sequence[frozenset[str]]] = {
+    role: [frozenset(group.split()) for group in groups]
+    for role, groups in (_NAMES | {"id": _NAMES["item"] + _NAMES["id"]}).items()
+}
+"""By role of a column: names that leave little doubt, then others; see `column_names.toml`."""
 
 
 def named(role: str, columns: Sequence[str]) -> list[str]:
-    """Columns that may be this by their names: of all the likely ones, the likeliest."""
+    """Columns whose names fit a role: of the groups of names, only the likeliest that occurs."""
     for names in NAMES[role]:
         found = [column for column in columns if _plain(column) in names]
         if found:
@@ -135,7 +39,7 @@ def _plain(name: str) -> str:
 
 Repeats = Literal["latest", "largest", "sum"]
 MAX_REJECTED = 0.1
-"""More bad rows than this share are rather a wrong mapping than bad rows."""
+"""With a larger share of bad rows it is rather the mapping that is wrong."""
 
 
 class TableMapping(BaseModel):
@@ -146,7 +50,7 @@ class TableMapping(BaseModel):
     files: list[str] = Field(min_length=1)
     """Names without folders; `*` and `?` stand for any part."""
     separator: str | None = Field(default=None, min_length=1, max_length=1)
-    """Between fields; None to tell it by the file."""
+    """Between fields; None to find it by the file."""
     quoted: bool | None = None
     """Whether fields may stand in double quotes; None for: unless tabs separate them."""
     columns: list[str] | None = Field(default=None, min_length=1)
@@ -165,18 +69,18 @@ class InteractionMapping(TableMapping):
     weights: dict[str, float] = {}
     """Points per type of event; rows of other types are rejected."""
     min_rating: float | None = None
-    """Ratings, or sums of points, that are likes; others count as seen. None for 0.8 times the
-    scale's top, which `fit` finds, or for the least positive weight."""
+    """Ratings, or sums of points, from which on a row is a like; others count as seen. None for 0.8
+    times the scale's top, which `fit` finds, or for the least positive weight."""
     timestamp: str | None = None
     timestamp_format: str | None = None
-    """`s`, `ms`, `us`, `ns` or a format of strptime; None to tell it value by value."""
-    dates: Order | None = None
+    """`s`, `ms`, `us`, `ns` or a format of strptime; None to find it value by value."""
+    dates: DateOrder | None = None
     """What comes first in 03/04/2024."""
     label: str | None = None
     """A column of 0 (training), 1 (validation), 2 (test)."""
     repeats: Repeats | None = None
-    """What remains of several rows of one user and item; None for the sum of events' weights, and
-    for the latest row otherwise."""
+    """What remains of several rows of one user and item; None for the sum of events' weights, or
+    else the latest row."""
     min_per_user: int = Field(default=1, ge=1)
     min_per_item: int = Field(default=1, ge=1)
     """Users and items with fewer rows are left out, until none is left that has fewer."""
@@ -215,25 +119,25 @@ class ItemMapping(TableMapping):
 
     id: str
     public_id: str | None = None
-    """A column of the ids to use from here on instead of `id`, by which the other files go."""
+    """A column of ids to use from here on; `id` is then only what the given files use."""
     title: str | None = None
     year: str | None = None
     categories: str | None = None
     categories_separator: str = Field(default="|", min_length=1)
     text: list[str] = []
-    """Columns whose words describe the item, the most telling first."""
+    """Columns whose words describe the item, the most important first."""
     picture: str | None = None
     """A column of web addresses, or of files, relative to the table's folder."""
     picture_folder: str | None = None
     """A folder beside the table with one picture per item, named after its id."""
     available: str | None = None
-    """A column that says whether the item may be shown; see `catalogue`."""
+    """A column that says whether the item may be shown; `items` lists the words for no."""
     feature_rows: Literal["line", "id"] = "line"
-    """Which row of a `*_feat.npy` is an item's: that of its line, or the one its id counts to."""
+    """Which row of a `*_feat.npy` is an item's: the number of its line, or its id."""
 
     @property
     def named(self) -> list[str]:
-        """All that are named, each once."""
+        """All columns that are named, each once."""
         single = (
             *(self.id, self.public_id, self.title, self.year),
             *(self.categories, self.picture, self.available),
@@ -242,7 +146,7 @@ class ItemMapping(TableMapping):
 
 
 class UserMapping(TableMapping):
-    """Other ids for users; nothing else about them is learnt from."""
+    """Other ids for users; nothing else about users is used."""
 
     id: str
     public_id: str
@@ -261,13 +165,6 @@ class Mapping(BaseModel):
     interactions: InteractionMapping
     items: ItemMapping | None = None
     users: UserMapping | None = None
-
-
-_TABLES: Dict[str, type[TableMapping]] = {
-    "interactions": InteractionMapping,
-    "items": ItemMapping,
-    "users": UserMapping,
-}
 
 
 def read_mapping(path: Path) -> Mapping:
@@ -294,7 +191,12 @@ def _told(fault: ErrorDetails) -> tuple[str, str]:
         value = '["NAME.csv"]' if key == "files" else '"NAME OF THE COLUMN"'
         return f"{table} does not say {key}", f"add a line {key} = {value} below {table}"
     if fault["type"] == "extra_forbidden":
-        model = Mapping.model_fields if not outer else _TABLES[outer[0]].model_fields
+        tables: Dict[str, type[BaseModel]] = {
+            "interactions": InteractionMapping,
+            "items": ItemMapping,
+            "users": UserMapping,
+        }
+        model = tables.get(outer[0] if outer else "", Mapping).model_fields
         near = get_close_matches(key, model, 1)
         meant = f"did you mean {near[0]}? " if near else ""
         return f"{table} knows no {key}", f"{meant}docs/own-data.md lists what it may say"
@@ -318,7 +220,7 @@ def mapping_text(values: Dict[str, object], open_lines: Sequence[tuple[str, str]
 
 
 def said(mapping: Mapping) -> dict[str, object]:
-    """All that a mapping says beyond the defaults."""
+    """What a mapping says beyond the defaults."""
     return mapping.model_dump(exclude_defaults=True)
 
 

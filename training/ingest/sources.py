@@ -1,12 +1,7 @@
-"""One table in a file, whatever its format: column names, and rows as strings, batch by batch.
+"""The given files, and one table in a file: column names, and rows as strings, batch by batch.
 
-Knows which suffix is which format; knows nothing about what a column means. Memory holds one batch.
+Memory holds one batch.
 """
-
-# FOLDED training/ingest/sources.py: The files that somebody gives, sorted by what they are for.
-#
-#   Knows names and suffixes; knows nothing about columns.
-#
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,39 +16,38 @@ from training.data.features import FEATURE_SUFFIX
 from training.data.tables import DataError
 from training.ingest.formats import (
     ATOMIC_SUFFIXES,
-    BROKEN_QUOTES,
     NOT_AN_OBJECT,
-    WRONG_FIELDS,
     Dialect,
     Record,
-    Rejects,
     dialect_of,
-    frames,
     json_columns_of,
     objects,
     parquet_columns_of,
+    parquet_frames,
     plain_suffix,
     records,
     text_lines,
     text_of,
 )
 from training.ingest.mapping import Mapping, TableMapping
+from training.ingest.rejects import LINE, Rejects
 
-LINE = "__line__"
 BATCH_ROWS = 131_072
 """2^17: some 50 MB of strings, and Polars' overhead per batch is lost in it."""
 _DELIMITED = frozenset({".csv", ".tsv", ".txt", ".dat", ".data", *ATOMIC_SUFFIXES})
 _JSON, _PARQUET = frozenset({".jsonl", ".ndjson", ".json"}), frozenset({".parquet", ".pq"})
-UNREADABLE = (WRONG_FIELDS, BROKEN_QUOTES, NOT_AN_OBJECT)
-"""Reasons for which a record has no fields at all."""
 TABLE_SUFFIXES = _DELIMITED | _JSON | _PARQUET
+_NAMED_ONLY = frozenset({".txt", ".dat", ".data", ".json"})
+"""In a folder these are rather a README or settings than a table; given by name they are tables."""
+_FOLDER_SUFFIXES = sorted(TABLE_SUFFIXES - _NAMED_ONLY)
+_KNOWLEDGE = frozenset({".kg", ".link"})
 SHEET_SUFFIXES = frozenset({".xlsx", ".xls", ".ods"})
 SAVE_SHEETS = "save each sheet as .csv"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A table that has been looked at but not read."""
+    """One table, of which only the header has been read."""
 
     path: Path
     names: list[str]
@@ -75,9 +69,9 @@ class Source:
         """Read the header; DataError if there is none, or if the format is not known.
 
         Args:
-            path: its suffix tells the format.
+            path: its suffix says the format.
             encoding: of a text file.
-            separator: of a delimited file; None to tell it by suffix and content.
+            separator: of a delimited file; None to find it by suffix and content.
             quoted: whether fields may stand in quotes; None for: unless tabs separate them.
             columns: of a delimited file that has no header.
         """
@@ -105,7 +99,7 @@ class Source:
     ) -> Iterator[pl.DataFrame]:
         """These columns as strings, without nulls, and `LINE`: where the row begins.
 
-        Of a table without usable rows, one batch without rows.
+        A table without usable rows gives one batch without rows.
         """
         absent = [name for name in columns if name not in self.names]
         if absent:
@@ -130,32 +124,31 @@ class Source:
         elif plain_suffix(self.path) in _JSON:
             yield from self._json(columns, rejects, rows)
         else:
-            for first, frame in enumerate(frames(self.path, columns, rows)):
-                yield frame.with_row_index(LINE, offset=first * rows + 1)
+            for place, frame in enumerate(parquet_frames(self.path, columns, rows)):
+                yield frame.with_row_index(LINE, offset=place * rows + 1)
 
     def _delimited(
         self, dialect: Dialect, columns: Sequence[str], rejects: Rejects, rows: int
     ) -> Iterator[pl.DataFrame]:
+        def usable(found: Iterator[Record]) -> Iterator[Record]:
+            for record in found:
+                if record.fault is None:
+                    yield record
+                else:
+                    rejects.add(self.path, record.line, record.fault, record.fields[0])
+
         places = [self.names.index(name) for name in columns]
         with text_lines(self.path, self.encoding) as lines:
             found = records(lines, dialect)
             if self.headed:
                 next(found)
-            usable = self._usable(found, rejects)
-            while part := list(islice(usable, rows)):
-                fields = zip(*(record.fields for record in part), strict=True)
-                chosen = list(fields)
+            rest = usable(found)
+            while part := list(islice(rest, rows)):
+                fields = list(zip(*(record.fields for record in part), strict=True))
                 yield _frame(
                     [*columns, LINE],
-                    [*(chosen[place] for place in places), [record.line for record in part]],
+                    [*(fields[place] for place in places), [record.line for record in part]],
                 )
-
-    def _usable(self, found: Iterator[Record], rejects: Rejects) -> Iterator[Record]:
-        for record in found:
-            if record.fault is None:
-                yield record
-            else:
-                rejects.add(self.path, record.line, record.fault, record.fields[0])
 
     def _json(self, columns: Sequence[str], rejects: Rejects, rows: int) -> Iterator[pl.DataFrame]:
         def usable(lines: Iterator[str]) -> Iterator[list[str | int]]:
@@ -166,8 +159,8 @@ class Source:
                     yield [*(text_of(fields, name) for name in columns), line]
 
         with text_lines(self.path, self.encoding) as lines:
-            found = usable(lines)
-            while part := list(islice(found, rows)):
+            rest = usable(lines)
+            while part := list(islice(rest, rows)):
                 yield _frame([*columns, LINE], list(zip(*part, strict=True)))
 
 
@@ -193,32 +186,22 @@ def _names(path: Path, encoding: str, dialect: Dialect, columns: Sequence[str] |
     names = [name.strip() for name in first.fields]
     if plain_suffix(path) in ATOMIC_SUFFIXES:
         names = [name.split(":", 1)[0] for name in names]
-    _check_header(path, names)
-    return names
-
-
-def _check_header(path: Path, names: Sequence[str]) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
-    if not twice and not all(name.replace(".", "").isdigit() for name in names):
-        return
-    problem = f"names column {twice[0]!r} more than once" if twice else "has only numbers"
-    raise DataError(
-        path,
-        f"{problem} in its first line, which should be the header",
-        "put column names there, each once, or name them in a mapping, for example "
-        'columns = ["user", "item", "rating", "timestamp"]',
-        line=1,
-    )
-
-
-_KNOWLEDGE = frozenset({".kg", ".link"})
-_NAMED_ONLY = frozenset({".txt", ".dat", ".data", ".json"})
-"""In a folder these are rather a README or settings than a table; given by name they are tables."""
+    if twice or all(name.replace(".", "").isdigit() for name in names):
+        problem = f"names column {twice[0]!r} more than once" if twice else "has only numbers"
+        raise DataError(
+            path,
+            f"{problem} in its first line, which should be the header",
+            "put column names there, each once, or name them in a mapping, for example "
+            'columns = ["user", "item", "rating", "timestamp"]',
+            line=1,
+        )
+    return names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Given:
-    """Each list in the order of the command line, and of names within a folder."""
+    """The files of the command line, by kind; those of a folder by name."""
 
     tables: list[Path]
     features: list[Path]
@@ -229,20 +212,20 @@ class Given:
     @classmethod
     def of(cls, paths: Sequence[Path]) -> Self:
         """Sort files, and the files of folders; DataError for what is neither."""
-        tables, features, knowledge = [], [], []
+        given = cls(tables=[], features=[], knowledge=[])
         for path in dict.fromkeys(_expanded(paths)):
             if path.name.endswith(FEATURE_SUFFIX):
-                features.append(path)
+                given.features.append(path)
             elif path.suffix in _KNOWLEDGE:
-                knowledge.append(path)
+                given.knowledge.append(path)
             else:
-                tables.append(path)
-        return cls(tables=tables, features=features, knowledge=knowledge)
+                given.tables.append(path)
+        return given
 
     @property
     def first(self) -> Path:
-        """One of all, to speak about."""
-        return next(iter([*self.tables, *self.features, *self.knowledge]))
+        """A file that a message can name."""
+        return [*self.tables, *self.features, *self.knowledge][0]
 
     def check_used(self, mapping: Mapping) -> None:
         """DataError for a table that the mapping neither reads nor ignores."""
@@ -257,7 +240,7 @@ class Given:
                 )
 
     def sources(self, table: TableMapping, mapping: Mapping) -> list[Source]:
-        """The files of one table; DataError if one is missing or if their columns differ."""
+        """The files of one table; DataError if one is missing."""
         for name in table.files:
             if not any(_matches(path, [name]) for path in self.tables):
                 found = ", ".join(path.name for path in self.tables) or "none"
@@ -283,23 +266,17 @@ def _expanded(paths: Iterable[Path]) -> Iterator[Path]:
         found = [inner for inner in sorted(path.iterdir()) if inner.is_file() and _of_use(inner)]
         if not found:
             sheets = any(inner.suffix in SHEET_SUFFIXES for inner in path.iterdir())
-            remedy = f"expected files that end in {', '.join(_suffixes())}"
+            remedy = f"expected files that end in {', '.join(_FOLDER_SUFFIXES)}"
             raise DataError(path, "holds no table", SAVE_SHEETS if sheets else remedy)
         yield from found
 
 
 def _of_use(path: Path) -> bool:
-    if path.name.startswith("."):
-        return False
-    return (
-        plain_suffix(path) in TABLE_SUFFIXES - _NAMED_ONLY
+    return not path.name.startswith(".") and (
+        plain_suffix(path) in _FOLDER_SUFFIXES
         or path.suffix in _KNOWLEDGE
         or path.name.endswith(FEATURE_SUFFIX)
     )
-
-
-def _suffixes() -> list[str]:
-    return sorted(TABLE_SUFFIXES - _NAMED_ONLY)
 
 
 def _matches(path: Path, patterns: Iterable[str]) -> bool:

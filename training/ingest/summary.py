@@ -1,60 +1,52 @@
-"""What an import did and what the data are like, as figures.
-
-Knows counts; knows nothing about how they are shown.
-"""
-
-# FOLDED training/ingest/summary.py: An import's summary as one HTML page that needs nothing from outside.
-#
-#   Knows figures; knows nothing about where they come from.
-#
-# FOLDED training/ingest/summary.py: An import's summary as plain text.
-#
-#   Knows figures and columns of text; knows nothing about where they come from.
-#
+"""The figures of an import, as a model, as plain text and as an HTML page."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
+from training.data.files import peak_mb
+from training.data.interactions import POSITIVE_SHARE, scale_top
 from training.ingest.folder import REJECTS, UNAVAILABLE
-from training.ingest.interactions import ITEM, TIME, USER, VALUE
+from training.ingest.items import (
+    CATEGORIES,
+    DESCRIPTION,
+    HIDDEN,
+    PICTURE_URL,
+    PUBLIC,
+    TITLE,
+    YEAR,
+    Items,
+)
+from training.ingest.rejects import Rejected, Rejects
+from training.ingest.sources import Source
+from training.ingest.tables import ITEM, TIME, USER, VALUE, Interactions
 from training.reporting import pages
 
 _MOST_BARS = 20
 """Distinct ratings that have a bar of their own; star scales with halves have ten."""
 _BINS = 10
-_EXAMPLES = 3
 _TOP_PERCENT = (1, 10, 20, 50)
 
 
-class Spread(BaseModel):
-    """Of counts."""
-
+class _Figures(BaseModel):
     model_config = ConfigDict(frozen=True)
+
+
+class Spread(_Figures):
+    """Of the rows per user or item."""
 
     least: int
     median: float
     most: int
 
 
-class Rejected(BaseModel):
-    """Rows with one reason."""
-
-    model_config = ConfigDict(frozen=True)
-
-    rows: int
-    examples: list[str]
-    """`file:line: value`."""
-
-
-class Rows(BaseModel):
+class Rows(_Figures):
     """What became of the rows of one table: read = kept + merged + left out + rejected."""
-
-    model_config = ConfigDict(frozen=True)
 
     files: list[str]
     read: int
@@ -66,10 +58,8 @@ class Rows(BaseModel):
     reasons: dict[str, Rejected]
 
 
-class Catalogue(BaseModel):
+class Catalogue(_Figures):
     """The item table."""
-
-    model_config = ConfigDict(frozen=True)
 
     rows: Rows
     filled: dict[str, int]
@@ -86,10 +76,8 @@ class Catalogue(BaseModel):
     """Items of interactions that the table does not have."""
 
 
-class Summary(BaseModel):
-    """All of it."""
-
-    model_config = ConfigDict(frozen=True)
+class Summary(_Figures):
+    """All figures of an import."""
 
     name: str
     interactions: Rows
@@ -102,15 +90,15 @@ class Summary(BaseModel):
     per_item: Spread
     likes: int
     like_from: float | None
-    """The least value of a like; None if every row is one."""
+    """The value from which a row is a like; None if every row is one."""
     scale_top: float | None
-    """What `like_from` was derived from; None if it was not."""
+    """The top of the scale that `like_from` was derived from, if it was."""
     above_scale: int
     """Rows with a larger value than that."""
     values: dict[str, int] | None
     """Rows by rating, or by points."""
     top_items: dict[int, float]
-    """Share of all interactions that the most chosen so many percent of items have."""
+    """By percentage of the most chosen items: their share of all interactions."""
     months: dict[str, int] | None
     catalogue: Catalogue | None
     features: list[str]
@@ -118,66 +106,124 @@ class Summary(BaseModel):
     peak_mb: float
 
 
-def reasons(rejects: pl.DataFrame) -> dict[str, Rejected]:
-    """By reason, the most frequent first."""
-    found: dict[str, Rejected] = {}
-    for (reason,), group in rejects.group_by("reason", maintain_order=True):
-        head = group.head(_EXAMPLES).iter_rows(named=True)
-        examples = [f"{row['file']}:{row['line']}: {row['value']!r}" for row in head]
-        found[str(reason)] = Rejected(rows=len(group), examples=examples)
-    return dict(sorted(found.items(), key=lambda entry: -entry[1].rows))
+def summarised(
+    name: str,
+    interactions: Interactions,
+    items: Items | None,
+    threshold: float | None,
+    features: Sequence[str],
+    seconds: float,
+) -> Summary:
+    """All figures.
+
+    Args:
+        name: of the data folder.
+        interactions: as they were loaded.
+        items: as they were loaded.
+        threshold: value from which a row is a like; None for what `fit` chooses.
+        features: names of the feature files that came along.
+        seconds: what the import has taken so far.
+    """
+    kept, top = interactions.kept, None
+    if threshold is None and VALUE in kept.columns:
+        top = scale_top(kept[VALUE].to_numpy())
+        threshold = POSITIVE_SHARE * top
+    num_users, num_items = kept[USER].n_unique(), kept[ITEM].n_unique()
+    return Summary(
+        name=name,
+        interactions=_rows(
+            interactions.sources,
+            interactions.rejects,
+            kept=len(kept),
+            merged=len(interactions.read) - len(interactions.merged),
+            left_out=len(interactions.merged) - len(kept),
+        ),
+        users=num_users,
+        items=num_items,
+        density=len(kept) / (num_users * num_items),
+        per_user=_spread_of(kept, USER),
+        per_item=_spread_of(kept, ITEM),
+        likes=len(kept) if threshold is None else int((kept[VALUE] >= threshold).sum()),
+        like_from=threshold,
+        scale_top=top,
+        above_scale=0 if top is None else int((kept[VALUE] > top).sum()),
+        values=_values(kept),
+        top_items=_top_items(kept),
+        months=_months(kept),
+        catalogue=None if items is None else _catalogue_of(items, kept[ITEM].unique()),
+        features=list(features),
+        seconds=seconds,
+        peak_mb=peak_mb(),
+    )
 
 
-def spread(choices: pl.DataFrame, by: str) -> Spread:
-    """Of the rows per user or item."""
-    counts = choices.group_by(by).len()["len"]
-    least, median, most = counts.min(), counts.median(), counts.max()
-    assert isinstance(least, int)
-    assert isinstance(median, float)
-    assert isinstance(most, int)
-    return Spread(least=least, median=median, most=most)
+def _rows(
+    sources: Sequence[Source], rejects: Rejects, *, kept: int, merged: int = 0, left_out: int = 0
+) -> Rows:
+    return Rows(
+        files=[source.path.name for source in sources],
+        read=kept + merged + left_out + len(rejects),
+        kept=kept,
+        merged=merged,
+        left_out=left_out,
+        rejected=len(rejects),
+        reasons=rejects.by_reason(),
+    )
 
 
-def top_items(choices: pl.DataFrame) -> dict[int, float]:
+def _catalogue_of(items: Items, used: pl.Series) -> Catalogue:
+    table, urls = items.table, items.pictures.urls
+    words = [name for name in (TITLE, YEAR, CATEGORIES, DESCRIPTION) if name in table.columns]
+    filled = {name: int((table[name] != "").sum()) for name in words}
+    if (urls != "").any():
+        filled[PICTURE_URL] = int((urls != "").sum())
+    known = table[PUBLIC].is_in(used.implode())
+    return Catalogue(
+        rows=_rows(items.sources, items.rejects, kept=len(table), merged=items.merged),
+        filled=filled,
+        pictures=len(items.pictures.files),
+        absent_pictures=items.pictures.absent,
+        unavailable=int(table[HIDDEN].sum()) if HIDDEN in table.columns else 0,
+        never_chosen=int((~known).sum()),
+        unknown=len(used) - int(known.sum()),
+    )
+
+
+def _spread_of(interactions: pl.DataFrame, by: str) -> Spread:
+    counts = interactions.group_by(by).len()["len"].to_numpy()
+    return Spread(least=int(counts.min()), median=float(np.median(counts)), most=int(counts.max()))
+
+
+def _top_items(interactions: pl.DataFrame) -> dict[int, float]:
     """Shares of the most chosen 1, 10, 20 and 50 % of the items, at least one each."""
-    counts = choices.group_by(ITEM).len()["len"].sort(descending=True)
+    counts = interactions.group_by(ITEM).len()["len"].sort(descending=True)
     heads = {percent: math.ceil(len(counts) * percent / 100) for percent in _TOP_PERCENT}
-    return {percent: float(counts.head(n).sum()) / len(choices) for percent, n in heads.items()}
+    return {
+        percent: float(counts.head(n).sum()) / len(interactions) for percent, n in heads.items()
+    }
 
 
-def density(choices: pl.DataFrame) -> float:
-    """Rows per pair of a user and an item that occur."""
-    return len(choices) / (choices[USER].n_unique() * choices[ITEM].n_unique())
-
-
-def months(choices: pl.DataFrame) -> dict[str, int] | None:
-    """Rows by month (UTC), without the months that have none; None without time."""
-    if TIME not in choices.columns:
+def _months(interactions: pl.DataFrame) -> dict[str, int] | None:
+    """Rows by month (UTC), without the months that have none; None without times."""
+    if TIME not in interactions.columns:
         return None
-    moment = pl.from_epoch((pl.col(TIME) * 1e3).cast(pl.Int64), time_unit="ms")
-    by_month = choices.group_by(moment.dt.strftime("%Y-%m").alias("month")).len().sort("month")
+    time = pl.from_epoch((pl.col(TIME) * 1e3).cast(pl.Int64), time_unit="ms")
+    by_month = interactions.group_by(time.dt.strftime("%Y-%m").alias("month")).len().sort("month")
     return dict(by_month.iter_rows())
 
 
-def values(choices: pl.DataFrame) -> dict[str, int] | None:
+def _values(interactions: pl.DataFrame) -> dict[str, int] | None:
     """Rows by value, or by ten ranges of values if there are too many; None without values."""
-    if VALUE not in choices.columns:
+    if VALUE not in interactions.columns:
         return None
-    counts = choices.group_by(VALUE).len().sort(VALUE)
+    counts = interactions.group_by(VALUE).len().sort(VALUE)
     if len(counts) <= _MOST_BARS:
         return {f"{value:g}": count for value, count in counts.iter_rows()}
-    return dict(_ranges(choices[VALUE]))
-
-
-def _ranges(values_N: pl.Series) -> Iterator[tuple[str, int]]:
-    least, most = values_N.min(), values_N.max()
-    assert isinstance(least, float)
-    assert isinstance(most, float)
-    edges = [least + (most - least) * place / _BINS for place in range(_BINS + 1)]
-    for low, high in pairwise(edges):
-        last = high == edges[-1]
-        inside = values_N.is_between(low, high, closed="both" if last else "left").sum()
-        yield f"{low:g} to {high:g}", int(inside)
+    numbers, edges = np.histogram(interactions[VALUE].to_numpy(), _BINS)
+    return {
+        f"{low:g} to {high:g}": int(number)
+        for (low, high), number in zip(pairwise(edges), numbers, strict=True)
+    }
 
 
 def summary_page(summary: Summary) -> str:
@@ -259,7 +305,7 @@ _ABSENT = 5
 
 
 def summary_text(summary: Summary, out: Path) -> str:
-    """Lines for people; what to do next is the last of them."""
+    """Lines for people; the last says what to do next."""
     return "\n".join(_lines(summary, out)) + "\n"
 
 

@@ -1,7 +1,4 @@
-"""The new model: trained, from the live model's weights where they fit, and measured beside it.
-
-Knows data sets and trained models; knows nothing about files, Redis or gates.
-"""
+"""The candidate: trained, from the live model's weights where they fit, and measured beside it."""
 
 import logging
 import math
@@ -18,14 +15,14 @@ from training.evaluate.protocol import Evaluation, evaluate, only_users, popular
 from training.fit.inductive import InductiveEncoder
 from training.fit.trained_model import TrainedModel
 from training.fit.trainer import train
-from training.retrain.incumbent import Champion, WeightsError
-from training.retrain.ledger import ChangedList
+from training.retrain.live_model import LiveModel, WeightsError
+from training.retrain.runs import ChangedList
 from training.retrain.settings import RetrainConfig
 
 log = logging.getLogger(__name__)
 
 _EXAMPLES, _LIST = 5, 10
-"""Users who are shown in a report, and how much of their lists is compared."""
+"""Users who are shown in a report, and how many items of their lists are compared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,21 +37,23 @@ class Trained:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """Everybody on the same newest positives."""
+    """All on the same newest positives."""
 
-    challenger: Evaluation
-    champion: Evaluation | None
+    candidate: Evaluation
+    live: Evaluation | None
+    """None if the live model cannot be compared."""
     popular: Evaluation
+    """The most popular items."""
 
 
-def train_challenger(dataset: Dataset, config: RetrainConfig, champion: Champion) -> Trained:
+def train_candidate(dataset: Dataset, config: RetrainConfig, live: LiveModel) -> Trained:
     """Train; TrainingError if that cannot be done."""
-    start, why_cold = _start(dataset, config, champion)
+    start, why_cold = _start(dataset, config, live)
     training = config.training
     if start is None:
         log.info(f"training from scratch: {why_cold}")
     else:
-        log.info(f"going on from the weights of {champion.version}")
+        log.info(f"going on from the weights of {live.version}")
         warm = config.warm_start
         training = training.model_copy(
             update={"max_epochs": warm.max_epochs, "patience": warm.patience}
@@ -64,15 +63,14 @@ def train_challenger(dataset: Dataset, config: RetrainConfig, champion: Champion
     return Trained(model=model, warm=start is not None, why_cold=why_cold)
 
 
-def _start(
-    dataset: Dataset, config: RetrainConfig, champion: Champion
-) -> tuple[Magnet | None, str]:
+def _start(dataset: Dataset, config: RetrainConfig, live: LiveModel) -> tuple[Magnet | None, str]:
+    """The network to start from, or None and the reason."""
     if not config.warm_start.enabled:
         return None, "warm_start.enabled is false"
-    if champion.weights is None:
-        return None, champion.why_not
+    if live.weights is None:
+        return None, live.why_not
     try:
-        magnet = champion.weights.on(dataset)
+        magnet = live.weights.on(dataset)
     except WeightsError as error:
         return None, str(error)
     if magnet.config != config.training.magnet(magnet.config.modalities):
@@ -80,32 +78,32 @@ def _start(
     return magnet, ""
 
 
-def measure_all(dataset: Dataset, model: TrainedModel, champion: Champion) -> Measured:
-    """Challenger, champion and the most popular items on the test part.
+def measure_all(dataset: Dataset, model: TrainedModel, live: LiveModel) -> Measured:
+    """Candidate, live model and the most popular items on the test part.
 
-    The champion's weights meet the same training part as the challenger's: the same graph, the
-    same histories. What differs is what they have learnt.
+    Both models see the same training part: the same graph, the same histories. Only their weights
+    differ.
     """
     measured = None
-    if champion.weights is not None:
+    if live.weights is not None:
         try:
-            magnet = champion.weights.on(dataset)
-            trained = TrainedModel.of(magnet, dataset, champion.weights.recency_power)
+            magnet = live.weights.on(dataset)
+            trained = TrainedModel.of(magnet, dataset, live.weights.recency_power)
             measured = evaluate(trained.score, dataset, dataset.test)
         except WeightsError as error:
             log.info(f"the live model is not compared: {error}")
     return Measured(
-        challenger=evaluate(model.score, dataset, dataset.test),
-        champion=measured,
+        candidate=evaluate(model.score, dataset, dataset.test),
+        live=measured,
         popular=evaluate(popularity_scores(dataset.train), dataset, dataset.test),
     )
 
 
 def with_everything(model: TrainedModel, dataset: Dataset) -> tuple[TrainedModel, Dataset]:
-    """The same weights with the held-out parts in the graph and in everybody's history.
+    """The same weights with the held-out parts in the graph and in every user's history.
 
-    They have measured the model; now it would be a loss to withhold them from it. Nothing is
-    trained on them, so they can measure the next model too.
+    The held-out parts have measured the model; serving should use them too. Nothing is trained on
+    them, so they can measure the next model as well.
     """
     parts = csr_array(dataset.train + dataset.valid + dataset.test)
     nothing = only_users(dataset.train, np.empty(0, dtype=np.int64))
@@ -116,7 +114,7 @@ def with_everything(model: TrainedModel, dataset: Dataset) -> tuple[TrainedModel
 
 
 def utilisation(manifest: ArtifactManifest) -> float:
-    """Entropy of the experts' usual weights over log K: 1 if all are used alike."""
+    """Entropy of the experts' usual weights over log K: 1 if all are used equally."""
     share_K = [expert.usual_weight for expert in manifest.experts if expert.usual_weight > 0]
     num_experts = len(manifest.experts)
     if num_experts == 1:
@@ -125,14 +123,14 @@ def utilisation(manifest: ArtifactManifest) -> float:
 
 
 def changed_lists(measured: Measured, dataset: Dataset) -> list[ChangedList]:
-    """Some users whose first ten change, drawn by a fixed seed; none without a champion."""
-    if measured.champion is None:
+    """Some users whose first ten change, drawn by a fixed seed; none without a live model."""
+    if measured.live is None:
         return []
-    users = measured.challenger.users
+    users = measured.candidate.users
     found = []
     for row in np.random.default_rng(0).permutation(len(users)):
         before, after = (
-            x.top_UK[row, :_LIST].tolist() for x in (measured.champion, measured.challenger)
+            x.top_UK[row, :_LIST].tolist() for x in (measured.live, measured.candidate)
         )
         gone = [_name(dataset, item) for item in before if item not in after]
         came = [_name(dataset, item) for item in after if item not in before]

@@ -16,10 +16,10 @@ from training.feedback.log import EventLog
 from training.feedback.stream import FeedbackStream
 from training.publish.connection import LockHeldError, connected
 from training.publish.registry import Registry
-from training.retrain.incumbent import Champion, find_champion
 from training.retrain.job import retrain
-from training.retrain.ledger import Result, verdict
-from training.retrain.runs import Runs
+from training.retrain.ledger import verdict
+from training.retrain.live_model import LiveModel, find_live_model
+from training.retrain.runs import Result, Runs
 from training.retrain.settings import RetrainConfig, read_config
 from training.retrain.training_set import assemble, inputs_digest
 
@@ -42,7 +42,7 @@ def preview(config: RetrainConfig) -> str:
         assembled = assemble(config.data, events, config.events.weights, Path(scratch) / "data")
         data = assembled.config.model_copy(update={"modalities": config.data.modalities})
         summary = load_dataset(data).summary
-    champion = find_champion(Runs(config.state), state.live, assembled.tested_from)
+    model = find_live_model(Runs(config.state), state.live, assembled.tested_from)
     lines = [
         f"would take over {waiting} entries that wait in Redis",
         f"training set without them: {summary}",
@@ -51,23 +51,22 @@ def preview(config: RetrainConfig) -> str:
         *(f"  {count} events rejected: {reason}" for reason, count in assembled.rejected.items()),
         f"live: {state.live or 'nothing'}",
         *_of_canary(state, config),
-        _of_training(champion, config, waiting + event_log.count_since(champion.newest_event)),
+        _of_training(model, config, waiting + event_log.count_since(model.newest_event)),
         f"gate: {config.gate.model_dump_json()}",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _of_training(champion: Champion, config: RetrainConfig, new_events: int) -> str:
-    """What would become of it; entries that wait are taken for new events."""
+def _of_training(live: LiveModel, config: RetrainConfig, new_events: int) -> str:
+    """What the training would do; entries that wait count as new events."""
     needed = config.gate.min_new_events
-    nothing_new = champion.nothing_new(inputs_digest(config), new_events, needed)
-    if nothing_new:
+    if nothing_new := live.nothing_new(inputs_digest(config), new_events, needed):
         return f"would end unchanged: {nothing_new}"
     if not config.warm_start.enabled:
         return "would train from scratch: warm_start.enabled is false"
-    if champion.weights is None:
-        return f"would train from scratch: {champion.why_not}"
-    return f"would go on from the weights of {champion.version} and compare with it"
+    if live.weights is None:
+        return f"would train from scratch: {live.why_not}"
+    return f"would go on from the weights of {live.version} and compare with it"
 
 
 def _of_canary(state: State, config: RetrainConfig) -> list[str]:
@@ -149,5 +148,5 @@ def run(config: RetrainConfig, *, as_json: bool) -> int:
 
 
 def _stop(number: int, _: FrameType | None) -> None:
-    """Unwind, so that the lock is given back and the run is on record."""
+    """Raise SystemExit, so that the lock is released and the run is recorded."""
     sys.exit(128 + number)

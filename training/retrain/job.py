@@ -1,7 +1,7 @@
-"""One retraining from start to end, step by step; each leaves the state folder and Redis whole.
+"""One retraining from start to end; every step leaves the state folder and Redis whole.
 
-Knows the order of the steps; the steps are in the other modules. Killed before any of them, the
-live version serves on, no event is lost, and the next run clears up.
+If it is killed at any step, the live version keeps serving, no event is lost, and the next run
+clears up.
 """
 
 import logging
@@ -15,7 +15,6 @@ from model.artifact.files import ArtifactError, read_artifact
 from training.cli.progress import metrics_table
 from training.data.dataset import Dataset, load_dataset
 from training.data.files import peak_mb, reset_peak, write_durably
-from training.evaluate.protocol import Evaluation
 from training.export.artifact import export_artifact
 from training.export.onnx import ParityError
 from training.feedback.log import EventLog
@@ -26,22 +25,29 @@ from training.retrain.candidate import (
     Trained,
     changed_lists,
     measure_all,
-    train_challenger,
+    train_candidate,
     utilisation,
     with_everything,
 )
-from training.retrain.incumbent import Champion, SavedWeights, find_champion
-from training.retrain.ledger import Ledger, Result, RunRecord, flat_metrics, settle
+from training.retrain.ledger import Ledger, settle
+from training.retrain.live_model import LiveModel, SavedWeights, find_live_model
 from training.retrain.report import render
 from training.retrain.rules import Rule, judge
-from training.retrain.runs import RunFolder, Runs, full_disk_explained
+from training.retrain.runs import (
+    Result,
+    RunFolder,
+    RunRecord,
+    Runs,
+    flat_metrics,
+    full_disk_explained,
+)
 from training.retrain.settings import RetrainConfig
 from training.retrain.training_set import Assembled, assemble, inputs_digest
 
 log = logging.getLogger(__name__)
 
 _WAIT_FOR_PUBLISHER_SECONDS = 60.0
-"""Somebody may be publishing by hand."""
+"""Someone may be publishing by hand."""
 
 
 def retrain(config: RetrainConfig) -> RunRecord:
@@ -61,7 +67,7 @@ def retrain(config: RetrainConfig) -> RunRecord:
     ):
         runs = Runs(config.state)
         try:
-            runs.clean(config.keep_runs, ledger.named(), ledger.canary_version())
+            _clean(runs, ledger, config)
             folder, record = runs.begin(config.namespace)
         except OSError as error:
             record = runs.new_record(config.namespace)
@@ -72,7 +78,12 @@ def retrain(config: RetrainConfig) -> RunRecord:
         try:
             return Retraining(config=config, ledger=ledger, folder=folder, record=record).run()
         finally:
-            runs.clean(config.keep_runs, ledger.named(), ledger.canary_version())
+            _clean(runs, ledger, config)
+
+
+def _clean(runs: Runs, ledger: Ledger, config: RetrainConfig) -> None:
+    versions = ledger.versions()
+    runs.clean(config.keep_runs, versions.in_a_role, versions.roles["canary"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +96,7 @@ class Retraining:
     record: RunRecord
 
     def run(self) -> RunRecord:
-        """Do it; whatever goes wrong is recorded before it is raised."""
+        """Run all steps; an error is recorded before it is raised."""
         reset_peak()
         try:
             self._run()
@@ -102,20 +113,18 @@ class Retraining:
             settled = settle(self.ledger, config.canary)
             record.last_promoted_at = settled.promoted_at or record.last_promoted_at
         if settled.wait:
-            self._end("unchanged", settled.wait)
-            return
+            return self._end("unchanged", settled.wait)
         with self._step("assemble"):
             assembled = assemble(
                 config.data, events.read(), config.events.weights, self.folder.data
             )
-            champion = find_champion(Runs(config.state), self.ledger.live(), assembled.tested_from)
-            self._note(assembled, champion, events)
-        nothing_new = champion.nothing_new(
-            record.inputs, record.new_events, config.gate.min_new_events
-        )
-        if nothing_new:
-            self._end("unchanged", nothing_new)
-            return
+            live = find_live_model(
+                Runs(config.state), self.ledger.versions().live, assembled.tested_from
+            )
+            self._note_data(assembled, live, events)
+        needed = config.gate.min_new_events
+        if nothing_new := live.nothing_new(record.inputs, record.new_events, needed):
+            return self._end("unchanged", nothing_new)
         with self._step("load"):
             data = assembled.config.model_copy(
                 update={"modalities": config.data.modalities, "seed": config.training.seed}
@@ -123,7 +132,7 @@ class Retraining:
             dataset = load_dataset(data)
             log.info(dataset.summary)
         with self._step("train"):
-            trained = train_challenger(dataset, config, champion)
+            trained = train_candidate(dataset, config, live)
             record.warm = trained.warm
             record.comparable = trained.why_cold
             record.history = list(trained.model.history)
@@ -131,7 +140,7 @@ class Retraining:
             record.best_epoch = trained.model.best_epoch
             record.trigger_epoch = trained.model.trigger_epoch
         with self._step("evaluate"):
-            measured = measure_all(dataset, trained.model, champion)
+            measured = measure_all(dataset, trained.model, live)
             self._note_metrics(measured)
             record.changed = changed_lists(measured, dataset)
         with self._step("export"):
@@ -142,28 +151,31 @@ class Retraining:
             for rule in rules:
                 log.info(f"{'passed ' if rule.passed else 'REFUSED'}  {rule.name}: {rule.text}")
         if broken:
-            self._end("refused", "; ".join(f"{rule.name}: {rule.text}" for rule in broken))
-            return
+            return self._end("refused", "; ".join(f"{rule.name}: {rule.text}" for rule in broken))
+        self._publish()
+        return None
+
+    def _publish(self) -> None:
+        config, record = self.config, self.record
         with self._step("publish"):
-            self.ledger.publish(
-                self.folder.artifact,
-                PublishPolicy(
-                    keep=config.keep_versions,
-                    wait_seconds=_WAIT_FOR_PUBLISHER_SECONDS,
-                    canary_share=config.canary.share or None,
-                ),
+            policy = PublishPolicy(
+                keep=config.keep_versions,
+                wait_seconds=_WAIT_FOR_PUBLISHER_SECONDS,
+                canary_share=config.canary.share or None,
             )
-            record.live = self.ledger.live() == record.version
-            is_canary = self.ledger.canary_version() == record.version
+            self.ledger.publish(self.folder.artifact, policy)
+            versions = self.ledger.versions()
+            record.live = versions.live == record.version
+            is_canary = versions.roles["canary"] == record.version
         if is_canary:
             share = f"{config.canary.share:.1%} of the users"
             self._end("canary", f"{record.version} passed all rules and serves {share}")
-            return
-        pinned = "" if record.live else "; another version is pinned and stays live"
-        self._end("promoted", f"{record.version} passed all rules{pinned}")
+        else:
+            pinned = "" if record.live else "; another version is pinned and stays live"
+            self._end("promoted", f"{record.version} passed all rules{pinned}")
 
     def _take_over(self) -> EventLog:
-        """Stream to log; the log within its limits."""
+        """Drain the stream into the log, and keep the log within its limits."""
         settings = self.config.events
         events = EventLog(self.config.state / "events")
         drained = drain(self.ledger.stream(), events)
@@ -186,13 +198,13 @@ class Retraining:
         )
         return events
 
-    def _note(self, assembled: Assembled, champion: Champion, events: EventLog) -> None:
+    def _note_data(self, assembled: Assembled, live: LiveModel, events: EventLog) -> None:
         record = self.record
-        record.champion = champion.version
-        record.comparable = champion.why_not
+        record.champion = live.version
+        record.comparable = live.why_not
         record.events = assembled.events
         record.newest_event = events.newest()
-        record.new_events = events.count_since(champion.newest_event)
+        record.new_events = events.count_since(live.newest_event)
         record.inputs = inputs_digest(self.config)
         record.rejected |= assembled.rejected
         record.density = assembled.density
@@ -212,16 +224,20 @@ class Retraining:
         )
 
     def _note_metrics(self, measured: Measured) -> None:
-        for name in ("challenger", "champion", "popular"):
-            evaluation: Evaluation | None = getattr(measured, name)
-            if evaluation is not None:
-                self.record.metrics[name] = flat_metrics(evaluation)
-        log.info(f"on the newest tenth of the positives:\n{metrics_table(measured.challenger)}")
+        evaluations = {
+            "challenger": measured.candidate,
+            "champion": measured.live,
+            "popular": measured.popular,
+        }
+        self.record.metrics |= {
+            name: flat_metrics(found) for name, found in evaluations.items() if found is not None
+        }
+        log.info(f"on the newest tenth of the positives:\n{metrics_table(measured.candidate)}")
 
     def _export(
         self, dataset: Dataset, assembled: Assembled, trained: Trained, measured: Measured
     ) -> list[Rule]:
-        """Write artifact and weights; every rule of the gate."""
+        """Write artifact and weights, and judge by all promotion rules."""
         record, config = self.record, self.config
         model, everything = with_everything(trained.model, dataset)
         try:
@@ -250,8 +266,8 @@ class Retraining:
             ),
             *judge(
                 config.gate,
-                measured.challenger,
-                measured.champion,
+                measured.candidate,
+                measured.live,
                 measured.popular,
                 utilisation(manifest),
             ),
@@ -259,7 +275,7 @@ class Retraining:
 
     @contextmanager
     def _step(self, name: str) -> Iterator[None]:
-        """Note where we are before doing it, and how long it took; the lock must still be ours."""
+        """Record the step before it begins, and how long it took; the lock must still be ours."""
         self.ledger.check_lock()
         self.record.step = name
         self.folder.write(self.record)
@@ -269,21 +285,21 @@ class Retraining:
         self.record.seconds[name] = round(time.monotonic() - started, 3)
 
     def _end(self, result: Result, reason: str) -> None:
-        """The record goes to the disk, then to Redis."""
+        """Write the record to disk, then to Redis."""
         self._conclude(result, reason)
         self.ledger.announce(self.record)
 
     def _fail(self, error: BaseException) -> None:
-        """The record goes wherever it still can: the trouble may be the disk's, or Redis's."""
+        """Write the record wherever that is still possible: the disk or Redis may be the cause."""
         if self.record.version is None:
-            self.folder.drop_model()  # half a model, which may be what has filled the disk
+            self.folder.drop_model()  # half a model, which may have filled the disk
         with suppress(OSError):
             self._conclude("failed", f"in the step {self.record.step!r}: {error!r}")
         with suppress(PublishError):
             self.ledger.announce(self.record)
 
     def _conclude(self, result: Result, reason: str) -> None:
-        """Note what came of it, and put record and report onto the disk."""
+        """Set the result, and write record and report to disk."""
         record = self.record
         record.peak_mb = peak_mb()
         record.end(result, reason)

@@ -14,7 +14,7 @@ from training.reporting.charts import (
     draw_lines,
     expert_shares,
 )
-from training.retrain.ledger import RunRecord
+from training.retrain.runs import RunRecord
 
 _METRICS = ("users", "ndcg@20", "recall@20", "ndcg@10", "recall@10")
 _TERM_COLOURS = (COLOURS[0], COLOURS[4])

@@ -1,7 +1,6 @@
-"""The gate: may a new model take the place of the live one?
+"""The promotion rules: may a candidate take the place of the live model?
 
-Knows figures; knows nothing about how they came about. Every rule says what it saw, so that a
-refusal names the rule and by how much.
+Every rule says what it saw, so that a refusal names the rule and by how much it was broken.
 """
 
 from collections.abc import Iterator
@@ -9,61 +8,62 @@ from collections.abc import Iterator
 from pydantic import BaseModel, ConfigDict
 
 from training.evaluate.protocol import Evaluation
-from training.retrain.settings import GateSettings
+from training.retrain.settings import PromotionSettings
 
 _METRICS = ("ndcg@20", "recall@20")
 _GROUPS = ("tail items", "sparse users")
 
 
 class Rule(BaseModel):
-    """One thing that was asked of the new model."""
+    """One requirement on the candidate, and whether it was met."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     passed: bool
     text: str
-    """What was seen and what was asked for."""
+    """What was seen and what was required."""
 
 
 def judge(
-    gate: GateSettings,
-    challenger: Evaluation,
-    champion: Evaluation | None,
+    settings: PromotionSettings,
+    candidate: Evaluation,
+    live: Evaluation | None,
     popular: Evaluation,
     utilisation: float,
 ) -> Iterator[Rule]:
     """Every rule on figures, passed or not.
 
     Args:
-        gate: the margins.
-        challenger: the new model on the newest positives.
-        champion: the live model on the same; None if it cannot be compared.
+        settings: the margins.
+        candidate: the new model on the newest positives.
+        live: the live model on the same; None if it cannot be compared.
         popular: the most popular items on the same.
-        utilisation: entropy of the challenger's mean routing over log K.
+        utilisation: entropy of the candidate's mean routing over log K.
     """
-    num_users = len(challenger.users)
+    num_users = len(candidate.users)
     yield Rule(
         name="enough users",
-        passed=num_users >= gate.min_users,
-        text=f"{num_users} users to judge on, at least {gate.min_users} are needed",
+        passed=num_users >= settings.min_users,
+        text=f"{num_users} users to judge on, at least {settings.min_users} are needed",
     )
     yield Rule(
         name="routers",
-        passed=utilisation >= gate.min_utilisation,
+        passed=utilisation >= settings.min_utilisation,
         text=f"the experts' use is {utilisation:.2f} of even, at least "
-        f"{gate.min_utilisation:.2f} is needed",
+        f"{settings.min_utilisation:.2f} is needed",
     )
-    yield _compared("popular items", challenger.metrics, popular.metrics, "ndcg@20", gate.margin)
-    if champion is None:
+    margin = settings.margin
+    yield _compared("popular items", candidate.metrics, popular.metrics, "ndcg@20", margin)
+    if live is None:
         return
     for metric in _METRICS:
-        yield _compared("all", challenger.metrics, champion.metrics, metric, gate.margin)
+        yield _compared("all", candidate.metrics, live.metrics, metric, margin)
     for group in _GROUPS:
-        ours, theirs = challenger.groups.get(group, {}), champion.groups.get(group, {})
-        if min(ours.get("users", 0), theirs.get("users", 0)) >= gate.min_users:
+        ours, theirs = candidate.groups.get(group, {}), live.groups.get(group, {})
+        if min(ours.get("users", 0), theirs.get("users", 0)) >= settings.min_users:
             for metric in _METRICS:
-                yield _compared(group, ours, theirs, metric, gate.group_margin)
+                yield _compared(group, ours, theirs, metric, settings.group_margin)
 
 
 def _compared(

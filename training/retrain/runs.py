@@ -1,15 +1,8 @@
-"""The folders of all runs: one each, with its record, its report and its model.
+"""The runs of a state folder: what each one did, and where it keeps what it made.
 
-    runs/20260131T030000.123Z-1a2b/    run.json, report.html, artifact/, weights.pt, and data/
-                                       while it runs; names are in the order of time
-
-Knows where things lie; knows nothing about what a run does.
+runs/20260131T030000.123Z-1a2b/    run.json, report.html, artifact/, weights.pt, and data/
+                                   while it runs; names are in the order of time
 """
-
-# FOLDED training/retrain/runs.py: A full disk, told as such, whichever library was writing.
-#
-#   Knows how libraries say so; knows nothing about what they wrote.
-#
 
 import errno
 import secrets
@@ -19,48 +12,109 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
-from pydantic import ValidationError
+import numpy as np
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
+from model.artifact.manifest import EpochRecord
 from training.data.files import make_folder, remove_partials, write_durably
 from training.errors import ExplainedError
-from training.retrain.ledger import RunRecord
-
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-_NO_ROOM_BYTES = 2**20
-"""With less left than this, whatever is not explained otherwise is put down to it: PyTorch only
-says that a write failed, and what it has written by then stays."""
-
-
-class DiskFullError(ExplainedError):
-    """There is no room for what a retraining writes."""
-
-
-@contextmanager
-def full_disk_explained(folder: Path) -> Iterator[None]:
-    """Faults that come of a full disk below a folder are raised as DiskFullError."""
-    try:
-        yield
-    except ExplainedError:
-        raise
-    except Exception as error:
-        if not _is_full(error, folder):
-            raise
-        raise DiskFullError(
-            f"the disk of {folder} is full ({error}); nothing live was changed and no event is "
-            "lost: make room, then run it again (docs/operations.md says what may go)"
-        ) from error
-
-
-def _is_full(error: Exception, folder: Path) -> bool:
-    if isinstance(error, OSError) and error.errno in _FULL:
-        return True
-    there = next((path for path in (folder, *folder.parents) if path.exists()), Path())
-    return shutil.disk_usage(there).free < _NO_ROOM_BYTES
-
+from training.evaluate.protocol import Evaluation
+from training.retrain.rules import Rule
 
 _KEPT_RECORDS = 400
 """Runs whose record and report stay: a year of nights; some 100 kB each."""
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_NO_ROOM_BYTES = 2**20
+"""With less left than this, any unexplained error is taken for a full disk: PyTorch only says that
+a write failed."""
+
+Result = Literal["promoted", "canary", "refused", "unchanged", "failed", "killed"]
+
+
+class ChangedList(BaseModel):
+    """What a user's first ten would gain and lose: titles, or ids of items without one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    user_id: str
+    gone: list[str]
+    came: list[str]
+
+
+class RunRecord(BaseModel):
+    """One run, as far as it has come; in `run.json`, and in Redis for the service's metrics.
+
+    In fields, `champion` is the live model and `challenger` the candidate.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    run_id: str
+    namespace: str
+    started_at: AwareDatetime
+    finished_at: AwareDatetime | None = None
+    step: str = "begin"
+    """The current step, or the last."""
+    result: Result | None = None
+    """None while it runs, or if it was killed and no later run has noticed."""
+    reason: str = ""
+    champion: str | None = None
+    """The version that was live when it began."""
+    comparable: str = ""
+    """Why the live model could not be compared or started from; empty if it could."""
+    warm: bool = False
+    """Whether training started from the live model's weights."""
+    version: str | None = None
+    """The version that it made, live or not."""
+    live: bool = False
+    """Whether that version went live."""
+    inputs: str = ""
+    """Digest of the data folder and of the settings: with it and no new events, nothing is new."""
+    events: int = 0
+    """In the log."""
+    newest_event: AwareDatetime | None = None
+    """When the newest of them was received."""
+    new_events: int = 0
+    """Of those, since the live model's run."""
+    data: dict[str, int] = {}
+    """Counts of rows, users and items, by what they are."""
+    density: float | None = None
+    """Share of all user-item combinations that are positive."""
+    rejected: dict[str, int] = {}
+    """Entries and events that cannot be used, by reason."""
+    rules: list[Rule] = []
+    metrics: dict[str, dict[str, float]] = {}
+    """Of `challenger`, `champion` and `popular`: flat names as in the manifest."""
+    seconds: dict[str, float] = {}
+    """By step."""
+    peak_mb: float = 0.0
+    """MB (10^6 bytes) of memory."""
+    history: list[EpochRecord] = []
+    experts: list[str] = []
+    """In the order of the history's shares."""
+    changed: list[ChangedList] = []
+    """Examples, the live model against the new one."""
+    best_epoch: int = 0
+    trigger_epoch: int | None = None
+    last_promoted_at: AwareDatetime | None = None
+    """When a run last promoted a model in this namespace, this one included."""
+
+    def end(self, result: Result, reason: str) -> None:
+        """Set what came of it."""
+        self.result, self.reason = result, reason
+        self.finished_at = datetime.now(UTC)
+        if result == "promoted":
+            self.last_promoted_at = self.finished_at
+
+
+def flat_metrics(evaluation: Evaluation) -> dict[str, float]:
+    """`ndcg@20`, `tail items/ndcg@20`, ..., and how many users."""
+    flat = {"users": float(len(evaluation.users)), **evaluation.metrics}
+    for group, values in evaluation.groups.items():
+        flat |= {f"{group}/{name}": value for name, value in values.items()}
+    return {name: value for name, value in flat.items() if np.isfinite(value)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +130,7 @@ class RunFolder:
 
     @property
     def weights(self) -> Path:
-        """Its weights, to go on from."""
+        """Its weights, for later runs to start from."""
         return self.root / "weights.pt"
 
     @property
@@ -86,11 +140,11 @@ class RunFolder:
 
     @property
     def report(self) -> Path:
-        """For people."""
+        """The page for people."""
         return self.root / "report.html"
 
     def write(self, record: RunRecord) -> None:
-        """Put the record onto the disk."""
+        """Write the record to disk."""
         text = record.model_dump_json(indent=1) + "\n"
         write_durably(self.root / "run.json", lambda path: path.write_text(text))
 
@@ -111,12 +165,12 @@ class RunFolder:
 
 @dataclass(frozen=True, slots=True)
 class Runs:
-    """All runs below one state folder."""
+    """All runs of one state folder."""
 
     state: Path
 
     def begin(self, namespace: str) -> tuple[RunFolder, RunRecord]:
-        """A new run's folder, with a record that says that it has begun."""
+        """Make a new run's folder, with a record that says that it has begun."""
         record = self.new_record(namespace)
         folder = RunFolder(self.state / "runs" / record.run_id)
         make_folder(folder.root)
@@ -124,7 +178,7 @@ class Runs:
         return folder, record
 
     def new_record(self, namespace: str) -> RunRecord:
-        """Of a run that begins now; nothing is written."""
+        """The record of a run that begins now; nothing is written."""
         now = datetime.now(UTC)
         promoted = (x.last_promoted_at for _, x in self.newest_first() if x.last_promoted_at)
         return RunRecord(
@@ -149,7 +203,7 @@ class Runs:
     def clean(self, keep_runs: int, named: Collection[str], canary: str | None = None) -> None:
         """Clear up after runs that were killed; drop models beyond the newest.
 
-        Nobody else may be running.
+        No other retraining may be running.
 
         Args:
             keep_runs: newest runs with a model that keep it.
@@ -165,23 +219,52 @@ class Runs:
         for place, (folder, record) in enumerate(self.newest_first()):
             shutil.rmtree(folder.data, ignore_errors=True)
             if record.result is None:
-                self._give_up(folder, record, named, canary)
+                _close(folder, record, named, canary)
             models += folder.artifact.exists()
             if models > keep_runs and record.version not in named:
                 folder.drop_model()
             if place >= _KEPT_RECORDS and record.version not in named:
                 shutil.rmtree(folder.root)
 
-    def _give_up(
-        self, folder: RunFolder, record: RunRecord, named: Collection[str], canary: str | None
-    ) -> None:
-        """Say of a run that was killed how far it had come."""
-        if record.version is not None and record.version == canary:
-            record.end("canary", f"killed in the step {record.step!r}, after it became the canary")
-        elif record.version is not None and record.version in named:
-            record.live = True
-            record.end("promoted", f"killed in the step {record.step!r}, after it went live")
-        else:
-            record.end("killed", f"in the step {record.step!r}; nothing live was changed")
-            folder.drop_model()
-        folder.write(record)
+
+def _close(
+    folder: RunFolder, record: RunRecord, named: Collection[str], canary: str | None
+) -> None:
+    """Record how far a run had come that was killed."""
+    killed = f"killed in the step {record.step!r}"
+    if record.version is not None and record.version == canary:
+        record.end("canary", f"{killed}, after it became the canary")
+    elif record.version is not None and record.version in named:
+        record.live = True
+        record.end("promoted", f"{killed}, after it went live")
+    else:
+        record.end("killed", f"in the step {record.step!r}; nothing live was changed")
+        folder.drop_model()
+    folder.write(record)
+
+
+class DiskFullError(ExplainedError):
+    """There is no room for what a retraining writes."""
+
+
+@contextmanager
+def full_disk_explained(folder: Path) -> Iterator[None]:
+    """Raise errors that come of a full disk below a folder as DiskFullError."""
+    try:
+        yield
+    except ExplainedError:
+        raise
+    except Exception as error:
+        if not _is_full(error, folder):
+            raise
+        raise DiskFullError(
+            f"the disk of {folder} is full ({error}); nothing live was changed and no event is "
+            "lost: make room, then run it again (docs/operations.md says what may go)"
+        ) from error
+
+
+def _is_full(error: Exception, folder: Path) -> bool:
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return True
+    there = next((path for path in (folder, *folder.parents) if path.exists()), Path())
+    return shutil.disk_usage(there).free < _NO_ROOM_BYTES

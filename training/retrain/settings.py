@@ -1,7 +1,4 @@
-"""Settings of a retraining: a TOML file, checked before anything happens.
-
-Knows names, ranges and defaults; where a default comes from stands beside it.
-"""
+"""The settings of a retraining: a TOML file, checked before anything happens."""
 
 import tomllib
 from pathlib import Path
@@ -25,7 +22,7 @@ class _Settings(BaseModel):
 
 
 class DataSettings(_Settings):
-    """The data that were there before the first event."""
+    """The data from before the first event."""
 
     folder: Path
     """As for `fit`; its interactions need timestamps."""
@@ -49,9 +46,9 @@ class EventSettings(_Settings):
         "purchase": 1.0,
         "dislike": -1.0,
     }
-    """A user likes an item from the moment when her events on it, together with 1 for a positive
-    of the data folder, add up to 1; a type that is not named counts 0, which is: seen. Ours: one
-    deed is enough, of mere views it takes three, and a dislike takes one deed back."""
+    """A user likes an item once the weights of their events on it add up to 1, a positive of the
+    data folder counting 1. A type that is not named counts 0: the item was seen. Ours: one action
+    is enough, or three views, and a dislike takes one action back."""
     keep_days: int = Field(default=KEEP_DAYS, ge=1)
     keep_mb: float = Field(default=KEEP_MB, gt=0)
 
@@ -69,18 +66,18 @@ class WarmStartSettings(_Settings):
 
     enabled: bool = True
     max_epochs: int = Field(default=8, ge=1)
-    """The weights are nearly there: what a few epochs do not change, few new events do not."""
+    """The weights are nearly right: few new events need few epochs."""
     patience: int = Field(default=2, ge=1)
 
 
-class GateSettings(_Settings):
-    """What a new model must reach to go live."""
+class PromotionSettings(_Settings):
+    """The promotion rules: what a candidate must reach to go live."""
 
     min_new_events: int = Field(default=1, ge=0)
     """Events since the live model's run. With fewer there is nothing to do."""
     min_users: int = Field(default=50, ge=1)
-    """Users to be judged on, overall and in a group; a smaller group is not judged. The standard
-    error of a mean over fewer is about as large as the quality itself."""
+    """Users to judge on, overall and in a group; a smaller group is not judged. With fewer, the
+    standard error of the mean is about as large as the quality itself."""
     margin: float = Field(default=0.05, ge=0, lt=1)
     """Share of the live model's NDCG@20 and Recall@20 that may be lost: about two standard errors
     of the difference on MovieLens-100K's newest tenth."""
@@ -92,40 +89,40 @@ class GateSettings(_Settings):
 
 
 class CanarySettings(_Settings):
-    """How a model that has passed the gate is tried on some users before it goes live."""
+    """How a model that meets the promotion rules is tried on some users before it goes live."""
 
     share: float = Field(default=0.0, ge=0, le=MAX_SHARE)
-    """Of the users; 0: it goes live at once."""
+    """Share of the users; 0: it goes live at once."""
     min_minutes: float = Field(default=720.0, ge=0)
-    """The next run promotes one that has been served for so long: half a day, so that a nightly
-    run finds it ready, and it has seen the hours in which most people come."""
+    """How long it must be served before a run promotes it: half a day, so that a nightly run finds
+    it ready, after the hours in which most people come."""
     min_answers: int = Field(default=500, ge=1)
-    """And has given so many answers: one that fails for 2 % of the users then did so ten times."""
+    """How many answers it must have given: if it fails for 2 % of the users, that is ten times."""
 
 
 class RetrainConfig(_Settings):
     """One retraining. Relative paths are relative to where it is run."""
 
     state: Path
-    """Where the event log, the runs and their models are kept; on a volume that lasts."""
+    """Where the event log, the runs and their models are kept; on a persistent volume."""
     redis_url: str = "redis://localhost:6379/0"
     namespace: str = "default"
     lock_seconds: float = Field(default=60.0, gt=0)
-    """How long a run that was killed keeps the next one out; a living one renews its lock."""
+    """How long a run that was killed blocks the next; a running one renews its lock."""
     keep_versions: int = Field(default=3, ge=1)
-    """Newest versions that stay in Redis; live, previous and pinned ones and a canary always do."""
+    """Newest versions that stay in Redis; live, previous, pinned and canary always do."""
     keep_runs: int = Field(default=5, ge=1)
-    """Newest runs whose models stay on disk, besides those of versions that always stay."""
+    """Newest runs whose models stay on disk, besides those of the versions that always stay."""
     data: DataSettings
     events: EventSettings = EventSettings()
     training: TrainingConfig = TrainingConfig()
     warm_start: WarmStartSettings = WarmStartSettings()
-    gate: GateSettings = GateSettings()
+    gate: PromotionSettings = PromotionSettings()
     canary: CanarySettings = CanarySettings()
 
 
 def read_config(path: Path, overrides: dict[str, object]) -> RetrainConfig:
-    """Read a file; `overrides` are settings by dotted name, None where there is none.
+    """Read a file; `overrides` are settings by dotted name, None to leave the file's.
 
     Raises:
         RetrainConfigError: it cannot be read, or a setting is unknown or out of range.

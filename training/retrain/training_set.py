@@ -1,7 +1,8 @@
 """The training set of one run: a data folder's interactions and the events since, by time.
 
-Knows columns and what events mean; knows nothing about models. A user likes an item or not: her
-events on it are weighed and added up. Letters: N interactions of the folder.
+A user likes an item or not: their events on it are weighted and added up.
+
+Letters: N interactions of the folder.
 """
 
 import hashlib
@@ -29,7 +30,7 @@ from training.data.tables import DataError
 from training.retrain.settings import DataSettings, RetrainConfig
 
 _ENOUGH = 1 - 1e-9
-"""Weights that add up to 1 in theory."""
+"""Where the sum of weights counts as 1, despite rounding."""
 _LATEST_SECONDS = 1e11
 """The year 5138: a larger timestamp is not in seconds."""
 _CONTENT = ("items.tsv", "*.item", "*.kg", "*.link", f"*{FEATURE_SUFFIX}")
@@ -38,7 +39,7 @@ _PAIR = ["user_id", "item_id"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assembled:
-    """Where a training set lies and what it is made of."""
+    """Where a training set is and what it is made of."""
 
     folder: Path
     base_pairs: int
@@ -46,16 +47,16 @@ class Assembled:
     events: int
     """Events in the log."""
     counted: int
-    """Those that say what a user did; the others only tell what she was shown, or were rejected."""
+    """Those that say what a user did; the others say what they were shown, or were rejected."""
     rejected: dict[str, int]
     """Events that cannot be used, by reason."""
     pairs: int
     positives: int
     users: int
     items: int
-    """Those of the pairs; the item table may know more."""
+    """Items of the pairs; the item table may have more."""
     new_users: int
-    """Users whom the data folder does not know."""
+    """Users who are not in the data folder."""
     new_items: int
     trained_until: float
     """Unix time of the newest training positive under a split by global time."""
@@ -126,7 +127,7 @@ def assemble(
 
 
 def inputs_digest(config: RetrainConfig) -> str:
-    """Of the data folder's files and of the settings that decide what is trained."""
+    """A digest of the data folder's files and of the settings that decide what is trained."""
     digest = hashlib.sha256()
     for path in sorted(path for path in config.data.folder.glob("*") if path.is_file()):
         with path.open("rb") as content:
@@ -138,7 +139,7 @@ def inputs_digest(config: RetrainConfig) -> str:
 
 
 def seconds_of(rows: Interactions, unit: Literal["s", "ms"]) -> NDArray[np.float64]:
-    """When each of the rows came, in seconds since 1970; DataError if that is not known."""
+    """The time of each row in seconds since 1970; DataError if there is none."""
     if rows.timestamp_N is None:
         raise DataError(
             rows.path, "has no 'timestamp' column, which a retraining needs", "add the times"
@@ -173,7 +174,7 @@ def _base(data: DataSettings) -> pl.DataFrame:
 
 
 def _has_item_table(folder: Path) -> bool:
-    """Or nothing that would have to be matched to items."""
+    """Whether new items can be described: by an item table, or because nothing describes items."""
     tables = [*folder.glob("items.tsv"), *folder.glob("*.item")]
     return bool(tables) or not any(folder.glob(f"*{FEATURE_SUFFIX}"))
 
@@ -202,7 +203,7 @@ def _usable(
 
 
 def _liked(done: pl.DataFrame) -> pl.DataFrame:
-    """One row per pair: rating 1 from when its weights add up to 1, if they still do, else 0."""
+    """One row per pair: rating 1 since its weights add up to 1, if they still do, else 0."""
     total = pl.col("weight").cum_sum().over(_PAIR)
     reached = pl.col("total") >= _ENOUGH
     pairs = (

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from training.experiments.figures import Lead
 from training.reporting.charts import INK, Panel, Series, draw_lines
 from training.reporting.documents import table
-from training.retrain.ledger import RunRecord
+from training.retrain.runs import RunRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ import redis
 
 from model.registry.keys import KeySpace
 from service.ops.settings import Settings
-from training.retrain.ledger import RunRecord
+from training.retrain.runs import RunRecord
 
 BEGUN = datetime(2026, 1, 1, 3, 17, tzinfo=UTC)
 

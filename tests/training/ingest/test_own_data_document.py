@@ -92,10 +92,10 @@ def test_it_lists_every_key() -> None:
 
 def test_it_lists_every_reason() -> None:
     folder = Path(__file__).parents[3] / "training" / "ingest"
-    names = ("checks", "choices", "catalogue", "delimited", "json_lines")
+    names = ("rejects", "tables", "items", "formats")
     code = "".join((folder / f"{name}.py").read_text() for name in names)
     reasons = set(
-        re.findall(r'reason="([^"{]+)"|"(?:rating|event|timestamp|label)", "([^"]+)"\)', code)
+        re.findall(r'Check\("([^"{]+)"|"(?:rating|event|timestamp|label)", "([^"]+)"\)', code)
     )
     flat = {one or other for one, other in reasons}
     flat |= set(re.findall(r'^(?:WRONG_FIELDS|BROKEN_QUOTES|NOT_AN_OBJECT) = "(.+)"', code, re.M))

@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 
 from training.data.tables import DataError
-from training.ingest.formats import Rejects
-from training.ingest.sources import LINE, Source
+from training.ingest.rejects import LINE, Rejects
+from training.ingest.sources import Source
 
 
 def rows_of(path: Path, *columns: str, encoding: str = "utf-8", batch: int = 2) -> list[tuple]:

@@ -16,7 +16,7 @@ from model.artifact.files import Artifact
 from model.registry.keys import KeySpace
 from training.cli.app import main
 from training.feedback.log import EventLog
-from training.retrain.ledger import RunRecord
+from training.retrain.runs import RunRecord
 
 KEYS = KeySpace()
 Killed = Callable[[int, list[str]], tuple[int, list[str]]]

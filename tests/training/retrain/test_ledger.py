@@ -11,8 +11,8 @@ import redis
 from model.registry.canary import Canary
 from model.registry.keys import KeySpace
 from training.cli.app import main
-from training.retrain.ledger import RunRecord, verdict
-from training.retrain.runs import Runs
+from training.retrain.ledger import verdict
+from training.retrain.runs import RunRecord, Runs
 from training.retrain.settings import CanarySettings
 
 KEYS = KeySpace()

@@ -12,9 +12,9 @@ from PIL import Image
 from playwright.sync_api import Browser
 
 from model.artifact.manifest import EpochRecord
-from training.retrain.ledger import ChangedList, RunRecord
 from training.retrain.report import render
 from training.retrain.rules import Rule
+from training.retrain.runs import ChangedList, RunRecord
 
 VOID = {"meta"}
 

@@ -20,8 +20,7 @@ from model.registry.keys import KeySpace
 from training.cli.app import main
 from training.feedback.log import EventLog
 from training.publish.lock import RetrainLock
-from training.retrain.ledger import RunRecord
-from training.retrain.runs import Runs
+from training.retrain.runs import RunRecord, Runs
 
 KEYS = KeySpace()
 Run = Callable[..., tuple[int, str]]

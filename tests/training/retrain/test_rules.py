@@ -7,9 +7,9 @@ import pytest
 
 from training.evaluate.protocol import Evaluation
 from training.retrain.rules import judge
-from training.retrain.settings import GateSettings
+from training.retrain.settings import PromotionSettings
 
-GATE = GateSettings(min_users=10, margin=0.05, group_margin=0.1)
+SETTINGS = PromotionSettings(min_users=10, margin=0.05, group_margin=0.1)
 
 
 def evaluation(ndcg: float, tail: float, users: int = 100, tail_users: int = 20) -> Evaluation:
@@ -24,16 +24,16 @@ def evaluation(ndcg: float, tail: float, users: int = 100, tail_users: int = 20)
     )
 
 
-CHAMPION = evaluation(0.2, 0.1)
+LIVE = evaluation(0.2, 0.1)
 
 
-def broken(challenger: Evaluation, utilisation: float = 0.9, popular: float = 0.1) -> list[str]:
-    rules = judge(GATE, challenger, CHAMPION, evaluation(popular, 0), utilisation)
+def broken(candidate: Evaluation, utilisation: float = 0.9, popular: float = 0.1) -> list[str]:
+    rules = judge(SETTINGS, candidate, LIVE, evaluation(popular, 0), utilisation)
     return [rule.name for rule in rules if not rule.passed]
 
 
 @pytest.mark.parametrize(
-    ("challenger", "rules"),
+    ("candidate", "rules"),
     [
         (evaluation(0.2, 0.1), []),
         (evaluation(0.191, 0.091), []),
@@ -43,23 +43,23 @@ def broken(challenger: Evaluation, utilisation: float = 0.9, popular: float = 0.
         (evaluation(0.2, 0.1, users=9), ["enough users"]),
     ],
 )
-def test_a_loss_beyond_the_margin_is_refused(challenger: Evaluation, rules: list[str]) -> None:
-    assert broken(challenger) == rules
+def test_a_loss_beyond_the_margin_is_refused(candidate: Evaluation, rules: list[str]) -> None:
+    assert broken(candidate) == rules
 
 
 def test_collapsed_routers_and_models_worse_than_popularity_are_refused() -> None:
-    assert broken(CHAMPION, utilisation=0.3) == ["routers"]
-    assert broken(CHAMPION, popular=0.25) == ["ndcg@20, popular items"]
+    assert broken(LIVE, utilisation=0.3) == ["routers"]
+    assert broken(LIVE, popular=0.25) == ["ndcg@20, popular items"]
 
 
 def test_a_refusal_says_by_how_much() -> None:
-    worse = replace(CHAMPION, metrics={"ndcg@20": 0.15, "recall@20": 0.4})
-    rules = {x.name: x.text for x in judge(GATE, worse, CHAMPION, evaluation(0.1, 0), 0.9)}
+    worse = replace(LIVE, metrics={"ndcg@20": 0.15, "recall@20": 0.4})
+    rules = {x.name: x.text for x in judge(SETTINGS, worse, LIVE, evaluation(0.1, 0), 0.9)}
     assert rules["ndcg@20, all"] == (
         "0.1500 against 0.2000 of the live model (-25.0%), a loss of 5% is accepted"
     )
 
 
-def test_without_a_champion_popularity_is_the_floor() -> None:
-    names = [x.name for x in judge(GATE, CHAMPION, None, evaluation(0.1, 0), 0.9)]
+def test_without_a_live_model_popularity_is_the_floor() -> None:
+    names = [x.name for x in judge(SETTINGS, LIVE, None, evaluation(0.1, 0), 0.9)]
     assert names == ["enough users", "routers", "ndcg@20, popular items"]

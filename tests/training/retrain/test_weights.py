@@ -11,7 +11,7 @@ from training.data.features import ModalityFeatures
 from training.fit.config import TrainingConfig
 from training.fit.trained_model import TrainedModel
 from training.fit.trainer import train
-from training.retrain.incumbent import SavedWeights, WeightsError
+from training.retrain.live_model import SavedWeights, WeightsError
 
 
 @pytest.fixture(scope="module")

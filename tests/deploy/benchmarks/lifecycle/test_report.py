@@ -24,7 +24,7 @@ from deploy.benchmarks.lifecycle.report import (
     progress,
     quality,
 )
-from training.retrain.ledger import Result, RunRecord
+from training.retrain.runs import Result, RunRecord
 
 
 def night(result: Result, reason: str = "") -> RunRecord:

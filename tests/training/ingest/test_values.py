@@ -1,4 +1,4 @@
-"""Moments and numbers, as people and programs write them."""
+"""Times and numbers, as people and programs write them."""
 
 from datetime import UTC, datetime
 
@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.ingest.formats import numbers
-from training.ingest.moments import order_of, seconds
+from training.ingest.values import numbers, order_of, seconds
 
 NOON = datetime(2024, 1, 5, 12, tzinfo=UTC).timestamp()
 MIDNIGHT = datetime(2024, 1, 5, tzinfo=UTC).timestamp()

@@ -1,19 +1,24 @@
-"""Moments in time as people and programs write them, as seconds since 1970 (UTC).
+"""Values as people and programs write them: absent values, numbers, and times.
 
-Knows units, formats and calendars; knows nothing about what happened then. A moment without a zone
-is taken as UTC. `03/04/2024` is only read when it is known whether the day or the month is first.
+A time becomes seconds since 1970 (UTC); one without a zone is taken as UTC. `03/04/2024` is only
+read if it is known whether the day or the month comes first.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Literal
 
 import polars as pl
 
-Order = Literal["day-first", "month-first"]
+MISSING = ("", "na", "n/a", "nan", "none", "null", "nil", "\\n", "-", "?")
+"""How absent values are written, in lower case: pandas, SQL dumps, spreadsheets, people."""
+_DECIMAL_COMMA = r"^[+-]?\d+,\d+$"
+_THOUSANDS = r"^[+-]?\d{1,3}(,\d{3})+$"
+
+DateOrder = Literal["day-first", "month-first"]
 UNITS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 """Of numbers, per second."""
 _LARGEST = {"s": 1e11, "ms": 1e14, "us": 1e17}
-"""Numbers below are taken to be in this unit: in seconds until the year 5138, and in milliseconds
+"""Smaller numbers are taken to be in this unit: in seconds until the year 5138, and in milliseconds
 from 1973 on."""
 _PLAIN_DATE = r"^(19|20)\d{6}$"
 _CLOCKS = ("", " %H:%M:%S%.f", " %H:%M", " %I:%M:%S %p", " %I:%M %p")
@@ -29,19 +34,38 @@ _DATES = (
     "%d-%b-%Y",
     "%Y%m%d",
 )
-_SLASHED: dict[Order, tuple[str, ...]] = {
+_SLASHED: dict[DateOrder, tuple[str, ...]] = {
     "day-first": ("%d/%m/%Y", "%d-%m-%Y"),
     "month-first": ("%m/%d/%Y", "%m-%d-%Y"),
 }
 _ZONED = ("%Y-%m-%d %H:%M:%S%.f%z", "%Y-%m-%d %H:%M%z", "%d %b %Y %H:%M:%S %z")
 _WEEKDAY = r"^(?i:mon|tue|wed|thu|fri|sat|sun)[a-z]*,? +"
+_T = r"^(\d{4}-\d{2}-\d{2})T"
 _ZULU = r"\s*(Z|UTC|GMT)$"
 _LOOKED_AT = 100
-_T = r"^(\d{4}-\d{2}-\d{2})T"
+"""Strings by which formats are put in order."""
 
 
-def seconds(text: pl.Series, fmt: str | None = None, order: Order | None = None) -> pl.Series:
-    """Seconds [N] of stripped strings [N]; null for what is none.
+def missing(text: pl.Expr) -> pl.Expr:
+    """Whether a stripped string stands for no value."""
+    return text.str.to_lowercase().is_in(MISSING)
+
+
+def numbers(text: pl.Expr) -> pl.Expr:
+    """Finite numbers; null for anything else, and for `1,000`, which may mean 1 or 1000."""
+    pointed = (
+        pl.when(text.str.contains(_THOUSANDS))
+        .then(pl.lit(None, dtype=pl.String))
+        .when(text.str.contains(_DECIMAL_COMMA))
+        .then(text.str.replace(",", ".", literal=True))
+        .otherwise(text)
+    )
+    number = pointed.cast(pl.Float64, strict=False)
+    return pl.when(number.is_finite()).then(number)
+
+
+def seconds(text: pl.Series, fmt: str | None = None, order: DateOrder | None = None) -> pl.Series:
+    """Seconds since 1970 [N] of stripped strings [N]; null for what is no time.
 
     Args:
         text: numbers, or dates with or without a time of the day; they may be mixed.
@@ -52,15 +76,17 @@ def seconds(text: pl.Series, fmt: str | None = None, order: Order | None = None)
         return text.cast(pl.Float64, strict=False) / UNITS[fmt]
     if fmt is not None:
         return _parsed(text, fmt)
-    found = _numbers(text)
+    found = _unix_times(text)
     place = found.is_null().arg_true()
     rest = _simplified(text.gather(place))
-    for candidate in _by_use(_formats(order), rest):
+    # What reads most of the first strings comes first: one format is mostly enough.
+    head = rest.head(_LOOKED_AT)
+    for each in sorted(_formats(order), key=lambda each: _parsed(head, each).null_count()):
         if rest.is_empty():
             break
-        moment = _parsed(rest, candidate)
-        found = found.scatter(place, moment)
-        place, rest = place.filter(moment.is_null()), rest.filter(moment.is_null())
+        times = _parsed(rest, each)
+        found = found.scatter(place, times)
+        place, rest = place.filter(times.is_null()), rest.filter(times.is_null())
     return found
 
 
@@ -73,8 +99,8 @@ def is_format(fmt: str) -> bool:
     return True
 
 
-def order_of(text: pl.Series) -> Order | Literal["unclear"] | None:
-    """What dates with slashes or dashes show; None if there are none, or none that need it."""
+def order_of(text: pl.Series) -> DateOrder | Literal["unclear"] | None:
+    """The order that dates with slashes or dashes show; None if there are no such dates."""
     parts = text.str.extract_groups(r"^(\d{1,2})[/-](\d{1,2})[/-]\d{4}").struct.unnest()
     first, second = (parts.to_series(place).cast(pl.Int64).drop_nulls() for place in (0, 1))
     if len(first) == 0:
@@ -85,13 +111,7 @@ def order_of(text: pl.Series) -> Order | Literal["unclear"] | None:
     return "day-first" if day_first else "month-first"
 
 
-def _by_use(formats: Iterable[str], text: pl.Series) -> list[str]:
-    """Those that read most of the first strings first: one is mostly enough."""
-    head = text.head(_LOOKED_AT)
-    return sorted(formats, key=lambda fmt: _parsed(head, fmt).null_count())
-
-
-def _numbers(text: pl.Series) -> pl.Series:
+def _unix_times(text: pl.Series) -> pl.Series:
     number = text.set(text.str.contains(_PLAIN_DATE), None).cast(pl.Float64, strict=False)
     size = pl.col("n").abs()
     unit = (
@@ -108,7 +128,7 @@ def _numbers(text: pl.Series) -> pl.Series:
 
 
 def _simplified(text: pl.Series) -> pl.Series:
-    """Without weekdays, a T between date and time, and zones that are UTC anyway."""
+    """Without weekdays, a T between date and time, and zones that mean UTC."""
     return (
         text.str.replace(_WEEKDAY, "")
         .str.replace(_T, "${1} ")
@@ -117,7 +137,7 @@ def _simplified(text: pl.Series) -> pl.Series:
     )
 
 
-def _formats(order: Order | None) -> Iterator[str]:
+def _formats(order: DateOrder | None) -> Iterator[str]:
     dates = (*_DATES, *(_SLASHED[order] if order else ()))
     yield from (date + clock for clock in _CLOCKS for date in dates)
     yield from _ZONED
@@ -125,5 +145,5 @@ def _formats(order: Order | None) -> Iterator[str]:
 
 def _parsed(text: pl.Series, fmt: str) -> pl.Series:
     zone = "UTC" if "%z" in fmt else None
-    moment = text.str.to_datetime(fmt, time_unit="us", time_zone=zone, strict=False)
-    return moment.dt.timestamp("us") / 1e6
+    times = text.str.to_datetime(fmt, time_unit="us", time_zone=zone, strict=False)
+    return times.dt.timestamp("us") / 1e6

@@ -1,13 +1,9 @@
-"""The live model, as far as it can be compared with a new one and gone on from.
+"""The live model, as far as a candidate can start from its weights and be compared with it.
 
-Knows runs and weights; knows nothing about gates.
+A version's trained weights are kept for that, because an artifact holds embeddings only.
+
+Letters: C items in common, D dimension, F feature width, I items.
 """
-
-# FOLDED training/retrain/incumbent.py: A version's trained weights, kept to go on from and to compare with on newer data.
-#
-#   Knows the model's parameters; an artifact holds embeddings only. Letters: I items, D dimension,
-#   F feature width, C items in common.
-#
 
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -25,8 +21,7 @@ from training.data.dataset import Dataset
 from training.data.features import Standardisation
 from training.data.files import write_durably
 from training.fit.trained_model import TrainedModel
-from training.retrain.ledger import RunRecord
-from training.retrain.runs import Runs
+from training.retrain.runs import RunRecord, Runs
 
 
 class WeightsError(RuntimeError):
@@ -35,20 +30,20 @@ class WeightsError(RuntimeError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SavedWeights:
-    """Everything but the data that a model was trained on."""
+    """A trained model without its data."""
 
     config: dict[str, Any]
     state: dict[str, Tensor]
     item_ids: list[str]
     content: dict[str, Tensor]
-    """What each content modality's encoder made of every item's features [I, D]."""
+    """By content modality: every item's encoded features [I, D]."""
     recency_power: float
     trained_until: float
     """Unix time of the newest positive that it was trained on."""
 
     @classmethod
     def of(cls, model: TrainedModel, dataset: Dataset, trained_until: float) -> "SavedWeights":
-        """Of a model that was trained on `dataset`."""
+        """The weights of a model that was trained on `dataset`."""
         magnet = model.magnet
         state = {name: value.detach().cpu().clone() for name, value in magnet.state_dict().items()}
         known_I1 = magnet.known_I1.cpu()
@@ -79,23 +74,18 @@ class SavedWeights:
         except (OSError, EOFError, RuntimeError, TypeError, UnpicklingError) as error:
             raise WeightsError(f"{path} cannot be read ({error})") from error
 
-    @property
-    def magnet_config(self) -> MagnetConfig:
-        """The model's shape."""
-        return MagnetConfig(**self.config | {"modalities": tuple(self.config["modalities"])})
-
     def on(self, dataset: Dataset) -> Magnet:
-        """The model around the items of another data set.
+        """The model with the items of another data set.
 
-        Items are matched by id; one that was not trained has no behaviour embedding. A content
-        encoder is fitted anew, by least squares, to yield what it yielded for the items that both
-        have: features that are derived from all items (TF-IDF, principal components) turn when
-        items are added, and weights for the old axes would mean nothing (ours).
+        Items are matched by id; a new item has no behaviour embedding. Content encoders are fitted
+        anew, by least squares, to give what they gave for the items that both data sets have:
+        features that are derived from all items (TF-IDF, principal components) rotate when items
+        are added, and weights for the old axes would mean nothing (ours).
 
         Raises:
             WeightsError: it has other content modalities.
         """
-        config = self.magnet_config
+        config = MagnetConfig(**self.config | {"modalities": tuple(self.config["modalities"])})
         if config.modalities != (BEHAVIOUR, *dataset.features):
             raise WeightsError(
                 f"the live model knows {', '.join(config.modalities)}, the data have "
@@ -130,12 +120,12 @@ class SavedWeights:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Champion:
-    """The live version."""
+class LiveModel:
+    """What is known of the live version."""
 
     version: str | None
     weights: SavedWeights | None
-    """None if it cannot be compared or gone on from."""
+    """None if it cannot be compared with, nor be started from."""
     why_not: str
     """The reason, for people; empty if there are weights."""
     run: RunRecord | None
@@ -143,7 +133,7 @@ class Champion:
 
     @property
     def newest_event(self) -> datetime | None:
-        """When the newest event that it knows was received; None if it knows none."""
+        """When the newest event that it was trained on was received; None if there is none."""
         return None if self.run is None else self.run.newest_event
 
     def nothing_new(self, inputs: str, new_events: int, needed: int) -> str:
@@ -159,33 +149,31 @@ class Champion:
         return f"{new_events} new events since {self.version} was made, {needed} are needed"
 
 
-def find_champion(runs: Runs, live: str | None, tested_from: float) -> Champion:
+def find_live_model(runs: Runs, live: str | None, tested_from: float) -> LiveModel:
     """What is known of the live version.
 
     Args:
         runs: all runs of this state folder.
         live: its name.
-        tested_from: Unix time from which on positives test; a model that was trained on any of them
+        tested_from: Unix time of the oldest test positive; a model that was trained on any of them
             has seen the answers.
     """
     made = runs.of_version(live)
-    record = made[1] if made is not None else None
-
-    def champion(weights: SavedWeights | None, why_not: str) -> Champion:
-        return Champion(version=live, weights=weights, why_not=why_not, run=record)
-
+    weights, why_not = None, ""
     if live is None:
-        return champion(None, "nothing is live yet")
-    if made is None:
-        return champion(
-            None,
+        why_not = "nothing is live yet"
+    elif made is None:
+        why_not = (
             f"{live} was not made by a retraining with this state folder, so it may have been "
-            "trained on what would test it (the next run goes on from what this one makes)",
+            "trained on what would test it (the next run goes on from what this one makes)"
         )
-    try:
-        weights = SavedWeights.load(made[0].weights)
-    except WeightsError as error:
-        return champion(None, str(error))
-    if weights.trained_until >= tested_from:
-        return champion(None, f"{live} was trained on part of what would test it")
-    return champion(weights, "")
+    else:
+        try:
+            weights = SavedWeights.load(made[0].weights)
+        except WeightsError as error:
+            why_not = str(error)
+    if weights is not None and weights.trained_until >= tested_from:
+        weights, why_not = None, f"{live} was trained on part of what would test it"
+    return LiveModel(
+        version=live, weights=weights, why_not=why_not, run=None if made is None else made[1]
+    )

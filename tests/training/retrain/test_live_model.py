@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from training.retrain.incumbent import SavedWeights, find_champion
+from training.retrain.live_model import SavedWeights, find_live_model
 from training.retrain.runs import Runs
 
 TESTED_FROM = 1000.0
@@ -33,18 +33,18 @@ def save(runs: Runs, trained_until: float) -> None:
 
 def test_weights_that_have_not_seen_the_test_part_are_gone_on_from(runs: Runs) -> None:
     save(runs, TESTED_FROM - 1)
-    champion = find_champion(runs, "v1", TESTED_FROM)
-    assert champion.weights is not None
-    assert champion.why_not == ""
-    assert champion.run is not None
+    live_model = find_live_model(runs, "v1", TESTED_FROM)
+    assert live_model.weights is not None
+    assert live_model.why_not == ""
+    assert live_model.run is not None
 
 
 def test_the_same_inputs_and_too_few_new_events_are_nothing_new(runs: Runs) -> None:
-    champion = find_champion(runs, "v1", TESTED_FROM)
-    assert champion.nothing_new("", 2, 3) == "2 new events since v1 was made, 3 are needed"
-    assert champion.nothing_new("", 3, 3) == ""
-    assert champion.nothing_new("other data", 0, 3) == ""
-    assert find_champion(runs, "fitted", TESTED_FROM).nothing_new("", 0, 3) == ""
+    live_model = find_live_model(runs, "v1", TESTED_FROM)
+    assert live_model.nothing_new("", 2, 3) == "2 new events since v1 was made, 3 are needed"
+    assert live_model.nothing_new("", 3, 3) == ""
+    assert live_model.nothing_new("other data", 0, 3) == ""
+    assert find_live_model(runs, "fitted", TESTED_FROM).nothing_new("", 0, 3) == ""
 
 
 @pytest.mark.parametrize(
@@ -57,12 +57,12 @@ def test_the_same_inputs_and_too_few_new_events_are_nothing_new(runs: Runs) -> N
 )
 def test_others_are_not_and_the_reason_is_told(runs: Runs, live: str | None, why_not: str) -> None:
     save(runs, TESTED_FROM)
-    champion = find_champion(runs, live, TESTED_FROM)
-    assert champion.weights is None
-    assert champion.why_not.startswith(why_not)
+    live_model = find_live_model(runs, live, TESTED_FROM)
+    assert live_model.weights is None
+    assert live_model.why_not.startswith(why_not)
 
 
 def test_weights_that_are_gone_are_named(runs: Runs) -> None:
-    champion = find_champion(runs, "v1", TESTED_FROM)
-    assert champion.weights is None
-    assert "weights.pt cannot be read" in champion.why_not
+    live_model = find_live_model(runs, "v1", TESTED_FROM)
+    assert live_model.weights is None
+    assert "weights.pt cannot be read" in live_model.why_not

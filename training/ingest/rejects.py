@@ -1,0 +1,111 @@
+"""Rows that cannot be used: what makes a row unusable, and a record of each with its reason."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict
+
+from training.ingest.values import missing
+
+LINE = "__line__"
+"""The column that says on which line, or in which row of a Parquet file, a row begins; from 1."""
+_SCHEMA = {"file": pl.String, "line": pl.UInt32, "reason": pl.String, "value": pl.String}
+_SHOWN_CHARACTERS = 200
+"""Of a value: enough to find it by, while the rejects file stays readable."""
+_EXAMPLES = 3
+"""Rows that are shown for each reason."""
+_BREAKS = r"[\t\r\n]"
+
+
+class Rejected(BaseModel):
+    """Rows with one reason."""
+
+    model_config = ConfigDict(frozen=True)
+
+    rows: int
+    examples: list[str]
+    """`file:line: value`."""
+
+
+class Rejects:
+    """Collects unusable rows while tables are read; each has one reason, the first found."""
+
+    def __init__(self) -> None:
+        self._rows: list[tuple[str, int, str, str]] = []
+        self._frames: list[pl.DataFrame] = []
+
+    def add(self, path: Path, line: int, reason: str, value: str) -> None:
+        """Add one row."""
+        self._rows.append((path.name, line, reason, value))
+
+    def add_frame(self, frame: pl.DataFrame) -> None:
+        """Add rows with the columns `file`, `line`, `reason` and `value`."""
+        self._frames.append(frame.select(pl.col(name).cast(x) for name, x in _SCHEMA.items()))
+
+    @property
+    def frame(self) -> pl.DataFrame:
+        """All rows by file and line."""
+        rows = pl.DataFrame(self._rows, schema=_SCHEMA, orient="row")
+        return (
+            pl.concat([rows, *self._frames])
+            .with_columns(pl.col("value").str.slice(0, _SHOWN_CHARACTERS))
+            .sort("file", "line")
+        )
+
+    def by_reason(self) -> dict[str, Rejected]:
+        """Counts and examples by reason, the most frequent first."""
+        found: dict[str, Rejected] = {}
+        for (reason,), group in self.frame.group_by("reason", maintain_order=True):
+            head = group.head(_EXAMPLES).iter_rows(named=True)
+            examples = [f"{row['file']}:{row['line']}: {row['value']!r}" for row in head]
+            found[str(reason)] = Rejected(rows=len(group), examples=examples)
+        return dict(sorted(found.items(), key=lambda entry: -entry[1].rows))
+
+    def __len__(self) -> int:
+        return len(self._rows) + sum(map(len, self._frames))
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What makes a row unusable."""
+
+    reason: str
+    bad: pl.Expr
+    value: pl.Expr
+    """What the rejects file shows."""
+
+
+def id_checks(what: str, column: str) -> list[Check]:
+    """The checks of a column of stripped ids."""
+    value = pl.col(column)
+    return [
+        Check(f"no {what} id", missing(value), value),
+        Check(f"{what} id with a tab or a line break", value.str.contains(_BREAKS), value),
+    ]
+
+
+def passed(
+    frame: pl.DataFrame, checks: Sequence[Check], path: Path, rejects: Rejects
+) -> pl.DataFrame:
+    """The rows that pass all checks; the others are rejected. A null outcome counts as bad."""
+    faults = [
+        pl.when(check.bad.fill_null(True)).then(
+            pl.struct(reason=pl.lit(check.reason), value=check.value)
+        )
+        for check in checks
+    ]
+    marked = frame.with_columns(fault=pl.coalesce(faults))
+    bad = marked.filter(pl.col("fault").is_not_null())
+    if len(bad):
+        rejects.add_frame(
+            bad.select(
+                pl.lit(path.name).alias("file"),
+                pl.col(LINE).alias("line"),
+                pl.col("fault").struct.field("reason"),
+                pl.col("fault").struct.field("value"),
+            )
+        )
+        frame = marked.filter(pl.col("fault").is_null()).drop("fault")
+    return frame

@@ -1,0 +1,251 @@
+"""The tables of interactions and users as they are read: rows checked, ids and times uniform."""
+
+import logging
+from collections.abc import Mapping as Dict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import polars as pl
+
+from training.data.tables import DataError
+from training.ingest.mapping import InteractionMapping, Mapping, Repeats
+from training.ingest.rejects import LINE, Check, Rejects, id_checks, passed
+from training.ingest.sources import BATCH_ROWS, Given, Source
+from training.ingest.values import missing, numbers, seconds
+
+log = logging.getLogger(__name__)
+USER, ITEM, VALUE, TIME, LABEL, FILE = "user", "item", "value", "time", "label", "file"
+_REPORTED_BATCHES = 8
+"""A line of progress for every so many: about a million rows, a few seconds."""
+_LABELS = (0.0, 1.0, 2.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublicIds:
+    """Ids that the files use, and those to use instead."""
+
+    of: Dict[str, str]
+    file: str
+    """Where they were read, for messages."""
+
+    @classmethod
+    def pairs(cls, ids: pl.Series, public: pl.Series, path: Path) -> Self:
+        """DataError unless ids and public ids go one to one."""
+        for series in (ids, public):
+            if series.is_duplicated().any():
+                twice = series.filter(series.is_duplicated())[0]
+                raise DataError(
+                    path,
+                    f"names {twice!r} more than once",
+                    "ids and the ids that stand for them must go one to one",
+                )
+        return cls(of=dict(zip(ids, public, strict=True)), file=path.name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Users:
+    """Other ids for users."""
+
+    public: PublicIds
+    rejects: Rejects
+
+    @classmethod
+    def load(cls, given: Given, mapping: Mapping) -> Self | None:
+        """None if the mapping names no users; DataError if they cannot be used."""
+        columns = mapping.users
+        if columns is None:
+            return None
+        sources, rejects = given.sources(columns, mapping), Rejects()
+        names = {"id": columns.id, "public": columns.public_id}
+        read = [pl.col(column).str.strip_chars().alias(name) for name, column in names.items()]
+        checks = [check for name in names for check in id_checks("user", name)]
+        table = pl.concat(
+            passed(batch.select(*read, LINE), checks, source.path, rejects)
+            for source in sources
+            for batch in source.batches(list(dict.fromkeys(names.values())), rejects)
+        )
+        check_rejected(rejects, len(table), mapping.max_rejected, sources)
+        public = PublicIds.pairs(table["id"], table["public"], sources[0].path)
+        return cls(public=public, rejects=rejects)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interactions:
+    """Who interacted with what, in three states."""
+
+    sources: Sequence[Source]
+    read: pl.DataFrame
+    """All usable rows."""
+    merged: pl.DataFrame
+    """One row per user and item."""
+    kept: pl.DataFrame
+    """Without users and items that have too few."""
+    rejects: Rejects
+
+    @classmethod
+    def load(
+        cls, given: Given, mapping: Mapping, users: PublicIds | None, items: PublicIds | None
+    ) -> Self:
+        """DataError if they cannot be used or none are left."""
+        columns, rejects = mapping.interactions, Rejects()
+        sources = given.sources(columns, mapping)
+        read = read_interactions(sources, columns, rejects, users, items)
+        check_rejected(rejects, len(read), mapping.max_rejected, sources)
+        merged = merge_repeats(read, columns.merging)
+        kept = keep_frequent(merged, columns.min_per_user, columns.min_per_item)
+        _check_left(merged, kept, columns, sources[0].path)
+        return cls(sources=sources, read=read, merged=merged, kept=kept, rejects=rejects)
+
+
+def read_interactions(
+    sources: Sequence[Source],
+    mapping: InteractionMapping,
+    rejects: Rejects,
+    users: PublicIds | None = None,
+    items: PublicIds | None = None,
+) -> pl.DataFrame:
+    """The usable rows of all files.
+
+    Columns: user, item, file (the place of the source), line; and value, time (seconds since 1970)
+    and label if the mapping names them.
+    """
+    named = {
+        USER: mapping.user,
+        ITEM: mapping.item,
+        VALUE: mapping.rating or mapping.event,
+        TIME: mapping.timestamp,
+        LABEL: mapping.label,
+    }
+    columns = {name: column for name, column in named.items() if column is not None}
+    parts = []
+    for place, source in enumerate(sources):
+        batches = source.batches(list(dict.fromkeys(columns.values())), rejects)
+        for number, batch in enumerate(batches, start=1):
+            if number % _REPORTED_BATCHES == 0:
+                log.info(f"{source.path.name}: {number * BATCH_ROWS:,} rows")
+            texts = batch.select(
+                *(
+                    pl.col(column).str.strip_chars().alias(f"{x} text")
+                    for x, column in columns.items()
+                ),
+                LINE,
+            )
+            usable = passed(*_parsed(texts, mapping, users, items), source.path, rejects)
+            parts.append(usable.select(*columns, LINE, pl.lit(place, pl.UInt16).alias(FILE)))
+    return pl.concat(parts)
+
+
+def _parsed(
+    texts: pl.DataFrame,
+    mapping: InteractionMapping,
+    users: PublicIds | None,
+    items: PublicIds | None,
+) -> tuple[pl.DataFrame, list[Check]]:
+    """Rows with their values parsed (null where that fails), and the checks to make."""
+    checks: list[Check] = []
+    parsed: list[pl.Expr | pl.Series] = []
+    for what, ids in ((USER, users), (ITEM, items)):
+        text = pl.col(f"{what} text")
+        checks += id_checks(what, f"{what} text")
+        if ids is None:
+            parsed.append(text.alias(what))
+        else:
+            public = text.replace_strict(ids.of, default=None, return_dtype=pl.String)
+            parsed.append(public.alias(what))
+            checks.append(Check(f"{what} is not in {ids.file}", pl.col(what).is_null(), text))
+    if mapping.event is not None:
+        points = pl.col(f"{VALUE} text").replace_strict(
+            mapping.weights, default=None, return_dtype=pl.Float64
+        )
+        parsed.append(points.alias(VALUE))
+        checks += _value_checks(VALUE, "event", "event without a weight")
+    elif mapping.rating is not None:
+        parsed.append(numbers(pl.col(f"{VALUE} text")).alias(VALUE))
+        checks += _value_checks(VALUE, "rating", "rating is not a number")
+    if mapping.timestamp is not None:
+        times = seconds(texts[f"{TIME} text"], mapping.timestamp_format, mapping.dates)
+        parsed.append(times.alias(TIME))
+        checks += _value_checks(TIME, "timestamp", "timestamp is not a moment")
+    if mapping.label is not None:
+        label = numbers(pl.col(f"{LABEL} text"))
+        parsed.append(pl.when(label.is_in(_LABELS)).then(label.cast(pl.Int8)).alias(LABEL))
+        checks += _value_checks(LABEL, "label", "label is not 0, 1 or 2")
+    return texts.with_columns(parsed), checks
+
+
+def _value_checks(column: str, what: str, wrong: str) -> list[Check]:
+    text = pl.col(f"{column} text")
+    return [Check(f"no {what}", missing(text), text), Check(wrong, pl.col(column).is_null(), text)]
+
+
+def merge_repeats(interactions: pl.DataFrame, repeats: Repeats) -> pl.DataFrame:
+    """One row per user and item (and label), in the order of the files.
+
+    The latest row stays, by time if there is one and else by place; its value may become the
+    largest, or the sum, of all.
+    """
+    pair = [name for name in (USER, ITEM, LABEL) if name in interactions.columns]
+    order = [name for name in (TIME, FILE, LINE) if name in interactions.columns]
+    ordered = interactions.sort(order)
+    if VALUE in interactions.columns and repeats != "latest":
+        value = pl.col(VALUE)
+        whole = value.sum() if repeats == "sum" else value.max()
+        ordered = ordered.with_columns(whole.over(pair))
+    return ordered.unique(pair, keep="last").sort(FILE, LINE)
+
+
+def keep_frequent(interactions: pl.DataFrame, min_per_user: int, min_per_item: int) -> pl.DataFrame:
+    """Leave out users and items that have fewer rows, until none of those left has fewer.
+
+    With both minimums at k this is the k-core.
+    """
+    while True:
+        kept = interactions.filter(
+            pl.len().over(USER) >= min_per_user, pl.len().over(ITEM) >= min_per_item
+        )
+        if len(kept) == len(interactions):
+            return kept
+        interactions = kept
+
+
+def check_rejected(
+    rejects: Rejects, num_usable: int, share: float, sources: Sequence[Source]
+) -> None:
+    """DataError if a table has no rows, or if a larger share of them than allowed is rejected."""
+    num_read = num_usable + len(rejects)
+    if num_read == 0:
+        raise DataError(sources[0].path, "has no rows", "give a file that has some")
+    if num_usable == 0 or len(rejects) > share * num_read:
+        found = rejects.by_reason()
+        named = "; ".join(f"{x.rows:,} x {why}, as {x.examples[0]}" for why, x in found.items())
+        bound = f", more than {share:.0%}" if num_usable else ""
+        raise DataError(
+            sources[0].path,
+            f"{len(rejects):,} of {num_read:,} rows cannot be used{bound}: {named}",
+            "correct the mapping or the file, or write max_rejected = 1.0 at the top of the "
+            "mapping (or give --max-rejected 1) to go on without these rows",
+        )
+
+
+def _check_left(
+    merged: pl.DataFrame, kept: pl.DataFrame, columns: InteractionMapping, path: Path
+) -> None:
+    if kept.is_empty():
+        user, item = (int(merged.group_by(by).len()["len"].to_numpy().max()) for by in (USER, ITEM))
+        raise DataError(
+            path,
+            f"no interactions are left: min_per_user is {columns.min_per_user} and min_per_item "
+            f"{columns.min_per_item}, the most active user has {user:,} rows and the most chosen "
+            f"item {item:,}",
+            "choose smaller minimums",
+        )
+    threshold = columns.threshold
+    if threshold is not None and not (kept[VALUE] >= threshold).any():
+        largest = kept.sort(VALUE)[VALUE][-1]
+        raise DataError(
+            path,
+            f"no rating reaches min_rating = {threshold:g}, the largest is {largest:g}",
+            "choose a smaller min_rating",
+        )
