@@ -127,7 +127,7 @@ def _tasks(job: EncodeJob) -> list[_Task]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodedItems:
-    """Where the vector of each item lies."""
+    """The cache keys of the items' vectors."""
 
     key_I: list[bytes | None]
     """Keys in the cache; None for an item without readable content."""
@@ -155,7 +155,7 @@ def encode_contents(
         for key, content in zip(key_I, contents, strict=True)
         if key is not None and content is not None and key not in cache
     }
-    # Largest first: a batch holds contents of like size, and too little memory shows at once.
+    # Largest first: a batch holds contents of like size, and a lack of memory shows early.
     order = sorted(waiting, key=lambda key: waiting[key].size, reverse=True)
     with drawn_bar("encoding", len(order)) as draw:
         show = draw or _progress_lines(len(order))
@@ -175,13 +175,13 @@ def encode_contents(
 
 def _progress_lines(total: int) -> Callable[[int, str], None]:
     """Log a line every few seconds: where there is no terminal for a bar."""
-    started = told = time.monotonic()
+    started = shown = time.monotonic()
 
     def show(done: int, _note: str) -> None:
-        nonlocal told
+        nonlocal shown
         now = time.monotonic()
-        if now - told > _REPORT_EVERY_S:
-            told = now
+        if now - shown > _REPORT_EVERY_S:
+            shown = now
             left_s = (now - started) / done * (total - done)
             log.info(f"{done:,} of {total:,} encoded, about {left_s:,.0f} s left")
 

@@ -47,7 +47,7 @@ class FeedbackStream:
         self._claim_idle_ms = round(claim_idle_seconds * 1000)
 
     def __len__(self) -> int:
-        """Entries that nobody has acknowledged."""
+        """The number of entries that are not acknowledged yet."""
         return self._client.xlen(self._key)
 
     def batches(self) -> Iterator[list[Entry]]:

@@ -36,7 +36,7 @@ MAPPING, SUMMARY, REJECTS = "mapping.toml", "import.json", "rejects.csv"
 UNAVAILABLE = "unavailable.txt"
 """Ids of items that may not be shown, one per line."""
 ENCODED = ".encoded.sqlite"
-"""The cache of encoded contents, by content: valid for whatever items come next."""
+"""The cache of encoded contents; keyed by content, so it stays valid for other items."""
 _COLUMNS = (PUBLIC, TITLE, YEAR, CATEGORIES, DESCRIPTION)
 
 

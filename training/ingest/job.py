@@ -1,4 +1,4 @@
-"""The import job: somebody's files and what they mean in, a data folder out."""
+"""The import job: given files and their mapping in, a data folder out."""
 
 import gc
 import shutil

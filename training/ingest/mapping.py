@@ -1,4 +1,4 @@
-"""What the columns of somebody's files mean: the mapping, as a model and as TOML."""
+"""The mapping, which says what the columns of the given files mean: as a model and as TOML."""
 
 import json
 import tomllib

@@ -18,7 +18,6 @@ from training.ingest.formats import (
     ATOMIC_SUFFIXES,
     NOT_AN_OBJECT,
     Dialect,
-    Record,
     dialect_of,
     json_columns_of,
     objects,
@@ -119,49 +118,38 @@ class Source:
     def _batches(
         self, columns: Sequence[str], rejects: Rejects, rows: int
     ) -> Iterator[pl.DataFrame]:
-        if self.dialect is not None:
-            yield from self._delimited(self.dialect, columns, rejects, rows)
-        elif plain_suffix(self.path) in _JSON:
-            yield from self._json(columns, rejects, rows)
-        else:
+        if plain_suffix(self.path) in _PARQUET:
             for place, frame in enumerate(parquet_frames(self.path, columns, rows)):
                 yield frame.with_row_index(LINE, offset=place * rows + 1)
-
-    def _delimited(
-        self, dialect: Dialect, columns: Sequence[str], rejects: Rejects, rows: int
-    ) -> Iterator[pl.DataFrame]:
-        def usable(found: Iterator[Record]) -> Iterator[Record]:
-            for record in found:
-                if record.fault is None:
-                    yield record
-                else:
-                    rejects.add(self.path, record.line, record.fault, record.fields[0])
-
-        places = [self.names.index(name) for name in columns]
+            return
+        read = self._json_rows if self.dialect is None else self._delimited_rows
         with text_lines(self.path, self.encoding) as lines:
-            found = records(lines, dialect)
-            if self.headed:
-                next(found)
-            rest = usable(found)
-            while part := list(islice(rest, rows)):
-                fields = list(zip(*(record.fields for record in part), strict=True))
-                yield _frame(
-                    [*columns, LINE],
-                    [*(fields[place] for place in places), [record.line for record in part]],
-                )
-
-    def _json(self, columns: Sequence[str], rejects: Rejects, rows: int) -> Iterator[pl.DataFrame]:
-        def usable(lines: Iterator[str]) -> Iterator[list[str | int]]:
-            for line, fields in objects(lines):
-                if isinstance(fields, str):
-                    rejects.add(self.path, line, NOT_AN_OBJECT, fields)
-                else:
-                    yield [*(text_of(fields, name) for name in columns), line]
-
-        with text_lines(self.path, self.encoding) as lines:
-            rest = usable(lines)
-            while part := list(islice(rest, rows)):
+            found = read(lines, columns, rejects)
+            while part := list(islice(found, rows)):
                 yield _frame([*columns, LINE], list(zip(*part, strict=True)))
+
+    def _delimited_rows(
+        self, lines: Iterator[str], columns: Sequence[str], rejects: Rejects
+    ) -> Iterator[list[str | int]]:
+        assert self.dialect is not None
+        places = [self.names.index(name) for name in columns]
+        found = records(lines, self.dialect)
+        if self.headed:
+            next(found)
+        for line, fields, fault in found:
+            if fault is None:
+                yield [*[fields[place] for place in places], line]
+            else:
+                rejects.add(self.path, line, fault, fields[0])
+
+    def _json_rows(
+        self, lines: Iterator[str], columns: Sequence[str], rejects: Rejects
+    ) -> Iterator[list[str | int]]:
+        for line, fields in objects(lines):
+            if isinstance(fields, str):
+                rejects.add(self.path, line, NOT_AN_OBJECT, fields)
+            else:
+                yield [*(text_of(fields, name) for name in columns), line]
 
 
 def _frame(names: Sequence[str], columns: Sequence[Sequence[object]]) -> pl.DataFrame:

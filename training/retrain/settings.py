@@ -92,7 +92,7 @@ class CanarySettings(_Settings):
     """How a model that meets the promotion rules is tried on some users before it goes live."""
 
     share: float = Field(default=0.0, ge=0, le=MAX_SHARE)
-    """Share of the users; 0: it goes live at once."""
+    """Share of the users; 0: it goes live immediately."""
     min_minutes: float = Field(default=720.0, ge=0)
     """How long it must be served before a run promotes it: half a day, so that a nightly run finds
     it ready, after the hours in which most people come."""
