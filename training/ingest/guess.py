@@ -105,7 +105,7 @@ class Sampled:
         return [name for name in named(role, self.names) if holds(self.present(name))]
 
     def dated(self) -> list[str]:
-        """Columns of dates, by content alone; plain numbers do not count, as they may be anything."""
+        """Columns of dates, by content alone; plain numbers may be anything and do not count."""
         return [
             name
             for name in self.names
