@@ -2,7 +2,7 @@
 
     uvicorn --factory service.app:create_app
 
-The only module that reads the environment or decides which collaborators there are.
+The only module that reads the environment or decides which parts there are.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from service.http.pages import PictureFolder, install_documentation, install_pag
 from service.http.problems import PROBLEM_MEDIA_TYPE, install_handlers
 from service.ops.background import share_the_interpreter
 from service.ops.logs import configure_logging
-from service.ops.metrics import CanaryGauges, Metrics, RetrainingGauges, metrics_port
+from service.ops.metrics import Metrics, metrics_port
 from service.ops.process import Drain, settle_allocations
 from service.ops.settings import Settings
 from service.recommend.engine import RecommendationEngine
@@ -61,60 +61,19 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     if settings is None:
         return _of_this_process()
     metrics = Metrics()
-    retraining, canary_gauges = (RetrainingGauges(metrics.registry), CanaryGauges(metrics.registry))
-    authenticator = _authenticator(settings, metrics)
-    drain = Drain(settings.drain_seconds)
+    authenticator = Authenticator(
+        metrics,
+        keys=settings.keys,
+        file=settings.keys_file,
+        allow_anonymous=settings.allow_anonymous,
+        requests_per_second=settings.key_requests_per_second,
+    )
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[State]:
         port = metrics_port(settings.metrics_host, settings.metrics_port, metrics.registry)
-        async with port, serving() as state:
-            yield state
-
-    @asynccontextmanager
-    async def serving() -> AsyncIterator[State]:
-        store = None if settings.artifact_dir is not None else RedisStore(settings)
-        source = _source(settings, store)
-        follower = ModelFollower(
-            source,
-            metrics,
-            namespace=settings.namespace,
-            poll_seconds=settings.poll_seconds,
-            retrieval=settings.retrieval,
-        )
-        limiter = CapacityLimiter(settings.score_threads)
-        engine = RecommendationEngine(
-            metrics=metrics, max_batch=settings.max_batch, max_waiting=settings.max_waiting
-        )
-        tasks = [asyncio.create_task(follower.run())]
-        shared = None if store is None else _shared(settings, store, metrics)
-        if store is not None and shared is not None:
-            watch = RetrainingWatch(store, retraining, settings.poll_seconds)
-            guard = CanaryGuard(follower, shared.registry, canary_gauges, settings.poll_seconds)
-            tasks += [asyncio.create_task(each.run()) for each in (watch, guard)]
-        try:
-            # Requests and workers are what runs in parallel; a BLAS with threads of its own would
-            # make them fight for cores.
-            with threadpool_limits(limits=1), drain.on_sigterm():
-                yield State(
-                    services=Services(
-                        engine=engine,
-                        explainer=PairExplainer(metrics=metrics, limiter=limiter),
-                        follower=follower,
-                        authenticator=authenticator,
-                        drain=drain,
-                        metrics=metrics,
-                        limiter=limiter,
-                        max_k=settings.max_k,
-                        pictures=PictureFolder(settings.pictures_dir),
-                        shared=shared,
-                    )
-                )
-        finally:
-            await engine.close()
-            for task in tasks:
-                await stop(task)
-            await source.close()
+        async with port, _services(settings, metrics, authenticator) as services:
+            yield State(services=services)
 
     app = _Application(
         around=partial(
@@ -161,14 +120,53 @@ def _of_this_process() -> FastAPI:
         raise SystemExit(f"magnet: {error} (see docs/configuration.md)") from None
 
 
-def _authenticator(settings: Settings, metrics: Metrics) -> Authenticator:
-    return Authenticator(
+@asynccontextmanager
+async def _services(
+    settings: Settings, metrics: Metrics, authenticator: Authenticator
+) -> AsyncIterator[Services]:
+    """Everything that routes work with, from start to end of the process's event loop."""
+    store = None if settings.artifact_dir is not None else RedisStore(settings)
+    source = _source(settings, store)
+    follower = ModelFollower(
+        source,
         metrics,
-        keys=settings.keys,
-        file=settings.keys_file,
-        allow_anonymous=settings.allow_anonymous,
-        requests_per_second=settings.key_requests_per_second,
+        namespace=settings.namespace,
+        poll_seconds=settings.poll_seconds,
+        retrieval=settings.retrieval,
     )
+    limiter = CapacityLimiter(settings.score_threads)
+    engine = RecommendationEngine(
+        metrics=metrics, max_batch=settings.max_batch, max_waiting=settings.max_waiting
+    )
+    drain = Drain(settings.drain_seconds)
+    shared = None if store is None else _shared(settings, store, metrics)
+    running = [follower.run()]
+    if store is not None and shared is not None:
+        seconds = settings.poll_seconds
+        running.append(RetrainingWatch(store, metrics.retraining, seconds).run())
+        running.append(CanaryGuard(follower, shared.registry, metrics.canary, seconds).run())
+    tasks = [asyncio.create_task(each) for each in running]
+    try:
+        # Requests and workers are what runs in parallel; a BLAS with threads of its own would
+        # make them fight for cores.
+        with threadpool_limits(limits=1), drain.on_sigterm():
+            yield Services(
+                engine=engine,
+                explainer=PairExplainer(metrics=metrics, limiter=limiter),
+                follower=follower,
+                authenticator=authenticator,
+                drain=drain,
+                metrics=metrics,
+                limiter=limiter,
+                max_k=settings.max_k,
+                pictures=PictureFolder(settings.pictures_dir),
+                shared=shared,
+            )
+    finally:
+        await engine.close()
+        for task in tasks:
+            await stop(task)
+        await source.close()
 
 
 def _source(settings: Settings, store: RedisStore | None) -> ModelSource:
@@ -204,11 +202,11 @@ class _Application(FastAPI):
         self._max_k = max_k
 
     def build_middleware_stack(self) -> ASGIApp:
-        """The framework's, in our own, which thus sees its answers to failures too."""
+        """Our middleware around the framework's, so that it sees answers to failures too."""
         return self._around(super().build_middleware_stack())
 
     def openapi(self) -> dict[str, Any]:
-        """The schema, with problem documents under their own media type, and the most of `k`."""
+        """The document, with problems under their own media type and the highest `k`."""
         if self.openapi_schema is None:
             schema = super().openapi()
             operations = [op for path in schema["paths"].values() for op in path.values()]

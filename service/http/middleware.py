@@ -1,14 +1,8 @@
 """What happens to every HTTP request, in one pass around the application.
 
-It gets an id and a time until which it is answered, its body is read as far as it may be long, its
-answer gets the headers that every answer carries, and it is counted, timed and logged. Pure ASGI.
-Knows nothing about what a route does.
+It gets an id and a time until which it is answered. Its body is read, up to a length. Its answer
+gets the headers that every answer carries, and is counted, timed and logged.
 """
-
-# FOLDED service/http/middleware.py: Headers that every answer carries so that a browser does nothing unasked with it.
-#
-#   Names and values; knows nothing about routes.
-#
 
 import asyncio
 import logging
@@ -23,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.http.problems import problem_answer
 from service.ops.logs import request_id
 from service.ops.metrics import Metrics
-from service.schemas.errors import RequestRefused, TooLarge, TooLate
+from service.schemas.errors import TooLarge, TooLate
 
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -34,18 +28,12 @@ HEADERS = {
 }
 """Ref: OWASP REST Security Cheat Sheet, Security Headers. TLS, and with it
 Strict-Transport-Security, is the business of whatever ends TLS in front of the service."""
-
-
 RAW_HEADERS = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
 """As ASGI sends them."""
-
-
 HEADER = "X-Request-ID"
 OTHER = "other"
 """Route label of every path that is no route of the API, so that a scanner cannot make labels
 without end."""
-
-
 CLIENT_LEFT = 499
 """Status label, nginx's, of a request whose client left before all of it had come: no fault of
 ours, and never sent."""
@@ -58,7 +46,7 @@ _logger = logging.getLogger(__name__)
 
 
 class _ClientLeft(Exception):
-    """There is nobody to answer any more."""
+    """The client has gone; there is nobody to answer."""
 
 
 class RequestMiddleware:
@@ -112,12 +100,12 @@ class RequestMiddleware:
                     receive = _replayed(body, receive)
                 await self._app(scope, receive, answer.send)
         except TooLarge as error:
-            await _refuse(error, scope, receive, answer)
+            await problem_answer(Request(scope), error)(scope, receive, answer.send)
         except TimeoutError:
             if answer.begun or not limit.expired():
                 raise
             late = TooLate(f"given up after {self._seconds:g} s; try again, or ask for less")
-            await _refuse(late, scope, receive, answer)
+            await problem_answer(Request(scope), late)(scope, receive, answer.send)
 
     async def _body(self, announced: bytes, receive: Receive) -> bytes:
         """The whole body; TooLarge, without reading what is announced to be."""
@@ -182,7 +170,3 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
         return messages.pop() if messages else await receive()
 
     return replay
-
-
-async def _refuse(error: RequestRefused, scope: Scope, receive: Receive, answer: _Answer) -> None:
-    await problem_answer(Request(scope), error)(scope, receive, answer.send)

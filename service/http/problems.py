@@ -1,16 +1,13 @@
 """The one place where errors become HTTP answers: RFC 9457 problem documents.
 
-Those of the framework are answered alike. Knows statuses and headers; decides nothing.
+The framework's own errors are answered alike. Here is also how ids in a path are read: any text,
+with slashes and line breaks.
 """
 
-# FOLDED service/http/problems.py: Ids of users and items in a path: any text, with slashes and line breaks.
-#
-#   Knows how a path is taken apart; knows nothing about what is asked.
-#
-
 import math
+from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import FastAPI, Path, Request
 from fastapi.exceptions import RequestValidationError
@@ -33,7 +30,7 @@ ItemId = Annotated[str, Path(min_length=1, max_length=MAX_ID_LENGTH, examples=["
 
 
 class _AnyText(StringConvertor):
-    """`{name:id}` in a route; the framework's `path` takes everything but line breaks."""
+    """`{name:id}` in a route; the framework's `path` takes no line breaks."""
 
     regex = "(?s:.*)"
 
@@ -69,7 +66,7 @@ def install_handlers(app: FastAPI) -> None:
 
 
 def problem_answer(request: Request, error: RequestRefused) -> JSONResponse:
-    """How a refused request is answered."""
+    """The answer to a refused request."""
     headers = {}
     if error.status in _TRY_LATER:
         headers["Retry-After"] = str(math.ceil(error.retry_after_seconds))
@@ -77,30 +74,29 @@ def problem_answer(request: Request, error: RequestRefused) -> JSONResponse:
         headers["WWW-Authenticate"] = "Bearer"
     return _document(
         request,
-        Problem(
-            type=f"urn:magnet:problem:{error.kind}",
-            title=error.title,
-            status=error.status,
-            detail=error.detail,
-            instance=request.url.path,
-            request_id=request.state.request_id,
-            errors=list(error.errors),
-        ),
         headers,
+        type=f"urn:magnet:problem:{error.kind}",
+        title=error.title,
+        status=error.status,
+        detail=error.detail,
+        errors=list(error.errors),
     )
 
 
-def _document(request: Request, problem: Problem, headers: dict[str, str]) -> JSONResponse:
+def _document(request: Request, headers: Mapping[str, str], **problem: Any) -> JSONResponse:
+    """An answer with the fields of a problem, and with those that every problem has."""
+    request_id = request.state.request_id
+    document = Problem(**problem, instance=request.url.path, request_id=request_id)
     return JSONResponse(
-        problem.model_dump(),
-        status_code=problem.status,
-        headers={"X-Request-ID": request.state.request_id} | headers,
+        document.model_dump(),
+        status_code=document.status,
+        headers={"X-Request-ID": request_id, **headers},
         media_type=PROBLEM_MEDIA_TYPE,
     )
 
 
 def refusal(request: Request, error: Exception) -> JSONResponse:
-    """How a request is answered that the service refuses, or cannot meet without its store."""
+    """The answer to a request that is refused, or that cannot be met without the store."""
     if isinstance(error, SourceUnavailable):
         error = StoreUnavailable(f"{error}; nothing was changed, try again")
     assert isinstance(error, RequestRefused)
@@ -132,15 +128,9 @@ def _http(request: Request, error: Exception) -> JSONResponse:
         documented = request.app.openapi()["paths"].get(_template(request))
         if documented is not None:
             headers["Allow"] = ", ".join(sorted(method.upper() for method in documented))
-    problem = Problem(
-        type="about:blank",
-        title=status.phrase,
-        status=status,
-        detail=detail,
-        instance=request.url.path,
-        request_id=request.state.request_id,
+    return _document(
+        request, headers, type="about:blank", title=status.phrase, status=status, detail=detail
     )
-    return _document(request, problem, headers)
 
 
 def _template(request: Request) -> str | None:
@@ -149,12 +139,11 @@ def _template(request: Request) -> str | None:
 
 
 def _bug(request: Request, _error: Exception) -> JSONResponse:
-    problem = Problem(
+    return _document(
+        request,
+        {},
         type="urn:magnet:problem:internal",
         title="The service failed",
         status=HTTPStatus.INTERNAL_SERVER_ERROR,
         detail="an unexpected error; it is in the log under this request_id",
-        instance=request.url.path,
-        request_id=request.state.request_id,
     )
-    return _document(request, problem, {})

@@ -1,29 +1,15 @@
 """The metric catalogue; each application has a registry of its own.
 
-Knows what is counted, not where. docs/configuration.md lists every metric.
+docs/configuration.md lists every metric. The gauges of the latest canary and the latest retraining
+say the same in every replica; what is not known is NaN, which no alert takes for a number.
 """
-
-# FOLDED service/ops/metrics.py: Gauges that tell of the latest canary; every replica tells the same.
-#
-#   Knows what is told, not where it comes from. docs/configuration.md lists every metric.
-#
-# FOLDED service/ops/metrics.py: Metrics at a port of their own, for a Prometheus that has no key.
-#
-#   Knows a registry and an address; knows nothing about routes. Whoever can reach the port can read it:
-#   the network has to guard it.
-#
-# FOLDED service/ops/metrics.py: Gauges that tell of the latest retraining; every replica tells the same.
-#
-#   Knows what is told, not where it comes from. docs/configuration.md lists every metric. What is not
-#   known is NaN, which no alert takes for a number.
-#
 
 import math
 import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager, asynccontextmanager
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from typing import Literal, get_args
 
 from anyio import to_thread
@@ -39,42 +25,25 @@ from prometheus_client import (
 from model.registry.canary import Canary
 from model.registry.runs import RetrainingSummary
 
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+Stage = Literal["lookup", "retrieve", "rank", "explain", "serialise"]
+STAGES: tuple[Stage, ...] = get_args(Stage)
+
 _REASON_LENGTH = 200
 """Characters: enough for a sentence; a label is kept for as long as its series."""
-
-
-class CanaryGauges:
-    """One per registry."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._info = Gauge(
-            "magnet_canary_info",
-            "1 for the latest canary, by what became of it (running while it runs) and why",
-            ["model_version", "outcome", "reason"],
-            registry=registry,
-        )
-        self._ended = Gauge(
-            "magnet_canary_ended_timestamp_seconds",
-            "When the latest canary ended",
-            registry=registry,
-        )
-        self.tell(None)
-
-    def tell(self, latest: Canary | None) -> None:
-        """Say what is known; None if there was none."""
-        self._info.clear()
-        ended = None if latest is None else latest.ended_at
-        self._ended.set(math.nan if ended is None else ended.timestamp())
-        if latest is not None:
-            outcome = latest.outcome or "running"
-            self._info.labels(latest.version, outcome, latest.reason[:_REASON_LENGTH]).set(1)
+_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+"""Seconds; fine where an answer is expected (milliseconds), coarse where something is wrong."""
+_BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64)
 
 
 @asynccontextmanager
 async def metrics_port(
     host: str, port: int | None, registry: CollectorRegistry
 ) -> AsyncIterator[None]:
-    """Answer with what the registry holds, in threads of its own; without a port do nothing.
+    """Serve the metrics at a port of their own, for a Prometheus without a key; None: do nothing.
+
+    Whoever can reach the port can read it: the network has to guard it.
 
     Raises:
         OSError: the port cannot be listened at, as by the second worker of one machine.
@@ -97,44 +66,56 @@ async def metrics_port(
         thread.join()
 
 
-"""Characters: enough for a sentence; a label is kept for as long as its series."""
+class CanaryGauges:
+    """What is known of the latest canary."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        gauge = partial(Gauge, registry=registry)
+        self._info = gauge(
+            "magnet_canary_info",
+            "1 for the latest canary, by what became of it (running while it runs) and why",
+            ["model_version", "outcome", "reason"],
+        )
+        self._ended = gauge("magnet_canary_ended_timestamp_seconds", "When the latest canary ended")
+        self.tell(None)
+
+    def tell(self, latest: Canary | None) -> None:
+        """Set the gauges; None: there was no canary."""
+        self._info.clear()
+        self._ended.set(_timestamp(None if latest is None else latest.ended_at))
+        if latest is not None:
+            outcome = latest.outcome or "running"
+            self._info.labels(latest.version, outcome, latest.reason[:_REASON_LENGTH]).set(1)
 
 
 class RetrainingGauges:
-    """One per registry."""
+    """What is known of the latest retraining."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._info = Gauge(
+        gauge = partial(Gauge, registry=registry)
+        self._info = gauge(
             "magnet_retrain_info",
             "1 for the latest retraining, by its result (running while it runs) and why",
             ["run", "result", "reason"],
-            registry=registry,
         )
-        self._rows = Gauge(
+        self._rows = gauge(
             "magnet_retrain_rows",
             "Rows that the latest retraining has counted, by what they are",
             ["rows"],
-            registry=registry,
         )
-        self._started = Gauge(
-            "magnet_retrain_started_timestamp_seconds",
-            "When the latest retraining began",
-            registry=registry,
+        self._started = gauge(
+            "magnet_retrain_started_timestamp_seconds", "When the latest retraining began"
         )
-        self._promoted = Gauge(
-            "magnet_retrain_promoted_timestamp_seconds",
-            "When a retraining last promoted a model",
-            registry=registry,
+        self._promoted = gauge(
+            "magnet_retrain_promoted_timestamp_seconds", "When a retraining last promoted a model"
         )
-        self._seconds = Gauge(
-            "magnet_retrain_duration_seconds",
-            "How long the latest retraining took",
-            registry=registry,
+        self._seconds = gauge(
+            "magnet_retrain_duration_seconds", "How long the latest retraining took"
         )
         self.tell(None)
 
     def tell(self, latest: RetrainingSummary | None) -> None:
-        """Say what is known; None if there was none."""
+        """Set the gauges; None: there was no retraining."""
         self._info.clear()
         self._rows.clear()
         if latest is None:
@@ -155,150 +136,104 @@ def _timestamp(moment: datetime | None) -> float:
     return math.nan if moment is None else moment.timestamp()
 
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-
-
-_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-"""Seconds; fine where an answer is expected (milliseconds), coarse where something is wrong."""
-
-
-Stage = Literal["lookup", "retrieve", "rank", "explain", "serialise"]
-STAGES: tuple[Stage, ...] = get_args(Stage)
-
-
-_BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64)
-
-
 class Metrics:
     """Every metric of the service."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        self._requests = Counter(
-            "magnet_requests",
-            "Requests answered, errors included",
-            ["route", "method", "status"],
-            registry=self.registry,
+        self.registry = registry = CollectorRegistry()
+        counter, gauge = partial(Counter, registry=registry), partial(Gauge, registry=registry)
+        histogram = partial(Histogram, registry=registry, buckets=_BUCKETS)
+        self._requests = counter(
+            "magnet_requests", "Requests answered, errors included", ["route", "method", "status"]
         )
-        self._request_seconds = Histogram(
+        self._request_seconds = histogram(
             "magnet_request_seconds",
             "Time from the head of the request to the last byte of the answer",
             ["route", "method"],
-            buckets=_BUCKETS,
-            registry=self.registry,
         )
-        self._stage_seconds = Histogram(
+        self._stage_seconds = histogram(
             "magnet_stage_seconds",
             "Time of one stage of an answer: lookup, retrieve, rank, explain, serialise",
             ["stage"],
-            buckets=_BUCKETS,
-            registry=self.registry,
         )
-        self.batch_size = Histogram(
+        self.batch_size = histogram(
             "magnet_batch_size",
             "Requests for recommendations that were computed together",
             buckets=_BATCH_BUCKETS,
-            registry=self.registry,
         )
-        self.waiting = Gauge(
-            "magnet_waiting_requests",
-            "Requests for recommendations that wait to be computed",
-            registry=self.registry,
+        self.waiting = gauge(
+            "magnet_waiting_requests", "Requests for recommendations that wait to be computed"
         )
-        self.overloads = Counter(
-            "magnet_overloads",
-            "Requests refused because too many were waiting",
-            registry=self.registry,
+        self.overloads = counter(
+            "magnet_overloads", "Requests refused because too many were waiting"
         )
-        self.fallbacks = Counter(
+        self.fallbacks = counter(
             "magnet_fallbacks",
             "Answers that could not use the user that was asked for",
             ["reason", "source", "variant"],
-            registry=self.registry,
         )
-        self.answer_seconds = Histogram(
+        self.answer_seconds = histogram(
             "magnet_answer_seconds",
             "Time to compute a recommendation or an explanation",
             ["variant"],
-            buckets=_BUCKETS,
-            registry=self.registry,
         )
-        self.answer_failures = Counter(
+        self.answer_failures = counter(
             "magnet_answer_failures",
             "Recommendations and explanations that failed with 5xx, by the model that was to serve",
             ["variant"],
-            registry=self.registry,
         )
-        self._served_items = Counter(
+        self._served_items = counter(
             "magnet_served_items",
             "Items in recommendations, by what they were chosen from",
             ["source"],
-            registry=self.registry,
         )
-        self.served_weight = Counter(
+        self.served_weight = counter(
             "magnet_served_expert_weight",
             "Sum of the routing weights of one expert over explained items served",
             ["expert", "variant"],
-            registry=self.registry,
         )
-        self.feedback = Counter(
+        self.feedback = counter(
             "magnet_feedback_events",
             "Events reported: accepted, duplicate, or refused because too many wait",
             ["result"],
-            registry=self.registry,
         )
-        self.feedback_waiting = Gauge(
+        self.feedback_waiting = gauge(
             "magnet_feedback_waiting_events",
             "Events that training had not taken over when some were last reported here",
-            registry=self.registry,
         )
-        self.auth_refusals = Counter(
+        self.auth_refusals = counter(
             "magnet_auth_refusals",
             "Requests turned away: no_key, unknown_key, scope, not_local",
             ["reason"],
-            registry=self.registry,
         )
-        self.rate_limited = Counter(
+        self.rate_limited = counter(
             "magnet_rate_limited",
             "Requests turned away because their key had asked too often",
             ["key"],
-            registry=self.registry,
         )
-        self.loads = Counter(
-            "magnet_model_loads",
-            "Attempts to load a model version",
-            ["result", "reason"],
-            registry=self.registry,
+        self.loads = counter(
+            "magnet_model_loads", "Attempts to load a model version", ["result", "reason"]
         )
-        self.source_up = Gauge(
-            "magnet_source_up",
-            "1 if the live version could be looked up the last time",
-            registry=self.registry,
+        self.source_up = gauge(
+            "magnet_source_up", "1 if the live version could be looked up the last time"
         )
-        self._model_info = Gauge(
-            "magnet_model_info",
-            "1 for the version that is served",
-            ["model_version"],
-            registry=self.registry,
+        self._model_info = gauge(
+            "magnet_model_info", "1 for the version that is served", ["model_version"]
         )
-        self._recall = Gauge(
+        self._recall = gauge(
             "magnet_retrieval_recall",
             "Share of the 20 best items by routing every item that the served model's search finds",
             ["method"],
-            registry=self.registry,
         )
-        self._canary_share = Gauge(
+        self._canary_share = gauge(
             "magnet_canary_share",
             "Share of the users whom this process serves from a canary",
             ["model_version"],
-            registry=self.registry,
         )
-        self._model_age = Gauge(
-            "magnet_model_age_seconds",
-            "Time since the served model was made",
-            registry=self.registry,
-        )
+        self._model_age = gauge("magnet_model_age_seconds", "Time since the served model was made")
 
+        self.canary = CanaryGauges(registry)
+        self.retraining = RetrainingGauges(registry)
         self._of_route = cache(self._labelled)
         self._of_source = cache(self._served_items.labels)
         self._stages = {name: self._stage_seconds.labels(name) for name in STAGES}
@@ -318,7 +253,7 @@ class Metrics:
         self._of_source(source).inc(items)
 
     def _labelled(self, route: str, method: str, status: int) -> tuple[Counter, Histogram]:
-        """Looked up once: labels are made of few routes, methods and statuses."""
+        """Looked up once each: there are few routes, methods and statuses."""
         requests = self._requests.labels(route, method, str(status))
         return requests, self._request_seconds.labels(route, method)
 
