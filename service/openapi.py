@@ -1,20 +1,12 @@
 """Writes the OpenAPI document to docs/openapi.json, and says what a change of it would break.
 
     python -m service.openapi              is the committed document that of this code?
-    python -m service.openapi --write      take additions over
-    python -m service.openapi --write --breaking    and what breaks clients, if it has to be
+    python -m service.openapi --write      write additions to the file
+    python -m service.openapi --write --breaking    and changes that break clients, if need be
 
-Knows where the document lies; knows nothing about any route.
+Every request that was valid has to stay valid. An answer may carry no less than before, and nothing
+of another type; new properties and new values of an enumeration are additions.
 """
-
-# FOLDED service/openapi.py: What a change of the OpenAPI document would break for clients of the one before.
-#
-#   Knows OpenAPI 3.1 as FastAPI writes it; knows nothing about this service.
-#
-#   A request may ask for no more, and refuse no more, than before: whatever was a request is one still.
-#   An answer may carry no less, and nothing of another type: whatever is an answer was one before, new
-#   properties and new values of an enumeration apart.
-#
 
 import argparse
 import json
@@ -29,7 +21,7 @@ from service.ops.settings import Settings
 
 Schema = dict[str, Any]
 
-
+DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "openapi.json"
 _LEAST, _MOST = ("minimum", "minLength", "minItems"), ("maximum", "maxLength", "maxItems")
 _ANYTHING: Schema = {}
 
@@ -66,13 +58,9 @@ def _request(operation: Schema) -> Schema:
 
 def _answer(operation: Schema) -> Schema:
     """The bodies of an operation's good answers, by status, as one object."""
-    good = {
-        status: response
-        for status, response in operation["responses"].items()
-        if status.startswith("2")
-    }
-    properties = {status: _content(response) for status, response in good.items()}
-    return {"type": "object", "properties": properties, "required": list(good)}
+    responses = operation["responses"].items()
+    properties = {status: _content(each) for status, each in responses if status.startswith("2")}
+    return {"type": "object", "properties": properties, "required": list(properties)}
 
 
 def _content(holder: Schema) -> Schema:
@@ -83,29 +71,27 @@ def _content(holder: Schema) -> Schema:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Comparison:
-    """Whether every value of one document's schema is a value of the other's."""
+    """Whether every value of the inner document's schema is a value of the outer's."""
 
     inner: Schema
     outer: Schema
     answers: bool
     """Whether answers are compared, to which things may be added."""
     open_pairs: set[tuple[str, str]] = field(default_factory=set)
-    """Pairs of references that are being compared: within themselves they count as alike."""
+    """References that are being compared: within themselves they count as alike."""
 
     def faults(self, inner: Schema, outer: Schema, place: str) -> Iterator[str]:
         """What of `inner` does not lie within `outer`."""
-        if "$ref" in inner and "$ref" in outer:
-            pair = (inner["$ref"], outer["$ref"])
-            if pair in self.open_pairs:
-                return
-            self.open_pairs.add(pair)
-            yield from self._of_resolved(inner, outer, place)
-            self.open_pairs.remove(pair)
-        else:
-            yield from self._of_resolved(inner, outer, place)
+        pair = (inner.get("$ref", ""), outer.get("$ref", ""))
+        if all(pair) and pair in self.open_pairs:
+            return
+        self.open_pairs.add(pair)
+        yield from self._of_resolved(
+            _resolved(inner, self.inner), _resolved(outer, self.outer), place
+        )
+        self.open_pairs.discard(pair)
 
     def _of_resolved(self, inner: Schema, outer: Schema, place: str) -> Iterator[str]:
-        inner, outer = _resolved(inner, self.inner), _resolved(outer, self.outer)
         if len(_options(inner)) > 1 or len(_options(outer)) > 1:
             yield from self._of_options(_options(inner), _options(outer), place)
         elif outer:
@@ -180,16 +166,13 @@ def _bounded(name: str, inner: Any, outer: Any) -> bool:
     return bool(outer <= inner if name in _LEAST else outer >= inner)
 
 
-DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "openapi.json"
-
-
 def current_document() -> dict[str, Any]:
     """The document of this code."""
     return create_app(Settings()).openapi()
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """0 if the file is as the code, or was made so; 1 with what is in the way if not."""
+    """0 if the file agrees with the code or was made to; 1, saying why, if not."""
     parser = argparse.ArgumentParser(
         prog="python -m service.openapi",
         description=__doc__,

@@ -1,6 +1,6 @@
 """Settings of the service, read from the environment once, at the composition root.
 
-Knows names, units and defaults; opens nothing. Every variable is listed in docs/configuration.md.
+Every variable is listed in docs/configuration.md.
 """
 
 import importlib.util
@@ -57,14 +57,14 @@ class Settings(BaseSettings):
     pictures_dir: DirectoryPath | None = None
     """The data folder whose pictures of items are shown."""
     poll_seconds: Seconds = 2.0
-    """How often the live version is looked up; an announcement makes it sooner."""
+    """Pause between looks at the live version; an announcement ends it early."""
     redis_connect_timeout_seconds: Seconds = 1.0
     """Longest wait for a connection."""
     redis_timeout_seconds: Seconds = 1.0
     """Longest wait for one user's row within a request, connecting included.
 
-    Many times what it takes (under a millisecond), so that a burst that keeps the event loop busy
-    is not taken for a silent server.
+    It takes under a millisecond. A second is so long that a burst which keeps the event loop busy
+    is not mistaken for a silent server.
     """
     redis_load_timeout_seconds: Seconds = 10.0
     """Longest wait for one batch of chunks while a model is loaded."""
@@ -73,9 +73,9 @@ class Settings(BaseSettings):
     feedback_capacity: Annotated[int, Field(ge=1)] = 1_000_000
     """Events that may wait for training; more are refused."""
     recent_items: Annotated[int, Field(ge=1, le=10_000)] = 500
-    """Items per user that `exclude_seen` knows of by feedback, the newest."""
+    """Most items per user that `exclude_seen` leaves out because of feedback: the newest."""
     recent_days: Annotated[float, Field(gt=0, le=3650)] = 30.0
-    """How long it knows of them: longer than until a model is trained that has seen them."""
+    """For how long it does so: longer than until a model is trained that has seen them."""
     keys: Annotated[str, Field(repr=False)] = ""
     """API keys, one a line: `NAME SCOPE[,SCOPE] SHA256`."""
     keys_file: Path | None = None

@@ -9,15 +9,21 @@ import logging
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import AsyncFileLock
 from numpy.typing import NDArray
 
-from model.artifact.files import MANIFEST, ArtifactError, check_file, check_tensor, parse_manifest
+from model.artifact.files import (
+    MANIFEST,
+    Artifact,
+    ArtifactError,
+    check_file,
+    check_tensor,
+    parse_manifest,
+)
 from model.artifact.manifest import ArtifactManifest
 from model.registry.keys import check_name
 
@@ -29,16 +35,6 @@ _POLL_SECONDS = 0.1
 """Between two attempts at a lock: what is waited for takes seconds."""
 
 _logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CachedModel:
-    """One verified version, memory-mapped."""
-
-    folder: Path
-    manifest: ArtifactManifest
-    tensors: Mapping[str, NDArray[Any]]
-    files: Mapping[str, bytes]
 
 
 class ModelCache:
@@ -54,23 +50,32 @@ class ModelCache:
         self._folder = root / check_name(namespace, "namespace")
         self._left_out = left_out
 
-    def write_lock(self, version: str) -> AsyncFileLock:
-        """Held by whoever writes this version; OSError."""
+    def write_lock(self, version: str) -> AbstractAsyncContextManager[object]:
+        """Held while this version is written; OSError."""
         return self._lock(f".{check_name(version, 'model version')}.lock")
 
-    def load_lock(self) -> AsyncFileLock:
-        """Held by whoever loads a version beside requests; OSError."""
+    def load_lock(self) -> AbstractAsyncContextManager[object]:
+        """Held while a version is loaded beside requests; OSError."""
         return self._lock(_TURN)
 
-    def _lock(self, name: str) -> AsyncFileLock:
+    def _lock(self, name: str) -> AbstractAsyncContextManager[object]:
+        from filelock import AsyncFileLock  # noqa: PLC0415  # 2 % of a start; only a cache needs it
+
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         return AsyncFileLock(
             self._folder / name, poll_interval=_POLL_SECONDS, mode=0o600, run_in_executor=False
         )
 
-    def read(self, version: str) -> CachedModel | None:
-        """A version, every checksum verified; None if it is not here. A damaged one is removed."""
-        folder = self._folder / check_name(version, "model version")
+    def folder(self, version: str) -> Path:
+        """Where a version is or will be."""
+        return self._folder / check_name(version, "model version")
+
+    def read(self, version: str) -> Artifact | None:
+        """A version without users, memory-mapped, every checksum verified; None if it is not here.
+
+        A damaged one is removed.
+        """
+        folder = self.folder(version)
         if not (folder / MANIFEST).is_file():
             return None
         try:
@@ -86,7 +91,7 @@ class ModelCache:
             _logger.warning("the cached model %s is removed: %s", version, error)
             shutil.rmtree(folder, ignore_errors=True)
             return None
-        return CachedModel(folder=folder, manifest=manifest, tensors=tensors, files=files)
+        return Artifact(manifest=manifest, tensors=tensors, files=files)
 
     def begin(self, version: str) -> "ModelWriter":
         """Start to write a version; hold its lock meanwhile. OSError."""
@@ -96,14 +101,14 @@ class ModelCache:
         staging = Path(tempfile.mkdtemp(prefix=f".{version}-", dir=self._folder))
         return ModelWriter(staging, self._folder / version)
 
-    def last_good(self) -> tuple[CachedModel, dict[str, NDArray[Any]]] | None:
+    def last_good(self) -> tuple[Artifact, dict[str, NDArray[Any]]] | None:
         """The version that was last served, and its probe users."""
         try:
             version = (self._folder / _LAST_GOOD).read_text().strip()
             model = self.read(version)
             if model is None:
                 return None
-            with np.load(model.folder / _PROBE_USERS, allow_pickle=False) as probe_users:
+            with np.load(self.folder(version) / _PROBE_USERS, allow_pickle=False) as probe_users:
                 return model, dict(probe_users)
         except (OSError, ValueError):
             return None
@@ -133,7 +138,7 @@ class ModelCache:
 
 
 class ModelWriter:
-    """A version in the making; nobody sees it before `finish`."""
+    """A version that is being written; it appears with `finish`."""
 
     def __init__(self, staging: Path, target: Path) -> None:
         self._staging = staging
@@ -148,7 +153,7 @@ class ModelWriter:
         (self._staging / name).write_bytes(data)
 
     def finish(self, manifest: ArtifactManifest) -> None:
-        """Let it appear; OSError."""
+        """Make it appear; OSError."""
         (self._staging / MANIFEST).write_text(manifest.model_dump_json())
         shutil.rmtree(self._target, ignore_errors=True)
         self._staging.rename(self._target)

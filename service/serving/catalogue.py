@@ -1,14 +1,12 @@
 """The items of one model version: ids, metadata, popularity, and vectors.
 
-Knows rows and ids; knows nothing about users or scores.
-
 Letters: I items, V views, M modalities, D dimension.
 """
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, Self
 
 import numpy as np
@@ -54,7 +52,7 @@ class Catalogue:
             embeddings_IVMD=tensors["item_embeddings"],
             foldin_IVMD=tensors["item_foldin"],
             rows_of_category=_rows_of_category(metadata),
-            label=lru_cache(KEPT_LABELS)(partial(_label, ids, metadata)),
+            label=lru_cache(KEPT_LABELS)(lambda row: (ids[row], _title(metadata, row))),
         )
 
     def __len__(self) -> int:
@@ -65,7 +63,7 @@ class Catalogue:
         return _title(self.metadata, row)
 
     def rows(self, item_ids: Sequence[str]) -> tuple[NDArray[np.intp], list[str]]:
-        """Rows of the known ids, each where it is named last, and the ids that are not known."""
+        """Rows of the known ids, each once, where it is named last; and the unknown ids."""
         if not item_ids:  # the usual request names none
             return _NO_ROWS, []
         known: dict[int, None] = {}
@@ -82,11 +80,7 @@ class Catalogue:
     def rows_in_any(self, categories: Iterable[str]) -> NDArray[np.intp]:
         """Rows of the items that are in at least one of some categories."""
         rows = [self.rows_of_category[name] for name in categories if name in self.rows_of_category]
-        return np.unique(np.concatenate(rows)) if rows else np.empty(0, dtype=np.intp)
-
-
-def _label(ids: IdTable, metadata: StringTable, row: int) -> tuple[str, str | None]:
-    return ids[row], _title(metadata, row)
+        return np.unique(np.concatenate(rows)) if rows else _NO_ROWS
 
 
 def _title(metadata: StringTable, row: int) -> str | None:

@@ -21,7 +21,7 @@ from service.serving.snapshot import (
     build_snapshot,
     read_probe_users,
 )
-from service.serving.source import LastGood, ModelSource, OpenedModel
+from service.serving.source import Kept, ModelSource, OpenedModel
 
 LONGEST_RELOAD_SECONDS = 300.0
 """A version that was refused once is read again only after a growing pause; it is large."""
@@ -105,12 +105,12 @@ class VersionLoader:
         self._refused, self._attempts = "", 0
         return self._loaded(opened, users, snapshot, started)
 
-    async def load_kept(self, kept: LastGood) -> Loaded:
+    async def load_kept(self, kept: Kept) -> Loaded:
         """Load what this machine has kept; raises whatever a damaged copy provokes."""
         started = time.perf_counter()
-        users = ProbeUsers.of(kept.probe_users)
-        build = partial(build_snapshot, kept.opened, users, self._retrieval)
-        return self._loaded(kept.opened, users, await to_thread.run_sync(build), started)
+        opened, users = kept[0], ProbeUsers.of(kept[1])
+        build = partial(build_snapshot, opened, users, self._retrieval)
+        return self._loaded(opened, users, await to_thread.run_sync(build), started)
 
     def _loaded(
         self, opened: OpenedModel, users: ProbeUsers, snapshot: Snapshot, started: float

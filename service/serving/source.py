@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from model.artifact.files import (
     MANIFEST,
+    Artifact,
     ArtifactError,
     check_file,
     check_tensor,
@@ -32,7 +33,7 @@ from model.artifact.files import (
 )
 from model.artifact.manifest import ArtifactManifest
 from service.schemas.errors import SourceUnavailable
-from service.serving.cache import CachedModel, ModelCache
+from service.serving.cache import ModelCache
 from service.store.availability import HiddenItems
 from service.store.store import RedisStore, Wanted
 from service.store.users import PER_USER, DiskUsers, RedisUsers, UserSource
@@ -53,16 +54,12 @@ class OpenedModel:
     files: Mapping[str, bytes]
     users: UserSource
     folder: Path | None = None
-    """Where it lies on this machine, and what is derived from it may lie too."""
+    """Where it is on this machine; derived files may be put there too."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LastGood:
-    """What this machine served last, for when the source is away."""
-
-    opened: OpenedModel
-    probe_users: Mapping[str, NDArray[Any]]
-    """As given to `ModelSource.remember`."""
+Arrays = Mapping[str, NDArray[Any]]
+Kept = tuple[OpenedModel, Arrays]
+"""What this machine served last, and the probe users as given to `ModelSource.remember`."""
 
 
 class ModelSource(Protocol):
@@ -77,10 +74,10 @@ class ModelSource(Protocol):
     async def open(self, version: str) -> OpenedModel:
         """Read and verify one version; SourceUnavailable, ArtifactError."""
 
-    async def last_good(self) -> LastGood | None:
+    async def last_good(self) -> Kept | None:
         """The version that this machine served last, if it has been kept."""
 
-    async def remember(self, opened: OpenedModel, probe_users: Mapping[str, NDArray[Any]]) -> None:
+    async def remember(self, opened: OpenedModel, probe_users: Arrays) -> None:
         """Note that a version is being served."""
 
     async def wait(self, seconds: float) -> None:
@@ -129,11 +126,11 @@ class DiskSource:
             users=DiskUsers(artifact.tensors),
         )
 
-    async def last_good(self) -> LastGood | None:
+    async def last_good(self) -> Kept | None:
         """None: if the folder cannot be read there is nothing else."""
         return None
 
-    async def remember(self, opened: OpenedModel, probe_users: Mapping[str, NDArray[Any]]) -> None:
+    async def remember(self, opened: OpenedModel, probe_users: Arrays) -> None:
         """Nothing: the folder stays where it is."""
 
     async def wait(self, seconds: float) -> None:
@@ -162,7 +159,7 @@ class RedisSource:
         self._hidden = HiddenItems(store)
 
     async def wanted(self) -> Wanted:
-        """What the pointer and the canary's record say."""
+        """What the live pointer and the canary's record say."""
         return await self._store.wanted()
 
     @asynccontextmanager
@@ -179,29 +176,32 @@ class RedisSource:
             yield
 
     async def open(self, version: str) -> OpenedModel:
-        """Fetch the items and the graphs; of the users, only prove that they are there."""
+        """Fetch the items and the graphs; of the users' rows, only check that they are there."""
         manifest = await self._store.manifest(version)
         await self._store.check_present(manifest, PER_USER)
         if self._cache is not None:
             try:
-                return self._opened_from(await self._cached(self._cache, manifest))
+                artifact = await self._cached(self._cache, manifest)
+                return self._opened(artifact, self._cache.folder(version))
             except OSError as error:
                 _logger.warning("model %s is not kept on disk: %s", version, error)
         tensors = {name: array async for name, array in self._tensors(manifest)}
         files = {name: data async for name, data in self._files(manifest)}
-        users = self._users(manifest, tensors)
-        return OpenedModel(manifest=manifest, tensors=tensors, files=files, users=users)
+        return self._opened(Artifact(manifest=manifest, tensors=tensors, files=files))
 
-    async def last_good(self) -> LastGood | None:
+    async def last_good(self) -> Kept | None:
         """What this machine served last; its users are read from Redis, as soon as it is back."""
-        kept = None if self._cache is None else await to_thread.run_sync(self._cache.last_good)
+        if self._cache is None:
+            return None
+        kept = await to_thread.run_sync(self._cache.last_good)
         if kept is None:
             return None
-        model, probe_users = kept
-        return LastGood(opened=self._opened_from(model), probe_users=probe_users)
+        artifact, probe_users = kept
+        folder = self._cache.folder(artifact.manifest.model_version)
+        return self._opened(artifact, folder), probe_users
 
-    async def remember(self, opened: OpenedModel, probe_users: Mapping[str, NDArray[Any]]) -> None:
-        """Note on disk what is being served; a disk that cannot take it is only logged."""
+    async def remember(self, opened: OpenedModel, probe_users: Arrays) -> None:
+        """Note on disk what is being served; a failure is only logged."""
         if self._cache is None or opened.folder is None:
             return
         note = partial(self._cache.remember, opened.manifest.model_version, probe_users)
@@ -218,8 +218,8 @@ class RedisSource:
         """Close the connections."""
         await self._store.close()
 
-    async def _cached(self, cache: ModelCache, manifest: ArtifactManifest) -> CachedModel:
-        """The version out of the cache; whoever comes first puts it there. OSError."""
+    async def _cached(self, cache: ModelCache, manifest: ArtifactManifest) -> Artifact:
+        """The version from the cache; whoever comes first puts it there. OSError."""
         version = manifest.model_version
         async with cache.write_lock(version):
             model = await to_thread.run_sync(cache.read, version)
@@ -239,22 +239,17 @@ class RedisSource:
             raise OSError("what was written could not be read again")
         return model
 
-    def _opened_from(self, model: CachedModel) -> OpenedModel:
-        return OpenedModel(
-            manifest=model.manifest,
-            tensors=model.tensors,
-            files=model.files,
-            users=self._users(model.manifest, model.tensors),
-            folder=model.folder,
-        )
-
-    def _users(self, manifest: ArtifactManifest, tensors: Mapping[str, NDArray[Any]]) -> RedisUsers:
-        return RedisUsers(
+    def _opened(self, artifact: Artifact, folder: Path | None = None) -> OpenedModel:
+        manifest, tensors = artifact.manifest, artifact.tensors
+        users = RedisUsers(
             self._store, manifest, tensors, hidden=self._hidden, cache_size=self._user_cache_size
+        )
+        return OpenedModel(
+            manifest=manifest, tensors=tensors, files=artifact.files, users=users, folder=folder
         )
 
     async def _tensors(self, manifest: ArtifactManifest) -> AsyncIterator[tuple[str, NDArray[Any]]]:
-        """Every tensor but the users', verified; one at a time is in memory."""
+        """Every tensor but the users' rows, verified, one at a time."""
         for name in manifest.tensors:
             if name not in PER_USER:
                 array = await self._store.tensor(manifest, name)

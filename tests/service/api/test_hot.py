@@ -11,6 +11,7 @@ from model.artifact.files import write_artifact
 from service.auth.keys import ApiKey
 from service.ops.settings import Settings
 
+METRICS, METRICS_SECRET = ApiKey.new("metrics", ["metrics"])
 VARYING = {"request_id", "took_ms"}
 JSON = {"content-type": "application/json"}
 
@@ -22,7 +23,7 @@ def both(serving, until, artifact, tmp_path_factory):
     write_artifact(folder, artifact)
     reader, secret = ApiKey.new("reader", ["read"])
     feeder, other_secret = ApiKey.new("feeder", ["feedback"])
-    keys = f"{reader.line()}\n{feeder.line()}"
+    keys = "\n".join(key.line() for key in (reader, feeder, METRICS))
     settings = Settings(artifact_dir=folder, keys=keys, key_requests_per_second=1e6, max_k=50)
     with pytest.MonkeyPatch.context() as patch, serving(settings) as plain:
         patch.setattr(service.app, "hot_routes", list)
@@ -30,6 +31,23 @@ def both(serving, until, artifact, tmp_path_factory):
             for client in (plain, usual):
                 until(client.ready)
             yield (plain, usual), secret, other_secret
+
+
+@pytest.fixture
+def look():
+    """The labels of good requests that a service has counted, and its OpenAPI document."""
+
+    def seen(client) -> tuple[set[str], str]:
+        shown = {"Authorization": f"Bearer {METRICS_SECRET}"}
+        lines = client.get("/metrics", headers=shown).text.splitlines()
+        labels = {
+            line.rpartition("}")[0]
+            for line in lines
+            if line.startswith("magnet_requests_total") and "recommendations" in line
+        }
+        return labels, json.dumps(client.get("/openapi.json").json(), sort_keys=True)
+
+    return seen
 
 
 def compared(answer) -> tuple[int, Any, dict[str, str]]:
@@ -130,8 +148,12 @@ def test_other_methods(both, method: str, path: str) -> None:
     assert assert_alike(both, method, path) == 405
 
 
-def test_they_are_counted_by_the_same_labels(both) -> None:
-    for client in both[0]:
-        client.get("/v1/users/u001/recommendations")
-    spec = {json.dumps(client.get("/openapi.json").json(), sort_keys=True) for client in both[0]}
-    assert len(spec) == 1
+def test_they_are_counted_by_the_same_labels_and_documented_alike(look, both) -> None:
+    options: dict[str, Any] = {"content": GOOD, "headers": JSON}
+    assert assert_alike(both, "GET", "/v1/users/u001/recommendations") == 200
+    assert assert_alike(both, "POST", "/v1/recommendations", **options) == 200
+    labels, documents = zip(*(look(client) for client in both[0]), strict=True)
+    assert labels[0] == labels[1]
+    assert any("/v1/users/{user_id}/recommendations" in line for line in labels[0])
+    assert any('"/v1/recommendations"' in line for line in labels[0])
+    assert documents[0] == documents[1]
