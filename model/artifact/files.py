@@ -1,12 +1,7 @@
 """The artifact: a folder with `manifest.json`, one `.npy` per tensor, and the ONNX files.
 
-Knows how to open a folder and prove that it is whole; knows nothing about Redis or about torch.
+Also how a data folder names the pictures of its items.
 """
-
-# FOLDED model/artifact/files.py: How the files of items' pictures are named in a data folder.
-#
-#   Knows names; knows nothing about what is in a picture, or about what items there are.
-#
 
 import re
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """How an array lies in Redis: C-order little-endian rows, cut into chunks of whole rows.
 
-Knows its checksum; knows nothing about keys or connections. A row is found by arithmetic
-(`RowLayout.locate`), so a request reads one user with GETRANGE and never fetches a whole chunk.
+A row is found by arithmetic (`RowLayout.locate`), so a request reads one user with GETRANGE and
+never fetches a whole chunk.
 """
 
 import hashlib

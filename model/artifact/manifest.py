@@ -1,7 +1,5 @@
 """The manifest: what one model version is, what it is made of, and how to check it.
 
-Knows names, shapes and checksums; knows nothing about where the bytes lie (disk or Redis).
-
 Letters: U users, I items, V views, M modalities, D dimension, K experts, E epochs.
 """
 
@@ -157,18 +155,18 @@ def expected_tensors(manifest: ArtifactManifest) -> dict[str, tuple[str, tuple[i
     """Name -> (dtype, shape) of every tensor of an artifact; None stands for any length.
 
     item_embeddings  [I, V, M, D] rows of unit length, or zero
-    item_foldin      [I, V, M, D] a user's vector is the sum of these rows over her history, each
+    item_foldin      [I, V, M, D] a user's vector is the sum of these rows over their history, each
                      times its recency weight, over the sum of their lengths; so is a session's
     user_embeddings  [U, V, M, D] rows of length 0 to 1: how coherent the history is
     item_routing     [I, K + 1] the item's share of the router's K logits and of the view gate's
     item_bias        [I] the additive term of popularity or of newness
     item_popularity  [I] interactions in training
-    neighbourhood_*  CSR of item rows per item: how much an item of a history says for each other
-                     one. A pair's neighbourhood is the mean of these weights over the history, by
-                     recency weight; it adds to the pair's cosine of behaviour in the interaction
-                     view, the first of views and modalities, after routing
+    neighbourhood_*  the item-item model, CSR of item rows per item: what an item of a history adds
+                     to each other one. Of a pair, the mean of these weights over the history, by
+                     recency weight, is added to the cosine of behaviour in the interaction view,
+                     the first of views and modalities, after routing
     seen_*           CSR of item rows per user (every known interaction, whatever its rating),
-                     the positives that make her vector first, oldest to newest
+                     the positives that make the user's vector first, oldest to newest
     history_lengths  [U] how many of a user's seen items those positives are
     *_ids_*          `IdTable` of external ids; row order of every other tensor
     item_metadata_*  `StringTable` of one JSON object per item (title, picture_url, categories, ...)

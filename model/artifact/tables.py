@@ -1,6 +1,6 @@
 """Strings as two arrays, so that ids and titles travel like any tensor and are memory-mapped.
 
-Knows nothing about users or items. `StringTable` holds any strings; `IdTable` holds distinct ids
+`StringTable` holds any strings; `IdTable` holds distinct ids
 in the order of their UTF-8 bytes, so that an id is found by bisection and needs no dictionary.
 """
 

@@ -91,25 +91,16 @@ class OnnxScorer:
     def score_all(self, profiles: Sequence[Profile], rows_C: Rows | None = None) -> Floats:
         """Scores [B, C] of the same items for several users, or [B, I] of all items."""
         num_rows = len(self.bias_I) if rows_C is None else len(rows_C)
-        score_BC = np.empty((len(profiles), num_rows), dtype=np.float32)
         user_BVMD = _stacked([profile.vector_VMD for profile in profiles])
         step = max(1, min(BLOCK_ROWS, BLOCK_PAIRS // len(profiles)))
+        if 0 < num_rows <= step:  # the usual request
+            place = slice(0, num_rows) if rows_C is None else rows_C
+            return self._shared(profiles, user_BVMD, place)
+        score_BC = np.empty((len(profiles), num_rows), dtype=np.float32)
         for start in range(0, num_rows, step):
-            stop = min(start + step, num_rows)
-            if rows_C is None:
-                place: slice | Rows = slice(start, stop)
-                item_item = [each.item_item.between(start, stop) for each in profiles]
-            else:
-                place = rows_C[start:stop]
-                item_item = [each.item_item.at(place) for each in profiles]
-            feeds = {
-                "user": user_BVMD,
-                "item": self._embeddings_IVMD[place],
-                "item_routing": self._routing_IJ[place],
-                "item_bias": self.bias_I[place],
-                "neighbourhood": _stacked(item_item),
-            }
-            score_BC[:, start:stop] = self._head.run(["score"], feeds)[0]
+            block = slice(start, min(start + step, num_rows))
+            place = block if rows_C is None else rows_C[block]
+            score_BC[:, block] = self._shared(profiles, user_BVMD, place)
         return score_BC
 
     def score_own(self, profiles: Sequence[Profile], rows: Sequence[Rows]) -> list[Floats]:
@@ -170,6 +161,24 @@ class OnnxScorer:
             "neighbourhood": np.zeros((1, 1), dtype=np.float32),
         }
         return float(self._head.run(["score"], feeds)[0][0, 0])
+
+    def _shared(
+        self, profiles: Sequence[Profile], user_BVMD: Floats, place: slice | Rows
+    ) -> Floats:
+        """One run of `head.onnx` [B, C]."""
+        if isinstance(place, slice):
+            item_item = [each.item_item.between(place.start, place.stop) for each in profiles]
+        else:
+            item_item = [each.item_item.at(place) for each in profiles]
+        feeds = {
+            "user": user_BVMD,
+            "item": self._embeddings_IVMD[place],
+            "item_routing": self._routing_IJ[place],
+            "item_bias": self.bias_I[place],
+            "neighbourhood": _stacked(item_item),
+        }
+        score_BC: Floats = self._head.run(["score"], feeds)[0]
+        return score_BC
 
     def _pairs(self, profiles: Sequence[Profile], rows_BC: Rows) -> dict[str, Floats]:
         """The inputs of `explain.onnx` for users who each have items of their own."""

@@ -1,7 +1,6 @@
 """Top-k of scores over eligible items: pure numpy, deterministic.
 
-Knows nothing about users or models. Ties go to the lower row, so that pages of one list never
-overlap and never skip an item.
+Ties go to the lower row, so that pages of one list never overlap and never skip an item.
 
 Letters: I items of the catalogue, C candidates.
 """

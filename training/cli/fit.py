@@ -145,15 +145,15 @@ def evaluate_artifact(folder: Path, data: Path) -> Evaluation:
         FitError: the artifact is damaged, or there is nothing to test on.
     """
     try:
-        held_out = ArtifactEvaluation.open(folder, data)
+        known = ArtifactEvaluation.open(folder, data)
     except ArtifactError as error:
         raise FitError(str(error)) from error
-    dataset = held_out.dataset
+    dataset = known.dataset
     if dataset.test.nnz == 0:
         raise FitError(f"{data} has no test positives under the split by {dataset.split}")
     log.info(dataset.summary)
-    test = evaluate(held_out.score, dataset, dataset.test)
-    log.info(f"{held_out.artifact.manifest.model_version}, test part:\n{metrics_table(test)}")
+    test = evaluate(known.score, dataset, dataset.test)
+    log.info(f"{known.artifact.manifest.model_version}, test part:\n{metrics_table(test)}")
     return test
 
 

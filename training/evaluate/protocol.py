@@ -1,16 +1,10 @@
 """The protocol: full ranking over all items, training items masked, averaged over users.
 
-Knows data sets and ranked lists; knows nothing about how a model scores.
+With its metrics: recall, NDCG, catalogue coverage, and the paired bootstrap of two models.
 
-Letters: B users of a block, I items, K length of the ranked list, U users, N candidates.
+Letters: B users of a block, I items, K length of the ranked list, U users, N candidates,
+P positives, S bootstrap samples.
 """
-
-# FOLDED training/evaluate/protocol.py: Ranking metrics per user, catalogue coverage, and the paired bootstrap.
-#
-#   Knows ranked hits; knows nothing about models, data sets or what is masked.
-#
-#   Letters: B users of a block, K length of the ranked list, U users, S bootstrap samples.
-#
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -105,7 +99,7 @@ class Evaluation:
     groups: dict[str, dict[str, float]]
     """The same per group, with `users` (how many are averaged); a group without users is absent.
 
-    In an item group each user is scored on her target items of that group.
+    In an item group each user is scored on their target items of that group.
     """
     users: NDArray[np.int64]
     """Rows of the users that are averaged [U], ascending."""
@@ -126,7 +120,7 @@ def item_groups(train: csr_array) -> NDArray[np.int64]:
 
 
 def user_groups(train: csr_array) -> NDArray[np.int64]:
-    """Index into USER_GROUPS of each user, by her number of training positives."""
+    """Index into USER_GROUPS of each user, by their number of training positives."""
     return np.where(np.diff(train.indptr) <= SPARSE_POSITIVES, 0, 1)
 
 

@@ -1,11 +1,13 @@
 """A model of any size with the structure of a trained one, made from a seed in seconds.
 
 What it imitates, with the figures of a model trained on MovieLens-100K (behaviour, knowledge, text)
-beside its own in tests/deploy/benchmarks/serving/test_grown.py: items lie in clusters of skewed size, spectra
-fall off, modalities hardly agree, views of one modality nearly do, popularity has a long tail and a
-bias in the score, routing differs by pair with a few experts active, and neighbourhoods name items
-of the same cluster. There is nothing to learn from it. Letters: U users, I items, V views,
-M modalities, D dimension, H history, K experts, N neighbours, E entries of all neighbourhoods.
+beside its own in tests/deploy/benchmarks/serving/test_grown.py: items lie in clusters of skewed
+size, spectra fall off, modalities hardly agree, views of one modality nearly do, popularity has a
+long tail and a bias in the score, routing differs by pair with a few experts active, and the
+item-item model names items of the same cluster. There is nothing to learn from it.
+
+Letters: U users, I items, V views, M modalities, D dimension, H history, K experts, N neighbours,
+E entries of the item-item model.
 """
 
 import numpy as np
@@ -26,11 +28,11 @@ MODALITIES = ("behaviour", "text", "visual")
 HISTORY = 50
 """Items in every history."""
 NEIGHBOURS = 50
-"""Entries of every item's neighbourhood."""
+"""Entries of every item in the item-item model."""
 _NEIGHBOUR_STRIDES = 4
 """Neighbours are every first to every fourth item in the order of clusters, on both sides."""
 _NEIGHBOUR_WEIGHT = 5.0
-"""Mean size of the weights: neighbourhoods change a third of a list of 20."""
+"""Mean size of the weights: they change a third of a list of 20."""
 _AGAINST = 0.1
 """Share of the weights below zero."""
 _ITEMS_PER_CLUSTER = 40
