@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 
 from model.runtime.profile import Profile
@@ -102,6 +101,8 @@ def _index(items: Items) -> FaissIndex:
     folder = items.index_folder
     if folder is None:
         return FaissIndex.build(items.vectors_IVMD, items.bias_I)
+    from filelock import FileLock  # noqa: PLC0415  # 2 % of a start; only a large catalogue needs it
+
     with FileLock(folder / ".index.lock", mode=0o600):  # one worker makes it, the others map it
         try:
             return FaissIndex.load(folder / _INDEX)
