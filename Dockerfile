@@ -44,6 +44,13 @@ COPY model/artifact model/artifact
 COPY model/registry model/registry
 COPY model/runtime model/runtime
 COPY service service
+# `magnet` for those who operate: serve, keys, status, doctor, and which version is live.
+COPY training/__init__.py training/errors.py training/
+COPY training/cli/__init__.py training/cli/options.py training/cli/
+COPY training/publish training/publish
+COPY deploy/__init__.py deploy/
+COPY deploy/cli deploy/cli
+COPY deploy/magnet /venv/bin/
 RUN install --directory --owner=magnet --mode=700 /models
 USER 10001
 EXPOSE 8000
@@ -51,7 +58,7 @@ HEALTHCHECK --interval=10s --timeout=3s --start-period=30s \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/readyz', timeout=2)"]
 # Others can reach 0.0.0.0, so it starts only with MAGNET_KEYS_FILE, MAGNET_KEYS or
 # MAGNET_ALLOW_ANONYMOUS=true.
-CMD ["uvicorn", "--factory", "service.app:create_app", "--host", "0.0.0.0", "--port", "8000", "--timeout-graceful-shutdown", "20"]
+CMD ["magnet", "serve", "--host", "0.0.0.0", "--port", "8000", "--graceful-timeout", "20"]
 
 FROM base AS trainer
 COPY --from=trainer-packages /venv /venv
@@ -59,9 +66,11 @@ COPY --from=cron-packages /cron /cron
 COPY model model
 COPY training training
 COPY deploy/__init__.py deploy/retrain.toml deploy/cron.yaml deploy/
+COPY deploy/cli deploy/cli
+COPY deploy/magnet /venv/bin/
 COPY deploy/local/__init__.py deploy/local/sample.py deploy/local/
 RUN install --directory --owner=magnet /data
 USER 10001
 VOLUME /data
-ENTRYPOINT ["python", "-m", "training"]
+ENTRYPOINT ["magnet"]
 CMD ["--help"]

@@ -83,7 +83,7 @@ month: $(RUNTIME) ## thirty nights of feedback and retraining on the sample; rew
 
 benchmark: $(RUNTIME) ## MAGNET beside tuned baselines on the sample; rewrites docs/benchmarks.md
 	$(BIN)/python -m deploy.local.sample
-	$(BIN)/python -m training benchmark --data .magnet/data/ml-100k --seeds 3 --document docs/benchmarks.md
+	$(BIN)/magnet benchmark --data .magnet/data/ml-100k --seeds 3 --document docs/benchmarks.md
 
 bench: $(PEERS) ## the service beside its floors and peers; writes bench.json and docs/benchmarks.md
 	$(BIN)/python -m deploy.benchmarks.serving $(if $(BENCH),--parts $(BENCH)) --document docs/benchmarks.md

@@ -1,27 +1,24 @@
-"""Writes docs/command-line.md from the parsers of `magnet` themselves.
+"""Writes docs/command-line.md from the commands of `magnet` themselves.
 
-    python docs/list_commands.py
-
-Knows argparse; knows nothing about what the commands do.
+python docs/list_commands.py
 """
 
-import argparse
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from deploy.cli.app import COMMANDS
-from deploy.cli.app import parser as magnet_parser
-from training.cli.app import EXIT_STATUS, command_parser
+import click
+
+from deploy.cli.app import EXIT_STATUS, SECTIONS, magnet
 
 PAGE = Path(__file__).parent / "command-line.md"
-_LAID_OUT = "\n\n"
+_LAID_OUT = "\b"
 """What follows in a description is laid out for terminals."""
 _INTRODUCTION = """# Command line
 
 Written by `python docs/list_commands.py` from the commands themselves. `magnet` is on the path in
-the project's virtual environment (`source .venv/bin/activate`). `python -m training COMMAND` does
-the same for the commands of the offline half, where nothing else is installed.
+the project's virtual environment (`source .venv/bin/activate`) and in both container images; that of
+the service holds `serve`, `status`, `doctor`, `keys` and what says which version is live. `magnet
+completion bash` (or zsh, fish) prints what makes a shell complete commands and options.
 
 Progress and messages go to standard error, answers to standard output. An error is one line that
 says what is wrong and what to do. Commands whose answer others may want to read have `--json`.
@@ -30,54 +27,57 @@ says what is wrong and what to do. Commands whose answer others may want to read
 
 def page() -> str:
     """The whole page."""
-    parser = command_parser(magnet_parser(), COMMANDS)
-    rows = [(f"[`{each.name}`](#magnet-{each.name})", each.summary) for each in COMMANDS]
-    parts = [_INTRODUCTION, _table(("command", ""), rows), "## Exit statuses\n"]
+    context = click.Context(magnet, info_name="magnet")
+    parts = [_INTRODUCTION]
+    for title, entries in SECTIONS.items():
+        rows = [(f"[`{each.name}`](#magnet-{each.name})", each.summary) for each in entries]
+        parts += [f"{title}:\n", _table(("command", ""), rows)]
+    parts.append("## Exit statuses\n")
     parts.append(_table(("status", ""), [(str(each), EXIT_STATUS[each]) for each in EXIT_STATUS]))
-    for command in _commands(parser):
-        parts += [f"{'#' * command.prog.count(' ')}# `{command.prog}`\n", *_command(command)]
+    for command in _commands(magnet, context):
+        parts += [f"{'#' * command.command_path.count(' ')}# `{command.command_path}`\n"]
+        parts += _command(command)
     return "\n".join(parts)
 
 
-def _commands(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
-    """The commands below a parser, and those below them."""
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            for command in action.choices.values():
-                yield command
-                yield from _commands(command)
+def _commands(group: click.Group, context: click.Context) -> Iterator[click.Context]:
+    """A context of each command of a group, and of those below it."""
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        below = click.Context(command, info_name=name, parent=context)
+        yield below
+        if isinstance(command, click.Group):
+            yield from _commands(command, below)
 
 
-def _command(command: argparse.ArgumentParser) -> Iterator[str]:
-    if command.description:
-        yield f"{_text(command.description.partition(_LAID_OUT)[0])}\n"
+def _command(context: click.Context) -> Iterator[str]:
+    if context.command.help:
+        paragraphs = context.command.help.partition(_LAID_OUT)[0].split("\n\n")
+        yield "\n\n".join(map(_text, paragraphs)) + "\n"
     rows = [
-        (_name(action), _text((action.help or "") % (vars(action) | {"prog": command.prog})))
-        for action in command._actions
-        if not isinstance(action, argparse._HelpAction | argparse._SubParsersAction)
+        (_name(each, context), _text(_help(each, context)))
+        for each in context.command.params
+        if not (isinstance(each, click.Option) and each.hidden)
     ]
     if rows:
         yield _table(("", ""), rows)
 
 
-def _name(action: argparse.Action) -> str:
-    value = _value(action)
-    if not action.option_strings:
-        return f"`{value}`"
-    name = ", ".join(action.option_strings)
-    shown = f"`{name} {value}`" if value else f"`{name}`"
-    return f"{shown} (required)" if action.required else shown
+def _help(parameter: click.Parameter, context: click.Context) -> str:
+    text = getattr(parameter, "help", None) or ""
+    if isinstance(parameter, click.Option) and parameter.show_default and "[default" not in text:
+        text += f"  [default: {parameter.get_default(context)}]"
+    return text
 
 
-def _value(action: argparse.Action) -> str:
-    """How a value is named, and how many there may be."""
-    if action.nargs == 0:
-        return ""
-    name = action.metavar or (action.dest.upper() if action.option_strings else action.dest)
-    if action.choices is not None and action.metavar is None:
-        name = "{" + ",".join(map(str, action.choices)) + "}"
-    forms = {"?": f"[{name}]", "*": f"[{name} ...]", "+": f"{name} ..."}
-    return forms.get(str(action.nargs), str(name))
+def _name(parameter: click.Parameter, context: click.Context) -> str:
+    if isinstance(parameter, click.Argument):
+        return f"`{parameter.make_metavar(context)}`"
+    words = [", ".join(parameter.opts)]
+    if not (isinstance(parameter, click.Option) and parameter.is_flag):
+        words.append(parameter.make_metavar(context).replace("|", ","))
+    return f"`{' '.join(words)}`" + (" (required)" if parameter.required else "")
 
 
 def _table(header: tuple[str, str], rows: list[tuple[str, str]]) -> str:
@@ -90,6 +90,4 @@ def _text(words: str) -> str:
 
 
 if __name__ == "__main__":
-    for variable in ("PORT", "REDIS_URL"):
-        os.environ.pop(variable, None)  # they stand for options
     PAGE.write_text(page())

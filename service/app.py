@@ -1,6 +1,6 @@
 """The composition root: settings in, application out.
 
-    uvicorn --factory service.app:create_app
+    magnet serve
 
 The only module that reads the environment or decides which parts there are.
 """

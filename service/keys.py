@@ -1,9 +1,9 @@
-"""The former name of `magnet keys`; it goes with the next release."""
+"""`python -m service.keys ACTION` is `magnet keys ACTION`; it is kept for one more release."""
 
 import sys
 
-from service.auth.cli import main
+from service.auth.cli import keys
 
 if __name__ == "__main__":
-    sys.stderr.write("magnet: `python -m service.keys` is now `magnet keys`\n")
-    sys.exit(main())
+    sys.stderr.write("python -m service.keys is now magnet keys\n")
+    keys(prog_name="magnet keys")

@@ -1,7 +1,7 @@
-"""Entry point of `python -m training`."""
+"""`python -m training COMMAND` is `magnet COMMAND`; it is kept for one more release."""
 
+import runpy
 import sys
 
-from training.cli.app import main
-
-sys.exit(main())
+sys.stderr.write(f"python -m training is now magnet; type: magnet {' '.join(sys.argv[1:2])} ...\n")
+runpy.run_module("deploy.cli", run_name="__main__")

@@ -1,30 +1,15 @@
-"""The command `recommend`: a list from a running service, as a table.
+"""The commands that ask a running service: `recommend`, `explain`, `similar`."""
 
-Knows the client and tables; knows nothing about recommending.
-"""
-
-# FOLDED deploy/cli/ask.py: Options of the commands that ask a service, and the client that they make.
-#
-#   Knows addresses and keys; knows nothing about what is asked.
-#
-# FOLDED deploy/cli/ask.py: A score as a bar of its terms: the bias (popularity), then what each expert adds.
-#
-#   Knows signs and colours, which are the page's; knows nothing about where scores come from.
-#
-# FOLDED deploy/cli/ask.py: The command `explain`: why a running service gives an item its score.
-#
-#   Knows the client and tables; knows nothing about explaining.
-#
-
-import argparse
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
+from typing import Any
 from urllib.parse import urlsplit
 
+import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -37,52 +22,51 @@ from magnet_client import (
     MagnetError,
     RecommendationResponse,
     ServiceAway,
+    SimilarResponse,
     Unauthenticated,
 )
-from training.cli.app import CommandLineError
-from training.errors import ExplainedError
+from training.cli.options import Command, Several
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 KEY_VARIABLE = "MAGNET_API_KEY"
 
 
-class AskingError(ExplainedError):
-    """The service did not answer as wished; the message says what to do."""
-
-
-def add_service_options(parser: argparse.ArgumentParser) -> None:
-    """Register them."""
-    parser.add_argument(
+def service_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--url` and `--json`."""
+    url = click.option(
         "--url",
         default=DEFAULT_URL,
-        help=f"the service's (default: %(default)s); a key goes into the variable {KEY_VARIABLE}",
+        show_default=True,
+        help=f"the service's; a key goes into the variable {KEY_VARIABLE}",
     )
-    parser.add_argument("--json", action="store_true", help="print the service's answer as it is")
+    as_json = click.option(
+        "--json", "as_json", is_flag=True, help="print the service's answer as it is"
+    )
+    return url(as_json(function))
 
 
 @contextmanager
-def asking(options: argparse.Namespace) -> Iterator[Client]:
-    """A client of the service that the options name.
+def asking(url: str) -> Iterator[Client]:
+    """A client of the service at `url`.
 
     Raises:
-        AskingError: for everything that a call raises, with what to do about it.
+        click.ClickException: for everything that a call raises, with what to do about it.
     """
-    url: str = options.url
     try:
         with Client(
             url, api_key=os.environ.get(KEY_VARIABLE), trust_env=not _is_here(url)
         ) as client:
             yield client
     except ServiceAway as error:
-        raise AskingError(
+        raise click.ClickException(
             f"{error} `magnet run` starts one on this machine; --url names another"
         ) from error
     except (Unauthenticated, Forbidden) as error:
-        raise AskingError(
+        raise click.ClickException(
             f"{error}; put a key with the scope `read` into {KEY_VARIABLE} (`magnet keys new`)"
         ) from error
     except (MagnetError, ValueError) as error:
-        raise AskingError(str(error)) from error
+        raise click.ClickException(str(error)) from error
 
 
 def _is_here(url: str) -> bool:
@@ -171,24 +155,20 @@ def colour(role: str) -> str:
 _SHOWN_HISTORY = 5
 
 
-def configure_explain(parser: argparse.ArgumentParser) -> None:
-    """Describe the command and register its options."""
-    parser.description = (
-        "Ask a running service to take the score of any item for a user apart: by expert, with the "
-        "rank that the item would have without each; by modality and view; and by what speaks for "
-        "it in the user's history."
-    )
-    parser.add_argument("user", help="the user's id")
-    parser.add_argument("item", help="the item's id, recommended or not")
-    add_service_options(parser)
-    parser.set_defaults(run=_run_explain)
+@click.command
+@click.argument("user", help="the user's id")
+@click.argument("item", help="the item's id, recommended or not")
+@service_options
+def explain(user: str, item: str, url: str, as_json: bool) -> None:
+    """Ask a running service to take the score of any item for a user apart.
 
-
-def _run_explain(options: argparse.Namespace) -> None:
-    with asking(options) as client:
-        answer = client.explain(options.item, user_id=options.user)
-    if options.json:
-        sys.stdout.write(answer.model_dump_json(indent=1) + "\n")
+    By expert, with the rank that the item would have without each; by modality and view; and by the
+    items of the user's history that raise it most.
+    """
+    with asking(url) as client:
+        answer = client.explain(item, user_id=user)
+    if as_json:
+        click.echo(answer.model_dump_json(indent=1))
     else:
         show_explanation(answer, console())
 
@@ -262,44 +242,55 @@ _TITLE_WIDTH = 38
 """With rank, score and bar a line has 78 characters."""
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Describe the command and register its options."""
-    parser.description = (
-        "Ask a running service what to recommend to a user, to a session, or to a user in a "
-        "session, and print each item's score as the sum of what the experts say."
-    )
-    parser.add_argument("user", nargs="?", help="the user's id; may be left out with --session")
-    parser.add_argument(
-        "--session",
-        nargs="+",
-        default=[],
-        metavar="ITEM",
-        help="ids of items that were looked at, oldest first",
-    )
-    parser.add_argument("-k", type=int, default=10, help="how many items (default: %(default)s)")
-    parser.add_argument("--category", action="append", default=[], help="only these; repeat it")
-    parser.add_argument(
-        "--diversity", type=float, default=0.0, help="0: best first, to 1: most unlike each other"
-    )
-    add_service_options(parser)
-    parser.set_defaults(run=_run)
+@click.command(cls=Command)
+@click.argument("user", required=False, help="the user's id; may be left out with --session")
+@click.option(
+    "--session",
+    cls=Several,
+    metavar="ITEM",
+    help="ids of items that were looked at, oldest first",
+)
+@click.option("-k", type=int, default=10, show_default=True, help="how many items")
+@click.option("--category", multiple=True, help="only these; repeat it")
+@click.option(
+    "--diversity",
+    type=float,
+    default=0.0,
+    show_default=True,
+    help="0: best first, to 1: most unlike each other",
+)
+@service_options
+def recommend(
+    user: str | None, session: tuple[str, ...] | None, url: str, as_json: bool, **options: Any
+) -> None:
+    """Ask a running service what to recommend to a user, to a session, or to a user in a session.
 
-
-def _run(options: argparse.Namespace) -> None:
-    if options.user is None and not options.session:
-        raise CommandLineError("whom? Name a user, --session ITEM ..., or both")
-    with asking(options) as client:
-        answer = client.recommend(
-            options.user,
-            session_items=options.session,
-            k=options.k,
-            categories=options.category,
-            diversity=options.diversity,
-        )
-    if options.json:
-        sys.stdout.write(answer.model_dump_json(indent=1) + "\n")
+    Prints each item's score as the sum of what the experts say.
+    """
+    if user is None and not session:
+        raise click.UsageError("whom? Name a user, --session ITEM ..., or both")
+    options["categories"] = options.pop("category")
+    with asking(url) as client:
+        answer = client.recommend(user, session_items=list(session or ()), **options)
+    if as_json:
+        click.echo(answer.model_dump_json(indent=1))
     else:
         show(answer, console())
+
+
+@click.command
+@click.argument("item", help="the item's id")
+@click.option("-k", type=int, default=10, show_default=True, help="how many items")
+@click.option("--modality", help="by this one alone  [default: by the mean of all]")
+@service_options
+def similar(item: str, k: int, modality: str | None, url: str, as_json: bool) -> None:
+    """Ask a running service which items are most like one."""
+    with asking(url) as client:
+        answer = client.similar(item, k=k, modality=modality)
+    if as_json:
+        click.echo(answer.model_dump_json(indent=1))
+    else:
+        show_similar(answer, console())
 
 
 def show(answer: RecommendationResponse, out: Console) -> None:
@@ -327,3 +318,18 @@ def show(answer: RecommendationResponse, out: Console) -> None:
     name = "model" if answer.variant == "champion" else answer.variant
     model = f"{name} {answer.model_version}"
     out.print(Text(f"{model}, {answer.took_ms:.1f} ms", style="dim"))
+
+
+def show_similar(answer: SimilarResponse, out: Console) -> None:
+    """Print the items that are like one."""
+    out.print(Text(f"like {answer.title or answer.item_id}", style="bold"))
+    modalities = list(answer.items[0].by_modality) if answer.items else []
+    table = _table("item", "", "similarity", *modalities)
+    table.columns[1].justify = "left"
+    for item in answer.items:
+        by_modality = (f"{item.by_modality[each]:.2f}" for each in modalities)
+        title = Text(item.title or "")
+        title.truncate(_TITLE_WIDTH, overflow="ellipsis")
+        table.add_row(Text(item.item_id), title, f"{item.similarity:.2f}", *by_modality)
+    out.print(table)
+    out.print(Text(f"model {answer.model_version}, {answer.took_ms:.1f} ms", style="dim"))

@@ -4,8 +4,6 @@ magnet run                              the MovieLens-100K sample
 magnet run --data DIR -- --max-epochs 5     own data, with options for the training
 """
 
-import argparse
-import os
 import signal
 import sys
 import time
@@ -13,6 +11,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Any
+
+import click
 
 from deploy.local.http import curl_lines
 from deploy.local.pipeline import Fitting
@@ -27,11 +28,7 @@ from training.publish import PublishPolicy, live_version, publish_artifact
 SAMPLE_ARGUMENTS = ("--min-rating", "4")
 """In MovieLens a rating of 4 or 5 means that the user liked the film."""
 _WAIT_FOR_PUBLISHER_SECONDS = 60.0
-_DESCRIPTION = """\
-Take your data (or get the sample), encode texts and pictures that have no features yet, train a
-model, publish it to Redis and serve it. Whatever stands from an earlier run with the same data and
-options is used again."""
-_EPILOG = """\
+_EPILOG = """\b
 environment:
   PORT, REDIS_URL   instead of --port and --redis-url
   MAGNET_*          settings of the service, see docs/configuration.md"""
@@ -57,55 +54,53 @@ class Launch:
     """Whose pictures are shown instead of those of the data."""
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Describe the command and register its options."""
-    parser.description = _DESCRIPTION
-    parser.epilog = _EPILOG
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument(
-        "--data", type=Path, metavar="DIR", help="your own data instead of the sample"
-    )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        metavar="DIR",
-        default=PROJECT / ".magnet",
-        help="where models, logs and the embedded server's data are kept (default: .magnet in the "
-        "project)",
-    )
-    parser.add_argument(
-        "--port", default=os.environ.get("PORT", "8000"), help="where to serve (default: 8000)"
-    )
-    parser.add_argument(
-        "--redis-url",
-        metavar="URL",
-        default=os.environ.get("REDIS_URL") or None,
-        help="publish to this Redis-protocol server and serve from it (default: an embedded Valkey "
-        "server)",
-    )
-    parser.add_argument(
-        "--no-encode",
-        action="store_true",
-        help="leave descriptions and pictures without features as they are",
-    )
-    parser.add_argument(
-        "--fit-again", action="store_true", help="train even if a model of the same data stands"
-    )
-    parser.add_argument(
-        "fit_arguments",
-        nargs="*",
-        metavar="-- OPTION",
-        help="options for `fit`; for the sample the default is " + " ".join(SAMPLE_ARGUMENTS),
-    )
-    parser.set_defaults(run=_run)
+_FOLDER = click.Path(path_type=Path)
 
 
-def _run(options: argparse.Namespace) -> int:
-    """Serve until stopped; 0 if stopped while serving, 130 before that."""
+@click.command(epilog=_EPILOG)
+@click.option("--data", type=_FOLDER, help="your own data instead of the sample")
+@click.option(
+    "--out",
+    type=_FOLDER,
+    default=PROJECT / ".magnet",
+    help="where models, logs and the embedded server's data are kept  [default: .magnet in the "
+    "project]",
+)
+@click.option(
+    "--port",
+    envvar="PORT",
+    default="8000",
+    show_default=True,
+    help="where to serve",
+)
+@click.option(
+    "--redis-url",
+    envvar="REDIS_URL",
+    help="publish to this Redis-protocol server and serve from it  [default: an embedded Valkey "
+    "server]",
+)
+@click.option(
+    "--no-encode",
+    is_flag=True,
+    help="leave descriptions and pictures without features as they are",
+)
+@click.option("--fit-again", is_flag=True, help="train even if a model of the same data stands")
+@click.argument(
+    "fit_arguments",
+    nargs=-1,
+    metavar="[-- OPTION...]",
+    help=f"options for `fit`  [default for the sample: {' '.join(SAMPLE_ARGUMENTS)}]",
+)
+def run(data: Path | None, out: Path, **options: Any) -> int:
+    """Take your data (or get the sample), train a model, publish it to Redis and serve it.
+
+    Texts and pictures that have no features yet are encoded. Whatever stands from an earlier run
+    with the same data and options is used again.
+    """
     for each in STOP_SIGNALS:
         signal.signal(each, _stop)
     with ExitStack() as stack:
-        return _watch(_start(_launch(options), stack))
+        return _watch(_start(_launch(data, out, **options), stack))
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:
@@ -115,25 +110,29 @@ def _stop(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _launch(options: argparse.Namespace) -> Launch:
-    port: str = options.port
+def _launch(
+    data: Path | None,
+    out: Path,
+    port: str,
+    fit_arguments: tuple[str, ...],
+    no_encode: bool,
+    **options: Any,
+) -> Launch:
     if not port.isdecimal() or not 0 < int(port) < 65536:
         raise LaunchError(f"--port {port} is not a port; give a number from 1 to 65535")
-    if options.data is not None and not options.data.is_dir():
-        raise LaunchError(f"--data {options.data}: there is no such folder")
+    if data is not None and not data.is_dir():
+        raise LaunchError(f"--data {data}: there is no such folder")
     settings = Settings.from_environment()
-    arguments = tuple(options.fit_arguments)
-    sample = options.data is None
+    sample = data is None
     return Launch(
-        data=options.data and options.data.resolve(),
-        fit_arguments=arguments or SAMPLE_ARGUMENTS if sample else arguments,
-        encode=not options.no_encode and not sample,
-        fit_again=options.fit_again,
-        workspace=Workspace(options.out.resolve()),
+        data=data and data.resolve(),
+        fit_arguments=fit_arguments or SAMPLE_ARGUMENTS if sample else fit_arguments,
+        encode=not no_encode and not sample,
         port=int(port),
-        redis_url=options.redis_url,
+        workspace=Workspace(out.resolve()),
         namespace=settings.namespace,
         pictures=settings.pictures_dir and settings.pictures_dir.resolve(),
+        **options,
     )
 
 

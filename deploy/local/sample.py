@@ -82,7 +82,7 @@ def _failure(reason: str) -> SampleError:
     return SampleError(
         f"the sample data cannot be had: {reason}. Check the network and try again, or go on with "
         "your own data: a folder with one tab-separated .inter file (user_id, item_id, optional "
-        "rating and timestamp), then `python -m training fit --data DIR --out ARTIFACT`"
+        "rating and timestamp), then `magnet fit --data DIR --out ARTIFACT`"
     )
 
 

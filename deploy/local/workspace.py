@@ -30,7 +30,7 @@ class Recipe(_Note):
     data_sha256: str
     """Over the names and contents of the data folder's files."""
     arguments: tuple[str, ...]
-    """Options of `python -m training fit` besides the folders."""
+    """Options of `magnet fit` besides the folders."""
     encoded: tuple[str, ...] = ()
     """Contents that were made features before."""
 

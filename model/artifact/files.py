@@ -90,7 +90,7 @@ def read_artifact(folder: Path) -> Artifact:
     if not path.is_file():
         raise ArtifactError(
             f"{folder} is not an artifact: it has no {MANIFEST} "
-            "(make one with `python -m training fit --data DIR --out ARTIFACT`)"
+            "(make one with `magnet fit --data DIR --out ARTIFACT`)"
         )
     manifest = parse_manifest(path.read_bytes(), str(path))
     tensors: dict[str, NDArray[Any]] = {}

@@ -1,18 +1,14 @@
-"""Makes, lists and revokes API keys. A running service sees the file's new state by itself.
+"""The command `keys`: makes, lists and revokes API keys."""
 
-    magnet keys new --name shop --scope read --scope feedback --file keys.txt
-    magnet keys list --file keys.txt
-    magnet keys remove --name shop --file keys.txt
-
-Without --file, `new` prints the line to store: in MAGNET_KEYS, or in a file of your own.
-"""
-
-import argparse
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+import click
+
 from service.auth.keys import SCOPES, ApiKey, read_keys, write_keys
+
+_FILE = click.Path(path_type=Path)
 
 
 def make_key(name: str, scopes: Sequence[str], path: Path | None = None) -> tuple[ApiKey, str]:
@@ -29,79 +25,80 @@ def make_key(name: str, scopes: Sequence[str], path: Path | None = None) -> tupl
     """
     key, secret = ApiKey.new(name, scopes)
     if path is not None:
-        keys = read_keys(path) if path.exists() else ()
-        if any(other.name == name for other in keys):
+        present = read_keys(path) if path.exists() else ()
+        if any(other.name == name for other in present):
             raise ValueError(
                 f"{path} has a key named {name!r}: choose another name, give its holder the new "
                 "key, and remove the old one then"
             )
-        write_keys(path, [*keys, key])
+        write_keys(path, [*present, key])
     return key, secret
 
 
 def revoke_key(name: str, path: Path) -> None:
     """Take a key out of a file; OSError, or ValueError if it has none of that name."""
-    keys = read_keys(path)
-    kept = [key for key in keys if key.name != name]
-    if len(kept) == len(keys):
+    present = read_keys(path)
+    kept = [key for key in present if key.name != name]
+    if len(kept) == len(present):
         raise ValueError(f"{path} has no key named {name!r}")
     write_keys(path, kept)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run one command; 0 if it is done, 1 with a message on standard error if it cannot be."""
-    parser = argparse.ArgumentParser(prog="python -m service.auth.cli")
-    configure(parser)
-    options = parser.parse_args(arguments)
-    return int(options.run(options))
+@click.group
+def keys() -> None:
+    """Make, list and remove API keys. A running service sees the file's new state by itself.
+
+    Without --file, `new` prints the line to store: in MAGNET_KEYS, or in a file of your own.
+    """
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Describe the command and register what it can do."""
-    parser.description = __doc__
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    commands = parser.add_subparsers(dest="command", required=True, metavar="ACTION")
-    new = commands.add_parser("new", help="make a key; its secret is shown once")
-    new.add_argument("--name", required=True, help="who holds it; in logs and metrics")
-    new.add_argument(
-        "--scope",
-        required=True,
-        action="append",
-        choices=SCOPES,
-        help="read: recommendations and explanations; feedback: report events; admin: hide items, "
-        "activate models; metrics: /metrics (repeat for several)",
-    )
-    new.add_argument("--file", type=Path, metavar="FILE", help="add the key to this file")
-    listing = commands.add_parser("list", help="names and scopes of a file's keys")
-    listing.add_argument("--file", type=Path, metavar="FILE", required=True)
-    remove = commands.add_parser("remove", help="take a key out of a file")
-    remove.add_argument("--name", required=True)
-    remove.add_argument("--file", type=Path, metavar="FILE", required=True)
-    parser.set_defaults(run=_run)
+@keys.command
+@click.option("--name", required=True, help="who holds it; in logs and metrics")
+@click.option(
+    "--scope",
+    "scopes",
+    required=True,
+    multiple=True,
+    type=click.Choice(SCOPES),
+    help="read: recommendations and explanations; feedback: report events; admin: hide items, "
+    "activate models; metrics: /metrics (repeat for several)",
+)
+@click.option("--file", type=_FILE, help="add the key to this file")
+def new(name: str, scopes: tuple[str, ...], file: Path | None) -> None:
+    """Make a key; its secret is shown once."""
+    with _explained():
+        key, secret = make_key(name, scopes, file)
+    if file is None:
+        click.echo(f"store this line: {key.line()}", err=True)
+    else:
+        click.echo(f"added {name} to {file}; ", err=True, nl=False)
+    click.echo("the key, shown this once, goes into `Authorization: Bearer KEY`:", err=True)
+    click.echo(secret)
 
 
-def _run(options: argparse.Namespace) -> int:
+@keys.command("list")
+@click.option("--file", type=_FILE, required=True, help="a file of keys")
+def list_keys(file: Path) -> None:
+    """Names and scopes of a file's keys."""
+    with _explained():
+        for key in read_keys(file):
+            click.echo(f"{key.name}\t{','.join(sorted(key.scopes))}")
+
+
+@keys.command
+@click.option("--name", required=True, help="whose key")
+@click.option("--file", type=_FILE, required=True, help="a file of keys")
+def remove(name: str, file: Path) -> None:
+    """Take a key out of a file."""
+    with _explained():
+        revoke_key(name, file)
+    click.echo(f"removed {name} from {file}", err=True)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """A fault of the file or its contents, as the message of the command."""
     try:
-        match options.command:
-            case "new":
-                key, secret = make_key(options.name, options.scope, options.file)
-                where = f"added {key.name} to {options.file}; "
-                sys.stderr.write(f"store this line: {key.line()}\n" if not options.file else where)
-                sys.stderr.write(
-                    "the key, shown this once, goes into `Authorization: Bearer KEY`:\n"
-                )
-                sys.stdout.write(f"{secret}\n")
-            case "list":
-                for key in read_keys(options.file):
-                    sys.stdout.write(f"{key.name}\t{','.join(sorted(key.scopes))}\n")
-            case "remove":
-                revoke_key(options.name, options.file)
-                sys.stderr.write(f"removed {options.name} from {options.file}\n")
+        yield
     except (OSError, ValueError) as error:
-        sys.stderr.write(f"magnet: {error}\n")
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        raise click.ClickException(str(error)) from error

@@ -60,7 +60,7 @@ class LiveFollower:
         if version is None:
             self.note(
                 f"no model has been published to namespace {self._namespace}: "
-                "run `python -m training publish ARTIFACT`"
+                "run `magnet publish ARTIFACT`"
             )
         elif self.served is not None and self.served.snapshot.version == version:
             self.note(None)

@@ -56,7 +56,7 @@ def client(redis_url: str) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def store_versions(client: redis.Redis, make_artifact: Callable[..., Artifact]) -> None:
-    """Writes v1, v2 and v3, as `python -m training publish` of any release does."""
+    """Writes v1, v2 and v3, as `magnet publish` of any release does."""
     pipe = client.pipeline(transaction=False)
     for version in VERSIONS:
         artifact = make_artifact(version, 1)

@@ -136,7 +136,7 @@ def test_it_drains_before_it_is_killed() -> None:
         for line in one.get("literals", [])
     )
     dockerfile = (BASE.parents[1] / "Dockerfile").read_text()
-    in_flight = re.search(r'"--timeout-graceful-shutdown", "(\d+)"', dockerfile)
+    in_flight = re.search(r'"--graceful-timeout", "(\d+)"', dockerfile)
     assert in_flight is not None
     drain = float(literals["MAGNET_DRAIN_SECONDS"])
     assert drain + int(in_flight[1]) < pod["terminationGracePeriodSeconds"]

@@ -34,7 +34,7 @@ def test_stages_of_the_dockerfile() -> None:
     assert {"base", "service", "trainer"} <= stages.keys()
     assert stages["service"].base == "base"
     last = stages["service"].instructions[-1]
-    assert (last.name, last.words()[0]) == ("CMD", "uvicorn")
+    assert (last.name, last.words()[0]) == ("CMD", "magnet")
     healthcheck = [one for one in stages["service"].instructions if one.name == "HEALTHCHECK"]
     assert "readyz" in healthcheck[0].text, "a continued line is one instruction"
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import redis
 
-from training.cli.app import main
+from deploy.cli.app import main
 
 FILE_STEPS = [(os, "fsync"), (shutil, "rmtree")]
 FILE_STEPS += [(Path, name) for name in ("replace", "rename", "mkdir", "unlink", "rmdir")]

@@ -1,27 +1,15 @@
-"""The commands `fit`, `export` and `evaluate`: data in, artifact out; artifact in, metrics out.
+"""The commands `fit`, `export` and `evaluate`: data in, artifact out; artifact in, metrics out."""
 
-Knows the command line; the jobs are in `fit`.
-"""
-
-# FOLDED training/cli/fit.py: The fit, export and evaluate jobs: data in, artifact out; artifact in, table out.
-#
-#   Composes data set, trainer, evaluation and export; knows nothing about the command line.
-#
-
-import argparse
 import json
 import logging
-import sys
 from pathlib import Path
+
+import click
 
 from model.artifact.files import ArtifactError
 from model.artifact.manifest import ArtifactManifest
-from training.cli.options import (
-    add_data_options,
-    add_training_options,
-    data_config,
-    training_config,
-)
+from training.cli.config import data_options, training_options
+from training.cli.options import FOLDER, Command
 from training.cli.progress import epochs_shown, metrics_table
 from training.data.dataset import DataConfig, Dataset, load_dataset
 from training.errors import ExplainedError
@@ -165,61 +153,47 @@ def _flat(part: str, evaluation: Evaluation) -> dict[str, float]:
     return flat
 
 
-def configure_fit(parser: argparse.ArgumentParser) -> None:
-    """Describe `fit` and register its options."""
-    parser.description = (
-        "Train on a folder of interactions and write an artifact. A run that was killed goes on "
-        "where it was when started again with the same data and options. On several processors: "
-        "torchrun --nproc-per-node=2 -m training fit ..."
-    )
-    add_data_options(parser)
-    parser.add_argument("--out", type=Path, required=True, help="the artifact folder to write")
-    add_training_options(parser)
-    parser.set_defaults(run=_fit)
+@click.command("fit", cls=Command)
+@data_options
+@click.option("--out", type=FOLDER, required=True, help="the artifact folder to write")
+@training_options
+def fit_command(data: DataConfig, config: TrainingConfig, out: Path) -> None:
+    """Train on a folder of interactions and write an artifact.
 
-
-def configure_export(parser: argparse.ArgumentParser) -> None:
-    """Describe `export` and register its options."""
-    parser.description = (
-        "Write an artifact of the best epoch so far of a training that was stopped, or that is "
-        "still going on, without training further. Data and options are those of its `fit`, which "
-        "exports by itself when it ends; it can go on afterwards."
-    )
-    add_data_options(parser)
-    parser.add_argument("--out", type=Path, required=True, help="the --out of its `fit`")
-    add_training_options(parser)
-    parser.set_defaults(run=_export)
-
-
-def configure_evaluate(parser: argparse.ArgumentParser) -> None:
-    """Describe `evaluate` and register its options."""
-    parser.description = (
-        "Rank all items for every test user as the service does (through head.onnx), with training "
-        "items masked, and print the metrics overall and by group. The data are split as they were "
-        "when the artifact was trained."
-    )
-    parser.add_argument("artifact", type=Path, help="an artifact folder")
-    parser.add_argument("--data", type=Path, required=True, help="the folder it was trained on")
-    parser.add_argument(
-        "--json", action="store_true", help="print all metrics as JSON on standard output"
-    )
-    parser.set_defaults(run=_evaluate)
-
-
-def _fit(options: argparse.Namespace) -> None:
+    A run that was killed goes on where it was when started again with the same data and options.
+    On several processors: torchrun --nproc-per-node=2 --no-python magnet fit ...
+    """
     with joined() as processes:
         if processes.leads:
-            fit(data_config(options), training_config(options), options.out, processes)
+            fit(data, config, out, processes)
         else:
-            assist(data_config(options), training_config(options), processes)
+            assist(data, config, processes)
 
 
-def _export(options: argparse.Namespace) -> None:
-    export(data_config(options), training_config(options), options.out)
+@click.command("export", cls=Command)
+@data_options
+@click.option("--out", type=FOLDER, required=True, help="the --out of its `fit`")
+@training_options
+def export_command(data: DataConfig, config: TrainingConfig, out: Path) -> None:
+    """Write an artifact of a training that was stopped or still goes on, without training further.
+
+    It holds the best epoch so far. Data and options are those of its `fit`, which exports by itself
+    when it ends; it can go on afterwards.
+    """
+    export(data, config, out)
 
 
-def _evaluate(options: argparse.Namespace) -> None:
-    evaluation = evaluate_artifact(options.artifact, options.data)
-    if options.json:
+@click.command("evaluate")
+@click.argument("artifact", type=FOLDER, help="an artifact folder")
+@click.option("--data", type=FOLDER, required=True, help="the folder it was trained on")
+@click.option("--json", "as_json", is_flag=True, help="print all metrics as JSON")
+def evaluate_command(artifact: Path, data: Path, as_json: bool) -> None:
+    """Rank all items for every test user as the service does, and print the metrics by group.
+
+    Scores come from head.onnx, and training items are left out. The data are split as they were
+    when the artifact was trained.
+    """
+    evaluation = evaluate_artifact(artifact, data)
+    if as_json:
         figures = {"metrics": evaluation.metrics, "groups": evaluation.groups}
-        sys.stdout.write(json.dumps(figures, indent=1) + "\n")
+        click.echo(json.dumps(figures, indent=1))

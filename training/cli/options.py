@@ -1,145 +1,137 @@
-"""The options of every command that reads a folder of interactions, and what they stand for.
+"""Options that click has not: several words, the fields of a settings class, the command as typed.
 
-Knows argparse and DataConfig; knows nothing about what a command does with the data.
+Loads no settings class by itself, so that a command's help is there at once.
 """
 
-# FOLDED training/cli/options.py: The options of every command that talks to the Redis of one namespace.
-#
-#   Knows argparse only.
-#
-# FOLDED training/cli/options.py: Options of training on the command line.
-#
-#   Knows argparse and TrainingConfig; knows nothing about training.
-#
-
-import argparse
-import json
-import os
+import shlex
+from collections.abc import Callable, Collection, Mapping
+from functools import update_wrapper
+from itertools import takewhile
 from pathlib import Path
+from typing import Any, TypeVar
 
-from training.cli.app import positive_number
-from training.data.dataset import DataConfig
-from training.fit.config import TrainingConfig
+import click
+from pydantic import BaseModel, ValidationError
+from typing_extensions import override
 
-
-def add_server_options(parser: argparse.ArgumentParser) -> None:
-    """Register them."""
-    parser.add_argument(
-        "--redis-url",
-        default=os.environ.get("REDIS_URL"),
-        required="REDIS_URL" not in os.environ,
-        help="redis://[user:password@]host:port, redis+sentinel://host:port,.../master or "
-        "redis+cluster://host:port,... (rediss: TLS); default: the variable REDIS_URL; "
-        "see docs/operations.md",
-    )
-    parser.add_argument("--namespace", default="default", help="default: %(default)s")
+Settings = TypeVar("Settings", bound=BaseModel)
+Function = Callable[..., Any]
+FOLDER = FILE = click.Path(path_type=Path)
+"""A path, as the type of an option; whoever reads it says what is wrong with it."""
+_TYPED = "magnet.typed"
 
 
-_COMMON = {
-    "max_epochs": "most epochs to train (default: %(default)s)",
-    "patience": "epochs without a better validation NDCG@20 before stopping (default: %(default)s)",
-    "batch_size": "most positive pairs per step (default: %(default)s)",
-    "learning_rate": "of the encoders (default: %(default)s)",
-    "embedding_dim": "width of an embedding per modality and view (default: %(default)s)",
-    "seed": "of everything random (default: %(default)s)",
-    "device": "auto, cpu, cuda or cuda:N (default: %(default)s)",
-}
+class Several(click.Option):
+    """An option with any number of words: `--models a b c`. It works in a `Command` only.
+
+    Its value is a tuple, empty if no word follows, and None if the option is not given.
+    """
+
+    def __init__(self, *names: Any, **attributes: Any) -> None:
+        super().__init__(*names, **attributes | {"multiple": True})
+
+    @override
+    def make_metavar(self, ctx: click.Context) -> str:
+        """How a value is shown; the dots say that there may be several."""
+        return f"{super().make_metavar(ctx)}..."
+
+    @override
+    def process_value(self, ctx: click.Context, value: Any) -> Any:
+        """The words, each converted; an empty word stands for none."""
+        if not isinstance(value, list | tuple) or not value:
+            return None
+        return super().process_value(ctx, tuple(word for word in value if word))
 
 
-def add_training_options(parser: argparse.ArgumentParser) -> None:
-    """The settings that users change, each by its own option, and `--set` for the others."""
-    for name, text in _COMMON.items():
-        default = TrainingConfig.model_fields[name].default
-        flag = "--" + name.replace("_", "-")
-        parser.add_argument(flag, type=type(default), default=default, help=text)
-    add_set_option(parser)
+class Command(click.Command):
+    """A command that takes `Several` options and remembers what was typed."""
+
+    @override
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does, each word of a `Several` option behind a name of its own."""
+        ctx.meta[_TYPED] = list(args)
+        flags = {name for each in self.params if isinstance(each, Several) for name in each.opts}
+        spread: list[str] = []
+        while args and args[0] != "--":
+            name, *args = args
+            if name in flags:
+                words = list(takewhile(lambda word: not word.startswith("-"), args))
+                args = args[len(words) :]
+                spread += [each for word in words or [""] for each in (name, word)]
+            else:
+                spread.append(name)
+        return super().parse_args(ctx, spread + args)
 
 
-def add_set_option(parser: argparse.ArgumentParser) -> None:
-    """`--set`, for any setting."""
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        type=_assignment,
-        metavar="NAME=VALUE",
-        help="any other setting of training, such as --set temperature=0.2; may be repeated. "
-        f"Names: {', '.join(sorted(set(TrainingConfig.model_fields) - set(_COMMON)))}",
-    )
+def as_typed(without: Collection[str] = ()) -> str:
+    """The running command as it was typed, which makes the same report again.
+
+    Args:
+        without: names of options that are left out, each with its one value.
+    """
+    context = click.get_current_context()
+    kept: list[str] = []
+    words = iter(context.meta[_TYPED])
+    for word in words:
+        if word in without:
+            next(words, None)
+        elif word.partition("=")[0] not in without:
+            kept.append(word)
+    return shlex.join([*context.command_path.split(), *kept])
 
 
-def add_seeds_option(parser: argparse.ArgumentParser) -> None:
-    """`--seeds`, for what is trained several times."""
-    parser.add_argument(
-        "--seeds", type=positive_number, default=1, help="seeds 0, 1, ... (default: %(default)s)"
-    )
+def settings_options(
+    model: type[BaseModel], texts: Mapping[str, str]
+) -> Callable[[Function], Function]:
+    """Add an option for each field of `model` that `texts` names, with its type and default."""
+
+    def decorate(function: Function) -> Function:
+        for name, text in reversed(list(texts.items())):
+            default = model.model_fields[name].default
+            option = click.option(
+                flag(name), name, type=type(default), default=default, show_default=True, help=text
+            )
+            function = option(function)
+        return function
+
+    return decorate
 
 
-def training_config(options: argparse.Namespace) -> TrainingConfig:
-    """The settings that the options make; pydantic's ValidationError names a bad one."""
-    common = {name: getattr(options, name) for name in _COMMON if hasattr(options, name)}
-    return TrainingConfig.model_validate(common | dict(options.set))
-
-
-def training_options_of(options: argparse.Namespace) -> list[str]:
-    """`--set` as it was typed."""
-    return [word for name, value in options.set for word in ("--set", f"{name}={value}")]
-
-
-def _assignment(text: str) -> tuple[str, object]:
-    name, equals, value = text.partition("=")
-    if not equals or name.replace("-", "_") not in TrainingConfig.model_fields:
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE with the name of a setting")
+def checked(model: type[Settings], values: Mapping[str, object]) -> Settings:
+    """The settings; click.UsageError, naming each option, if they are not usable."""
     try:
-        return name.replace("-", "_"), json.loads(value)
-    except json.JSONDecodeError:
-        return name.replace("-", "_"), value
+        return model.model_validate(values)
+    except ValidationError as error:
+        faults = (
+            f"{flag(str(fault['loc'][0])) if fault['loc'] else 'options'}: "
+            f"{fault['msg']} (got {fault['input']!r})"
+            for fault in error.errors(include_url=False)
+        )
+        raise click.UsageError("; ".join(faults)) from error
 
 
-def add_data_options(parser: argparse.ArgumentParser) -> None:
-    """Register them."""
-    parser.add_argument(
-        "--data",
-        type=Path,
-        required=True,
-        help="folder with one .inter file and, optionally, items.tsv and *_feat.npy, or with "
-        "RecBole's atomic files",
-    )
-    parser.add_argument(
-        "--min-rating",
-        type=float,
-        help="ratings from here on are positive (default: 0.8 of the scale's top: 4 of 5 stars)",
-    )
-    parser.add_argument(
-        "--split",
-        choices=["auto", "label", "time", "global-time", "random"],
-        default="auto",
-        help="how validation and test are held out (default: by label if there is one, else by "
-        "time, else at random)",
-    )
-    parser.add_argument(
-        "--modalities", nargs="*", help="content modalities to use (default: all that are found)"
-    )
+def replacing(
+    names: Collection[str], argument: str, make: Callable[..., object]
+) -> Callable[[Function], Function]:
+    """Call the function with `make(**options)` as `argument` in place of the options `names`."""
+
+    def decorate(function: Function) -> Function:
+        def run(**options: Any) -> Any:
+            options[argument] = make(**{name: options.pop(name) for name in names})
+            return function(**options)
+
+        return update_wrapper(run, function)
+
+    return decorate
 
 
-def data_config(options: argparse.Namespace) -> DataConfig:
-    """What was asked for; the command's `seed` is the split's too."""
-    return DataConfig(
-        folder=options.data,
-        min_rating=options.min_rating,
-        split=options.split,
-        seed=options.seed,
-        modalities=options.modalities,
-    )
+def flag(name: str) -> str:
+    """The option of a field."""
+    return "--" + name.replace("_", "-")
 
 
-def data_options_of(options: argparse.Namespace) -> list[str]:
-    """The words of a command line that asks for the same data."""
-    words = ["--data", str(options.data)]
-    if options.min_rating is not None:
-        words += ["--min-rating", f"{options.min_rating:g}"]
-    if options.split != "auto":
-        words += ["--split", options.split]
-    if options.modalities is not None:
-        words += ["--modalities", *options.modalities]
-    return words
+def between_zero_and_one(_: click.Context, __: click.Parameter, value: float) -> float:
+    """A callback for a share that is neither nothing nor all."""
+    if not 0 < value < 1:
+        raise click.BadParameter(f"{value:g} is not between 0 and 1")
+    return value

@@ -1,58 +1,50 @@
-"""`synthesise`: write a data folder whose users' tastes are known because they were planted.
+"""`synthesise`: write a data folder whose users' preferences are known because they were planted."""
 
-Knows the command line; the drawing is in `synthetic`.
-"""
-
-import argparse
 import logging
 from pathlib import Path
 
+import click
+
+from training.cli.options import FOLDER, Command, Several, checked, settings_options
 from training.data.synthetic import Planting, write_planting
 from training.data.tables import DataError
 
 log = logging.getLogger(__name__)
 
 _OPTIONS = {
-    "users": "number of users (default: %(default)s)",
-    "items": "number of items (default: %(default)s)",
-    "choices": "mean number of choices per user (default: %(default)s)",
-    "noise": "share of choices that follow popularity alone (default: %(default)s)",
-    "mixed": "share of users whom two modalities drive (default: %(default)s)",
-    "cold": "share of items that nobody has chosen yet (default: %(default)s)",
-    "seed": "of everything random (default: %(default)s)",
+    "users": "number of users",
+    "items": "number of items",
+    "choices": "mean number of choices per user",
+    "noise": "share of choices that follow popularity alone",
+    "mixed": "share of users whom two modalities drive",
+    "cold": "share of items that nobody has chosen yet",
+    "seed": "of everything random",
 }
+_MODALITIES: tuple[str, ...] = Planting.model_fields["modalities"].default
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Describe the command and register its options."""
-    parser.description = (
-        "Write a complete data folder: interactions, titles, feature files, and "
-        "planted.tsv, which names the modality that drives each user's choices. For behaviour, "
-        "no feature shows what is chosen."
-    )
-    parser.add_argument("--out", type=Path, required=True, help="the data folder to write")
-    for name, text in _OPTIONS.items():
-        default = Planting.model_fields[name].default
-        parser.add_argument(f"--{name}", type=type(default), default=default, help=text)
-    modalities = Planting.model_fields["modalities"].default
-    parser.add_argument(
-        "--modalities",
-        nargs="*",
-        default=modalities,
-        help=f"content modalities (default: {' '.join(modalities)})",
-    )
-    parser.add_argument("--timestamps", action="store_true", help="say when each choice was made")
-    parser.set_defaults(run=_synthesise)
+@click.command(cls=Command)
+@click.option("--out", type=FOLDER, required=True, help="the data folder to write")
+@settings_options(Planting, _OPTIONS)
+@click.option(
+    "--modalities",
+    cls=Several,
+    help=f"content modalities  [default: {' '.join(_MODALITIES)}]",
+)
+@click.option("--timestamps", is_flag=True, help="say when each choice was made")
+def synthesise(out: Path, modalities: tuple[str, ...] | None, **options: object) -> None:
+    """Write a complete data folder in which the reason of every choice is known.
 
-
-def _synthesise(options: argparse.Namespace) -> None:
-    planting = Planting(**{name: getattr(options, name) for name in Planting.model_fields})
+    It holds interactions, titles, feature files, and planted.tsv, which names the modality that
+    drives each user's choices. For behaviour, no feature shows what is chosen.
+    """
+    chosen = _MODALITIES if modalities is None else modalities
+    planting = checked(Planting, options | {"modalities": chosen})
     try:
-        data = write_planting(planting, options.out)
+        data = write_planting(planting, out)
     except FileExistsError as error:
-        raise DataError(options.out, "exists and is not empty", "choose another --out") from error
+        raise DataError(out, "exists and is not empty", "choose another --out") from error
     num_choices = sum(map(len, data.chosen))
     log.info(
-        f"wrote {options.out}: {planting.users:,} users, {planting.items:,} items, "
-        f"{num_choices:,} choices"
+        f"wrote {out}: {planting.users:,} users, {planting.items:,} items, {num_choices:,} choices"
     )

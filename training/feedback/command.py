@@ -1,19 +1,19 @@
 """The `events` commands: drain the stream, inspect the log, export events, compact the log."""
 
-import argparse
 import json
-import sys
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import click
 import polars as pl
 
 from model.registry.keys import KeySpace
-from training.cli.options import add_server_options
+from training.cli.options import FOLDER
 from training.feedback.log import KEEP_DAYS, KEEP_MB, EventLog, EventLogError
 from training.feedback.stream import FeedbackStream, drain
+from training.publish.command import server_options
 from training.publish.connection import connected
 
 _SHOWN_DAYS, _SHOWN_VERSIONS, _SHOWN_REJECTS = 14, 4, 5
@@ -24,84 +24,46 @@ _WRITERS: dict[str, Callable[[pl.LazyFrame, Path], object]] = {
 }
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Describe the command and register what it can do."""
-    parser.description = "The event log holds every feedback event once, in Parquet files by day."
-    actions = parser.add_subparsers(required=True, metavar="ACTION")
-
-    draining = actions.add_parser("drain", help="take what waits in Redis over into the log")
-    _add_log(draining)
-    add_server_options(draining)
-    draining.set_defaults(run=_drain)
-
-    inspecting = actions.add_parser(
-        "inspect", help="counts by type, day and model version, size, rejects"
-    )
-    _add_log(inspecting)
-    inspecting.add_argument("--json", action="store_true", help="the same as JSON")
-    inspecting.set_defaults(run=_inspect)
-
-    exporting = actions.add_parser("export", help="write events to a .parquet, .csv or .jsonl file")
-    _add_log(exporting)
-    exporting.add_argument("--out", type=Path, required=True, help="the file; its suffix decides")
-    for name, text in (("since", "first"), ("until", "last")):
-        exporting.add_argument(
-            f"--{name}", type=date.fromisoformat, metavar="DAY", help=f"{text} day of receipt (UTC)"
-        )
-    exporting.set_defaults(run=_export)
-
-    compacting = actions.add_parser(
-        "compact", help="one file per past day; remove days beyond the limits"
-    )
-    _add_log(compacting)
-    compacting.add_argument("--keep-days", type=int, default=KEEP_DAYS, help="default: %(default)s")
-    compacting.add_argument(
-        "--keep-mb", type=float, default=KEEP_MB, help="10^6 bytes of Parquet; default: %(default)g"
-    )
-    compacting.set_defaults(run=_compact)
+log_option = click.option(
+    "--log",
+    type=FOLDER,
+    required=True,
+    help="the log's folder",
+)
+_DAY = click.DateTime(["%Y-%m-%d"])
 
 
-def _add_log(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--log", type=Path, required=True, help="the log's folder")
+@click.group
+def events() -> None:
+    """The event log holds every feedback event once, in Parquet files by day."""
 
 
-def _drain(options: argparse.Namespace) -> None:
-    sys.stdout.write(drain_stream(options.log, options.redis_url, options.namespace))
-
-
-def _inspect(options: argparse.Namespace) -> None:
-    found = inspect(options.log)
-    sys.stdout.write(json.dumps(found) + "\n" if options.json else as_text(found))
-
-
-def _export(options: argparse.Namespace) -> None:
-    export(options.log, options.out, options.since, options.until)
-
-
-def _compact(options: argparse.Namespace) -> None:
-    sys.stdout.write(compact(options.log, options.keep_days, options.keep_mb))
-
-
-def drain_stream(folder: Path, redis_url: str, namespace: str) -> str:
-    """Take the stream over into the log; a line for people.
-
-    Raises:
-        PublishError: Redis cannot be used.
-        EventLogError: the log cannot be used.
-    """
+@events.command("drain", short_help="take what waits in Redis over into the log")
+@log_option
+@server_options
+def drain_command(log: Path, redis_url: str, namespace: str) -> None:
+    """Take what waits in Redis over into the log."""
     with connected(redis_url) as client:
         stream = FeedbackStream(client, KeySpace(namespace))
-        drained = drain(stream, EventLog(folder))
+        drained = drain(stream, EventLog(log))
         left = len(stream)
-    return (
+    click.echo(
         f"{drained.events} new events, {drained.duplicates} known already, "
-        f"{drained.rejected} rejected; {left} have come in meanwhile\n"
+        f"{drained.rejected} rejected; {left} have come in meanwhile"
     )
 
 
-def inspect(folder: Path) -> dict[str, Any]:
-    """Counts over the whole log, the last days and the last rejects; EventLogError if damaged."""
-    log = _existing(folder)
+@events.command
+@log_option
+@click.option("--json", "as_json", is_flag=True, help="the same as JSON")
+def inspect(log: Path, as_json: bool) -> None:
+    """Counts by type, day and model version, size, rejects."""
+    found = _inspected(_existing(log))
+    click.echo(json.dumps(found) if as_json else _as_text(found))
+
+
+def _inspected(log: EventLog) -> dict[str, Any]:
+    """Counts over the whole log, the last days and the last rejects."""
     events, rejects = log.read(), log.rejects()
     by_day = events.group_by(pl.col("received_at").dt.date().cast(pl.String)).len()
     return {
@@ -138,8 +100,7 @@ def _by_version(events: pl.DataFrame) -> list[dict[str, Any]]:
     )
 
 
-def as_text(found: dict[str, Any]) -> str:
-    """What `inspect` found, for people."""
+def _as_text(found: dict[str, Any]) -> str:
     lines = [
         f"{found['events']} events of {found['users']} users on {found['items']} items in "
         f"{found['days']} days, {found['bytes'] / 1e6:.1f} MB"
@@ -154,39 +115,46 @@ def as_text(found: dict[str, Any]) -> str:
         f"  {row['entry_id']}  {row['reason']}: {row['payload'][:120]!r}"
         for row in found["last_rejects"]
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
-def export(folder: Path, out: Path, since: date | None = None, until: date | None = None) -> None:
-    """Write the events of some days of receipt to a file; its suffix decides the format.
-
-    Raises:
-        EventLogError: there is no log, or the suffix is unknown.
-    """
+@events.command
+@log_option
+@click.option(
+    "--out",
+    type=FOLDER,
+    required=True,
+    help="the file; its suffix decides",
+)
+@click.option("--since", type=_DAY, metavar="DAY", help="first day of receipt (UTC)")
+@click.option("--until", type=_DAY, metavar="DAY", help="last day of receipt (UTC)")
+def export(log: Path, out: Path, since: datetime | None, until: datetime | None) -> None:
+    """Write events to a .parquet, .csv or .jsonl file."""
     if out.suffix not in _WRITERS:
         raise EventLogError(f"--out {out}: the name must end in {', '.join(_WRITERS)}")
-    events = _existing(folder).scan()
+    logged = _existing(log).scan()
     day = pl.col("received_at").dt.date()
     if since is not None:
-        events = events.filter(day >= since)
+        logged = logged.filter(day >= since.date())
     if until is not None:
-        events = events.filter(day <= until)
-    _WRITERS[out.suffix](events, out)
+        logged = logged.filter(day <= until.date())
+    _WRITERS[out.suffix](logged, out)
 
 
-def compact(folder: Path, keep_days: int = KEEP_DAYS, keep_mb: float = KEEP_MB) -> str:
-    """Make one file of each past day, and remove days beyond the limits; a line for people.
-
-    Raises:
-        EventLogError: the log cannot be used.
-    """
+@events.command
+@log_option
+@click.option("--keep-days", type=int, default=KEEP_DAYS, show_default=True)
+@click.option(
+    "--keep-mb", type=float, default=KEEP_MB, show_default=True, help="10^6 bytes of Parquet"
+)
+def compact(log: Path, keep_days: int, keep_mb: float) -> None:
+    """One file per past day; remove days beyond the limits."""
     today = datetime.now(UTC).date()
-    with _existing(folder).writing() as writer:
+    with _existing(log).writing() as writer:
         expired = writer.expire(keep_days=keep_days, keep_mb=keep_mb, today=today)
         compacted = writer.compact(before=today)
-    return (
-        f"compacted {compacted} days; removed {len(expired.days)} days with "
-        f"{expired.events} events\n"
+    click.echo(
+        f"compacted {compacted} days; removed {len(expired.days)} days with {expired.events} events"
     )
 
 

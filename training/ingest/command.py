@@ -1,12 +1,15 @@
 """The command `import`: its options, its output and its exit codes."""
 
-import argparse
 import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import click
+
+from training.cli.options import FILE, FOLDER
 from training.data.tables import DataError
 from training.ingest.formats import DEFAULT_ENCODING
 from training.ingest.guess import propose
@@ -18,75 +21,6 @@ from training.ingest.summary import Summary, summary_page, summary_text
 log = logging.getLogger(__name__)
 UNCLEAR = 2
 """Exit code: a question about the files is open, and nothing was written."""
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Describe the command and register its options."""
-    parser.description = (
-        "Make a data folder from tables of any common kind: who interacted with what and, if you "
-        "have it, what is known about the items. What the columns mean is guessed from their names "
-        "and contents, or said by a mapping. Where a guess is not clear, the command says which "
-        "line to write and exits with 2. Rows that cannot be used are written to rejects.csv, each "
-        "with the reason. docs/own-data.md is a tutorial."
-    )
-    parser.add_argument(
-        "files",
-        nargs="+",
-        type=Path,
-        metavar="FILE",
-        help="CSV, TSV, JSON Lines, Parquet, RecBole or MMRec files, or folders of them; text may "
-        "be compressed (.gz)",
-    )
-    parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="the folder to write (default: print the mapping)"
-    )
-    how = parser.add_mutually_exclusive_group()
-    how.add_argument("--mapping", type=Path, metavar="TOML", help="what the columns mean")
-    how.add_argument(
-        "--guess", action="store_true", help="guess what the columns mean (the default)"
-    )
-    parser.add_argument(
-        "--encoding",
-        metavar="NAME",
-        help="of text files that are not UTF-8, such as cp1252 (default: the mapping's, or none)",
-    )
-    parser.add_argument(
-        "--max-rejected",
-        type=_share,
-        metavar="SHARE",
-        help="write nothing if more of the rows than this are bad (default: 0.1, or the mapping's)",
-    )
-    parser.add_argument("--force", action="store_true", help="replace an earlier import in DIR")
-    parser.add_argument(
-        "--report", type=Path, metavar="HTML", help="also write the summary as one HTML file"
-    )
-    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
-    parser.set_defaults(run=_import)
-
-
-def _share(text: str) -> float:
-    try:
-        share = float(text)
-    except ValueError:
-        share = -1.0
-    if not 0 <= share <= 1:
-        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got {text!r}")
-    return share
-
-
-def _import(options: argparse.Namespace) -> int:
-    return import_files(
-        ImportOptions(
-            files=options.files,
-            out=options.out,
-            mapping=options.mapping,
-            encoding=options.encoding,
-            max_rejected=options.max_rejected,
-            force=options.force,
-            report=options.report,
-            as_json=options.json,
-        )
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,10 +62,50 @@ def import_files(options: ImportOptions) -> int:
     if options.report is not None:
         _write_report(options.report, summary)
     if options.as_json:
-        sys.stdout.write(summary.model_dump_json(indent=2) + "\n")
+        click.echo(summary.model_dump_json(indent=2))
     else:
         sys.stdout.write(summary_text(summary, options.out))
     return 0
+
+
+@click.command("import")
+@click.argument(
+    "files",
+    nargs=-1,
+    required=True,
+    type=FILE,
+    metavar="FILE...",
+    help="CSV, TSV, JSON Lines, Parquet, RecBole or MMRec files, or folders of them; text may be "
+    "compressed (.gz)",
+)
+@click.option("--out", type=FOLDER, help="the folder to write  [default: print the mapping]")
+@click.option("--mapping", type=FILE, metavar="TOML", help="what the columns mean")
+@click.option("--guess", is_flag=True, help="guess what the columns mean (the default)")
+@click.option(
+    "--encoding",
+    metavar="NAME",
+    help="of text files that are not UTF-8, such as cp1252  [default: the mapping's, or none]",
+)
+@click.option(
+    "--max-rejected",
+    type=click.FloatRange(0, 1),
+    metavar="SHARE",
+    help="write nothing if more of the rows than this are bad  [default: 0.1, or the mapping's]",
+)
+@click.option("--force", is_flag=True, help="replace an earlier import in the folder")
+@click.option("--report", type=FILE, metavar="HTML", help="also write the summary as one HTML file")
+@click.option("--json", "as_json", is_flag=True, help="print the summary as JSON")
+def import_command(guess: bool, **options: Any) -> int:
+    """Make a data folder from tables of any common kind.
+
+    They say who interacted with what and, if you have it, what is known about the items. What the
+    columns mean is guessed from their names and contents, or said by a mapping. Where a guess is
+    not clear, the command says which line to write and exits with 2. Rows that cannot be used are
+    written to rejects.csv, each with the reason. docs/own-data.md is a tutorial.
+    """
+    if guess and options["mapping"] is not None:
+        raise click.UsageError("--mapping and --guess exclude each other: give one of them")
+    return import_files(ImportOptions(**options))
 
 
 def _write_report(path: Path, summary: Summary) -> None:

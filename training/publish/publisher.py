@@ -55,7 +55,7 @@ def publish_artifact(
     moves at most the pointer.
 
     Args:
-        folder: an artifact, as `python -m training fit` writes it.
+        folder: an artifact, as `magnet fit` writes it.
         redis_url: the server, Sentinel's master or cluster; see `model.registry.address`.
         namespace: separates models that share a server.
         policy: patience and retention.

@@ -1,7 +1,5 @@
-"""The `retrain` command: its options, its dry run and its exit status."""
+"""The `retrain` command: one run, or a preview of one that changes nothing."""
 
-import argparse
-import os
 import signal
 import sys
 import tempfile
@@ -9,8 +7,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
+import click
+
 from model.registry.keys import KeySpace
 from model.registry.state import State
+from training.cli.options import FILE, FOLDER
 from training.data.dataset import load_dataset
 from training.feedback.log import EventLog
 from training.feedback.stream import FeedbackStream
@@ -80,70 +81,58 @@ def _of_canary(state: State, config: RetrainConfig) -> list[str]:
 
 REFUSED, LOCKED = 3, 4
 _STATUS: dict[Result | None, int] = {"promoted": 0, "canary": 0, "unchanged": 0, "refused": REFUSED}
-_EPILOG = """\
+_EPILOG = """\b
 exit status:
   0  a new model is live (or a canary, or stored while another is pinned), or nothing was to do
   1  a fault; the message says which, and nothing live was changed
   2  the command line is wrong
-  3  the gate refused the new model; it is kept for inspection, and the live one serves on
+  3  the promotion rules refused the new model; it is kept for inspection, the live one serves on
   4  another retraining holds the lock
   143  stopped by SIGTERM"""
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Describe the command and register its options."""
-    parser.description = (
-        "One run: take feedback over into the event log, train on it and on the data "
-        "folder, from the live model's weights where they fit, compare both models on the newest "
-        "positives, and publish the new one if the gate lets it through. Run it by cron: to kill "
-        "it and to repeat it are both safe."
-    )
-    parser.epilog = _EPILOG
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--config", type=Path, required=True, help="TOML, see docs/lifecycle.md")
-    parser.add_argument("--data", type=Path, help="instead of data.folder in the file")
-    parser.add_argument("--state", type=Path, help="instead of state in the file")
-    parser.add_argument(
-        "--redis-url", help="instead of the variable REDIS_URL, which goes before the file"
-    )
-    parser.add_argument("--namespace", help="instead of namespace in the file")
-    parser.add_argument(
-        "--dry-run", action="store_true", help="say what would be done, and change nothing"
-    )
-    parser.add_argument(
-        "--json", action="store_true", help="print the run's record as JSON on standard output"
-    )
-    parser.set_defaults(run=_run)
+@click.command(epilog=_EPILOG)
+@click.option(
+    "--config",
+    type=FILE,
+    required=True,
+    help="TOML, see docs/lifecycle.md",
+)
+@click.option("--data", type=FOLDER, help="instead of data.folder in the file")
+@click.option("--state", type=FOLDER, help="instead of state in the file")
+@click.option(
+    "--redis-url",
+    envvar="REDIS_URL",
+    help="instead of redis_url in the file  [default: the variable REDIS_URL]",
+)
+@click.option("--namespace", help="instead of namespace in the file")
+@click.option("--dry-run", is_flag=True, help="say what would be done, and change nothing")
+@click.option(
+    "--json", "as_json", is_flag=True, help="print the run's record as JSON on standard output"
+)
+def retrain_command(
+    config: Path, dry_run: bool, as_json: bool, data: Path | None, **instead: object
+) -> int:
+    """Take feedback over, train, compare with the live model, and publish if no worse.
 
-
-def _run(options: argparse.Namespace) -> int:
-    config = read_config(
-        options.config,
-        {
-            "data.folder": options.data,
-            "state": options.state,
-            "redis_url": options.redis_url or os.environ.get("REDIS_URL"),
-            "namespace": options.namespace,
-        },
-    )
-    if options.dry_run:
-        sys.stdout.write(preview(config))
+    One run: take feedback over into the event log, train on it and on the data folder, from the
+    live model's weights where they fit, compare both models on the newest positives, and publish
+    the new one if the promotion rules let it through. Run it by cron: to kill it and to repeat it
+    are both safe.
+    """
+    settings = read_config(config, {"data.folder": data, **instead})
+    if dry_run:
+        click.echo(preview(settings), nl=False)
         return 0
-    return run(config, as_json=options.json)
-
-
-def run(config: RetrainConfig, *, as_json: bool) -> int:
-    """Retrain, print what came of it, and return the exit status; SIGTERM ends it in good order."""
     before = signal.signal(signal.SIGTERM, _stop)
     try:
-        record = retrain(config)
+        record = retrain(settings)
     except LockHeldError as error:
-        sys.stderr.write(f"{error}\n")
+        click.echo(str(error), err=True)
         return LOCKED
     finally:
         signal.signal(signal.SIGTERM, before)
-    line = record.model_dump_json() if as_json else f"{record.result}: {record.reason}"
-    sys.stdout.write(f"{line}\n")
+    click.echo(record.model_dump_json() if as_json else f"{record.result}: {record.reason}")
     return _STATUS[record.result]
 
 

@@ -69,7 +69,7 @@ def _measure() -> Outcome:
 def _protocol(rows: int) -> str:
     return f"""### Own data
 
-`make bench BENCH=import`: `python -m training import` of {rows:,} random interactions of {_USERS:,}
+`make bench BENCH=import`: `magnet import` of {rows:,} random interactions of {_USERS:,}
 users and {_ITEMS:,} items with ratings and moments (seed {SEED}), columns guessed, the start of
 Python included; a process of its own each time, the median of {ROUNDS} interleaved rounds.
 Processor time is of all cores; wall time has in it whatever else the machine does."""

@@ -105,3 +105,19 @@ def test_nobody_serves(capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr().err
     assert "http://127.0.0.1:9 cannot be reached" in said
     assert "`magnet run` starts one" in said
+
+
+def test_items_that_are_like_one(
+    url: str, client: Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["similar", "i003", "-k", "4", "--url", url]) == 0
+    first, _, *rows, last = capsys.readouterr().out.splitlines()
+    answer = client.similar("i003", k=4)
+    assert first == f"like {answer.title}"
+    assert last.startswith(f"model {answer.model_version}, ")
+    for item, row in zip(answer.items, rows, strict=True):
+        figures = [item.similarity, *item.by_modality.values()]
+        assert row.split()[0] == item.item_id
+        assert row.split()[-len(figures) :] == [f"{figure:.2f}" for figure in figures]
+    assert main(["similar", "i003", "--modality", "smell", "--url", url]) == 1
+    assert "smell" in capsys.readouterr().err

@@ -63,7 +63,7 @@ def test_a_service_that_starts_first_becomes_ready_by_itself(
                     "ACL", "SETUSER", "user", "on", ">secret", "~*", "&*", "+@all"
                 )
             until(lambda: "no model has been published to namespace default" in detail())
-            assert "python -m training publish" in detail()
+            assert "magnet publish" in detail()
             publish(server.connection_url, artifact)
             until(client.ready)
             assert client.recommend("u001")["items"]

@@ -1,9 +1,20 @@
 import stat
 
+import click
 import pytest
 
-from service.auth.cli import main
+from service.auth.cli import keys as keys_command
 from service.auth.keys import ApiKey, KeyFile, find_key, parse_keys, write_keys
+
+
+def main(words: list[str]) -> int:
+    """The status of `magnet keys ...`."""
+    try:
+        keys_command.main(words, standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    return 0
 
 
 def test_only_the_hash_is_stored_and_only_the_secret_opens() -> None:

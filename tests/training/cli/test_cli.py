@@ -1,14 +1,15 @@
 """The command line as a new user meets it: one line that says what to do, never a traceback."""
 
+import json
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from deploy.cli.app import main
 from model.artifact.files import read_artifact
 from model.artifact.manifest import EpochRecord
-from training.cli.app import main
 from training.data.dataset import DataConfig, load_dataset
 from training.fit.config import TrainingConfig
 from training.fit.trainer import train
@@ -163,9 +164,7 @@ def test_redis_away(artifact_dir: Path, capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_help_helps(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        main(["fit", "--help"])
-    assert stopped.value.code == 0
+    assert main(["fit", "--help"]) == 0
     said = capsys.readouterr().out
     assert "--min-rating" in said
     assert "goes on where it was" in said
@@ -194,3 +193,12 @@ def test_export_takes_what_a_stopped_training_has_and_leaves_it_to_go_on(
     finished = read_artifact(out).manifest.training
     assert finished.history[:2] == exported.history
     assert len(finished.history) == 3
+
+
+def test_evaluate_as_json(
+    artifact_dir: Path, tiny_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", str(artifact_dir), "--data", str(tiny_data), "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert 0 <= figures["metrics"]["ndcg@20"] <= 1
+    assert "tail items" in figures["groups"]

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.cli.app import main
+from deploy.cli.app import main
 from training.data.dataset import DataConfig, load_dataset
 from training.data.synthetic import (
     FEWEST_CHOICES,

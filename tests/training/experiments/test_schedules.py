@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from training.cli.app import main
+from deploy.cli.app import main
 from training.data.dataset import DataConfig, load_dataset
 from training.experiments.schedules import (
     FIXED,
@@ -65,8 +65,8 @@ def test_the_best_fixed_schedule_is_chosen_on_validation(result: Schedules) -> N
 
 
 def test_the_report_says_what_was_reached(result: Schedules) -> None:
-    text = as_markdown(result, "python -m training schedule --data DIR", "plot.svg")
-    assert "```\npython -m training schedule --data DIR\n```" in text
+    text = as_markdown(result, "magnet schedule --data DIR", "plot.svg")
+    assert "```\nmagnet schedule --data DIR\n```" in text
     cells = [[cell.strip() for cell in line.split("|")] for line in text.splitlines()]
     switched = {row[1]: row[2] for row in cells if len(row) > 2}
     assert switched["**entropy trigger**"] == "never, never"

@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from training.cli.app import main
+from deploy.cli.app import main
 
 
 @pytest.fixture

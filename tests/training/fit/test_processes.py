@@ -21,7 +21,7 @@ CONFIG = TrainingConfig(embedding_dim=8, batch_size=64, max_epochs=4)
 OPTIONS = ["--embedding-dim", "8", "--batch-size", "64", "--max-epochs", "4"]
 DYING_FOLLOWER = f"""
 import os, pathlib, signal, sys
-from training.cli.app import main
+from deploy.cli.app import main
 from training.fit.config import TrainingConfig
 from training.data.dataset import DataConfig, load_dataset
 from training.fit.distributed import joined
@@ -40,7 +40,7 @@ with joined() as processes:
 """
 OTHER_SEEDS = """
 import os, sys
-from training.cli.app import main
+from deploy.cli.app import main
 sys.exit(main([*sys.argv[1:], "--seed", os.environ["RANK"]]))
 """
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from training.cli.app import main
+from deploy.cli.app import main
 from training.data.items import read_items
 from training.data.tables import DataError
 from training.encode.contents import pictures

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from training.cli.app import main
+from deploy.cli.app import main
 from training.ingest.summary import summary_page, summary_text
 
 ROWS = ["u,i,5", "u,j,4", "u,k,1", "v,i,5", "v,i,4", "<script>,i,bad & <b>worse</b>"]

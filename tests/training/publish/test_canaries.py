@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import redis
 
+from deploy.cli.app import main
 from model.registry.canary import Canary
 from model.registry.keys import KeySpace
-from training.cli.app import main
 from training.publish import PublishError, PublishPolicy, live_version, publish_artifact
 from training.publish.connection import LockLostError
 from training.publish.lock import PublishLock, RetrainLock

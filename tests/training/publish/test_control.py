@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import redis
 
+from deploy.cli.app import main
 from model.registry.keys import KeySpace
-from training.cli.app import main
 from training.publish import PublishPolicy, live_version, publish_artifact
 from training.publish.connection import LockLostError, UnknownVersionError
 from training.publish.lock import RetrainLock

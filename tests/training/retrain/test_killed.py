@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import redis
 
+from deploy.cli.app import main
 from model.artifact.files import Artifact
 from model.registry.keys import KeySpace
-from training.cli.app import main
 from training.feedback.log import EventLog
 from training.retrain.runs import RunRecord
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import redis
 
+from deploy.cli.app import main
 from model.registry.canary import Canary
 from model.registry.keys import KeySpace
-from training.cli.app import main
 from training.retrain.ledger import verdict
 from training.retrain.runs import RunRecord, Runs
 from training.retrain.settings import CanarySettings

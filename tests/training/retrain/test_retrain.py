@@ -14,10 +14,10 @@ from subprocess import PIPE
 import pytest
 import redis
 
+from deploy.cli.app import main
 from model.artifact.files import read_artifact
 from model.artifact.tables import IdTable
 from model.registry.keys import KeySpace
-from training.cli.app import main
 from training.feedback.log import EventLog
 from training.publish.lock import RetrainLock
 from training.retrain.runs import RunRecord, Runs

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from training.cli.app import main
+from deploy.cli.app import main
 
 DOCUMENT = Path(__file__).parents[4] / "docs" / "operations.md"
 LINES = re.findall(r"^ACL SETUSER (\S+) (.+)$", DOCUMENT.read_text(), re.MULTILINE)

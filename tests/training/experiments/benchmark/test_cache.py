@@ -41,7 +41,7 @@ def test_a_change_of_what_does_not_run_does_not(root: Path) -> None:
 
 def test_the_trainer_runs_the_model() -> None:
     assert sources_digest("training.fit.trainer") != sources_digest(
-        "training.fit.trainer", "training.cli.app"
+        "training.fit.trainer", "training.cli.config"
     )
     assert sources_digest("training.fit.trainer") == sources_digest(
         "training.fit.trainer", "model.network.magnet"

@@ -1,0 +1,40 @@
+"""The command `serve`: this process becomes uvicorn with the service."""
+
+import os
+import sys
+
+import click
+
+
+@click.command
+@click.option("--host", default="127.0.0.1", show_default=True, help="the interface to listen at")
+@click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="processes that serve; with MAGNET_CACHE_DIR they share one copy of the model",
+)
+@click.option(
+    "--graceful-timeout",
+    type=click.IntRange(min=0),
+    default=20,
+    show_default=True,
+    metavar="SECONDS",
+    help="longest wait for requests that are being answered when the service stops",
+)
+@click.argument(
+    "uvicorn_options", nargs=-1, metavar="[-- OPTION...]", help="further options of uvicorn"
+)
+def serve(
+    host: str, port: int, workers: int, graceful_timeout: int, uvicorn_options: tuple[str, ...]
+) -> None:
+    """Run the service; its settings are environment variables, see docs/configuration.md.
+
+    It follows what is published to REDIS_URL, or serves the artifact in MAGNET_ARTIFACT_DIR.
+    """
+    command = [sys.executable, "-m", "uvicorn", "--factory", "service.app:create_app"]
+    command += ["--host", host, "--port", str(port), "--workers", str(workers)]
+    command += ["--timeout-graceful-shutdown", str(graceful_timeout), *uvicorn_options]
+    os.execv(sys.executable, command)

@@ -1,0 +1,163 @@
+"""`magnet serve`, `status` and `doctor` with a real service and a real Redis."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.request import ProxyHandler, build_opener
+
+import pytest
+import redis
+
+from deploy.cli.app import main
+from model.artifact.files import read_artifact
+from model.registry.keys import KeySpace
+from model.registry.runs import RetrainingSummary
+from training.publish import publish_artifact
+
+PROJECT = Path(__file__).parents[3]
+AWAY = "http://127.0.0.1:9"
+KEYS = KeySpace()
+
+
+@pytest.fixture
+def version(artifact_dir: Path, redis_url: str) -> str:
+    """What is live in Redis."""
+    publish_artifact(artifact_dir, redis_url, "default")
+    return read_artifact(artifact_dir).manifest.model_version
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
+    """What is said, by the name that a line begins with."""
+    said = capsys.readouterr().out.splitlines()
+    return {line[:12].strip(): line[12:] for line in said}
+
+
+def test_status_of_all(
+    url: str, redis_url: str, version: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["status", "--url", url, "--redis-url", redis_url]) == 0
+    told = lines(capsys)
+    assert told["service"] == f"{url}: ready, serves {version}"
+    assert told["Redis"] == "answers, namespace default"
+    assert told["live"] == f"{version}, published 0 min ago"
+    assert (told["previous"], told["pinned"], told["canary"]) == ("none", "none", "none")
+    assert told["retraining"] == "none yet"
+
+
+def test_status_as_json_names_what_is_pinned(
+    url: str, redis_url: str, version: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["pin", "--redis-url", redis_url]) == 0
+    capsys.readouterr()
+    assert main(["status", "--json", "--url", url, "--redis-url", redis_url]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["pinned"] == found["live"]["version"] == found["served"] == version
+
+
+def test_status_when_nothing_answers(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", "--url", AWAY, "--redis-url", "redis://:secret@127.0.0.1:1"]) == 1
+    said = capsys.readouterr().out
+    assert f"{AWAY}: not ready (no answer: " in said
+    assert "127.0.0.1:1 does not answer" in said
+    assert "secret" not in said
+
+
+def checks(capsys: pytest.CaptureFixture[str]) -> dict[str, tuple[str, str]]:
+    """What `doctor` says, by the name of the check: its verdict and what was found."""
+    said = capsys.readouterr().out.splitlines()
+    return {line[7:21].strip(): (line[:7].strip(), line[21:]) for line in said}
+
+
+def test_all_is_well(
+    url: str, redis_url: str, version: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys = tmp_path / "keys.txt"
+    assert main(["keys", "new", "--name", "a", "--scope", "read", "--file", str(keys)]) == 0
+    run = RetrainingSummary(run_id="r1", started_at=datetime.now(UTC), result="promoted")
+    with redis.Redis.from_url(redis_url) as client:
+        client.set(KEYS.runs, run.model_dump_json())
+    capsys.readouterr()
+    words = ["--url", url, "--redis-url", redis_url]
+    assert main(["doctor", *words, "--keys-file", str(keys), "--state", str(tmp_path)]) == 0
+    found = checks(capsys)
+    assert {verdict for verdict, _ in found.values()} == {"ok"}
+    assert f"{version} is whole, " in found["live version"][1]
+    assert found["retraining"][1] == "promoted, begun 0 min ago"
+
+
+def test_what_is_not_named_is_not_checked(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--url", url]) == 0
+    found = checks(capsys)
+    assert found["service"][0] == "ok"
+    assert {verdict for name, (verdict, _) in found.items() if name != "service"} == {"-"}
+
+
+def test_everything_is_wrong(
+    redis_url: str, version: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys = tmp_path / "keys.txt"
+    keys.touch()
+    keys.chmod(0o666)
+    ago = datetime.now(UTC) - timedelta(days=3)
+    run = RetrainingSummary(run_id="r1", started_at=ago, result="promoted")
+    with redis.Redis.from_url(redis_url) as client:
+        client.set(KEYS.runs, run.model_dump_json())
+        client.delete(next(client.scan_iter(f"mg:default:v:{version}:item_bias:*")))
+    words = ["--url", AWAY, "--redis-url", redis_url, "--keys-file", str(keys)]
+    assert main(["doctor", *words, "--state", str(tmp_path / "none")]) == 1
+    found = checks(capsys)
+    assert found["Redis"][0] == "ok"
+    wrong = {name: text for name, (verdict, text) in found.items() if verdict == "WRONG"}
+    assert "`magnet serve`" in wrong["service"]
+    assert "'item_bias'" in wrong["live version"]
+    assert "`magnet rollback`" in wrong["live version"]
+    assert f"chmod go-w {keys}" in wrong["keys file"]
+    assert "No such file" in wrong["disk space"]
+    assert "begun 3 days ago; see whether its schedule still runs" in wrong["retraining"]
+
+
+def test_nothing_is_live(redis_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--url", AWAY, "--redis-url", redis_url]) == 1
+    assert "`magnet publish ARTIFACT`" in checks(capsys)["live version"][1]
+
+
+@pytest.mark.slow
+def test_serve_runs_the_service_until_it_is_told_to_stop(artifact_dir: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = str(probe.getsockname()[1])
+    command = [sys.executable, "-m", "deploy.cli", "serve", "--port", port]
+    process = subprocess.Popen(
+        [*command, "--", "--no-access-log"],
+        cwd=PROJECT,
+        env=os.environ | {"MAGNET_ARTIFACT_DIR": str(artifact_dir)},
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        opener = build_opener(ProxyHandler({}))
+        deadline = time.monotonic() + 90
+        while True:
+            try:
+                assert opener.open(f"http://127.0.0.1:{port}/readyz", timeout=5).status == 200
+                break
+            except OSError:
+                assert process.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) in (0, -signal.SIGTERM)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_serve_lets_nobody_in_from_outside_without_keys() -> None:
+    command = [sys.executable, "-m", "deploy.cli", "serve", "--host", "0.0.0.0", "--port", "9"]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "listening at 0.0.0.0 lets in whoever can reach it" in done.stderr
