@@ -147,7 +147,7 @@ class Fitting:
 
     def _step(self, name: str, command: str, options: Sequence[str]) -> None:
         """Run a command; its progress goes to our output."""
-        words = [sys.executable, "-m", "training", command, *options]
+        words = [sys.executable, "-m", "deploy.cli", command, *options]
         with Child(name, words, cwd=PROJECT) as step:
             status = step.wait()
         if status != 0:

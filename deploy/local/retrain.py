@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     except NotRunning as error:
         sys.stderr.write(f"magnet: {error}\n")
         return 1
-    command = [sys.executable, "-m", "training", "retrain", "--config", str(CONFIG)]
+    command = [sys.executable, "-m", "deploy.cli", "retrain", "--config", str(CONFIG)]
     command += ["--data", running.data, "--state", str(workspace.retrain(Path(running.data)))]
     command += ["--namespace", running.namespace, *options.options]
     return _become(command, os.environ | {"REDIS_URL": running.redis_url})

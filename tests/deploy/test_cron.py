@@ -104,7 +104,7 @@ def test_a_new_version_goes_live_in_a_running_service(
         f'state = "{tmp_path / "state"}"\n[data]\nfolder = "{tiny_data}"\n'
         "[training]\nmax_epochs = 2\nembedding_dim = 8\n[gate]\nmin_users = 5\nmargin = 0.9\n"
     )
-    words = [sys.executable, "-m", "training", "retrain", "--config", str(config)]
+    words = [sys.executable, "-m", "deploy.cli", "retrain", "--config", str(config)]
     port = free_port()
     with serve(port, redis_url, tmp_path / "service.log"):
         base_url = f"http://{HOST}:{port}"

@@ -47,7 +47,7 @@ def fitted(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[in
     def fit(seed: int) -> Path:
         artifact = folder / f"seed-{seed}"
         if not artifact.exists():
-            command = [sys.executable, "-m", "training", "fit", "--data", shop, "--out", artifact]
+            command = [sys.executable, "-m", "deploy.cli", "fit", "--data", shop, "--out", artifact]
             command += ["--max-epochs", "3", "--seed", str(seed)]
             env = {**os.environ, "OMP_NUM_THREADS": "1"}
             done = subprocess.run(

@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
 
 def publish(artifact: Path, redis_url: str) -> str:
-    command = [sys.executable, "-m", "training", "publish", artifact, "--redis-url", redis_url]
+    command = [sys.executable, "-m", "deploy.cli", "publish", artifact, "--redis-url", redis_url]
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     version = read_artifact(artifact).manifest.model_version

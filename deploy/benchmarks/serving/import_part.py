@@ -108,7 +108,7 @@ def _reading(path: Path) -> list[str]:
 def _importing(path: Path) -> list[str]:
     out = path.with_suffix("")
     words = ["import", str(path), "--out", str(out), "--force", "--json"]
-    return [sys.executable, "-m", "training", *words]
+    return [sys.executable, "-m", "deploy.cli", *words]
 
 
 def _run(words: list[str]) -> _Taken:

@@ -12,7 +12,7 @@ PROJECT = Path(__file__).parents[3]
 
 
 def fit(data: Path, out: Path, stderr: int) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "training", "fit", "--data", data, "--out", out]
+    command = [sys.executable, "-m", "deploy.cli", "fit", "--data", data, "--out", out]
     command += ["--max-epochs", "2", "--embedding-dim", "8", "--batch-size", "64"]
     env = os.environ | {"TERM": "xterm", "COLUMNS": "120", "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(command, cwd=PROJECT, env=env, stderr=stderr)

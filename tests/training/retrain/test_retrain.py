@@ -162,7 +162,7 @@ def test_the_second_of_two_at_once_leaves(run: Run, state: Path, client: redis.R
 def test_of_two_trainers_started_at_once_one_runs(
     config_file: Path, state: Path, client: redis.Redis
 ) -> None:
-    command = [sys.executable, "-m", "training", "retrain", "--config", str(config_file)]
+    command = [sys.executable, "-m", "deploy.cli", "retrain", "--config", str(config_file)]
     env = os.environ | {"OMP_NUM_THREADS": "1"}
     start = partial(subprocess.Popen, command, env=env, text=True, stdout=PIPE, stderr=PIPE)
     with start() as one, start() as other:
