@@ -16,8 +16,8 @@ when the command runs again.
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; its cells stay as they are."""
-    return tabulate(rows, header, tablefmt="github", disable_numparse=True)
+    """A Markdown table. Cells are not padded, so that one that changes changes one line."""
+    return tabulate(rows, header, tablefmt="github", disable_numparse=True, stralign=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
