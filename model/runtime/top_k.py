@@ -1,8 +1,6 @@
-"""Top-k of scores over eligible items: pure numpy, deterministic.
+"""Top-k of scores. Ties go to the lower row: pages of one list never overlap or skip an item.
 
-Ties go to the lower row, so that pages of one list never overlap and never skip an item.
-
-Letters: I items of the catalogue, C candidates.
+Letters: C candidates.
 """
 
 import numpy as np
@@ -13,17 +11,6 @@ Rows = NDArray[np.intp]
 _SORTED_WHOLE = 256
 """So few scores are sorted at once: 2.4 us for 128, where finding a threshold first takes 6.1;
 that pays from some 600 on."""
-
-
-def eligible_rows(num_items: int, excluded: Rows, *only: Rows) -> Rows:
-    """Rows that stand in each of `only` and not in `excluded`, ascending and distinct."""
-    allowed_I = np.ones(num_items, dtype=np.bool_)
-    for rows in only:
-        listed_I = np.zeros(num_items, dtype=np.bool_)
-        listed_I[rows] = True
-        allowed_I &= listed_I
-    allowed_I[excluded] = False
-    return np.flatnonzero(allowed_I)
 
 
 def top_places(scores_C: NDArray[np.floating], offset: int, k: int) -> Rows:
@@ -38,10 +25,3 @@ def top_places(scores_C: NDArray[np.floating], offset: int, k: int) -> Rows:
     tied = np.flatnonzero(scores_C == threshold)[: stop - len(above)]
     places = np.concatenate([above, tied])
     return places[np.argsort(-scores_C[places], kind="stable")][offset:]
-
-
-def rank_of(place: int, scores_C: NDArray[np.float32]) -> int:
-    """The rank, from 1, that `top_places` gives to `place`."""
-    mine = scores_C[place]
-    better = np.count_nonzero(scores_C > mine)
-    return int(better + np.count_nonzero(scores_C[:place] == mine)) + 1

@@ -143,9 +143,9 @@ def bias_parts(bias_N: Weights, popularity_N: NDArray[np.int64]) -> Weights:
 def largest_parts(names: Sequence[str], part_NP: NDArray[np.floating]) -> list[str]:
     """Words for the one or two largest parts of each score above zero.
 
-    Shares are of the parts above zero, since what speaks against an item is no part of why it is
-    here; the second part is named if it is at least a fifth. Of a score of zero or less, only what
-    speaks against it most is named.
+    Shares are of the parts above zero, since a negative part is no reason why the item is here; the
+    second part is named if it is at least a fifth. Of a score of zero or less, only the most
+    negative part is named.
 
     Args:
         names: of the P parts, two at least.
@@ -158,7 +158,7 @@ def largest_parts(names: Sequence[str], part_NP: NDArray[np.floating]) -> list[s
     share_N2 = sorted_NP[:, :2].astype(np.float64) / np.where(total_N > 0, total_N, 1)[:, None]
     percent_N2 = np.rint(100 * share_N2).astype(np.intp)
     found: list[str] = []
-    for order, percents, mostly, has_second, speaks_for in zip(
+    for order, percents, mostly, has_second, positive in zip(
         order_NP.tolist(),
         percent_N2.tolist(),
         (share_N2[:, 0] >= 0.5).tolist(),
@@ -166,7 +166,7 @@ def largest_parts(names: Sequence[str], part_NP: NDArray[np.floating]) -> list[s
         (total_N > against_N).tolist(),
         strict=True,
     ):
-        if not speaks_for:
+        if not positive:
             name = names[order[-1]]
             found.append(f"no more speaks for it than against it; {name} least of all")
             continue

@@ -107,7 +107,7 @@ class ExpertDetail(ExpertContribution):
 
 
 class HistoryEvidence(TypedDict):
-    """One item of the user's history, or of the session, that speaks for the explained item.
+    """One item of the user's history, or of the session, that adds to the explained item's score.
 
     The history is what their vector is made of: positives, not all that they have seen.
     """
@@ -115,7 +115,7 @@ class HistoryEvidence(TypedDict):
     item_id: str
     title: str | None
     contribution: Annotated[float, Field(description="In points of the score")]
-    share: Annotated[float, Field(description="Of all that speaks for the item in the history")]
+    share: Annotated[float, Field(description="Of all that the history adds to the score")]
 
 
 class Explanation(TypedDict):

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from model.runtime.top_k import eligible_rows, rank_of, top_places
+from model.runtime.top_k import top_places
 
 # Few distinct values, so that ties are the rule.
 scores = arrays(np.float32, st.integers(1, 40), elements=st.sampled_from([-1.5, 0.0, 0.5, 2.0]))
@@ -29,20 +29,5 @@ def test_pages_are_disjoint_and_complete(scores_C, k) -> None:
     assert sorted(together) == list(range(len(scores_C)))
 
 
-@given(scores)
-def test_rank_agrees_with_the_order(scores_C) -> None:
-    order = top_places(scores_C, 0, len(scores_C))
-    assert [rank_of(place, scores_C) for place in order] == list(range(1, len(scores_C) + 1))
-
-
 def test_nothing_to_rank() -> None:
     assert len(top_places(np.empty(0, dtype=np.float32), 0, 5)) == 0
-
-
-def test_eligible_rows_pass_every_filter() -> None:
-    rows = eligible_rows(8, np.array([2, 2]), np.array([5, 2, 1, 5]), np.array([1, 2, 5, 6]))
-    assert rows.tolist() == [1, 5]
-
-
-def test_without_filters_everything_but_the_excluded_is_eligible() -> None:
-    assert eligible_rows(4, np.array([0, 3])).tolist() == [1, 2]

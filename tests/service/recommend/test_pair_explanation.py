@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from model.runtime.fold_in import fold_in
 from model.runtime.item_item import NO_SCORES
 from model.runtime.profile import Profile
-from model.runtime.top_k import rank_of
+from model.runtime.top_k import top_places
 from service.recommend import pair_explanation
 from service.recommend.pair_explanation import (
     by_modality_and_view,
@@ -35,8 +35,8 @@ def test_few_items_are_all_compared() -> None:
     assert others.is_exact
     assert others.rows_C.tolist() == [row for row in range(30) if row != 3]
     scores_C = np.random.default_rng(0).integers(0, 5, 29).astype(np.float32)
-    for place in range(29):
-        assert others.rank(place, scores_C) == rank_of(place, scores_C)
+    for rank, place in enumerate(top_places(scores_C, 0, 29), 1):
+        assert others.rank(int(place), scores_C) == rank
 
 
 @pytest.mark.parametrize(("row", "within"), [(0, 0), (700, 0), (50_000, 3000), (99_999, 3000)])
