@@ -1,8 +1,6 @@
 """A data set ready for training: ids, split positives, seen items, content features, metadata.
 
-Knows how a folder becomes matrices; knows nothing about models.
-
-Letters: U users, I items, N positives, F width of a feature vector.
+Letters: U users, I items, N interactions.
 """
 
 import hashlib
@@ -38,11 +36,11 @@ class DataConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     folder: Path
-    """Holds one `.inter` file and, optionally, an item table, feature files, a knowledge graph."""
+    """Has one `.inter` file and, optionally, an item table, feature files, a knowledge graph."""
     min_rating: float | None = None
     """Ratings from here on are positive; None for 0.8 times the scale's top."""
     split: Literal["auto"] | Split = "auto"
-    """`auto` is by label, else by time, else random: the first that the columns allow."""
+    """`auto`: by label, else by time, else at random, the first that the columns allow."""
     seed: int = 0
     """For the random split and for reducing derived features."""
     modalities: list[str] | None = None
@@ -51,7 +49,7 @@ class DataConfig(BaseModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
-    """Row order of users and items is the UTF-8 byte order of their ids, everywhere."""
+    """Rows of users and items are in the UTF-8 byte order of their ids."""
 
     name: str
     user_ids: list[str]
@@ -65,7 +63,7 @@ class Dataset:
     histories: Histories
     """Each user's positives of all parts in the order of time."""
     seen: csr_array
-    """Every interaction [U, I], whatever its rating or part, float32 ones."""
+    """Every interaction [U, I] of any rating and part, float32 ones."""
     features: dict[str, ModalityFeatures]
     """Content modalities sorted by name; behaviour is not among them."""
     item_metadata: list[Metadata]
@@ -75,7 +73,7 @@ class Dataset:
 
     @property
     def summary(self) -> str:
-        """One line for people."""
+        """One line for the terminal."""
         parts = [
             f"{self.name}: {len(self.user_ids):,} users, {len(self.item_ids):,} items, "
             f"{self.train.nnz:,} / {self.valid.nnz:,} / {self.test.nnz:,} positives "

@@ -1,26 +1,10 @@
-"""Dense feature vectors per item, one set per content modality, aligned to item rows.
+"""Content features of items, one set of vectors per modality, aligned to item rows.
 
-Knows how a `<modality>_feat.npy` file is read and how a bag of tokens becomes a vector; knows
-nothing about where tokens come from or about users.
+A modality comes from a `<modality>_feat.npy` file, from the items' text or from a knowledge graph.
 
-Letters: I items, R rows of a feature file, F width of a feature vector.
+Letters: I items, P items with features, R rows of a feature file, T tokens, F width of a feature
+vector, G width that is kept.
 """
-
-# FOLDED training/data/features.py: How the files of items' features are named in a data folder.
-#
-#   Knows a name; knows nothing about formats or encoders.
-#
-# FOLDED training/data/features.py: The content modalities of a folder: feature files, item text, a knowledge graph.
-#
-#   Knows which source gives which modality; knows nothing about interactions.
-#
-#   Letters: I items, R rows of a feature file.
-#
-# FOLDED training/data/features.py: How a modality's features are standardised, so that others can be treated as those were.
-#
-#   Knows feature matrices; knows nothing about models. Letters: I items, P items with features,
-#   F feature width, G width that is kept.
-#
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -38,17 +22,17 @@ from training.data.items import ItemTable, read_facts, text_tokens
 from training.data.tables import DataError
 
 FEATURE_SUFFIX = "_feat.npy"
-
-
+WIDEST_FEATURES = 128
+"""Most dimensions kept of features."""
 MAX_TOKEN_DIM = 128
-"""Most dimensions kept of a bag of tokens; enough for a few thousand terms to stay apart."""
+"""Most dimensions kept of a bag of tokens; enough to tell a few thousand terms apart."""
 _MIN_ITEMS_PER_TOKEN = 2
-"""A token of one item only tells it from the others and relates it to none."""
+"""A token of a single item relates it to no other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModalityFeatures:
-    """One modality's vectors; the row of an item that has none is zero and flagged."""
+    """One modality's vectors; the row of an item without one is zero."""
 
     x_IF: NDArray[np.float32]
     present_I: NDArray[np.bool_]
@@ -142,12 +126,12 @@ def read_content(
     wanted: Collection[str] | None,
     seed: int,
 ) -> dict[str, ModalityFeatures]:
-    """Features of every modality that is wanted (None: of all that are found), sorted by name.
+    """Features of every modality wanted (None: of all that are found), sorted by name.
 
     A feature file takes precedence over features derived for the same name.
 
     Raises:
-        DataError: a source is faulty, or a wanted modality has none.
+        DataError: a source is faulty, or a wanted modality has no source.
     """
     metadata_of = dict(zip(table.ids, table.metadata, strict=True)) if table else {}
 
@@ -166,8 +150,8 @@ def read_content(
     for path in sorted(folder.glob(f"*{FEATURE_SUFFIX}")):
         name = path.name.removesuffix(FEATURE_SUFFIX)
         if name == BEHAVIOUR:
-            raise DataError(path, "bears the name of the built-in modality", "rename the file")
-        sources[name] = partial(_read_aligned, path, item_ids, table)
+            raise DataError(path, "has the name of the built-in modality", "rename the file")
+        sources[name] = partial(read_feature_file, path, *_feature_rows(path, item_ids, table))
     names = sorted(sources if wanted is None else {*wanted} - {BEHAVIOUR})
     found: dict[str, ModalityFeatures] = {}
     for name in names:
@@ -182,11 +166,6 @@ def read_content(
                 "knowledge from .kg and .link files",
             )
     return found
-
-
-def _read_aligned(path: Path, item_ids: Sequence[str], table: ItemTable | None) -> ModalityFeatures:
-    row_I, num_rows = _feature_rows(path, item_ids, table)
-    return read_feature_file(path, row_I, num_rows)
 
 
 def _feature_rows(
@@ -207,10 +186,6 @@ def _feature_rows(
     return row_I, int(row_I.max()) + 1
 
 
-WIDEST_FEATURES = 128
-"""Dimensions that are kept of wider features."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standardisation:
     """Centre, project on the leading principal components if too wide, scale.
@@ -225,7 +200,7 @@ class Standardisation:
 
     @classmethod
     def of(cls, features: ModalityFeatures) -> "Standardisation":
-        """The one that gives these features mean zero and unit mean variance."""
+        """The standardisation that gives these features zero mean and unit mean variance."""
         present_PF = features.x_IF[features.present_I].astype(np.float64)
         mean_F = present_PF.mean(axis=0)
         kept_PG, axis_FG = present_PF - mean_F, None

@@ -1,12 +1,4 @@
-"""Writes that outlive a crash: a file is whole or absent, and on the disk once the call returns.
-
-Knows files and folders; knows nothing about what is in them.
-"""
-
-# FOLDED training/data/files.py: Peak resident memory of this process.
-#
-#   Knows the operating system's counters; knows nothing about what uses the memory.
-#
+"""Writes that outlive a crash (a file is whole or absent), and the peak memory of this process."""
 
 import os
 import resource
@@ -17,16 +9,21 @@ from pathlib import Path
 _CLEAR = Path("/proc/self/clear_refs")
 _STATUS = Path("/proc/self/status")
 _RESET_PEAK = "5"
+_PARTIAL = ".partial"
 
 
 def reset_peak() -> None:
-    """Start a new peak; where the system cannot (only Linux can), the old one goes on."""
+    """Start a new peak (Linux only; elsewhere the old one goes on)."""
     if _CLEAR.exists():
         _CLEAR.write_text(_RESET_PEAK)
 
 
 def peak_mb() -> float:
-    """The peak since the last reset, in MB (10^6 bytes)."""
+    """The peak of resident memory since the last reset, in MB (10^6 bytes).
+
+    On Linux from /proc: psutil has no peak, and getrusage's includes that of the process which
+    started this one.
+    """
     if _STATUS.exists():
         line = next(x for x in _STATUS.read_text().splitlines() if x.startswith("VmHWM:"))
         return int(line.split()[1]) * 1024 / 1e6
@@ -34,14 +31,11 @@ def peak_mb() -> float:
     return used / 1e6 if sys.platform == "darwin" else used * 1024 / 1e6
 
 
-_PARTIAL = ".partial"
-
-
 def write_durably(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a file beside `path`, then put it in its place in one step.
 
-    The file's bytes reach the disk before its name does, and the name before this returns: what
-    was there before is replaced by something whole, whenever the power goes.
+    The file's bytes reach the disk before its name does, and the name before this returns. After a
+    power cut `path` is the old file or the new one, whole.
     """
     make_folder(path.parent)
     partial = path.with_name(f".{path.name}{_PARTIAL}")

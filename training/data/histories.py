@@ -1,7 +1,7 @@
-"""Every user's positives in the order of time, and what of them a prediction may look at.
+"""Every user's positives in the order of time, and which of them a prediction may use.
 
-Knows users, items and order; knows nothing about models. Letters: U users, I items, P positives of
-all users side by side, B positives of a batch, H history items of a batch side by side.
+Letters: U users, I items, P positives of all users side by side, B positives of a batch, H history
+items of a batch side by side, V views, M modalities, D dimension.
 """
 
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class HistoryBag:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Histories:
-    """Positives by user, oldest first where time is known, else in an order that means nothing."""
+    """Positives by user, oldest first; in an arbitrary order if times are unknown."""
 
     offset_U1: Rows
     item_P: Rows
@@ -63,7 +63,7 @@ class Histories:
     def recency_weighted(self, power: float) -> csr_array:
         """The matrix [U, I] of weights (1 + age)^-power, age 0 being a user's newest positive.
 
-        Ones where the order means nothing. Recent interactions say more about the next one (ours;
+        Ones if times are unknown. Recent interactions tell more about the next one (ours;
         `ease_recency` in docs/benchmarks.md shows how much).
         """
         length_U = self.length_U
@@ -74,13 +74,13 @@ class Histories:
         matrix = csr_array(
             (weight_P, self.item_P, self.offset_U1),
             shape=(len(length_U), self.num_items),
-            copy=True,  # or sorting its indices would sort the histories
+            copy=True,  # sorting its indices would sort the histories
         )
         matrix.sort_indices()
         return matrix
 
     def predictable(self) -> Rows:
-        """Positions in `item_P` that have a history to be predicted from."""
+        """Positions in `item_P` of the positives with a history to predict them from."""
         length_P = np.repeat(self.length_U, self.length_U)
         if not self.ordered:
             return np.flatnonzero(length_P > 1)
@@ -90,8 +90,8 @@ class Histories:
     def before(self, position_B: Rows, longest: int) -> HistoryBag:
         """What each positive is predicted from: never the positive itself, nothing newer.
 
-        At most the `longest` newest of the positives before it; without order, up to as many of the
-        user's others, taken cyclically from her shuffled list.
+        At most the `longest` newest of the positives before it; without times, up to as many of the
+        user's other positives, taken cyclically from their shuffled list.
         """
         user_B = np.searchsorted(self.offset_U1, position_B, side="right") - 1
         first_B, length_B = self.offset_U1[user_B], self.length_U[user_B]
@@ -110,7 +110,7 @@ class Histories:
 def fold_in_histories(
     weight_BI: csr_array, foldin_IVMD: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Users [B, V, M, D] of weighted histories [B, I], as `model.network.encoder.fold_in` has them."""
+    """Users [B, V, M, D] of weighted histories [B, I], as `model.network.encoder.fold_in`."""
     length_IVM1 = np.linalg.norm(foldin_IVMD, axis=-1, keepdims=True)
     summed_BVMD, total_BVM1 = (
         np.asarray(weight_BI @ x.reshape(len(x), -1), dtype=np.float32).reshape(-1, *x.shape[1:])

@@ -1,22 +1,7 @@
-"""Who interacted with what: the rows of one `.inter` file with ids made into row numbers.
+"""Interactions: reading one `.inter` file, choosing the positives, splitting them into parts.
 
-Knows the accepted column names; knows nothing about splits, items' content or what is positive.
-
-Letters: N interactions, U users, I items (of this file).
+Letters: N interactions or positives, U users, I items (of this file).
 """
-
-# FOLDED training/data/interactions.py: Which positives train, validate and test: pure functions from rows to part numbers.
-#
-#   Knows users, times and seeds; knows nothing about files or items.
-#
-#   Letters: N positives.
-#
-# FOLDED training/data/interactions.py: Which interactions are positive, and which part each of them belongs to.
-#
-#   Knows ratings, labels and times; knows nothing about matrices or content.
-#
-#   Letters: N interactions of the file.
-#
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,9 +13,18 @@ from numpy.typing import NDArray
 
 from training.data.tables import DataError, Table
 
+USER_COLUMNS = ("user_id", "userID", "user")
+ITEM_COLUMNS = ("item_id", "itemID", "item")
 TRAIN, VALID, TEST = 0, 1, 2
+"""Parts of a split, as the column `x_label` has them."""
+Split = Literal["label", "time", "global-time", "random"]
+POSITIVE_SHARE = 0.8
+"""Automatic threshold as a share of the scale's top: 4 on a scale of five stars."""
+_BELOW_TOP = 0.99
+"""Quantile of the ratings that is the scale's top. With the largest rating, one mistyped 55 among
+five stars would make the threshold 44; a top that hardly anybody gives makes little difference."""
 MIN_TO_SPLIT = 3
-"""A user with fewer positives only trains: each part of a split needs one."""
+"""All positives of a user with fewer are for training: each part of a split needs one."""
 
 
 def split_by_time(user_N: NDArray[np.int64], timestamp_N: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -42,7 +36,7 @@ def split_by_time(user_N: NDArray[np.int64], timestamp_N: NDArray[np.float64]) -
 
 
 def split_at_random(user_N: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """As `split_by_time`, in an order drawn by seed."""
+    """As `split_by_time`, in a random order."""
     return _split_each_user(user_N, np.random.default_rng(seed).permutation(len(user_N)))
 
 
@@ -79,12 +73,6 @@ def _split_each_user(user_N: NDArray[np.int64], order_N: NDArray[np.int64]) -> N
     part_N[by_user_N[from_end_N < 2 * held_N]] = VALID
     part_N[by_user_N[from_end_N < held_N]] = TEST
     return part_N
-
-
-USER_COLUMNS = ("user_id", "userID", "user")
-ITEM_COLUMNS = ("item_id", "itemID", "item")
-LABELS = (0, 1, 2)
-"""Values of `x_label`: training, validation, test."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,25 +137,15 @@ def _labels(table: Table) -> NDArray[np.int64]:
     label_N = table.numbers("x_label")
     table.check(
         "x_label",
-        ~np.isin(label_N, LABELS),
+        ~np.isin(label_N, (TRAIN, VALID, TEST)),
         "0 (training), 1 (validation) or 2 (test)",
         "correct this line or remove the column to split automatically",
     )
     return label_N.astype(np.int64)
 
 
-POSITIVE_SHARE = 0.8
-"""Automatic threshold as a share of the scale's top: 4 on a scale of five stars."""
-_BELOW_TOP = 0.99
-"""Quantile of the ratings that is the scale's top. The largest would make 44 the threshold for five
-stars and one 55, a slip of the keyboard; a scale whose top hardly anybody gives loses little."""
-
-
-Split = Literal["label", "time", "global-time", "random"]
-
-
 def choose_split(wanted: Literal["auto"] | Split, interactions: Interactions) -> Split:
-    """What `auto` stands for here; DataError if the columns do not allow what is wanted."""
+    """The split that `auto` stands for; DataError if the columns do not allow the one wanted."""
     if wanted == "auto":
         if interactions.label_N is not None:
             return "label"
@@ -188,7 +166,7 @@ def positives(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """File rows of the positives, each user-item pair once, and the part of each row.
 
-    Of a repeated pair the earliest counts, or with labels the one that trains rather than tests.
+    Of a repeated pair the earliest row is taken; with labels, a training row before others.
     """
     rows = liked_rows(interactions, min_rating)
     label_N, timestamp_N = interactions.label_N, interactions.timestamp_N
@@ -209,7 +187,7 @@ def positives(
 
 
 def scale_top(rating_N: NDArray[np.floating]) -> float:
-    """The largest rating, not counting what at most a hundredth of the rows exceed it by."""
+    """The largest rating, without the hundredth of the rows with the largest ones."""
     return float(np.quantile(rating_N, _BELOW_TOP, method="higher"))
 
 

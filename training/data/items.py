@@ -1,24 +1,11 @@
-"""What is known about each item: the rows of `items.tsv` or of a RecBole `.item` file.
+"""Items: titles, years and other metadata of `items.tsv` or of a RecBole `.item` file, and facts.
 
-Knows column names and separators; knows nothing about interactions or feature vectors. Metadata
-are for people and for text features: a field that is empty or unreadable is left out.
+Metadata are shown to people and used as text features: a field that is empty or unreadable is left
+out.
 """
 
-# FOLDED training/data/items.py: Names of columns that tell what an item is.
-#
-#   Knows names only; loads nothing, so that launchers can look at a table's head.
-#
-# FOLDED training/data/items.py: Facts about items from a knowledge graph: RecBole's `.kg` triples, tied to items by `.link`.
-#
-#   Knows triples; knows nothing about weighting or vectors.
-#
-# FOLDED training/data/items.py: Tokens of an item's title, descriptions, year and categories.
-#
-#   Knows metadata fields; knows nothing about weighting or vectors.
-#
-
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,19 +19,23 @@ YEAR_COLUMNS = ("year", "release_year")
 CATEGORY_COLUMNS = ("categories", "genres", "genre", "category", "class")
 PICTURE_COLUMNS = ("picture_url", "image_url", "picture", "image", "poster")
 DESCRIPTION_COLUMNS = ("overview", "description", "plot", "summary", "text")
-
-
 HEAD_COLUMNS = ("head_id", "head")
 RELATION_COLUMNS = ("relation_id", "relation")
 TAIL_COLUMNS = ("tail_id", "tail")
 ENTITY_COLUMNS = ("entity_id", "entity")
+WORD_FIELDS = ("title", *DESCRIPTION_COLUMNS)
+_WORD = re.compile(r"[^\W_]{2,}")
+_SEPARATORS = ("|", ",", " ")
+_MAX_YEAR_DIGITS = 4
+
+Metadata = dict[str, object]
 
 
 def read_facts(folder: Path, item_ids: Sequence[str]) -> list[list[str]] | None:
     """One list per item of `relation>entity` (item first) and `entity>relation` (item last).
 
-    None if the folder holds no graph; DataError if it holds only one of the two files, several
-    of a kind, or a faulty one.
+    RecBole's `.kg` file has the triples, its `.link` file the items' entities. None if the folder
+    has neither; DataError if it has only one of them, several of a kind, or a faulty one.
     """
     graphs, links = sorted(folder.glob("*.kg")), sorted(folder.glob("*.link"))
     if not graphs and not links:
@@ -84,38 +75,16 @@ def _items_of_entity(table: Table, item_ids: Sequence[str]) -> dict[str, list[in
     return rows
 
 
-WORD_FIELDS = ("title", *DESCRIPTION_COLUMNS)
-_WORD = re.compile(r"[^\W_]{2,}")
-
-
 def text_tokens(metadata: Mapping[str, object]) -> list[str]:
     """Lower-case words without English stop words, plus `year=`, `decade=` and `category=`."""
-    return [*_words(metadata), *_facts(metadata)]
-
-
-def _words(metadata: Mapping[str, object]) -> Iterator[str]:
-    for field in WORD_FIELDS:
-        for word in _WORD.findall(str(metadata.get(field, "")).lower()):
-            if word not in ENGLISH_STOP_WORDS:
-                yield word
-
-
-def _facts(metadata: Mapping[str, object]) -> Iterator[str]:
+    text = "\n".join(str(metadata.get(field, "")) for field in WORD_FIELDS).lower()
+    tokens = [word for word in _WORD.findall(text) if word not in ENGLISH_STOP_WORDS]
     year = metadata.get("year")
     if isinstance(year, int):
-        yield f"year={year}"
-        yield f"decade={year // 10}"
+        tokens += [f"year={year}", f"decade={year // 10}"]
     categories = metadata.get("categories", [])
     assert isinstance(categories, list)
-    for category in categories:
-        yield f"category={category.lower()}"
-
-
-_SEPARATORS = ("|", ",", " ")
-_MAX_YEAR_DIGITS = 4
-
-
-Metadata = dict[str, object]
+    return tokens + [f"category={category.lower()}" for category in categories]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,19 +1,13 @@
-"""Users whose tastes are known because they were planted: a complete data folder, made by a seed.
+"""A synthetic data folder whose users' tastes are known, made from a seed (ours).
 
-Knows how choices come about; knows nothing about models or about how data are read. Ours.
-
-A user is driven by one modality. Each item has a point on the unit sphere of every modality, each
-user a direction, and she chooses an item with probability proportional to
+A user is driven by one modality. Each item has a point on the unit sphere of every modality and
+each user a direction. A user chooses an item with probability proportional to
 popularity * exp(SHARPNESS * cosine). For a content modality the points are the feature vectors;
-for `behaviour` they are written nowhere, so that only others' choices can tell.
+for `behaviour` they are written nowhere, so that only others' choices can tell. `planted.tsv` says
+which modality drives each user.
 
-Letters: U users, I items, F width of a feature vector, N choices of one user.
+Letters: U users, I items, R rows, F width of a feature vector, N choices of one user.
 """
-
-# FOLDED training/data/synthetic.py: `planted.tsv`: which modality drives each user's choices, in data where that is known.
-#
-#   Knows the file's form; knows nothing about how tastes are made or measured.
-#
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,10 +24,22 @@ from training.data.tables import DataError, Table
 
 PLANTED_FILE = "planted.tsv"
 _SEPARATOR = "|"
+WIDTH = 6
+"""Of a feature vector."""
+SHARPNESS = 12.0
+"""Half of a user's choices fall among the 4 % of the items that fit their taste best."""
+TAIL = 0.6
+"""The r-th most popular item is chosen in proportion to r^-TAIL, tastes apart."""
+FEWEST_CHOICES = 5
+"""Fewest choices of a user, enough for training, validation and test."""
+_SYLLABLES = [consonant + vowel for consonant in "bdfgklmnprstvz" for vowel in "aeiou"]
+_SPAN_SECONDS = 10_000_000
+
+Points = NDArray[np.float32]
 
 
 def write_planted(folder: Path, drivers: Mapping[str, tuple[str, ...]]) -> None:
-    """Write the driving modalities of every user; more than one where her taste is mixed."""
+    """Write the driving modalities of every user; two if their taste is mixed."""
     lines = [f"{user_id}\t{_SEPARATOR.join(names)}\n" for user_id, names in drivers.items()]
     (folder / PLANTED_FILE).write_text("user_id\tmodalities\n" + "".join(lines))
 
@@ -41,7 +47,7 @@ def write_planted(folder: Path, drivers: Mapping[str, tuple[str, ...]]) -> None:
 def read_planted(
     folder: Path, user_ids: Iterable[str], modalities: Collection[str]
 ) -> dict[str, tuple[str, ...]] | None:
-    """The driving modalities of every user, or None for a folder that does not say.
+    """The driving modalities of every user, or None without `planted.tsv`.
 
     Raises:
         DataError: a column or a user is missing, or a driving modality is not among `modalities`.
@@ -65,23 +71,8 @@ def read_planted(
     return by_user
 
 
-WIDTH = 6
-"""Of a feature vector."""
-SHARPNESS = 12.0
-"""Of a choice: half of a user's choices fall among the best 4 % of the items by her taste."""
-TAIL = 0.6
-"""The r-th most popular item is chosen in proportion to r^-TAIL, tastes apart."""
-FEWEST_CHOICES = 5
-"""Of one user: enough that training, validation and test have their part of them."""
-_SYLLABLES = [consonant + vowel for consonant in "bdfgklmnprstvz" for vowel in "aeiou"]
-_SPAN_SECONDS = 10_000_000
-
-
-Points = NDArray[np.float32]
-
-
 class Planting(BaseModel):
-    """What to plant."""
+    """Sizes and shares of a synthetic data set."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -90,7 +81,7 @@ class Planting(BaseModel):
     modalities: tuple[str, ...] = ("visual", "text")
     """Content modalities; `behaviour` is always there."""
     choices: int = Field(default=25, gt=FEWEST_CHOICES)
-    """Mean number per user; long-tailed, at least `FEWEST_CHOICES`, at most half of the items."""
+    """Mean number per user; long-tailed, from `FEWEST_CHOICES` to half of the items."""
     noise: float = Field(default=0.05, ge=0, le=1)
     """Share of choices that follow popularity alone."""
     mixed: float = Field(default=0.0, ge=0, le=1)
@@ -119,14 +110,14 @@ class Planting(BaseModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlantedData:
-    """Choices and what is behind them."""
+    """Choices and the tastes that made them."""
 
     drivers: list[tuple[str, ...]]
-    """Of every user [U], one modality or two."""
+    """One modality or two of every user [U]."""
     chosen: list[NDArray[np.int64]]
-    """Item rows of every user [U], in the order of her choices."""
+    """Item rows of every user [U], in the order of their choices."""
     points: dict[str, Points]
-    """Of the items in every modality, `behaviour` among them, unit rows [I, F]."""
+    """Items in every modality, `behaviour` included, unit rows [I, F]."""
 
 
 def plant(planting: Planting) -> PlantedData:
@@ -220,7 +211,7 @@ def _ids(letter: str, count: int) -> list[str]:
 
 
 def _title(row: int) -> str:
-    """A name of its own for every item, of one word: no two titles share one to be alike by."""
+    """A name of one word, different for every item, so that no two titles share a word."""
     syllables = []
     for _ in range(3):
         row, place = divmod(row, len(_SYLLABLES))
