@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from model.network.config import VIEWS, MagnetConfig
 from model.network.experts import AverageTemplate, ExpertTemplates, FreeTemplates
 from model.network.router import InteractionRouter, sparse_gate
-from model.network.similarity import own_similarity, shared_similarity, unit_rows
+from model.network.similarity import normalise_rows, own_similarity, shared_similarity
 
 _TEMPLATES = {"structured": ExpertTemplates, "free": FreeTemplates, "average": AverageTemplate}
 
@@ -102,7 +102,7 @@ class FusionHead(nn.Module):
         item_item_BC: Tensor,
     ) -> Tensor:
         """Served score of every user with every candidate [B, C] (gated as in serving)."""
-        similarity_GBC = shared_similarity(unit_rows(user_BVMD), item_CVMD)
+        similarity_GBC = shared_similarity(normalise_rows(user_BVMD), item_CVMD)
         user_BJ = self.router.user_evidence(user_BVMD)
         routing = self.route(similarity_GBC, user_BJ, item_routing_CJ, self.config.gate_threshold)
         return item_bias_C + self.mix(with_item_item(similarity_GBC, item_item_BC), routing)

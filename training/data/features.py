@@ -150,7 +150,7 @@ def read_content(
     for path in sorted(folder.glob(f"*{FEATURE_SUFFIX}")):
         name = path.name.removesuffix(FEATURE_SUFFIX)
         if name == BEHAVIOUR:
-            raise DataError(path, "has the name of the built-in modality", "rename the file")
+            raise DataError(path, "bears the name of the built-in modality", "rename the file")
         sources[name] = partial(read_feature_file, path, *_feature_rows(path, item_ids, table))
     names = sorted(sources if wanted is None else {*wanted} - {BEHAVIOUR})
     found: dict[str, ModalityFeatures] = {}
