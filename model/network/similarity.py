@@ -19,8 +19,7 @@ def normalise_rows(x: Tensor) -> Tensor:
 def unit_rows(x: Tensor) -> Tensor:
     """`normalise_rows` with a hand-written gradient, for training.
 
-    It takes half the time; a training step of autograd's takes 1.05 times as long and 60 MB more
-    (docs/adr/0020).
+    It takes half the time; with autograd a training step takes 1.05 times as long (docs/adr/0020).
     """
     rows: Tensor = _UnitRows.apply(x)  # type: ignore[no-untyped-call]
     return rows
