@@ -76,3 +76,18 @@ def test_every_part_of_an_artifact_is_listed() -> None:
     )
     names = {*ArtifactManifest.model_fields, *expected_tensors(some), "head.onnx", "explain.onnx"}
     assert [name for name in names if f"`{name}`" not in text] == []
+
+
+def test_the_picture_of_the_tree_is_that_of_the_packages() -> None:
+    written = runpy.run_path(str(PROJECT / "docs" / "draw_tree.py"))["page"]()
+    path = PROJECT / "docs" / "architecture.md"
+    assert path.read_text() == written, "run: python docs/draw_tree.py"
+
+
+def test_what_contributors_are_sent_to_exists() -> None:
+    named = re.findall(
+        r"`((?:service|model|training|deploy|tests|client|docs)/[\w/.]+)`",
+        (PROJECT / "docs" / "contributing.md").read_text(),
+    )
+    assert len(named) > 30
+    assert [path for path in named if not (PROJECT / path).exists()] == []
