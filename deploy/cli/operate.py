@@ -5,15 +5,16 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, Request, build_opener
 
 import click
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from model.artifact.files import ArtifactError
 from model.artifact.stored import read_manifest
@@ -26,7 +27,8 @@ from training.publish.connection import Client, connected
 from training.publish.registry import Registry
 
 _URL = "http://127.0.0.1:8000"
-_TIMEOUT_SECONDS = 5.0
+_SECONDS = 5.0
+"""Longest wait for an answer of the service."""
 _LEAST_FREE_BYTES = 2 * 10**9
 """Ours: a retraining writes its data and a model, and keeps the weights of both."""
 _RETRAINING_DUE = timedelta(days=1.5)
@@ -34,16 +36,14 @@ _RETRAINING_DUE = timedelta(days=1.5)
 _FOLDER = click.Path(path_type=Path)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Version:
+class Version(BaseModel):
     """One published version that has a role."""
 
     version: str
     published_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Status:
+class Status(BaseModel):
     """What is reachable and what is served; what is not known is None."""
 
     service: str
@@ -54,6 +54,8 @@ class Status:
     redis: str | None = None
     """What is wrong with Redis, or that it answers; None if it was not asked."""
     redis_answers: bool | None = None
+    versions_known: bool = False
+    """Whether Redis or the service has told of `live`, `previous` and `pinned`."""
     live: Version | None = None
     previous: Version | None = None
     pinned: str | None = None
@@ -95,7 +97,7 @@ def status(url: str, redis_url: str | None, namespace: str, as_json: bool) -> in
     """
     found = survey(url, redis_url, namespace)
     if as_json:
-        click.echo(json.dumps(_as_json(found), indent=1, default=str))
+        click.echo(found.model_dump_json(indent=1))
     else:
         for name, text in _lines(found):
             click.echo(f"{name:12s}{text}")
@@ -126,18 +128,21 @@ def survey(url: str, redis_url: str | None, namespace: str) -> Status:
 
 def _ask(url: str, path: str) -> tuple[int | None, dict[str, Any]]:
     """Status and body of an answer; None and a `detail` if there is none."""
-    request = Request(url.rstrip("/") + path)  # the person's own address
-    if key := os.environ.get("MAGNET_API_KEY"):
-        request.add_header("Authorization", f"Bearer {key}")
+    key = os.environ.get("MAGNET_API_KEY")
+    proxies: dict[str, str] | None = (
+        {} if urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1") else None
+    )
     try:
-        with build_opener(ProxyHandler({})).open(request, timeout=_TIMEOUT_SECONDS) as response:
-            return response.status, json.load(response)
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        request = Request(url.rstrip("/") + path, headers=headers)
+        with build_opener(ProxyHandler(proxies)).open(request, timeout=_SECONDS) as response:
+            return response.status, dict(json.load(response))
     except HTTPError as error:
         try:
-            return error.code, json.load(error)
-        except ValueError:
+            return error.code, dict(json.load(error))
+        except (TypeError, ValueError):
             return error.code, {"detail": error.reason}
-    except (URLError, OSError, ValueError) as error:
+    except (URLError, OSError, TypeError, ValueError) as error:
         return None, {"detail": f"no answer: {getattr(error, 'reason', error)}"}
 
 
@@ -147,13 +152,10 @@ def _versions_by_service(url: str) -> dict[str, Any]:
     if code != 200:
         return {}
     published = {each["model_version"]: each["published_at"] for each in answer["models"]}
-    return {"pinned": answer["pinned"]} | {
-        role: Version(
-            version=answer[role],
-            published_at=datetime.fromisoformat(published[answer[role]]),
-        )
+    return {"versions_known": True, "pinned": answer["pinned"]} | {
+        role: Version(version=answer[role], published_at=published.get(answer[role]))
         for role in ("live", "previous")
-        if answer[role] in published
+        if answer[role] is not None
     }
 
 
@@ -161,6 +163,7 @@ def _versions_in_redis(client: Client, keys: KeySpace) -> dict[str, Any]:
     state = Registry(client, keys).state()
     running = state.running
     return {
+        "versions_known": True,
         "live": _version(state, state.live),
         "previous": _version(state, state.previous),
         "pinned": state.pinned,
@@ -189,14 +192,16 @@ def _lines(found: Status) -> Iterator[tuple[str, str]]:
     yield "service", found.service + (f", serves {found.served}" if found.served else "")
     if found.redis is not None:
         yield "Redis", found.redis
+    if not found.versions_known:
+        yield "versions", "not known: name Redis, or put a key that may read into MAGNET_API_KEY"
+        return
     for role, version in (("live", found.live), ("previous", found.previous)):
         if version is None:
             yield role, "none"
+        elif version.published_at is None:
+            yield role, version.version
         else:
-            age = (
-                "" if version.published_at is None else f", published {_ago(version.published_at)}"
-            )
-            yield role, version.version + age
+            yield role, f"{version.version}, published {_ago(version.published_at)}"
     yield "pinned", found.pinned or "none"
     if found.redis is not None:
         yield "canary", found.canary or "none"
@@ -214,11 +219,6 @@ def _ago(at: datetime) -> str:
         if minutes >= 2 * length:
             return f"{minutes / length:.0f} {unit} ago"
     return f"{minutes:.0f} min ago"
-
-
-def _as_json(found: Status) -> dict[str, Any]:
-    retraining = found.retraining and found.retraining.model_dump(mode="json")
-    return asdict(found) | {"retraining": retraining}
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Thread
 from urllib.request import ProxyHandler, build_opener
 
 import pytest
@@ -66,6 +67,34 @@ def test_status_when_nothing_answers(capsys: pytest.CaptureFixture[str]) -> None
     assert f"{AWAY}: not ready (no answer: " in said
     assert "127.0.0.1:1 does not answer" in said
     assert "secret" not in said
+
+
+def test_a_service_without_redis_cannot_tell_of_versions(
+    url: str, version: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["status", "--url", url]) == 0
+    told = lines(capsys)
+    assert set(told) == {"service", "versions"}
+    assert told["versions"].startswith("not known: name Redis")
+
+
+def test_another_program_at_the_address(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        Thread(target=answer_nonsense, args=[other], daemon=True).start()
+        url = f"http://127.0.0.1:{other.getsockname()[1]}"
+        assert main(["status", "--url", url]) == 1
+    assert lines(capsys)["service"].startswith(f"{url}: not ready (no answer: ")
+
+
+def answer_nonsense(server: socket.socket) -> None:
+    while True:
+        try:
+            connection, _ = server.accept()
+        except OSError:
+            return
+        with connection:
+            connection.recv(4096)
+            connection.sendall(b"HTTP/1.0 200 OK\r\n\r\n[1, 2]")
 
 
 def checks(capsys: pytest.CaptureFixture[str]) -> dict[str, tuple[str, str]]:
