@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from model.registry.events import ReportedEvent
+from model.registry.records import ReportedEvent
 from training.data.interactions import interaction_file, liked_rows, read_interactions
 from training.retrain.settings import DataSettings
 from training.retrain.training_set import seconds_of

@@ -18,7 +18,7 @@ from statistics import mean
 from deploy.benchmarks.replay import Replay
 from deploy.benchmarks.serving.rig import rig
 from deploy.local.sample import fetch_sample
-from model.registry.events import FeedbackEvent
+from model.registry.records import FeedbackEvent
 from training.feedback.stream import send
 from training.retrain.job import retrain
 from training.retrain.runs import RunRecord

@@ -19,11 +19,11 @@ from pydantic import BaseModel, ValidationError
 from model.artifact.files import ArtifactError
 from model.artifact.stored import read_manifest
 from model.registry.keys import KeySpace
-from model.registry.runs import RetrainingSummary
+from model.registry.records import RetrainingSummary
 from model.registry.state import State
 from training.errors import ExplainedError
-from training.publish.blobs import verify_blobs
 from training.publish.connection import Client, connected
+from training.publish.publisher import verify_blobs
 from training.publish.registry import Registry
 
 _URL = "http://127.0.0.1:8000"

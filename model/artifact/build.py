@@ -12,7 +12,6 @@ from typing import Any, NotRequired, TypedDict, Unpack
 from numpy.typing import NDArray
 
 from model.artifact.files import Artifact
-from model.artifact.layout import little_endian, sha256
 from model.artifact.manifest import (
     ArtifactManifest,
     ExpertSpec,
@@ -20,6 +19,8 @@ from model.artifact.manifest import (
     Golden,
     TensorSpec,
     TrainingRecord,
+    little_endian,
+    sha256,
 )
 from model.artifact.tables import IdTable, StringTable
 

@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from model.artifact.layout import little_endian, sha256
-from model.artifact.manifest import ArtifactManifest
+from model.artifact.manifest import ArtifactManifest, little_endian, sha256
 
 PICTURE_FOLDER = "images"
 """In the data folder: a picture per item, named after its id."""

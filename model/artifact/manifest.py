@@ -3,19 +3,35 @@
 Letters: U users, I items, V views, M modalities, D dimension, K experts, E epochs.
 """
 
+import hashlib
 from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from model.artifact.layout import CHUNK_BYTES, sha256
 from model.registry.keys import check_name
 
 SCHEMA_VERSION: Literal[3] = 3
 """Raised whenever a reader of the older number could misread what it is given."""
 
+CHUNK_BYTES = 262_144 - 256
+"""Most bytes in a chunk, just under 256 KiB: the server's allocator rounds sizes up to classes,
+and a value of exactly 2^k bytes plus its header falls into the next, 25 % larger (measured)."""
+
 Role = Literal["dominant", "balanced", "complementary"]
+
+
+def little_endian(array: NDArray[Any]) -> NDArray[Any]:
+    """`array` as C-contiguous and little-endian, the only byte order that travels."""
+    return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+
+
+def sha256(data: bytes | NDArray[Any]) -> str:
+    """Hex SHA-256 of some bytes, or of an array's bytes in C order."""
+    if isinstance(data, bytes):
+        return hashlib.sha256(data).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(data).reshape(-1).view(np.uint8).data).hexdigest()
 
 
 class _Frozen(BaseModel):

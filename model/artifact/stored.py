@@ -1,19 +1,62 @@
-"""An artifact in Redis: the key and the length of every chunk, and what makes a version whole.
+"""An artifact in Redis: C-order little-endian rows, cut into chunks of whole rows, a key for each.
 
-A version is whole if its manifest is there and can be read, and every chunk of every tensor and
+A row is found by arithmetic (`RowLayout.locate`), so a request reads one user with GETRANGE and
+never fetches a whole chunk. A version is whole if its manifest is there and can be read, and every chunk of every tensor and
 file is there at full length. This module says what to ask and judges the replies; the callers ask.
 """
 
+import math
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from model.artifact.files import ArtifactError, parse_manifest
-from model.artifact.layout import RowLayout
-from model.artifact.manifest import ArtifactManifest
+from model.artifact.manifest import CHUNK_BYTES, ArtifactManifest
 from model.registry.keys import KeySpace
 
 BATCH_BYTES = 4 * 2**20
 """Most bytes of one pipeline, which both sides have to buffer (a larger chunk goes alone)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowLayout:
+    """Placement of `num_rows` rows of `row_bytes` bytes each in chunks of at most `CHUNK_BYTES`."""
+
+    num_rows: int
+    row_bytes: int
+    chunk_bytes: int = CHUNK_BYTES
+
+    @classmethod
+    def of(cls, shape: tuple[int, ...], dtype: str, chunk_bytes: int = CHUNK_BYTES) -> "RowLayout":
+        """The layout of an array of this shape and dtype (first axis = rows)."""
+        row_bytes = np.dtype(dtype).itemsize * math.prod(shape[1:])
+        return cls(num_rows=shape[0], row_bytes=row_bytes, chunk_bytes=chunk_bytes)
+
+    @property
+    def rows_per_chunk(self) -> int:
+        """Whole rows in a chunk; a row larger than a chunk has a chunk to itself."""
+        return max(1, self.chunk_bytes // max(1, self.row_bytes))
+
+    @property
+    def num_chunks(self) -> int:
+        """Chunks that hold all rows; an array without bytes has none."""
+        if self.row_bytes == 0:
+            return 0
+        return -(-self.num_rows // self.rows_per_chunk)
+
+    def locate(self, row: int) -> tuple[int, int, int]:
+        """Chunk index, first byte and last byte (inclusive, as GETRANGE wants) of `row`."""
+        assert 0 <= row < self.num_rows, (row, self.num_rows)
+        chunk, place = divmod(row, self.rows_per_chunk)
+        return chunk, place * self.row_bytes, (place + 1) * self.row_bytes - 1
+
+    def spans(self) -> Iterator[tuple[int, int]]:
+        """Byte offsets [start, stop) of each chunk within the whole array, in order."""
+        step = self.rows_per_chunk * self.row_bytes
+        total = self.num_rows * self.row_bytes
+        for index in range(self.num_chunks):
+            yield index * step, min((index + 1) * step, total)
 
 
 @dataclass(frozen=True, slots=True)

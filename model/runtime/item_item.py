@@ -1,10 +1,10 @@
 """The item-item model: what one item of a history adds to single others.
 
-A vector of few dimensions cannot hold that. W [I, I] is a sparse matrix of one model version: row h
-is what item h of a history says for each other item. What a history says for item i is the mean of
-its rows by the recency weights w of the fold-in (`fold_in`): n(i) = sum over h of w_h W[h, i] / sum
-over h of w_h. It is added to the cosine of behaviour in the interaction view, after routing
-(docs/adr/0014). In the artifact and its graphs the model is called `neighbourhood`.
+A vector of few dimensions cannot hold that. Row h of W [I, I], a sparse matrix, is what item h of a
+history adds to each other item. A history adds to item i the mean of its rows by `recency_weights`
+w: n(i) = sum over h of w_h W[h, i] / sum over h of w_h. That is added to the cosine of behaviour in
+the interaction view, after routing (docs/adr/0014). In the artifact and its graphs the model is
+called `neighbourhood`.
 
 Letters: I items, C candidates, H items of a history, N items that a history says something for,
 E entries of all rows of a history.
@@ -13,13 +13,12 @@ E entries of all rows of a history.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model.artifact.files import ArtifactError
-from model.runtime.fold_in import recency_weights
 from model.runtime.top_k import Rows, top_places
 
 Floats = NDArray[np.float32]
@@ -38,59 +37,47 @@ _KEPT_SHARES = 1_024
 _LOW_WORD = np.int64(2**32 - 1)
 
 
-class ItemItemScores(Protocol):
-    """What one history adds to items; zero for those that it does not name."""
+def recency_weights(age_H: NDArray[np.integer], power: float) -> Floats:
+    """(1 + age)^-power, where age 0 is the newest item of a history (ours).
 
-    @property
-    def largest_size(self) -> float:
-        """Of its values of either sign; 0 if there are none."""
-
-    def at(self, rows_C: Rows) -> Floats:
-        """Its values for some items [C], in any order."""
-
-    def between(self, start: int, stop: int) -> Floats:
-        """Its values for the rows [start, stop)."""
-
-    def largest(self, count: int) -> Rows:
-        """The rows with the largest values above zero, largest first, `count` at most."""
-
-    def mean_with(self, other: "ItemItemScores") -> "ItemItemScores":
-        """Half of each."""
+    A power of 0 counts every item alike, for histories whose order means nothing.
+    """
+    return ((1.0 + age_H) ** -power).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DenseScores:
-    """A value for every item: of a small catalogue."""
+    """What a history adds to items: a value for each, of a small catalogue."""
 
     value_I: Floats
 
     @property
     def largest_size(self) -> float:
-        """See `ItemItemScores`."""
+        """Of its values of either sign; 0 if there are none."""
         return float(max(self.value_I.max(), -self.value_I.min()))
 
     def at(self, rows_C: Rows) -> Floats:
-        """See `ItemItemScores`."""
+        """Its values for some items [C], in any order."""
         return self.value_I.take(rows_C)
 
     def between(self, start: int, stop: int) -> Floats:
-        """See `ItemItemScores`."""
+        """Its values for the rows [start, stop)."""
         return self.value_I[start:stop]
 
     def largest(self, count: int) -> Rows:
-        """See `ItemItemScores`."""
+        """The rows with the largest values above zero, largest first, `count` at most."""
         places = top_places(self.value_I, 0, count)
         return places[self.value_I[places] > 0]
 
-    def mean_with(self, other: ItemItemScores) -> ItemItemScores:
-        """See `ItemItemScores`."""
+    def mean_with(self, other: "ItemItemScores") -> "ItemItemScores":
+        """Half of each."""
         others_I = other.between(0, len(self.value_I))
         return DenseScores((self.value_I + others_I) * np.float32(0.5))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SparseScores:
-    """Values of the items that are named: of a large catalogue."""
+    """The same for a large catalogue: values of the items that the history names, 0 for others."""
 
     rows_N: Rows
     """Ascending, each once."""
@@ -101,11 +88,11 @@ class SparseScores:
 
     @property
     def largest_size(self) -> float:
-        """See `ItemItemScores`."""
+        """See `DenseScores`."""
         return float(np.abs(self.values_N).max(initial=0))
 
     def at(self, rows_C: Rows) -> Floats:
-        """See `ItemItemScores`."""
+        """See `DenseScores`."""
         if not len(self):
             return np.zeros(rows_C.shape, dtype=np.float32)
         place_C = self.rows_N.searchsorted(rows_C)
@@ -115,26 +102,27 @@ class SparseScores:
         return value_C
 
     def between(self, start: int, stop: int) -> Floats:
-        """See `ItemItemScores`."""
+        """See `DenseScores`."""
         value_C = np.zeros(stop - start, dtype=np.float32)
         first, last = self.rows_N.searchsorted((start, stop))
         value_C[self.rows_N[first:last] - start] = self.values_N[first:last]
         return value_C
 
     def largest(self, count: int) -> Rows:
-        """See `ItemItemScores`."""
+        """See `DenseScores`."""
         places = top_places(self.values_N, 0, count)
         return self.rows_N[places[self.values_N[places] > 0]]
 
-    def mean_with(self, other: ItemItemScores) -> ItemItemScores:
-        """See `ItemItemScores`."""
+    def mean_with(self, other: "ItemItemScores") -> "ItemItemScores":
+        """See `DenseScores`."""
         if isinstance(other, DenseScores):
             return other.mean_with(self)
-        assert isinstance(other, SparseScores)
         rows_E = np.concatenate([self.rows_N, other.rows_N])
         values_E: Floats = np.concatenate([self.values_N, other.values_N]) * np.float32(0.5)
         return _sorted_sums(rows_E, values_E)
 
+
+ItemItemScores = DenseScores | SparseScores
 
 NO_SCORES = SparseScores(np.empty(0, dtype=np.intp), np.empty(0, dtype=np.float32))
 """Of a history that says nothing."""
@@ -152,18 +140,15 @@ class ItemItemModel:
     @classmethod
     def of(cls, tensors: Mapping[str, NDArray[Any]]) -> Self:
         """From the tensors of an artifact; ArtifactError if they are no matrix of its items."""
-        offsets, items, weights = (
-            np.asarray(tensors[name])
-            for name in _TENSORS  # the same memory, mapped or not
-        )
+        offsets, items, weights = (np.asarray(tensors[name]) for name in _TENSORS)
         num_items = len(offsets) - 1
         whole = offsets[0] == 0 and offsets[-1] == len(items) == len(weights)
         if not whole or (np.diff(offsets) < 0).any():
-            raise ArtifactError("the neighbourhood's parts do not fit together; export it again")
+            raise ArtifactError("the item-item model's parts do not fit together; export it again")
         if len(items) and not 0 <= items.min() <= items.max() < num_items:
-            raise ArtifactError("the neighbourhood names items that are not; export it again")
+            raise ArtifactError("the item-item model names items that are not; export it again")
         if not np.isfinite(weights.sum(dtype=np.float64)):  # a sum of 64 bits hides no NaN
-            raise ArtifactError("a weight of the neighbourhood is not finite; export it again")
+            raise ArtifactError("a weight of the item-item model is not finite; export it again")
         return cls(offsets, items, weights)
 
     def tensors(self) -> dict[str, NDArray[Any]]:

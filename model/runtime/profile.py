@@ -12,11 +12,36 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from model.runtime.fold_in import Vectors, blend, fold_in, history_rows, of_equal_total
-from model.runtime.item_item import NO_SCORES, ItemItemModel, ItemItemScores
+from model.runtime.item_item import NO_SCORES, ItemItemModel, ItemItemScores, recency_weights
 
+Vectors = NDArray[np.float32]
 History = NDArray[np.integer]
 """Item rows, oldest first."""
+
+
+def history_rows(foldin_IVMD: Vectors, rows_H: History, recency_power: float) -> Vectors:
+    """The fold-in rows of a history, oldest first, times their recency weights [H, V, M, D]."""
+    weight_H = recency_weights(np.arange(len(rows_H))[::-1], recency_power)
+    weighted_HVMD: Vectors = foldin_IVMD[rows_H] * weight_H[:, None, None, None]
+    return weighted_HVMD
+
+
+def of_equal_total(foldin_HVMD: Vectors) -> Vectors:
+    """A history's rows, scaled so that their lengths add up to 1 in every view and modality."""
+    total_VM1 = np.linalg.norm(foldin_HVMD, axis=-1, keepdims=True).sum(axis=0)
+    scaled_HVMD: Vectors = np.zeros_like(foldin_HVMD)
+    np.divide(foldin_HVMD, total_VM1, out=scaled_HVMD, where=total_VM1 > 0)
+    return scaled_HVMD
+
+
+def fold_in(foldin_HVMD: Vectors) -> Vectors:
+    """The user vector [V, M, D] of a history's weighted rows; zero where all of them are zero.
+
+    As `model.network.encoder.fold_in`: its direction is what the history is about, its length how
+    coherent the history is.
+    """
+    user_VMD: Vectors = of_equal_total(foldin_HVMD).sum(axis=0)
+    return user_VMD
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,10 +52,13 @@ class Profile:
     item_item: ItemItemScores
 
     def blended_with(self, session: "Profile") -> "Profile":
-        """Half the user, half the session, in both parts."""
-        return Profile(
-            blend(self.vector_VMD, session.vector_VMD), self.item_item.mean_with(session.item_item)
-        )
+        """Half the user, half the session, in both parts (ours).
+
+        The vector is the fold-in of both histories with equal totals: the more coherent side counts
+        for more. Where one side is zero, the other one's direction is used.
+        """
+        mean_VMD = (self.vector_VMD + session.vector_VMD) / np.float32(2)
+        return Profile(mean_VMD, self.item_item.mean_with(session.item_item))
 
     def by_vector_alone(self) -> "Profile":
         """As the router sees it, which reads cosines only."""
@@ -57,8 +85,7 @@ class ProfileMaker:
     def of_user(self, vector_VMD: Vectors, history_H: History) -> Profile:
         """Of a user of the model, whose vector has been folded in at export.
 
-        Made for each request: ten thousand users in memory would hold ten times what their vectors
-        do.
+        Made for each request: kept in memory it would take ten times what the vector does.
         """
         return Profile(vector_VMD, self.item_item.of_history(history_H, self.recency_power))
 

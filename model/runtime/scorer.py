@@ -9,7 +9,7 @@ J routing channels.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -59,29 +59,13 @@ class Breakdown:
 class OnnxScorer:
     """Scores any profile against the items of one model version; safe to share by threads."""
 
-    def __init__(
-        self,
-        files: Mapping[str, bytes],
-        *,
-        embeddings_IVMD: Floats,
-        routing_IJ: Floats,
-        bias_I: Floats,
-    ) -> None:
+    def __init__(self, files: Mapping[str, bytes], tensors: Mapping[str, NDArray[Any]]) -> None:
+        """From an artifact's files and tensors; ArtifactError if a graph cannot be used."""
         self._head, self._explain = (open_graph(name, files[name]) for name in OUTPUTS)
         # Plain arrays over the same memory: every part of a mapped one is made as a map again.
-        self._embeddings_IVMD = np.asarray(embeddings_IVMD)
-        self._routing_IJ = np.asarray(routing_IJ)
-        self.bias_I: Floats = np.asarray(bias_I)
-
-    @classmethod
-    def of(cls, files: Mapping[str, bytes], tensors: Mapping[str, NDArray[Any]]) -> Self:
-        """From an artifact's files and tensors; ArtifactError if a graph cannot be used."""
-        return cls(
-            files,
-            embeddings_IVMD=tensors["item_embeddings"],
-            routing_IJ=tensors["item_routing"],
-            bias_I=tensors["item_bias"],
-        )
+        self._embeddings_IVMD: Floats = np.asarray(tensors["item_embeddings"])
+        self._routing_IJ: Floats = np.asarray(tensors["item_routing"])
+        self.bias_I: Floats = np.asarray(tensors["item_bias"])
 
     def score(self, profile: Profile, rows_C: Rows | None = None) -> Floats:
         """Scores [C] of some items by exact routing, or [I] of all of them."""
@@ -151,15 +135,13 @@ class OnnxScorer:
 
         The graph itself is asked, so it need not be known from elsewhere.
         """
-        pair_VMD = np.zeros(self._embeddings_IVMD.shape[1:], dtype=np.float32)
-        pair_VMD[..., 0] = 1
-        feeds = {
-            "user": pair_VMD[None],
-            "item": pair_VMD[None],
-            "item_routing": np.zeros((1, self._routing_IJ.shape[1]), dtype=np.float32),
-            "item_bias": np.zeros(1, dtype=np.float32),
-            "neighbourhood": np.zeros((1, 1), dtype=np.float32),
-        }
+        vectors_1VMD = np.zeros((1, *self._embeddings_IVMD.shape[1:]), dtype=np.float32)
+        vectors_1VMD[..., 0] = 1
+        routing_1J, bias_1, item_item_11 = (
+            np.zeros(shape, dtype=np.float32)
+            for shape in ((1, self._routing_IJ.shape[1]), (1,), (1, 1))
+        )
+        feeds = _feeds(vectors_1VMD, vectors_1VMD, routing_1J, bias_1, item_item_11)
         return float(self._head.run(["score"], feeds)[0][0, 0])
 
     def _shared(
@@ -170,27 +152,25 @@ class OnnxScorer:
             item_item = [each.item_item.between(place.start, place.stop) for each in profiles]
         else:
             item_item = [each.item_item.at(place) for each in profiles]
-        feeds = {
-            "user": user_BVMD,
-            "item": self._embeddings_IVMD[place],
-            "item_routing": self._routing_IJ[place],
-            "item_bias": self.bias_I[place],
-            "neighbourhood": _stacked(item_item),
-        }
+        items = self._embeddings_IVMD[place], self._routing_IJ[place], self.bias_I[place]
+        feeds = _feeds(user_BVMD, *items, _stacked(item_item))
         score_BC: Floats = self._head.run(["score"], feeds)[0]
         return score_BC
 
     def _pairs(self, profiles: Sequence[Profile], rows_BC: Rows) -> dict[str, Floats]:
         """The inputs of `explain.onnx` for users who each have items of their own."""
-        return {
-            "user": _stacked([profile.vector_VMD for profile in profiles]),
-            "item": self._embeddings_IVMD.take(rows_BC, axis=0),
-            "item_routing": self._routing_IJ.take(rows_BC, axis=0),
-            "item_bias": self.bias_I.take(rows_BC),
-            "neighbourhood": _stacked(
-                [each.item_item.at(own) for each, own in zip(profiles, rows_BC, strict=True)]
-            ),
-        }
+        item_item = [each.item_item.at(own) for each, own in zip(profiles, rows_BC, strict=True)]
+        return _feeds(
+            _stacked([profile.vector_VMD for profile in profiles]),
+            self._embeddings_IVMD.take(rows_BC, axis=0),
+            self._routing_IJ.take(rows_BC, axis=0),
+            self.bias_I.take(rows_BC),
+            _stacked(item_item),
+        )
+
+
+def _feeds(*inputs: Floats) -> dict[str, Floats]:
+    return dict(zip(INPUTS, inputs, strict=True))
 
 
 def _stacked(arrays: Sequence[Floats]) -> Floats:

@@ -23,7 +23,7 @@ from prometheus_client import (
 )
 
 from model.registry.canary import Canary
-from model.registry.runs import RetrainingSummary
+from model.registry.records import RetrainingSummary
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 

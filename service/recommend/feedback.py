@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from model.registry.events import FeedbackEvent, ReportedEvent
+from model.registry.records import FeedbackEvent, ReportedEvent
 from service.ops.metrics import Metrics
 from service.schemas.errors import FeedbackFull, InvalidRequest
 from service.serving.served import Models

@@ -13,8 +13,7 @@ from anyio import CapacityLimiter, to_thread
 from numpy.typing import NDArray
 
 from model.artifact.manifest import ArtifactManifest
-from model.runtime.fold_in import Vectors
-from model.runtime.profile import Profile
+from model.runtime.profile import Profile, Vectors
 from model.runtime.top_k import Rows
 from service.ops.metrics import Metrics
 from service.recommend.explanation import (

@@ -14,7 +14,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from model.runtime.fold_in import Vectors
+from model.runtime.profile import Vectors
 from model.runtime.top_k import Rows, top_places
 from service.http.pages import PictureFolder
 from service.recommend.explanation import named, plain

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from model.registry.canary import MAX_SHARE
-from model.registry.events import Identifier, ReportedEvent
+from model.registry.records import Identifier, ReportedEvent
 
 MAX_SESSION = 1000
 MAX_LIST = 10_000

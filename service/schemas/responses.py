@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 
 from model.artifact.manifest import EpochRecord
 from model.registry.canary import Outcome
-from model.registry.events import Variant
+from model.registry.records import Variant
 
 Source = Literal["model", "session", "popular"]
 OfVariant = Annotated[

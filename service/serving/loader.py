@@ -10,7 +10,7 @@ from functools import partial
 from anyio import to_thread
 
 from model.artifact.files import ArtifactError
-from model.runtime.golden import GoldenMismatch
+from model.runtime.artifact import GoldenMismatch
 from service.ops.background import in_background
 from service.ops.metrics import Metrics
 from service.ops.settings import Retrieval

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.registry.canary import Canary
-from model.registry.events import Variant
+from model.registry.records import Variant
 from service.ops.metrics import Metrics
 from service.schemas.errors import RequestRefused
 from service.serving.snapshot import Snapshot

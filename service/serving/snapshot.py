@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from model.artifact.files import ArtifactError
 from model.artifact.manifest import ArtifactManifest
 from model.artifact.tables import IdTable
-from model.runtime.golden import check_golden
+from model.runtime.artifact import check_golden
 from model.runtime.profile import History, Profile, ProfileMaker
 from model.runtime.scorer import OnnxScorer
 from service.ops.settings import Retrieval
@@ -121,7 +121,7 @@ def build_snapshot(
     """
     tensors = opened.tensors
     items = Catalogue.of(tensors)
-    scorer = OnnxScorer.of(opened.files, tensors)
+    scorer = OnnxScorer(opened.files, tensors)
     profiles = ProfileMaker.of(tensors, opened.manifest.recency_power)
     check_golden(opened.manifest.golden, scorer, _profiles(profiles, users.golden))
     chosen = choose_retriever(

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from pydantic import ValidationError
 
-from model.registry.runs import RetrainingSummary
+from model.registry.records import RetrainingSummary
 from service.ops.metrics import RetrainingGauges
 from service.schemas.errors import SourceUnavailable
 from service.store.store import RedisStore

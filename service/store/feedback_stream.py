@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from model.registry.events import EVENT_FIELD, SHOWN_ONLY, FeedbackEvent
+from model.registry.records import EVENT_FIELD, SHOWN_ONLY, FeedbackEvent
 from service.schemas.errors import FeedbackFull
 from service.store.store import RedisStore
 

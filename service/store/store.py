@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from redis.asyncio.client import PubSub
 
 from model.artifact.files import ArtifactError
-from model.artifact.layout import RowLayout
 from model.artifact.manifest import ArtifactManifest
-from model.artifact.stored import Chunk, batches, chunks, layout_of, read_manifest
+from model.artifact.stored import Chunk, RowLayout, batches, chunks, layout_of, read_manifest
 from model.registry.canary import Canary
 from model.registry.keys import KeySpace
 from service.ops.batching import Batcher

@@ -7,6 +7,7 @@ find what another wrote, and both may run beside each other during an upgrade.
 import asyncio
 import json
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -30,7 +31,11 @@ ROLES = ("current", "previous", "pinned", "canary")
 def as_training(url: str, does: str, *arguments: Any, **options: Any) -> Any:
     with redis.Redis.from_url(url) as client:
         registry = training_registry.Registry(client, KeySpace())
-        return getattr(registry, does)(*arguments, **options)
+        if does == "state":
+            return registry.state()
+        if does != "unpin":
+            options["at"] = datetime.now(UTC)
+        return registry.apply(lambda state: getattr(state, does)(*arguments, **options))
 
 
 def as_service(url: str, does: str, *arguments: Any, **options: Any) -> Any:
@@ -207,9 +212,9 @@ def test_whoever_ends_a_canary_first_is_not_overwritten(
     others = iter([ENDED])
     end_canary = State.end_canary
 
-    def late(state: State, *arguments: Any) -> Change:
+    def late(state: State, *arguments: Any, **options: Any) -> Change:
         """Somebody else ends it between what this transaction has read and what it writes."""
-        change = end_canary(state, *arguments)
+        change = end_canary(state, *arguments, **options)
         if (ended := next(others, None)) is not None:
             client.set("mg:{default}:canary", ended)
         return change

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from scipy.sparse import csr_array
 
 from model.artifact.files import Artifact, check_file, check_tensor, parse_manifest
-from model.artifact.layout import RowLayout
+from model.artifact.stored import RowLayout
 from model.registry.keys import KeySpace
 from training.data.dataset import Dataset
 from training.data.features import ModalityFeatures

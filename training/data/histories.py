@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from model.runtime.fold_in import recency_weights
+from model.runtime.item_item import recency_weights
 
 Rows = NDArray[np.int64]
 

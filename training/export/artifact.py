@@ -19,8 +19,7 @@ from model.artifact.files import MANIFEST, Artifact, read_artifact, write_artifa
 from model.artifact.manifest import ArtifactManifest, ExpertSpec, TrainingRecord
 from model.network.config import VIEWS
 from model.network.head import FusionHead
-from model.runtime.artifact import ArtifactScorer
-from model.runtime.golden import record_golden
+from model.runtime.artifact import ArtifactScorer, record_golden
 from model.runtime.item_item import ItemItemModel
 from training.data.dataset import Dataset
 from training.export.onnx import export_head

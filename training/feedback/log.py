@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 from polars.exceptions import PolarsError
 from pydantic import ValidationError
 
-from model.registry.events import EVENT_FIELD, FeedbackEvent
+from model.registry.records import EVENT_FIELD, FeedbackEvent
 from training.data.files import make_folder, remove_partials, sync_folder, write_durably
 from training.errors import ExplainedError
 

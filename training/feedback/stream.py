@@ -14,8 +14,8 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
-from model.registry.events import EVENT_FIELD, FeedbackEvent
 from model.registry.keys import KeySpace
+from model.registry.records import EVENT_FIELD, FeedbackEvent
 from training.feedback.log import Entry, EventLog, parse
 from training.publish.connection import Client, connected, text
 

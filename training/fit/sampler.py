@@ -16,7 +16,7 @@ from torch import Tensor
 
 from model.network.encoder import Wanted
 from model.network.graph import SparseOperator
-from model.runtime.fold_in import recency_weights
+from model.runtime.item_item import recency_weights
 from training.data.dataset import Dataset
 from training.data.histories import Histories
 from training.fit.config import TrainingConfig

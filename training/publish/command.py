@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +80,7 @@ def models(as_json: bool, redis_url: str, namespace: str) -> None:
 def promote(version: str, pin: bool, redis_url: str, namespace: str) -> None:
     """Make a stored version live."""
     with _registry(redis_url, namespace) as registry:
-        registry.activate(version, pin=pin)
+        registry.apply(lambda state: state.activate(version, _now(), pin=pin))
     click.echo(f"{version} is live{' and pinned' if pin else ''}")
 
 
@@ -89,7 +89,7 @@ def promote(version: str, pin: bool, redis_url: str, namespace: str) -> None:
 def rollback(redis_url: str, namespace: str) -> None:
     """Go back to the version before the live one, and pin it."""
     with _registry(redis_url, namespace) as registry:
-        change = registry.roll_back()
+        change = registry.apply(lambda state: state.roll_back(_now()))
     click.echo(
         f"{change.after.live} is live and pinned, {change.before.live} was left; "
         "`unpin` lets the next publish go live"
@@ -101,7 +101,8 @@ def rollback(redis_url: str, namespace: str) -> None:
 def pin(redis_url: str, namespace: str) -> None:
     """Keep the live version live, whatever is published."""
     with _registry(redis_url, namespace) as registry:
-        click.echo(f"{registry.pin().pinned} is pinned")
+        pinned = registry.apply(lambda state: state.pin(_now())).after.pinned
+    click.echo(f"{pinned} is pinned")
 
 
 @click.command
@@ -109,7 +110,7 @@ def pin(redis_url: str, namespace: str) -> None:
 def unpin(redis_url: str, namespace: str) -> None:
     """Let the next publish go live again."""
     with _registry(redis_url, namespace) as registry:
-        pinned = registry.unpin().before.pinned
+        pinned = registry.apply(State.unpin).before.pinned
     click.echo("nothing was pinned" if pinned is None else f"{pinned} is no longer pinned")
 
 
@@ -140,7 +141,10 @@ def canary(
         raise click.UsageError("give a version, --stop or --json, not several of them")
     with _registry(redis_url, namespace) as registry:
         if stop:
-            stopped = registry.end_canary("stopped", "stopped by command").before.running
+            change = registry.apply(
+                lambda state: state.end_canary("stopped", "stopped by command", _now())
+            )
+            stopped = change.before.running
             click.echo(
                 "no canary runs" if stopped is None else f"{stopped.version} is no canary any more"
             )
@@ -149,8 +153,12 @@ def canary(
         elif version is None:
             click.echo(_latest_canary(registry.state()))
         else:
-            registry.start_canary(version, share)
+            registry.apply(lambda state: state.start_canary(version, share, _now()))
             click.echo(f"{version} serves {share:.1%} of the users")
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 def _version_table(registry: Registry) -> str:

@@ -1,5 +1,9 @@
-"""One publish from start to end: lock, write, read back, manifest, go live, prune."""
+"""One publish from start to end: lock, write, read back, manifest, go live, prune.
 
+Chunks are written and read some MiB at a time, with a report and a sign of life of the lock between.
+"""
+
+import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -7,11 +11,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from model.artifact.files import Artifact, ArtifactError, read_artifact
-from model.artifact.stored import read_manifest
+from model.artifact.manifest import ArtifactManifest, FileSpec, TensorSpec, little_endian
+from model.artifact.stored import batches, chunks, read_manifest
 from model.registry.keys import KeySpace
 from model.registry.state import State
-from training.publish.blobs import num_bytes, remove_blobs, verify_blobs, write_blobs
 from training.publish.connection import (
     FAULTS,
     Client,
@@ -23,7 +29,7 @@ from training.publish.connection import (
     connected,
 )
 from training.publish.lock import PublishLock, RetrainLock
-from training.publish.registry import PublishPolicy, Registry
+from training.publish.registry import PublishPolicy, Registry, unlink
 
 log = logging.getLogger(__name__)
 
@@ -165,8 +171,7 @@ class _Publication:
         """
         was_complete = self.version in self.registry.state().stored
         manifest = self.artifact.manifest
-        total = num_bytes(self.keys, manifest)
-        self.report(f"publishing {self.version}: {total / _MIB:.1f} MiB")
+        self.report(f"publishing {self.version}: {self._num_bytes() / _MIB:.1f} MiB")
         try:
             self._follow("written", write_blobs(self.client, self.keys, self.artifact), lock)
             self._follow("verified", verify_blobs(self.client, self.keys, manifest), lock)
@@ -176,15 +181,59 @@ class _Publication:
             if not was_complete:
                 with suppress(*FAULTS, PublishError):
                     lock.renew()
-                    remove_blobs(self.client, self.keys, manifest)
+                    written = [chunk.key for chunk in chunks(self.keys, manifest)]
+                    unlink(self.client, [self.keys.manifest(self.version), *written])
             raise
+
+    def _num_bytes(self) -> int:
+        return sum(chunk.stop - chunk.start for chunk in chunks(self.keys, self.artifact.manifest))
 
     def _follow(self, what: str, batches: Iterator[int], lock: PublishLock) -> None:
         """Drive the batches, keep the lock alive, report every few seconds."""
-        total, done, reported_at = num_bytes(self.keys, self.artifact.manifest), 0, time.monotonic()
+        total, done, reported_at = self._num_bytes(), 0, time.monotonic()
         for size in batches:
             lock.keep()
             done += size
             if time.monotonic() - reported_at > _REPORT_SECONDS:
                 self.report(f"{what} {done / _MIB:.0f} of {total / _MIB:.0f} MiB")
                 reported_at = time.monotonic()
+
+
+def write_blobs(client: Client, keys: KeySpace, artifact: Artifact) -> Iterator[int]:
+    """Write every chunk of every blob; yields the bytes of each batch once they are stored."""
+    manifest = artifact.manifest
+    for name in (*manifest.tensors, *manifest.files):
+        if name in artifact.files:
+            data = np.frombuffer(artifact.files[name], np.uint8)
+        else:
+            data = little_endian(artifact.tensors[name]).reshape(-1).view(np.uint8)
+        for batch in batches(chunks(keys, manifest, [name])):
+            with client.pipeline(transaction=False) as pipe:
+                for chunk in batch:
+                    pipe.set(chunk.key, data[chunk.start : chunk.stop].data)
+                pipe.execute()
+            yield batch[-1].stop - batch[0].start
+
+
+def verify_blobs(client: Client, keys: KeySpace, manifest: ArtifactManifest) -> Iterator[int]:
+    """Read every blob back against the manifest's checksums; yields the bytes of each batch.
+
+    Raises:
+        DamagedCopyError: a chunk is missing or a checksum differs.
+    """
+    specs: dict[str, TensorSpec | FileSpec] = {**manifest.tensors, **manifest.files}
+    for name, spec in specs.items():
+        digest = hashlib.sha256()
+        for batch in batches(chunks(keys, manifest, [name])):
+            with client.pipeline(transaction=False) as pipe:
+                for chunk in batch:
+                    pipe.get(chunk.key)
+                for part in pipe.execute():
+                    digest.update(part or b"")
+            yield batch[-1].stop - batch[0].start
+        if digest.hexdigest() != spec.sha256:
+            raise DamagedCopyError(
+                f"{name!r} of version {manifest.model_version} does not read back as it was "
+                "written; see whether the server evicts keys (maxmemory-policy should be "
+                "noeviction), then publish again"
+            )

@@ -1,21 +1,21 @@
 """The published versions of one namespace: the sync driver of `model.registry.state`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
 from model.artifact.files import ArtifactError
-from model.artifact.stored import read_manifest
-from model.registry.canary import Canary, Outcome
+from model.artifact.manifest import ArtifactManifest
+from model.artifact.stored import chunks, read_manifest
 from model.registry.keys import KeySpace
 from model.registry.state import Change, NotPublished, Refused, State
-from training.publish.blobs import check_present, unlink
 from training.publish.connection import Client, PublishError, Transaction, UnknownVersionError, text
 from training.publish.lock import FencedLock, PublishLock
 
-_SCAN_COUNT = 1000
+_BATCH_KEYS = 1000
+"""Keys that are listed or removed, or whose lengths are asked for, at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,7 @@ class StoredVersion:
 
 
 class Registry:
-    """The versions of one namespace on one server. Transitions raise PublishError if refused."""
+    """The versions of one namespace on one server."""
 
     def __init__(self, client: Client, keys: KeySpace) -> None:
         self._client = client
@@ -75,48 +75,27 @@ class Registry:
         at = self._now()
         return self._attempt(lambda state: state.publish(version, at, share), {version}, lock).after
 
-    def activate(self, version: str, *, pin: bool) -> State:
-        """Make a version live, and pin it or lift the pin.
+    def apply(
+        self, transition: Callable[[State], Change], lock: FencedLock | None = None
+    ) -> Change:
+        """Write a transition; a version that begins to serve by it has to be whole.
+
+        Args:
+            transition: a method of `State`; called again if the state changes meanwhile.
+            lock: one that must still be held.
 
         Raises:
-            UnknownVersionError: it is not published, or not whole.
+            UnknownVersionError: there is no such version, or it is not whole.
+            PublishError: the state refuses the transition.
         """
-        return self._apply(lambda state: state.activate(version, _clock(), pin=pin)).after
-
-    def roll_back(self) -> Change:
-        """Go back to the version before the live one and pin it.
-
-        Raises:
-            UnknownVersionError: there is none, or it is not whole.
-            PublishError: a version is pinned.
-        """
-        return self._apply(lambda state: state.roll_back(_clock()))
-
-    def pin(self) -> State:
-        """Keep the live version live, whatever is published; UnknownVersionError without one."""
-        return self._apply(lambda state: state.pin(_clock())).after
-
-    def unpin(self) -> Change:
-        """Let the next publish go live."""
-        return self._apply(State.unpin)
-
-    def start_canary(self, version: str, share: float) -> State:
-        """Let a version serve a share of the users, or change the canary's share.
-
-        Raises:
-            UnknownVersionError: it is not published, or not whole.
-            PublishError: it is live, nothing is, a version is pinned, another canary runs, or the
-                share is out of range.
-        """
-        return self._apply(lambda state: state.start_canary(version, share, _clock())).after
-
-    def end_canary(self, outcome: Outcome, reason: str, only: Canary | None = None) -> Change:
-        """End the running canary, if there is one and it is the one meant by `only`."""
-        return self._apply(lambda state: state.end_canary(outcome, reason, _clock(), only))
-
-    def promote_canary(self, canary: Canary, lock: FencedLock) -> bool:
-        """Make a canary live, unless it has ended meanwhile; whether it was."""
-        return self._apply(lambda state: state.promote_canary(canary, _clock()), lock).happened
+        whole: set[str] = set()
+        while True:
+            change = self._attempt(transition, whole, lock)
+            if change.begins_to_serve <= whole:
+                return change
+            for version in change.begins_to_serve:
+                self._check_whole(version)
+            whole |= change.begins_to_serve
 
     def sweep(self, policy: PublishPolicy, lock: PublishLock) -> list[str]:
         """Prune old versions, and remove what dead publishes left behind.
@@ -126,30 +105,17 @@ class Registry:
         """
         lock.renew()
         at, keep, grace = self._now(), policy.keep, policy.grace_seconds
-        self._apply(lambda state: state.prune(at, keep=keep, grace_seconds=grace), lock)
+        self.apply(lambda state: state.prune(at, keep=keep, grace_seconds=grace), lock)
         stored = self.state().stored
         dead: set[str] = set()
         pattern = self._keys.every_version_pattern
-        found = map(text, self._client.scan_iter(match=pattern, count=_SCAN_COUNT))
-        while names := list(islice(found, _SCAN_COUNT)):
+        found = map(text, self._client.scan_iter(match=pattern, count=_BATCH_KEYS))
+        while names := list(islice(found, _BATCH_KEYS)):
             orphans = [name for name in names if self._keys.version_of(name) not in stored]
             unlink(self._client, orphans)
             dead.update(map(self._keys.version_of, orphans))
             lock.keep()
         return sorted(dead)
-
-    def _apply(
-        self, transition: Callable[[State], Change], lock: FencedLock | None = None
-    ) -> Change:
-        """Write a transition; a version that begins to serve by it has to be whole."""
-        whole: set[str] = set()
-        while True:
-            change = self._attempt(transition, whole, lock)
-            if change.begins_to_serve <= whole:
-                return change
-            for version in change.begins_to_serve:
-                self._check_whole(version)
-            whole |= change.begins_to_serve
 
     def _attempt(
         self, transition: Callable[[State], Change], whole: set[str], lock: FencedLock | None
@@ -188,16 +154,25 @@ class Registry:
             client.hgetall(keys.canary_answers),
         )
 
+    def _manifest(self, version: str) -> ArtifactManifest:
+        return read_manifest(self._client.get(self._keys.manifest(version)), version)
+
     def _check_whole(self, version: str) -> None:
+        """Every chunk is there at full length; UnknownVersionError otherwise."""
         try:
-            stored = self._client.get(self._keys.manifest(version))
-            check_present(self._client, self._keys, read_manifest(stored, version))
+            found = chunks(self._keys, self._manifest(version))
+            while batch := list(islice(found, _BATCH_KEYS)):
+                with self._client.pipeline(transaction=False) as pipe:
+                    for chunk in batch:
+                        pipe.strlen(chunk.key)
+                    for chunk, length in zip(batch, pipe.execute(), strict=True):
+                        chunk.check_length(length)
         except ArtifactError as error:
             raise UnknownVersionError(f"version {version!r} is not whole: {error}") from error
 
     def _metrics(self, version: str) -> dict[str, float]:
         try:
-            return read_manifest(self._client.get(self._keys.manifest(version)), version).metrics
+            return self._manifest(version).metrics
         except ArtifactError:
             return {}
 
@@ -207,5 +182,8 @@ class Registry:
         return datetime.fromtimestamp(seconds + micros / 1e6, UTC)
 
 
-def _clock() -> datetime:
-    return datetime.now(UTC)
+def unlink(client: Client, names: Iterable[str]) -> None:
+    """UNLINK keys some hundred at a time; the server frees their memory in the background."""
+    left = iter(names)
+    while batch := list(islice(left, _BATCH_KEYS)):
+        client.unlink(*batch)

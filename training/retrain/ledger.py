@@ -65,7 +65,10 @@ class Ledger:
     def promote(self, canary: Canary) -> bool:
         """Make a canary live, unless it has ended meanwhile; whether it was."""
         with self._explaining():
-            return Registry(self._client, self._keys).promote_canary(canary, self._lock)
+            registry = Registry(self._client, self._keys)
+            return registry.apply(
+                lambda state: state.promote_canary(canary, datetime.now(UTC)), self._lock
+            ).happened
 
     def _explaining(self) -> AbstractContextManager[None]:
         return explaining(str(address_of(self._redis_url)))

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from model.registry.canary import MAX_SHARE
-from model.registry.events import SHOWN_ONLY, EventType
+from model.registry.records import SHOWN_ONLY, EventType
 from training.errors import ExplainedError
 from training.feedback.log import KEEP_DAYS, KEEP_MB
 from training.fit.config import TrainingConfig

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from model.registry.events import SHOWN_ONLY, EventType
+from model.registry.records import SHOWN_ONLY, EventType
 from training.data.dataset import DataConfig
 from training.data.features import FEATURE_SUFFIX
 from training.data.files import make_folder

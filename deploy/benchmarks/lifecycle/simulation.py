@@ -26,7 +26,7 @@ from deploy.benchmarks.lifecycle.report import (
 from deploy.benchmarks.replay import Replay
 from deploy.benchmarks.serving.rig import Replica, rig
 from deploy.local.http import post_json
-from model.registry.events import ReportedEvent
+from model.registry.records import ReportedEvent
 from service.schemas.requests import MAX_EVENTS, MAX_SESSION
 from training.errors import ExplainedError
 from training.evaluate.protocol import ndcg_at_k, recall_at_k

@@ -18,8 +18,7 @@ from model.artifact.build import build_artifact, untrained, with_tables
 from model.artifact.files import Artifact
 from model.network.config import VIEWS, MagnetConfig
 from model.network.head import FusionHead
-from model.runtime.artifact import ArtifactScorer
-from model.runtime.golden import record_golden
+from model.runtime.artifact import ArtifactScorer, record_golden
 from model.runtime.item_item import ItemItemModel
 from training.export.artifact import expert_specs
 from training.export.onnx import export_head

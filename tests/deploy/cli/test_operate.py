@@ -18,7 +18,7 @@ import redis
 from deploy.cli.app import main
 from model.artifact.files import read_artifact
 from model.registry.keys import KeySpace
-from model.registry.runs import RetrainingSummary
+from model.registry.records import RetrainingSummary
 from training.publish import publish_artifact
 
 PROJECT = Path(__file__).parents[3]

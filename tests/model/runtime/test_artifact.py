@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 from model.artifact.files import read_artifact
-from model.runtime.artifact import ArtifactScorer
-from model.runtime.golden import GoldenMismatch, check_golden
+from model.runtime.artifact import ArtifactScorer, GoldenMismatch, check_golden
 
 
 def test_profiles_and_scores_are_those_of_the_definition(artifact, reference, profile_of) -> None:

@@ -5,8 +5,7 @@ from hypothesis import strategies as st
 
 from model.artifact.files import ArtifactError
 from model.runtime import item_item as neighbourhood
-from model.runtime.fold_in import recency_weights
-from model.runtime.item_item import NO_SCORES, ItemItemModel, SparseScores
+from model.runtime.item_item import NO_SCORES, ItemItemModel, SparseScores, recency_weights
 
 
 def drawn(seed: int, num_items: int) -> tuple[ItemItemModel, np.ndarray]:

@@ -7,7 +7,7 @@ from model.runtime.scorer import OnnxScorer
 
 
 def scorer_of(artifact, **files: bytes) -> OnnxScorer:
-    return OnnxScorer.of({**artifact.files, **files}, artifact.tensors)
+    return OnnxScorer({**artifact.files, **files}, artifact.tensors)
 
 
 @pytest.mark.parametrize("block_rows", [1, 7, 80, 8192])

@@ -15,7 +15,7 @@ import redis
 import uvicorn
 
 from model.artifact.files import Artifact, write_artifact
-from model.artifact.layout import RowLayout
+from model.artifact.stored import RowLayout
 from model.registry.keys import KeySpace
 from service.app import create_app
 from service.ops.settings import Settings

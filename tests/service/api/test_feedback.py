@@ -8,8 +8,8 @@ from uuid import uuid4
 
 import pytest
 
-from model.registry.events import EVENT_FIELD, FeedbackEvent
 from model.registry.keys import KeySpace
+from model.registry.records import EVENT_FIELD, FeedbackEvent
 
 KEYS = KeySpace()
 _number = itertools.count()

@@ -3,9 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.runtime.fold_in import fold_in
 from model.runtime.item_item import NO_SCORES
-from model.runtime.profile import Profile
+from model.runtime.profile import Profile, fold_in
 from model.runtime.top_k import top_places
 from service.recommend import pair_explanation
 from service.recommend.pair_explanation import (

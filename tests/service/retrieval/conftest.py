@@ -12,7 +12,7 @@ from service.retrieval.exact import ExactRetriever
 @pytest.fixture(scope="session")
 def scorer_of() -> Callable[[Artifact], OnnxScorer]:
     def make(artifact: Artifact) -> OnnxScorer:
-        return OnnxScorer.of(artifact.files, artifact.tensors)
+        return OnnxScorer(artifact.files, artifact.tensors)
 
     return make
 

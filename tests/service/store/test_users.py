@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.artifact.layout import RowLayout
 from model.artifact.manifest import ArtifactManifest
+from model.artifact.stored import RowLayout
 from service.schemas.errors import SourceUnavailable
 from service.store.availability import HiddenItems
 from service.store.store import LiveValues, RowSpan

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 import polars as pl
 import pytest
 
-from model.registry.events import FeedbackEvent
+from model.registry.records import FeedbackEvent
 from training.feedback.log import EVENTS, REJECTS, EventLog, EventLogError, Expired, LogWriter
 
 TODAY = date(2026, 2, 2)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from model.registry.events import EVENT_FIELD, FeedbackEvent
 from model.registry.keys import KeySpace
+from model.registry.records import EVENT_FIELD, FeedbackEvent
 from training.feedback.log import EventLog
 from training.feedback.stream import GROUP, Drained, FeedbackStream, drain
 

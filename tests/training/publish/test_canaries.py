@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -149,30 +150,46 @@ def test_publishing_to_a_share(
     assert latest(client).outcome == "superseded"
 
 
+def start(registry: Registry, version: str) -> Canary:
+    change = registry.apply(lambda state: state.start_canary(version, 0.1, datetime.now(UTC)))
+    assert change.after.running is not None
+    return change.after.running
+
+
+def stop(registry: Registry) -> None:
+    registry.apply(lambda state: state.end_canary("stopped", "enough", datetime.now(UTC)))
+
+
+def promote(registry: Registry, canary: Canary, lock: RetrainLock) -> bool:
+    return registry.apply(
+        lambda state: state.promote_canary(canary, datetime.now(UTC)), lock
+    ).happened
+
+
 @pytest.mark.usefixtures("published")
 def test_a_running_canary_is_never_retired(client: redis.Redis) -> None:
     registry = Registry(client, KEYS)
     tidy = PublishPolicy(keep=1, grace_seconds=0)
-    registry.start_canary("v1", 0.1)
+    start(registry, "v1")
     with PublishLock(client, KEYS, lock_seconds=30, wait_seconds=0) as lock:
         assert registry.sweep(tidy, lock) == []
-        registry.end_canary("stopped", "enough")
+        stop(registry)
         assert registry.sweep(tidy, lock) == ["v1"]
 
 
 @pytest.mark.usefixtures("published")
 def test_a_promotion_under_the_lock_takes_back_nothing(client: redis.Redis) -> None:
     registry = Registry(client, KEYS)
-    canary = registry.start_canary("v2", 0.1).canary
+    canary = start(registry, "v2")
     with RetrainLock(client, KEYS, lock_seconds=30) as lock:
-        registry.end_canary("stopped", "misbehaves")
-        assert not registry.promote_canary(canary, lock)
+        stop(registry)
+        assert not promote(registry, canary, lock)
         assert registry.state().live == "v3"
-        again = registry.start_canary("v2", 0.1).canary
-        assert not registry.promote_canary(canary, lock)  # that was another one
-        assert registry.promote_canary(again, lock)
+        again = start(registry, "v2")
+        assert not promote(registry, canary, lock)  # that was another one
+        assert promote(registry, again, lock)
         assert registry.state().live == "v2"
         assert latest(client).outcome == "promoted"
         client.set(KEYS.retrain_lock, "another")
         with pytest.raises(LockLostError):
-            registry.promote_canary(again, lock)
+            promote(registry, again, lock)

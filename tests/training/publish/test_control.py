@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -118,7 +119,7 @@ def test_nothing_to_go_back_to(
 def test_a_pinned_version_is_never_retired(
     registry: Registry, artifact_of: Callable[..., Path], redis_url: str, client: redis.Redis
 ) -> None:
-    registry.activate("v1", pin=True)
+    registry.apply(lambda state: state.activate("v1", datetime.now(UTC), pin=True))
     for version in ("v4", "v5", "v6"):
         publish_artifact(
             artifact_of(version), redis_url, policy=PublishPolicy(keep=1, grace_seconds=0)
@@ -127,7 +128,7 @@ def test_a_pinned_version_is_never_retired(
     assert client.exists(KEYS.manifest("v1")) == 1
     assert {x.version for x in registry.versions()} == {"v1", "v3", "v6"}
     with pytest.raises(UnknownVersionError):
-        registry.activate("v2", pin=False)
+        registry.apply(lambda state: state.activate("v2", datetime.now(UTC), pin=False))
 
 
 def test_a_retraining_that_lost_its_lock_cannot_publish(

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from pydantic import ValidationError
 
-from model.registry.events import SHOWN_ONLY, FeedbackEvent, ReportedEvent
+from model.registry.records import SHOWN_ONLY, FeedbackEvent, ReportedEvent
 
 CLICK = {
     "event_id": "a1",

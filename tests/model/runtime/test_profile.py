@@ -1,7 +1,12 @@
 import numpy as np
 import pytest
 
-from model.runtime.fold_in import blend, fold_in
+from model.runtime.item_item import NO_SCORES
+from model.runtime.profile import Profile, Vectors, fold_in
+
+
+def blend(user: Vectors, session: Vectors) -> Vectors:
+    return Profile(user, NO_SCORES).blended_with(Profile(session, NO_SCORES)).vector_VMD
 
 
 def test_fold_in_is_as_long_as_the_session_is_coherent() -> None:

@@ -1,7 +1,4 @@
-"""Feedback: what a client reports, and the event that travels from the service to training.
-
-In the stream an event is one field, `EVENT_FIELD`, that holds `FeedbackEvent.model_dump_json()`.
-"""
+"""What the service and training tell each other in Redis: feedback events, the latest retraining."""
 
 from datetime import datetime
 from typing import Annotated, Literal, Self
@@ -17,7 +14,7 @@ from pydantic import (
 )
 
 EVENT_FIELD = "event"
-"""The one field of an entry of the stream `KeySpace.feedback`."""
+"""The one field of an entry of the stream `KeySpace.feedback`: a `FeedbackEvent` as JSON."""
 
 EventType = Literal[
     "impression", "view", "click", "play", "like", "save", "share", "cart", "purchase", "dislike"
@@ -72,3 +69,30 @@ class FeedbackEvent(ReportedEvent):
     def of(cls, reported: ReportedEvent, received_at: datetime) -> Self:
         """A reported event with its arrival; ValueError if `received_at` has no time zone."""
         return cls(**dict(reported), received_at=received_at)
+
+
+class RetrainingSummary(BaseModel):
+    """The latest retraining of a namespace: the part of the trainer's record that the service reads.
+
+    The trainer writes more (`training.retrain.runs`); fields not named here may change freely.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    run_id: str
+    started_at: AwareDatetime
+    finished_at: AwareDatetime | None = None
+    result: Literal["promoted", "canary", "refused", "unchanged", "failed", "killed"] | None = None
+    """None while it runs, or if it was killed and nobody has noticed."""
+    reason: str = ""
+    data: dict[str, int] = {}
+    """Rows by what they are."""
+    last_promoted_at: AwareDatetime | None = None
+    """When a run last promoted a model, this one included."""
+
+    @property
+    def duration_seconds(self) -> float | None:
+        """How long it took; None while it runs."""
+        if self.finished_at is None:
+            return None
+        return (self.finished_at - self.started_at).total_seconds()
