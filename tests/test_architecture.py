@@ -12,7 +12,7 @@ from deploy.cli.app import ENTRIES
 PROJECT = Path(__file__).parents[1]
 PACKAGES = ["deploy", "model", "service", "training"]
 DOCUMENTS = sorted(
-    [*PROJECT.glob("*.md"), *PROJECT.glob("docs/**/*.md"), PROJECT / "client/README.md"]
+    [PROJECT / "README.md", *PROJECT.glob("docs/**/*.md"), PROJECT / "client/README.md"]
 )
 HEAVY = ["torch", "scipy", "sklearn", "polars", "pandas", "onnx", "onnxscript"]
 

@@ -10,8 +10,7 @@ from typing import Literal
 from deploy.local.processes import Child
 from deploy.local.workspace import PROJECT, ModelFolder, Recipe
 from model.artifact.files import PICTURE_FOLDER, SUFFIXES, Artifact
-from training.data.features import FEATURE_SUFFIX
-from training.data.items import DESCRIPTION_COLUMNS, PICTURE_COLUMNS
+from training.data.folder import DESCRIPTION_COLUMNS, FEATURE_SUFFIX, PICTURE_COLUMNS
 from training.errors import ExplainedError
 
 Content = Literal["text", "images"]

@@ -18,10 +18,10 @@ from sklearn.utils.extmath import randomized_svd
 from threadpoolctl import threadpool_limits
 
 from model.network.config import BEHAVIOUR
+from training.data.folder import FEATURE_SUFFIX
 from training.data.items import ItemTable, read_facts, text_tokens
 from training.data.tables import DataError
 
-FEATURE_SUFFIX = "_feat.npy"
 WIDEST_FEATURES = 128
 """Most dimensions kept of features."""
 MAX_TOKEN_DIM = 128

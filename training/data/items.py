@@ -11,18 +11,20 @@ from pathlib import Path
 
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
+from training.data.folder import (
+    CATEGORY_COLUMNS,
+    DESCRIPTION_COLUMNS,
+    ENTITY_COLUMNS,
+    HEAD_COLUMNS,
+    PICTURE_COLUMNS,
+    RELATION_COLUMNS,
+    TAIL_COLUMNS,
+    TITLE_COLUMNS,
+    YEAR_COLUMNS,
+)
 from training.data.interactions import ITEM_COLUMNS
 from training.data.tables import DataError, Table
 
-TITLE_COLUMNS = ("title", "movie_title", "name", "item_name")
-YEAR_COLUMNS = ("year", "release_year")
-CATEGORY_COLUMNS = ("categories", "genres", "genre", "category", "class")
-PICTURE_COLUMNS = ("picture_url", "image_url", "picture", "image", "poster")
-DESCRIPTION_COLUMNS = ("overview", "description", "plot", "summary", "text")
-HEAD_COLUMNS = ("head_id", "head")
-RELATION_COLUMNS = ("relation_id", "relation")
-TAIL_COLUMNS = ("tail_id", "tail")
-ENTITY_COLUMNS = ("entity_id", "entity")
 WORD_FIELDS = ("title", *DESCRIPTION_COLUMNS)
 _WORD = re.compile(r"[^\W_]{2,}")
 _SEPARATORS = ("|", ",", " ")

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from model.network.config import BEHAVIOUR
-from training.data.features import FEATURE_SUFFIX
+from training.data.folder import FEATURE_SUFFIX
 from training.data.tables import DataError, Table
 
 PLANTED_FILE = "planted.tsv"

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
-from training.data.features import FEATURE_SUFFIX
 from training.data.files import write_durably
+from training.data.folder import FEATURE_SUFFIX
 from training.data.tables import DataError
 from training.encode.encoders import EncoderError
 

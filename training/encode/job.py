@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from model.artifact.files import PICTURE_FOLDER
 from training.cli.progress import drawn_bar
-from training.data.features import FEATURE_SUFFIX
+from training.data.folder import FEATURE_SUFFIX
 from training.data.items import read_items
 from training.data.tables import DataError
 from training.encode.contents import Content, UnreadableContentError, passages, pictures

@@ -12,7 +12,7 @@ from typing import Self
 
 import polars as pl
 
-from training.data.features import FEATURE_SUFFIX
+from training.data.folder import FEATURE_SUFFIX
 from training.data.tables import DataError
 from training.ingest.formats import (
     ATOMIC_SUFFIXES,

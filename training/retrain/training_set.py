@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from model.registry.records import SHOWN_ONLY, EventType
 from training.data.dataset import DataConfig
-from training.data.features import FEATURE_SUFFIX
 from training.data.files import make_folder
+from training.data.folder import FEATURE_SUFFIX
 from training.data.interactions import (
     Interactions,
     global_time_cuts,
