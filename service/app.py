@@ -1,13 +1,11 @@
-"""The composition root: settings in, application out.
+"""The composition root: makes the application out of the settings.
 
-    magnet serve
-
-The only module that reads the environment or decides which parts there are.
+No other module reads the environment or decides which parts there are.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, TypedDict
@@ -24,22 +22,19 @@ from service.auth.authenticator import Authenticator, host_of_command, is_local
 from service.http.middleware import RequestMiddleware
 from service.http.pages import PictureFolder, install_documentation, install_page, install_pictures
 from service.http.problems import PROBLEM_MEDIA_TYPE, install_handlers
-from service.ops.background import share_the_interpreter
 from service.ops.logs import configure_logging
 from service.ops.metrics import Metrics, metrics_port
-from service.ops.process import Drain, settle_allocations
+from service.ops.process import Drain, repeat, stop, tune_process
 from service.ops.settings import Settings
 from service.recommend.engine import RecommendationEngine
 from service.recommend.feedback import FeedbackIntake
 from service.recommend.pair_explanation import PairExplainer
 from service.serving.cache import ModelCache
 from service.serving.canary_guard import CanaryGuard
-from service.serving.follower import ModelFollower, stop
+from service.serving.follower import ModelFollower
 from service.serving.source import DiskSource, ModelSource, RedisSource
-from service.serving.watch import RetrainingWatch
-from service.store.availability import Availability
-from service.store.feedback_stream import FeedbackStream
 from service.store.registry import Registry
+from service.store.shared_state import Availability, FeedbackStream
 from service.store.store import RedisStore
 from service.store.users import PER_USER
 
@@ -47,7 +42,7 @@ _logger = logging.getLogger(__name__)
 
 
 class State(TypedDict):
-    """What the lifespan hands to every request."""
+    """What every request gets from the lifespan."""
 
     services: Services
 
@@ -55,11 +50,11 @@ class State(TypedDict):
 def create_app(settings: Settings | None = None) -> FastAPI:
     """An application that serves by `settings`.
 
-    Without them it is the whole process: settings come from the environment (SystemExit if they
-    cannot be used) and the process's logs become JSON lines.
+    Without settings it sets up this process: they come from the environment (SystemExit if they
+    cannot be used), and its logs become JSON lines.
     """
     if settings is None:
-        return _of_this_process()
+        return _for_this_process()
     metrics = Metrics()
     authenticator = Authenticator(
         metrics,
@@ -101,11 +96,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     return app
 
 
-def _of_this_process() -> FastAPI:
+def _for_this_process() -> FastAPI:
     settings = Settings.from_environment()
     configure_logging(settings.log_level)
-    settle_allocations()
-    share_the_interpreter()
+    tune_process()
     host = host_of_command()
     guarded = settings.keys or settings.keys_file is not None or settings.allow_anonymous
     if host is not None and not is_local(host) and not guarded:
@@ -126,9 +120,8 @@ async def _services(
 ) -> AsyncIterator[Services]:
     """Everything that routes work with, from start to end of the process's event loop."""
     store = None if settings.artifact_dir is not None else RedisStore(settings)
-    source = _source(settings, store)
     follower = ModelFollower(
-        source,
+        _source(settings, store),
         metrics,
         namespace=settings.namespace,
         poll_seconds=settings.poll_seconds,
@@ -141,14 +134,11 @@ async def _services(
     drain = Drain(settings.drain_seconds)
     shared = None if store is None else _shared(settings, store, metrics)
     running = [follower.run()]
-    if store is not None and shared is not None:
-        seconds = settings.poll_seconds
-        running.append(RetrainingWatch(store, metrics.retraining, seconds).run())
-        running.append(CanaryGuard(follower, shared.registry, metrics.canary, seconds).run())
+    if shared is not None:
+        running += _watches(settings, follower, shared.registry, metrics)
     tasks = [asyncio.create_task(each) for each in running]
     try:
-        # Requests and workers are what runs in parallel; a BLAS with threads of its own would
-        # make them fight for cores.
+        # Requests and workers run in parallel; BLAS threads would compete with them for cores.
         with threadpool_limits(limits=1), drain.on_sigterm():
             yield Services(
                 engine=engine,
@@ -166,7 +156,8 @@ async def _services(
         await engine.close()
         for task in tasks:
             await stop(task)
-        await source.close()
+        if store is not None:
+            await store.close()
 
 
 def _source(settings: Settings, store: RedisStore | None) -> ModelSource:
@@ -193,6 +184,19 @@ def _shared(settings: Settings, store: RedisStore, metrics: Metrics) -> SharedSt
         feedback=FeedbackIntake(stream, metrics),
         registry=Registry(store),
     )
+
+
+def _watches(
+    settings: Settings, follower: ModelFollower, registry: Registry, metrics: Metrics
+) -> Iterator[Coroutine[Any, Any, None]]:
+    """What is looked up in Redis again and again, beside the follower."""
+    guard = CanaryGuard(follower, registry, metrics.canary)
+
+    async def show_retraining() -> None:
+        metrics.retraining.tell(await registry.latest_retraining())
+
+    yield repeat(guard.look, settings.poll_seconds, "the canary")
+    yield repeat(show_retraining, settings.poll_seconds, "the latest retraining")
 
 
 class _Application(FastAPI):

@@ -2,8 +2,8 @@
 
 import sys
 
-from service.auth.cli import keys
+from service.auth.keys import keys_command
 
 if __name__ == "__main__":
     sys.stderr.write("python -m service.keys is now magnet keys\n")
-    keys(prog_name="magnet keys")
+    keys_command(prog_name="magnet keys")

@@ -99,7 +99,9 @@ SECTIONS = {
         Entry("serve", "run the service", "deploy.cli.serve:serve", "service"),
         Entry("status", "show what is reachable, and which version is live", f"{_OPERATE}:status"),
         Entry("doctor", "check everything, and say what to do", f"{_OPERATE}:doctor"),
-        Entry("keys", "make, list and remove API keys", "service.auth.cli:keys", "service"),
+        Entry(
+            "keys", "make, list and remove API keys", "service.auth.keys:keys_command", "service"
+        ),
         Entry(
             "events",
             "feedback events: drain the stream into the log, inspect, export, compact",

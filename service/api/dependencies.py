@@ -24,8 +24,8 @@ from service.schemas.responses import Answered
 from service.serving.follower import ModelFollower
 from service.serving.served import Models
 from service.serving.snapshot import Snapshot
-from service.store.availability import Availability
 from service.store.registry import Registry
+from service.store.shared_state import Availability
 
 NOT_FOUND: dict[int | str, dict[str, Any]] = {
     404: {"model": Problem, "description": "There is no such user, item or version"}

@@ -1,8 +1,7 @@
-"""API keys: how one looks, which one a caller shows, and the file that holds them.
+"""API keys, the file that holds them, and the command `magnet keys`.
 
-Of a key only its SHA-256 is stored. That is enough: a key is 256 random bits, so that a slow hash
-would not make guessing harder. The file is read again when it changes, and written whole or not at
-all.
+Only the SHA-256 of a key is stored. A key is 256 random bits, so a slow hash would not make
+guessing harder.
 """
 
 import hashlib
@@ -12,25 +11,28 @@ import os
 import re
 import secrets
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self, get_args
 
+import click
+
 Scope = Literal["read", "feedback", "admin", "metrics"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 PREFIX = "mgk_"
-"""By which scanners for leaked secrets, and people, tell what it is."""
-_RANDOM_BYTES = 32
+"""Tells people and scanners for leaked secrets what it is."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _HEAD = "# NAME SCOPES SHA256: API keys of the MAGNET service, see magnet keys --help\n"
+_FILE = click.Path(path_type=Path)
 _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiKey:
-    """One stored key: who holds it, what it opens, and its hash."""
+    """One stored key: its holder's name, what it opens, and its hash."""
 
     name: str
     scopes: frozenset[Scope]
@@ -38,13 +40,13 @@ class ApiKey:
 
     @classmethod
     def new(cls, name: str, scopes: Iterable[str]) -> tuple[Self, str]:
-        """A new key and its secret, which is not kept; ValueError if name or scopes are unusable."""
-        secret = PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
+        """A new key and its secret, which is not stored; ValueError if name or scopes are bad."""
+        secret = PREFIX + secrets.token_urlsafe(32)
         return cls(name=_name(name), scopes=_scopes(scopes), sha256=_digest(secret)), secret
 
     @classmethod
     def parse(cls, line: str) -> Self:
-        """The key of a `line`; ValueError, which repeats no hash, if it is none."""
+        """The inverse of `line`; ValueError, which does not repeat the hash."""
         parts = line.split()
         if len(parts) != 3 or not _DIGEST.fullmatch(parts[2]):
             raise ValueError("expected NAME SCOPE[,SCOPE] SHA256, made by `magnet keys new`")
@@ -57,7 +59,7 @@ class ApiKey:
 
 
 def parse_keys(text: str) -> tuple[ApiKey, ...]:
-    """The keys in a text, one a line; empty lines and those that begin with `#` are skipped.
+    """The keys in a text, one per line, without empty lines and comments (`#`).
 
     Raises:
         ValueError: names the line.
@@ -77,13 +79,10 @@ def parse_keys(text: str) -> tuple[ApiKey, ...]:
 
 
 def find_key(keys: Iterable[ApiKey], secret: str) -> ApiKey | None:
-    """The key with this secret, or None; always takes equally long."""
+    """The key with this secret, or None. All keys are compared, so the time tells nothing."""
     digest = _digest(secret)
-    found = None
-    for key in keys:
-        if hmac.compare_digest(key.sha256, digest):
-            found = key
-    return found
+    matching = [key for key in keys if hmac.compare_digest(key.sha256, digest)]
+    return matching[-1] if matching else None
 
 
 def _digest(secret: str) -> str:
@@ -109,10 +108,10 @@ def _scopes(names: Iterable[str]) -> frozenset[Scope]:
 
 
 class KeyFile:
-    """The keys of a file, as it is now."""
+    """The keys in a file; `refresh` reads it again when it has changed."""
 
     def __init__(self, path: Path) -> None:
-        """Read it; ValueError, which names file and line, if it is not usable."""
+        """Read it; ValueError, which names file and line."""
         self._path = path
         self._stamp = self._read_stamp()
         self.keys = read_keys(path)
@@ -120,8 +119,7 @@ class KeyFile:
     def refresh(self) -> None:
         """Read the file again if it has changed.
 
-        A file that has gone or is broken changes nothing, so that a slip of an editor locks nobody
-        out; it is logged.
+        If it is gone or broken, the keys stay and a warning is logged: a typo locks nobody out.
         """
         stamp = self._read_stamp()
         if stamp == self._stamp:
@@ -143,7 +141,7 @@ class KeyFile:
 
 
 def read_keys(path: Path) -> tuple[ApiKey, ...]:
-    """The keys of a file; ValueError, which names file and line, if it is not usable."""
+    """The keys in a file; ValueError, which names file and line."""
     try:
         return parse_keys(path.read_text())
     except OSError as error:
@@ -153,7 +151,7 @@ def read_keys(path: Path) -> tuple[ApiKey, ...]:
 
 
 def write_keys(path: Path, keys: Iterable[ApiKey]) -> None:
-    """Replace a file, readable by its owner alone, so that a reader sees the old or the new one."""
+    """Replace the file atomically; only its owner can read it."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     fresh = Path(name)
     try:
@@ -165,3 +163,75 @@ def write_keys(path: Path, keys: Iterable[ApiKey]) -> None:
     except BaseException:
         fresh.unlink(missing_ok=True)
         raise
+
+
+@click.group("keys")
+def keys_command() -> None:
+    """Make, list and remove API keys. A running service notices that the file has changed.
+
+    Without --file, `new` prints the line to store: in MAGNET_KEYS, or in a file of your own.
+    """
+
+
+@keys_command.command
+@click.option("--name", required=True, help="who holds it; in logs and metrics")
+@click.option(
+    "--scope",
+    "scopes",
+    required=True,
+    multiple=True,
+    type=click.Choice(SCOPES),
+    help="read: recommendations and explanations; feedback: report events; admin: hide items, "
+    "activate models; metrics: /metrics (repeat for several)",
+)
+@click.option("--file", type=_FILE, help="add the key to this file")
+def new(name: str, scopes: tuple[str, ...], file: Path | None) -> None:
+    """Make a key; its secret is shown once."""
+    with _explained():
+        key, secret = ApiKey.new(name, scopes)
+        if file is not None:
+            present = read_keys(file) if file.exists() else ()
+            if any(other.name == name for other in present):
+                raise ValueError(
+                    f"{file} has a key named {name!r}: choose another name, give its holder the "
+                    "new key, and remove the old one then"
+                )
+            write_keys(file, [*present, key])
+    if file is None:
+        click.echo(f"store this line: {key.line()}", err=True)
+    else:
+        click.echo(f"added {name} to {file}; ", err=True, nl=False)
+    click.echo("the key, shown this once, goes into `Authorization: Bearer KEY`:", err=True)
+    click.echo(secret)
+
+
+@keys_command.command("list")
+@click.option("--file", type=_FILE, required=True, help="a file of keys")
+def list_keys(file: Path) -> None:
+    """Names and scopes of a file's keys."""
+    with _explained():
+        for key in read_keys(file):
+            click.echo(f"{key.name}\t{','.join(sorted(key.scopes))}")
+
+
+@keys_command.command
+@click.option("--name", required=True, help="whose key")
+@click.option("--file", type=_FILE, required=True, help="a file of keys")
+def remove(name: str, file: Path) -> None:
+    """Take a key out of a file."""
+    with _explained():
+        present = read_keys(file)
+        kept = [key for key in present if key.name != name]
+        if len(kept) == len(present):
+            raise ValueError(f"{file} has no key named {name!r}")
+        write_keys(file, kept)
+    click.echo(f"removed {name} from {file}", err=True)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Turn a fault of the file or its contents into the message of the command."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise click.ClickException(str(error)) from error

@@ -1,29 +1,118 @@
-"""The process as a whole: how it leaves on SIGTERM, and how its memory is allocated."""
+"""The process as a whole: work beside requests, memory, and how it leaves on SIGTERM.
+
+Work beside requests must not slow them, so it runs in threads of low priority and with pauses.
+"""
 
 import asyncio
 import ctypes
+import logging
+import os
 import signal
+import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import TypeVar
 
+from service.schemas.errors import SourceUnavailable
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_NICENESS = 10
+"""Such a thread gets a tenth of a usual one's share of a busy processor: on a machine with nothing
+to spare a load takes ten times as long, not for ever."""
+_SWITCH_SECONDS = 0.001
+_ITEMS_BETWEEN_PAUSES = 256
+_PAUSE_SECONDS = 0.0005
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 _MAPPED_BYTES = 2**20
 """Far above what a request of one user needs, far below an array of a model."""
 _KEPT_BYTES = 16 * 2**20
-"""Above what the arrays of a batch need together. By default 128 KB of free memory are kept: the
-rest went back after every batch, and was cleared again for the next one (measured at 7,000 items:
-a hundred page faults for each request, a fifth of the processor time of its list)."""
+"""More than the arrays of a batch. By default glibc keeps 128 KB of free memory, so every batch
+returned its memory and got cleared pages for the next (measured at 7,000 items: 100 page faults per
+request, a fifth of the processor time of its list)."""
+
+_logger = logging.getLogger(__name__)
 
 
-def settle_allocations() -> None:
-    """Let glibc map arrays from a megabyte on by themselves, and keep some megabytes below that.
+async def repeat(look: Callable[[], Awaitable[None]], pause_seconds: float, what: str) -> None:
+    """Call `look` until cancelled; a failure is logged under the name `what`.
 
-    A replaced model's memory then goes back to the system. By default glibc raises the first limit
-    with every such array that is freed, and the next models come from heaps in which small objects
-    keep what is freed around them from going back. Without glibc this does nothing.
+    SourceUnavailable is not logged here: the model follower logs it already.
     """
+    while True:
+        try:
+            await look()
+        except SourceUnavailable:
+            pass
+        except Exception:
+            _logger.exception("%s could not be looked up", what)
+        await asyncio.sleep(pause_seconds)
+
+
+async def stop(task: asyncio.Task[None]) -> None:
+    """Cancel a task that runs for ever, and wait for its end.
+
+    It is cancelled until it ends: before Python 3.12, `asyncio.wait_for`, which the Redis client
+    uses, loses a cancellation that arrives together with its result.
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=0.1)
+
+
+async def in_background(work: Callable[[], Result]) -> Result:
+    """Do blocking work in a thread of its own, with low priority.
+
+    The thread goes on if the caller is cancelled, and ends with the process.
+    """
+    done: Future[Result] = Future()
+    done.set_running_or_notify_cancel()  # so that a cancelled caller does not cancel it
+
+    def run() -> None:
+        _lower_priority()
+        try:
+            result = work()
+        except BaseException as error:  # noqa: BLE001  # raised where the caller waits
+            done.set_exception(error)
+        else:
+            done.set_result(result)
+
+    threading.Thread(target=run, name="background", daemon=True).start()
+    return await asyncio.wrap_future(done)
+
+
+def _lower_priority() -> None:
+    """Lower this thread's priority. Only Linux has one per thread; elsewhere nothing changes."""
+    if sys.platform == "linux":
+        with suppress(OSError):  # the system may forbid it
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+
+
+def with_pauses(items: Iterable[Item]) -> Iterator[Item]:
+    """The same items. After every 256 it sleeps, so that other threads get Python's lock."""
+    for number, item in enumerate(items, 1):
+        yield item
+        if number % _ITEMS_BETWEEN_PAUSES == 0:
+            time.sleep(_PAUSE_SECONDS)
+
+
+def tune_process() -> None:
+    """Set what holds for the whole process: when threads take turns, and how memory is kept.
+
+    Threads take Python's lock from each other after 1 ms instead of 5: a request gives it up about
+    forty times, whenever numpy or the graph runtime releases it.
+
+    glibc maps arrays of a megabyte and more separately, so a replaced model's memory goes back to
+    the system. By default it raises that limit whenever such an array is freed; the next models
+    then come from heaps, where small objects keep freed memory from going back. Without glibc the
+    memory stays as it is.
+    """
+    sys.setswitchinterval(_SWITCH_SECONDS)
     try:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
     except (OSError, AttributeError):
@@ -33,10 +122,9 @@ def settle_allocations() -> None:
 
 
 class Drain:
-    """On SIGTERM: be not ready, serve on for a while, then let uvicorn stop.
+    """On SIGTERM: report not ready, serve on for some seconds, then let uvicorn stop.
 
-    Uvicorn stops listening at once and finishes what is in flight; a load balancer needs some
-    seconds before it stops sending.
+    Uvicorn stops listening at once, but a load balancer needs some seconds until it stops sending.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -45,25 +133,25 @@ class Drain:
 
     @contextmanager
     def on_sigterm(self) -> Iterator[None]:
-        """Put a pause before whatever SIGTERM does; a second one does not wait.
+        """Delay whatever SIGTERM does; a second SIGTERM acts at once.
 
-        Signals reach only the main thread: in any other (an application in a test) this does
+        Only the main thread gets signals; in any other thread (an application in a test) this does
         nothing.
         """
         if threading.current_thread() is not threading.main_thread():
             yield
             return
         loop = asyncio.get_running_loop()
-        stop = signal.getsignal(signal.SIGTERM)
+        usual = signal.getsignal(signal.SIGTERM)
 
         def leave(number: int, frame: FrameType | None) -> None:
-            signal.signal(signal.SIGTERM, stop)
+            signal.signal(signal.SIGTERM, usual)
             self.begun = True
-            if callable(stop):
-                loop.call_soon_threadsafe(loop.call_later, self._seconds, stop, number, frame)
+            if callable(usual):
+                loop.call_soon_threadsafe(loop.call_later, self._seconds, usual, number, frame)
 
         signal.signal(signal.SIGTERM, leave)
         try:
             yield
         finally:
-            signal.signal(signal.SIGTERM, stop)
+            signal.signal(signal.SIGTERM, usual)

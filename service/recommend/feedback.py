@@ -9,7 +9,7 @@ from service.ops.metrics import Metrics
 from service.schemas.errors import FeedbackFull, InvalidRequest
 from service.serving.served import Models
 from service.serving.snapshot import Snapshot
-from service.store.feedback_stream import FeedbackStream
+from service.store.shared_state import FeedbackStream
 
 MAX_AHEAD = timedelta(minutes=5)
 """Clocks of phones and servers differ by less; an event further ahead would stay the newest in

@@ -1,17 +1,16 @@
-"""Published models on this machine's disk: one copy for all workers, and one to restart from.
+"""Published models on this machine's disk: one copy for all workers, also to restart from.
 
-A version's folder appears whole or not at all, is checked against its manifest whenever it is
-opened, and is mapped into memory, so that workers share it. Of the users it holds the probe users
-alone. Every method blocks.
+A version's folder appears whole or not at all. It is verified whenever it is opened, and mapped
+into memory, so that workers share it. It holds the probe users only. Every method blocks.
 """
 
 import logging
 import shutil
 import tempfile
-from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,20 +27,20 @@ from model.artifact.manifest import ArtifactManifest
 from model.registry.keys import check_name
 
 KEPT_VERSIONS = 3
-"""The published one, the one before, and one that a rollback may ask for."""
-_LAST_GOOD, _TURN = "last_good", ".turn.lock"
+"""The live one, the one before, and one more for a rollback."""
+_LAST_GOOD = "last_good"
 _PROBE_USERS = "trial_users.npz"
 _POLL_SECONDS = 0.1
-"""Between two attempts at a lock: what is waited for takes seconds."""
+"""Between attempts at a lock; its holder takes seconds."""
 
 _logger = logging.getLogger(__name__)
 
 
 class ModelCache:
-    """The versions of one namespace that lie on this machine's disk.
+    """The versions of one namespace that are kept on this machine.
 
     Args:
-        root: a folder of ours alone; made if need be.
+        root: a folder for models only; made if it is missing.
         namespace: whose versions.
         left_out: tensors that are not kept.
     """
@@ -56,7 +55,7 @@ class ModelCache:
 
     def load_lock(self) -> AbstractAsyncContextManager[object]:
         """Held while a version is loaded beside requests; OSError."""
-        return self._lock(_TURN)
+        return self._lock(".turn.lock")
 
     def _lock(self, name: str) -> AbstractAsyncContextManager[object]:
         from filelock import AsyncFileLock  # noqa: PLC0415  # 2 % of a start; only a cache needs it
@@ -67,11 +66,11 @@ class ModelCache:
         )
 
     def folder(self, version: str) -> Path:
-        """Where a version is or will be."""
+        """The folder of a version."""
         return self._folder / check_name(version, "model version")
 
     def read(self, version: str) -> Artifact | None:
-        """A version without users, memory-mapped, every checksum verified; None if it is not here.
+        """A version without users, memory-mapped and verified; None if it is not kept.
 
         A damaged one is removed.
         """
@@ -93,13 +92,24 @@ class ModelCache:
             return None
         return Artifact(manifest=manifest, tensors=tensors, files=files)
 
-    def begin(self, version: str) -> "ModelWriter":
-        """Start to write a version; hold its lock meanwhile. OSError."""
+    @contextmanager
+    def writing(self, manifest: ArtifactManifest) -> Iterator[Path]:
+        """A folder to write a version's tensors (NAME.npy) and files to; it appears at the end.
+
+        Hold the version's lock meanwhile. OSError, as on a full disk.
+        """
+        version = manifest.model_version
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         for torn in self._folder.glob(f".{version}-*"):
             shutil.rmtree(torn, ignore_errors=True)
         staging = Path(tempfile.mkdtemp(prefix=f".{version}-", dir=self._folder))
-        return ModelWriter(staging, self._folder / version)
+        try:
+            yield staging
+            (staging / MANIFEST).write_text(manifest.model_dump_json())
+            shutil.rmtree(self._folder / version, ignore_errors=True)
+            staging.rename(self._folder / version)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
 
     def last_good(self) -> tuple[Artifact, dict[str, NDArray[Any]]] | None:
         """The version that was last served, and its probe users."""
@@ -114,18 +124,14 @@ class ModelCache:
             return None
 
     def remember(self, version: str, probe_users: Mapping[str, NDArray[Any]]) -> None:
-        """Note that a version is being served, and its probe users; drop old versions. OSError."""
-        folder = self._folder / version
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".probe-", delete=False) as users:
-            np.savez(users, allow_pickle=False, **probe_users)
-        Path(users.name).replace(folder / _PROBE_USERS)
-        with tempfile.NamedTemporaryFile(dir=self._folder, prefix=".good-", delete=False) as good:
-            good.write(version.encode())
-        Path(good.name).replace(self._folder / _LAST_GOOD)
-        self._prune(version)
+        """Note that a version is being served, and its probe users; drop old versions. OSError.
 
-    def _prune(self, version: str) -> None:
-        """Drop all but the latest versions; one that is still mapped stays readable there."""
+        A dropped version that is still mapped stays readable.
+        """
+        with _replacing(self._folder / version / _PROBE_USERS) as fresh:
+            np.savez(fresh, allow_pickle=False, **probe_users)
+        with _replacing(self._folder / _LAST_GOOD) as fresh:
+            fresh.write(version.encode())
         folders = [path for path in self._folder.iterdir() if (path / MANIFEST).is_file()]
         others = sorted(
             (path for path in folders if path.name != version),
@@ -137,27 +143,9 @@ class ModelCache:
             (self._folder / f".{path.name}.lock").unlink(missing_ok=True)
 
 
-class ModelWriter:
-    """A version that is being written; it appears with `finish`."""
-
-    def __init__(self, staging: Path, target: Path) -> None:
-        self._staging = staging
-        self._target = target
-
-    def add_tensor(self, name: str, array: NDArray[Any]) -> None:
-        """OSError, as on a full disk."""
-        np.save(self._staging / f"{name}.npy", array, allow_pickle=False)
-
-    def add_file(self, name: str, data: bytes) -> None:
-        """OSError, as on a full disk."""
-        (self._staging / name).write_bytes(data)
-
-    def finish(self, manifest: ArtifactManifest) -> None:
-        """Make it appear; OSError."""
-        (self._staging / MANIFEST).write_text(manifest.model_dump_json())
-        shutil.rmtree(self._target, ignore_errors=True)
-        self._staging.rename(self._target)
-
-    def abandon(self) -> None:
-        """Leave nothing behind; without effect once finished."""
-        shutil.rmtree(self._staging, ignore_errors=True)
+@contextmanager
+def _replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write, which takes the place of `path` at the end."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".new-", delete=False) as fresh:
+        yield fresh
+    Path(fresh.name).replace(path)

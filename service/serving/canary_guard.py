@@ -1,14 +1,13 @@
-"""Ends the canary for everybody when it misbehaves here: when it fails, or routes unusually.
+"""Ends the canary for everybody if it misbehaves here: if it fails, or routes unusually.
 
-`misbehaviour` judges the counts of one window; `CanaryGuard` keeps the windows, runs beside the
-requests and never raises. The live version is never touched. Letters: K experts.
+`misbehaviour` judges the counts of one window; `CanaryGuard` keeps the windows. The live version is
+never touched. Letters: K experts.
 """
 
 import logging
 import math
 import socket
 import time
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,25 +16,24 @@ from model.registry.canary import Canary
 from service.ops.metrics import CanaryGauges
 from service.serving.follower import ModelFollower
 from service.serving.served import Counts, Served, ServedCanary
-from service.serving.watch import watch
 from service.store.registry import Registry
 
 MIN_REQUESTS = 20
-"""Fewer say nothing about failures; from here on the interval below is the guard."""
+"""Fewer say nothing about failures; with more, the interval below keeps chance out."""
 DEVIATIONS = 3.0
-"""Of the interval around the canary's share of failures: chance alone puts the true share below it
+"""Standard deviations below the canary's share of failures. By chance the true share is lower still
 in one window of 700."""
 FAILURE_MARGIN = 0.01
-"""More of the requests than of the live model's may fail before users mind: ours."""
+"""How much more often than the live model's its requests may fail: ours."""
 MIN_LISTS = 100
-"""Lists whose routing is judged. Of nine experts' normalised entropy on MovieLens-100K and on
-planted data, samples of 50 users' lists had a standard deviation of 0.04 at most."""
+"""Fewest lists whose routing is judged. On MovieLens-100K and on planted data, the normalised
+entropy of nine experts had a standard deviation of 0.04 at most in samples of 50 users' lists."""
 ENTROPY_BAND = 0.25
 """How far the normalised entropy of what is served may lie from the model's usual one. On the same
-data that of 200 users' lists lay within 0.09 of it, and no sample of 50 further off than 0.21."""
+data, samples of 200 users' lists lay within 0.09 of it, and samples of 50 within 0.21."""
 WINDOW_SECONDS = 600.0
-"""Ours: what goes wrong after hours must not hide behind what went right before. A window goes on
-for longer while too few lists have been served in it to be judged."""
+"""Ours: trouble that begins after hours must not hide behind the good hours before. A window lasts
+longer while it has too few lists to be judged."""
 
 _logger = logging.getLogger(__name__)
 
@@ -44,15 +42,15 @@ def misbehaviour(canary: Counts, live: Counts, usual_K: NDArray[np.float64]) -> 
     """Why a canary must end, with figures; None if there is no reason.
 
     Args:
-        canary: counts of the canary in some window.
-        live: counts of the live model in the same.
-        usual_K: the canary's usual routing weights, as its manifest has them.
+        canary: counts of the canary in one window.
+        live: counts of the live model in the same window.
+        usual_K: the canary's usual routing weights, from its manifest.
     """
     return _failing(canary, live) or _misrouted(canary, live, usual_K)
 
 
 def normalised_entropy(weight_K: NDArray[np.float64]) -> float:
-    """Entropy of a mean routing over log K: 0 if one expert does all, 1 if all do alike."""
+    """Entropy of routing weights over log K: 0 if one expert has all, 1 if all have the same."""
     if len(weight_K) == 1:
         return 1.0
     share_K = weight_K[weight_K > 0] / weight_K.sum()
@@ -72,7 +70,7 @@ def _failing(canary: Counts, live: Counts) -> str | None:
 
 
 def _at_least(failures: int, requests: int) -> float:
-    """The lower end of Wilson's interval for a share.
+    """The lower end of Wilson's interval for the share of failures.
 
     Ref: Wilson (1927), Probable inference, J. Am. Stat. Assoc. 22.
     """
@@ -82,7 +80,7 @@ def _at_least(failures: int, requests: int) -> float:
 
 
 def _misrouted(canary: Counts, live: Counts, usual_K: NDArray[np.float64]) -> str | None:
-    """Its own band on either side; and not below the live model's, whatever its manifest says."""
+    """Judge it by its manifest, too high or too low, and by the live model: too low."""
     if canary.routed < MIN_LISTS:
         return None
     served, usual = normalised_entropy(canary.weight_K), normalised_entropy(usual_K)
@@ -96,64 +94,43 @@ def _misrouted(canary: Counts, live: Counts, usual_K: NDArray[np.float64]) -> st
     return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Window:
     """A canary and the live model beside it, and their counts when the window began."""
 
-    canary: Served
-    live: Served
-    since: float
-    """Monotonic seconds."""
-    canary_start: Counts
-    live_start: Counts
-
-    @classmethod
-    def begun(cls, canary: Served, live: Served) -> "_Window":
-        return cls(
-            canary=canary,
-            live=live,
-            since=time.monotonic(),
-            canary_start=canary.statistics.counts(),
-            live_start=live.statistics.counts(),
-        )
+    def __init__(self, canary: Served, live: Served) -> None:
+        self.canary = canary
+        self.live = live
+        self._began = time.monotonic()
+        self._start = canary.statistics.counts(), live.statistics.counts()
 
     def counts(self) -> tuple[Counts, Counts]:
         """Those of the canary and of the live model since it began."""
+        canary_start, live_start = self._start
         return (
-            self.canary.statistics.counts().since(self.canary_start),
-            self.live.statistics.counts().since(self.live_start),
+            self.canary.statistics.counts().since(canary_start),
+            self.live.statistics.counts().since(live_start),
         )
 
     def is_over(self) -> bool:
-        late = time.monotonic() - self.since > WINDOW_SECONDS
+        late = time.monotonic() - self._began > WINDOW_SECONDS
         return late and self.counts()[0].routed >= MIN_LISTS
 
 
 class CanaryGuard:
-    """One per process that serves from Redis."""
+    """One per process that serves from Redis; `look` is to be called again and again."""
 
-    def __init__(
-        self,
-        follower: ModelFollower,
-        registry: Registry,
-        gauges: CanaryGauges,
-        pause_seconds: float,
-    ) -> None:
+    def __init__(self, follower: ModelFollower, registry: Registry, gauges: CanaryGauges) -> None:
         self._follower = follower
         self._registry = registry
         self._gauges = gauges
-        self._pause_seconds = pause_seconds
         self._window: _Window | None = None
         self._reported = 0
         """Answers of the canary that have been added to those of all replicas."""
         self._condemned: tuple[Canary, str] | None = None
         """What has been withdrawn here, until the store has been told."""
 
-    async def run(self) -> None:
-        """Watch until cancelled."""
-        await watch(self._look, self._pause_seconds, "the canary")
-
-    async def _look(self) -> None:
+    async def look(self) -> None:
+        """Judge the canary, end it if need be, and report its answers; SourceUnavailable."""
         self._gauges.tell(self._follower.canary.latest)
         models = self._follower.models
         canary = None if models is None else models.canary
@@ -171,9 +148,9 @@ class CanaryGuard:
         window = self._window
         if window is None or window.canary is not canary.model:
             self._reported = 0
-            window = _Window.begun(canary.model, live)
+            window = _Window(canary.model, live)
         elif window.live is not live or window.is_over():
-            window = _Window.begun(canary.model, live)
+            window = _Window(canary.model, live)
         self._window = window
         experts = canary.model.snapshot.manifest.experts
         usual_K = np.array([expert.usual_weight for expert in experts])

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from model.artifact.files import ArtifactError
 from model.artifact.tables import IdTable, StringTable
-from service.ops.background import with_pauses
+from service.ops.process import with_pauses
 
 KEPT_LABELS = 16_384
 """Some 200 bytes each: 3 MB in every worker, whatever the catalogue."""

@@ -1,39 +1,146 @@
-"""Follows what a namespace says is to be served: the live version, and the canary if there is one.
+"""Follows what a namespace wants to be served: the live version, and the canary if there is one.
 
-`LiveFollower` and `CanaryFollower` each load what is wanted in their role and keep what they have
-on failure. `ModelFollower` asks the source what is wanted, for as long as the process lives, and
-holds both. None of them raises; what stands in the way is a sentence in `trouble`.
+`ModelFollower` asks the source what is wanted, for as long as the process lives. `LiveFollower` and
+`CanaryFollower` each load one version through a `VersionLoader`, and keep what they have when that
+fails. None of the followers ends by an error; what stands in the way is a sentence in `trouble`.
 """
 
-import asyncio
 import logging
-from dataclasses import replace
+import random
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
+
+from anyio import to_thread
 
 from model.artifact.files import ArtifactError
 from model.registry.canary import Canary
+from model.runtime.artifact import GoldenMismatch
 from service.ops.metrics import Metrics
+from service.ops.process import in_background
 from service.ops.settings import Retrieval
 from service.schemas.errors import SourceUnavailable
-from service.serving.loader import Loaded, NotLoaded, VersionLoader, jittered
 from service.serving.served import Models, Served, ServedCanary
-from service.serving.snapshot import Snapshot
-from service.serving.source import ModelSource
+from service.serving.snapshot import ProbeUsers, Snapshot, build_snapshot, read_probe_users
+from service.serving.source import Kept, ModelSource, OpenedModel
 from service.store.store import Wanted
 
 FIRST_RETRY_SECONDS = 0.25
 LONGEST_RETRY_SECONDS = 5.0
 """While the source does not answer: soon at first, then rarely enough to leave it alone."""
+LONGEST_RELOAD_SECONDS = 300.0
+"""A version that was refused is large; it is read again only after a growing pause."""
 
 Origin = Literal["store", "disk"]
 """Where the live model was loaded from: the store (Redis or the artifact folder), or this machine's
 copy of the model that it served last."""
 
 _logger = logging.getLogger(__name__)
+_dice = random.Random()
+"""Our own: a draw from the global generator would disturb whoever has seeded it."""
+
+
+def _jittered(seconds: float) -> float:
+    """Spread over +-20 %, so that replicas do not ask in step."""
+    return seconds * _dice.uniform(0.8, 1.2)
+
+
+class NotLoaded(Exception):
+    """A version is damaged or computes something else; the message says which."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """A snapshot, and what it was made of."""
+
+    snapshot: Snapshot
+    opened: OpenedModel
+    probe_users: ProbeUsers
+    seconds: float
+    """How long it took to load."""
+
+
+class VersionLoader:
+    """Loads the versions of one role, one at a time. A refused one is left alone for a while."""
+
+    def __init__(
+        self, source: ModelSource, metrics: Metrics, *, poll_seconds: float, retrieval: Retrieval
+    ) -> None:
+        self._source = source
+        self._metrics = metrics
+        self._poll_seconds = poll_seconds
+        self._retrieval = retrieval
+        self._refused = ""
+        self._attempts = 0
+        self._retry_at = 0.0
+
+    def is_refused(self, version: str) -> bool:
+        """Whether a version could not be loaded a short while ago."""
+        return version == self._refused and time.monotonic() < self._retry_at
+
+    async def load(self, version: str, *, beside_requests: bool) -> Loaded:
+        """Fetch, verify and warm up a version.
+
+        Args:
+            version: which one.
+            beside_requests: whether requests are being answered. Loading must not slow them: it
+                takes turns with the processes of this machine, and runs with low priority.
+
+        Raises:
+            NotLoaded: it is not usable.
+            SourceUnavailable: the source does not answer.
+        """
+        started = time.perf_counter()
+        try:
+            async with self._source.turn() if beside_requests else nullcontext():
+                opened = await self._source.open(version)
+                users = await read_probe_users(opened)
+                build = partial(build_snapshot, opened, users, self._retrieval)
+                run = in_background if beside_requests else to_thread.run_sync
+                snapshot = await run(build)
+        except SourceUnavailable as error:
+            self._metrics.loads.labels("failure", "unreachable").inc()
+            raise SourceUnavailable(
+                f"model version {version} could not be read: {error}"
+            ) from error
+        except GoldenMismatch as error:
+            raise self._refuse(version, "golden", f"is refused: {error}") from error
+        except ArtifactError as error:
+            raise self._refuse(version, "damaged", f"is damaged: {error}") from error
+        except Exception as error:
+            # Whatever a file can provoke must not end the loop that could load the next one.
+            _logger.exception("model version %s could not be loaded", version)
+            raise self._refuse(version, "failed", f"could not be loaded: {error!r}") from error
+        self._refused, self._attempts = "", 0
+        return self._loaded(opened, users, snapshot, started)
+
+    async def load_kept(self, kept: Kept) -> Loaded:
+        """Load this machine's copy; raises whatever a damaged copy provokes."""
+        started = time.perf_counter()
+        opened, users = kept[0], ProbeUsers.of(kept[1])
+        build = partial(build_snapshot, opened, users, self._retrieval)
+        return self._loaded(opened, users, await to_thread.run_sync(build), started)
+
+    def _loaded(
+        self, opened: OpenedModel, users: ProbeUsers, snapshot: Snapshot, started: float
+    ) -> Loaded:
+        self._metrics.loads.labels("success", "").inc()
+        seconds = round(time.perf_counter() - started, 3)
+        return Loaded(snapshot=snapshot, opened=opened, probe_users=users, seconds=seconds)
+
+    def _refuse(self, version: str, reason: str, what: str) -> NotLoaded:
+        self._metrics.loads.labels("failure", reason).inc()
+        self._attempts = self._attempts + 1 if version == self._refused else 1
+        self._refused = version
+        pause = self._poll_seconds * 2 ** min(self._attempts, 30)
+        self._retry_at = time.monotonic() + _jittered(min(pause, LONGEST_RELOAD_SECONDS))
+        return NotLoaded(f"model version {version} {what}")
 
 
 class LiveFollower:
-    """Loads the live version."""
+    """Serves the live version."""
 
     def __init__(
         self, source: ModelSource, loader: VersionLoader, metrics: Metrics, namespace: str
@@ -65,11 +172,9 @@ class LiveFollower:
         elif self.served is not None and self.served.snapshot.version == version:
             self.note(None)
         elif not self._loader.is_refused(version):
+            beside_requests = self.served is not None
             try:
-                if loaded is None:
-                    loaded = await self._loader.load(
-                        version, beside_requests=self.served is not None
-                    )
+                loaded = loaded or await self._loader.load(version, beside_requests=beside_requests)
             except NotLoaded as error:
                 self.note(str(error))
                 return
@@ -78,19 +183,17 @@ class LiveFollower:
             await self._source.remember(loaded.opened, loaded.probe_users.arrays())
 
     async def look_back(self) -> None:
-        """Serve what this machine served last, rather than nothing; tried once."""
+        """Serve what this machine served last, if nothing is served yet; tried once."""
         if self.served is not None or self._looked_back:
             return
         self._looked_back = True
         try:
             kept = await self._source.last_good()
-            loaded = None if kept is None else await self._loader.load_kept(kept)
+            if kept is not None:
+                self._serve(await self._loader.load_kept(kept), "disk")
         except Exception:
             # As in loading: a damaged copy must not keep the store's from being loaded.
             _logger.exception("the model kept on disk cannot be used")
-            return
-        if loaded is not None:
-            self._serve(loaded, "disk")
 
     def note(self, trouble: str | None) -> None:
         """Say what stands in the way of the live version; None: nothing."""
@@ -108,13 +211,13 @@ class LiveFollower:
 
 
 class CanaryFollower:
-    """Loads the canary while one runs, unless it was withdrawn here."""
+    """Serves the canary while one runs, unless it was withdrawn here."""
 
     def __init__(self, loader: VersionLoader, metrics: Metrics) -> None:
         self.latest: Canary | None = None
         """The latest canary, running or ended, as last read."""
         self.served: ServedCanary | None = None
-        """The canary that is served; None: its users get the live model."""
+        """None: everybody gets the live model."""
         self.trouble: str | None = None
         self._loader = loader
         self._metrics = metrics
@@ -141,16 +244,15 @@ class CanaryFollower:
         else:
             self._loaded = None
             self._serve(None)
-            await self._load(canary, beside_requests=beside_requests)
+            if not self._loader.is_refused(canary.version):
+                await self._load(canary, beside_requests=beside_requests)
 
     def withdraw(self, canary: Canary) -> None:
-        """Serve nobody from a canary any more, whatever the source says."""
+        """Stop serving a canary, whatever the source says."""
         self._withdrawn = canary
         self._serve(None)
 
     async def _load(self, canary: Canary, *, beside_requests: bool) -> None:
-        if self._loader.is_refused(canary.version):
-            return
         try:
             self._loaded = await self._loader.load(canary.version, beside_requests=beside_requests)
         except (SourceUnavailable, NotLoaded) as error:
@@ -180,7 +282,7 @@ class CanaryFollower:
 
 
 class ModelFollower:
-    """Asks what is wanted and has it served; requests capture what it serves."""
+    """Asks what is wanted and has it served; requests capture `models`."""
 
     def __init__(
         self,
@@ -222,17 +324,19 @@ class ModelFollower:
             except Exception as error:
                 # A follower that has died looks like one with nothing to do; go on instead.
                 _logger.exception("the live version could not be looked up")
-                self._failures += 1
-                self.live.note(f"the live version could not be looked up: {error!r}, retrying")
-            await self._source.wait(self._pause_seconds())
+                self._fail(f"the live version could not be looked up: {error!r}, retrying")
+            pause = self._poll_seconds
+            if self._failures:
+                growing = FIRST_RETRY_SECONDS * 2 ** min(self._failures, 9)
+                pause = min(growing, LONGEST_RETRY_SECONDS)
+            await self._source.wait(_jittered(pause))
 
     async def _step(self) -> None:
         try:
             wanted = await self._source.wanted()
         except SourceUnavailable as error:
-            self._failures += 1
             self._metrics.source_up.set(0)
-            self.live.note(f"{error}, retrying")
+            self._fail(f"{error}, retrying")
             await self.live.look_back()
             return
         except ArtifactError as error:
@@ -240,23 +344,20 @@ class ModelFollower:
             self.live.note(str(error))
             return
         self._answered()
-        # First, so that a restarted replica is ready with both: nobody's variant changes by it.
+        # The canary first: a restarted replica is ready with both, and no user changes variant.
         await self.canary.follow(wanted, beside_requests=self.live.served is not None)
         try:
             await self.live.follow(wanted.live, self.canary.loaded(wanted.live))
         except SourceUnavailable as error:
-            self._failures += 1
-            self.live.note(str(error))
+            self._fail(str(error))
 
     def _answered(self) -> None:
         self._failures = 0
         self._metrics.source_up.set(1)
 
-    def _pause_seconds(self) -> float:
-        if self._failures == 0:
-            return jittered(self._poll_seconds)
-        growing = FIRST_RETRY_SECONDS * 2 ** min(self._failures, 9)
-        return jittered(min(growing, LONGEST_RETRY_SECONDS))
+    def _fail(self, trouble: str) -> None:
+        self._failures += 1
+        self.live.note(trouble)
 
 
 def _noted(trouble: str | None, before: str | None) -> str | None:
@@ -264,14 +365,3 @@ def _noted(trouble: str | None, before: str | None) -> str | None:
     if trouble is not None and trouble != before:
         _logger.warning(trouble)
     return trouble
-
-
-async def stop(task: asyncio.Task[None]) -> None:
-    """Cancel a task that runs for ever, and wait for its end.
-
-    Again until it ends: `asyncio.wait_for` before Python 3.12, which the Redis client uses, loses a
-    cancellation that arrives together with its result.
-    """
-    while not task.done():
-        task.cancel()
-        await asyncio.wait([task], timeout=0.1)

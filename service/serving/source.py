@@ -1,7 +1,7 @@
 """Where models come from: a folder on disk, or the versions published to a namespace in Redis.
 
-A `ModelSource` says which versions to serve and opens them. An opened model keeps the items in
-memory and a `UserSource` that reads one user at a time.
+A `ModelSource` says which versions to serve and opens them. Of an opened model the items are in
+memory; a `UserSource` reads its users one at a time.
 """
 
 import asyncio
@@ -15,10 +15,10 @@ from contextlib import (
     suppress,
 )
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+import numpy as np
 from anyio import to_thread
 from numpy.typing import NDArray
 
@@ -34,7 +34,7 @@ from model.artifact.files import (
 from model.artifact.manifest import ArtifactManifest
 from service.schemas.errors import SourceUnavailable
 from service.serving.cache import ModelCache
-from service.store.availability import HiddenItems
+from service.store.shared_state import HiddenItems
 from service.store.store import RedisStore, Wanted
 from service.store.users import PER_USER, DiskUsers, RedisUsers, UserSource
 
@@ -59,35 +59,37 @@ class OpenedModel:
 
 Arrays = Mapping[str, NDArray[Any]]
 Kept = tuple[OpenedModel, Arrays]
-"""What this machine served last, and the probe users as given to `ModelSource.remember`."""
+"""What this machine served last, and its probe users as given to `ModelSource.remember`."""
 
 
-class ModelSource(Protocol):
-    """A place where model versions appear."""
+class ModelSource:
+    """A place where model versions appear. Unless overridden it keeps and announces nothing."""
 
     async def wanted(self) -> Wanted:
-        """What to serve; SourceUnavailable, ArtifactError."""
-
-    def turn(self) -> AbstractAsyncContextManager[None]:
-        """Held while a version is loaded beside requests, by one process of a machine at a time."""
+        """Which versions to serve; SourceUnavailable, ArtifactError."""
+        raise NotImplementedError
 
     async def open(self, version: str) -> OpenedModel:
         """Read and verify one version; SourceUnavailable, ArtifactError."""
+        raise NotImplementedError
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """Held while a version is loaded beside requests: by one process of a machine at a time."""
+        return nullcontext()
 
     async def last_good(self) -> Kept | None:
         """The version that this machine served last, if it has been kept."""
+        return None
 
     async def remember(self, opened: OpenedModel, probe_users: Arrays) -> None:
         """Note that a version is being served."""
 
     async def wait(self, seconds: float) -> None:
         """Return after `seconds`, or earlier if the live version may have changed."""
-
-    async def close(self) -> None:
-        """Let go of every connection."""
+        await asyncio.sleep(seconds)
 
 
-class DiskSource:
+class DiskSource(ModelSource):
     """An artifact folder. To change it under a running service, rename a new folder into place."""
 
     def __init__(self, folder: Path) -> None:
@@ -110,10 +112,6 @@ class DiskSource:
             raise SourceUnavailable(f"{path} cannot be read: {error.strerror}") from error
         return parse_manifest(text, str(path)).model_version
 
-    def turn(self) -> AbstractAsyncContextManager[None]:
-        """Nothing to wait for: other processes are not known."""
-        return nullcontext()
-
     async def open(self, version: str) -> OpenedModel:
         """Map the folder into memory and verify it."""
         artifact = await to_thread.run_sync(read_artifact, self._folder)
@@ -126,28 +124,14 @@ class DiskSource:
             users=DiskUsers(artifact.tensors),
         )
 
-    async def last_good(self) -> Kept | None:
-        """None: if the folder cannot be read there is nothing else."""
-        return None
 
-    async def remember(self, opened: OpenedModel, probe_users: Arrays) -> None:
-        """Nothing: the folder stays where it is."""
-
-    async def wait(self, seconds: float) -> None:
-        """Sleep: a folder announces nothing."""
-        await asyncio.sleep(seconds)
-
-    async def close(self) -> None:
-        """Nothing is held: the maps go with the models that use them."""
-
-
-class RedisSource:
+class RedisSource(ModelSource):
     """The versions published to one namespace.
 
     Args:
         store: where they are.
         user_cache_size: users kept in memory, per version.
-        cache: where versions are kept on this machine; None: they are kept in memory only.
+        cache: versions kept on this machine; None: they are kept in memory only.
     """
 
     def __init__(
@@ -159,14 +143,14 @@ class RedisSource:
         self._hidden = HiddenItems(store)
 
     async def wanted(self) -> Wanted:
-        """What the live pointer and the canary's record say."""
+        """The live version and the canary, as Redis names them."""
         return await self._store.wanted()
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """The processes that share a folder for models load beside requests one after the other.
+        """Take turns with the processes that share the cache's folder.
 
-        Whoever has waited long goes on without, as another process may hang.
+        After a minute this one goes on without its turn, since another process may hang.
         """
         async with AsyncExitStack() as held:
             if self._cache is not None:
@@ -204,9 +188,9 @@ class RedisSource:
         """Note on disk what is being served; a failure is only logged."""
         if self._cache is None or opened.folder is None:
             return
-        note = partial(self._cache.remember, opened.manifest.model_version, probe_users)
+        version = opened.manifest.model_version
         try:
-            await to_thread.run_sync(note)
+            await to_thread.run_sync(self._cache.remember, version, probe_users)
         except OSError as error:
             _logger.warning("what is served could not be noted on disk: %s", error)
 
@@ -214,26 +198,18 @@ class RedisSource:
         """Sleep until a publish is announced, at most `seconds`."""
         await self._store.wait_for_event(seconds)
 
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._store.close()
-
     async def _cached(self, cache: ModelCache, manifest: ArtifactManifest) -> Artifact:
-        """The version from the cache; whoever comes first puts it there. OSError."""
+        """The version from the cache; the first process to ask puts it there. OSError."""
         version = manifest.model_version
         async with cache.write_lock(version):
             model = await to_thread.run_sync(cache.read, version)
             if model is not None and model.manifest == manifest:
                 return model
-            writer = cache.begin(version)
-            try:
+            with cache.writing(manifest) as folder:
                 async for name, array in self._tensors(manifest):
-                    await to_thread.run_sync(writer.add_tensor, name, array)
+                    await to_thread.run_sync(np.save, folder / f"{name}.npy", array)
                 async for name, data in self._files(manifest):
-                    writer.add_file(name, data)
-                writer.finish(manifest)
-            finally:
-                writer.abandon()
+                    (folder / name).write_bytes(data)
             model = await to_thread.run_sync(cache.read, version)
         if model is None:
             raise OSError("what was written could not be read again")

@@ -1,17 +1,23 @@
-"""The published versions of one namespace: the async driver of `model.registry.state`."""
+"""Versions and retraining of one namespace: the async driver of `model.registry`."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from pydantic import ValidationError
+
 from model.artifact.files import ArtifactError
 from model.artifact.manifest import ArtifactManifest
 from model.registry.canary import Canary, Outcome
+from model.registry.records import RetrainingSummary
 from model.registry.state import CanaryRefused, Change, NotPublished, State
 from service.schemas.errors import CanaryConflict, UnknownVersion
 from service.store.connection import transact
 from service.store.store import RedisStore
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,10 +31,12 @@ class PublishedVersion:
 
 
 class Registry:
-    """The versions of one namespace. Every method raises SourceUnavailable."""
+    """Every method raises SourceUnavailable."""
 
     def __init__(self, store: RedisStore) -> None:
         self._store = store
+        self._latest_run: RetrainingSummary | None = None
+        self._refused_run: bytes | str | None = None
 
     async def state(self) -> State:
         """What is published, live, previous, pinned, and the latest canary."""
@@ -52,7 +60,7 @@ class Registry:
         Raises:
             UnknownVersion: it is not published, or not whole.
         """
-        return await self._apply(lambda state: state.activate(version, _clock(), pin=pin))
+        return await self._apply(lambda state: state.activate(version, _now(), pin=pin))
 
     async def unpin(self) -> State:
         """Let the next publish go live again."""
@@ -65,23 +73,30 @@ class Registry:
             UnknownVersion: it is not published, or not whole.
             CanaryConflict: it is live, nothing is, a version is pinned, or another canary runs.
         """
-        return await self._apply(lambda state: state.start_canary(version, share, _clock()))
+        return await self._apply(lambda state: state.start_canary(version, share, _now()))
 
     async def end_canary(self, outcome: Outcome, reason: str, only: Canary | None = None) -> State:
-        """End the running canary, if there is one and it is the one meant by `only`.
-
-        Args:
-            outcome: how it ends.
-            reason: why, for people.
-            only: the canary that is meant; another one is left alone.
-        """
-        return await self._apply(lambda state: state.end_canary(outcome, reason, _clock(), only))
+        """End the running canary, if there is one; with `only`, no other than that one."""
+        return await self._apply(lambda state: state.end_canary(outcome, reason, _now(), only))
 
     async def count_answers(self, version: str, answers: int) -> None:
         """Add to the answers of a canary."""
         client: Any = self._store.client
         with self._store.answering():
             await client.hincrby(self._store.keys.canary_answers, version, answers)
+
+    async def latest_retraining(self) -> RetrainingSummary | None:
+        """The latest retraining, if any. If its record cannot be read, the one read before."""
+        with self._store.answering():
+            text = await self._store.client.get(self._store.keys.runs)
+        try:
+            latest = None if text is None else RetrainingSummary.model_validate_json(text)
+            self._latest_run = latest
+        except ValidationError as error:
+            if text != self._refused_run:
+                _logger.warning("the record of the latest retraining is not usable: %s", error)
+            self._refused_run = text
+        return self._latest_run
 
     async def _apply(self, transition: Callable[[State], Change]) -> State:
         """Write a transition; a version that begins to serve by it has to be whole."""
@@ -100,7 +115,7 @@ class Registry:
             raise CanaryConflict(str(error)) from error
 
     async def _attempt(self, transition: Callable[[State], Change], whole: set[str]) -> Change:
-        """One transaction; nothing is written if a version begins to serve that `whole` lacks."""
+        """One transaction; it writes only if every version that begins to serve is in `whole`."""
         keys = self._store.keys
         changes: list[Change] = []
 
@@ -139,5 +154,5 @@ class Registry:
             return None
 
 
-def _clock() -> datetime:
+def _now() -> datetime:
     return datetime.now(UTC)

@@ -16,7 +16,7 @@ from model.artifact.stored import layout_of
 from model.artifact.tables import IdTable
 from model.runtime.top_k import Rows
 from service.schemas.errors import SourceUnavailable
-from service.store.availability import HiddenItems
+from service.store.shared_state import HiddenItems
 from service.store.store import RedisStore, RowSpan
 
 PER_USER = ("user_embeddings", "seen_items")

@@ -3,8 +3,7 @@ import stat
 import click
 import pytest
 
-from service.auth.cli import keys as keys_command
-from service.auth.keys import ApiKey, KeyFile, find_key, parse_keys, write_keys
+from service.auth.keys import ApiKey, KeyFile, find_key, keys_command, parse_keys, write_keys
 
 
 def main(words: list[str]) -> int:

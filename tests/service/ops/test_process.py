@@ -1,17 +1,24 @@
-"""What a process keeps of the memory of models that came and went."""
+"""Work beside requests, and what a process keeps of the memory of models that came and went."""
 
+import asyncio
+import os
 import platform
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
+
+from service.ops import process
+from service.ops.process import in_background, with_pauses
 
 _CHURN = """
 import random, sys
 import numpy as np
-from service.ops.process import settle_allocations
+from service.ops.process import tune_process
 if sys.argv[1] == "mapped":
-    settle_allocations()
+    tune_process()
 rng, kept = random.Random(0), []
 def resident_mb():
     with open("/proc/self/statm") as text:
@@ -32,3 +39,46 @@ print(resident_mb() - before)
 def test_models_that_went_leave_nothing_behind(how: str, least: float, most: float) -> None:
     done = subprocess.check_output([sys.executable, "-c", _CHURN, how], text=True)
     assert least < float(done) < most
+
+
+def test_what_is_found_or_fails_in_the_background_is_the_callers() -> None:
+    assert asyncio.run(in_background(lambda: 3)) == 3
+
+    def fail() -> None:
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        asyncio.run(in_background(fail))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have priorities of their own on Linux")
+def test_its_thread_yields_and_no_other_does() -> None:
+    def priority() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    before = priority()
+    assert asyncio.run(in_background(priority)) == max(before, 10)
+    assert priority() == before
+
+
+def test_who_is_cancelled_does_not_wait_for_it() -> None:
+    go_on = threading.Event()
+
+    async def give_up() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await in_background(lambda: go_on.wait(20))
+        go_on.set()
+        await asyncio.sleep(0.05)  # what comes of it then is nobody's
+
+    started = time.monotonic()
+    asyncio.run(give_up())
+    assert time.monotonic() - started < 10
+
+
+def test_many_items_are_given_with_pauses(monkeypatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(process.time, "sleep", pauses.append)
+    assert list(with_pauses(range(600))) == list(range(600))
+    assert len(pauses) == 2
+    assert list(with_pauses([])) == []

@@ -16,13 +16,12 @@ def cache(tmp_path: Path) -> ModelCache:
 
 
 def keep(cache: ModelCache, artifact: Artifact) -> None:
-    writer = cache.begin(artifact.manifest.model_version)
-    for name, array in artifact.tensors.items():
-        if name not in PER_USER:
-            writer.add_tensor(name, array)
-    for name, data in artifact.files.items():
-        writer.add_file(name, data)
-    writer.finish(artifact.manifest)
+    with cache.writing(artifact.manifest) as folder:
+        for name, array in artifact.tensors.items():
+            if name not in PER_USER:
+                np.save(folder / f"{name}.npy", array)
+        for name, data in artifact.files.items():
+            (folder / name).write_bytes(data)
 
 
 def test_what_is_kept_is_read_again_mapped_and_without_users(cache, artifact) -> None:
@@ -52,8 +51,8 @@ def test_a_damaged_version_is_removed(cache, artifact, tmp_path, caplog) -> None
 def test_a_write_that_was_killed_leaves_nothing_to_read_and_is_cleared(
     cache, artifact, tmp_path
 ) -> None:
-    torn = cache.begin("v1")
-    torn.add_tensor("item_bias", artifact.tensors["item_bias"])
+    torn = cache.writing(artifact.manifest)
+    np.save(torn.__enter__() / "item_bias.npy", artifact.tensors["item_bias"])
     assert cache.read("v1") is None
     keep(cache, artifact)
     assert cache.read("v1") is not None

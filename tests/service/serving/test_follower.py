@@ -9,8 +9,7 @@ import pytest
 from model.registry.canary import Canary
 from service.ops.metrics import Metrics
 from service.schemas.errors import SourceUnavailable
-from service.serving.follower import CanaryFollower, LiveFollower
-from service.serving.loader import NotLoaded
+from service.serving.follower import CanaryFollower, LiveFollower, NotLoaded
 from service.store.store import Wanted
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from model.artifact.manifest import ArtifactManifest
 from model.artifact.stored import RowLayout
 from service.schemas.errors import SourceUnavailable
-from service.store.availability import HiddenItems
+from service.store.shared_state import HiddenItems
 from service.store.store import LiveValues, RowSpan
 from service.store.users import RedisUsers
 

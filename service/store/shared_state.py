@@ -1,10 +1,18 @@
-"""Events on their way to training, and the items that each user has just seen, in Redis."""
+"""What all replicas share through Redis beside models: hidden items, and feedback on its way.
 
+Changes are scripts, not transactions: see `service.store.store`.
+"""
+
+import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from model.artifact.tables import IdTable
 from model.registry.records import EVENT_FIELD, SHOWN_ONLY, FeedbackEvent
+from model.runtime.top_k import Rows
 from service.schemas.errors import FeedbackFull
 from service.store.store import RedisStore
 
@@ -12,6 +20,10 @@ REMEMBERED_MS = 48 * 3600 * 1000
 """How long a repeated event id is recognised here: longer than any client retries, and longer than
 one missed nightly run. Training recognises it for ever."""
 
+_HIDE, _SHOW = (
+    f"redis.call('{command}', KEYS[1], ARGV[1]); return redis.call('INCR', KEYS[2])"
+    for command in ("SADD", "SREM")
+)
 _APPEND = """
 local waiting = redis.call('XLEN', KEYS[1])
 local fresh, listed = {}, {}
@@ -32,15 +44,69 @@ end
 redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now - tonumber(ARGV[2]))
 return {#fresh, waiting + #fresh}
 """
-"""All events of a call or none, and an id is remembered exactly if its event is in the stream. A
-server without memory refuses the first write, before anything is changed."""
+"""Appends all events of a call or none. An id is remembered exactly if its event is in the stream.
+A server without memory refuses the first write, so nothing is changed."""
 
 assert f"'{EVENT_FIELD}'" in _APPEND
 
 
+class HiddenItems:
+    """The hidden items as last read; one per process, for all model versions."""
+
+    def __init__(self, store: RedisStore) -> None:
+        self._store = store
+        self._revision: int | None = None
+        self._ids: frozenset[str] = frozenset()
+        self._rows: tuple[IdTable, Rows] | None = None
+        self._reading = asyncio.Lock()
+
+    async def follow(self, revision: int) -> None:
+        """Read the set again if its revision has changed (also because the server was replaced).
+
+        Raises:
+            SourceUnavailable: it cannot be read.
+        """
+        if revision == self._revision:
+            return
+        async with self._reading:
+            if revision != self._revision:
+                self._revision, self._ids = await self._store.hidden_items()
+                self._rows = None
+
+    def rows(self, table: IdTable) -> Rows:
+        """Their rows in the catalogue that has this table, ascending."""
+        if self._rows is None or self._rows[0] is not table:
+            found = [table.row(item_id) for item_id in self._ids]
+            rows = np.array(sorted(row for row in found if row is not None), dtype=np.intp)
+            self._rows = (table, rows)
+        return self._rows[1]
+
+
+class Availability:
+    """Reads and changes the set of hidden items. Every method raises SourceUnavailable."""
+
+    def __init__(self, store: RedisStore) -> None:
+        self._store = store
+
+    async def get(self, item_id: str) -> bool:
+        """Whether an item may be shown."""
+        with self._store.answering():
+            hidden = await self._store.client.sismember(self._store.keys.unavailable, item_id)
+        return not hidden
+
+    async def put(self, item_id: str, *, available: bool) -> None:
+        """Show or hide an item, from the next request on."""
+        keys = self._store.keys
+        change = _SHOW if available else _HIDE
+        with self._store.answering():
+            await self._store.client.eval(
+                change, 2, keys.unavailable, keys.availability_revision, item_id
+            )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Appended:
-    """The outcome of `FeedbackStream.append`."""
+    """What `FeedbackStream.append` did."""
 
     accepted: int
     waiting: int
@@ -59,7 +125,7 @@ class FeedbackStream:
         self._recent_ms = round(recent_seconds * 1000)
 
     async def append(self, events: Sequence[FeedbackEvent]) -> Appended:
-        """Take in the events whose ids are new; FeedbackFull if they do not all fit."""
+        """Append the events whose ids are new; FeedbackFull if they do not all fit."""
         keys = self._store.keys
         texts = [part for event in events for part in (event.event_id, event.model_dump_json())]
         with self._store.answering():
@@ -74,7 +140,7 @@ class FeedbackStream:
         return Appended(accepted=accepted, waiting=waiting)
 
     async def remember(self, events: Sequence[FeedbackEvent]) -> None:
-        """Tell `exclude_seen` which items users have done something with."""
+        """Note which items users have interacted with, for `exclude_seen`."""
         pipe = self._store.client.pipeline(transaction=False)
         now_ms = time.time_ns() // 1_000_000
         for event in events:
