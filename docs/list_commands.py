@@ -16,9 +16,9 @@ _LAID_OUT = "\b"
 _INTRODUCTION = """# Command line
 
 Written by `python docs/list_commands.py` from the commands themselves. `magnet` is on the path in
-the project's virtual environment (`source .venv/bin/activate`) and in both container images; that of
-the service holds `serve`, `status`, `doctor`, `keys` and what says which version is live. `magnet
-completion bash` (or zsh, fish) prints what makes a shell complete commands and options.
+the project's virtual environment (`source .venv/bin/activate`) and in both container images; the
+service's image holds `serve`, `status`, `doctor`, `keys` and what says which version is live.
+`magnet completion bash` (or zsh, fish) prints what makes a shell complete commands and options.
 
 Progress and messages go to standard error, answers to standard output. An error is one line that
 says what is wrong and what to do. Commands whose answer others may want to read have `--json`.

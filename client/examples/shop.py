@@ -2,8 +2,8 @@
 
     python client/examples/shop.py --url http://127.0.0.1:8000 --port 8080
 
-Visitors are remembered by a cookie, in memory. There is no framework, so that nothing stands between
-the page and the client's calls.
+A cookie remembers visitors, in memory. There is no framework between the page and the client's
+calls.
 """
 
 import argparse

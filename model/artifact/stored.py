@@ -1,8 +1,9 @@
 """An artifact in Redis: C-order little-endian rows, cut into chunks of whole rows, a key for each.
 
 A row is found by arithmetic (`RowLayout.locate`), so a request reads one user with GETRANGE and
-never fetches a whole chunk. A version is whole if its manifest is there and can be read, and every chunk of every tensor and
-file is there at full length. This module says what to ask and judges the replies; the callers ask.
+never fetches a whole chunk. A version is whole if its manifest is there and can be read, and every
+chunk of every tensor and file is there at full length.
+This module says what to ask and judges the replies; the callers ask.
 """
 
 import math

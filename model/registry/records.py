@@ -1,4 +1,4 @@
-"""What the service and training tell each other in Redis: feedback events, the latest retraining."""
+"""What service and training tell each other in Redis: feedback events, the latest retraining."""
 
 from datetime import datetime
 from typing import Annotated, Literal, Self
@@ -72,7 +72,7 @@ class FeedbackEvent(ReportedEvent):
 
 
 class RetrainingSummary(BaseModel):
-    """The latest retraining of a namespace: the part of the trainer's record that the service reads.
+    """The latest retraining of a namespace: what the service reads of its record.
 
     The trainer writes more (`training.retrain.runs`); fields not named here may change freely.
     """

@@ -174,7 +174,7 @@ class ItemItemModel:
         return DenseScores(value_I.astype(np.float32))
 
     def parts(self, rows_H: NDArray[np.integer], recency_power: float, row: int) -> Floats:
-        """What each item of a history adds to one item [H]; the sum is the history's value for it."""
+        """What each item of a history adds to one item [H]; their sum is the item's value."""
         place_E, length_H = self._places(rows_H)
         weight_E = np.where(self.items[place_E] == row, self.weights[place_E], 0)
         owner_E = np.repeat(np.arange(len(rows_H)), length_H)

@@ -22,7 +22,7 @@ from model.runtime.profile import Profile
 INPUTS = ("user", "item", "item_routing", "item_bias", "neighbourhood")
 """Of both graphs, in order."""
 OUTPUTS = {"head.onnx": ("score",), "explain.onnx": ("score", "weight", "contribution")}
-"""`head.onnx` shares candidates [C] between users; in `explain.onnx` each user has their own [B, C]."""
+"""Users share the candidates [C] of `head.onnx`; each has their own [B, C] in `explain.onnx`."""
 
 BLOCK_ROWS = 8192
 """Candidates of one run: bounds the memory of one request, whatever the catalogue."""

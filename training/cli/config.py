@@ -29,7 +29,7 @@ _SPLITS = ["auto", "label", "time", "global-time", "random"]
 
 
 def data_options(function: Function) -> Function:
-    """Which data to read and how to split them; the command's --seed, if any, is the split's too."""
+    """Which data to read and how to split them; the command's --seed is the split's too."""
     options = (
         click.option(
             "--data",

@@ -1,13 +1,7 @@
 """What a person sees while a model trains, and the table of its metrics.
 
-Knows records and evaluations; knows nothing about how they came about.
+Where standard error is no terminal, no bar is drawn and lines are written instead.
 """
-
-# FOLDED training/cli/progress.py: A bar on the terminal for a step whose length is known.
-#
-#   Knows terminals; knows nothing about the step. Where standard error is no terminal nothing is drawn,
-#   and whoever works writes lines instead.
-#
 
 import logging
 import time

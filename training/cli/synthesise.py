@@ -1,4 +1,4 @@
-"""`synthesise`: write a data folder whose users' preferences are known because they were planted."""
+"""`synthesise`: write a data folder in which users' preferences are planted, hence known."""
 
 import logging
 from pathlib import Path

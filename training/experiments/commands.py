@@ -1,4 +1,4 @@
-"""The commands of the experiments: `benchmark`, `cold-start`, `schedule`, `faithfulness`, `report`."""
+"""The experiments' commands: `benchmark`, `cold-start`, `schedule`, `faithfulness`, `report`."""
 
 import json
 import logging

@@ -1,6 +1,6 @@
 """One publish from start to end: lock, write, read back, manifest, go live, prune.
 
-Chunks are written and read some MiB at a time, with a report and a sign of life of the lock between.
+Chunks are written and read some MiB at a time; between them the lock is renewed and progress told.
 """
 
 import hashlib

@@ -64,9 +64,9 @@ interleaved rounds in milliseconds, on grown models (`deploy/benchmarks/serving/
 users have {HISTORY} items, whose item-item sums are made anew for each list). The floor is one
 float32 matrix-vector product over all item vectors and the top {TOP} of it; FAISS's indexes of the
 same vectors do that too, without routing or explanation (HNSW up to {MOST_FOR_HNSW:,} items, 32
-links, else its defaults). The naive head routes every item and takes the top {TOP} apart; the service
-routes only items that may matter and takes its top {TOP} apart. Recall is against routing every
-item, over {RECALL_USERS} users.
+links, else its defaults). The naive head routes every item and takes the top {TOP} apart; the
+service routes only items that may matter and takes its top {TOP} apart. Recall is against
+routing every item, over {RECALL_USERS} users.
 
 Seven thousand items fit into a processor's last cache, where the floor is at its fastest as long as
 nobody else uses it: what else runs on the machine moves that line."""
