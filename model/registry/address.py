@@ -11,7 +11,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Self
+from typing import Any, Literal, Self
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 Kind = Literal["server", "socket", "sentinel", "cluster"]
@@ -93,28 +93,29 @@ class RedisAddress:
         return f"the cluster of {hosts}" if self.kind == "cluster" else hosts
 
     @property
-    def place(self) -> dict[str, str | int]:
-        """A single server or a socket as keywords of redis-py."""
-        if self.kind == "socket":
-            return {"unix_socket_path": self.path, "db": self.database}
-        ((host, port),) = self.hosts
-        return {"host": host, "port": port, "db": self.database}
+    def keywords(self) -> dict[str, Any]:
+        """Login, TLS and, but for a cluster, the place: keywords of redis-py's clients."""
+        given: dict[str, Any] = {"username": self.username, "password": self.password}
+        given = {name: value for name, value in given.items() if value is not None}
+        match self.kind:
+            case "socket":
+                given |= {"unix_socket_path": self.path, "db": self.database}
+            case "server":
+                ((host, port),) = self.hosts
+                given |= {"host": host, "port": port, "db": self.database}
+            case "sentinel":
+                given |= {"db": self.database}
+        return given | self._encryption
 
     @property
-    def login(self) -> dict[str, str]:
-        """User and password as keywords of redis-py, where given."""
-        given = {"username": self.username, "password": self.password}
-        return {name: value for name, value in given.items() if value is not None}
-
-    @property
-    def sentinel_login(self) -> dict[str, str]:
+    def sentinel_keywords(self) -> dict[str, Any]:
         """The same for the sentinels, which need not know the server's users."""
         names = {"username": "sentinel_username", "password": "sentinel_password"}
-        return {word: self.options[name] for word, name in names.items() if name in self.options}
+        login = {word: self.options[name] for word, name in names.items() if name in self.options}
+        return login | self._encryption
 
     @property
-    def encryption(self) -> dict[str, str | bool]:
-        """TLS as keywords of redis-py; empty without it."""
+    def _encryption(self) -> dict[str, Any]:
         if not self.tls:
             return {}
         given = {name: v for name, v in self.options.items() if name.startswith("ssl_")}
@@ -132,10 +133,8 @@ def _options(parts: SplitResult) -> dict[str, str]:
     encrypted = parts.scheme.startswith("rediss")
     if not encrypted and any(name.startswith("ssl_") for name in options):
         raise ValueError("ssl_... options need TLS: begin the URL with rediss")
-    if not parts.scheme.endswith("+sentinel") and options.keys() & {
-        "sentinel_username",
-        "sentinel_password",
-    }:
+    for_sentinels = any(name.startswith("sentinel_") for name in options)
+    if for_sentinels and not parts.scheme.endswith("+sentinel"):
         raise ValueError("sentinel_... options need redis+sentinel://")
     return options
 

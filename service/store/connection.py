@@ -103,22 +103,20 @@ def connect(
         "max_connections": _MAX_CONNECTIONS,
         "client_name": "magnet-service",
         "protocol": 3,
-        **address.encryption,
     }
-    server = {**common, **address.login}
+    server = {**common, **address.keywords}
     match address.kind:
         case "cluster":
             nodes = [ClusterNode(host, port) for host, port in address.hosts]
             return ClusterClient(startup_nodes=nodes, **server)
         case "sentinel":
             sentinels = Sentinel(  # type: ignore[no-untyped-call]  # untyped in redis-py
-                address.hosts, sentinel_kwargs={**common, **address.sentinel_login}
+                address.hosts, sentinel_kwargs={**common, **address.sentinel_keywords}
             )
-            master: Redis = sentinels.master_for(address.master, db=address.database, **server)
+            master: Redis = sentinels.master_for(address.master, **server)
             return master
         case "server" | "socket":
-            where: dict[str, Any] = address.place | server
-            return Redis(**where)
+            return Redis(**server)
 
 
 async def transact(client: Client, change: Callable[[Any], Awaitable[None]], *watched: str) -> None:

@@ -205,10 +205,10 @@ def faithfulness(artifact: Path, data: Path, users: int, json_file: Path | None)
     item falls furthest without the expert that leads its explanation; and, where the data say which
     modality drives each user (planted.tsv), how often it is the one that leads.
     """
-    held_out = ArtifactEvaluation.open(artifact, data)
-    modalities = held_out.artifact.manifest.modalities
-    planted = read_planted(data, held_out.dataset.user_ids, modalities)
-    result = measure_faithfulness(held_out, planted, users)
+    evaluation = ArtifactEvaluation.open(artifact, data)
+    modalities = evaluation.artifact.manifest.modalities
+    planted = read_planted(data, evaluation.dataset.user_ids, modalities)
+    result = measure_faithfulness(evaluation, planted, users)
     click.echo("\n".join(as_text(result)))
     if json_file:
         json_file.write_text(json.dumps(asdict(result), indent=1) + "\n")

@@ -137,7 +137,7 @@ class _Findings:
 
 
 def measure_faithfulness(
-    held_out: ArtifactEvaluation,
+    evaluation: ArtifactEvaluation,
     planted: Mapping[str, tuple[str, ...]] | None,
     num_users: int,
     seed: int = 0,
@@ -145,16 +145,16 @@ def measure_faithfulness(
     """Measure on the lists and the test items of some users who have a training history.
 
     Args:
-        held_out: what is measured.
+        evaluation: what is measured.
         planted: the driving modalities of every user; None if they are unknown.
         num_users: at most so many, drawn by seed.
         seed: of the draw.
     """
-    dataset, manifest = held_out.dataset, held_out.artifact.manifest
+    dataset, manifest = evaluation.dataset, evaluation.artifact.manifest
     known_U = np.flatnonzero(dataset.train_histories.length_U)
     chosen_U = np.random.default_rng(seed).permutation(known_U)[:num_users]
     findings = [
-        _findings(held_out, user, planted[dataset.user_ids[user]] if planted else ())
+        _findings(evaluation, user, planted[dataset.user_ids[user]] if planted else ())
         for user in chosen_U.tolist()
     ]
     return Faithfulness(
@@ -183,13 +183,13 @@ def leading(part_CX: Numbers, listed_L: Rows, reading: Reading) -> Rows:
     return lead_L
 
 
-def _findings(held_out: ArtifactEvaluation, user: int, drivers: tuple[str, ...]) -> _Findings:
-    dataset = held_out.dataset
+def _findings(evaluation: ArtifactEvaluation, user: int, drivers: tuple[str, ...]) -> _Findings:
+    dataset = evaluation.dataset
     unseen_C = np.setdiff1d(np.arange(dataset.train.shape[1]), dataset.train[[user]].indices)
-    profile = held_out.profile(user)
-    score_C = held_out.scorer.score(profile, unseen_C)
-    breakdown = held_out.scorer.explain(profile, unseen_C)
-    bias_C = held_out.scorer.bias_I[unseen_C].astype(np.float64)
+    profile = evaluation.profile(user)
+    score_C = evaluation.scorer.score(profile, unseen_C)
+    breakdown = evaluation.scorer.explain(profile, unseen_C)
+    bias_C = evaluation.scorer.bias_I[unseen_C].astype(np.float64)
     contribution_CKVM = breakdown.contribution_CKVM.astype(np.float64)
     weight_CK = breakdown.weight_CK.astype(np.float64)
     expert_CK, modality_CM = contribution_CKVM.sum((2, 3)), contribution_CKVM.sum((1, 2))

@@ -23,13 +23,7 @@ _WRITERS: dict[str, Callable[[pl.LazyFrame, Path], object]] = {
     ".jsonl": lambda events, out: events.sink_ndjson(out),
 }
 
-
-log_option = click.option(
-    "--log",
-    type=FOLDER,
-    required=True,
-    help="the log's folder",
-)
+log_option = click.option("--log", type=FOLDER, required=True, help="the log's folder")
 _DAY = click.DateTime(["%Y-%m-%d"])
 
 
@@ -120,12 +114,7 @@ def _as_text(found: dict[str, Any]) -> str:
 
 @events.command
 @log_option
-@click.option(
-    "--out",
-    type=FOLDER,
-    required=True,
-    help="the file; its suffix decides",
-)
+@click.option("--out", type=FOLDER, required=True, help="the file; its suffix decides")
 @click.option("--since", type=_DAY, metavar="DAY", help="first day of receipt (UTC)")
 @click.option("--until", type=_DAY, metavar="DAY", help="last day of receipt (UTC)")
 def export(log: Path, out: Path, since: datetime | None, until: datetime | None) -> None:

@@ -31,17 +31,9 @@ KEEP_MB = 10_000.0
 _MB = 1e6
 _TEXT, _TIME = pl.String(), pl.Datetime("us", "UTC")
 EVENTS = pl.Schema(
-    {
-        "event_id": _TEXT,
-        "user_id": _TEXT,
-        "item_id": _TEXT,
-        "type": _TEXT,
-        "timestamp": _TIME,
-        "model_version": _TEXT,
-        "variant": _TEXT,
-        "rank": pl.Int64(),
-        "received_at": _TIME,
-    }
+    dict.fromkeys(["event_id", "user_id", "item_id", "type"], _TEXT)
+    | {"timestamp": _TIME, "model_version": _TEXT, "variant": _TEXT}
+    | {"rank": pl.Int64(), "received_at": _TIME}
 )
 REJECTS = pl.Schema(
     {"entry_id": _TEXT, "received_at": _TIME, "reason": _TEXT, "payload": pl.Binary()}
@@ -72,17 +64,15 @@ def parse(entries: Iterable[Entry]) -> tuple[pl.DataFrame, pl.DataFrame]:
             rejects.append(
                 {
                     "entry_id": entry.entry_id,
-                    "received_at": _time_of(entry.entry_id),
+                    # An entry's id begins with its time in Unix milliseconds.
+                    "received_at": datetime.fromtimestamp(
+                        int(entry.entry_id.partition("-")[0]) / 1000, UTC
+                    ),
                     "reason": f"{place}: {first['msg']}",
                     "payload": payload or repr(entry.fields).encode(),
                 }
             )
     return pl.DataFrame(events, schema=EVENTS), pl.DataFrame(rejects, schema=REJECTS)
-
-
-def _time_of(entry_id: str) -> datetime:
-    """The entry's time: its id begins with Unix milliseconds."""
-    return datetime.fromtimestamp(int(entry_id.partition("-")[0]) / 1000, UTC)
 
 
 class EventLogError(ExplainedError):
@@ -130,9 +120,7 @@ class EventLog:
 
     def scan(self) -> pl.LazyFrame:
         """Every event once, in the order of receipt."""
-        return _scan(self.days().values(), EVENTS).unique(
-            subset="event_id", keep="first", maintain_order=True
-        )
+        return _once(_scan(self.days().values(), EVENTS), "event_id")
 
     def read(self) -> pl.DataFrame:
         """`scan`, in memory; EventLogError if a file is damaged."""
@@ -153,14 +141,10 @@ class EventLog:
     def rejects(self) -> pl.DataFrame:
         """Entries of the stream that were no events."""
         rejects = _scan(_days(self.folder / "rejects").values(), REJECTS)
-        return self.collect(rejects.unique(subset="entry_id", keep="first", maintain_order=True))
+        return self.collect(_once(rejects, "entry_id"))
 
     def collect(self, frame: pl.LazyFrame) -> pl.DataFrame:
-        """A query over `scan`, in memory.
-
-        Raises:
-            EventLogError: a file is damaged.
-        """
+        """A query over `scan`, in memory; EventLogError if a file is damaged."""
         try:
             return frame.collect()
         except (PolarsError, OSError) as error:
@@ -178,9 +162,9 @@ class LogWriter:
 
     def append(self, events: pl.DataFrame) -> pl.DataFrame:
         """Add the events whose ids are new, and return them once they are on disk."""
-        fresh = events.unique(subset="event_id", keep="first", maintain_order=True)
         known = _scan(self._log.days().values(), EVENTS).select("event_id")
-        duplicate = self._log.collect(known.join(fresh.lazy(), on="event_id", how="semi"))
+        duplicate = self._log.collect(known.join(events.lazy(), on="event_id", how="semi"))
+        fresh = _once(events.lazy(), "event_id").collect()
         fresh = fresh.join(duplicate, on="event_id", how="anti", maintain_order="left")
         self._write(fresh, "events")
         return fresh
@@ -195,10 +179,8 @@ class LogWriter:
         for day, folder in self._log.days().items():
             parts = sorted(folder.glob("*.parquet"))
             if day < before and len(parts) > 1:
-                events = self._log.collect(_scan([folder], EVENTS)).sort(
-                    "received_at", maintain_order=True
-                )
-                whole = events.unique(subset="event_id", keep="first", maintain_order=True)
+                events = _scan([folder], EVENTS).sort("received_at", maintain_order=True)
+                whole = self._log.collect(_once(events, "event_id"))
                 write_durably(_new_part(folder), whole.write_parquet)
                 for part in parts:
                     part.unlink()
@@ -210,9 +192,8 @@ class LogWriter:
         """Remove whole days, oldest first: those too old, then as many as are needed to fit.
 
         Args:
-            keep_days: how many days stay, `today` included.
-            keep_mb: MB (10^6 bytes) that the events of all days may take, and the rejects as
-                well; `today` always stays.
+            keep_days: how many days stay, `today` included, which always stays.
+            keep_mb: MB (10^6 bytes) that all events may take, and all rejects as well.
             today: in UTC.
         """
         first_kept = today - timedelta(days=keep_days - 1)
@@ -229,10 +210,11 @@ class LogWriter:
         events = 0
         for day, folder in beyond(self._log.days()):
             events += self._log.collect(_scan([folder], EVENTS).select(pl.len())).item()
-            _remove(folder)
+            shutil.rmtree(folder)
+            sync_folder(folder.parent)
             gone.append(day)
         for _, folder in beyond(_days(self._log.folder / "rejects")):
-            _remove(folder)
+            shutil.rmtree(folder)
         return Expired(tuple(gone), events)
 
     def _write(self, frame: pl.DataFrame, kind: str) -> None:
@@ -255,14 +237,13 @@ def _scan(folders: Iterable[Path], schema: pl.Schema) -> pl.LazyFrame:
     return pl.scan_parquet(parts, schema=schema) if parts else pl.LazyFrame(schema=schema)
 
 
+def _once(frame: pl.LazyFrame, key: str) -> pl.LazyFrame:
+    return frame.unique(subset=key, keep="first", maintain_order=True)
+
+
 def _new_part(folder: Path) -> Path:
     return folder / f"{len(list(folder.glob('*.parquet'))):06d}-{uuid.uuid4().hex}.parquet"
 
 
 def _num_bytes(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.glob("*.parquet"))
-
-
-def _remove(folder: Path) -> None:
-    shutil.rmtree(folder)
-    sync_folder(folder.parent)

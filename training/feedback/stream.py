@@ -56,10 +56,19 @@ class FeedbackStream:
         Acknowledge each batch before asking for the next. Ends when the stream has no full batch
         left, so that a steady inflow does not keep it going for ever.
         """
-        self._make_group()
+        try:
+            # From the first entry: a group that was lost with its server then misses nothing.
+            self._client.xgroup_create(self._key, GROUP, id="0", mkstream=True)
+        except ResponseError as error:
+            if not str(error).startswith("BUSYGROUP"):
+                raise
         while batch := self._read("0"):
             yield batch
-        while batch := self._claim():
+        while batch := _entries(
+            self._client.xautoclaim(
+                self._key, GROUP, self._consumer, self._claim_idle_ms, count=self._batch_entries
+            )[1]
+        ):
             yield batch
         while batch := self._read(">"):
             yield batch
@@ -74,26 +83,12 @@ class FeedbackStream:
             pipe.xdel(self._key, *names)
             pipe.execute()
 
-    def _make_group(self) -> None:
-        """Start at the first entry: a group that was lost with its server then misses nothing."""
-        try:
-            self._client.xgroup_create(self._key, GROUP, id="0", mkstream=True)
-        except ResponseError as error:
-            if not str(error).startswith("BUSYGROUP"):
-                raise
-
     def _read(self, after: str) -> list[Entry]:
         answer: Any = self._client.xreadgroup(
             GROUP, self._consumer, {self._key: after}, count=self._batch_entries
         )
         streams = answer.values() if isinstance(answer, dict) else [x for _, x in answer or ()]
         return [entry for found in streams for entry in _entries(found)]
-
-    def _claim(self) -> list[Entry]:
-        answer: Any = self._client.xautoclaim(
-            self._key, GROUP, self._consumer, self._claim_idle_ms, count=self._batch_entries
-        )
-        return _entries(answer[1])
 
 
 def _entries(found: Any) -> list[Entry]:
@@ -118,11 +113,7 @@ class Drained:
 
 
 def drain(stream: FeedbackStream, into: EventLog) -> Drained:
-    """Empty the stream into the log.
-
-    Raises:
-        EventLogError: another process is writing to the log, or it is damaged.
-    """
+    """Empty the stream into the log; EventLogError if that is damaged or being written to."""
     entries = added = 0
     reasons: Counter[str] = Counter()
     with into.writing() as writer:
@@ -143,11 +134,7 @@ def drain(stream: FeedbackStream, into: EventLog) -> Drained:
 
 
 def send(redis_url: str, namespace: str, events: Iterable[FeedbackEvent]) -> None:
-    """Append events to the stream, as the service does: for simulations without a service.
-
-    Raises:
-        PublishError: the server cannot be used.
-    """
+    """Append events to the stream, as the service does: for simulations without a service."""
     with connected(redis_url) as client, client.pipeline(transaction=False) as pipe:
         for event in events:
             pipe.xadd(KeySpace(namespace).feedback, {EVENT_FIELD: event.model_dump_json()})

@@ -70,7 +70,11 @@ def models(as_json: bool, redis_url: str, namespace: str) -> None:
     Says as well what became of the latest canary.
     """
     with _registry(redis_url, namespace) as registry:
-        click.echo(_versions_as_json(registry) if as_json else _version_table(registry))
+        if as_json:
+            stored = [asdict(each) for each in registry.versions()]
+            click.echo(json.dumps(stored, indent=1, default=datetime.isoformat))
+        else:
+            click.echo(_version_table(registry))
 
 
 @click.command
@@ -149,7 +153,9 @@ def canary(
                 "no canary runs" if stopped is None else f"{stopped.version} is no canary any more"
             )
         elif as_json:
-            click.echo(_canary_as_json(registry.state()))
+            state = registry.state()
+            told = state.canary and state.canary.model_dump(mode="json")
+            click.echo(json.dumps(told and told | {"answers": state.canary_answers}, indent=1))
         elif version is None:
             click.echo(_latest_canary(registry.state()))
         else:
@@ -164,10 +170,12 @@ def _now() -> datetime:
 def _version_table(registry: Registry) -> str:
     lines = [f"{'version':28s}{'published (UTC)':22s}{'NDCG@20':>9s}{'Recall@20':>11s}  role"]
     for stored in registry.versions():
-        ndcg, recall = (stored.metrics.get(name) for name in _METRICS)
+        ndcg, recall = (
+            f"{stored.metrics[name]:.4f}" if name in stored.metrics else "" for name in _METRICS
+        )
         lines.append(
             f"{stored.version:28s}{stored.published_at:%Y-%m-%d %H:%M:%S}   "
-            f"{_figure(ndcg):>9s}{_figure(recall):>11s}  {', '.join(stored.roles)}".rstrip()
+            f"{ndcg:>9s}{recall:>11s}  {', '.join(stored.roles)}".rstrip()
         )
     state = registry.state()
     if state.canary is not None:
@@ -187,19 +195,3 @@ def _latest_canary(state: State) -> str:
         return f"canary: {served}"
     how = f"{latest.outcome.replace('_', ' ')} at {latest.ended_at:%Y-%m-%d %H:%M} UTC"
     return f"latest canary: {served}; {how}: {latest.reason}"
-
-
-def _versions_as_json(registry: Registry) -> str:
-    stored = [asdict(each) for each in registry.versions()]
-    return json.dumps(stored, indent=1, default=datetime.isoformat)
-
-
-def _canary_as_json(state: State) -> str:
-    if state.canary is None:
-        return "null"
-    told = state.canary.model_dump(mode="json") | {"answers": state.canary_answers}
-    return json.dumps(told, indent=1)
-
-
-def _figure(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"

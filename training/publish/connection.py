@@ -61,42 +61,51 @@ class DamagedCopyError(PublishError):
     """The stored copy of a version is incomplete or differs from its manifest."""
 
 
+_IN_WORDS: list[tuple[type[Exception] | tuple[type[Exception], ...], type[PublishError], str]] = [
+    (
+        redis.AuthenticationError,
+        AccessDeniedError,
+        "refuses the user or password; put the right ones into the URL: "
+        "redis://user:password@host:port",
+    ),
+    (
+        redis.exceptions.NoPermissionError,
+        AccessDeniedError,
+        "does not give this user a right that publishing needs: {reason}",
+    ),
+    (
+        redis.exceptions.ReadOnlyError,
+        AccessDeniedError,
+        "is a read-only replica; publish to its primary",
+    ),
+    (
+        redis.exceptions.OutOfMemoryError,
+        OutOfMemoryError,
+        "is out of memory, nothing was changed; raise its maxmemory, or keep fewer versions",
+    ),
+    (
+        (redis.ConnectionError, redis.TimeoutError, RedisClusterException),
+        ServerAwayError,
+        "does not answer ({reason}); check that it runs and can be reached, then try again: "
+        "repeating is safe",
+    ),
+    (redis.RedisError, PublishError, "refused to publish: {reason}"),
+]
+"""The first that fits counts."""
+
+
 @contextmanager
 def explaining(address: str) -> Iterator[None]:
     """Turn redis-py's errors into PublishErrors that name the server at `address`."""
     try:
         yield
-    except redis.AuthenticationError as error:
-        raise AccessDeniedError(
-            f"Redis at {address} refuses the user or password; "
-            "put the right ones into the URL: redis://user:password@host:port"
-        ) from error
-    except redis.exceptions.NoPermissionError as error:
-        raise AccessDeniedError(
-            f"Redis at {address} does not give this user a right that publishing needs: "
-            f"{_reason(error)}"
-        ) from error
-    except redis.exceptions.ReadOnlyError as error:
-        raise AccessDeniedError(
-            f"Redis at {address} is a read-only replica; publish to its primary"
-        ) from error
-    except redis.exceptions.OutOfMemoryError as error:
-        raise OutOfMemoryError(
-            f"Redis at {address} is out of memory, nothing was changed; "
-            "raise its maxmemory, or keep fewer versions"
-        ) from error
-    except (redis.ConnectionError, redis.TimeoutError, RedisClusterException) as error:
-        raise ServerAwayError(
-            f"Redis at {address} does not answer ({_reason(error)}); "
-            "check that it runs and can be reached, then try again: repeating is safe"
-        ) from error
-    except redis.RedisError as error:
-        raise PublishError(f"Redis at {address} refused to publish: {_reason(error)}") from error
-
-
-def _reason(error: Exception) -> str:
-    """The server's own words: redis-py puts the command, with its binary data, before them."""
-    return str(error).rpartition(" caused error: ")[2].rstrip(".") or type(error).__name__
+    except FAULTS as error:
+        kind, words = next(
+            (k, words) for faults, k, words in _IN_WORDS if isinstance(error, faults)
+        )
+        # The server's own words: redis-py puts the command, with its binary data, before them.
+        reason = str(error).rpartition(" caused error: ")[2].rstrip(".") or type(error).__name__
+        raise kind(f"Redis at {address} {words.format(reason=reason)}") from error
 
 
 CONNECT_TIMEOUT_SECONDS = 5.0
@@ -135,21 +144,19 @@ def _client(address: RedisAddress) -> Client:
         "socket_timeout": SOCKET_TIMEOUT_SECONDS,
         "socket_connect_timeout": CONNECT_TIMEOUT_SECONDS,
         "retry": Retry(ExponentialBackoff(cap=0.5, base=0.05), 2),
-        **address.encryption,
     }
-    server = {**common, **address.login}
+    server = {**common, **address.keywords}
     match address.kind:
         case "cluster":
             nodes = [ClusterNode(*host) for host in address.hosts]  # type: ignore[no-untyped-call]
             return RedisCluster(startup_nodes=nodes, **server)
         case "sentinel":
             sentinels = Sentinel(  # type: ignore[no-untyped-call]
-                address.hosts, sentinel_kwargs={**common, **address.sentinel_login}
+                address.hosts, sentinel_kwargs={**common, **address.sentinel_keywords}
             )
             master: redis.Redis = sentinels.master_for(  # type: ignore[no-untyped-call]
-                address.master, db=address.database, **server
+                address.master, **server
             )
             return master
         case "server" | "socket":
-            where: dict[str, Any] = address.place | server
-            return redis.Redis(**where)
+            return redis.Redis(**server)

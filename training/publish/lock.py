@@ -1,7 +1,7 @@
-"""Locks of one namespace: one publisher, one retraining, and fencing tokens that prove it.
+"""Locks of one namespace, one for publishing and one for retraining, with fencing tokens.
 
-The token is drawn from a counter, so no two holders ever have the same one. Whatever needs the lock
-is done in a transaction that watches the lock's key and compares the token (`FencedLock.guard`).
+Each holder draws its own token from a counter. What needs the lock is done in a transaction that
+watches the lock's key and compares the token (`FencedLock.guard`).
 """
 
 import os
@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from types import TracebackType
 from typing import ClassVar, Optional, Self
 
 from model.registry.keys import KeySpace
@@ -29,12 +28,8 @@ _RETRY_SECONDS = 0.1
 class FencedLock:
     """Taken on entry, kept alive by `keep`, given back on exit if it is still ours.
 
-    Args:
-        client: a connection to the server.
-        keys: whose lock it is.
-        lock_seconds: its life unless renewed.
-        wait_seconds: how long to wait for another holder.
-        within: a lock that must be held as well; without it this one guards nothing.
+    It lives for `lock_seconds` unless renewed; entering waits `wait_seconds` for another holder. A
+    lock `within` must be held as well: without it this one guards nothing.
     """
 
     key: ClassVar[str]
@@ -71,12 +66,7 @@ class FencedLock:
         self._renewed_at = time.monotonic()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         def drop(pipe: Transaction) -> None:
             mine = pipe.get(self._key) == self.token.encode()
             pipe.multi()
@@ -138,7 +128,7 @@ class FencedLock:
                     except LockLostError:
                         return
 
-        thread = threading.Thread(target=beat, name=f"lock of the {self.holder}", daemon=True)
+        thread = threading.Thread(target=beat, daemon=True)
         thread.start()
         try:
             yield

@@ -6,6 +6,7 @@ Chunks are written and read some MiB at a time; between them the lock is renewed
 import hashlib
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -62,11 +63,11 @@ def publish_artifact(
 
     Args:
         folder: an artifact, as `magnet fit` writes it.
-        redis_url: the server, Sentinel's master or cluster; see `model.registry.address`.
+        redis_url: see `model.registry.address`.
         namespace: separates models that share a server.
-        policy: patience and retention.
+        policy: how long to wait, and what to keep.
         report: called with a line of text at each step.
-        within: the retraining that this publish is a step of; it must not have lost its lock.
+        within: the lock of the retraining that this publish is a step of.
 
     Raises:
         PublishError: nothing live was changed; see `training.publish.connection` for the reasons.
@@ -85,13 +86,8 @@ def publish_artifact(
         if publication.registry.state().live == version and publication.is_stored():
             report(f"{version} is already live {where}: nothing to do")
             return version
-        with PublishLock(
-            client,
-            keys,
-            lock_seconds=policy.lock_seconds,
-            wait_seconds=policy.wait_seconds,
-            within=within,
-        ) as lock:
+        seconds = {"lock_seconds": policy.lock_seconds, "wait_seconds": policy.wait_seconds}
+        with PublishLock(client, keys, **seconds, within=within) as lock:
             state = publication.run(lock, policy)
         if state.live == version:
             report(f"{version} is live {where}")
@@ -129,12 +125,10 @@ class _Publication:
             self._store(lock)
         state = self.registry.publish(self.version, lock, policy.canary_share)
         try:
-            removed = self.registry.sweep(policy, lock)
+            if removed := self.registry.sweep(policy, lock):
+                self.report(f"removed old versions: {', '.join(removed)}")
         except (*FAULTS, PublishError) as error:
             self.report(f"old versions stay until the next publish: {error}")
-        else:
-            if removed:
-                self.report(f"removed old versions: {', '.join(removed)}")
         return state
 
     def is_stored(self) -> bool:
@@ -146,21 +140,18 @@ class _Publication:
         stored = self.client.get(self.keys.manifest(self.version))
         if stored is None:
             return False
-        try:
+        same = False
+        with suppress(ArtifactError):
             same = read_manifest(stored, self.version) == self.artifact.manifest
-        except ArtifactError:
-            same = False
         if not same:
             raise VersionTakenError(
                 f"version {self.version} was published before with other content, "
                 "and a version never changes; export the model again under a new version"
             )
-        try:
-            for _ in verify_blobs(self.client, self.keys, self.artifact.manifest):
-                pass
-        except DamagedCopyError:
-            return False
-        return True
+        with suppress(DamagedCopyError):
+            deque(verify_blobs(self.client, self.keys, self.artifact.manifest), maxlen=0)
+            return True
+        return False
 
     def _store(self, lock: PublishLock) -> None:
         """Write and verify every chunk, then the manifest; on failure leave nothing behind.

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.artifact.files import ArtifactError
-from model.runtime import item_item as neighbourhood
+from model.runtime import item_item
 from model.runtime.item_item import NO_SCORES, ItemItemModel, SparseScores, recency_weights
 
 
@@ -33,7 +33,7 @@ def test_it_is_the_mean_of_the_historys_rows_by_recency(seed, num_items, power, 
     weight_H = recency_weights(np.arange(len(history_H))[::-1], power).astype(np.float64)
     expected_I = weight_H @ dense_II[history_H] / weight_H.sum()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(neighbourhood, "_COUNTED_ITEMS", 16_384 if counted else 0)
+        patch.setattr(item_item, "_COUNTED_ITEMS", 16_384 if counted else 0)
         found = matrix.of_history(history_H, power)
     assert found.largest_size == pytest.approx(np.abs(expected_I).max(), abs=1e-6)
     largest = found.largest(3)
@@ -86,7 +86,7 @@ def test_the_largest_are_above_zero() -> None:
 
 
 @pytest.mark.parametrize("entries", [0, 3])
-def test_who_has_no_history_has_no_neighbourhood(entries: int) -> None:
+def test_who_has_no_history_has_no_scores(entries: int) -> None:
     items, weights = np.arange(entries, dtype=np.int32), np.ones(entries, dtype=np.float32)
     matrix = matrix_of(np.array([0, 0, entries, entries]), items, weights)
     nobody = np.empty(0, dtype=np.int32)

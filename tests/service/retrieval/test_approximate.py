@@ -67,14 +67,14 @@ def test_it_finds_nearly_what_routing_every_item_finds(
 
 
 def lifted(profile: Profile, seed: int) -> Profile:
-    """The same user with a neighbourhood that nothing in her vector tells of."""
+    """The same user with item-item scores that nothing in their vector tells of."""
     rng = np.random.default_rng(seed)
     rows_N = np.sort(rng.choice(NUM_ITEMS, 900, replace=False))
     values_N = rng.normal(0, 3, 900).astype(np.float32)
     return Profile(profile.vector_VMD, SparseScores(rows_N, values_N))
 
 
-def test_what_only_the_neighbourhood_lifts_is_found(
+def test_what_only_the_item_item_model_lifts_is_found(
     retriever, exact_of, large, users, nothing
 ) -> None:
     loud, everything = list(map(lifted, users[:12], range(12))), Eligible(NUM_ITEMS, nothing)

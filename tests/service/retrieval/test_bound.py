@@ -11,7 +11,7 @@ def test_no_routing_gets_above_it(seed: int, num_modalities: int, num_experts: i
     rng = np.random.default_rng(seed)
     templates_KM = rng.dirichlet(np.ones(num_modalities), num_experts)
     similarity_VMC = rng.uniform(-1, 1, (2, num_modalities, 50))
-    similarity_VMC[0, 0] += rng.normal(0, rng.choice([0, 0.3, 10]), 50)  # the neighbourhood
+    similarity_VMC[0, 0] += rng.normal(0, rng.choice([0, 0.3, 10]), 50)  # the item-item score
     weight_CK = rng.dirichlet(np.full(num_experts, 0.2), 50)
     view_C = rng.random(50)
     fused_MC = similarity_VMC[0] * view_C + similarity_VMC[1] * (1 - view_C)

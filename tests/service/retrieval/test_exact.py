@@ -17,15 +17,15 @@ def retriever(exact_of, large):
 
 @pytest.fixture(scope="module")
 def users(profile_of, large):
-    """The one in the middle has a neighbourhood that outdoes all else, the next one none."""
+    """The one in the middle has item-item scores that outdo all else, the next one none."""
     profiles = [profile_of(large.tensors, user) for user in range(29)]
     profiles[14] = Profile(profiles[14].vector_VMD, loud(profiles[14].item_item))
     profiles[15] = profiles[15].by_vector_alone()
     return profiles
 
 
-def loud(neighbourhood: SparseScores) -> SparseScores:
-    return SparseScores(neighbourhood.rows_N, neighbourhood.values_N * 100)
+def loud(scores: SparseScores) -> SparseScores:
+    return SparseScores(scores.rows_N, scores.values_N * 100)
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,7 @@ def test_a_user_without_a_row_is_ranked_by_bias(retriever, large, nothing) -> No
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.05, 1, 50]), st.integers(1, 4000))
-def test_no_neighbourhood_makes_it_miss_an_item(retriever, scorer_of, large, seed, scale, size):
+def test_no_item_item_score_makes_it_miss_an_item(retriever, scorer_of, large, seed, scale, size):
     rng = np.random.default_rng(seed)
     vectors = large.tensors["user_embeddings"]
     profiles = []

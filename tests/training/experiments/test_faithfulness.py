@@ -16,7 +16,7 @@ from training.fit.config import TrainingConfig
 
 
 @pytest.fixture(scope="module")
-def held_out(artifact_dir: Path, tiny_data: Path) -> ArtifactEvaluation:
+def evaluation(artifact_dir: Path, tiny_data: Path) -> ArtifactEvaluation:
     return ArtifactEvaluation.open(artifact_dir, tiny_data)
 
 
@@ -27,8 +27,8 @@ def test_what_every_candidate_has_leads_nothing() -> None:
     assert leading(part_CX, listed_L, "above_usual").tolist() == [1, 0]
 
 
-def test_parts_add_up_and_every_removal_is_tested(held_out: ArtifactEvaluation) -> None:
-    result = measure_faithfulness(held_out, None, num_users=1000)
+def test_parts_add_up_and_every_removal_is_tested(evaluation: ArtifactEvaluation) -> None:
+    result = measure_faithfulness(evaluation, None, num_users=1000)
     assert result.users == 59  # one user has no positive
     assert 0 < result.additivity_error < 1e-5
     assert list(result.deletion) == ["expert", "expert_renormalised", "modality"]
@@ -40,16 +40,16 @@ def test_parts_add_up_and_every_removal_is_tested(held_out: ArtifactEvaluation) 
     assert result.planted == {}
 
 
-def planted_as(held_out: ArtifactEvaluation, *drivers: str) -> dict[str, dict[str, Agreement]]:
-    planted = dict.fromkeys(held_out.dataset.user_ids, drivers)
-    result = measure_faithfulness(held_out, planted, num_users=20)
+def planted_as(evaluation: ArtifactEvaluation, *drivers: str) -> dict[str, dict[str, Agreement]]:
+    planted = dict.fromkeys(evaluation.dataset.user_ids, drivers)
+    result = measure_faithfulness(evaluation, planted, num_users=20)
     return result.planted
 
 
-def test_one_modality_leads_every_pair(held_out: ArtifactEvaluation) -> None:
-    modalities = held_out.artifact.manifest.modalities
-    alone = [planted_as(held_out, modality) for modality in modalities]
-    every = planted_as(held_out, *modalities)
+def test_one_modality_leads_every_pair(evaluation: ArtifactEvaluation) -> None:
+    modalities = evaluation.artifact.manifest.modalities
+    alone = [planted_as(evaluation, modality) for modality in modalities]
+    every = planted_as(evaluation, *modalities)
     for pairs, count in (("recommended", 20 * 20), ("test", 20)):
         for reading in ("largest", "above_usual"):
             assert every[pairs][reading].share == 1.0
@@ -59,9 +59,9 @@ def test_one_modality_leads_every_pair(held_out: ArtifactEvaluation) -> None:
             assert alone[0][pairs][reading].pairs == count
 
 
-def test_users_are_drawn_by_seed(held_out: ArtifactEvaluation) -> None:
+def test_users_are_drawn_by_seed(evaluation: ArtifactEvaluation) -> None:
     def measured(seed: int) -> Faithfulness:
-        return measure_faithfulness(held_out, None, num_users=5, seed=seed)
+        return measure_faithfulness(evaluation, None, num_users=5, seed=seed)
 
     assert measured(0) == measured(0)
     assert measured(0) != measured(1)
@@ -109,10 +109,10 @@ def test_what_was_planted_leads(tmp_path: Path) -> None:
         router_learning_rate=0.005,  # some hundred steps are few for the default's
     )
     fit(DataConfig(folder=data), config, out)
-    held_out = ArtifactEvaluation.open(out, data)
-    modalities = held_out.artifact.manifest.modalities
-    planted = read_planted(data, held_out.dataset.user_ids, modalities)
-    result = measure_faithfulness(held_out, planted, num_users=240)
+    evaluation = ArtifactEvaluation.open(out, data)
+    modalities = evaluation.artifact.manifest.modalities
+    planted = read_planted(data, evaluation.dataset.user_ids, modalities)
+    result = measure_faithfulness(evaluation, planted, num_users=240)
     for pairs, floor in (("recommended", 0.75), ("test", 0.85)):  # chance is a third
         agreement = result.planted[pairs]["above_usual"]
         assert agreement.share > floor
