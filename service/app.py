@@ -190,10 +190,10 @@ def _watches(
     settings: Settings, follower: ModelFollower, registry: Registry, metrics: Metrics
 ) -> Iterator[Coroutine[Any, Any, None]]:
     """What is looked up in Redis again and again, beside the follower."""
-    guard = CanaryGuard(follower, registry, metrics.canary)
+    guard = CanaryGuard(follower, registry, metrics)
 
     async def show_retraining() -> None:
-        metrics.retraining.tell(await registry.latest_retraining())
+        metrics.show_retraining(await registry.latest_retraining())
 
     yield repeat(guard.look, settings.poll_seconds, "the canary")
     yield repeat(show_retraining, settings.poll_seconds, "the latest retraining")

@@ -1,6 +1,6 @@
-"""Which requests are let in: by key, scope and rate; without any keys, by the address they reach.
+"""Which requests are let in: those with a known key, its scope and rate.
 
-Without keys only callers on this machine are let in, unless the settings let in anybody.
+If no keys are set up, only callers on this machine are let in, unless the settings let in anybody.
 """
 
 import ipaddress
@@ -21,10 +21,10 @@ _UVICORN: click.Command = uvicorn_command
 
 
 def host_of_command(command: Sequence[str] = sys.argv) -> str | None:
-    """The host of `uvicorn ...` or `python -m uvicorn ...`, options and UVICORN_HOST considered.
+    """The host of `uvicorn ...` or `python -m uvicorn ...`, from its options or UVICORN_HOST.
 
-    Only the command line says before the first request where the process listens. None if this
-    process was started otherwise, or listens at a socket that it was handed.
+    Before the first request only the command line says it. None if this process was started in
+    another way, or listens at a socket that it was handed.
     """
     program = Path(command[0])
     if program.name != "uvicorn" and program.parts[-2:] != ("uvicorn", "__main__.py"):
@@ -39,9 +39,9 @@ def host_of_command(command: Sequence[str] = sys.argv) -> str | None:
     return host
 
 
-@lru_cache  # every request asks about one of the few addresses that are ours
+@lru_cache  # each request asks, and this machine has few addresses
 def is_local(host: str) -> bool:
-    """Whether only this machine can connect to an address, or a path of a socket."""
+    """Whether only this machine can connect to an address or a socket's path."""
     if host == "localhost" or host.startswith("/"):
         return True
     try:
@@ -53,7 +53,7 @@ def is_local(host: str) -> bool:
 
 
 class TokenBucket:
-    """Fills by `per_second`, up to `burst`; each request takes one token."""
+    """Gets `per_second` tokens a second, up to `burst`; each request takes one."""
 
     def __init__(self, per_second: float, burst: float, clock: Callable[[], float]) -> None:
         self._per_second = per_second
@@ -63,7 +63,7 @@ class TokenBucket:
         self._at = clock()
 
     def wait_seconds(self) -> float:
-        """Take a token and return 0, or say in how many seconds there will be one."""
+        """Take a token and return 0, or return the seconds until there is one."""
         now = self._clock()
         self._tokens = min(self._burst, self._tokens + (now - self._at) * self._per_second)
         self._at = now
@@ -74,7 +74,7 @@ class TokenBucket:
 
 
 _LOOK_SECONDS = 0.5
-"""Between looks at the key file: a key that was taken out opens nothing after this long."""
+"""Between looks at the key file: so long a removed key may still work."""
 
 
 class Authenticator:
@@ -89,7 +89,7 @@ class Authenticator:
         allow_anonymous: bool = False,
         requests_per_second: float,
     ) -> None:
-        """Read the keys; ValueError if they are not usable, or contradict `allow_anonymous`."""
+        """Read the keys; ValueError if they are not usable or contradict `allow_anonymous`."""
         self._metrics = metrics
         self._fixed = parse_keys(keys)
         self._file = None if file is None else KeyFile(file)
@@ -105,7 +105,7 @@ class Authenticator:
 
     @property
     def asks_for_keys(self) -> bool:
-        """Whether a caller needs a key. A file is enough, even one that has none yet."""
+        """Whether a caller needs a key; also if there is only a file without keys yet."""
         return bool(self._fixed) or self._file is not None
 
     def admit(self, scope: Scope, *, secret: str | None, host: str) -> None:
@@ -113,11 +113,11 @@ class Authenticator:
 
         Args:
             scope: what the route needs.
-            secret: the key that the caller shows.
-            host: the address of ours that the caller is connected to.
+            secret: the caller's key, if any.
+            host: the address of this machine that the caller is connected to.
 
         Raises:
-            Unauthenticated: no key, or none of ours.
+            Unauthenticated: no key, or an unknown one.
             Forbidden: a key without this scope; or no keys are set up and `host` is not local.
             TooManyRequests: this key has asked too often.
         """
@@ -150,7 +150,7 @@ class Authenticator:
         self._metrics.auth_refusals.labels(reason).inc()
 
     def _keys(self) -> Sequence[ApiKey]:
-        """Those of the settings and those that the file has now."""
+        """The keys of the settings and of the file."""
         if self._file is None:
             return self._fixed
         now = time.monotonic()

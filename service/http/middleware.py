@@ -1,7 +1,7 @@
 """What happens to every HTTP request, in one pass around the application.
 
-It gets an id and a time until which it is answered. Its body is read, up to a length. Its answer
-gets the headers that every answer carries, and is counted, timed and logged.
+It gets an id and a deadline, and its body is read, up to a length. Its answer gets the usual
+headers, and is counted, timed and logged.
 """
 
 import asyncio
@@ -26,18 +26,15 @@ HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Cache-Control": "no-store",
 }
-"""Ref: OWASP REST Security Cheat Sheet, Security Headers. TLS, and with it
-Strict-Transport-Security, is the business of whatever ends TLS in front of the service."""
+"""Ref: OWASP REST Security Cheat Sheet, Security Headers. The proxy that ends TLS has to add
+Strict-Transport-Security."""
 RAW_HEADERS = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
 """As ASGI sends them."""
 HEADER = "X-Request-ID"
 OTHER = "other"
-"""Route label of every path that is no route of the API, so that a scanner cannot make labels
-without end."""
+"""Route label of every path that is no route of the API, so that a scanner makes no new labels."""
 CLIENT_LEFT = 499
-"""Status label, nginx's, of a request whose client left before all of it had come: no fault of
-ours, and never sent."""
-
+"""Status label (nginx's) of a request whose client left before it was complete; never sent."""
 
 _RAW_HEADER = HEADER.lower().encode()
 _SANE_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
@@ -46,17 +43,17 @@ _logger = logging.getLogger(__name__)
 
 
 class _ClientLeft(Exception):
-    """The client has gone; there is nobody to answer."""
+    """There is nobody to answer."""
 
 
 class RequestMiddleware:
     """Wraps the application; one instance serves every request.
 
     Args:
-        app: the application, its answer to failures included.
+        app: the application, including its answers to failures.
         metrics: where requests are counted.
-        max_body_bytes: longest body. Not the framework's own `max_body_size`, which answers an
-            announced length in plain text.
+        max_body_bytes: longest body. The framework's own `max_body_size` would answer in plain
+            text.
         seconds: longest time for an answer.
     """
 
@@ -79,7 +76,7 @@ class RequestMiddleware:
         given = sent.get(_RAW_HEADER, b"")
         sane = _SANE_ID.fullmatch(given)
         current = given.decode() if sane else f"{self._random.getrandbits(128):032x}"
-        # Left set: the server runs each request in a task of its own, and logs its failure there.
+        # Never reset: the server runs each request in its own task, and logs its failure there.
         request_id.set(current)
         scope.setdefault("state", {})["request_id"] = current
         answer = _Answer(send, current)
@@ -108,7 +105,7 @@ class RequestMiddleware:
             await problem_answer(Request(scope), late)(scope, receive, answer.send)
 
     async def _body(self, announced: bytes, receive: Receive) -> bytes:
-        """The whole body; TooLarge, without reading what is announced to be."""
+        """The whole body; TooLarge, at once if its announced length is."""
         body, more = bytearray(), True
         too_large = announced.isdigit() and int(announced) > self._max_body_bytes
         while more and not too_large:
@@ -139,7 +136,7 @@ class RequestMiddleware:
 
 
 class _Answer:
-    """What is sent for one request: its status is noted, and headers are added."""
+    """Sends the answer to one request: notes its status, and adds headers."""
 
     def __init__(self, send: Send, current: str) -> None:
         self._send = send
@@ -155,7 +152,7 @@ class _Answer:
         await self._send(message)
 
     def _completed(self, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-        """An answer that needs other values than the usual has set them itself."""
+        """Add the usual headers that the answer has not set itself, and the request's id."""
         own = [pair for pair in headers if pair[0] != _RAW_HEADER]
         names = {name for name, _ in own}
         usual = [pair for pair in RAW_HEADERS if pair[0] not in names]
@@ -163,7 +160,7 @@ class _Answer:
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:
-    """A `receive` that gives a body that has been read, then goes on."""
+    """A `receive` that first gives the body that has been read."""
     messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def replay() -> Message:

@@ -1,6 +1,6 @@
-"""The pages at / and /docs, and the pictures of items: files for browsers, no route of the API.
+"""The pages at / and /docs, and the pictures of items: files for browsers, not part of the API.
 
-Every file comes from this service, so that the pages work without a way to the internet.
+All files come from this service, so the pages work without the internet.
 """
 
 import base64
@@ -24,7 +24,7 @@ from model.artifact.files import PICTURE_FOLDER, SUFFIXES, file_stem, is_web_add
 PAGE_FILES, SWAGGER_FILES, PICTURES = "/page", "/docs/assets", "/pictures"
 _NO_ICON = "data:,"
 _PAGE_HEADERS = {
-    # Our own files and nothing else, but for the pictures that the catalogue names.
+    # Our own files only, and the pictures that the catalogue names.
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "connect-src 'self'; img-src 'self' https: http: data:; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'",
@@ -36,7 +36,7 @@ _SHOWN = SUFFIXES - {".tif", ".tiff"}
 
 
 def install_page(app: FastAPI) -> None:
-    """Serve the page at /, which uses the public API alone; it needs no build."""
+    """Serve the page at /, which uses only the public API and needs no build."""
     folder = str(files("service") / "web")
 
     async def page() -> FileResponse:
@@ -62,13 +62,13 @@ def install_documentation(app: FastAPI) -> None:
         return HTMLResponse(html, headers={"Content-Security-Policy": policy})
 
     app.add_api_route("/docs", documentation, include_in_schema=False)
-    # Only the package's files are used; its code serves them in another way.
+    # Of this package we use the files, not the code.
     folder = str(files("fastapi_swagger") / "resources")
     app.mount(SWAGGER_FILES, StaticFiles(directory=folder), name="documentation")
 
 
 def _policy(html: str) -> str:
-    """Allow our own files, and of scripts within the page only the one that starts it."""
+    """Allow our own files, and the one script within the page that starts it."""
     (script,) = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return (
@@ -79,7 +79,7 @@ def _policy(html: str) -> str:
 
 
 class PictureFolder:
-    """Finds the address of an item's picture; a data folder's pictures may come and go."""
+    """Finds the addresses of items' pictures; files may come and go meanwhile."""
 
     def __init__(self, data: Path | None) -> None:
         self._data = data
@@ -91,7 +91,7 @@ class PictureFolder:
 
         Args:
             item_id: the item.
-            named: what the item table calls its picture: a web address, or a file in the folder.
+            named: its picture in the item table: a web address, or a file in the folder.
         """
         if named is not None and is_web_address(named):
             return named

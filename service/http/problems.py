@@ -1,7 +1,6 @@
-"""The one place where errors become HTTP answers: RFC 9457 problem documents.
+"""Turns every error, the framework's too, into an HTTP answer: an RFC 9457 problem document.
 
-The framework's own errors are answered alike. Here is also how ids in a path are read: any text,
-with slashes and line breaks.
+Ids in a path are read here too: any text, with slashes and line breaks.
 """
 
 import math
@@ -30,17 +29,16 @@ ItemId = Annotated[str, Path(min_length=1, max_length=MAX_ID_LENGTH, examples=["
 
 
 class _AnyText(StringConvertor):
-    """`{name:id}` in a route; the framework's `path` takes no line breaks."""
+    """`{name:id}` in a route: as the framework's `path`, but with line breaks."""
 
     regex = "(?s:.*)"
 
 
 register_url_convertor("id", _AnyText())
 
-
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 MAX_FAULTS = 20
-"""Most faults that one answer lists; a list of ten thousand bad ids needs no ten thousand lines."""
+"""Most faults that one answer lists."""
 _TRY_LATER = {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}
 
 
@@ -84,7 +82,7 @@ def problem_answer(request: Request, error: RequestRefused) -> JSONResponse:
 
 
 def _document(request: Request, headers: Mapping[str, str], **problem: Any) -> JSONResponse:
-    """An answer with the fields of a problem, and with those that every problem has."""
+    """An answer with these fields of a problem and those that all problems have."""
     request_id = request.state.request_id
     document = Problem(**problem, instance=request.url.path, request_id=request_id)
     return JSONResponse(
@@ -96,7 +94,7 @@ def _document(request: Request, headers: Mapping[str, str], **problem: Any) -> J
 
 
 def refusal(request: Request, error: Exception) -> JSONResponse:
-    """The answer to a request that is refused, or that cannot be met without the store."""
+    """The answer to a request that is refused, or that needs the store while it is away."""
     if isinstance(error, SourceUnavailable):
         error = StoreUnavailable(f"{error}; nothing was changed, try again")
     assert isinstance(error, RequestRefused)
@@ -125,17 +123,13 @@ def _http(request: Request, error: Exception) -> JSONResponse:
     elif status == HTTPStatus.METHOD_NOT_ALLOWED:
         detail = f"{request.url.path} does not answer {request.method}; see /docs"
         # The framework names the methods of the first route of this path only.
-        documented = request.app.openapi()["paths"].get(_template(request))
+        route = request.scope.get("route")
+        documented = request.app.openapi()["paths"].get(getattr(route, "path_format", None))
         if documented is not None:
             headers["Allow"] = ", ".join(sorted(method.upper() for method in documented))
     return _document(
         request, headers, type="about:blank", title=status.phrase, status=status, detail=detail
     )
-
-
-def _template(request: Request) -> str | None:
-    template: str | None = getattr(request.scope.get("route"), "path_format", None)
-    return template
 
 
 def _bug(request: Request, _error: Exception) -> JSONResponse:

@@ -1,6 +1,6 @@
-"""Micro-batching: jobs that arrive while one batch is worked on make the next one.
+"""Micro-batching: the jobs that arrive during one batch make the next batch.
 
-No job waits for company: an idle worker takes one at once, a busy one finds several afterwards.
+An idle worker takes a single job at once, so no job waits for others to join it.
 """
 
 import asyncio
@@ -30,11 +30,11 @@ class Batcher(Generic[Job, Result]):
     """Works on one batch at a time: the jobs that wait when it begins.
 
     Args:
-        work: takes the jobs, and the time since when the first of them waits (by the clock of the
-            event loop); gives a result or an error per job, in their order. If it raises, every
-            job of the batch gets that error.
+        work: takes the jobs, and the time when the first of them began to wait (by the clock of the
+            event loop). It returns a result or an error per job, in order; an error that it raises
+            goes to every job.
         max_batch: most jobs in one batch.
-        max_waiting: most jobs that wait; a further one is refused. None: any number.
+        max_waiting: most jobs that wait; further ones are refused. None: no limit.
         metrics: where batches and the queue are counted.
     """
 
@@ -54,9 +54,7 @@ class Batcher(Generic[Job, Result]):
         self._running: asyncio.Task[None] | None = None
 
     async def run(self, job: Job) -> Result:
-        """The result of one job.
-
-        A caller that is cancelled meanwhile leaves its job behind, which is then skipped.
+        """The result of one job; it is skipped if the caller is cancelled before its batch.
 
         Raises:
             Overloaded: too many are waiting.
@@ -72,7 +70,7 @@ class Batcher(Generic[Job, Result]):
         return await result
 
     async def close(self) -> None:
-        """Stop after the batch that is being worked on; whoever still waits is cancelled."""
+        """Finish the current batch, and cancel the jobs that still wait."""
         while self._waiting:
             self._waiting.popleft().result.cancel()
         if self._running is not None:
@@ -106,7 +104,7 @@ class Batcher(Generic[Job, Result]):
         results: Sequence[Result | Exception]
         try:
             results = await self._work([each.job for each in batch], batch[0].since)
-        except Exception as error:  # noqa: BLE001  # it is the callers', who are waiting for it
+        except Exception as error:  # noqa: BLE001  # raised where the callers wait
             results = [error] * len(batch)
         for each, result in zip(batch, results, strict=True):
             if each.result.done():
@@ -120,16 +118,16 @@ class Batcher(Generic[Job, Result]):
 def in_a_thread(
     work: Callable[[Sequence[Job]], Sequence[Result]],
 ) -> Callable[[Sequence[Job], float], Awaitable[Sequence[Result | Exception]]]:
-    """Work for a `Batcher` that computes in one worker thread.
+    """Make `work` run in one worker thread, for a `Batcher`.
 
-    If `work` raises for several jobs, each is tried alone: a faulty one fails nobody else.
+    If it raises for several jobs, each is tried alone, so that a faulty one fails no other.
     """
     limiter = CapacityLimiter(1)
 
     def results(jobs: Sequence[Job]) -> list[Result | Exception]:
         try:
             return list(work(jobs))
-        except Exception as error:  # noqa: BLE001  # it is the caller's, who is waiting for it
+        except Exception as error:  # noqa: BLE001  # raised where the caller waits
             return [error] if len(jobs) == 1 else [results([job])[0] for job in jobs]
 
     async def compute(jobs: Sequence[Job], _since: float) -> Sequence[Result | Exception]:

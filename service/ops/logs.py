@@ -9,7 +9,7 @@ from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
-"""Id of the request that this task serves; None outside of requests."""
+"""The request that this task serves; None outside of requests."""
 
 
 class _LineFormatter(JsonFormatter):
@@ -45,7 +45,7 @@ def configure_logging(level: str) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(_LineFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    # Without a handler uvicorn does not even make its line for each request; ours has it all.
+    # Without a handler uvicorn makes no line for each request; our middleware logs it.
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logger = logging.getLogger(name)
         logger.handlers.clear()

@@ -1,7 +1,7 @@
-"""The metric catalogue; each application has a registry of its own.
+"""All metrics of the service, which docs/configuration.md lists.
 
-docs/configuration.md lists every metric. The gauges of the latest canary and the latest retraining
-say the same in every replica; what is not known is NaN, which no alert takes for a number.
+The gauges of the latest canary and the latest retraining are the same in every replica. An unknown
+value is NaN, which triggers no alert.
 """
 
 import math
@@ -31,9 +31,9 @@ Stage = Literal["lookup", "retrieve", "rank", "explain", "serialise"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 
 _REASON_LENGTH = 200
-"""Characters: enough for a sentence; a label is kept for as long as its series."""
+"""Characters, enough for a sentence; Prometheus keeps labels for long."""
 _BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-"""Seconds; fine where an answer is expected (milliseconds), coarse where something is wrong."""
+"""Seconds; fine for usual answers (milliseconds), coarse for slow ones."""
 _BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64)
 
 
@@ -41,12 +41,12 @@ _BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64)
 async def metrics_port(
     host: str, port: int | None, registry: CollectorRegistry
 ) -> AsyncIterator[None]:
-    """Serve the metrics at a port of their own, for a Prometheus without a key; None: do nothing.
+    """Serve the metrics without a key at a port of their own; None: do nothing.
 
-    Whoever can reach the port can read it: the network has to guard it.
+    Everybody who can reach the port can read them, so the network has to guard it.
 
     Raises:
-        OSError: the port cannot be listened at, as by the second worker of one machine.
+        OSError: the port cannot be used, for example by a second worker.
     """
     if port is None:
         yield
@@ -64,76 +64,6 @@ async def metrics_port(
         await to_thread.run_sync(server.shutdown)
         server.server_close()
         thread.join()
-
-
-class CanaryGauges:
-    """What is known of the latest canary."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        gauge = partial(Gauge, registry=registry)
-        self._info = gauge(
-            "magnet_canary_info",
-            "1 for the latest canary, by what became of it (running while it runs) and why",
-            ["model_version", "outcome", "reason"],
-        )
-        self._ended = gauge("magnet_canary_ended_timestamp_seconds", "When the latest canary ended")
-        self.tell(None)
-
-    def tell(self, latest: Canary | None) -> None:
-        """Set the gauges; None: there was no canary."""
-        self._info.clear()
-        self._ended.set(_timestamp(None if latest is None else latest.ended_at))
-        if latest is not None:
-            outcome = latest.outcome or "running"
-            self._info.labels(latest.version, outcome, latest.reason[:_REASON_LENGTH]).set(1)
-
-
-class RetrainingGauges:
-    """What is known of the latest retraining."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        gauge = partial(Gauge, registry=registry)
-        self._info = gauge(
-            "magnet_retrain_info",
-            "1 for the latest retraining, by its result (running while it runs) and why",
-            ["run", "result", "reason"],
-        )
-        self._rows = gauge(
-            "magnet_retrain_rows",
-            "Rows that the latest retraining has counted, by what they are",
-            ["rows"],
-        )
-        self._started = gauge(
-            "magnet_retrain_started_timestamp_seconds", "When the latest retraining began"
-        )
-        self._promoted = gauge(
-            "magnet_retrain_promoted_timestamp_seconds", "When a retraining last promoted a model"
-        )
-        self._seconds = gauge(
-            "magnet_retrain_duration_seconds", "How long the latest retraining took"
-        )
-        self.tell(None)
-
-    def tell(self, latest: RetrainingSummary | None) -> None:
-        """Set the gauges; None: there was no retraining."""
-        self._info.clear()
-        self._rows.clear()
-        if latest is None:
-            for gauge in (self._started, self._promoted, self._seconds):
-                gauge.set(math.nan)
-            return
-        reason = latest.reason[:_REASON_LENGTH]
-        self._info.labels(latest.run_id, latest.result or "running", reason).set(1)
-        for name, count in latest.data.items():
-            self._rows.labels(name).set(count)
-        self._started.set(latest.started_at.timestamp())
-        self._promoted.set(_timestamp(latest.last_promoted_at))
-        seconds = latest.duration_seconds
-        self._seconds.set(math.nan if seconds is None else seconds)
-
-
-def _timestamp(moment: datetime | None) -> float:
-    return math.nan if moment is None else moment.timestamp()
 
 
 class Metrics:
@@ -232,8 +162,35 @@ class Metrics:
         )
         self._model_age = gauge("magnet_model_age_seconds", "Time since the served model was made")
 
-        self.canary = CanaryGauges(registry)
-        self.retraining = RetrainingGauges(registry)
+        self._canary_info = gauge(
+            "magnet_canary_info",
+            "1 for the latest canary, by what became of it (running while it runs) and why",
+            ["model_version", "outcome", "reason"],
+        )
+        self._canary_ended = gauge(
+            "magnet_canary_ended_timestamp_seconds", "When the latest canary ended"
+        )
+        self._retrain_info = gauge(
+            "magnet_retrain_info",
+            "1 for the latest retraining, by its result (running while it runs) and why",
+            ["run", "result", "reason"],
+        )
+        self._retrain_rows = gauge(
+            "magnet_retrain_rows",
+            "Rows that the latest retraining has counted, by what they are",
+            ["rows"],
+        )
+        self._retrain_started = gauge(
+            "magnet_retrain_started_timestamp_seconds", "When the latest retraining began"
+        )
+        self._retrain_promoted = gauge(
+            "magnet_retrain_promoted_timestamp_seconds", "When a retraining last promoted a model"
+        )
+        self._retrain_seconds = gauge(
+            "magnet_retrain_duration_seconds", "How long the latest retraining took"
+        )
+        self.show_canary(None)
+        self.show_retraining(None)
         self._of_route = cache(self._labelled)
         self._of_source = cache(self._served_items.labels)
         self._stages = {name: self._stage_seconds.labels(name) for name in STAGES}
@@ -253,27 +210,56 @@ class Metrics:
         self._of_source(source).inc(items)
 
     def _labelled(self, route: str, method: str, status: int) -> tuple[Counter, Histogram]:
-        """Looked up once each: there are few routes, methods and statuses."""
+        """Cached: there are few routes, methods and statuses."""
         requests = self._requests.labels(route, method, str(status))
         return requests, self._request_seconds.labels(route, method)
 
     def serving(self, model_version: str, created_at: datetime) -> None:
-        """Say which version is served from now on."""
+        """Show which version is served from now on."""
         self._model_info.clear()
         self._model_info.labels(model_version).set(1)
         self._model_age.set_function(lambda: time.time() - created_at.timestamp())
 
     def retrieving(self, method: str, recall: float) -> None:
-        """Say how the best items are found from now on, and how many of them are."""
+        """Show how the best items are found from now on, and what share of them is found."""
         self._recall.clear()
         self._recall.labels(method).set(recall)
 
     def trying(self, canary: Canary | None) -> None:
-        """Say which canary is served from now on, to how many."""
+        """Show which canary is served from now on, and to what share of the users."""
         self._canary_share.clear()
         if canary is not None:
             self._canary_share.labels(canary.version).set(canary.share)
 
+    def show_canary(self, latest: Canary | None) -> None:
+        """Show the latest canary; None: there was none."""
+        self._canary_info.clear()
+        self._canary_ended.set(_timestamp(None if latest is None else latest.ended_at))
+        if latest is not None:
+            outcome, reason = latest.outcome or "running", latest.reason[:_REASON_LENGTH]
+            self._canary_info.labels(latest.version, outcome, reason).set(1)
+
+    def show_retraining(self, latest: RetrainingSummary | None) -> None:
+        """Show the latest retraining; None: there was none."""
+        self._retrain_info.clear()
+        self._retrain_rows.clear()
+        if latest is None:
+            for gauge in (self._retrain_started, self._retrain_promoted, self._retrain_seconds):
+                gauge.set(math.nan)
+            return
+        result, reason = latest.result or "running", latest.reason[:_REASON_LENGTH]
+        self._retrain_info.labels(latest.run_id, result, reason).set(1)
+        for name, count in latest.data.items():
+            self._retrain_rows.labels(name).set(count)
+        self._retrain_started.set(_timestamp(latest.started_at))
+        self._retrain_promoted.set(_timestamp(latest.last_promoted_at))
+        seconds = latest.duration_seconds
+        self._retrain_seconds.set(math.nan if seconds is None else seconds)
+
     def text(self) -> bytes:
         """Everything in the text format of `CONTENT_TYPE`."""
         return generate_latest(self.registry)
+
+
+def _timestamp(moment: datetime | None) -> float:
+    return math.nan if moment is None else moment.timestamp()

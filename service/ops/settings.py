@@ -1,7 +1,4 @@
-"""Settings of the service, read from the environment once, at the composition root.
-
-Every variable is listed in docs/configuration.md.
-"""
+"""Settings of the service, read from the environment once; docs/configuration.md lists them."""
 
 import importlib.util
 import os
@@ -38,7 +35,7 @@ def _namespace(name: str) -> str:
 
 
 class Settings(BaseSettings):
-    """How one process serves; immutable."""
+    """How one process serves."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, frozen=True, extra="forbid", populate_by_name=True
@@ -49,9 +46,10 @@ class Settings(BaseSettings):
     )
     """Where models are published: one server, one that Sentinel names, or a cluster."""
     namespace: Annotated[str, AfterValidator(_namespace)] = "default"
-    """Which line of models to follow in that Redis."""
+    """Whose models to follow in that Redis."""
     cache_dir: Path | None = None
-    """Keep published models here: workers share one copy, and a restart without Redis serves it."""
+    """Where published models are kept: workers share one copy, which also serves a restart without
+    Redis."""
     artifact_dir: Path | None = None
     """Serve this artifact folder from disk; Redis is then not used at all."""
     pictures_dir: DirectoryPath | None = None
@@ -63,29 +61,29 @@ class Settings(BaseSettings):
     redis_timeout_seconds: Seconds = 1.0
     """Longest wait for one user's row within a request, connecting included.
 
-    It takes under a millisecond. A second is so long that a burst which keeps the event loop busy
-    is not mistaken for a silent server.
+    A read takes under a millisecond. A second is so long that a busy event loop is not mistaken for
+    a silent server.
     """
     redis_load_timeout_seconds: Seconds = 10.0
     """Longest wait for one batch of chunks while a model is loaded."""
     user_cache_size: Annotated[int, Field(ge=0)] = 10_000
-    """Users kept in memory per model version; they outlive a Redis that goes away."""
+    """Users kept in memory per model version, also while Redis is away."""
     feedback_capacity: Annotated[int, Field(ge=1)] = 1_000_000
     """Events that may wait for training; more are refused."""
     recent_items: Annotated[int, Field(ge=1, le=10_000)] = 500
-    """Most items per user that `exclude_seen` leaves out because of feedback: the newest."""
+    """How many of a user's newest items from feedback `exclude_seen` leaves out."""
     recent_days: Annotated[float, Field(gt=0, le=3650)] = 30.0
-    """For how long it does so: longer than until a model is trained that has seen them."""
+    """For how long: longer than until a model has been trained on them."""
     keys: Annotated[str, Field(repr=False)] = ""
     """API keys, one a line: `NAME SCOPE[,SCOPE] SHA256`."""
     keys_file: Path | None = None
     """A file of such lines, read again when it changes."""
     allow_anonymous: bool = False
-    """Let in callers without a key, from wherever they come."""
+    """Let in anybody without a key."""
     key_requests_per_second: Annotated[float, Field(gt=0)] = 1000.0
-    """How often one key may ask, per process; a second's worth may come at once."""
+    """Requests per second of one key, per process; as many may come at once."""
     metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = None
-    """Metrics are to be read at this port too, without a key."""
+    """A further port for the metrics, which needs no key."""
     metrics_host: str = "127.0.0.1"
     """The interface of that port."""
     max_body_bytes: Annotated[int, Field(ge=1024)] = 2 * 2**20
@@ -93,17 +91,17 @@ class Settings(BaseSettings):
     request_timeout_seconds: Seconds = 10.0
     """Longest time for an answer; 503 after it."""
     drain_seconds: Annotated[float, Field(ge=0, le=3600)] = 0.0
-    """How long to serve on, not ready, after SIGTERM."""
+    """How long to serve after SIGTERM, while reporting not ready."""
     max_k: Annotated[int, Field(ge=1)] = 1000
     """Most items in one answer."""
     score_threads: Annotated[int, Field(ge=1, le=256)] = Field(
         default_factory=lambda: os.cpu_count() or 1
     )
-    """Explanations and lists of similar items that are computed at the same time."""
+    """Explanations and lists of similar items computed at the same time."""
     retrieval: Annotated[Retrieval, AfterValidator(_retrieval)] = "auto"
-    """How the best items are found: exactly, or nearly with faiss; `auto`: by their number."""
+    """How the best items are found: `exact`, `approximate` (faiss), or `auto`: by their number."""
     max_batch: Annotated[int, Field(ge=1, le=1024)] = 32
-    """Most requests for recommendations that share one pass over the items; 1: none do."""
+    """Most requests for recommendations that share one pass over the items."""
     max_waiting: Annotated[int, Field(ge=1)] = 1024
     """Most requests for recommendations that wait to be computed; further ones get 503."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -111,16 +109,12 @@ class Settings(BaseSettings):
 
     @property
     def redis_address(self) -> RedisAddress:
-        """Where Redis is; its text is fit for logs."""
+        """Where Redis is; as text it holds no password."""
         return RedisAddress.of(self.redis_url)
 
     @classmethod
     def from_environment(cls) -> Self:
-        """Read the environment.
-
-        Raises:
-            SystemExit: a variable is not usable; the one-line message names each such variable.
-        """
+        """Read the environment; SystemExit, whose line names every variable that is not usable."""
         try:
             return cls()
         except ValidationError as error:

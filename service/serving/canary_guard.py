@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.registry.canary import Canary
-from service.ops.metrics import CanaryGauges
+from service.ops.metrics import Metrics
 from service.serving.follower import ModelFollower
 from service.serving.served import Counts, Served, ServedCanary
 from service.store.registry import Registry
@@ -119,10 +119,10 @@ class _Window:
 class CanaryGuard:
     """One per process that serves from Redis; `look` is to be called again and again."""
 
-    def __init__(self, follower: ModelFollower, registry: Registry, gauges: CanaryGauges) -> None:
+    def __init__(self, follower: ModelFollower, registry: Registry, metrics: Metrics) -> None:
         self._follower = follower
         self._registry = registry
-        self._gauges = gauges
+        self._metrics = metrics
         self._window: _Window | None = None
         self._reported = 0
         """Answers of the canary that have been added to those of all replicas."""
@@ -131,7 +131,7 @@ class CanaryGuard:
 
     async def look(self) -> None:
         """Judge the canary, end it if need be, and report its answers; SourceUnavailable."""
-        self._gauges.tell(self._follower.canary.latest)
+        self._metrics.show_canary(self._follower.canary.latest)
         models = self._follower.models
         canary = None if models is None else models.canary
         if models is not None and canary is not None:

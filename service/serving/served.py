@@ -1,12 +1,12 @@
 """The models that are served, which of them a user gets, and how each has done so far.
 
-`Models` is immutable: a request captures one. Letters: K experts.
+A request captures the immutable `Models`. Letters: K experts.
 """
 
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +18,9 @@ from service.schemas.errors import RequestRefused
 from service.serving.snapshot import Snapshot
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Counts:
-    """Counts up to some time, or between two times."""
+    """What was counted until now, or between two times."""
 
     answers: int
     failures: int
@@ -48,53 +48,44 @@ class Counts:
 class ServingStatistics:
     """How one model does in one role: answers, failures, and how its lists were routed.
 
-    Counts only grow; who wants a window keeps the counts at its start. Attempts are counted by the
-    event loop, routing by any one thread.
+    Counts only grow. The event loop counts attempts, and one worker thread the routing.
     """
 
     def __init__(self, experts: Sequence[str], metrics: Metrics, variant: Variant) -> None:
         self._weights = [metrics.served_weight.labels(name, variant) for name in experts]
         self._seconds = metrics.answer_seconds.labels(variant)
         self._failed = metrics.answer_failures.labels(variant)
-        self._answers = 0
-        self._failures = 0
-        self._routed = 0
-        self._weight_K = np.zeros(len(experts))
+        self._counts = Counts(answers=0, failures=0, routed=0, weight_K=np.zeros(len(experts)))
 
     def counts(self) -> Counts:
-        """What has been counted so far."""
-        return Counts(
-            answers=self._answers,
-            failures=self._failures,
-            routed=self._routed,
-            weight_K=self._weight_K.copy(),
-        )
+        """A copy of what has been counted so far."""
+        return replace(self._counts, weight_K=self._counts.weight_K.copy())
 
     @contextmanager
     def attempt(self) -> Iterator[None]:
-        """Count what is done inside as an answer or a failure; a caller's own fault is neither."""
+        """Count the block as an answer or a failure; a caller's own fault is neither."""
         started = time.perf_counter()
         try:
             yield
-        except BaseException as error:  # a deadline's cancellation among them
+        except BaseException as error:  # also the cancellation at the deadline
             if not isinstance(error, RequestRefused) or error.status >= 500:
-                self._failures += 1
+                self._counts.failures += 1
                 self._failed.inc()
             raise
-        self._answers += 1
+        self._counts.answers += 1
         self._seconds.observe(time.perf_counter() - started)
 
     def routed(self, lists: int, weight_K: NDArray[np.floating]) -> None:
         """Count how the items of some lists were routed."""
-        self._routed += lists
-        self._weight_K += weight_K
+        self._counts.routed += lists
+        self._counts.weight_K += weight_K
         for counter, weight in zip(self._weights, weight_K.tolist(), strict=True):
             counter.inc(weight)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
-    """A model in its role."""
+    """A model in its role, live or canary."""
 
     snapshot: Snapshot
     variant: Variant
@@ -102,7 +93,7 @@ class Served:
 
     @classmethod
     def of(cls, snapshot: Snapshot, variant: Variant, metrics: Metrics) -> "Served":
-        """A model that starts in a role."""
+        """Begin to serve a model in a role."""
         experts = [expert.name for expert in snapshot.manifest.experts]
         statistics = ServingStatistics(experts, metrics, variant)
         return cls(snapshot=snapshot, variant=variant, statistics=statistics)
@@ -110,7 +101,7 @@ class Served:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServedCanary:
-    """A canary that has been loaded."""
+    """A canary and its loaded model."""
 
     record: Canary
     model: Served
@@ -118,13 +109,13 @@ class ServedCanary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Models:
-    """What is served."""
+    """What is served at one moment."""
 
     live: Served
     canary: ServedCanary | None = None
 
     def of(self, user_id: str | None) -> Served:
-        """The model of a user; nobody in particular gets the live one."""
+        """The model of a user; a request that names nobody gets the live one."""
         if self.canary is None or user_id is None or not self.canary.record.takes(user_id):
             return self.live
         return self.canary.model

@@ -1,7 +1,7 @@
-"""One model version, complete, proven and immutable: what every request works with.
+"""One model version, complete, tested and immutable: what every request works with.
 
-A version that does not reproduce what was recorded at export is refused. It is proven with probe
-users: those of the golden pairs, and some for measuring recall.
+A version is tested with probe users: those of the golden pairs, whose scores must come out as they
+were recorded at export, and some to measure recall with.
 
 Letters: H history length, V views, M modalities, D dimension.
 """
@@ -28,13 +28,13 @@ from service.serving.source import OpenedModel
 from service.store.users import UserSource
 
 SAMPLED_USERS = 16
-"""Users that recall is measured with: 320 places of top-20 lists, a few seconds of start-up for a
-million items."""
+"""Users to measure recall with: 320 places of top-20 lists, which take a few seconds with a million
+items."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ProbeUser:
-    """All that a profile is made of."""
+    """What a profile is made of."""
 
     vector_VMD: NDArray[np.float32]
     history_H: History
@@ -42,7 +42,7 @@ class ProbeUser:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeUsers:
-    """Users of one model version that it is tried with before it is served."""
+    """The users that one model version is tested with before it is served."""
 
     golden: Sequence[ProbeUser]
     """Those of the golden pairs."""
@@ -50,7 +50,7 @@ class ProbeUsers:
     """Some from all over the table, for recall."""
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Flat arrays, to be kept for a restart without the store; `of` is the inverse."""
+        """Flat arrays, kept for a restart without the store; `of` is the inverse."""
         return _arrays("golden", self.golden) | _arrays("sampled", self.sampled)
 
     @classmethod
@@ -60,7 +60,7 @@ class ProbeUsers:
 
 
 async def read_probe_users(opened: OpenedModel) -> ProbeUsers:
-    """Read them in the way that requests do; SourceUnavailable."""
+    """Read them as requests do; SourceUnavailable."""
     manifest = opened.manifest
     count = min(SAMPLED_USERS, manifest.num_users)
     sampled = np.linspace(0, manifest.num_users - 1, count).astype(int).tolist()
@@ -88,7 +88,7 @@ def _users(group: str, arrays: Mapping[str, NDArray[Any]]) -> list[ProbeUser]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """A request takes one reference and never sees two versions."""
+    """A request captures one, so it never sees two versions."""
 
     manifest: ArtifactManifest
     created_at: datetime
@@ -114,7 +114,7 @@ class Snapshot:
 def build_snapshot(
     opened: OpenedModel, users: ProbeUsers, retrieval: Retrieval = "auto"
 ) -> Snapshot:
-    """Assemble a snapshot, and run the golden pairs, which also warms the graphs up. Blocking.
+    """Assemble a snapshot and test it, which also warms the graphs up. Blocking.
 
     Raises:
         ArtifactError: it is not usable; `GoldenMismatch`: it computes something else.

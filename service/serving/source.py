@@ -44,20 +44,32 @@ LONGEST_WAIT_SECONDS = 60.0
 _logger = logging.getLogger(__name__)
 
 
+Arrays = Mapping[str, NDArray[Any]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenedModel:
     """One model version whose checksums have been verified."""
 
     manifest: ArtifactManifest
-    tensors: Mapping[str, NDArray[Any]]
+    tensors: Arrays
     """Every tensor but those of `PER_USER`."""
     files: Mapping[str, bytes]
     users: UserSource
     folder: Path | None = None
     """Where it is on this machine; derived files may be put there too."""
 
+    @classmethod
+    def of(cls, artifact: Artifact) -> "OpenedModel":
+        """A model whose users are read from the artifact's own arrays."""
+        return cls(
+            manifest=artifact.manifest,
+            tensors={n: a for n, a in artifact.tensors.items() if n not in PER_USER},
+            files=artifact.files,
+            users=DiskUsers(artifact.tensors),
+        )
 
-Arrays = Mapping[str, NDArray[Any]]
+
 Kept = tuple[OpenedModel, Arrays]
 """What this machine served last, and its probe users as given to `ModelSource.remember`."""
 
@@ -117,12 +129,7 @@ class DiskSource(ModelSource):
         artifact = await to_thread.run_sync(read_artifact, self._folder)
         if artifact.manifest.model_version != version:
             raise SourceUnavailable(f"{self._folder} changed while it was read")
-        return OpenedModel(
-            manifest=artifact.manifest,
-            tensors={n: a for n, a in artifact.tensors.items() if n not in PER_USER},
-            files=artifact.files,
-            users=DiskUsers(artifact.tensors),
-        )
+        return OpenedModel.of(artifact)
 
 
 class RedisSource(ModelSource):

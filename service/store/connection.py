@@ -27,16 +27,16 @@ from service.schemas.errors import SourceUnavailable
 
 
 class _Importing:
-    """A node that is asked for keys of a slot that is still moving to it.
+    """A node to which a slot is still moving.
 
-    ASKING and the command that it allows have to go through one connection. redis-py 8 takes any
-    free ones; with two of them the nodes refer the command to each other until redis-py gives up.
+    ASKING and the command that it allows must go through one connection. redis-py 8 takes any free
+    one for each; then the nodes refer the command to each other until redis-py gives up.
     """
 
     def __init__(self, node: ClusterNode, *, passing: bool) -> None:
         self._node = node
         self._passing = passing
-        """Whether the node is not kept, so that its connections have to be closed."""
+        """Whether redis-py does not keep the node, so that we must close its connections."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._node, name)
@@ -57,12 +57,12 @@ class _Importing:
 
 
 class ClusterClient(RedisCluster):
-    """redis-py's client that finds keys while slots move, also to a node that had none before."""
+    """A client that finds keys while slots move, also to a node that had none before."""
 
     def get_node(
         self, host: str | None = None, port: int | None = None, node_name: str | None = None
     ) -> Any:
-        """The node of an address. Redirections ask by name and get a node for keys that move."""
+        """The node of an address. redis-py asks by name for a slot that is moving."""
         node = super().get_node(host, port, node_name)
         if node_name is None:
             return node
@@ -79,10 +79,10 @@ FAULTS = (RedisError, RedisClusterException, OSError)
 
 _LOST = (RedisConnectionError, RedisClusterException, ClusterDownError, OSError)
 _MAX_CONNECTIONS = 1000
-"""Far above what callers ask at once: beyond it redis-py refuses instead of waiting."""
+"""Far above what callers need at once: at the limit redis-py refuses instead of waiting."""
 _CLUSTER_TRIES = 3
-"""On a cluster the time for one answer covers three waits: for the node that is gone, for the next
-one, which says who took over, and for that one."""
+"""An answer of a cluster may take three waits: for a node that is gone, for another that says which
+node took over, and for that node."""
 _GOODBYE_SECONDS = 0.1
 
 
@@ -91,8 +91,8 @@ def connect(
 ) -> Client:
     """A client that opens its connections when it is first used.
 
-    One retry, at once: for a pooled connection that the server has closed meanwhile, and for a
-    master or a slot that has moved.
+    It retries once, without a pause: the server may have closed a pooled connection, and a master
+    or a slot may have moved.
     """
     if address.kind == "cluster":
         timeout_seconds /= _CLUSTER_TRIES
@@ -120,9 +120,9 @@ def connect(
 
 
 async def transact(client: Client, change: Callable[[Any], Awaitable[None]], *watched: str) -> None:
-    """Run `change` on a pipeline that watches some keys, again for as long as they change."""
+    """Run `change` on a pipeline that watches some keys; run it again whenever they change."""
     if isinstance(client, RedisCluster):
-        # Here, since redis-py would else look the slots up in a thread with another event loop.
+        # Otherwise redis-py looks the slots up in a thread with another event loop.
         await client.initialize()
     transaction: Any = client.transaction
     await transaction(change, *watched)
@@ -131,8 +131,8 @@ async def transact(client: Client, change: Callable[[Any], Awaitable[None]], *wa
 class Exchange:
     """Sends commands together and returns their replies in order; one exchange at a time.
 
-    A single server gets a connection of its own: redis-py's pool and pipeline take ten times as
-    long as the server. The timeout is the caller's, and there is one retry, as in `connect`.
+    A single server gets its own connection: redis-py's pool and pipeline take ten times as long as
+    the server. The caller sets the timeout; there is one retry, as in `connect`.
     """
 
     def __init__(self, client: Client) -> None:
@@ -144,7 +144,7 @@ class Exchange:
             self._connection.socket_timeout = None
 
     async def __call__(self, commands: Sequence[tuple[str | int, ...]]) -> list[Any]:
-        """A reply per command; raises what redis-py raises, of several ResponseErrors the first."""
+        """One reply per command; raises what redis-py raises, also the first ResponseError."""
         if self._connection is None:
             pipe: Any = self._client.pipeline(transaction=False)
             for command in commands:
@@ -163,12 +163,12 @@ class Exchange:
             await self._connection.disconnect()
 
     async def _once(self, packed: bytes, count: int) -> list[Any]:
-        # Here, since to send asks no sentinel where the master is.
+        # Sending does not ask the sentinels for the master; this does.
         await self._connection.connect()
         await self._check_nothing_is_left()
         await self._connection.send_packed_command(packed, check_health=False)
         replies: list[Any] = []
-        for _ in range(count):  # all of them, so that the next exchange begins with its own
+        for _ in range(count):  # all of them: the next exchange must not read one of these
             try:
                 replies.append(await self._connection.read_response())
             except ResponseError as error:
@@ -180,7 +180,7 @@ class Exchange:
         return replies
 
     async def _check_nothing_is_left(self) -> None:
-        """Bytes that are left belong to another question; so may the replies before them."""
+        """Unread bytes answer another question; then the replies before them may do so too."""
         if await self._connection.can_read():
             await self._connection.disconnect(nowait=True)
             raise RedisConnectionError("it sent more than was asked for, or closed the connection")
@@ -194,7 +194,7 @@ async def close(client: Client) -> None:
     await client.aclose()
     if isinstance(client, Redis) and isinstance(client.connection_pool, SentinelConnectionPool):
         await client.connection_pool.sentinel_manager.aclose()
-    # redis-py does not wait for what it drops; over TLS the two sides say goodbye first.
+    # redis-py does not wait for the connections that it drops; TLS has a closing handshake.
     await asyncio.sleep(_GOODBYE_SECONDS)
 
 
@@ -213,5 +213,5 @@ def answering(address: RedisAddress) -> Iterator[None]:
         why = str(error).rstrip(".")
         raise SourceUnavailable(f"Redis at {address} {state}: {why}") from error
     except (ValueError, TypeError, AttributeError) as error:
-        # What redis-py's parser, or a caller, makes of bytes that are no reply to its question.
+        # Raised by redis-py's parser, or by a caller, for bytes that do not answer the question.
         raise SourceUnavailable(f"Redis at {address} answers nonsense: {error}") from error

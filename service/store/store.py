@@ -1,4 +1,4 @@
-"""Published models in Redis, read only: the pointer, manifests, chunks and single rows."""
+"""Published models in Redis, read only: what is live, manifests, arrays, and single rows."""
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
@@ -27,11 +27,11 @@ MAX_SHARED = 64
 MAX_LENGTHS = 1000
 """Chunks whose lengths are asked for at once."""
 PAUSE_SECONDS = 0.25
-"""How long requests fail at once after the server was silent: the follower's first wait."""
+"""For so long requests fail at once after the server was silent: the follower's first wait."""
 
 _HIDDEN = "return {redis.call('GET', KEYS[1]), redis.call('SMEMBERS', KEYS[2])}"
-"""A script, as atomic as a transaction: redis-py queues a cluster's transaction in a thread with an
-event loop of its own, which breaks the client when slots have just moved."""
+"""A script instead of a transaction: for a cluster, redis-py queues a transaction in a thread with
+its own event loop, which breaks the client when slots have just moved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class _Read:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveValues:
-    """Values that change while a version is served; a request reads them with the user's row."""
+    """Values that change while a version is served, read together with a user's row."""
 
     availability_revision: int
     recent_ids: Sequence[str]
@@ -87,10 +87,10 @@ class Wanted:
 
 
 class RedisStore:
-    """One namespace of one server. Every call ends within the timeouts of the settings.
+    """One namespace of one server.
 
-    Every method raises SourceUnavailable when the server does not answer. Writers use `client`,
-    inside `answering`.
+    Every method ends within the timeouts of the settings, and raises SourceUnavailable if the
+    server does not answer. Writers use `client`, inside `answering`.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -111,7 +111,7 @@ class RedisStore:
         self._events: PubSub | None = None
 
     async def wanted(self) -> Wanted:
-        """The live version and the canary, read at one moment."""
+        """The live version and the canary, read together."""
         with self.answering():
             found: Any = await self._bulk.mget(self.keys.current, self.keys.canary)
         live, canary = found
@@ -131,27 +131,23 @@ class RedisStore:
         return read_manifest(text, version)
 
     async def tensor(self, manifest: ArtifactManifest, name: str) -> NDArray[Any]:
-        """A whole array, read-only, not yet checked against its checksum."""
+        """A whole array, read-only, its checksum not yet verified."""
         spec = manifest.tensors[name]
         array = (await self._blob(manifest, name)).view(spec.dtype).reshape(spec.shape)
         array.flags.writeable = False
         return array
 
     async def file(self, manifest: ArtifactManifest, name: str) -> bytes:
-        """A whole file, not yet checked against its checksum."""
+        """A whole file, its checksum not yet verified."""
         return (await self._blob(manifest, name)).tobytes()
 
     async def check_present(
         self, manifest: ArtifactManifest, blobs: Collection[str] | None = None
     ) -> None:
-        """Raise ArtifactError unless every chunk of some blobs (all) is there at full length."""
+        """ArtifactError unless every chunk of some blobs (default: all) has its full length."""
         found = chunks(self.keys, manifest, blobs)
         while batch := list(islice(found, MAX_LENGTHS)):
-            pipe = self._bulk.pipeline(transaction=False)
-            for chunk in batch:
-                pipe.strlen(chunk.key)
-            with self.answering():
-                lengths = await pipe.execute()
+            lengths = await self._of_each("STRLEN", batch)
             for chunk, length in zip(batch, lengths, strict=True):
                 chunk.check_length(length)
 
@@ -160,7 +156,7 @@ class RedisStore:
     ) -> tuple[list[bytes], LiveValues]:
         """The bytes of some spans of rows, and the items that a user has just seen.
 
-        One round trip, begun after this was called and shared with other requests.
+        It takes one round trip, which begins after the call and is shared with other requests.
         """
         return await self._reads.run(_Read(version, spans, recent_of))
 
@@ -192,7 +188,7 @@ class RedisStore:
         return rows, LiveValues(availability_revision=revision, recent_ids=recent)
 
     async def hidden_items(self) -> tuple[int, frozenset[str]]:
-        """The ids of all items that no answer may show, and the revision of that set."""
+        """The revision of the set of hidden items, and their ids."""
         keys = (self.keys.availability_revision, self.keys.unavailable)
         async with self._promptly(asyncio.get_running_loop().time()):
             revision, ids = await self.client.eval(_HIDDEN, len(keys), *keys)
@@ -229,21 +225,26 @@ class RedisStore:
     async def _blob(self, manifest: ArtifactManifest, name: str) -> NDArray[np.uint8]:
         """All bytes of an array or a file.
 
-        They are put together in a thread: the first touch of a page costs more than what is copied
-        there, and the event loop has requests to answer.
+        They are joined in a thread: new pages take longer than the copying, and the event loop has
+        requests to answer.
         """
         layout = layout_of(manifest, name)
         data = np.empty(layout.num_rows * layout.row_bytes, dtype=np.uint8)
         for batch in batches(chunks(self.keys, manifest, [name])):
-            pipe = self._bulk.pipeline(transaction=False)
-            for chunk in batch:
-                pipe.get(chunk.key)
-            with self.answering():
-                parts = await pipe.execute()
+            parts = await self._of_each("GET", batch)
             for chunk, part in zip(batch, parts, strict=True):
                 chunk.check_length(len(part or b""))
             await to_thread.run_sync(_fill, data, batch, parts)
         return data
+
+    async def _of_each(self, command: str, batch: Sequence[Chunk]) -> list[Any]:
+        """What a command replies for the key of each chunk."""
+        pipe: Any = self._bulk.pipeline(transaction=False)
+        for chunk in batch:
+            pipe.execute_command(command, chunk.key)
+        with self.answering():
+            replies: list[Any] = await pipe.execute()
+        return replies
 
     def answering(self) -> AbstractContextManager[None]:
         """Turn what the client raises into SourceUnavailable, which names the server."""
@@ -253,9 +254,8 @@ class RedisStore:
     async def _promptly(self, since: float) -> AsyncIterator[None]:
         """Bound the time that a request waits for Redis, and fail on replies that do not fit.
 
-        The time runs from `since`, when the request began to wait, by the clock of the event loop.
-        After a failure all requests fail at once for `PAUSE_SECONDS`: while the server hangs, one
-        request in each pause waits for it, not all of them.
+        The time runs from `since`, by the clock of the event loop. After a failure all requests
+        fail at once for `PAUSE_SECONDS`: while the server hangs, one request per pause waits.
         """
         clock = asyncio.get_running_loop().time
         if clock() < self._silent_until:

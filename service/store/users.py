@@ -6,7 +6,7 @@ Letters: V views, M modalities, D dimension, N items seen, H history length.
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from service.store.shared_state import HiddenItems
 from service.store.store import RedisStore, RowSpan
 
 PER_USER = ("user_embeddings", "seen_items")
-"""Arrays of which a request reads one user's part; with millions of users they stay outside."""
+"""Arrays that stay outside the process; a request reads the rows of one user."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,34 +32,24 @@ class UserRecord:
     seen_N: NDArray[np.int32]
     """Rows of all items that the user has interacted with."""
     history_H: NDArray[np.int32]
-    """Those of them that make the vector, oldest first."""
+    """The rows of `seen_N` that the vector is made of, oldest first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserState:
-    """Who asks, and what has changed since the model was made."""
+    """A user, and what has changed since the model was made."""
 
     user_id: str | None
-    """None: nobody in particular."""
+    """None: a request that names nobody."""
     in_model: bool
     record: UserRecord | None
-    """None for a user who is not in the model, or who cannot be read now."""
+    """None for a user who is not in the model or cannot be read now."""
     recent_ids: Sequence[str] = ()
-    """Items that the user has seen since the model was made, newest first, in the model or not."""
+    """Items that the user has just seen, newest first; the model may not have them."""
     hidden_rows: Rows
     """Items that must not be shown to anybody."""
     trouble: SourceUnavailable | None = None
     """Why something could not be read: recent items are then none, hidden ones as last known."""
-
-
-class UserSource(Protocol):
-    """Reads users of one model version, and what changes while it is served."""
-
-    async def user(self, row: int) -> UserRecord:
-        """The user at `row`; SourceUnavailable if they cannot be read now."""
-
-    async def state(self, user_id: str | None, row: int | None) -> UserState:
-        """The state of a user (None: nobody in particular), whose row is given; never raises."""
 
 
 class DiskUsers:
@@ -81,7 +71,7 @@ class DiskUsers:
         )
 
     async def state(self, user_id: str | None, row: int | None) -> UserState:
-        """The record alone: nothing changes in a folder."""
+        """The state of a user, or of nobody; nothing changes in a folder."""
         return UserState(
             user_id=user_id,
             in_model=row is not None,
@@ -91,10 +81,7 @@ class DiskUsers:
 
 
 class RedisUsers:
-    """Users read row by row, the latest ones kept.
-
-    A version never changes, so a kept user is never stale and their row is not read again.
-    """
+    """Reads users row by row, and keeps the latest. A version never changes, so none gets stale."""
 
     def __init__(
         self,
@@ -118,7 +105,7 @@ class RedisUsers:
         self._cache_size = cache_size
 
     async def user(self, row: int) -> UserRecord:
-        """The user at `row`, from memory or in one round trip."""
+        """The user at `row`, from memory or in one round trip; SourceUnavailable."""
         record = self._kept(row)
         if record is None:
             parts, _ = await self._store.read(self._version, self._spans(row), None)
@@ -126,7 +113,7 @@ class RedisUsers:
         return record
 
     async def state(self, user_id: str | None, row: int | None) -> UserState:
-        """Their row unless it is kept, and what has changed, in one round trip."""
+        """The state of a user whose row is given, in one round trip; never raises."""
         record = None if row is None else self._kept(row)
         spans = () if row is None or record is not None else self._spans(row)
         recent_ids: Sequence[str] = ()
@@ -154,7 +141,7 @@ class RedisUsers:
         return self._cache.get(row)
 
     def _spans(self, row: int) -> Sequence[RowSpan]:
-        first, stop = (int(place) for place in self._seen_offsets[row : row + 2])
+        first, stop = self._seen_offsets[row : row + 2].tolist()
         return (
             RowSpan("user_embeddings", self._vector_layout, row, row + 1),
             RowSpan("seen_items", self._seen_layout, first, stop),
@@ -174,3 +161,7 @@ class RedisUsers:
         if len(self._cache) > self._cache_size:
             self._cache.popitem(last=False)
         return record
+
+
+UserSource = DiskUsers | RedisUsers
+"""Reads the users of one model version."""

@@ -14,7 +14,6 @@ from service.schemas.requests import RecommendationRequest
 from service.serving.served import Served
 from service.serving.snapshot import Snapshot, build_snapshot, read_probe_users
 from service.serving.source import OpenedModel
-from service.store.users import PER_USER, DiskUsers
 from training.reporting.documents import table
 
 SEED = 0
@@ -47,13 +46,7 @@ def _measure() -> Outcome:
 
 
 async def _snapshot(artifact: Artifact) -> Snapshot:
-    tensors = artifact.tensors
-    opened = OpenedModel(
-        manifest=artifact.manifest,
-        tensors={name: array for name, array in tensors.items() if name not in PER_USER},
-        files=artifact.files,
-        users=DiskUsers(tensors),
-    )
+    opened = OpenedModel.of(artifact)
     return build_snapshot(opened, await read_probe_users(opened), "exact")
 
 
