@@ -27,8 +27,6 @@ from service.ops.metrics import Metrics, metrics_port
 from service.ops.process import Drain, repeat, stop, tune_process
 from service.ops.settings import Settings
 from service.recommend.engine import RecommendationEngine
-from service.recommend.feedback import FeedbackIntake
-from service.recommend.pair_explanation import PairExplainer
 from service.serving.cache import ModelCache
 from service.serving.canary_guard import CanaryGuard
 from service.serving.follower import ModelFollower
@@ -132,7 +130,7 @@ async def _services(
         metrics=metrics, max_batch=settings.max_batch, max_waiting=settings.max_waiting
     )
     drain = Drain(settings.drain_seconds)
-    shared = None if store is None else _shared(settings, store, metrics)
+    shared = None if store is None else _shared(settings, store)
     running = [follower.run()]
     if shared is not None:
         running += _watches(settings, follower, shared.registry, metrics)
@@ -142,7 +140,6 @@ async def _services(
         with threadpool_limits(limits=1), drain.on_sigterm():
             yield Services(
                 engine=engine,
-                explainer=PairExplainer(metrics=metrics, limiter=limiter),
                 follower=follower,
                 authenticator=authenticator,
                 drain=drain,
@@ -172,16 +169,15 @@ def _source(settings: Settings, store: RedisStore | None) -> ModelSource:
     return RedisSource(store, settings.user_cache_size, cache)
 
 
-def _shared(settings: Settings, store: RedisStore, metrics: Metrics) -> SharedState:
-    stream = FeedbackStream(
-        store,
-        capacity=settings.feedback_capacity,
-        recent_items=settings.recent_items,
-        recent_seconds=settings.recent_days * 24 * 3600,
-    )
+def _shared(settings: Settings, store: RedisStore) -> SharedState:
     return SharedState(
         availability=Availability(store),
-        feedback=FeedbackIntake(stream, metrics),
+        feedback=FeedbackStream(
+            store,
+            capacity=settings.feedback_capacity,
+            recent_items=settings.recent_items,
+            recent_seconds=settings.recent_days * 24 * 3600,
+        ),
         registry=Registry(store),
     )
 

@@ -28,8 +28,7 @@ from magnet_client.answers import (
     SimilarResponse,
 )
 from magnet_client.calls import Event, EventType, RecommendationRequest
-from magnet_client.client import AsyncClient, Client
-from magnet_client.connection import Retries
+from magnet_client.client import AsyncClient, Client, Retries
 from magnet_client.errors import (
     FieldFault,
     Forbidden,

@@ -1,7 +1,7 @@
 """One function per call of the API: what is sent, and what kind of answer comes back.
 
-Nothing is sent here, so that both clients share it. The service knows the limits of every value,
-and refuses what is beyond them.
+Nothing is sent here: `magnet_client.client` makes a method of both clients of each function. The
+service checks the limits of every value.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from time import time
-from typing import Any, Generic, Literal, TypedDict, TypeVar
+from typing import Any, Generic, Literal, TypedDict, TypeVar, Unpack
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -107,59 +107,65 @@ class Call(Generic[Answer]):
             ) from error
 
 
-def recommend(user_id: str | None, options: RecommendationOptions) -> Call[RecommendationResponse]:
-    """A list for a user, a session, or a user in a session."""
+def recommend(
+    user_id: str | None = None, **options: Unpack[RecommendationOptions]
+) -> Call[RecommendationResponse]:
+    """A list for a user, a session (`session_items`), or a user in a session.
+
+    A user who is not known gets popular items, flagged by `fallback`.
+    """
     body = {**options} if user_id is None else {"user_id": user_id, **options}
     return Call(method="POST", path="/v1/recommendations", kind=RecommendationResponse, body=body)
 
 
 def recommend_batch(requests: Sequence[RecommendationRequest]) -> Call[BatchResponse]:
-    """Several lists from one model version."""
-    return Call(
-        method="POST",
-        path="/v1/recommendations:batch",
-        kind=BatchResponse,
-        body={"requests": list(requests)},
-    )
+    """Several lists from one model version, in the order of the requests."""
+    body = {"requests": list(requests)}
+    return Call(method="POST", path="/v1/recommendations:batch", kind=BatchResponse, body=body)
 
 
 def score(
-    items: Sequence[str], user_id: str | None, session_items: Sequence[str]
+    items: Sequence[str], *, user_id: str | None = None, session_items: Sequence[str] = ()
 ) -> Call[RecommendationResponse]:
-    """A list that the caller brings, ranked."""
+    """Rank a list that you bring: all of its known items, seen or not."""
     body = _someone(user_id, session_items) | {"items": list(items)}
     return Call(method="POST", path="/v1/score", kind=RecommendationResponse, body=body)
 
 
 def explain(
-    item_id: str, user_id: str | None, session_items: Sequence[str]
+    item_id: str, *, user_id: str | None = None, session_items: Sequence[str] = ()
 ) -> Call[ExplanationResponse]:
-    """Why an item has its score."""
+    """Why an item, recommended or not, has its score."""
     body = _someone(user_id, session_items) | {"item_id": item_id}
     return Call(method="POST", path="/v1/explain", kind=ExplanationResponse, body=body)
 
 
-def similar(item_id: str, k: int, modality: str | None) -> Call[SimilarResponse]:
-    """The items nearest to one."""
+def similar(item_id: str, *, k: int = 10, modality: str | None = None) -> Call[SimilarResponse]:
+    """The items nearest to one, by one modality or by the mean of all."""
     params = {"k": k} if modality is None else {"k": k, "modality": modality}
     path = f"/v1/items/{quote(item_id, safe='')}/similar"
     return Call(method="GET", path=path, kind=SimilarResponse, params=params)
 
 
-def feedback(events: Sequence[Event]) -> Call[FeedbackResponse]:
-    """What users did."""
+def feedback(*events: Event) -> Call[FeedbackResponse]:
+    """Report what users did: all events are kept, or none.
+
+    Sent again until it is answered, as an event counts once by its id.
+    """
     body = {"events": [event.model_dump(mode="json", exclude_none=True) for event in events]}
     return Call(method="POST", path="/v1/feedback", kind=FeedbackResponse, body=body)
 
 
-def items(title: str, categories: Sequence[str], offset: int, limit: int) -> Call[ItemsResponse]:
-    """A part of the catalogue."""
+def items(
+    title: str = "", *, categories: Sequence[str] = (), offset: int = 0, limit: int = 20
+) -> Call[ItemsResponse]:
+    """Items by a part of the title or by category, the most popular first."""
     params = {"title": title, "category": list(categories), "offset": offset, "limit": limit}
     return Call(method="GET", path="/v1/items", kind=ItemsResponse, params=params)
 
 
 def items_named(item_ids: Sequence[str]) -> Call[ItemsResponse]:
-    """Some items, by their ids."""
+    """Some items, in the order in which they are named."""
     body = {"item_ids": list(item_ids)}
     return Call(method="POST", path="/v1/items:lookup", kind=ItemsResponse, body=body)
 
@@ -170,7 +176,7 @@ def model() -> Call[ModelResponse]:
 
 
 def models() -> Call[ModelsResponse]:
-    """What has been published."""
+    """What has been published, newest first."""
     return Call(method="GET", path="/v1/models", kind=ModelsResponse)
 
 

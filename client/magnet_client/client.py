@@ -1,29 +1,125 @@
-"""The two clients: one for code that waits for its answers, one for asyncio."""
+"""The two clients: one for code that waits for its answers, one for asyncio.
+
+Both have one method per function of `magnet_client.calls`, with its parameters. Every call may be
+repeated: all but feedback only ask, and an event counts once by its id.
+"""
 
 import asyncio
+import random
 import time
-from collections.abc import Sequence
-from typing import Self, TypeVar, Unpack
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from functools import update_wrapper
+from inspect import Parameter, signature
+from typing import Any, Concatenate, ParamSpec, Self, TypedDict, TypeVar
 
 import httpx2
 from pydantic import BaseModel
 
 from magnet_client import calls
-from magnet_client.answers import (
-    BatchResponse,
-    ExplanationResponse,
-    FeedbackResponse,
-    ItemsResponse,
-    ModelResponse,
-    ModelsResponse,
-    RecommendationResponse,
-    SimilarResponse,
-)
-from magnet_client.calls import Event, RecommendationOptions, RecommendationRequest
-from magnet_client.connection import Retries, away, settings
-from magnet_client.errors import MagnetError
+from magnet_client.calls import Call
+from magnet_client.errors import MagnetError, ServiceAway
 
 Answer = TypeVar("Answer", bound=BaseModel)
+Arguments = ParamSpec("Arguments")
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retries:
+    """How often, and how long to wait in between."""
+
+    attempts: int = 4
+    """Of one call, the first included; 1 for none but that."""
+    base_seconds: float = 0.1
+    """Longest wait after the first failure; it doubles with each further one."""
+    most_seconds: float = 10.0
+    """Longest wait; the call fails if the service asks for a longer one."""
+
+    def wait_seconds(self, failures: int, error: MagnetError) -> float:
+        """How long to wait after so many failures, the last of which is `error`.
+
+        What the service asks for, and a random part, so that clients that failed together do not
+        come back together.
+
+        Raises:
+            MagnetError: `error` itself, if the call is not to be sent again.
+        """
+        asked = error.retry_after_seconds or 0.0
+        if not error.may_pass or failures >= self.attempts or asked > self.most_seconds:
+            raise error
+        longest = min(self.base_seconds * 2 ** (failures - 1), self.most_seconds - asked)
+        return asked + random.uniform(0.0, longest)
+
+
+_CONNECT_SECONDS = 2.0
+"""Milliseconds are enough within a network; the system sends a lost packet again after a second."""
+
+
+class _Settings(TypedDict):
+    """Arguments of httpx2's clients."""
+
+    base_url: str
+    headers: dict[str, str]
+    timeout: httpx2.Timeout
+    trust_env: bool
+
+
+def _settings(
+    base_url: str, api_key: str | None, timeout_seconds: float, *, trust_env: bool
+) -> _Settings:
+    """What to make httpx2's client with; ValueError if `base_url` is no address."""
+    if not base_url.startswith(("http://", "https://")):
+        raise ValueError(f"{base_url!r} must start with http:// or https://")
+    headers = {"User-Agent": "magnet-client/0.1"}
+    if api_key is not None:
+        headers["Authorization"] = f"Bearer {api_key}"
+    return _Settings(
+        base_url=base_url,
+        headers=headers,
+        timeout=httpx2.Timeout(timeout_seconds, connect=min(_CONNECT_SECONDS, timeout_seconds)),
+        trust_env=trust_env,
+    )
+
+
+def _away(base_url: httpx2.URL, error: httpx2.TransportError) -> ServiceAway:
+    """The error for a connection that failed."""
+    if isinstance(error, httpx2.TimeoutException):
+        return ServiceAway(f"{base_url} did not answer in time ({type(error).__name__})")
+    return ServiceAway(f"{base_url} cannot be reached ({error}): is the service running there?")
+
+
+def _like(make: Callable[..., Any], method: Method) -> Method:
+    """`method` with the name, the documentation and the parameters of `make`."""
+    update_wrapper(method, make)
+    own, of_make = Parameter("self", Parameter.POSITIONAL_ONLY), signature(make)
+    shown = of_make.replace(parameters=[own, *of_make.parameters.values()])
+    method.__signature__ = shown  # type: ignore[attr-defined]
+    return method
+
+
+def _waiting(
+    make: Callable[Arguments, Call[Answer]],
+) -> Callable[Concatenate["Client", Arguments], Answer]:
+    """The method that waits for the answer to the call that `make` makes."""
+
+    def method(self: "Client", /, *args: Arguments.args, **options: Arguments.kwargs) -> Answer:
+        return self._send(make(*args, **options))
+
+    return _like(make, method)
+
+
+def _awaited(
+    make: Callable[Arguments, Call[Answer]],
+) -> Callable[Concatenate["AsyncClient", Arguments], Coroutine[Any, Any, Answer]]:
+    """The coroutine that sends the call that `make` makes."""
+
+    async def method(
+        self: "AsyncClient", /, *args: Arguments.args, **options: Arguments.kwargs
+    ) -> Answer:
+        return await self._send(make(*args, **options))
+
+    return _like(make, method)
 
 
 class Client:
@@ -49,7 +145,7 @@ class Client:
         trust_env: bool = True,
     ) -> None:
         self._http = httpx2.Client(
-            **settings(base_url, api_key, timeout_seconds, trust_env=trust_env)
+            **_settings(base_url, api_key, timeout_seconds, trust_env=trust_env)
         )
         self._retries = retries or Retries()
 
@@ -63,70 +159,18 @@ class Client:
         """Give the connections back."""
         self._http.close()
 
-    def recommend(
-        self, user_id: str | None = None, **options: Unpack[RecommendationOptions]
-    ) -> RecommendationResponse:
-        """A list for a user, a session (`session_items`), or a user in a session.
+    recommend = _waiting(calls.recommend)
+    recommend_batch = _waiting(calls.recommend_batch)
+    score = _waiting(calls.score)
+    explain = _waiting(calls.explain)
+    similar = _waiting(calls.similar)
+    feedback = _waiting(calls.feedback)
+    items = _waiting(calls.items)
+    items_named = _waiting(calls.items_named)
+    model = _waiting(calls.model)
+    models = _waiting(calls.models)
 
-        A user who is not known gets popular items, flagged by `fallback`.
-        """
-        return self._send(calls.recommend(user_id, options))
-
-    def recommend_batch(self, requests: Sequence[RecommendationRequest]) -> BatchResponse:
-        """Several lists from one model version, in the order of the requests."""
-        return self._send(calls.recommend_batch(requests))
-
-    def score(
-        self,
-        items: Sequence[str],
-        *,
-        user_id: str | None = None,
-        session_items: Sequence[str] = (),
-    ) -> RecommendationResponse:
-        """Rank a list that you bring: all of its known items, seen or not."""
-        return self._send(calls.score(items, user_id, session_items))
-
-    def explain(
-        self, item_id: str, *, user_id: str | None = None, session_items: Sequence[str] = ()
-    ) -> ExplanationResponse:
-        """Why an item, recommended or not, has its score."""
-        return self._send(calls.explain(item_id, user_id, session_items))
-
-    def similar(self, item_id: str, *, k: int = 10, modality: str | None = None) -> SimilarResponse:
-        """The items nearest to one, by one modality or by the mean of all."""
-        return self._send(calls.similar(item_id, k, modality))
-
-    def feedback(self, *events: Event) -> FeedbackResponse:
-        """Report what users did: all events are kept, or none.
-
-        Sent again until it is answered, as an event counts once by its id.
-        """
-        return self._send(calls.feedback(events))
-
-    def items(
-        self,
-        title: str = "",
-        *,
-        categories: Sequence[str] = (),
-        offset: int = 0,
-        limit: int = 20,
-    ) -> ItemsResponse:
-        """Items by a part of the title or by category, the most popular first."""
-        return self._send(calls.items(title, categories, offset, limit))
-
-    def items_named(self, item_ids: Sequence[str]) -> ItemsResponse:
-        """Some items, in the order in which they are named."""
-        return self._send(calls.items_named(item_ids))
-
-    def model(self) -> ModelResponse:
-        """What is being served."""
-        return self._send(calls.model())
-
-    def models(self) -> ModelsResponse:
-        """What has been published, newest first."""
-        return self._send(calls.models())
-
-    def _send(self, call: calls.Call[Answer]) -> Answer:
+    def _send(self, call: Call[Answer]) -> Answer:
         failures = 0
         while True:
             try:
@@ -136,13 +180,13 @@ class Client:
                 seconds = self._retries.wait_seconds(failures, error)
             time.sleep(seconds)
 
-    def _attempt(self, call: calls.Call[Answer]) -> Answer:
+    def _attempt(self, call: Call[Answer]) -> Answer:
         try:
             response = self._http.request(
                 call.method, call.path, params=call.params, json=call.body
             )
         except httpx2.TransportError as error:
-            raise away(self._http.base_url, error) from error
+            raise _away(self._http.base_url, error) from error
         return call.read(response)
 
 
@@ -159,7 +203,7 @@ class AsyncClient:
         trust_env: bool = True,
     ) -> None:
         self._http = httpx2.AsyncClient(
-            **settings(base_url, api_key, timeout_seconds, trust_env=trust_env)
+            **_settings(base_url, api_key, timeout_seconds, trust_env=trust_env)
         )
         self._retries = retries or Retries()
 
@@ -173,72 +217,18 @@ class AsyncClient:
         """Give the connections back."""
         await self._http.aclose()
 
-    async def recommend(
-        self, user_id: str | None = None, **options: Unpack[RecommendationOptions]
-    ) -> RecommendationResponse:
-        """A list for a user, a session (`session_items`), or a user in a session.
+    recommend = _awaited(calls.recommend)
+    recommend_batch = _awaited(calls.recommend_batch)
+    score = _awaited(calls.score)
+    explain = _awaited(calls.explain)
+    similar = _awaited(calls.similar)
+    feedback = _awaited(calls.feedback)
+    items = _awaited(calls.items)
+    items_named = _awaited(calls.items_named)
+    model = _awaited(calls.model)
+    models = _awaited(calls.models)
 
-        A user who is not known gets popular items, flagged by `fallback`.
-        """
-        return await self._send(calls.recommend(user_id, options))
-
-    async def recommend_batch(self, requests: Sequence[RecommendationRequest]) -> BatchResponse:
-        """Several lists from one model version, in the order of the requests."""
-        return await self._send(calls.recommend_batch(requests))
-
-    async def score(
-        self,
-        items: Sequence[str],
-        *,
-        user_id: str | None = None,
-        session_items: Sequence[str] = (),
-    ) -> RecommendationResponse:
-        """Rank a list that you bring: all of its known items, seen or not."""
-        return await self._send(calls.score(items, user_id, session_items))
-
-    async def explain(
-        self, item_id: str, *, user_id: str | None = None, session_items: Sequence[str] = ()
-    ) -> ExplanationResponse:
-        """Why an item, recommended or not, has its score."""
-        return await self._send(calls.explain(item_id, user_id, session_items))
-
-    async def similar(
-        self, item_id: str, *, k: int = 10, modality: str | None = None
-    ) -> SimilarResponse:
-        """The items nearest to one, by one modality or by the mean of all."""
-        return await self._send(calls.similar(item_id, k, modality))
-
-    async def feedback(self, *events: Event) -> FeedbackResponse:
-        """Report what users did: all events are kept, or none.
-
-        Sent again until it is answered, as an event counts once by its id.
-        """
-        return await self._send(calls.feedback(events))
-
-    async def items(
-        self,
-        title: str = "",
-        *,
-        categories: Sequence[str] = (),
-        offset: int = 0,
-        limit: int = 20,
-    ) -> ItemsResponse:
-        """Items by a part of the title or by category, the most popular first."""
-        return await self._send(calls.items(title, categories, offset, limit))
-
-    async def items_named(self, item_ids: Sequence[str]) -> ItemsResponse:
-        """Some items, in the order in which they are named."""
-        return await self._send(calls.items_named(item_ids))
-
-    async def model(self) -> ModelResponse:
-        """What is being served."""
-        return await self._send(calls.model())
-
-    async def models(self) -> ModelsResponse:
-        """What has been published, newest first."""
-        return await self._send(calls.models())
-
-    async def _send(self, call: calls.Call[Answer]) -> Answer:
+    async def _send(self, call: Call[Answer]) -> Answer:
         failures = 0
         while True:
             try:
@@ -248,11 +238,11 @@ class AsyncClient:
                 seconds = self._retries.wait_seconds(failures, error)
             await asyncio.sleep(seconds)
 
-    async def _attempt(self, call: calls.Call[Answer]) -> Answer:
+    async def _attempt(self, call: Call[Answer]) -> Answer:
         try:
             response = await self._http.request(
                 call.method, call.path, params=call.params, json=call.body
             )
         except httpx2.TransportError as error:
-            raise away(self._http.base_url, error) from error
+            raise _away(self._http.base_url, error) from error
         return call.read(response)

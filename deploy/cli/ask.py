@@ -228,7 +228,7 @@ def _matrix(answer: ExplanationResponse) -> Table:
 
 
 def _history(answer: ExplanationResponse) -> Table:
-    table = _table("what speaks for it", "adds", "share")
+    table = _table("items that contribute most", "adds", "share")
     for evidence in answer.history[:_SHOWN_HISTORY]:
         table.add_row(
             Text(evidence.title or evidence.item_id),

@@ -22,6 +22,7 @@ from service.api.dependencies import (
     needs,
 )
 from service.http.problems import ItemId
+from service.recommend.feedback import keep_events
 from service.schemas.requests import (
     ActivationRequest,
     AvailabilityRequest,
@@ -30,7 +31,6 @@ from service.schemas.requests import (
 )
 from service.schemas.responses import (
     AvailabilityResponse,
-    CanaryRecord,
     FeedbackResponse,
     ModelsResponse,
     ModelVersion,
@@ -58,13 +58,11 @@ async def feedback(request: FeedbackRequest, shared: SharedDep, call: CallDep) -
     counts as a duplicate, so a call may be sent again until it is answered. Users and items that
     the model does not know are kept too, and named in `missing_ids`.
     """
-    receipt = await shared.feedback.take(request.events, call.services.follower.models)
-    return call.answer(
-        FeedbackResponse,
-        accepted=receipt.accepted,
-        duplicates=receipt.duplicates,
-        missing_ids=receipt.missing_ids,
+    services = call.services
+    receipt = await keep_events(
+        request.events, shared.feedback, services.follower.models, services.metrics
     )
+    return call.answer(FeedbackResponse, **receipt)
 
 
 @router.get(
@@ -187,27 +185,15 @@ def _availability(call: Call, item_id: str, *, available: bool) -> Response:
 
 
 def _pointers(state: State) -> dict[str, Any]:
+    canary = state.canary
+    record = {} if canary is None else canary.model_dump(exclude={"version"})
     return {
         "live": state.live,
         "previous": state.previous,
         "pinned": state.pinned,
-        "canary": _canary(state),
+        "canary": canary
+        and {"model_version": canary.version, **record, "answers": state.canary_answers},
     }
-
-
-def _canary(state: State) -> CanaryRecord | None:
-    canary = state.canary
-    if canary is None:
-        return None
-    return CanaryRecord(
-        model_version=canary.version,
-        share=canary.share,
-        started_at=canary.started_at,
-        ended_at=canary.ended_at,
-        outcome=canary.outcome,
-        reason=canary.reason,
-        answers=state.canary_answers,
-    )
 
 
 def _version(published: PublishedVersion, state: State) -> ModelVersion:

@@ -1,22 +1,22 @@
 """The routes of the catalogue: items, categories, users."""
 
+from collections.abc import Callable
 from typing import Annotated
 
 from anyio import to_thread
 from fastapi import APIRouter, Query, Response
 
-from service.api.dependencies import (
-    GUARDED,
-    REFUSED,
-    CallDep,
-    Services,
-    SnapshotDep,
-    needs,
-)
+from model.runtime.top_k import Rows
+from service.api.dependencies import GUARDED, REFUSED, Call, CallDep, SnapshotDep, needs
 from service.recommend.resolution import read_user
-from service.recommend.search import ItemFinder, category_sizes, find_users
+from service.recommend.search import category_sizes, described, find_items, find_users
 from service.schemas.requests import ItemLookup, ItemSearch
-from service.schemas.responses import CategoriesResponse, ItemsResponse, UsersResponse
+from service.schemas.responses import (
+    CatalogueItem,
+    CategoriesResponse,
+    ItemsResponse,
+    UsersResponse,
+)
 from service.serving.snapshot import Snapshot
 
 router = APIRouter(
@@ -27,24 +27,32 @@ router = APIRouter(
 )
 
 
-async def _finder(snapshot: Snapshot, services: Services) -> ItemFinder:
+async def _answer(
+    find: Callable[[], tuple[Rows, list[str]]], snapshot: Snapshot, call: Call
+) -> Response:
+    """The answer with the items of these rows, and the ids that are missing."""
     nobody = await read_user(snapshot, None)
-    return ItemFinder(snapshot=snapshot, hidden_rows=nobody.hidden_rows, pictures=services.pictures)
+
+    def work() -> tuple[list[CatalogueItem], list[str]]:
+        rows, missing = find()
+        pictures = call.services.pictures
+        return described(snapshot.items, rows, nobody.hidden_rows, pictures), missing
+
+    found, missing = await to_thread.run_sync(work, limiter=call.services.limiter)
+    return call.answer(
+        ItemsResponse, model_version=snapshot.version, items=found, missing_ids=missing
+    )
 
 
 @router.get("/items", response_model=ItemsResponse)
 async def items(
-    search: Annotated[ItemSearch, Query()],
-    snapshot: SnapshotDep,
-    call: CallDep,
+    search: Annotated[ItemSearch, Query()], snapshot: SnapshotDep, call: CallDep
 ) -> Response:
     """Items by a part of the title or by category, the most popular first.
 
     Hidden items are found, with `available` false.
     """
-    finder = await _finder(snapshot, call.services)
-    found = await to_thread.run_sync(finder.find, search, limiter=call.services.limiter)
-    return call.answer(ItemsResponse, model_version=snapshot.version, items=found, missing_ids=[])
+    return await _answer(lambda: (find_items(snapshot.items, search), []), snapshot, call)
 
 
 @router.post("/items:lookup", response_model=ItemsResponse)
@@ -53,13 +61,7 @@ async def named_items(request: ItemLookup, snapshot: SnapshotDep, call: CallDep)
 
     Ids that the model does not know are skipped and named in `missing_ids`.
     """
-    finder = await _finder(snapshot, call.services)
-    found, missing = await to_thread.run_sync(
-        finder.named, request.item_ids, limiter=call.services.limiter
-    )
-    return call.answer(
-        ItemsResponse, model_version=snapshot.version, items=found, missing_ids=missing
-    )
+    return await _answer(lambda: snapshot.items.rows(request.item_ids), snapshot, call)
 
 
 @router.get("/categories", response_model=CategoriesResponse)

@@ -17,35 +17,42 @@ from service.http.problems import Problem
 from service.ops.metrics import Metrics
 from service.ops.process import Drain
 from service.recommend.engine import RecommendationEngine
-from service.recommend.feedback import FeedbackIntake
-from service.recommend.pair_explanation import PairExplainer
 from service.schemas.errors import InvalidRequest, NotOffered, NotReady
 from service.schemas.responses import Answered
 from service.serving.follower import ModelFollower
 from service.serving.served import Models
 from service.serving.snapshot import Snapshot
 from service.store.registry import Registry
-from service.store.shared_state import Availability
+from service.store.shared_state import Availability, FeedbackStream
 
-NOT_FOUND: dict[int | str, dict[str, Any]] = {
-    404: {"model": Problem, "description": "There is no such user, item or version"}
-}
-CONFLICT: dict[int | str, dict[str, Any]] = {
-    409: {"model": Problem, "description": "Not while the versions stand as they do; see `detail`"}
-}
-REFUSED: dict[int | str, dict[str, Any]] = {
-    400: {"model": Problem, "description": "The body cannot be read"},
-    413: {"model": Problem, "description": "The body is too large"},
-    422: {"model": Problem, "description": "The request is not valid; `errors` names the fields"},
-    503: {
-        "model": Problem,
-        "description": "No model is being served yet, the store is away, or the "
-        "answer was not ready in time; see `Retry-After`",
-    },
-}
-SHARED: dict[int | str, dict[str, Any]] = {
-    501: {"model": Problem, "description": "This service serves a folder and has no Redis"}
-}
+
+def _problems(descriptions: dict[int, str]) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route that may be answered with these problems, by status."""
+    return {
+        status: {"model": Problem, "description": description}
+        for status, description in descriptions.items()
+    }
+
+
+NOT_FOUND = _problems({404: "There is no such user, item or version"})
+CONFLICT = _problems({409: "Not while the versions stand as they do; see `detail`"})
+SHARED = _problems({501: "This service serves a folder and has no Redis"})
+GUARDED = _problems(
+    {
+        401: "No key, or one that is not known",
+        403: "The key does not open this",
+        429: "The key has asked too often; see `Retry-After`",
+    }
+)
+REFUSED = _problems(
+    {
+        400: "The body cannot be read",
+        413: "The body is too large",
+        422: "The request is not valid; `errors` names the fields",
+        503: "No model is served yet, the store is away, or the answer took too long; see "
+        "`Retry-After`",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +60,7 @@ class SharedState:
     """What all replicas and training share, by way of Redis."""
 
     availability: Availability
-    feedback: FeedbackIntake
+    feedback: FeedbackStream
     registry: Registry
 
 
@@ -62,7 +69,6 @@ class Services:
     """What the routes work with; built once per application."""
 
     engine: RecommendationEngine
-    explainer: PairExplainer
     follower: ModelFollower
     authenticator: Authenticator
     drain: Drain
@@ -157,13 +163,6 @@ show_key = HTTPBearer(
     "machine may be set up without keys.",
 )
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Security(show_key)]
-
-
-GUARDED: dict[int | str, dict[str, Any]] = {
-    401: {"model": Problem, "description": "No key, or one that is not known"},
-    403: {"model": Problem, "description": "The key does not open this"},
-    429: {"model": Problem, "description": "The key has asked too often; see `Retry-After`"},
-}
 
 
 def admit(

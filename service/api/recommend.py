@@ -17,6 +17,7 @@ from service.api.dependencies import (
     needs,
 )
 from service.http.problems import ItemId, UserId
+from service.recommend.pair_explanation import explain_pair
 from service.recommend.resolution import read_user
 from service.recommend.search import similar_items
 from service.schemas.requests import (
@@ -59,9 +60,7 @@ async def recommend_to_user(
         categories=params.category,
         diversity=params.diversity,
     )
-    call.check_k(request.k, "k")
-    result = await call.services.engine.recommend(models.of(request.user_id), request)
-    return call.answer(RecommendationResponse, **result)
+    return await recommend(request, models, call)
 
 
 @router.post(
@@ -129,9 +128,7 @@ async def explain(
     call: CallDep,
 ) -> Response:
     """Take the score of any item for one user apart, recommended or not."""
-    request = ExplanationRequest(user_id=user_id, item_id=item_id)
-    result = await call.services.explainer.explain(models.of(request.user_id), request)
-    return call.answer(ExplanationResponse, **result)
+    return await explain_for(ExplanationRequest(user_id=user_id, item_id=item_id), models, call)
 
 
 @router.post(
@@ -146,7 +143,8 @@ async def explain_for(
     call: CallDep,
 ) -> Response:
     """Take the score of any item for a user, a session, or a user in a session apart."""
-    result = await call.services.explainer.explain(models.of(request.user_id), request)
+    served, services = models.of(request.user_id), call.services
+    result = await explain_pair(served, request, services.metrics, services.limiter)
     return call.answer(ExplanationResponse, **result)
 
 

@@ -201,7 +201,7 @@ def _items(
         for item in items:
             item["reasons"] = [f"Popular: {item['score']} interactions in the training data"]
     if explained is not None:
-        more = ["Judged by the session's items alone"] if source == "session" else []
+        more = ["Based on the session's items only"] if source == "session" else []
         for item, reason, experts in zip(items, explained.reasons, explained.experts, strict=True):
             item["reasons"], item["experts"] = [reason, *more], experts
         if resolved.request.explain == "full":

@@ -168,7 +168,7 @@ def largest_parts(names: Sequence[str], part_NP: NDArray[np.floating]) -> list[s
     ):
         if not positive:
             name = names[order[-1]]
-            found.append(f"no more speaks for it than against it; {name} least of all")
+            found.append(f"the score is not above zero; the lowest contribution is {name}")
             continue
         words = _first(names[order[0]], percents[0], mostly)
         found.append(words + _second(names[order[1]], percents[1]) if has_second else words)
@@ -177,7 +177,7 @@ def largest_parts(names: Sequence[str], part_NP: NDArray[np.floating]) -> list[s
 
 @lru_cache(_KEPT_WORDS)
 def _first(name: str, percent: int, mostly: bool) -> str:
-    return f"{'mostly' if mostly else 'led by'} {name} ({percent} % of what speaks for it)"
+    return f"{'mostly' if mostly else 'led by'} {name} ({percent} % of the positive contributions)"
 
 
 @lru_cache(_KEPT_WORDS)

@@ -1,12 +1,12 @@
 """Takes feedback in: checks times, remembers what was seen, hands events to training."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from model.registry.records import FeedbackEvent, ReportedEvent
 from service.ops.metrics import Metrics
 from service.schemas.errors import FeedbackFull, InvalidRequest
+from service.schemas.responses import FeedbackReceipt
 from service.serving.served import Models
 from service.serving.snapshot import Snapshot
 from service.store.shared_state import FeedbackStream
@@ -16,55 +16,46 @@ MAX_AHEAD = timedelta(minutes=5)
 every split by time."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Receipt:
-    """What became of the events of one call."""
+async def keep_events(
+    reported: Sequence[ReportedEvent],
+    stream: FeedbackStream,
+    models: Models | None,
+    metrics: Metrics,
+) -> FeedbackReceipt:
+    """Keep all events of a call, or none.
 
-    accepted: int
-    duplicates: int
-    missing_ids: list[str]
+    Args:
+        reported: events; those whose id was seen before are dropped.
+        stream: where they are kept.
+        models: say which ids the live model does not know, and which variant made a list if the
+            client names only its version; None before there is a model.
+        metrics: where the events are counted.
 
-
-class FeedbackIntake:
-    """One per application."""
-
-    def __init__(self, stream: FeedbackStream, metrics: Metrics) -> None:
-        self._stream = stream
-        self._metrics = metrics
-
-    async def take(self, reported: Sequence[ReportedEvent], models: Models | None) -> Receipt:
-        """Keep all events of a call, or none.
-
-        Args:
-            reported: events; those whose id was seen before are dropped.
-            models: say which ids the live model does not know, and which variant made a list if
-                the client names only its version; None before there is a model.
-
-        Raises:
-            InvalidRequest: an event is said to come from the future.
-            FeedbackFull: training has not taken events over for too long.
-            SourceUnavailable: Redis does not answer; the same call may be sent again.
-        """
-        now = datetime.now(UTC)
-        for place, event in enumerate(reported):
-            if event.timestamp > now + MAX_AHEAD:
-                raise InvalidRequest.of(
-                    f"events.{place}.timestamp", f"{event.timestamp.isoformat()} is in the future"
-                )
-        events = [FeedbackEvent.of(_with_variant(event, models), now) for event in reported]
-        # First, so that seen items are known even while the stream is full; twice does no harm.
-        await self._stream.remember(events)
-        try:
-            appended = await self._stream.append(events)
-        except FeedbackFull:
-            self._metrics.feedback.labels("refused").inc(len(events))
-            raise
-        duplicates = len(events) - appended.accepted
-        self._metrics.feedback.labels("accepted").inc(appended.accepted)
-        self._metrics.feedback.labels("duplicate").inc(duplicates)
-        self._metrics.feedback_waiting.set(appended.waiting)
-        missing = [] if models is None else _missing(models.live.snapshot, reported)
-        return Receipt(accepted=appended.accepted, duplicates=duplicates, missing_ids=missing)
+    Raises:
+        InvalidRequest: an event is said to come from the future.
+        FeedbackFull: training has not taken events over for too long.
+        SourceUnavailable: Redis does not answer; the same call may be sent again.
+    """
+    now = datetime.now(UTC)
+    for place, event in enumerate(reported):
+        if event.timestamp > now + MAX_AHEAD:
+            raise InvalidRequest.of(
+                f"events.{place}.timestamp", f"{event.timestamp.isoformat()} is in the future"
+            )
+    events = [FeedbackEvent.of(_with_variant(event, models), now) for event in reported]
+    # First, so that seen items are known even while the stream is full; twice does no harm.
+    await stream.remember(events)
+    try:
+        appended = await stream.append(events)
+    except FeedbackFull:
+        metrics.feedback.labels("refused").inc(len(events))
+        raise
+    duplicates = len(events) - appended.accepted
+    metrics.feedback.labels("accepted").inc(appended.accepted)
+    metrics.feedback.labels("duplicate").inc(duplicates)
+    metrics.feedback_waiting.set(appended.waiting)
+    missing = [] if models is None else _missing(models.live.snapshot, reported)
+    return FeedbackReceipt(accepted=appended.accepted, duplicates=duplicates, missing_ids=missing)
 
 
 def _with_variant(event: ReportedEvent, models: Models | None) -> ReportedEvent:

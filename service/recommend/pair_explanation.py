@@ -102,80 +102,75 @@ def compared_with(
     )
 
 
-class PairExplainer:
-    """Answers from whatever model it is handed."""
+async def explain_pair(
+    served: Served, request: ExplanationRequest, metrics: Metrics, limiter: CapacityLimiter
+) -> Explanation:
+    """Take the score of one pair apart; UnknownUser, UnknownItem, UserUnavailable."""
+    row = item_row(served.snapshot, request.item_id)
+    with served.statistics.attempt():
+        with metrics.stage("lookup"):
+            user = await read_user(served.snapshot, request.user_id)
+        work = partial(_explain, served, request, user, row, metrics)
+        return await to_thread.run_sync(work, limiter=limiter)
 
-    def __init__(self, *, metrics: Metrics, limiter: CapacityLimiter) -> None:
-        self._metrics = metrics
-        self._limiter = limiter
 
-    async def explain(self, served: Served, request: ExplanationRequest) -> Explanation:
-        """Take the score of one pair apart; UnknownUser, UnknownItem, UserUnavailable."""
-        snapshot = served.snapshot
-        row = item_row(snapshot, request.item_id)
-        with served.statistics.attempt():
-            with self._metrics.stage("lookup"):
-                user = await read_user(snapshot, request.user_id)
-            work = partial(self._explain, served, request, user, row)
-            return await to_thread.run_sync(work, limiter=self._limiter)
-
-    def _explain(
-        self, served: Served, request: ExplanationRequest, user: UserState, row: int
-    ) -> Explanation:
-        snapshot = served.snapshot
-        manifest, items, scorer = snapshot.manifest, snapshot.items, snapshot.scorer
-        session_rows, missing = items.rows(request.session_items)
-        choice = choose_profile(
-            snapshot.profiles, user, session_rows, session_given=bool(request.session_items)
-        )
-        profile = choice.profile
-        if profile is None:
-            raise _nothing_scored(user)
-        known = known_rows(snapshot, user, session_rows)
-        with self._metrics.stage("retrieve"):
-            eligible = Eligible(len(items), np.concatenate([known, user.hidden_rows]))
-            others = compared_with(snapshot.retriever, profile, eligible, row)
-            scores_C = scorer.score(profile, others.rows_C)
-        place = int(np.searchsorted(others.rows_C, row))
-        rank = others.rank(place, scores_C)
-        with self._metrics.stage("explain"):
-            breakdown = scorer.explain(profile, np.array([row]))
-            weight_K, contribution_KVM = breakdown.weight_CK[0], breakdown.contribution_CKVM[0]
-            without_CK = scores_C[:, None] - scorer.by_expert(profile, others.rows_C)
-            rank_without_K = [others.rank(place, without_C) for without_C in without_CK.T]
-            history = _history(snapshot, choice, row, contribution_KVM)
-        by_modality = named(manifest.modalities, contribution_KVM.sum(axis=(0, 1)).tolist())
-        experts = expert_details(manifest, weight_K, contribution_KVM, rank_without_K)
-        (of_bias,) = bias_parts(items.bias_I[[row]], items.popularity_I[[row]])
-        (parts,) = largest_parts(
-            [*by_modality, *BIAS_PARTS], np.array([[*by_modality.values(), *of_bias]])
-        )
-        about = "" if others.is_exact else "about "
-        words = f"rank {about}{rank} of {others.num_items}: {parts}"
-        return Explanation(
-            model_version=snapshot.version,
-            variant=served.variant,
-            user_id=request.user_id,
-            source=choice.source,
-            warnings=choice.warnings,
-            missing_ids=missing,
-            item_id=items.ids[row],
-            title=items.title(row),
-            score=plain(scores_C[place]),
-            bias=plain(items.bias_I[row]),
-            rank=rank,
-            ranked_items=others.num_items,
-            ranks_are_estimates=not others.is_exact,
-            seen=row in known,
-            available=row not in user.hidden_rows,
-            experts=experts,
-            by_modality=by_modality,
-            by_view=named(manifest.views, contribution_KVM.sum(axis=(0, 2)).tolist()),
-            matrix=by_modality_and_view(manifest, contribution_KVM.sum(axis=0)),
-            gate_entropy=gate_entropy(weight_K),
-            history=history,
-            sentence=_sentence(words, experts[0], history, choice.source),
-        )
+def _explain(
+    served: Served, request: ExplanationRequest, user: UserState, row: int, metrics: Metrics
+) -> Explanation:
+    snapshot = served.snapshot
+    manifest, items, scorer = snapshot.manifest, snapshot.items, snapshot.scorer
+    session_rows, missing = items.rows(request.session_items)
+    choice = choose_profile(
+        snapshot.profiles, user, session_rows, session_given=bool(request.session_items)
+    )
+    profile = choice.profile
+    if profile is None:
+        raise _nothing_scored(user)
+    known = known_rows(snapshot, user, session_rows)
+    with metrics.stage("retrieve"):
+        eligible = Eligible(len(items), np.concatenate([known, user.hidden_rows]))
+        others = compared_with(snapshot.retriever, profile, eligible, row)
+        scores_C = scorer.score(profile, others.rows_C)
+    place = int(np.searchsorted(others.rows_C, row))
+    rank = others.rank(place, scores_C)
+    with metrics.stage("explain"):
+        breakdown = scorer.explain(profile, np.array([row]))
+        weight_K, contribution_KVM = breakdown.weight_CK[0], breakdown.contribution_CKVM[0]
+        without_CK = scores_C[:, None] - scorer.by_expert(profile, others.rows_C)
+        rank_without_K = [others.rank(place, without_C) for without_C in without_CK.T]
+        history = _history(snapshot, choice, row, contribution_KVM)
+    by_modality = named(manifest.modalities, contribution_KVM.sum(axis=(0, 1)).tolist())
+    experts = expert_details(manifest, weight_K, contribution_KVM, rank_without_K)
+    (of_bias,) = bias_parts(items.bias_I[[row]], items.popularity_I[[row]])
+    (parts,) = largest_parts(
+        [*by_modality, *BIAS_PARTS], np.array([[*by_modality.values(), *of_bias]])
+    )
+    about = "" if others.is_exact else "about "
+    words = f"rank {about}{rank} of {others.num_items}: {parts}"
+    return Explanation(
+        model_version=snapshot.version,
+        variant=served.variant,
+        user_id=request.user_id,
+        source=choice.source,
+        warnings=choice.warnings,
+        missing_ids=missing,
+        item_id=items.ids[row],
+        title=items.title(row),
+        score=plain(scores_C[place]),
+        bias=plain(items.bias_I[row]),
+        rank=rank,
+        ranked_items=others.num_items,
+        ranks_are_estimates=not others.is_exact,
+        seen=row in known,
+        available=row not in user.hidden_rows,
+        experts=experts,
+        by_modality=by_modality,
+        by_view=named(manifest.views, contribution_KVM.sum(axis=(0, 2)).tolist()),
+        matrix=by_modality_and_view(manifest, contribution_KVM.sum(axis=0)),
+        gate_entropy=gate_entropy(weight_K),
+        history=history,
+        sentence=_sentence(words, experts[0], history, choice.source),
+    )
 
 
 def _nothing_scored(user: UserState) -> RequestRefused:
@@ -184,7 +179,7 @@ def _nothing_scored(user: UserState) -> RequestRefused:
     if status == "unavailable":
         return UserUnavailable(f"{fault}; try again")
     if status == "not_asked":
-        return UnknownItem("no session item says anything to the model: there is no score")
+        return UnknownItem("the model can use none of the session items, so there is no score")
     return UnknownUser(
         f"{fault}, so there is no score to explain; send session_items to POST /v1/explain"
     )
@@ -218,11 +213,11 @@ def _sentence(
 ) -> str:
     sentence = f"{sentence_case(words)}."
     if largest["contribution"] > 0:
-        sentence += f" The expert that adds most is {largest['name'].replace('_', ' ')}."
+        sentence += f" The expert that contributes most is {largest['name'].replace('_', ' ')}."
     if history:
         names = "; ".join(evidence["title"] or evidence["item_id"] for evidence in history[:3])
         whose = "session" if source == "session" else "user's history"
-        sentence += f" In the {whose}, these speak for it most: {names}."
+        sentence += f" The items of the {whose} that contribute most: {names}."
     return sentence
 
 

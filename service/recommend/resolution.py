@@ -21,8 +21,8 @@ from service.serving.served import Served
 from service.serving.snapshot import Snapshot
 from service.store.users import UserState
 
-STALE = "the store is away: hidden items are as last known, items seen just now may come back"
-"""The warning of an answer that could not learn what has changed since the last one."""
+STALE = "the store cannot be reached: hidden items may be out of date, seen items may come back"
+"""The warning of an answer whose user could not be read anew."""
 
 Status = Literal["not_asked", "known", "unknown_user", "no_history", "unavailable"]
 
@@ -46,10 +46,7 @@ def status_of(user: UserState) -> tuple[Status, str]:
     if not user.in_model:
         return "unknown_user", f"{name} is not known"
     if user.record is None:
-        return (
-            "unavailable",
-            f"{name} (and what they have seen) could not be read from the store",
-        )
+        return "unavailable", f"{name} and their history could not be read from the store"
     if not user.record.vector_VMD.any():
         return "no_history", f"{name} has no usable history"
     return "known", ""
@@ -87,7 +84,7 @@ def choose_profile(
         warnings.append(STALE)
     session = profiles.of_session(session_rows)
     if session_given and session is None:
-        warnings.append("no session item says anything to the model")
+        warnings.append("the model can use none of the session items")
     if status == "known":
         assert user.record is not None
         history_H = user.record.history_H
@@ -102,7 +99,7 @@ def choose_profile(
     asked = status != "not_asked"
     if session is not None:
         if asked:
-            warnings.append("these items follow the session alone")
+            warnings.append("these items are based on the session only")
         return ProfileChoice(
             source="session",
             profile=session,
@@ -114,7 +111,7 @@ def choose_profile(
         source="popular",
         profile=None,
         fallback_reason=status if asked else "unusable_session",
-        warnings=[*warnings, "these items are the popular ones"],
+        warnings=[*warnings, "these are popular items"],
     )
 
 

@@ -6,8 +6,6 @@ Letters: N items found, I items, V views, M modalities, D dimension.
 """
 
 from bisect import bisect_left
-from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
@@ -23,57 +21,47 @@ from service.retrieval.query import Eligible
 from service.schemas.errors import InvalidRequest
 from service.schemas.requests import ItemSearch
 from service.schemas.responses import CatalogueItem, CategorySize, Neighbours, SimilarItem
+from service.serving.catalogue import Catalogue
 from service.serving.snapshot import Snapshot
 
 MAX_LOOKED_AT = 100_000
 """Titles read for one search, the most popular items first: half a second's work."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ItemFinder:
-    """Finds items of one model version and describes them. Its methods block."""
+def find_items(items: Catalogue, wanted: ItemSearch) -> Rows:
+    """Items whose title holds a text, of any of some categories, most popular first. Blocking."""
+    end = wanted.offset + wanted.limit
+    rows_N = items.popular_order_I.astype(np.intp)
+    if wanted.category:
+        rows_N = rows_N[np.isin(rows_N, items.rows_in_any(wanted.category))]
+    if not wanted.title:
+        return rows_N[wanted.offset : end]
+    text = wanted.title.casefold()
+    looked_at = rows_N[:MAX_LOOKED_AT].tolist()
+    matching = (row for row in looked_at if text in (items.title(row) or "").casefold())
+    start = min(wanted.offset, len(items))  # islice takes no number beyond the machine's
+    return np.array(list(islice(matching, start, start + wanted.limit)), dtype=np.intp)
 
-    snapshot: Snapshot
-    hidden_rows: Rows
-    """Items that nobody is shown; they are found, and flagged."""
-    pictures: PictureFolder
 
-    def find(self, wanted: ItemSearch) -> list[CatalogueItem]:
-        """Items whose title holds a text, of any of some categories, most popular first."""
-        items, end = self.snapshot.items, wanted.offset + wanted.limit
-        rows_N: NDArray[np.integer] = items.popular_order_I
-        if wanted.category:
-            rows_N = rows_N[np.isin(rows_N, items.rows_in_any(wanted.category))]
-        if not wanted.title:
-            return self._described(rows_N[wanted.offset : end].tolist())
-        text = wanted.title.casefold()
-        looked_at = rows_N[:MAX_LOOKED_AT].tolist()
-        matching = (row for row in looked_at if text in (items.title(row) or "").casefold())
-        start = min(wanted.offset, len(items))  # islice takes no number beyond the machine's
-        return self._described(list(islice(matching, start, start + wanted.limit)))
-
-    def named(self, item_ids: Sequence[str]) -> tuple[list[CatalogueItem], list[str]]:
-        """Items in the order in which they are named, and the ids that are not known."""
-        rows_N, missing = self.snapshot.items.rows(item_ids)
-        return self._described(rows_N.tolist()), missing
-
-    def _described(self, rows: Sequence[int]) -> list[CatalogueItem]:
-        items = self.snapshot.items
-        hidden = set(self.hidden_rows.tolist())
-        found: list[CatalogueItem] = []
-        for row in rows:
-            item_id, fields = items.ids[row], orjson.loads(items.metadata.raw(row))
-            found.append(
-                CatalogueItem(
-                    item_id=item_id,
-                    title=fields.get("title"),
-                    categories=fields.get("categories", []),
-                    picture_url=self.pictures.address(item_id, fields.get("picture_url")),
-                    popularity=int(items.popularity_I[row]),
-                    available=row not in hidden,
-                )
+def described(
+    items: Catalogue, rows_N: Rows, hidden_rows: Rows, pictures: PictureFolder
+) -> list[CatalogueItem]:
+    """Items as people see them; the hidden ones are flagged. Blocking."""
+    hidden = set(hidden_rows.tolist())
+    found: list[CatalogueItem] = []
+    for row in rows_N.tolist():
+        item_id, fields = items.ids[row], orjson.loads(items.metadata.raw(row))
+        found.append(
+            CatalogueItem(
+                item_id=item_id,
+                title=fields.get("title"),
+                categories=fields.get("categories", []),
+                picture_url=pictures.address(item_id, fields.get("picture_url")),
+                popularity=int(items.popularity_I[row]),
+                available=row not in hidden,
             )
-        return found
+        )
+    return found
 
 
 def similar_items(

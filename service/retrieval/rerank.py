@@ -39,10 +39,10 @@ def diversified(
 ) -> NDArray[np.intp]:
     """Places of the best `wanted` items by maximal marginal relevance; fewer if the pool ends.
 
-    Ref: Carbonell and Goldstein, The Use of MMR, SIGIR 1998. Each is the one with the
-    highest (1 - diversity) * relevance - diversity * similarity: relevance is the score on a scale
-    from 0, the least of the pool, to 1, the most; similarity is the cosine with the most similar
-    item already chosen. Of equals, the first.
+    Ref: Carbonell and Goldstein, The Use of MMR, SIGIR 1998. Each is the one with the highest
+    (1 - diversity) * relevance - diversity * similarity. Relevance is the score, scaled to 0 for
+    the least of the pool and 1 for the most. Similarity is the cosine with the most similar item
+    already chosen. Of equals, the first.
 
     Args:
         score_P: best first.

@@ -195,8 +195,8 @@ class SimilarResponse(Neighbours, Answered):
     """Neighbours, answered."""
 
 
-class FeedbackResponse(Answered):
-    """What became of some events."""
+class FeedbackReceipt(TypedDict):
+    """What became of the events of one call."""
 
     accepted: int
     duplicates: Annotated[int, Field(description="Reported before, or twice in this call")]
@@ -204,6 +204,10 @@ class FeedbackResponse(Answered):
         list[str],
         Field(description="Users and items that the model does not know; their events were kept"),
     ]
+
+
+class FeedbackResponse(FeedbackReceipt, Answered):
+    """What became of some events."""
 
 
 class AvailabilityResponse(Answered):

@@ -52,7 +52,7 @@ export function explanation(found) {
       ])),
     parts(found),
     found.history.length
-      ? table("What speaks for it most, of what was chosen before", ["item", "contribution", "share"],
+      ? table("Earlier items that contribute most", ["item", "contribution", "share"],
         found.history.map((item) => [nameOf(item), number(item.contribution), percent(item.share)]))
       : null,
     found.warnings.map((text) => element("p", { class: "warning" }, text)),

@@ -105,7 +105,7 @@ def test_an_unknown_user_in_a_session_is_explained_by_the_session(disk_client) -
 def test_a_session_that_says_nothing_has_no_explanation(disk_client) -> None:
     answer = disk_client.post("/v1/explain", json={"session_items": ["x"], "item_id": "i001"})
     assert answer.status_code == 404
-    assert "no session item" in answer.json()["detail"]
+    assert "none of the session items" in answer.json()["detail"]
 
 
 def test_a_seen_item_is_ranked_among_the_unseen_ones(

@@ -32,27 +32,35 @@ def test_active_experts_are_those_with_a_weight_largest_contribution_first(artif
         }
 
 
+SHARE = "% of the positive contributions"
+NOT_ABOVE_ZERO = "the score is not above zero"
+
+
 @pytest.mark.parametrize(
     ("modalities", "bias", "words"),
     [
-        ({"text": 0.6, "behaviour": 0.3}, 0.1, "mostly text (60 % of what speaks for it), then "),
-        ({"text": 0.9, "behaviour": 0.05}, 0.05, "mostly text (90 % of what speaks for it)"),
-        ({"text": 0.4, "behaviour": 0.35}, 0.25, "led by text (40 % of what speaks for it), then "),
+        ({"text": 0.6, "behaviour": 0.3}, 0.1, f"mostly text (60 {SHARE}), then "),
+        ({"text": 0.9, "behaviour": 0.05}, 0.05, f"mostly text (90 {SHARE})"),
+        ({"text": 0.4, "behaviour": 0.35}, 0.25, f"led by text (40 {SHARE}), then "),
+        ({"text": -0.3, "behaviour": 0.1}, 0.3, f"mostly popularity (75 {SHARE}), then "),
         (
-            {"text": -0.3, "behaviour": 0.1},
+            {"text": -1.0, "behaviour": 0.1},
             0.3,
-            "mostly popularity (75 % of what speaks for it), then ",
+            f"{NOT_ABOVE_ZERO}; the lowest contribution is text",
         ),
-        ({"text": -1.0, "behaviour": 0.1}, 0.3, "no more speaks for it than against it; text "),
-        ({"text": -1.0, "behaviour": -2}, -1.5, "no more speaks for it than against it; behaviour"),
-        ({"text": 0.0}, 0.0, "no more speaks for it than against it"),
+        (
+            {"text": -1.0, "behaviour": -2},
+            -1.5,
+            f"{NOT_ABOVE_ZERO}; the lowest contribution is beh",
+        ),
+        ({"text": 0.0}, 0.0, NOT_ABOVE_ZERO),
     ],
 )
 def test_words_are_true_to_the_numbers(modalities, bias: float, words: str) -> None:
     names, parts = [*modalities, "popularity"], [*modalities.values(), bias]
     other = [0.0] * (len(parts) - 1) + [1.0]
     said, beside = largest_parts(names, np.array([parts, other]))
-    assert beside == "mostly popularity (100 % of what speaks for it)"
+    assert beside == f"mostly popularity (100 {SHARE})"
     assert said.startswith(words)
     assert ("then" in said) == ("then" in words)
 

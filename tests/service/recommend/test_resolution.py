@@ -74,10 +74,10 @@ def test_warnings_say_what_stood_in_and_why() -> None:
     assert choose_profile(PROFILES, NOT_ASKED, SESSION, session_given=True).warnings == []
     assert choose_profile(PROFILES, UNKNOWN, SESSION, session_given=True).warnings == [
         "user 'x' is not known",
-        "these items follow the session alone",
+        "these items are based on the session only",
     ]
     assert choose_profile(PROFILES, UNKNOWN, NO_ROWS, session_given=True).warnings == [
         "user 'x' is not known",
-        "no session item says anything to the model",
-        "these items are the popular ones",
+        "the model can use none of the session items",
+        "these are popular items",
     ]
