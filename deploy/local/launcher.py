@@ -4,23 +4,36 @@ magnet run                              the MovieLens-100K sample
 magnet run --data DIR -- --max-epochs 5     own data, with options for the training
 """
 
+import json
+import shlex
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
+from urllib.parse import quote
 
 import click
+import numpy as np
 
-from deploy.local.http import curl_lines
 from deploy.local.pipeline import Fitting
 from deploy.local.processes import STOP_SIGNALS, Child
 from deploy.local.sample import fetch_sample
-from deploy.local.servers import HOST, claim_port, embedded_server, serve, wait_until_ready
+from deploy.local.servers import (
+    HOST,
+    claim_port,
+    embedded_server,
+    get_json,
+    serve,
+    wait_until_ready,
+)
 from deploy.local.workspace import PROJECT, Running, Workspace
+from model.artifact.files import Artifact
+from model.artifact.tables import IdTable
 from service.ops.settings import Settings
 from training.errors import ExplainedError
 from training.publish import PublishPolicy, live_version, publish_artifact
@@ -28,6 +41,9 @@ from training.publish import PublishPolicy, live_version, publish_artifact
 SAMPLE_ARGUMENTS = ("--min-rating", "4")
 """In MovieLens a rating of 4 or 5 means that the user liked the film."""
 _WAIT_FOR_PUBLISHER_SECONDS = 60.0
+_SESSION_ITEMS = 2
+_ENOUGH_HISTORY = 20
+"""The examples are of the first user with so many items: their list says something about them."""
 _EPILOG = """\b
 environment:
   PORT, REDIS_URL   instead of --port and --redis-url
@@ -178,10 +194,34 @@ def _start(launch: Launch, stack: ExitStack) -> list[Child]:
     running = Running(redis_url=redis_url, namespace=launch.namespace, data=str(fitted.data))
     stack.enter_context(launch.workspace.announced(running))
     _say(f"\nServing: look at {base_url}, API at {base_url}/docs\n")
-    for title, command in curl_lines(base_url, fitted.artifact):
+    for title, command in _http_examples(base_url, fitted.artifact):
         _say(f"  # {title}\n  {command}\n")
     _say("Ctrl-C stops everything.")
     return children
+
+
+def _http_examples(base_url: str, artifact: Artifact) -> Iterator[tuple[str, str]]:
+    """What to try and how: (title, command) pairs for the model that `base_url` serves."""
+    tensors = artifact.tensors
+    enough = np.minimum(np.diff(tensors["seen_offsets"]), _ENOUGH_HISTORY)
+    user = IdTable(tensors["user_ids_blob"], tensors["user_ids_offsets"])[int(np.argmax(enough))]
+    path = f"{base_url}/v1/users/{quote(user, safe='')}"
+    shown = [item["item_id"] for item in get_json(f"{path}/recommendations?k=20")["items"]]
+    items = shown[:_SESSION_ITEMS]
+    yield f"what to recommend to user {user}", _curl(f"{path}/recommendations?k=3")
+    if not items:
+        return
+    yield f"why item {items[0]}", _curl(f"{path}/explanations/{quote(items[0], safe='')}")
+    body = json.dumps({"session_items": items, "k": 3})
+    options = ["-H", "content-type: application/json", "-d", body]
+    yield (
+        f"a visitor who looked at {' and '.join(items)}",
+        _curl(f"{base_url}/v1/recommendations", *options),
+    )
+
+
+def _curl(url: str, *options: str) -> str:
+    return shlex.join(["curl", "-s", url, *options])
 
 
 def _watch(children: list[Child]) -> int:

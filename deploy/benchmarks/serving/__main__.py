@@ -2,47 +2,67 @@
 
 import argparse
 import json
-import os
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from deploy.benchmarks.serving.batching_part import BATCHING
-from deploy.benchmarks.serving.disruption_part import OUTAGE, RELOAD, SOAK
-from deploy.benchmarks.serving.engine_part import ENGINE
-from deploy.benchmarks.serving.http_part import HTTP
-from deploy.benchmarks.serving.import_part import IMPORT
+from deploy.benchmarks.serving import (
+    batching_part,
+    disruption_part,
+    engine_part,
+    http_part,
+    import_part,
+    size_part,
+)
 from deploy.benchmarks.serving.rig import Part
-from deploy.benchmarks.serving.size_part import BYTES, MEMORY
 from deploy.local.processes import ChildDied
+from training.data.files import write_durably
 from training.reporting.documents import update_document
 
-
-def add_figures(path: Path, figures: Mapping[str, float]) -> None:
-    """Put figures into the file, keeping those of other parts; it is never half-written.
-
-    Raises:
-        ValueError: what is there is not a JSON object.
-    """
-    kept = json.loads(path.read_text()) if path.exists() else {}
-    if not isinstance(kept, dict):
-        raise ValueError(f"{path} is not a JSON object: move it away")
-    text = json.dumps(dict(sorted({**kept, **figures}.items())), indent=1) + "\n"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(
-        "w", dir=path.parent, prefix=f".{path.name}-", delete=False
-    ) as scratch:
-        scratch.write(text)
-    try:
-        os.chmod(scratch.name, 0o644)  # noqa: PTH101  # a scratch file is private
-        Path(scratch.name).replace(path)
-    except OSError:
-        Path(scratch.name).unlink(missing_ok=True)
-        raise
-
-
-PARTS: tuple[Part, ...] = (ENGINE, BATCHING, HTTP, RELOAD, OUTAGE, SOAK, MEMORY, BYTES, IMPORT)
+PARTS = (
+    Part(
+        name="engine",
+        summary="top 20 routed and explained at four sizes of catalogue, against the floor",
+        measure=engine_part.measure,
+    ),
+    Part(
+        name="batching",
+        summary="requests per second of one thread with and without sharing the pass over the "
+        "items",
+        measure=batching_part.measure,
+    ),
+    Part(
+        name="http",
+        summary="requests per second over HTTP, beside implicit, Cornac and an empty route",
+        measure=http_part.measure,
+    ),
+    Part(
+        name="reload",
+        summary="models published and swapped under load: errors, torn answers, latency",
+        measure=disruption_part.measure_reload,
+    ),
+    Part(
+        name="redis",
+        summary="Redis killed and restarted under load: errors, and time until answers are whole",
+        measure=disruption_part.measure_outage,
+    ),
+    Part(
+        name="soak",
+        summary="half a million requests and 20 reloads: growth of memory",
+        measure=disruption_part.measure_soak,
+    ),
+    Part(
+        name="memory",
+        summary="memory of a second worker of one machine",
+        measure=size_part.measure_memory,
+    ),
+    Part(
+        name="bytes",
+        summary="memory of the server over the bytes that were published",
+        measure=size_part.measure_bytes,
+    ),
+    Part(name="import", summary="own data, beside reading alone", measure=import_part.measure),
+)
 RESULTS = Path("bench.json")
 
 
@@ -57,8 +77,21 @@ def _parts(names: str) -> list[Part]:
     return [by_name[name] for name in wanted]
 
 
+def add_figures(path: Path, figures: Mapping[str, float]) -> None:
+    """Put figures into the file, keeping those of other parts; it is never half-written.
+
+    Raises:
+        ValueError: the file holds something other than a JSON object.
+    """
+    kept = json.loads(path.read_text()) if path.exists() else {}
+    if not isinstance(kept, dict):
+        raise ValueError(f"{path} is not a JSON object: move it away")
+    text = json.dumps(kept | dict(figures), indent=1, sort_keys=True) + "\n"
+    write_durably(path, lambda partial: partial.write_text(text))
+
+
 def run(parts: Sequence[Part], results: Path, document: Path | None) -> None:
-    """Measure part after part; what is finished is written before the next begins."""
+    """Measure one part after the other; write each one's results before the next begins."""
     for part in parts:
         sys.stderr.write(f"{part.name}: {part.summary} ...\n")
         outcome = part.measure()

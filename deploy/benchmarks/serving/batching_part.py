@@ -6,15 +6,14 @@ import sys
 import time
 
 from deploy.benchmarks.serving.grown import grown_artifact
-from deploy.benchmarks.serving.rig import Outcome, Part, one_thread
+from deploy.benchmarks.serving.rig import Outcome, one_thread
 from model.artifact.files import Artifact
 from service.ops.metrics import Metrics
 from service.recommend.engine import RecommendationEngine
 from service.schemas.requests import RecommendationRequest
 from service.serving.served import Served
-from service.serving.snapshot import Snapshot, build_snapshot, read_probe_users
+from service.serving.snapshot import build_snapshot, read_probe_users
 from service.serving.source import OpenedModel
-from training.reporting.documents import table
 
 SEED = 0
 ITEMS = 200_000
@@ -23,7 +22,7 @@ REQUESTS = 192
 """Per round and engine: three for each connection."""
 ROUNDS = 5
 MAX_BATCH = (1, 8, 32)
-"""The first is unbatched, the last what the service does unless told otherwise."""
+"""The first is unbatched, the last is the service's default."""
 
 _PROTOCOL = f"""### Batching
 
@@ -34,25 +33,30 @@ HTTP is left out. Seconds are of the wall clock: what else runs on the machine i
 alike."""
 
 
-def _measure() -> Outcome:
+def measure() -> Outcome:
+    """Compare the rates of several batch sizes."""
     artifact = grown_artifact(ITEMS, CONNECTIONS, SEED)
     with one_thread():
         rates = asyncio.run(_rates(artifact))
     unbatched = rates[MAX_BATCH[0]]
-    gain = rates[MAX_BATCH[-1]] / unbatched
-    rows = [(str(size), f"{rate:.0f}", f"{rate / unbatched:.2f}") for size, rate in rates.items()]
-    text = table(("most in a batch", "requests/s", "over unbatched"), rows)
-    return Outcome(figures={"batching_gain": round(gain, 3)}, text=f"{_PROTOCOL}\n\n{text}")
-
-
-async def _snapshot(artifact: Artifact) -> Snapshot:
-    opened = OpenedModel.of(artifact)
-    return build_snapshot(opened, await read_probe_users(opened), "exact")
+    return Outcome.of(
+        {"batching_gain": round(rates[MAX_BATCH[-1]] / unbatched, 3)},
+        _PROTOCOL,
+        [
+            {
+                "most in a batch": str(size),
+                "requests/s": f"{rate:.0f}",
+                "over unbatched": f"{rate / unbatched:.2f}",
+            }
+            for size, rate in rates.items()
+        ],
+    )
 
 
 async def _rates(artifact: Artifact) -> dict[int, float]:
     """Requests per second by the most in a batch."""
-    snapshot = await _snapshot(artifact)
+    opened = OpenedModel.of(artifact)
+    snapshot = build_snapshot(opened, await read_probe_users(opened), "exact")
     rates: dict[int, list[float]] = {size: [] for size in MAX_BATCH}
     for number in range(-1, ROUNDS):
         for size in MAX_BATCH:
@@ -74,10 +78,3 @@ async def _calls(engine: RecommendationEngine, served: Served, user: int) -> Non
     request = RecommendationRequest(user_id=served.snapshot.user_ids[user], k=20)
     for _ in range(REQUESTS // CONNECTIONS):
         await engine.recommend(served, request)
-
-
-BATCHING = Part(
-    name="batching",
-    summary="requests per second of one thread with and without sharing the pass over the items",
-    measure=_measure,
-)

@@ -15,7 +15,6 @@ from deploy.benchmarks.serving.peers import ITEMS, USERS, start_peer
 from deploy.benchmarks.serving.rig import (
     PATH,
     Outcome,
-    Part,
     Rig,
     cpu_pair,
     processor_seconds,
@@ -23,10 +22,8 @@ from deploy.benchmarks.serving.rig import (
     scale,
     scaled,
 )
-from deploy.local.http import get_json
 from deploy.local.processes import Child, wait_until
-from deploy.local.servers import free_port
-from training.reporting.documents import table
+from deploy.local.servers import HOST, free_port, get_json
 
 CONNECTIONS = (1, 16, 64)
 _ROUNDS = 5
@@ -39,48 +36,6 @@ _PEERS = {
 }
 _START_SECONDS = 120.0
 SEED = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Asked:
-    label: str
-    url: str
-    path: str
-    pid: int
-
-
-def _measure() -> Outcome:
-    with rig() as held:
-        asked = _servers(held)
-        took: dict[tuple[str, int], list[tuple[Load, float]]] = {}
-        for connections in CONNECTIONS:
-            for _ in range(scaled(_ROUNDS, 1)):
-                for name, server in asked.items():
-                    took.setdefault((name, connections), []).append(_round(server, connections))
-        peak = _rate(took["magnet", 16])
-        half = load(asked["magnet"].url, PATH, seconds=4 * _SECONDS, users=USERS, rate=peak / 2)
-    over = {n: peak / _rate(took[n, 16]) for n in ("als", "cornac")}
-    figures = {
-        "http_over_implicit": round(over["als"], 3),
-        "http_over_cornac": round(over["cornac"], 3),
-        "p99_over_p50": round(half.p99_ms / half.p50_ms, 2),
-    }
-    rows = [
-        (
-            server.label,
-            *(f"{_rate(took[name, connections]):,.0f}" for connections in CONNECTIONS),
-            f"{statistics.median(cpu for _, cpu in took[name, 16]) * 1e3:.2f}",
-        )
-        for name, server in asked.items()
-    ]
-    header = (
-        "one worker",
-        *(f"{n} connections" for n in CONNECTIONS),
-        "processor ms/request at 16",
-    )
-    protocol = f"{_PROTOCOL} Made at `BENCH_SCALE={scale():g}`."
-    text = f"{protocol}\n\n{table(header, rows)}\n\n{_half(half, peak)}"
-    return Outcome(figures=figures, text=text)
 
 
 _PROTOCOL = f"""### HTTP
@@ -105,33 +60,73 @@ lowers all rates, MAGNET's more than others', as its items no longer stay in the
 cache, and stretches the p99: compare within a column."""
 
 
-def _half(half: Load, peak: float) -> str:
-    return (
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Server:
+    label: str
+    url: str
+    path: str
+    pid: int
+
+
+def measure() -> Outcome:
+    """Compare the rate and the processor time of the service with its peers'."""
+    with rig() as held:
+        servers = _started(held)
+        took: dict[tuple[str, int], list[tuple[Load, float]]] = {}
+        for connections in CONNECTIONS:
+            for _ in range(scaled(_ROUNDS, 1)):
+                for name, server in servers.items():
+                    took.setdefault((name, connections), []).append(_round(server, connections))
+        rate = {
+            asked: statistics.median(done.per_second for done, _ in rounds)
+            for asked, rounds in took.items()
+        }
+        peak = rate["magnet", 16]
+        half = load(servers["magnet"].url, PATH, seconds=4 * _SECONDS, users=USERS, rate=peak / 2)
+    figures = {
+        "http_over_implicit": round(peak / rate["als", 16], 3),
+        "http_over_cornac": round(peak / rate["cornac", 16], 3),
+        "p99_over_p50": round(half.p99_ms / half.p50_ms, 2),
+    }
+    rows = [
+        {
+            "one worker": server.label,
+            **{f"{n} connections": f"{rate[name, n]:,.0f}" for n in CONNECTIONS},
+            "processor ms/request at 16": (
+                f"{statistics.median(cpu for _, cpu in took[name, 16]) * 1e3:.2f}"
+            ),
+        }
+        for name, server in servers.items()
+    ]
+    at_half = (
         f"At half of its peak ({peak / 2:,.0f} requests per second, open loop, 16 connections): "
-        f"p50 {half.p50_ms:.1f} ms, p99 {half.p99_ms:.1f} ms.\n\n{_LIMITS}"
+        f"p50 {half.p50_ms:.1f} ms, p99 {half.p99_ms:.1f} ms."
     )
+    protocol = f"{_PROTOCOL} Made at `BENCH_SCALE={scale():g}`."
+    return Outcome.of(figures, protocol, rows, f"{at_half}\n\n{_LIMITS}")
 
 
-def _servers(held: Rig) -> dict[str, _Asked]:
+def _started(held: Rig) -> dict[str, _Server]:
+    """The service and its peers on one CPU; Redis and this process on the other."""
     sys.stderr.write("  starting the servers ...\n")
     server_cpu, client_cpu = cpu_pair()
     os.sched_setaffinity(held.server.child.pid, {client_cpu})
     held.publish(held.save(grown_artifact(ITEMS, USERS, SEED)))
     ours = held.start(cpus=[server_cpu])
-    asked = {
-        "magnet": _Asked(label="MAGNET, explained", url=ours.url, path=PATH, pid=ours.child.pid)
+    servers = {
+        "magnet": _Server(label="MAGNET, explained", url=ours.url, path=PATH, pid=ours.child.pid)
     }
     for name, (label, path) in _PEERS.items():
         port = free_port()
+        url = f"http://{HOST}:{port}"
         child = held.stack.enter_context(start_peer(name, port, held.folder, [server_cpu]))
-        url = f"http://127.0.0.1:{port}"
-        _wait(url + path.format(1), child)
-        asked[name] = _Asked(label=label, url=url, path=path, pid=child.pid)
+        _wait(child, url + path.format(1))
+        servers[name] = _Server(label=label, url=url, path=path, pid=child.pid)
     os.sched_setaffinity(0, {client_cpu})
-    return asked
+    return servers
 
 
-def _wait(url: str, child: Child) -> None:
+def _wait(child: Child, url: str) -> None:
     def answers() -> bool:
         with suppress(OSError):
             get_json(url)
@@ -141,20 +136,10 @@ def _wait(url: str, child: Child) -> None:
     wait_until(answers, lambda: f"{child.name} does not answer", [child], _START_SECONDS, 0.1)
 
 
-def _round(server: _Asked, connections: int) -> tuple[Load, float]:
+def _round(server: _Server, connections: int) -> tuple[Load, float]:
+    """The load, and the server's processor seconds per request."""
     before = processor_seconds(server.pid)
     done = load(server.url, server.path, seconds=_SECONDS, users=USERS, connections=connections)
     if done.errors:
         raise ValueError(f"{server.label} answered {done.statuses}, {done.broken} broken")
     return done, (processor_seconds(server.pid) - before) / done.requests
-
-
-def _rate(rounds: list[tuple[Load, float]]) -> float:
-    return statistics.median(done.per_second for done, _ in rounds)
-
-
-HTTP = Part(
-    name="http",
-    summary="requests per second over HTTP, beside implicit, Cornac and an empty route",
-    measure=_measure,
-)

@@ -1,22 +1,20 @@
 """Part `import`: reading and checking own data, beside reading alone."""
 
 import json
+import math
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 
-from deploy.benchmarks.serving.rig import Outcome, Part, scaled
+from deploy.benchmarks.serving.rig import Outcome, scaled
 from deploy.local.workspace import PROJECT
-from training.reporting.documents import table
 
 ROWS = 1_000_000
 ROUNDS = 3
@@ -24,55 +22,51 @@ SEED = 0
 _USERS, _ITEMS = 50_000, 20_000
 _START = 1_600_000_000
 _SPAN = 100_000_000
-"""Of the moments, in seconds: from September 2020 on, for three years."""
+"""Seconds: interactions are from September 2020 to November 2023."""
 _READ_ALONE = "import csv, sys; print(sum(1 for _ in csv.reader(open(sys.argv[1], newline=''))))"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Taken:
+class _Taken(NamedTuple):
     processor_s: float
     wall_s: float
-    peak_mb: float | None
-    """As the command tells it; None of what tells nothing."""
+    peak_mb: float
+    """As the command reports it; NaN for a command that reports none."""
 
 
-def _measure() -> Outcome:
+def measure() -> Outcome:
+    """Compare importing own data with reading its fields."""
     rows = scaled(ROWS, 1_000)
     with tempfile.TemporaryDirectory() as scratch:
         files = _files(_drawn(rows), Path(scratch))
-        commands = {"reading its fields, by Python's csv": _reading(files[0][1])}
-        commands |= {name: _importing(path) for name, path in files}
-        rounds = [{name: _run(words) for name, words in commands.items()} for _ in range(ROUNDS)]
-    taken = {name: _median([each[name] for each in rounds]) for name in commands}
-    floor, plain, *_ = taken.values()
+        reading = [sys.executable, "-c", _READ_ALONE, str(files["CSV"])]
+        commands = {"reading its fields, by Python's csv": reading}
+        commands |= {name: _importing(path) for name, path in files.items()}
+        rounds = [[_run(words) for words in commands.values()] for _ in range(ROUNDS)]
+    taken = [_Taken(*row) for row in np.median(rounds, axis=0)]
+    floor, plain, *_ = taken
+    over_reading = [each.processor_s / floor.processor_s for each in taken]
+    figures = {
+        "import_processor_s": round(plain.processor_s, 2),
+        "import_over_reading": round(over_reading[1], 2),
+        "import_peak_mb": round(plain.peak_mb),
+    }
     lines = [
-        (
-            name,
-            f"{each.processor_s:.1f}",
-            f"{each.processor_s / floor.processor_s:.1f}",
-            f"{each.wall_s:.1f}",
-            f"{each.peak_mb:,.0f}" if each.peak_mb is not None else "",
-        )
-        for name, each in taken.items()
+        {
+            "": name,
+            "processor s": f"{each.processor_s:.1f}",
+            "over reading": f"{over:.1f}",
+            "wall s": f"{each.wall_s:.1f}",
+            "peak MB": "" if math.isnan(each.peak_mb) else f"{each.peak_mb:,.0f}",
+        }
+        for name, each, over in zip(commands, taken, over_reading, strict=True)
     ]
-    header = ("", "processor s", "over reading", "wall s", "peak MB")
-    return Outcome(
-        figures={
-            "import_processor_s": round(plain.processor_s, 2),
-            "import_over_reading": round(plain.processor_s / floor.processor_s, 2),
-            "import_peak_mb": round(plain.peak_mb or 0),
-        },
-        text=f"{_protocol(rows)}\n\n{table(header, lines)}",
-    )
-
-
-def _protocol(rows: int) -> str:
-    return f"""### Own data
+    protocol = f"""### Own data
 
 `make bench BENCH=import`: `magnet import` of {rows:,} random interactions of {_USERS:,}
 users and {_ITEMS:,} items with ratings and moments (seed {SEED}), columns guessed, the start of
 Python included; a process of its own each time, the median of {ROUNDS} interleaved rounds.
 Processor time is of all cores; wall time has in it whatever else the machine does."""
+    return Outcome.of(figures, protocol, lines)
 
 
 def _drawn(rows: int) -> pl.DataFrame:
@@ -87,27 +81,24 @@ def _drawn(rows: int) -> pl.DataFrame:
     )
 
 
-def _files(drawn: pl.DataFrame, folder: Path) -> list[tuple[str, Path]]:
+def _files(drawn: pl.DataFrame, folder: Path) -> dict[str, Path]:
+    """The same interactions in every format, by the format's name."""
     moment = pl.from_epoch("timestamp", time_unit="s").dt.strftime("%Y-%m-%dT%H:%M:%SZ")
-    dated = drawn.with_columns(moment.alias("timestamp"))
-    writers: dict[str, tuple[str, Callable[[Path], object]]] = {
-        "CSV": ("plain.csv", drawn.write_csv),
-        "CSV, dates as text": ("dated.csv", dated.write_csv),
-        "JSON Lines": ("lines.jsonl", drawn.write_ndjson),
-        "Parquet": ("columns.parquet", drawn.write_parquet),
+    files = {
+        "CSV": folder / "plain.csv",
+        "CSV, dates as text": folder / "dated.csv",
+        "JSON Lines": folder / "lines.jsonl",
+        "Parquet": folder / "columns.parquet",
     }
-    for name, write in writers.values():
-        write(folder / name)
-    return [(title, folder / name) for title, (name, _) in writers.items()]
-
-
-def _reading(path: Path) -> list[str]:
-    return [sys.executable, "-c", _READ_ALONE, str(path)]
+    drawn.write_csv(files["CSV"])
+    drawn.with_columns(moment.alias("timestamp")).write_csv(files["CSV, dates as text"])
+    drawn.write_ndjson(files["JSON Lines"])
+    drawn.write_parquet(files["Parquet"])
+    return files
 
 
 def _importing(path: Path) -> list[str]:
-    out = path.with_suffix("")
-    words = ["import", str(path), "--out", str(out), "--force", "--json"]
+    words = ["import", str(path), "--out", str(path.with_suffix("")), "--force", "--json"]
     return [sys.executable, "-m", "deploy.cli", *words]
 
 
@@ -122,7 +113,7 @@ def _run(words: list[str]) -> _Taken:
     return _Taken(
         processor_s=processor_s,
         wall_s=time.perf_counter() - started,
-        peak_mb=said["peak_mb"] if isinstance(said, dict) else None,
+        peak_mb=said["peak_mb"] if isinstance(said, dict) else math.nan,
     )
 
 
@@ -130,15 +121,3 @@ def _children_s() -> float:
     """Processor time of all processes that have been started and have ended."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
-
-
-def _median(taken: list[_Taken]) -> _Taken:
-    peaks = [each.peak_mb for each in taken if each.peak_mb is not None]
-    return _Taken(
-        processor_s=statistics.median(each.processor_s for each in taken),
-        wall_s=statistics.median(each.wall_s for each in taken),
-        peak_mb=statistics.median(peaks) if peaks else None,
-    )
-
-
-IMPORT = Part(name="import", summary="own data, beside reading alone", measure=_measure)

@@ -1,15 +1,14 @@
 """A load generator in a process of its own: keep-alive connections that ask for users' lists.
 
-    python -m deploy.benchmarks.serving.load --url http://127.0.0.1:8000 --path PATH
+    python -m deploy.benchmarks.serving.load '{"url": "http://127.0.0.1:8000", "path": PATH,
+    "seconds": 10}'
 
-PATH has `{}` for the user's number, as in /v1/users/u{:09d}/recommendations. With a rate it is an
-open loop: an answer's time runs from when its request was due, so that a stall counts for everyone
-who would have come meanwhile. It prints one JSON object at the end or at SIGTERM. It speaks
-HTTP/1.1 with a content length in every answer. With `--compare`, answers for one user and model
-version must be equal.
+The argument is `Options` as JSON. With a rate it is an open loop: an answer's time runs from when
+its request was due, so that a stall counts for everybody who would have come meanwhile. It prints
+one JSON object at the end or at SIGTERM. Servers must speak HTTP/1.1 with a content length in every
+answer.
 """
 
-import argparse
 import asyncio
 import json
 import math
@@ -26,6 +25,25 @@ from urllib.parse import urlsplit
 
 _AGAIN_SECONDS = 0.05
 """Before a broken connection is opened anew."""
+_ROUNDING = 1e-5
+"""In points of score: how far requests that are computed together may move each other's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What to ask for, and how fast."""
+
+    url: str
+    path: str
+    """With `{}` for the user's number, as in /v1/users/u{:09d}/recommendations."""
+    users: int = 1000
+    connections: int = 16
+    seconds: float = math.inf
+    """Without it, until SIGTERM."""
+    rate: float = 0.0
+    """Requests per second; 0: each connection asks again as soon as it is answered."""
+    compare: bool = False
+    """Whether answers for one user and model version must be equal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,116 +79,54 @@ class Load:
 
 
 @contextmanager
-def loading(url: str, path: str, **options: float | bool) -> Iterator[Callable[[], Load]]:
+def loading(url: str, path: str, **options: Any) -> Iterator[Callable[[], Load]]:
     """Run the generator beside what happens in the context; call what is yielded to end it.
+
+    Args:
+        url: of the server.
+        path: see `Options`.
+        options: the others of `Options`.
 
     Raises:
         OSError: the generator failed.
     """
-    with _generator(url, path, options) as process:
+    asked = json.dumps(asdict(Options(url=url, path=path, **options)))
+    command = [sys.executable, "-m", "deploy.benchmarks.serving.load", asked]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
 
         def end() -> Load:
-            process.terminate()
-            return _result(process)
+            if "seconds" not in options:
+                process.terminate()
+            output, _ = process.communicate()
+            if process.returncode:
+                raise OSError(f"the load generator failed with {process.returncode}")
+            return Load(**json.loads(output))
 
-        yield end
-
-
-def load(url: str, path: str, *, seconds: float, **options: float | bool) -> Load:
-    """Run the generator for so long."""
-    with _generator(url, path, {"seconds": seconds} | options) as process:
-        return _result(process)
-
-
-@contextmanager
-def _generator(
-    url: str, path: str, options: dict[str, float | bool]
-) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-m", "deploy.benchmarks.serving.load", "--url", url, "--path", path]
-    for name, value in options.items():
-        command += [f"--{name}"] if value is True else [f"--{name}", str(value)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout is not None
             process.stdout.readline()  # it has begun
-            yield process
+            yield end
         finally:
             process.kill()
 
 
-def _result(process: subprocess.Popen[bytes]) -> Load:
-    output, _ = process.communicate()
-    if process.returncode:
-        raise OSError(f"the load generator failed with {process.returncode}")
-    return Load(**json.loads(output))
-
-
-_ROUNDING = 1e-5
-"""In points of score: what a score owes to the requests that are computed together with it."""
-
-
-def _same(one: list[tuple[str, float]], other: list[tuple[str, float]]) -> bool:
-    return len(one) == len(other) and all(
-        a[0] == b[0] and abs(a[1] - b[1]) < _ROUNDING for a, b in zip(one, other, strict=True)
-    )
-
-
-class _Statistics:
-    """Counts answers; with `compares`, looks into each of them."""
-
-    def __init__(self, *, compares: bool) -> None:
-        self.statuses: Counter[str] = Counter()
-        self.milliseconds: list[float] = []
-        self.broken = self.torn = self.degraded = 0
-        self._compares = compares
-        self._lists: dict[tuple[str, str], list[tuple[str, float]]] = {}
-
-    def answered(self, status: str, body: bytes, milliseconds: float) -> None:
-        self.statuses[status] += 1
-        self.milliseconds.append(milliseconds)
-        if self._compares and status == "200":
-            answer: dict[str, Any] = json.loads(body)
-            if answer["warnings"]:
-                self.degraded += 1
-                return
-            shown = [(item["item_id"], item["score"]) for item in answer["items"]]
-            key = answer["model_version"], answer["user_id"]
-            self.torn += not _same(self._lists.setdefault(key, shown), shown)
-
-    def load(self, seconds: float) -> Load:
-        times = sorted(self.milliseconds) or [0.0]
-        return Load(
-            requests=len(self.milliseconds),
-            seconds=seconds,
-            statuses=dict(self.statuses),
-            broken=self.broken,
-            torn=self.torn,
-            degraded=self.degraded,
-            p50_ms=times[len(times) // 2],
-            p99_ms=times[len(times) * 99 // 100],
-        )
-
-
-async def _ask(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes
-) -> tuple[str, bytes, bool]:
-    """Status, body, and whether the connection stays open."""
-    writer.write(request)
-    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
-    status = head[9:12]
-    length = int(head.partition("content-length: ")[2].partition("\r\n")[0])
-    body = await reader.readexactly(length)
-    return status, body, head.startswith("http/1.1") and "connection: close" not in head
+def load(url: str, path: str, *, seconds: float, **options: Any) -> Load:
+    """Run the generator for so long."""
+    with loading(url, path, seconds=seconds, **options) as end:
+        return end()
 
 
 class _Generator:
-    def __init__(self, options: argparse.Namespace) -> None:
+    def __init__(self, options: Options) -> None:
         parts = urlsplit(options.url)
         self._host, self._port = parts.hostname or "", parts.port or 80
         self._options = options
         self._asked = 0
         self._deadline = 0.0
-        self.statistics = _Statistics(compares=options.compare)
+        self._statuses: Counter[str] = Counter()
+        self._milliseconds: list[float] = []
+        self._broken = self._torn = self._degraded = 0
+        self._lists: dict[tuple[str, str], list[tuple[str, float]]] = {}
 
     async def run(self) -> Load:
         started = time.perf_counter()
@@ -179,16 +135,20 @@ class _Generator:
         sys.stdout.write("\n")  # it has begun
         sys.stdout.flush()
         await asyncio.gather(*map(self._connection, range(self._options.connections)))
-        return self.statistics.load(time.perf_counter() - started)
+        times = sorted(self._milliseconds) or [0.0]
+        return Load(
+            requests=len(self._milliseconds),
+            seconds=time.perf_counter() - started,
+            statuses=dict(self._statuses),
+            broken=self._broken,
+            torn=self._torn,
+            degraded=self._degraded,
+            p50_ms=times[len(times) // 2],
+            p99_ms=times[len(times) * 99 // 100],
+        )
 
     def _end(self) -> None:
         self._deadline = 0.0
-
-    def _request(self) -> bytes:
-        user = self._asked % self._options.users
-        self._asked += 1
-        path = self._options.path.format(user)
-        return f"GET {path} HTTP/1.1\r\nHost: {self._host}\r\n\r\n".encode()
 
     async def _connection(self, number: int) -> None:
         options = self._options
@@ -203,33 +163,47 @@ class _Generator:
             try:
                 if writer is None:
                     reader, writer = await asyncio.open_connection(self._host, self._port)
-                status, body, open_still = await _ask(reader, writer, self._request())
+                status, body, open_still = await self._ask(reader, writer)
             except (OSError, asyncio.IncompleteReadError):
-                self.statistics.broken += 1
+                self._broken += 1
                 open_still = False
                 await asyncio.sleep(_AGAIN_SECONDS)
             else:
-                self.statistics.answered(status, body, (time.perf_counter() - asked) * 1e3)
+                self._answered(status, body, time.perf_counter() - asked)
             if not open_still and writer is not None:
                 writer.close()
                 writer = None
         if writer is not None:
             writer.close()
 
+    async def _ask(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> tuple[str, bytes, bool]:
+        """Status, body, and whether the connection stays open."""
+        path = self._options.path.format(self._asked % self._options.users)
+        self._asked += 1
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: {self._host}\r\n\r\n".encode())
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
+        length = int(head.partition("content-length: ")[2].partition("\r\n")[0])
+        body = await reader.readexactly(length)
+        return head[9:12], body, head.startswith("http/1.1") and "connection: close" not in head
 
-def main() -> None:
-    """Run by `loading`."""
-    parser = argparse.ArgumentParser(prog="python -m deploy.benchmarks.serving.load")
-    parser.add_argument("--url", required=True)
-    parser.add_argument("--path", required=True, help="{} stands for a user's number")
-    parser.add_argument("--users", type=int, default=1000)
-    parser.add_argument("--connections", type=int, default=16)
-    parser.add_argument("--seconds", type=float, default=math.inf, help="default: until SIGTERM")
-    parser.add_argument("--rate", type=float, default=0.0, help="requests a second (default: any)")
-    parser.add_argument("--compare", action="store_true", help="look into the answers")
-    generator = _Generator(parser.parse_args())
-    sys.stdout.write(json.dumps(asdict(asyncio.run(generator.run()))))
+    def _answered(self, status: str, body: bytes, seconds: float) -> None:
+        self._statuses[status] += 1
+        self._milliseconds.append(seconds * 1e3)
+        if not self._options.compare or status != "200":
+            return
+        answer = json.loads(body)
+        if answer["warnings"]:
+            self._degraded += 1
+            return
+        shown = [(item["item_id"], item["score"]) for item in answer["items"]]
+        first = self._lists.setdefault((answer["model_version"], answer["user_id"]), shown)
+        self._torn += len(first) != len(shown) or any(
+            a[0] != b[0] or abs(a[1] - b[1]) >= _ROUNDING for a, b in zip(first, shown, strict=True)
+        )
 
 
 if __name__ == "__main__":
-    main()
+    generator = _Generator(Options(**json.loads(sys.argv[1])))
+    sys.stdout.write(json.dumps(asdict(asyncio.run(generator.run()))))

@@ -1,7 +1,6 @@
-"""What every part of the serving benchmark uses: a part, paired timing, servers and replicas.
+"""The tools of all parts of the serving benchmark: results, paired timing, servers and replicas.
 
-Candidates take turns in every round, on one pinned thread, so that a busy machine slows all of them
-alike and ratios hold where seconds do not. Linux only (affinity, proportional memory).
+Linux only (affinity, proportional memory).
 """
 
 import os
@@ -12,25 +11,27 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import psutil
 from threadpoolctl import threadpool_limits
 
-from deploy.local.http import get_json
 from deploy.local.processes import Child, wait_until
 from deploy.local.servers import (
     HOST,
     EmbeddedServer,
     embedded_server,
     free_port,
+    get_json,
     serve,
     wait_until_ready,
 )
 from model.artifact.files import Artifact, write_artifact
 from training.publish import PublishPolicy, publish_artifact
+from training.reporting.documents import table
 
 WARM_ROUNDS = 2
 """Rounds that are run and not counted: caches, page tables and thread pools settle."""
@@ -53,7 +54,8 @@ def median_seconds(
 ) -> dict[str, float]:
     """The median processor time of each candidate, which is called with the round's number.
 
-    Processor time of this thread, so that what else runs on the machine is not counted.
+    Candidates take turns in every round, so that a busy machine slows all of them alike and ratios
+    hold where seconds do not. Only this thread's processor time counts.
     """
     taken: dict[str, list[float]] = {name: [] for name in candidates}
     for number in range(-WARM_ROUNDS, rounds):
@@ -71,9 +73,28 @@ class Outcome:
     """What a part has measured."""
 
     figures: Mapping[str, float]
-    """Flat names of `bench.json`, each in one part only."""
+    """For `bench.json`; a name belongs to one part only."""
     text: str
-    """Markdown for docs/benchmarks.md: protocol, table, what limits a figure short of its aim."""
+    """Markdown for docs/benchmarks.md."""
+
+    @classmethod
+    def of(
+        cls,
+        figures: Mapping[str, float],
+        protocol: str,
+        rows: Sequence[Mapping[str, str]],
+        limits: str = "",
+    ) -> Self:
+        """Figures and their section.
+
+        Args:
+            figures: for `bench.json`.
+            protocol: the section's title and how was measured.
+            rows: of the table: cells by column, the same columns in all.
+            limits: what keeps a figure from its aim.
+        """
+        cells = table(list(rows[0]), [list(row.values()) for row in rows])
+        return cls(figures=figures, text="\n\n".join(filter(None, (protocol, cells, limits))))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,13 +118,10 @@ _SWITCH_SECONDS = 300.0
 def scale() -> float:
     """The share of their full length and size that long benchmarks run for; ValueError."""
     text = os.environ.get(SCALE_VARIABLE, "1")
-    try:
-        share = float(text)
-    except ValueError:
-        share = 0.0
-    if not 0 < share <= 1:
-        raise ValueError(f"{SCALE_VARIABLE} is {text!r}: it must be above 0 and at most 1")
-    return share
+    with suppress(ValueError):
+        if 0 < (share := float(text)) <= 1:
+            return share
+    raise ValueError(f"{SCALE_VARIABLE} is {text!r}: it must be above 0 and at most 1")
 
 
 def scaled(full: int, least: int) -> int:
@@ -130,7 +148,7 @@ class Replica:
 
 @dataclass(slots=True, kw_only=True)
 class Rig:
-    """A folder, a server, and what has been started on it."""
+    """A folder, a server, and the services that have been started on it."""
 
     folder: Path
     server: EmbeddedServer
@@ -145,8 +163,10 @@ class Rig:
         return folder
 
     def publish(self, folder: Path) -> None:
-        """Make the artifact in a folder live."""
+        """Make the artifact live; return once every replica serves it, ChildDied if none does."""
         publish_artifact(folder, self.server.url, policy=_NO_GRACE)
+        for replica in self.replicas:
+            replica.wait_for(folder.name)
 
     def kill_server(self) -> None:
         """End the server as a crash does."""
@@ -181,11 +201,6 @@ class Rig:
         self.replicas.append(replica)
         return replica
 
-    def wait_for(self, version: str) -> None:
-        """Return once every replica serves a version; ChildDied if that takes minutes."""
-        for replica in self.replicas:
-            replica.wait_for(version)
-
 
 @contextmanager
 def rig() -> Iterator[Rig]:
@@ -210,7 +225,7 @@ def busy_processors() -> Iterator[None]:
 
 
 def cpu_pair() -> tuple[int, int]:
-    """The CPU for what is measured and that for what asks; the same one if there is only one."""
+    """One CPU for the server and one for its callers; the same one if there is only one."""
     allowed = sorted(os.sched_getaffinity(0))
     return allowed[0], allowed[-1]
 
@@ -222,7 +237,7 @@ def processor_seconds(pid: int) -> float:
 
 
 def proportional_mb(pid: int) -> float:
-    """Memory of a process and its children; what they share with each other is counted once."""
+    """Memory of a process and its children, in MB; shared pages count once."""
     process = psutil.Process(pid)
     family = [process, *process.children(recursive=True)]
     return float(sum(each.memory_full_info().pss for each in family)) / 1e6

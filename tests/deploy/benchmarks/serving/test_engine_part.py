@@ -1,7 +1,6 @@
 import pytest
 
 from deploy.benchmarks.serving import engine_part
-from deploy.benchmarks.serving.engine_part import ENGINE
 from service.retrieval import approximate
 from service.retrieval import select as choice
 
@@ -13,7 +12,7 @@ def test_both_ways_are_timed_beside_the_floor_and_find_the_best(monkeypatch) -> 
     monkeypatch.setattr(engine_part, "RECALL_USERS", 40)
     monkeypatch.setattr(choice, "EXACT_ITEMS", 2_000)
     monkeypatch.setattr(approximate, "ROUTED_DIRECTLY", 500)
-    outcome = ENGINE.measure()
+    outcome = engine_part.measure()
     assert list(outcome.figures) == [
         "engine_1k_over_floor",
         "engine_4k_over_floor",

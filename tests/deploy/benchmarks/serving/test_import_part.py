@@ -1,7 +1,6 @@
 import pytest
 
 from deploy.benchmarks.serving import import_part
-from deploy.benchmarks.serving.import_part import IMPORT
 
 pytestmark = pytest.mark.slow
 
@@ -9,7 +8,7 @@ pytestmark = pytest.mark.slow
 def test_every_format_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(import_part, "ROWS", 2_000)
     monkeypatch.setattr(import_part, "ROUNDS", 1)
-    outcome = IMPORT.measure()
+    outcome = import_part.measure()
     assert outcome.figures["import_over_reading"] > 1
     assert outcome.figures["import_peak_mb"] > 10
     rows = outcome.text.splitlines()[-5:]
