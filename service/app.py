@@ -5,9 +5,8 @@ No other module reads the environment or decides which parts there are.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any, TypedDict
 
 from anyio import CapacityLimiter
@@ -69,13 +68,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             yield State(services=services)
 
     app = _Application(
-        around=partial(
-            RequestMiddleware,
-            metrics=metrics,
-            max_body_bytes=settings.max_body_bytes,
-            seconds=settings.request_timeout_seconds,
-        ),
-        max_k=settings.max_k,
+        settings,
+        metrics,
         routes=hot_routes(),
         title="MAGNET recommender",
         description="Top-K recommendations in which every score is the sum of what the experts "
@@ -116,7 +110,7 @@ def _for_this_process() -> FastAPI:
 async def _services(
     settings: Settings, metrics: Metrics, authenticator: Authenticator
 ) -> AsyncIterator[Services]:
-    """Everything that routes work with, from start to end of the process's event loop."""
+    """What routes work with, for as long as the application runs."""
     store = None if settings.artifact_dir is not None else RedisStore(settings)
     follower = ModelFollower(
         _source(settings, store),
@@ -196,17 +190,22 @@ def _watches(
 
 
 class _Application(FastAPI):
-    def __init__(self, *, around: Callable[[ASGIApp], ASGIApp], max_k: int, **options: Any) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics, **options: Any) -> None:
         super().__init__(**options)
-        self._around = around
-        self._max_k = max_k
+        self._settings = settings
+        self._metrics = metrics
 
     def build_middleware_stack(self) -> ASGIApp:
-        """Our middleware around the framework's, so that it sees answers to failures too."""
-        return self._around(super().build_middleware_stack())
+        """Put our middleware outermost, so that it sees the answers to failures too."""
+        return RequestMiddleware(
+            super().build_middleware_stack(),
+            metrics=self._metrics,
+            max_body_bytes=self._settings.max_body_bytes,
+            seconds=self._settings.request_timeout_seconds,
+        )
 
     def openapi(self) -> dict[str, Any]:
-        """The document, with problems under their own media type and the highest `k`."""
+        """The document, with the media type of problems and the highest `k`."""
         if self.openapi_schema is None:
             schema = super().openapi()
             operations = [op for path in schema["paths"].values() for op in path.values()]
@@ -220,6 +219,6 @@ class _Application(FastAPI):
                         content = response["content"]
                         content[PROBLEM_MEDIA_TYPE] = content.pop("application/json")
             for length in lengths:
-                length["maximum"] = self._max_k
+                length["maximum"] = self._settings.max_k
         assert self.openapi_schema is not None
         return self.openapi_schema

@@ -1,11 +1,11 @@
-"""Writes the OpenAPI document to docs/openapi.json, and says what a change of it would break.
+"""Checks and writes docs/openapi.json, the OpenAPI document, and names changes that break clients.
 
-    python -m service.openapi              is the committed document that of this code?
-    python -m service.openapi --write      write additions to the file
-    python -m service.openapi --write --breaking    and changes that break clients, if need be
+    python -m service.openapi                       does the file agree with the code?
+    python -m service.openapi --write               write additions to the file
+    python -m service.openapi --write --breaking    write changes that break clients too
 
-Every request that was valid has to stay valid. An answer may carry no less than before, and nothing
-of another type; new properties and new values of an enumeration are additions.
+A valid request has to stay valid. An answer has to keep its properties and their types; new
+properties and new values of an enumeration are additions.
 """
 
 import argparse
@@ -27,7 +27,7 @@ _ANYTHING: Schema = {}
 
 
 def breaking_changes(before: Schema, after: Schema) -> list[str]:
-    """One line for each thing that a client of `before` relies on and `after` takes away."""
+    """One line for each change from `before` to `after` that can break a client."""
     return sorted(set(_changes(before, after)))
 
 
@@ -57,7 +57,7 @@ def _request(operation: Schema) -> Schema:
 
 
 def _answer(operation: Schema) -> Schema:
-    """The bodies of an operation's good answers, by status, as one object."""
+    """The bodies of an operation's 2xx answers, by status, as one object."""
     responses = operation["responses"].items()
     properties = {status: _content(each) for status, each in responses if status.startswith("2")}
     return {"type": "object", "properties": properties, "required": list(properties)}
@@ -71,17 +71,17 @@ def _content(holder: Schema) -> Schema:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Comparison:
-    """Whether every value of the inner document's schema is a value of the outer's."""
+    """Checks that every value of a schema in `inner` is a value of the one in `outer`."""
 
     inner: Schema
     outer: Schema
     answers: bool
-    """Whether answers are compared, to which things may be added."""
+    """Whether answers are compared: they may get additions."""
     open_pairs: set[tuple[str, str]] = field(default_factory=set)
-    """References that are being compared: within themselves they count as alike."""
+    """References being compared; where they contain themselves they count as equal."""
 
     def faults(self, inner: Schema, outer: Schema, place: str) -> Iterator[str]:
-        """What of `inner` does not lie within `outer`."""
+        """What `inner` allows and `outer` does not."""
         pair = (inner.get("$ref", ""), outer.get("$ref", ""))
         if all(pair) and pair in self.open_pairs:
             return
@@ -145,7 +145,7 @@ def _resolved(schema: Schema, document: Schema) -> Schema:
 
 
 def _options(schema: Schema) -> list[Schema]:
-    """Alternatives; beside a type, `anyOf` is a further condition instead."""
+    """The alternatives; `anyOf` beside a type is a further condition instead."""
     options: list[Schema] = [schema] if "type" in schema else schema.get("anyOf", [schema])
     return options
 
@@ -160,7 +160,7 @@ def _values(schema: Schema) -> list[Any]:
 
 
 def _bounded(name: str, inner: Any, outer: Any) -> bool:
-    """Whether what a keyword allows in `inner` is allowed in `outer` too."""
+    """Whether `outer` allows what `inner` allows by this keyword."""
     if inner is None or name == "pattern":
         return bool(inner == outer)
     return bool(outer <= inner if name in _LEAST else outer >= inner)
@@ -172,7 +172,7 @@ def current_document() -> dict[str, Any]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """0 if the file agrees with the code or was made to; 1, saying why, if not."""
+    """0 if the file agrees with the code, or does so now; otherwise 1, with the reason."""
     parser = argparse.ArgumentParser(
         prog="python -m service.openapi",
         description=__doc__,

@@ -1,1 +1,1 @@
-"""Settings, metrics, logs and the process itself."""
+"""Settings, metrics, logs, batches and the process itself."""

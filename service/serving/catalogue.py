@@ -18,25 +18,25 @@ from model.artifact.tables import IdTable, StringTable
 from service.ops.process import with_pauses
 
 KEPT_LABELS = 16_384
-"""Some 200 bytes each: 3 MB in every worker, whatever the catalogue."""
+"""About 200 bytes each: 3 MB in every worker, however large the catalogue."""
 _NO_ROWS: NDArray[np.intp] = np.empty(0, dtype=np.intp)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalogue:
-    """Every item; a row is the same item in each array."""
+    """Every item; a row means the same item in each array."""
 
     ids: IdTable
     metadata: StringTable
     popularity_I: NDArray[np.int64]
     popular_order_I: NDArray[np.int32]
-    """Rows, most popular first; of equals, the lower row."""
+    """Rows, most popular first; of equals, the lower row first."""
     bias_I: NDArray[np.float32]
     embeddings_IVMD: NDArray[np.float32]
     foldin_IVMD: NDArray[np.float32]
     rows_of_category: Mapping[str, NDArray[np.intp]]
     label: Callable[[int], tuple[str, str | None]]
-    """Id and title (None when it is not known) of a row; those of items shown lately are kept."""
+    """Id and title (None if unknown) of a row; cached for items shown lately."""
 
     @classmethod
     def of(cls, tensors: Mapping[str, NDArray[Any]]) -> Self:
@@ -59,11 +59,11 @@ class Catalogue:
         return len(self.ids)
 
     def title(self, row: int) -> str | None:
-        """The title of an item, None when it is not known."""
+        """The title of an item, None if unknown."""
         return _title(self.metadata, row)
 
     def rows(self, item_ids: Sequence[str]) -> tuple[NDArray[np.intp], list[str]]:
-        """Rows of the known ids, each once, where it is named last; and the unknown ids."""
+        """Rows of the known ids, each once, in the order of their last mention; and unknown ids."""
         if not item_ids:  # the usual request names none
             return _NO_ROWS, []
         known: dict[int, None] = {}
@@ -78,7 +78,7 @@ class Catalogue:
         return np.fromiter(known, dtype=np.intp, count=len(known)), list(missing)
 
     def rows_in_any(self, categories: Iterable[str]) -> NDArray[np.intp]:
-        """Rows of the items that are in at least one of some categories."""
+        """Rows of the items that are in at least one of the categories."""
         rows = [self.rows_of_category[name] for name in categories if name in self.rows_of_category]
         return np.unique(np.concatenate(rows)) if rows else _NO_ROWS
 

@@ -51,12 +51,25 @@ class ProbeUsers:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Flat arrays, kept for a restart without the store; `of` is the inverse."""
-        return _arrays("golden", self.golden) | _arrays("sampled", self.sampled)
+        arrays: dict[str, NDArray[Any]] = {}
+        for group, users in (("golden", self.golden), ("sampled", self.sampled)):
+            histories = [user.history_H for user in users]
+            lengths = [len(history_H) for history_H in histories]
+            arrays[f"{group}_vectors"] = np.array([user.vector_VMD for user in users])
+            arrays[f"{group}_histories"] = np.concatenate([*histories, np.empty(0, dtype=np.int32)])
+            arrays[f"{group}_ends"] = np.cumsum(lengths, dtype=np.intp)
+        return arrays
 
     @classmethod
     def of(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
         """The inverse of `arrays`; KeyError."""
-        return cls(golden=_users("golden", arrays), sampled=_users("sampled", arrays))
+
+        def users(group: str) -> list[ProbeUser]:
+            histories = np.split(arrays[f"{group}_histories"], arrays[f"{group}_ends"])[:-1]
+            vectors = arrays[f"{group}_vectors"]
+            return [ProbeUser(*pair) for pair in zip(vectors, histories, strict=True)]
+
+        return cls(golden=users("golden"), sampled=users("sampled"))
 
 
 async def read_probe_users(opened: OpenedModel) -> ProbeUsers:
@@ -70,20 +83,6 @@ async def read_probe_users(opened: OpenedModel) -> ProbeUsers:
         return [ProbeUser(record.vector_VMD, record.history_H) for record in records]
 
     return ProbeUsers(golden=await read(manifest.golden.user_rows), sampled=await read(sampled))
-
-
-def _arrays(group: str, users: Sequence[ProbeUser]) -> dict[str, NDArray[Any]]:
-    histories = [user.history_H for user in users]
-    return {
-        f"{group}_vectors": np.array([user.vector_VMD for user in users]),
-        f"{group}_histories": np.concatenate([*histories, np.empty(0, dtype=np.int32)]),
-        f"{group}_ends": np.cumsum([len(history_H) for history_H in histories], dtype=np.intp),
-    }
-
-
-def _users(group: str, arrays: Mapping[str, NDArray[Any]]) -> list[ProbeUser]:
-    histories = np.split(arrays[f"{group}_histories"], arrays[f"{group}_ends"])[:-1]
-    return [ProbeUser(*pair) for pair in zip(arrays[f"{group}_vectors"], histories, strict=True)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

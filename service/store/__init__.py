@@ -1,1 +1,1 @@
-"""Redis: connection, users, availability, published versions."""
+"""Redis: connection, users, published versions, hidden items, feedback."""

@@ -59,6 +59,7 @@ def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -
         ["recommend", "u1", "--url", "http://127.0.0.1:9"],
         ["completion", "fish"],
         ["keys", "--help"],
+        ["serve", "--help"],
     ],
     ids=lambda arguments: arguments[0],
 )
