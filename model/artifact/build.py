@@ -1,8 +1,4 @@
-"""The one place where arrays, graphs and facts become an artifact with a manifest.
-
-Whoever makes an artifact (the export, the benchmark's synthetic models, the tests) says what the
-arrays cannot say themselves; names, shapes, checksums and the version's id are found here.
-"""
+"""The one place where arrays, graphs and facts become an artifact with a manifest."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -56,13 +52,12 @@ def with_tables(
 
     ValueError if ids are not distinct and sorted.
     """
-    tables = {
-        "user_ids": IdTable.of(user_ids),
-        "item_ids": IdTable.of(item_ids),
-        "item_metadata": StringTable.of(item_metadata),
-    }
     tensors = dict(arrays)
-    for name, table in tables.items():
+    for name, table in (
+        ("user_ids", IdTable.of(user_ids)),
+        ("item_ids", IdTable.of(item_ids)),
+        ("item_metadata", StringTable.of(item_metadata)),
+    ):
         tensors[f"{name}_blob"], tensors[f"{name}_offsets"] = table.blob, table.offsets
     return {name: little_endian(array) for name, array in tensors.items()}
 

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from model.artifact.manifest import ArtifactManifest, little_endian, sha256
 
+MANIFEST = "manifest.json"
 PICTURE_FOLDER = "images"
 """In the data folder: a picture per item, named after its id."""
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
@@ -30,9 +31,6 @@ def is_web_address(name: str) -> bool:
 def file_stem(item_id: str) -> str:
     """The item's id as a file name: what cannot stand in one is percent-encoded (`a%2Fb`)."""
     return quote(item_id, safe=" !#$&'()+,;=@[]{}~^")
-
-
-MANIFEST = "manifest.json"
 
 
 class ArtifactError(ValueError):
@@ -83,7 +81,7 @@ def read_artifact(folder: Path) -> Artifact:
     """Open an artifact folder, tensors memory-mapped, every checksum verified.
 
     Raises:
-        ArtifactError: something is missing or damaged; nothing is returned half-read.
+        ArtifactError: something is missing or damaged.
     """
     path = folder / MANIFEST
     if not path.is_file():

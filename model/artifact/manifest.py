@@ -61,7 +61,7 @@ class TensorSpec(_Frozen):
 
     @classmethod
     def of(cls, array: NDArray[Any]) -> Self:
-        """What is said of an array."""
+        """Of an array."""
         return cls(dtype=array.dtype.str, shape=array.shape, sha256=sha256(array))
 
 
@@ -73,7 +73,7 @@ class FileSpec(_Frozen):
 
     @classmethod
     def of(cls, data: bytes) -> Self:
-        """What is said of a file's content."""
+        """Of a file's content."""
         return cls(num_bytes=len(data), sha256=sha256(data))
 
 

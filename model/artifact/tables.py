@@ -1,8 +1,4 @@
-"""Strings as two arrays, so that ids and titles travel like any tensor and are memory-mapped.
-
-`StringTable` holds any strings; `IdTable` holds distinct ids
-in the order of their UTF-8 bytes, so that an id is found by bisection and needs no dictionary.
-"""
+"""Strings as two arrays, so that ids and titles travel like any tensor and are memory-mapped."""
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
@@ -54,21 +50,11 @@ class StringTable(Sequence[str]):
         return self.raw(row).decode()
 
 
-class _RawView(Sequence[bytes]):
-    """The rows of a table as bytes, which is what bisection compares."""
-
-    def __init__(self, table: StringTable) -> None:
-        self._table = table
-
-    def __len__(self) -> int:
-        return len(self._table)
-
-    def __getitem__(self, row: int) -> bytes:  # type: ignore[override]  # slices are never asked for
-        return self._table.raw(row)
-
-
 class IdTable(StringTable):
-    """Distinct external ids in UTF-8 byte order; the position of an id is its row everywhere."""
+    """Distinct external ids in UTF-8 byte order; the position of an id is its row everywhere.
+
+    An id is found by bisection, without a dictionary in memory.
+    """
 
     __slots__ = ()
 
@@ -83,5 +69,5 @@ class IdTable(StringTable):
     def row(self, external_id: str) -> int | None:
         """The row of an id, or None for one that is not here. O(log N), some microseconds."""
         raw = external_id.encode()
-        row = bisect_left(_RawView(self), raw)
+        row = bisect_left(range(len(self)), raw, key=self.raw)
         return row if row < len(self) and self.raw(row) == raw else None

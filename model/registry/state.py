@@ -81,7 +81,7 @@ class State:
 
     @property
     def canary_answers(self) -> int:
-        """How many answers the latest canary has given, over all replicas."""
+        """Those of the latest canary."""
         return 0 if self.canary is None else self.answers.get(self.canary.version, 0)
 
     @property
@@ -110,11 +110,10 @@ class State:
         return self.in_a_role | self.published_at.keys()
 
     def publish(self, version: str, at: datetime, share: float | None = None) -> "Change":
-        """Record a complete version and make it live.
+        """Record a complete version and make it live, or with a share the canary.
 
-        While another version is pinned, it is only recorded. With a share it becomes the canary
-        instead, unless nothing is live yet. Publishing the live version again changes nothing, so
-        the transition may be repeated after a lost answer.
+        While another version is pinned, it is only recorded. What is published first goes live.
+        Publishing the live version again changes nothing: after a lost answer one may repeat it.
 
         Raises:
             CanaryRefused: another canary runs, or the share is out of range.
@@ -131,10 +130,8 @@ class State:
     def activate(self, version: str, at: datetime, *, pin: bool) -> "Change":
         """Make a published version live. The pin moves to it (`pin`) or is lifted.
 
-        It is announced even if nothing changes, so that replicas look again.
-
-        Raises:
-            NotPublished: it is neither published nor live.
+        It is announced even if nothing changes, so that replicas look again. NotPublished if it is
+        neither published nor live.
         """
         self._check_published(version)
         after = self._with_live(version, at, pinned=version if pin else None)
@@ -145,8 +142,7 @@ class State:
 
         Raises:
             NotPublished: there is no previous version.
-            Refused: a version is pinned, perhaps by an earlier roll-back. Going back again would
-                make the version live that was left.
+            Refused: one is pinned: going back twice would lead to the version that was left.
         """
         if self.pinned is not None:
             raise Refused(
@@ -172,7 +168,7 @@ class State:
         """Let a published version serve a share of the users, or change the canary's share.
 
         Raises:
-            NotPublished: it is neither published nor live.
+            NotPublished: it is not published.
             CanaryRefused: see `publish`; or it is live, nothing is, or a version is pinned.
         """
         self._check_published(version)
@@ -194,10 +190,9 @@ class State:
         return Change(self, self._with_live(canary.version, at, pinned=self.pinned))
 
     def prune(self, at: datetime, *, keep: int, grace_seconds: float) -> "Change":
-        """Strike old versions off the list.
+        """Strike off versions without a role that are not among the `keep` newest.
 
-        A version goes if it has no role, is not among the `keep` newest, and was superseded at
-        least `grace_seconds` ago: a replica may still be loading it until then.
+        For `grace_seconds` after a newer one came they stay: a replica may still be loading them.
         """
         names = self.newest_first
         gone = {

@@ -21,8 +21,7 @@ def recall_at_k(
     hit_BK: NDArray[np.bool_], num_relevant_B: NDArray[np.int64], k: int
 ) -> NDArray[np.float64]:
     """Relevant items among the first k over all relevant items; NaN for a user who has none."""
-    hits_B = hit_BK[:, :k].sum(axis=1)
-    return _ratio(hits_B, num_relevant_B)
+    return _ratio(hit_BK[:, :k].sum(axis=1), num_relevant_B)
 
 
 def ndcg_at_k(
@@ -35,9 +34,7 @@ def ndcg_at_k(
     gain_K = 1.0 / np.log2(np.arange(2, k + 2))
     ideal_K = np.concatenate([[0.0], np.cumsum(gain_K)])
     hit_Bk = hit_BK[:, :k]
-    dcg_B = hit_Bk @ gain_K[: hit_Bk.shape[1]]
-    ideal_B = ideal_K[np.minimum(num_relevant_B, k)]
-    return _ratio(dcg_B, ideal_B)
+    return _ratio(hit_Bk @ gain_K[: hit_Bk.shape[1]], ideal_K[np.minimum(num_relevant_B, k)])
 
 
 def _ratio(part_B: NDArray[np.number], whole_B: NDArray[np.number]) -> NDArray[np.float64]:
@@ -56,8 +53,7 @@ def paired_bootstrap(
 ) -> tuple[float, float, float]:
     """Mean of a - b over the same users, and its 95 % percentile interval (mean, low, high).
 
-    Users are drawn with replacement n times; NaN (a user who cannot be scored) must be left out
-    by the caller.
+    Users are drawn with replacement n times. The caller leaves out users whose value is NaN.
     """
     difference_U = a_U - b_U
     if len(difference_U) == 0 or not np.isfinite(difference_U).all():
@@ -141,7 +137,7 @@ def evaluate(
         dataset: its `train` is masked and makes the groups.
         target: the positives to find [U, I], `dataset.valid` or `dataset.test`.
         ks: lengths of the list at which metrics are taken.
-        block: users per call.
+        block: users of a call.
         mask_validation: measure the group `VALIDATION_MASKED` too.
     """
     users = np.flatnonzero(np.diff(target.indptr))
@@ -167,14 +163,9 @@ def measure(
     ks: Sequence[int] = (10, 20),
     masked_top_UK: NDArray[np.int64] | None = None,
 ) -> Evaluation:
-    """What some ranked lists reach.
+    """What ranked lists reach: max(ks) items, best first, of each user with target items.
 
-    Args:
-        top_UK: for each user with target items, in order of rows, max(ks) items, best first.
-        dataset: its `train` makes the groups.
-        target: the positives to find [U, I].
-        ks: lengths of the list at which metrics are taken.
-        masked_top_UK: lists of `VALIDATION_MASKED`; without them there is no such group.
+    Without `masked_top_UK` there is no group `VALIDATION_MASKED`; see `evaluate` for the rest.
     """
     users = np.flatnonzero(np.diff(target.indptr))
     hit_UK = _hits(top_UK, users, target)
@@ -197,10 +188,10 @@ def measure(
             _hits(masked_top_UK, users, target), relevant_U, ks
         )
     groups = {name: _mean(values) for name, values in group_per_user.items()}
-    overall = _mean(per_user)
-    overall.pop("users", None)
+    metrics = _mean(per_user) | {f"coverage@{max(ks)}": coverage(top_UK, target.shape[1])}
+    metrics.pop("users", None)
     return Evaluation(
-        metrics=overall | {f"coverage@{max(ks)}": coverage(top_UK, target.shape[1])},
+        metrics=metrics,
         groups={name: values for name, values in groups.items() if values},
         users=users,
         top_UK=top_UK,

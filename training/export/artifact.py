@@ -92,10 +92,11 @@ def _artifact(
     head = model.magnet.head
     tensors, files = _tensors(model, dataset), export_head(head)
     scorer = ArtifactScorer.of_parts(tensors, files, model.recency_power)
-    num_users, num_items = len(dataset.user_ids), len(dataset.item_ids)
     generator = np.random.default_rng(0)
-    users = generator.choice(num_users, min(_GOLDEN_SIDE, num_users), replace=False).tolist()
-    items = generator.choice(num_items, min(_GOLDEN_SIDE, num_items), replace=False).tolist()
+    users, items = (
+        generator.choice(count, min(_GOLDEN_SIDE, count), replace=False).tolist()
+        for count in (len(dataset.user_ids), len(dataset.item_ids))
+    )
     profiles = [scorer.user(user) for user in users]
     return build_artifact(
         tensors,
@@ -161,10 +162,7 @@ def expert_specs(head: FusionHead, usual_weight_K: NDArray[np.float64]) -> list[
             usual_weight=usual,
         )
         for expert, template_M, usual in zip(
-            head.templates.experts,
-            head.templates().tolist(),
-            usual_weight_K.tolist(),
-            strict=True,
+            head.templates.experts, head.templates().tolist(), usual_weight_K.tolist(), strict=True
         )
     ]
 
@@ -179,7 +177,5 @@ def _usual_weights(scorer: ArtifactScorer) -> NDArray[np.float64]:
     found = scorer.scorer.explain_all(
         [scorer.user(user) for user in user_B.tolist()], np.tile(item_C, (len(user_B), 1))
     )
-    usual_K: NDArray[np.float64] = np.mean(
-        [each.weight_CK.mean(axis=0) for each in found], axis=0, dtype=np.float64
-    )
-    return usual_K
+    means = [each.weight_CK.mean(axis=0) for each in found]
+    return np.asarray(np.mean(means, axis=0, dtype=np.float64))

@@ -98,11 +98,7 @@ class Registry:
             whole |= change.begins_to_serve
 
     def sweep(self, policy: PublishPolicy, lock: PublishLock) -> list[str]:
-        """Prune old versions, and remove what dead publishes left behind.
-
-        Returns:
-            The versions of which something was removed.
-        """
+        """Prune old versions, remove what dead publishes left, and return what lost a key."""
         lock.renew()
         at, keep, grace = self._now(), policy.keep, policy.grace_seconds
         self.apply(lambda state: state.prune(at, keep=keep, grace_seconds=grace), lock)
