@@ -12,28 +12,37 @@ import multiprocessing
 import re
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import psutil
 import torch
+from torch.optim.swa_utils import AveragedModel
 
 from deploy.benchmarks.serving.rig import rig
 from deploy.local.processes import ChildDied
-from training.data.dataset import DataConfig, load_dataset
+from model.network.encoder import DualViewEmbeddings, GraphEncoder
+from model.network.schedule import EntropySchedule
+from training.data.dataset import DataConfig, Dataset, load_dataset
 from training.data.files import peak_mb
-from training.experiments.step_cost import StepCost, measure_step_cost
 from training.export.artifact import export_artifact
 from training.fit.config import TrainingConfig
 from training.fit.distributed import reuse_large_buffers
+from training.fit.graphs import build_graph
+from training.fit.objective import add_gradients
+from training.fit.sampler import Sampler
+from training.fit.trained_model import TrainedModel, build_magnet
 from training.reporting.documents import table, update_document
 
 FEATURE_WIDTH = 64
 _POPULARITY_SKEW = 2.5
 """Item rows are I * uniform^skew: the first tenth of them gets 40 % of the choices."""
+_STEPS = 8
 _HELD_OUT = 500
 """Interactions of the validation part and of the test part: enough to be valid data."""
 
@@ -80,6 +89,75 @@ def write_random_data(size: Size, num_modalities: int, folder: Path) -> None:
     for index in range(num_modalities):
         features_IF = rng.normal(size=(size.items, FEATURE_WIDTH)).astype(np.float32)
         np.save(folder / f"content{index}_feat.npy", features_IF)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepCost:
+    """Seconds of this process's processor time, all its threads together."""
+
+    setting_up: float
+    """Model, graph and its content edges, content propagated: once per run."""
+    propagation: float
+    """Both views, their gradients and the optimiser: once per step."""
+    pairs: float
+    """Drawing a batch, its objective and gradients: once per step."""
+    positives: int
+    """Of a batch."""
+
+
+def measure_step_cost(dataset: Dataset, config: TrainingConfig) -> tuple[StepCost, TrainedModel]:
+    """Take a few steps of the coverage stage on the CPU and time their parts.
+
+    The gradients stop at the embeddings and are propagated from there in a second call, which
+    changes no result and times both parts. The first step also touches fresh memory, so the
+    cheapest one counts.
+    """
+    start = time.process_time()
+    generator = torch.Generator().manual_seed(config.seed)
+    magnet = build_magnet(dataset, config, generator)
+    sampler = Sampler(
+        config=config,
+        histories=dataset.train_histories,
+        has_content=bool(dataset.features),
+        generator=generator,
+        device=torch.device("cpu"),
+    )
+    train_weight_UI = dataset.train_histories.recency_weighted(sampler.recency_power)
+    encoder = GraphEncoder(magnet, build_graph(train_weight_UI, dataset.features.values()))
+    optimizer = torch.optim.Adam(magnet.parameters(), lr=config.learning_rate)
+    average = AveragedModel(magnet)
+    weights = EntropySchedule(
+        coverage_weight=config.coverage_weight,
+        specialisation_weight=config.specialisation_weight,
+    ).weights()
+    setting_up = time.process_time() - start
+    propagation, pairs = [], []
+    before = time.process_time()
+    for batch in islice(sampler.epoch(), _STEPS):
+        drawn = time.process_time()
+        optimizer.zero_grad()
+        embeddings = encoder.embed(*batch.wanted)
+        encoded = (embeddings.item_IVMD, embeddings.foldin_IVMD, embeddings.cold_IVMD)
+        embedded = time.process_time()
+        cut = [x.detach().requires_grad_() for x in encoded]
+        add_gradients(magnet, DualViewEmbeddings(*cut), batch, config, weights)
+        scored = time.process_time()
+        learnt = [(x, y.grad) for x, y in zip(encoded, cut, strict=True) if x.requires_grad]
+        torch.autograd.backward([x for x, _ in learnt], [grad for _, grad in learnt])
+        optimizer.step()
+        average.update_parameters(magnet)
+        after = time.process_time()
+        propagation.append(embedded - drawn + after - scored)
+        pairs.append(drawn - before + scored - embedded)
+        before = after
+    magnet.eval()
+    cost = StepCost(
+        setting_up=setting_up,
+        propagation=min(propagation),
+        pairs=min(pairs),
+        positives=len(batch.item_B),
+    )
+    return cost, TrainedModel.encoded(encoder, train_weight_UI, sampler.recency_power)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,19 +11,9 @@ import torch
 from torch import Tensor
 
 from model.network.config import VIEWS
+from model.network.fused_scores import unit_rows
 from model.network.graph import Graph, Propagated, SparseOperator, View, propagate
 from model.network.magnet import Magnet
-from model.network.similarity import unit_rows
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Rows of the items to embed, repeats allowed."""
-
-    item_X: Tensor | None = None
-    """For `item_IVMD`; None for all items."""
-    cold_X: Tensor | None = None
-    """For `cold_IVMD`; None for no item."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +56,20 @@ class GraphEncoder:
         if self._graph.content_edges:
             self._augmented_content = self._propagated_content(self._augmented())
 
-    def embed(self, wanted: Wanted | None = None) -> DualViewEmbeddings:
-        """Embeddings of the items wanted (None: of all), and the fold-in rows of all.
+    def embed(
+        self, item_X: Tensor | None = None, cold_X: Tensor | None = None
+    ) -> DualViewEmbeddings:
+        """Embed items over the whole graph; without content both views are computed as one.
 
-        The whole graph is propagated, whichever items are wanted. Without content both views are
-        the same and are computed once.
+        Args:
+            item_X: rows of `item_IVMD`, repeats allowed; None for all items.
+            cold_X: rows of `cold_IVMD`, repeats allowed; None for no item.
         """
-        wanted = wanted or Wanted()
-        views = [self._embed_in(self._interaction, self._interaction_content, wanted)]
+        if cold_X is None:
+            cold_X = self.magnet.known_I1.new_empty(0, dtype=torch.int64)
+        views = [self._embed_in(self._interaction, self._interaction_content, item_X, cold_X)]
         if self._graph.content_edges:
-            views.append(self._embed_in(self._augmented(), self._augmented_content, wanted))
+            views.append(self._embed_in(self._augmented(), self._augmented_content, item_X, cold_X))
         item_IVMD, foldin_IVMD, cold_IVMD = (
             torch.stack([*parts[0], *parts[-1]], dim=1).unflatten(1, (len(VIEWS), -1))
             for parts in zip(*views, strict=True)
@@ -91,17 +85,16 @@ class GraphEncoder:
         return propagate(view, feature_IF, feature_IF, self.magnet.config.num_layers)
 
     def _embed_in(
-        self, view: View, content: Propagated, wanted: Wanted
+        self, view: View, content: Propagated, item_X: Tensor | None, cold_X: Tensor
     ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
         """Items, fold-in rows and masked items in one view: M times [rows, D] each."""
         item_ID = self.magnet.item_behaviour_ID * self.magnet.known_I1
         num_layers = self.magnet.config.num_layers
         behaviour = propagate(view, item_ID, torch.zeros_like(item_ID), num_layers)
-        cold_X = item_ID.new_empty(0, dtype=torch.int64) if wanted.cold_X is None else wanted.cold_X
         item, foldin, cold = (
             [_rows(behaviour_ID, row_X), *self.magnet.encode_content(_rows(content_IF, row_X))]
             for behaviour_ID, content_IF, row_X in (
-                (behaviour.item_IF, content.item_IF, wanted.item_X),
+                (behaviour.item_IF, content.item_IF, item_X),
                 (behaviour.foldin_IF, content.foldin_IF, None),
                 (behaviour.cold_IF, content.cold_IF, cold_X),
             )

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from model.network.config import VIEWS, MagnetConfig
 from model.network.experts import AverageTemplate, ExpertTemplates, FreeTemplates
 from model.network.router import InteractionRouter, sparse_gate
-from model.network.similarity import normalise_rows, own_similarity, shared_similarity
 
 _TEMPLATES = {"structured": ExpertTemplates, "free": FreeTemplates, "average": AverageTemplate}
 
@@ -102,7 +102,7 @@ class FusionHead(nn.Module):
         item_item_BC: Tensor,
     ) -> Tensor:
         """Served score of every user with every candidate [B, C] (gated as in serving)."""
-        similarity_GBC = shared_similarity(normalise_rows(user_BVMD), item_CVMD)
+        similarity_GBC = shared_similarity(functional.normalize(user_BVMD, dim=-1), item_CVMD)
         user_BJ = self.router.user_evidence(user_BVMD)
         routing = self.route(similarity_GBC, user_BJ, item_routing_CJ, self.config.gate_threshold)
         return item_bias_C + self.mix(with_item_item(similarity_GBC, item_item_BC), routing)
@@ -126,6 +126,20 @@ class FusionHead(nn.Module):
         score_BC = item_bias_BC + self.mix(similarity_GBC, routing)
         weight_BCK = routing.weight_KBC.movedim(0, -1)
         return score_BC, weight_BCK, self.contributions(similarity_GBC, routing)
+
+
+def shared_similarity(user_BVMD: Tensor, item_CVMD: Tensor) -> Tensor:
+    """Cosines of all users with all candidates, both unit rows, in every channel [G, B, C]."""
+    user_GBD = user_BVMD.flatten(1, 2).transpose(0, 1)
+    item_GDC = item_CVMD.flatten(1, 2).permute(1, 2, 0)
+    return user_GBD @ item_GDC
+
+
+def own_similarity(user_BVMD: Tensor, item_BCVMD: Tensor) -> Tensor:
+    """Cosines of every user with their own candidates, unit rows, in every channel [G, B, C]."""
+    item_GBCD = item_BCVMD.flatten(2, 3).movedim(2, 0)
+    user_GBD1 = functional.normalize(user_BVMD, dim=-1).flatten(1, 2).transpose(0, 1).unsqueeze(-1)
+    return (item_GBCD @ user_GBD1).squeeze(-1)
 
 
 def with_item_item(similarity_GBC: Tensor, item_item_BC: Tensor) -> Tensor:

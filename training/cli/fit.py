@@ -17,11 +17,10 @@ from training.evaluate.artifact import ArtifactEvaluation
 from training.evaluate.protocol import Evaluation, evaluate
 from training.export.artifact import check_target, export_artifact
 from training.export.onnx import ParityError
-from training.fit.checkpoint import CheckpointError
 from training.fit.config import TrainingConfig
 from training.fit.distributed import ALONE, Processes, joined
 from training.fit.trained_model import TrainedModel
-from training.fit.trainer import TrainingError, best_so_far, train
+from training.fit.trainer import best_so_far, train
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +38,9 @@ def fit(
 
     Raises:
         DataError: the data folder cannot be used.
-        FitError: training or export failed.
+        TrainingError: training cannot go on, see `train`.
+        CheckpointError: the checkpoint cannot be used.
+        FitError: export failed.
         ProcessesError: one of the processes has ended, or cannot work with the others.
     """
     checkpoint = _checkpoint(out)
@@ -54,7 +55,7 @@ def fit(
                 dataset, config, checkpoint=checkpoint, on_epoch=on_epoch, processes=processes
             )
         manifest = _write(model, dataset, data, config, out)
-    except (TrainingError, CheckpointError, ParityError, FileExistsError) as error:
+    except (ParityError, FileExistsError) as error:
         raise FitError(str(error)) from error
     checkpoint.unlink(missing_ok=True)
     return manifest
@@ -67,6 +68,7 @@ def export(data: DataConfig, config: TrainingConfig, out: Path) -> ArtifactManif
 
     Raises:
         DataError: the data folder cannot be used.
+        CheckpointError: the checkpoint cannot be used.
         FitError: there is no such run, or export failed.
     """
     checkpoint = _checkpoint(out)
@@ -80,7 +82,7 @@ def export(data: DataConfig, config: TrainingConfig, out: Path) -> ArtifactManif
         dataset = load_dataset(data)
         log.info(dataset.summary)
         return _write(best_so_far(dataset, config, checkpoint), dataset, data, config, out)
-    except (TrainingError, CheckpointError, ParityError, FileExistsError) as error:
+    except (ParityError, FileExistsError) as error:
         raise FitError(str(error)) from error
 
 

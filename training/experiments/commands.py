@@ -26,16 +26,11 @@ from training.data.files import write_durably
 from training.data.synthetic import read_planted
 from training.data.tables import DataError
 from training.evaluate.artifact import ArtifactEvaluation
+from training.experiments import cold_start as cold_starts
 from training.experiments import schedules
 from training.experiments.benchmark import report as benchmark_report
 from training.experiments.benchmark.cache import OutcomeCache
 from training.experiments.benchmark.runner import ABLATIONS, MODELS, BenchmarkPlan, run_benchmark
-from training.experiments.cold_start import report as cold_start_report
-from training.experiments.cold_start.runner import (
-    ColdStartPlan,
-    NothingToMeasureError,
-    run_cold_start,
-)
 from training.experiments.faithfulness import as_text, measure_faithfulness
 from training.experiments.model_report import find, make_lists, render
 from training.fit.config import TrainingConfig
@@ -143,15 +138,14 @@ def cold_start(
     neighbours, popularity and chance, with paired bootstrap intervals.
     """
     dataset = _loaded(data)
-    plan = ColdStartPlan(seeds=tuple(range(seeds)), config=config, share=share)
     try:
-        result = run_cold_start(dataset, plan)
-    except NothingToMeasureError as error:
+        result = cold_starts.run_cold_start(dataset, config, range(seeds), share)
+    except cold_starts.NothingToMeasureError as error:
         raise DataError(
             data.folder, str(error), "raise --share or choose another --split"
         ) from error
-    section = cold_start_report.as_markdown(result, as_typed(_WITHOUT))
-    outputs.write(f"{dataset.name} cold-start", section, cold_start_report.as_json(result))
+    section = cold_starts.as_markdown(result, as_typed(_WITHOUT))
+    outputs.write(f"{dataset.name} cold-start", section, cold_starts.as_json(result))
 
 
 @click.command(cls=Command)

@@ -62,6 +62,16 @@ def over_seeds(
     return np.asarray(value_SU.mean(axis=0), dtype=np.float64)
 
 
+def opening(title: str, summary: str, seeds: Sequence[int], command: str) -> list[str]:
+    """The first paragraphs of a section of Markdown; `command` is what made it."""
+    return [
+        f"## {title}",
+        f"Data: {summary}.",
+        f"Seeds: {', '.join(map(str, seeds))}. Made by:",
+        f"```\n{command}\n```",
+    ]
+
+
 def figure(values: Sequence[float]) -> str:
     """Mean and standard deviation over seeds; empty if there is no value."""
     if not values:

@@ -14,7 +14,7 @@ from model.network.schedule import Switch
 from training.cli.progress import epochs_shown
 from training.data.dataset import Dataset
 from training.evaluate.protocol import Evaluation, evaluate
-from training.experiments.figures import Lead, figure, paired_lead, spread
+from training.experiments.figures import Lead, figure, opening, paired_lead, spread
 from training.fit.config import TrainingConfig
 from training.fit.trainer import train
 from training.reporting.charts import COLOURS, INK, Mark, Panel, Series, draw_lines, expert_shares
@@ -147,11 +147,9 @@ def label(switch: Switch) -> str:
 
 def as_markdown(result: Schedules, command: str, picture: str | None) -> str:
     """The data set's section; `command` is what made it, `picture` where its plot lies."""
+    title = f"{result.dataset_name}: when the second stage begins"
     parts = [
-        f"## {result.dataset_name}: when the second stage begins",
-        f"Data: {result.summary}.",
-        f"Seeds: {', '.join(map(str, result.seeds))}. Made by:",
-        f"```\n{command}\n```",
+        *opening(title, result.summary, result.seeds, command),
         _PROTOCOL,
         _table(result),
         _verdict(result),

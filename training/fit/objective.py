@@ -11,12 +11,11 @@ import torch
 from torch import Tensor
 
 from model.network.encoder import DualViewEmbeddings, fold_in
-from model.network.fused_scores import routed_scores
-from model.network.head import FusionHead, Routing
+from model.network.fused_scores import routed_scores, unit_rows
+from model.network.head import FusionHead, Routing, shared_similarity
 from model.network.losses import alignment_loss, bpr_loss, routing_entropies, sampled_softmax_loss
 from model.network.magnet import Magnet
 from model.network.schedule import RoutingWeights
-from model.network.similarity import shared_similarity, unit_rows
 from training.fit.config import TrainingConfig
 from training.fit.distributed import ALONE, Processes, block_rows
 from training.fit.sampler import Batch

@@ -14,10 +14,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from model.network.encoder import Wanted
 from model.network.graph import SparseOperator
 from model.runtime.item_item import recency_weights
-from training.data.dataset import Dataset
 from training.data.histories import Histories
 from training.fit.config import TrainingConfig
 from training.fit.distributed import ALONE, Processes
@@ -46,35 +44,16 @@ class Batch:
     """Items that are compared with each other, of all processes' positives, none twice."""
 
     @property
-    def wanted(self) -> Wanted:
-        """Items to embed: positives, negatives, then those that are compared.
+    def wanted(self) -> tuple[Tensor, Tensor]:
+        """What `GraphEncoder.embed` takes.
 
-        Masked items: those of the positives, then those of the negatives.
+        First positives, negatives and the items that are compared; then the masked items, those of
+        the positives before those of the negatives.
         """
-        return Wanted(
-            item_X=torch.cat([self.item_B, self.negative_N, self.contrasted_C]),
-            cold_X=torch.cat([self.item_B[self.cold_B], self.negative_N[self.cold_N]]),
+        return (
+            torch.cat([self.item_B, self.negative_N, self.contrasted_C]),
+            torch.cat([self.item_B[self.cold_B], self.negative_N[self.cold_N]]),
         )
-
-
-@dataclass(frozen=True, slots=True)
-class PairBatch:
-    """Row indices of one step of a model with user embeddings."""
-
-    user_B: Tensor
-    item_B: Tensor
-    negative_N: Tensor
-
-
-def pair_batches(
-    train: csr_array, *, batch_size: int, num_negatives: int, generator: torch.Generator
-) -> Iterator[PairBatch]:
-    """One pass over all training positives [U, I] in random order."""
-    user_P, item_P = (torch.from_numpy(axis.astype("int64")) for axis in train.nonzero())
-    order_P = torch.randperm(len(user_P), generator=generator)
-    for chosen_B in order_P.split(batch_size):
-        negative_N = torch.randint(train.shape[1], (num_negatives,), generator=generator)
-        yield PairBatch(user_P[chosen_B], item_P[chosen_B], negative_N)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,56 +71,35 @@ class Sampler:
       DropoutNet, NIPS 2017, drops the input instead of taking the item out of the graph).
     """
 
-    batch_size: int
-    max_steps: int
-    num_negatives: int
-    longest_history: int
-    recency_power: float
-    user_damping: float
-    popularity_power: float
-    cold_rate: float
+    config: TrainingConfig
+    histories: Histories
+    has_content: bool
+    """Without content nothing is masked as cold."""
     generator: torch.Generator
     device: torch.device
     processes: Processes = ALONE
 
-    @classmethod
-    def of(
-        cls,
-        config: TrainingConfig,
-        dataset: Dataset,
-        generator: torch.Generator,
-        device: torch.device,
-        processes: Processes = ALONE,
-    ) -> "Sampler":
-        """The sampler of a run's settings; no recency without order, no masking without content."""
-        return cls(
-            batch_size=config.batch_size,
-            max_steps=config.max_steps,
-            num_negatives=config.negatives or enough_negatives(dataset.train.shape[1]),
-            longest_history=config.longest_history,
-            recency_power=config.recency_power if dataset.train_histories.ordered else 0.0,
-            user_damping=config.user_damping,
-            popularity_power=config.popularity_power,
-            cold_rate=config.cold_rate if dataset.features else 0.0,
-            generator=generator,
-            device=device,
-            processes=processes,
-        )
+    @property
+    def recency_power(self) -> float:
+        """Of the weights of history items; 0 where histories have no order."""
+        return self.config.recency_power if self.histories.ordered else 0.0
 
-    def epoch(self, histories: Histories) -> Iterator[Batch]:
+    def epoch(self) -> Iterator[Batch]:
         """As many draws as there are positives that can be predicted."""
+        histories = self.histories
         position_P = histories.predictable()
         length_P = np.repeat(histories.length_U, histories.length_U)[position_P]
-        drawn_P = self._drawn(length_P**-self.user_damping, len(position_P))
+        drawn_P = self._drawn(length_P**-self.config.user_damping, len(position_P))
         count_I = np.bincount(histories.item_P, minlength=histories.num_items)
-        negative_weight_I = (1.0 + count_I) ** self.popularity_power
-        batch_size = self._batch_size(len(position_P), len(histories.length_U))
+        negative_weight_I = (1.0 + count_I) ** self.config.popularity_power
+        num_negatives = self.config.negatives or enough_negatives(histories.num_items)
+        batch_size = self._batch_size(len(position_P))
         for start in range(0, len(position_P), batch_size):
             position_B = position_P[drawn_P[start : start + batch_size]]
             own_B, cold_B = (
                 self.processes.equal_share(x) for x in (position_B, self._cold(len(position_B)))
             )
-            bag = histories.before(own_B, self.longest_history)
+            bag = histories.before(own_B, self.config.longest_history)
             history_BI = csr_array(
                 (
                     recency_weights(bag.age_H, self.recency_power),
@@ -151,25 +109,26 @@ class Sampler:
                 shape=(len(own_B), histories.num_items),
             )
             contrasted_C = np.unique(histories.item_P[position_B[:_CONTRASTED_ROWS]])
-            negative_N = torch.from_numpy(self._drawn(negative_weight_I, self.num_negatives))
+            negative_N = torch.from_numpy(self._drawn(negative_weight_I, num_negatives))
             yield Batch(
                 history=sparse_operator(history_BI).to(self.device),
                 item_B=torch.from_numpy(histories.item_P[own_B]).to(self.device),
                 negative_N=negative_N.to(self.device),
                 cold_B=_places(cold_B).to(self.device),
-                cold_N=_places(self._cold(self.num_negatives)).to(self.device),
+                cold_N=_places(self._cold(num_negatives)).to(self.device),
                 contrasted_C=torch.from_numpy(contrasted_C).to(self.device),
             )
 
-    def _batch_size(self, num_positives: int, num_users: int) -> int:
+    def _batch_size(self, num_positives: int) -> int:
         """As `TrainingConfig.batch_size` says, or more to keep within `max_steps`."""
-        least = math.ceil(num_positives / self.max_steps)
-        return max(least, min(self.batch_size, max(_LEAST_BATCH, num_users // 2)))
+        least = math.ceil(num_positives / self.config.max_steps)
+        most = max(_LEAST_BATCH, len(self.histories.length_U) // 2)
+        return max(least, min(self.config.batch_size, most))
 
     def _cold(self, count: int) -> NDArray[np.int64]:
         """1 for each item that is masked as cold."""
         uniform_N = torch.rand(count, generator=self.generator, dtype=torch.float64).numpy()
-        return (uniform_N < self.cold_rate).astype(np.int64)
+        return (uniform_N < self.config.cold_rate * self.has_content).astype(np.int64)
 
     def _drawn(self, weight_X: NDArray[np.floating], count: int) -> NDArray[np.int64]:
         """Indices drawn in proportion to their weights; any number of them, unlike multinomial."""

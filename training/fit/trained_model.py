@@ -15,9 +15,9 @@ from scipy.sparse import csr_array
 from model.artifact.manifest import EpochRecord
 from model.network.config import BEHAVIOUR
 from model.network.encoder import DualViewEmbeddings, GraphEncoder
-from model.network.fused_scores import routed_scores
+from model.network.fused_scores import routed_scores, unit_rows
+from model.network.head import shared_similarity
 from model.network.magnet import Magnet
-from model.network.similarity import shared_similarity, unit_rows
 from training.data.dataset import Dataset
 from training.data.features import Standardisation
 from training.data.histories import fold_in_histories

@@ -7,8 +7,10 @@ import copy
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -21,10 +23,10 @@ from model.network.encoder import GraphEncoder
 from model.network.magnet import Magnet
 from model.network.schedule import EntropySchedule
 from training.data.dataset import Dataset
+from training.data.files import write_durably
 from training.errors import ExplainedError
 from training.evaluate.protocol import evaluate, only_users, some_users
 from training.fit.calibration import calibrated
-from training.fit.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, warmed_average
 from training.fit.config import TrainingConfig
 from training.fit.distributed import ALONE, Processes, choose_device
 from training.fit.graphs import build_graph
@@ -40,6 +42,26 @@ STAGE_TOLERANCE = 0.01
 
 class TrainingError(ExplainedError):
     """Training cannot go on; the message says where it stopped and what to do."""
+
+
+class CheckpointError(ExplainedError):
+    """A checkpoint is damaged, or data or settings have changed since it was written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """Everything that a run needs to continue."""
+
+    fingerprint: str
+    """Data checksum and settings; a checkpoint resumes no other run."""
+    magnet: dict[str, Tensor]
+    average: dict[str, Tensor]
+    optimizer: dict[str, Any]
+    generator: Tensor
+    schedule: dict[str, Any]
+    history: list[dict[str, Any]]
+    best_epoch: int
+    best_state: dict[str, Tensor]
 
 
 def train(
@@ -67,7 +89,7 @@ def train(
         TrainingError: the loss is not finite, or there is nothing to train on or to validate with.
         DeviceError: `config.device` is not available.
         ProcessesError: the processes have different data or settings, or one of them has ended.
-        CheckpointError: `checkpoint` belongs to another run or is damaged.
+        CheckpointError: `checkpoint` cannot be used.
     """
     trainable = len(dataset.train_histories.predictable())
     if trainable == 0 or dataset.valid.nnz == 0:
@@ -80,22 +102,49 @@ def train(
     processes.require_equal(run.fingerprint, "data or settings")
     saved = None
     if checkpoint is not None and checkpoint.exists():
-        saved = load_checkpoint(checkpoint, run.fingerprint)
+        saved = _load(checkpoint, run.fingerprint)
     saved = processes.from_leader(saved)
     if saved is not None:
         run.restore(saved)
     while not run.finished:
         on_epoch(run.epoch())
         if checkpoint is not None:
-            save_checkpoint(checkpoint, run.snapshot())
+            write_durably(checkpoint, partial(torch.save, asdict(run.snapshot())))
     return run.result()
 
 
 def best_so_far(dataset: Dataset, config: TrainingConfig, checkpoint: Path) -> TrainedModel:
     """The best epoch of a run that was stopped or still goes on; raises as `train` does."""
     run = _Run(dataset, config, ALONE, None)
-    run.restore(load_checkpoint(checkpoint, run.fingerprint))
+    run.restore(_load(checkpoint, run.fingerprint))
     return run.result()
+
+
+def _load(path: Path, fingerprint: str) -> Checkpoint:
+    """The checkpoint, if it is of the run with this fingerprint."""
+    advice = f"delete {path} to start over"
+    try:
+        checkpoint = Checkpoint(**torch.load(path, map_location="cpu", weights_only=True))
+    except (OSError, EOFError, RuntimeError, TypeError, UnpicklingError) as error:
+        raise CheckpointError(f"checkpoint {path} cannot be read: {advice}") from error
+    if checkpoint.fingerprint != fingerprint:
+        raise CheckpointError(
+            f"checkpoint {path} belongs to other data or settings; {advice}, or use another --out"
+        )
+    return checkpoint
+
+
+def _warmed_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
+    """Moving average over about the last quarter of all steps, at most over 1 / (1 - decay).
+
+    Polynomial-decay averaging (arXiv:1212.1824, eta = 2), which forgets the start.
+    """
+
+    def average(averaged: Tensor, current: Tensor, steps: Tensor | int) -> Tensor:
+        warmed = min(decay, (1 + int(steps)) / (4 + int(steps)))
+        return torch.lerp(current, averaged, warmed)
+
+    return average
 
 
 class _Run:
@@ -112,7 +161,14 @@ class _Run:
         self.magnet = (start or build_magnet(dataset, config, self.generator)).to(self.device)
         processes.copy_from_leader([*self.magnet.parameters(), *self.magnet.buffers()])
         self.valid = some_users(dataset.valid, MAX_VALIDATION_USERS)
-        self.sampler = Sampler.of(config, dataset, self.generator, self.device, processes)
+        self.sampler = Sampler(
+            config=config,
+            histories=dataset.train_histories,
+            has_content=bool(dataset.features),
+            generator=self.generator,
+            device=self.device,
+            processes=processes,
+        )
         self.train_weight_UI = dataset.train_histories.recency_weighted(self.sampler.recency_power)
         graph = build_graph(self.train_weight_UI, dataset.features.values())
         self.encoder = GraphEncoder(self.magnet, graph.to(self.device))
@@ -126,7 +182,7 @@ class _Run:
             {"params": router, "lr": config.router_learning_rate},
         ]
         self.optimizer = torch.optim.Adam(groups)
-        self.average = AveragedModel(self.magnet, avg_fn=warmed_average(config.average_decay))
+        self.average = AveragedModel(self.magnet, avg_fn=_warmed_average(config.average_decay))
         self.schedule = EntropySchedule(
             coverage_weight=config.coverage_weight,
             specialisation_weight=config.specialisation_weight,
@@ -159,9 +215,9 @@ class _Run:
         share_K = torch.zeros(self.magnet.head.num_experts, device=self.device)
         seen: list[list[float]] = []
         self.encoder.refresh()
-        for batch in self.sampler.epoch(self.dataset.train_histories):
+        for batch in self.sampler.epoch():
             self.optimizer.zero_grad()
-            embeddings = self.encoder.embed(batch.wanted)
+            embeddings = self.encoder.embed(*batch.wanted)
             objective = add_gradients(
                 self.magnet, embeddings, batch, self.config, weights, self.processes
             )

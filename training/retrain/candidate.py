@@ -12,7 +12,7 @@ from model.network.magnet import Magnet
 from training.cli.progress import epochs_shown
 from training.data.dataset import Dataset
 from training.evaluate.protocol import Evaluation, evaluate, only_users, popularity_scores
-from training.fit.inductive import InductiveEncoder
+from training.fit.inductive import encode_anew
 from training.fit.trained_model import TrainedModel
 from training.fit.trainer import train
 from training.retrain.live_model import LiveModel, WeightsError
@@ -110,7 +110,7 @@ def with_everything(model: TrainedModel, dataset: Dataset) -> tuple[TrainedModel
     everything = replace(
         dataset, train=parts, valid=nothing, test=nothing, train_histories=dataset.histories
     )
-    return InductiveEncoder.of(model, dataset).encode(everything), everything
+    return encode_anew(model, dataset, everything), everything
 
 
 def utilisation(manifest: ArtifactManifest) -> float:

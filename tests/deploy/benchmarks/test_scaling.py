@@ -1,5 +1,6 @@
 """Measured sizes become lines, and the lines' tables their section of a document."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,15 @@ from deploy.benchmarks.scaling import (
     SIZES,
     Footprint,
     Size,
+    StepCost,
     footprint,
     main,
+    measure_step_cost,
     report,
     write_random_data,
 )
 from training.data.dataset import DataConfig, load_dataset
-from training.experiments.step_cost import StepCost
+from training.fit.config import TrainingConfig
 
 
 def planted(size: Size) -> Footprint:
@@ -77,3 +80,13 @@ def test_a_small_data_set_leaves_its_footprint_everywhere() -> None:
     assert found.artifact_mb > (300 + 2 * 200) * vectors / 1e6
     assert found.redis_mb > 0.5
     assert found.service_mb > 30
+
+
+def test_steps_are_taken_and_timed(tmp_path: Path) -> None:
+    write_random_data(Size(users=200, items=100, interactions=2000), 1, tmp_path)
+    dataset = load_dataset(DataConfig(folder=tmp_path))
+    for data in (dataset, replace(dataset, features={})):
+        cost, model = measure_step_cost(data, TrainingConfig(embedding_dim=8, max_steps=4))
+        assert min(cost.propagation, cost.pairs) > 0
+        assert cost.positives > 0
+        assert len(model.embeddings.item_IVMD) == len(dataset.item_ids)

@@ -1,8 +1,9 @@
 import pytest
 import torch
+from torch.nn import functional
 
 from model.network.config import MagnetConfig
-from model.network.fused_scores import routed_scores
+from model.network.fused_scores import routed_scores, unit_rows
 from model.network.head import FusionHead, with_item_item
 
 NAMES = ("behaviour", "text", "picture")
@@ -99,3 +100,13 @@ def test_the_item_item_score_is_mixed_but_not_routed_by(config: MagnetConfig) ->
     want_BC = head.mix(with_item_item(similarity_GBC, near_BC), routing)
     have_BC = routed_scores(head, similarity_GBC.clone(), user_BJ, item_CJ, 0.5, near_BC)
     assert torch.allclose(want_BC, have_BC)
+
+
+def test_unit_rows_are_normalised_and_a_zero_row_stays_zero() -> None:
+    row_XD = torch.randn(6, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    row_XD[2] = 0
+    assert torch.allclose(unit_rows(row_XD), functional.normalize(row_XD, dim=-1))
+    assert torch.autograd.gradcheck(unit_rows, row_XD[[0, 1, 3]].requires_grad_())
+    zero_XD = torch.zeros(1, 4, requires_grad=True)
+    (gradient,) = torch.autograd.grad(unit_rows(zero_XD).sum(), zero_XD)
+    assert torch.isfinite(gradient).all()

@@ -3,10 +3,11 @@ import pytest
 import torch
 from scipy.sparse import csr_array
 
+from model.network.fused_scores import unit_rows
 from model.network.graph import Propagated, View, propagate
-from model.network.similarity import unit_rows
+from training.data.dataset import Dataset
 from training.data.features import ModalityFeatures
-from training.fit.graphs import build_graph, cold_strength, content_neighbours
+from training.fit.graphs import build_graph, cold_strength, content_neighbours, spectral_start
 
 
 def features(x: list[list[float]], missing: tuple[int, ...] = ()) -> ModalityFeatures:
@@ -110,3 +111,34 @@ def test_gradients_reach_embeddings_and_edge_weights() -> None:
     moved = [value(x_IF + sign * step * direction_IF, weight_E) for sign in (1, -1)]
     slope = (moved[0] - moved[1]) / (2 * step)
     assert (x_IF.grad * direction_IF).sum().item() == pytest.approx(slope.item(), rel=1e-2)
+
+
+def test_items_of_one_group_start_together(communities: Dataset) -> None:
+    start_ID = spectral_start(communities.train, 4)
+    unit_ID = start_ID / np.linalg.norm(start_ID, axis=1, keepdims=True)
+    group_I = np.arange(60) % 4
+    cosine_II = unit_ID @ unit_ID.T
+    same_II = group_I[:, None] == group_I
+    assert cosine_II[same_II].min() > cosine_II[~same_II].max()
+    assert np.linalg.norm(start_ID, axis=1) == pytest.approx(np.full(60, 0.1 * 4**0.5))
+
+
+def test_it_is_the_decomposition_of_the_normalised_matrix(communities: Dataset) -> None:
+    likes_UI = communities.train.toarray().astype(np.float64)
+    normalised_UI = likes_UI / np.sqrt(np.outer(likes_UI.sum(1), likes_UI.sum(0)))
+    _, value_D, right_DI = np.linalg.svd(normalised_UI, full_matrices=False)
+    exact_ID = right_DI[:4].T * np.sqrt(value_D[:4])
+    exact_ID /= np.linalg.norm(exact_ID, axis=1, keepdims=True)
+    start_ID = spectral_start(communities.train, 4).astype(np.float64) / (0.1 * 4**0.5)
+    assert start_ID @ start_ID.T == pytest.approx(exact_ID @ exact_ID.T, abs=1e-3)
+
+
+def test_few_items_start_with_as_many_columns_as_there_are() -> None:
+    assert spectral_start(csr_array(np.eye(3, dtype=np.float32)), 8).shape == (3, 3)
+
+
+def test_items_without_interactions_start_at_nothing() -> None:
+    train = np.zeros((4, 6), dtype=np.float32)
+    train[:, :3] = np.random.default_rng(0).random((4, 3)) < 0.7
+    train[0, :3] = 1
+    assert not spectral_start(csr_array(train), 2)[3:].any()

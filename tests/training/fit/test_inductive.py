@@ -12,7 +12,7 @@ from training.data.dataset import DataConfig, Dataset, load_dataset
 from training.data.features import ModalityFeatures
 from training.data.histories import Histories
 from training.fit.config import TrainingConfig
-from training.fit.inductive import InductiveEncoder
+from training.fit.inductive import encode_anew
 from training.fit.trained_model import TrainedModel
 from training.fit.trainer import train
 
@@ -29,11 +29,6 @@ def dataset(tiny_data: Path) -> Dataset:
 @pytest.fixture(scope="module")
 def model(dataset: Dataset) -> TrainedModel:
     return train(dataset, SMALL)
-
-
-@pytest.fixture(scope="module")
-def encoder(model: TrainedModel, dataset: Dataset) -> InductiveEncoder:
-    return InductiveEncoder.of(model, dataset)
 
 
 def without_cold(dataset: Dataset) -> Dataset:
@@ -78,10 +73,8 @@ def chosen_by(dataset: Dataset, users: list[int]) -> Dataset:
     )
 
 
-def test_the_same_data_give_the_same_model(
-    model: TrainedModel, encoder: InductiveEncoder, dataset: Dataset
-) -> None:
-    again = encoder.encode(dataset)
+def test_the_same_data_give_the_same_model(model: TrainedModel, dataset: Dataset) -> None:
+    again = encode_anew(model, dataset, dataset)
     torch.testing.assert_close(again.embeddings.item_IVMD, model.embeddings.item_IVMD)
     torch.testing.assert_close(again.embeddings.foldin_IVMD, model.embeddings.foldin_IVMD)
     torch.testing.assert_close(again.magnet.item_bias(), model.magnet.item_bias())
@@ -90,12 +83,12 @@ def test_the_same_data_give_the_same_model(
 
 
 def test_an_item_added_afterwards_is_what_it_was_as_a_cold_item_in_training(
-    model: TrainedModel, encoder: InductiveEncoder, dataset: Dataset
+    model: TrainedModel, dataset: Dataset
 ) -> None:
-    unaware = replace(encoder, model=encoder.encode(without_cold(dataset)))
-    assert len(unaware.model.embeddings.item_IVMD) == len(dataset.item_ids) - 1
-    assert len(unaware.model.magnet.item_behaviour_ID) == len(dataset.item_ids) - 1
-    added = unaware.encode(dataset)
+    unaware = encode_anew(model, dataset, without_cold(dataset))
+    assert len(unaware.embeddings.item_IVMD) == len(dataset.item_ids) - 1
+    assert len(unaware.magnet.item_behaviour_ID) == len(dataset.item_ids) - 1
+    added = encode_anew(unaware, dataset, dataset)
     row = dataset.item_ids.index(COLD)
     cold_VMD = model.embeddings.item_IVMD[row]
     assert cold_VMD[1].norm(dim=-1).min() > 0.99  # in every modality of the augmented view
@@ -109,7 +102,7 @@ def test_an_item_that_training_never_saw_is_alike_to_what_its_content_is_alike_t
 ) -> None:
     before = without_cold(dataset)
     trained = train(before, SMALL)
-    added = InductiveEncoder.of(trained, before).encode(dataset)
+    added = encode_anew(trained, before, dataset)
     row = dataset.item_ids.index(COLD)
     similarity_IVM = (added.embeddings.item_IVMD * added.embeddings.item_IVMD[row]).sum(-1)
     others = np.arange(row)
@@ -122,36 +115,37 @@ def test_an_item_that_training_never_saw_is_alike_to_what_its_content_is_alike_t
 
 
 def test_behaviour_of_a_new_item_comes_from_those_who_choose_it(
-    encoder: InductiveEncoder, dataset: Dataset
+    model: TrainedModel, dataset: Dataset
 ) -> None:
     row = dataset.item_ids.index(COLD)
-    assert set(encoder.behaviour) == set(dataset.item_ids[:row])  # those that were interacted with
-    cold_D = encoder.encode(dataset).embeddings.item_IVMD[row, 0, 0]
+    cold_D = encode_anew(model, dataset, dataset).embeddings.item_IVMD[row, 0, 0]
     assert not cold_D.any()
     even, odd = (
-        encoder.encode(chosen_by(dataset, users)).embeddings.item_IVMD[row, 0, 0]
+        encode_anew(model, dataset, chosen_by(dataset, users)).embeddings.item_IVMD[row, 0, 0]
         for users in ([0, 2, 4, 6], [1, 3, 5, 7])
     )
     assert even.norm() == pytest.approx(1)
-    item_ID = encoder.model.embeddings.item_IVMD[:row, 0, 0]
+    item_ID = model.embeddings.item_IVMD[:row, 0, 0]
     for mine_D, mine, others in ((even, 0, 1), (odd, 1, 0)):
         assert (item_ID[mine::2] @ mine_D).mean() > (item_ID[others::2] @ mine_D).mean()
 
 
-def test_popularity_is_measured_as_in_training(encoder: InductiveEncoder, dataset: Dataset) -> None:
+def test_popularity_is_measured_as_in_training(model: TrainedModel, dataset: Dataset) -> None:
     row, like = dataset.item_ids.index(COLD), 0
     times = int((dataset.train.indices == like).sum())
     grown = chosen_by(dataset, list(range(times)))
-    before, after = (encoder.encode(x).magnet.log_popularity_I for x in (dataset, grown))
+    before, after = (
+        encode_anew(model, dataset, x).magnet.log_popularity_I for x in (dataset, grown)
+    )
     torch.testing.assert_close(before[:row], after[:row])
     assert before[row] < after[row] == pytest.approx(before[like].item())
 
 
-def test_other_modalities_are_refused(encoder: InductiveEncoder, dataset: Dataset) -> None:
+def test_other_modalities_are_refused(model: TrainedModel, dataset: Dataset) -> None:
     silent = replace(dataset, features={"text": dataset.features["text"]})
     with pytest.raises(ValueError, match=r"modalities \['text'\].*\['picture', 'text'\]"):
-        encoder.encode(silent)
+        encode_anew(model, dataset, silent)
     text = dataset.features["text"]
     wide = replace(text, x_IF=np.tile(text.x_IF, 2))
     with pytest.raises(ValueError, match="16 wide, expected 8"):
-        encoder.encode(replace(dataset, features=dataset.features | {"text": wide}))
+        encode_anew(model, dataset, replace(dataset, features=dataset.features | {"text": wide}))

@@ -13,7 +13,15 @@ from training.fit.objective import add_gradients
 from training.fit.sampler import Sampler
 from training.fit.trained_model import build_magnet
 
-CONFIG = TrainingConfig(embedding_dim=8, batch_size=150, negatives=12)
+CONFIG = TrainingConfig(
+    embedding_dim=8,
+    batch_size=150,
+    max_steps=1,
+    negatives=12,
+    longest_history=10,
+    recency_power=0.5,
+    cold_rate=0.3,
+)
 WEIGHTS = EntropySchedule(coverage_weight=1.0, specialisation_weight=0.1, switch=0).weights()
 
 
@@ -31,20 +39,15 @@ def gradients(
     with torch.no_grad():
         magnet.head.router.scale.fill_(0.5)  # at zero the evidence weights have no gradient
     sampler = Sampler(
-        batch_size=CONFIG.batch_size,
-        max_steps=1,
-        num_negatives=CONFIG.negatives,
-        longest_history=10,
-        recency_power=0.5,
-        user_damping=0.7,
-        popularity_power=0.5,
-        cold_rate=0.3,
+        config=config,
+        histories=dataset.train_histories,
+        has_content=True,
         generator=generator,
         device=torch.device("cpu"),
     )
-    batch = next(sampler.epoch(dataset.train_histories))
+    batch = next(sampler.epoch())
     encoder = GraphEncoder(magnet, build_graph(dataset.train, dataset.features.values()))
-    found = add_gradients(magnet, encoder.embed(batch.wanted), batch, config, WEIGHTS)
+    found = add_gradients(magnet, encoder.embed(*batch.wanted), batch, config, WEIGHTS)
     return {name: term.item() for name, term in found.terms.items()}, {
         name: torch.zeros_like(p) if p.grad is None else p.grad.clone()
         for name, p in magnet.named_parameters()

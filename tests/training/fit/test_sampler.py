@@ -1,24 +1,30 @@
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
 
 from training.data.histories import Histories
+from training.fit.config import TrainingConfig
 from training.fit.sampler import Batch, Sampler, enough_negatives
 
-SAMPLER = Sampler(
+CONFIG = TrainingConfig(
     batch_size=50,
     max_steps=100,
-    num_negatives=40,
+    negatives=40,
     longest_history=10,
-    recency_power=0.0,
     user_damping=0.0,
     popularity_power=0.0,
     cold_rate=0.0,
-    generator=torch.Generator(),
-    device=torch.device("cpu"),
 )
+
+
+def sampler(histories: Histories, seed: int = 0, **changes: float) -> Sampler:
+    return Sampler(
+        config=CONFIG.model_copy(update=changes),
+        histories=histories,
+        has_content=True,
+        generator=torch.Generator().manual_seed(seed),
+        device=torch.device("cpu"),
+    )
 
 
 def heavy_and_light() -> Histories:
@@ -29,10 +35,7 @@ def heavy_and_light() -> Histories:
 
 
 def epoch(seed: int = 0, **changes: float) -> list[Batch]:
-    generator = torch.Generator().manual_seed(seed)
-    return list(
-        dataclasses.replace(SAMPLER, generator=generator, **changes).epoch(heavy_and_light())
-    )
+    return list(sampler(heavy_and_light(), seed, **changes).epoch())
 
 
 def drawn_items(batches: list[Batch]) -> np.ndarray:
@@ -48,8 +51,7 @@ def test_an_epoch_has_as_many_draws_as_positives_in_bounded_steps() -> None:
 def test_few_users_make_small_batches(num_users: int, expected: int) -> None:
     user_N = np.arange(20_000) % num_users
     histories = Histories.of(user_N, np.arange(20_000), None, (num_users, 20_000))
-    sampler = dataclasses.replace(SAMPLER, batch_size=4096)
-    assert len(next(sampler.epoch(histories)).item_B) == expected
+    assert len(next(sampler(histories, batch_size=4096).epoch()).item_B) == expected
 
 
 @pytest.mark.parametrize(
@@ -68,7 +70,7 @@ def test_heavy_users_are_weighed_down() -> None:
 
 def test_negatives_follow_popularity_as_asked() -> None:
     def share_of_popular(power: float) -> float:
-        drawn = [batch.negative_N for batch in epoch(popularity_power=power, num_negatives=2000)]
+        drawn = [batch.negative_N for batch in epoch(popularity_power=power, negatives=2000)]
         return float(torch.isin(torch.cat(drawn), torch.tensor([90, 91])).float().mean())
 
     assert abs(share_of_popular(0.0) - 2 / 93) < 0.01
@@ -88,7 +90,7 @@ def test_a_seed_fixes_the_draws() -> None:
 
 
 def test_as_many_positives_and_negatives_are_shown_cold_as_asked_for() -> None:
-    assert not any(len(batch.wanted.cold_X) for batch in epoch())
+    assert not any(len(batch.wanted[1]) for batch in epoch())
     places = [
         (len(x.cold_B), len(x.cold_N)) for seed in range(20) for x in epoch(seed, cold_rate=0.3)
     ]
@@ -96,6 +98,6 @@ def test_as_many_positives_and_negatives_are_shown_cold_as_asked_for() -> None:
     assert cold_B / 50 == pytest.approx(0.3, abs=0.05)
     assert cold_N / 40 == pytest.approx(0.3, abs=0.05)
     batch = epoch(cold_rate=0.3)[0]
-    cold_X = batch.wanted.cold_X
+    _, cold_X = batch.wanted
     assert torch.equal(cold_X[: len(batch.cold_B)], batch.item_B[batch.cold_B])
     assert torch.equal(cold_X[len(batch.cold_B) :], batch.negative_N[batch.cold_N])

@@ -8,10 +8,9 @@ from model.artifact.manifest import EpochRecord
 from model.network.schedule import EntropySchedule
 from training.data.dataset import DataConfig, Dataset, load_dataset
 from training.evaluate.protocol import evaluate
-from training.fit.checkpoint import CheckpointError
 from training.fit.config import TrainingConfig
 from training.fit.trained_model import TrainedModel
-from training.fit.trainer import STAGE_TOLERANCE, TrainingError, train
+from training.fit.trainer import STAGE_TOLERANCE, CheckpointError, TrainingError, train
 
 SMALL = TrainingConfig(embedding_dim=8, batch_size=64, negatives=16, max_epochs=4)
 

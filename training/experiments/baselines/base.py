@@ -3,7 +3,6 @@
 Letters: B users of a block, I items.
 """
 
-import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
@@ -16,23 +15,6 @@ MAX_MEMORY = 16 * 2**30
 
 class BaselineError(ValueError):
     """A baseline cannot be fitted to this data set; the message says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Deadline:
-    """A moment after which no new epoch and no new setting is begun."""
-
-    monotonic_seconds: float
-
-    @classmethod
-    def after(cls, seconds: float) -> "Deadline":
-        """So many seconds from now."""
-        return cls(time.monotonic() + seconds)
-
-    @property
-    def passed(self) -> bool:
-        """Whether it is over."""
-        return time.monotonic() >= self.monotonic_seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +40,10 @@ class Trained(ABC):
     """Settings of a baseline that is trained by gradients, from random numbers."""
 
     @abstractmethod
-    def fit(self, dataset: Dataset, seed: int, deadline: Deadline) -> Fitted:
-        """Train until validation stops improving or the deadline comes.
+    def fit(self, dataset: Dataset, seed: int, deadline: float) -> Fitted:
+        """Train until validation stops improving; no epoch begins after the deadline.
+
+        The deadline is in seconds of `time.monotonic`.
 
         Raises:
             BaselineError: it cannot be trained on this data set.

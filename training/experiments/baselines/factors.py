@@ -20,9 +20,8 @@ from model.network.graph import SparseOperator
 from training.data.dataset import Dataset
 from training.data.features import Standardisation
 from training.evaluate.protocol import evaluate
-from training.experiments.baselines.base import BaselineError, Deadline, Fitted, Trained
+from training.experiments.baselines.base import BaselineError, Fitted, Trained
 from training.fit.graphs import sparse_operator
-from training.fit.sampler import pair_batches
 
 
 def content_features(dataset: Dataset, model: str) -> dict[str, NDArray[np.float32]]:
@@ -152,7 +151,7 @@ class FactorBaseline(Trained):
     def model(self, dataset: Dataset, generator: torch.Generator) -> FactorModel:
         """A freshly initialised model; BaselineError if the data set lacks what it needs."""
 
-    def fit(self, dataset: Dataset, seed: int, deadline: Deadline) -> Fitted:
+    def fit(self, dataset: Dataset, seed: int, deadline: float) -> Fitted:
         """Train until validation NDCG@20 stops improving; equal seeds give equal results."""
         generator = torch.Generator().manual_seed(seed)
         model, schedule = self.model(dataset, generator), self.schedule
@@ -171,7 +170,7 @@ class FactorBaseline(Trained):
             if value > best_value:
                 best_value, best_epoch, best_factors = value, epoch, factors
             improving = epoch - best_epoch < schedule.patience
-            if not improving or deadline.passed:
+            if not improving or time.monotonic() >= deadline:
                 break
         return Fitted(
             score=partial(_inner_products, *best_factors),
@@ -185,20 +184,16 @@ def _steps(
 ) -> Iterator[Step]:
     """One pass over all training positives [U, I] in random order."""
     batch_size = max(min_batch, math.ceil(train.nnz / _MAX_STEPS))
-    for batch in pair_batches(
-        train,
-        batch_size=batch_size,
-        num_negatives=negatives or batch_size,
-        generator=generator,
-    ):
-        negative_N = batch.negative_N
-        user_rows, negative_rows = batch.user_B.numpy().copy(), negative_N.numpy().copy()
+    user_P, item_P = (torch.from_numpy(axis.astype("int64")) for axis in train.nonzero())
+    for chosen_B in torch.randperm(train.nnz, generator=generator).split(batch_size):
+        user_B, item_B = user_P[chosen_B], item_P[chosen_B]
+        negative_N = torch.randint(train.shape[1], (negatives or batch_size,), generator=generator)
         if negatives is None:
-            negative_N = negative_N[: len(user_rows)]
-            known = train[user_rows, negative_rows[: len(user_rows)]] > 0
+            negative_N = negative_N[: len(user_B)]
+            known = train[user_B.numpy(), negative_N.numpy()] > 0
         else:
-            known = train[user_rows][:, negative_rows].toarray() > 0
-        yield Step(batch.user_B, batch.item_B, negative_N, torch.from_numpy(known))
+            known = train[user_B.numpy()][:, negative_N.numpy()].toarray() > 0
+        yield Step(user_B, item_B, negative_N, torch.from_numpy(known))
 
 
 def _factors(model: FactorModel) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -9,9 +9,9 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from model.network.losses import sampled_softmax_loss
-from model.network.similarity import normalise_rows
 from training.data.dataset import Dataset
 from training.experiments.baselines.base import Entry
 from training.experiments.baselines.factors import (
@@ -64,7 +64,7 @@ class _LightGCN(FactorModel):
         if self.config.loss == "bpr":
             return user_UD, item_ID
         scale = self.config.temperature**-0.5
-        return normalise_rows(user_UD) * scale, normalise_rows(item_ID) * scale
+        return scale * functional.normalize(user_UD), scale * functional.normalize(item_ID)
 
     def loss(self, step: Step) -> Tensor:
         """The ranking loss and L2 on the initial embeddings of the batch."""

@@ -14,7 +14,7 @@ from training.experiments.benchmark.outcome import (
     Outcome,
 )
 from training.experiments.benchmark.runner import ABLATIONS
-from training.experiments.figures import figure, spread
+from training.experiments.figures import figure, opening, spread
 from training.reporting.documents import table
 
 _PROTOCOL = """\
@@ -84,10 +84,7 @@ def _outcomes_json(outcomes: Mapping[str, Outcome], leads: Leads) -> dict[str, o
 def as_markdown(benchmark: Benchmark, command: str) -> str:
     """The data set's section; `command` is what made it."""
     parts = [
-        f"## {benchmark.dataset_name}",
-        f"Data: {benchmark.summary}.",
-        f"Seeds: {', '.join(map(str, benchmark.seeds))}. Made by:",
-        f"```\n{command}\n```",
+        *opening(benchmark.dataset_name, benchmark.summary, benchmark.seeds, command),
         _PROTOCOL,
     ]
     if benchmark.validation_users is not None:

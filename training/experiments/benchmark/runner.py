@@ -22,7 +22,7 @@ from training.data.dataset import Dataset
 from training.data.features import ModalityFeatures
 from training.data.files import peak_mb, reset_peak
 from training.evaluate.protocol import Evaluation, ScoreFunction, evaluate
-from training.experiments.baselines.base import BaselineError, ClosedForm, Deadline
+from training.experiments.baselines.base import BaselineError, ClosedForm
 from training.experiments.baselines.registry import (
     BASELINES,
     fit,
@@ -207,7 +207,7 @@ def _tune_and_test(name: str, dataset: Dataset, plan: BenchmarkPlan) -> Outcome:
     if not isinstance(tuned.baseline, ClosedForm):
         for seed in plan.seeds[1:]:
             start = time.monotonic()
-            runs.append(fit(tuned.baseline, tunable, seed, Deadline.after(plan.tuning_seconds)))
+            runs.append(fit(tuned.baseline, tunable, seed, start + plan.tuning_seconds))
             seconds.append(time.monotonic() - start)
     notes = []
     if tuned.tried < len(grid):

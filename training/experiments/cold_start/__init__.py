@@ -1,1 +1,0 @@
-"""Cold start: how well users and items are served that a model was not trained with."""
