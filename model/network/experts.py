@@ -6,11 +6,13 @@ the parameters, so no penalty and no projection step is needed. Letters: K exper
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
+Role = Literal["dominant", "balanced", "complementary"]
+ROLES: tuple[Role, ...] = get_args(Role)
 DOMINANT_RANGE = (0.5, 0.9)
 """A dominant expert's weight on its modality; above one half it is always the largest."""
 SPREAD_RATIO = 2.0
@@ -23,7 +25,7 @@ BALANCED_RATIO = 1.5
 class Expert:
     """One expert; `modality` is the one that its role favours, leans to or weighs least."""
 
-    role: Literal["dominant", "balanced", "complementary"]
+    role: Role
     modality: str
 
     @property
@@ -38,12 +40,7 @@ def structured_experts(modalities: tuple[str, ...]) -> tuple[Expert, ...]:
     With two modalities, complementary(a) would repeat dominant(b), so it is left out; with one,
     every template is the same single weight, so one dominant expert stands for all.
     """
-    roles: tuple[Literal["dominant", "balanced", "complementary"], ...] = (
-        "dominant",
-        "balanced",
-        "complementary",
-    )
-    used = {1: roles[:1], 2: roles[:2]}.get(len(modalities), roles)
+    used = {1: ROLES[:1], 2: ROLES[:2]}.get(len(modalities), ROLES)
     return tuple(Expert(role, modality) for role in used for modality in modalities)
 
 
@@ -68,7 +65,7 @@ class ExpertTemplates(nn.Module):
         self.lean_KM = nn.Parameter(lean_KM)
         named_KM = torch.tensor([[e.modality == m for m in modalities] for e in self.experts])
         self.register_buffer("named_KM", named_KM, persistent=False)
-        role_K = [("dominant", "balanced", "complementary").index(e.role) for e in self.experts]
+        role_K = [ROLES.index(expert.role) for expert in self.experts]
         self.register_buffer("role_K", torch.tensor(role_K), persistent=False)
         smallest_rest = 1 / (1 + SPREAD_RATIO * max(1, num_modalities - 2))
         self._complementary_max = smallest_rest / (1 + smallest_rest)

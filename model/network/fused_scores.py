@@ -1,7 +1,7 @@
 """Hand-written gradients for training: the fusion head's scores, and the normalisation of rows.
 
-`routed_scores` are those of `FusionHead.route` and `mix`, in half the passes over memory. With plain
-autograd a training step takes 1.3 times as long, with torch.compile 1.2 to 1.4 times
+`routed_scores` are those of `FusionHead.route` and `mix`, in half the passes over memory. With
+plain autograd a training step takes 1.3 times as long, with torch.compile 1.2 to 1.4 times
 (docs/adr/0020).
 
 Letters: B users, C candidates, V views, M modalities, G = V * M similarity channels, K experts,

@@ -21,8 +21,6 @@ _TEMPLATES = {"structured": ExpertTemplates, "free": FreeTemplates, "average": A
 class Routing:
     """Weights of experts and views for a batch of pairs."""
 
-    logit_KBC: Tensor
-    """The router's logits, before the gate."""
     kept_KBC: Tensor
     """The experts' weights after the gate, up to a common factor."""
     augmented_BC: Tensor
@@ -64,7 +62,6 @@ class FusionHead(nn.Module):
         channel_JBC = self.router(similarity_GBC, user_BJ, item_XCJ)
         dual = self.config.views == "dual"
         return Routing(
-            logit_KBC=channel_JBC[:-1],
             kept_KBC=sparse_gate(channel_JBC[:-1], threshold),
             augmented_BC=torch.sigmoid(channel_JBC[-1] if dual else channel_JBC[-1] - torch.inf),
         )

@@ -19,16 +19,16 @@ class Magnet(nn.Module):
 
     - behaviour: a free embedding per item that was interacted with; an item without interactions
       has none, and gets its behaviour from its content neighbours in the augmented view.
-    - a content modality: its features through a linear encoder and nothing else, so that what an
-      explanation calls pictures is pictures. A missing row is zero by contract and gets its signal
-      from the graph alone.
+    - a content modality: its features through a linear encoder and nothing else, so that a share
+      that is explained by pictures comes from pictures alone. A missing row is zero by contract
+      and gets its signal from the graph.
     - content edges: one learnt weight per modality.
     - users have no parameters: a user is the fold-in of their history, so a new user or a session
       is embedded exactly as a known one (ours, docs/adr/0004).
     - popularity: one learnt weight on the item's standardised log-popularity, so that the personal
       part of the score need not spend itself on popularity (ours).
-    - `cold_offset`: added to the score of items that nobody has chosen, whose popularity now does
-      not tell their popularity to come; calibrated after training (ours, docs/adr/0016).
+    - `cold_offset`: added to the score of items that nobody has chosen yet, which may be popular
+      later; calibrated after training (ours, docs/adr/0016).
     - `neighbourhood_weight`: weight of the item-item model beside embeddings; calibrated after
       training (ours, docs/adr/0014). Checkpoints know it by this name.
     """

@@ -33,11 +33,10 @@ class InteractionRouter(nn.Module):
     """Linear evidence from the pair's similarities and from low-dimensional projections.
 
     logits = prior + C c_u + scale * (A S(u, i) + U z_u + W z_i), where z are unit rows and U and W
-    have rank `router_dim`. c_u is the length of the user's rows less their mean: how much more
-    coherent their history is in each channel than in the others, which tells what they choose by.
-    Without the mean it would tell how long the history is. `C` and `scale` start at zero, so the
-    mixture starts at its prior.
-    Inputs are detached: the router does not train the encoders, so that early noise in the routing
+    have rank `router_dim`. c_u is the length of the user's rows less their mean. It says in which
+    channels their history is more coherent than in the others, and so what they choose by; with the
+    mean it would say how long the history is. `C` and `scale` start at zero, so the mixture starts
+    at its prior. Inputs are detached: the router does not train the encoders, so that early noise in the routing
     cannot spoil the embeddings.
     """
 

@@ -23,9 +23,8 @@ from training.data.items import ItemTable, read_facts, text_tokens
 from training.data.tables import DataError
 
 WIDEST_FEATURES = 128
-"""Most dimensions kept of features."""
-MAX_TOKEN_DIM = 128
-"""Most dimensions kept of a bag of tokens; enough to tell a few thousand terms apart."""
+"""Most dimensions kept of features, and of a bag of tokens: enough to tell a few thousand terms
+apart."""
 _MIN_ITEMS_PER_TOKEN = 2
 """A token of a single item relates it to no other."""
 
@@ -53,12 +52,12 @@ def features_of_tokens(tokens: Sequence[Sequence[str]], seed: int) -> ModalityFe
     weighting = TfidfVectorizer(analyzer=list, vocabulary=vocabulary, sublinear_tf=True)
     weight_IT = weighting.fit_transform(tokens)
     present_I = np.diff(weight_IT.indptr) > 0
-    if len(vocabulary) <= MAX_TOKEN_DIM:
+    if len(vocabulary) <= WIDEST_FEATURES:
         x_IF = weight_IT.toarray()
     else:
         # The number of threads would change the last bits, and with them the data set's digest.
         with threadpool_limits(limits=1):
-            left_IF, singular_F, _ = randomized_svd(weight_IT, MAX_TOKEN_DIM, random_state=seed)
+            left_IF, singular_F, _ = randomized_svd(weight_IT, WIDEST_FEATURES, random_state=seed)
         x_IF = left_IF * singular_F
     x_IF[~present_I] = 0.0
     return ModalityFeatures(x_IF=x_IF.astype(np.float32), present_I=present_I)

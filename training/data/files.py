@@ -40,9 +40,9 @@ def write_durably(path: Path, write: Callable[[Path], object]) -> None:
     make_folder(path.parent)
     partial = path.with_name(f".{path.name}{_PARTIAL}")
     write(partial)
-    _sync(partial)
+    sync(partial)
     partial.replace(path)
-    sync_folder(path.parent)
+    sync(path.parent)
 
 
 def make_folder(folder: Path) -> None:
@@ -51,12 +51,7 @@ def make_folder(folder: Path) -> None:
         return
     make_folder(folder.parent)
     folder.mkdir(exist_ok=True)
-    sync_folder(folder.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Get the names in a folder onto the disk."""
-    _sync(folder)
+    sync(folder.parent)
 
 
 def remove_partials(folder: Path) -> None:
@@ -65,7 +60,8 @@ def remove_partials(folder: Path) -> None:
         path.unlink()
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Get a file's bytes, or the names in a folder, onto the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -52,12 +52,8 @@ def split_by_global_time(timestamp_N: NDArray[np.float64]) -> NDArray[np.int64]:
 
 def global_time_cuts(num: int) -> tuple[int, int]:
     """Where validation and test begin in the order of time."""
-    return num - 2 * _tenth(num), num - _tenth(num)
-
-
-def _tenth(num: int) -> int:
-    """A tenth, rounded half up."""
-    return (num + 5) // 10
+    tenth = (num + 5) // 10  # rounded half up
+    return num - 2 * tenth, num - tenth
 
 
 def _split_each_user(user_N: NDArray[np.int64], order_N: NDArray[np.int64]) -> NDArray[np.int64]:

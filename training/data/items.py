@@ -109,7 +109,7 @@ def read_items(folder: Path) -> ItemTable | None:
         names = ", ".join(path.name for path in found)
         raise DataError(folder, f"has several item tables ({names})", "keep one of them")
     table = Table.read(found[0])
-    id_column = table.find(ITEM_COLUMNS) or table.names[0]
+    id_column = table.find(ITEM_COLUMNS) or table.frame.columns[0]
     ids = table.ids(id_column).to_list()
     _check_distinct(table, id_column, ids)
     return ItemTable(path=table.path, ids=ids, metadata=_metadata(table, id_column))
@@ -137,10 +137,10 @@ def _metadata(table: Table, id_column: str) -> list[Metadata]:
         table.find(CATEGORY_COLUMNS): "categories",
         table.find(PICTURE_COLUMNS): "picture_url",
     }
-    for column in table.names:
+    for column in table.frame.columns:
         if column == id_column:
             continue
-        values = [value.strip() for value in table.strings(column).to_list()]
+        values = [value.strip() for value in table.frame[column].to_list()]
         field = known.get(column, column)
         if field == column and column not in known and _all_numbers(values):
             continue

@@ -9,7 +9,7 @@ which modality drives each user.
 Letters: U users, I items, R rows, F width of a feature vector, N choices of one user.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,12 +38,6 @@ _SPAN_SECONDS = 10_000_000
 Points = NDArray[np.float32]
 
 
-def write_planted(folder: Path, drivers: Mapping[str, tuple[str, ...]]) -> None:
-    """Write the driving modalities of every user; two if their taste is mixed."""
-    lines = [f"{user_id}\t{_SEPARATOR.join(names)}\n" for user_id, names in drivers.items()]
-    (folder / PLANTED_FILE).write_text("user_id\tmodalities\n" + "".join(lines))
-
-
 def read_planted(
     folder: Path, user_ids: Iterable[str], modalities: Collection[str]
 ) -> dict[str, tuple[str, ...]] | None:
@@ -57,7 +51,7 @@ def read_planted(
         return None
     table = Table.read(path)
     column = table.require(["modalities"], "modalities")
-    drivers = [tuple(text.split(_SEPARATOR)) for text in table.strings(column)]
+    drivers = [tuple(text.split(_SEPARATOR)) for text in table.frame[column]]
     table.check(
         column,
         np.array([not set(names) <= set(modalities) for names in drivers]),
@@ -201,7 +195,11 @@ def write_planting(planting: Planting, folder: Path) -> PlantedData:
     (folder / "items.tsv").write_text("\n".join(["item_id\ttitle", *titles]) + "\n")
     for name in planting.modalities:
         np.save(folder / f"{name}{FEATURE_SUFFIX}", data.points[name])
-    write_planted(folder, dict(zip(user_ids, data.drivers, strict=True)))
+    planted = [
+        f"{user_id}\t{_SEPARATOR.join(names)}"
+        for user_id, names in zip(user_ids, data.drivers, strict=True)
+    ]
+    (folder / PLANTED_FILE).write_text("\n".join(["user_id\tmodalities", *planted]) + "\n")
     return data
 
 

@@ -78,11 +78,6 @@ class Table:
         ).fill_null("")
         return cls(path=path, frame=frame)
 
-    @property
-    def names(self) -> list[str]:
-        """Column names in the order of the file."""
-        return self.frame.columns
-
     def find(self, accepted: Sequence[str]) -> str | None:
         """The first of the accepted names that the file has, or None."""
         return next((name for name in accepted if name in self.frame.columns), None)
@@ -93,15 +88,11 @@ class Table:
         if name is None:
             raise DataError(
                 self.path,
-                f"has no {what} column (found: {', '.join(self.names)})",
+                f"has no {what} column (found: {', '.join(self.frame.columns)})",
                 f"name it {' or '.join(accepted)}; columns are separated by tabs",
                 line=1,
             )
         return name
-
-    def strings(self, name: str) -> pl.Series:
-        """One column as it stands in the file."""
-        return self.frame[name]
 
     def ids(self, name: str) -> pl.Series:
         """One column of ids; DataError names the first empty one."""

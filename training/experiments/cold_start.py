@@ -28,8 +28,7 @@ from training.evaluate.protocol import Evaluation, ScoreFunction, evaluate, popu
 from training.experiments.figures import Lead, figure, opening, paired_lead, spread
 from training.fit.config import TrainingConfig
 from training.fit.graphs import content_neighbours
-from training.fit.inductive import encode_anew
-from training.fit.trained_model import TrainedModel
+from training.fit.trained_model import TrainedModel, encode_anew
 from training.fit.trainer import train
 from training.reporting.documents import table
 
@@ -182,17 +181,14 @@ def restricted(dataset: Dataset, user_U: Mask, item_I: Mask) -> Dataset:
     histories = dataset.train_histories
     user_P = np.repeat(np.arange(len(user_U)), histories.length_U)
     kept_P = user_U[user_P] & item_I[histories.item_P]
-    length_U = np.bincount(user_P[kept_P], minlength=len(user_U))
+    kept = Histories.of(
+        user_P[kept_P], histories.item_P[kept_P], np.arange(kept_P.sum()), dataset.train.shape
+    )
     return replace(
         dataset,
         train=within(dataset.train, user_U, item_I),
         valid=within(dataset.valid, user_U, item_I),
-        train_histories=Histories(
-            offset_U1=np.concatenate([[0], np.cumsum(length_U)]),
-            item_P=histories.item_P[kept_P],
-            num_items=histories.num_items,
-            ordered=histories.ordered,
-        ),
+        train_histories=replace(kept, ordered=histories.ordered),
         sha256=digest.hexdigest(),
     )
 

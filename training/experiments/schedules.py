@@ -5,7 +5,7 @@ JSON, and a chart.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean
 
@@ -181,8 +181,10 @@ def _table(result: Schedules) -> str:
         rows.append(
             [
                 f"**{label(switch)}**" if switch == TRIGGER else label(switch),
-                _each(runs, lambda run: run.trigger_epoch),
-                _each(runs, lambda run: run.best_epoch),
+                ", ".join(
+                    "never" if run.trigger_epoch is None else str(run.trigger_epoch) for run in runs
+                ),
+                ", ".join(str(run.best_epoch) for run in runs),
                 *(figure([run.valid.metrics[metric] for run in runs]) for metric in _METRICS),
                 *(figure([run.test.metrics[metric] for run in runs]) for metric in _METRICS),
                 _least([run.smallest_share_in_coverage for run in runs]),
@@ -191,12 +193,6 @@ def _table(result: Schedules) -> str:
             ]
         )
     return table(header, rows)
-
-
-def _each(runs: tuple[Run, ...], of: Callable[[Run], int | None]) -> str:
-    """One value per seed."""
-    values = (of(run) for run in runs)
-    return ", ".join("never" if value is None else str(value) for value in values)
 
 
 def _least(shares: list[float | None]) -> str:

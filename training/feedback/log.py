@@ -21,7 +21,7 @@ from polars.exceptions import PolarsError
 from pydantic import ValidationError
 
 from model.registry.records import EVENT_FIELD, FeedbackEvent
-from training.data.files import make_folder, remove_partials, sync_folder, write_durably
+from training.data.files import make_folder, remove_partials, sync, write_durably
 from training.errors import ExplainedError
 
 KEEP_DAYS = 730
@@ -184,7 +184,7 @@ class LogWriter:
                 write_durably(_new_part(folder), whole.write_parquet)
                 for part in parts:
                     part.unlink()
-                sync_folder(folder)
+                sync(folder)
                 compacted += 1
         return compacted
 
@@ -211,7 +211,7 @@ class LogWriter:
         for day, folder in beyond(self._log.days()):
             events += self._log.collect(_scan([folder], EVENTS).select(pl.len())).item()
             shutil.rmtree(folder)
-            sync_folder(folder.parent)
+            sync(folder.parent)
             gone.append(day)
         for _, folder in beyond(_days(self._log.folder / "rejects")):
             shutil.rmtree(folder)

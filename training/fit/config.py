@@ -59,7 +59,7 @@ class TrainingConfig(BaseModel):
     settled_learning_rate: float = Field(default=1e-3, gt=0)
     """Of the encoders in the second stage: the router specialises while embeddings move little."""
     router_learning_rate: float = Field(default=5e-4, gt=0)
-    """A tenth of the encoders' rate, at which a router overfits at once."""
+    """A tenth of the encoders' rate: at theirs a router overfits at once."""
     router_weight_decay: float = Field(default=0.05, ge=0)
     average_decay: float = Field(default=0.998, ge=0, lt=1)
     """Per step, of the moving average of the weights, which is validated and served."""

@@ -21,8 +21,8 @@ NEIGHBOURS = 10
 """Content neighbours of an item per modality (as FREEDOM and MGCN use)."""
 _BLOCK = 1024
 _LENGTH_PER_ROOT_DIM = 0.1
-"""All starting rows have the length of LightGCN's random start: an item that few have chosen has
-hardly a part in the leading directions, and would start near zero."""
+"""All starting rows have the length of LightGCN's random start. Otherwise an item that few have
+chosen, which hardly contributes to the leading directions, would start near zero."""
 
 
 def sparse_operator(matrix: csr_array) -> SparseOperator:

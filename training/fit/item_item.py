@@ -1,11 +1,10 @@
-"""The item-item model: how much each item of a history speaks for another item.
+"""The item-item model: how much each item of a history counts towards another item.
 
-It covers what embeddings are too narrow for. A factor model finds what many items have in common
-and forgets what two of them share; the item-item model holds just that, and nothing about items
-that were never chosen together. Both in one score: Koren, KDD 2008. Its weights are the mean (ours)
-of two models: a regression, SLIM (Ning and Karypis, ICDM 2011) with an L2 penalty alone and the
-nearest items as support, which makes it one small linear system per item; and a random walk,
-RP3beta (Paudel et al., ACM TiiS 7(1), 2016) with damped users.
+Embeddings keep what many items have in common and lose what only two of them share. The item-item
+model keeps that, for items that were chosen together. Both in one score: Koren, KDD 2008. Its
+weights are the mean (ours) of two models. One is a regression: SLIM (Ning and Karypis, ICDM 2011)
+with an L2 penalty alone and the nearest items as support, so one small linear system per item. The
+other is a random walk: RP3beta (Paudel et al., ACM TiiS 7(1), 2016) with damped users.
 
 Letters: B users, I items, K neighbours, N entries, X items whose systems are solved together.
 """
@@ -38,10 +37,10 @@ def item_item_weights(histories: Histories) -> csr_array:
     so that a history item's weights sum to 1 in the mean, then averaged. X are the users' damped
     rows, G = X^T X:
 
-    - regression: column W_i minimises |X_i - X W_i|^2 + PENALTY |W_i|^2, what every item tells
-      beside the others;
-    - random walk: G_hi / (n_h^ALPHA n_i^BETA), n being the items' numbers of positives, what every
-      item tells by itself.
+    - regression: column W_i minimises |X_i - X W_i|^2 + PENALTY |W_i|^2, so items that say the
+      same share the weight;
+    - random walk: G_hi / (n_h^ALPHA n_i^BETA), n being the items' numbers of positives; each item
+      has its weight whatever the others are.
     """
     rows_UI = _damped_rows(histories)
     gram_II = csr_array(rows_UI.T @ rows_UI)

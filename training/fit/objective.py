@@ -12,7 +12,7 @@ from torch import Tensor
 
 from model.network.encoder import DualViewEmbeddings, fold_in
 from model.network.fused_scores import routed_scores, unit_rows
-from model.network.head import FusionHead, Routing, shared_similarity
+from model.network.head import FusionHead, shared_similarity
 from model.network.losses import alignment_loss, bpr_loss, routing_entropies, sampled_softmax_loss
 from model.network.magnet import Magnet
 from model.network.schedule import RoutingWeights
@@ -77,12 +77,14 @@ def add_gradients(
     )
     criterion = bpr_loss if config.ranking_loss == "bpr" else sampled_softmax_loss
     ranking, gradients = _ranking(head, threshold, criterion, batch, inputs)
+    view_logit_BC = torch.logit(routing.augmented_BC, eps=1e-6)
+    initial_BD = magnet.item_behaviour_ID.index_select(0, batch.item_B)
     others = {
         "alignment": _alignment(contrasted_CVMD, config),
-        "view_regulariser": config.view_regulariser * _view_imbalance(routing),
+        "view_regulariser": config.view_regulariser * view_logit_BC.square().mean(),
         "routing_coverage": routing_weights.coverage * torch.relu(routing_weights.floor - coverage),
         "routing_specialisation": routing_weights.specialisation * pair,
-        "l2": config.l2 * _squared_norm(magnet, batch),
+        "l2": config.l2 * 0.5 * initial_BD.square().sum(1).mean(),
     }
     torch.autograd.backward([torch.stack([*others.values()]).sum(), *inputs], [None, *gradients])
     terms = {"ranking": ranking, **others}
@@ -179,13 +181,3 @@ def _alignment(item_CVMD: Tensor, config: TrainingConfig) -> Tensor:
         if weight > 0 and pairs:
             loss = loss + weight * torch.stack([alignment_loss(x, y) for x, y in pairs]).mean()
     return loss
-
-
-def _view_imbalance(routing: Routing) -> Tensor:
-    """Mean squared logit of the view gate; zero where both views have equal shares."""
-    return torch.logit(routing.augmented_BC, eps=1e-6).square().mean()
-
-
-def _squared_norm(magnet: Magnet, batch: Batch) -> Tensor:
-    """Half the mean squared length of the batch's behaviour embeddings."""
-    return 0.5 * magnet.item_behaviour_ID.index_select(0, batch.item_B).square().sum(1).mean()

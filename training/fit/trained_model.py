@@ -1,5 +1,7 @@
 """A trained model: the best epoch of a run, ready to be evaluated and exported.
 
+On other data, new items and new users are embedded without training.
+
 Letters: U users, I items, B users of a block, X items of a block, V views, M modalities,
 D dimension, J routing channels.
 """
@@ -11,13 +13,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
+from torch import Tensor
 
 from model.artifact.manifest import EpochRecord
 from model.network.config import BEHAVIOUR
 from model.network.encoder import DualViewEmbeddings, GraphEncoder
 from model.network.fused_scores import routed_scores, unit_rows
 from model.network.head import shared_similarity
-from model.network.magnet import Magnet
+from model.network.magnet import Magnet, log_popularity
 from training.data.dataset import Dataset
 from training.data.features import Standardisation
 from training.data.histories import fold_in_histories
@@ -29,11 +32,10 @@ from training.fit.item_item import item_item_scores, item_item_weights, no_weigh
 
 def build_magnet(dataset: Dataset, config: TrainingConfig, generator: torch.Generator) -> Magnet:
     """A fresh model for a data set."""
-    popularity_I = np.bincount(dataset.train.indices, minlength=dataset.train.shape[1])
     magnet = Magnet(
         config.magnet((BEHAVIOUR, *dataset.features)),
         features=[torch.from_numpy(Standardisation.of(x)(x)) for x in dataset.features.values()],
-        popularity_I=torch.from_numpy(popularity_I),
+        popularity_I=_popularity(dataset),
         generator=generator,
     )
     if config.start == "spectral":
@@ -134,3 +136,61 @@ class TrainedModel:
             score_BI.append(torch.cat(score_BX, dim=1))
         result: NDArray[np.float32] = torch.cat(score_BI).cpu().numpy()
         return result
+
+
+def encode_anew(model: TrainedModel, trained_on: Dataset, dataset: Dataset) -> TrainedModel:
+    """The same weights with the items and users of another data set (ours).
+
+    - An item that was trained keeps its behaviour embedding, whatever its row is now.
+    - Any other item starts from its features alone: through the encoders, through its content
+      neighbours, and through the users who have chosen it since.
+    - Features and popularity are standardised as they were for training, because the weights fit
+      that scale only. Content neighbours are found anew.
+
+    Args:
+        model: trained on `trained_on`.
+        trained_on: says which items were trained, and how features and popularity were scaled.
+        dataset: its training part gives the graph and the users' histories.
+
+    Raises:
+        ValueError: it has other modalities or features of another width.
+    """
+    if list(dataset.features) != list(trained_on.features):
+        raise ValueError(
+            f"{dataset.name} has the content modalities {list(dataset.features)}, the model "
+            f"was trained with {list(trained_on.features)}"
+        )
+    trained = model.magnet
+    count_I, old_count_I = _popularity(dataset), _popularity(trained_on)
+    magnet = Magnet(
+        trained.config,
+        features=[
+            torch.from_numpy(Standardisation.of(trained_on.features[name])(x))
+            for name, x in dataset.features.items()
+        ],
+        popularity_I=count_I,
+        generator=torch.Generator(),
+    )
+    item_behaviour_ID = trained.item_behaviour_ID.detach()
+    behaviour = {
+        trained_on.item_ids[row]: item_behaviour_ID[row]
+        for row in old_count_I.nonzero().flatten().tolist()
+    }
+    unknown_D = torch.zeros_like(item_behaviour_ID[0])
+    rows = [behaviour.get(item_id, unknown_D) for item_id in dataset.item_ids]
+    magnet.load_state_dict(trained.state_dict() | {"item_behaviour_ID": torch.stack(rows)})
+    old_I = log_popularity(old_count_I)
+    spread = old_I.std(correction=0).clamp_min(1e-12)
+    magnet.log_popularity_I = (log_popularity(count_I) - old_I.mean()) / spread
+    magnet = magnet.to(item_behaviour_ID.device).eval()
+    return replace(
+        TrainedModel.of(magnet, dataset, model.recency_power),
+        history=model.history,
+        best_epoch=model.best_epoch,
+        trigger_epoch=model.trigger_epoch,
+    )
+
+
+def _popularity(dataset: Dataset) -> Tensor:
+    """Training positives of every item [I]."""
+    return torch.from_numpy(np.bincount(dataset.train.indices, minlength=len(dataset.item_ids)))

@@ -250,14 +250,14 @@ class _Run:
             seconds=time.monotonic() - start,
         )
         self._remember(record)
-        if self._coverage_in_vain:
+        if self._coverage_has_stalled:
             self.schedule.begin()
         if self.schedule.trigger_epoch == record.epoch:
             self._begin_specialisation()
         return record
 
     @property
-    def _coverage_in_vain(self) -> bool:
+    def _coverage_has_stalled(self) -> bool:
         """Coverage has not settled, but validation has stopped improving (ours)."""
         waiting = self.schedule.trigger_epoch is None and self.schedule.switch == "entropy"
         return waiting and len(self.history) - self.best_epoch >= self.config.patience

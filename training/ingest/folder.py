@@ -14,7 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from model.artifact.files import PICTURE_FOLDER, file_stem
-from training.data.files import sync_folder
+from training.data.files import sync
 from training.data.tables import DataError
 from training.ingest.formats import UNREADABLE
 from training.ingest.items import (
@@ -70,7 +70,7 @@ def replaced(out: Path) -> Iterator[Path]:
                 shutil.copyfile(out / ENCODED, partial / ENCODED)
             out.rename(old)
         partial.rename(out)
-        sync_folder(out.parent)
+        sync(out.parent)
     except OSError as error:
         raise DataError(
             out, f"cannot be written ({error.strerror})", "name another folder with --out"

@@ -12,8 +12,7 @@ from model.network.magnet import Magnet
 from training.cli.progress import epochs_shown
 from training.data.dataset import Dataset
 from training.evaluate.protocol import Evaluation, evaluate, only_users, popularity_scores
-from training.fit.inductive import encode_anew
-from training.fit.trained_model import TrainedModel
+from training.fit.trained_model import TrainedModel, encode_anew
 from training.fit.trainer import train
 from training.retrain.live_model import LiveModel, WeightsError
 from training.retrain.runs import ChangedList

@@ -67,7 +67,7 @@ def test_files_in_another_order_of_items_sort_their_histories_too() -> None:
     assert made.item_P.tolist() == [2, 0, 1]
 
 
-def test_a_user_is_as_long_as_her_history_is_coherent_and_zero_without_one() -> None:
+def test_a_user_is_as_long_as_their_history_is_coherent_and_zero_without_one() -> None:
     foldin_IVMD = np.array(
         [[[[3.0, 0.0], [2.0, 0.0]]], [[[0.0, 4.0], [5.0, 0.0]]]], dtype=np.float32
     )

@@ -80,7 +80,7 @@ class P3Alpha(ClosedForm):
 
     def fit(self, dataset: Dataset) -> ScoreFunction:
         """Scores [B, I] are sums over each user's training items."""
-        return _walk(dataset.train, self.alpha, 0.0, self.neighbours)
+        return RP3Beta(alpha=self.alpha, beta=0.0, neighbours=self.neighbours).fit(dataset)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,16 +96,13 @@ class RP3Beta(ClosedForm):
 
     def fit(self, dataset: Dataset) -> ScoreFunction:
         """Scores [B, I] are sums over each user's training items."""
-        return _walk(dataset.train, self.alpha, self.beta, self.neighbours)
-
-
-def _walk(train: csr_array, alpha: float, beta: float, neighbours: int) -> ScoreFunction:
-    to_item_UI = row_normalised(train, alpha)
-    to_user_IU = row_normalised(csr_array(train.T), alpha)
-    degree_I = np.bincount(train.indices, minlength=train.shape[1])
-    damping_I = (np.maximum(degree_I, 1.0) ** -beta).astype(np.float32)
-    damped_UI = csr_array(to_item_UI @ diags_array(damping_I))
-    return neighbourhood_scores(train, nearest(to_user_IU, damped_UI, neighbours))
+        train = dataset.train
+        to_item_UI = row_normalised(train, self.alpha)
+        to_user_IU = row_normalised(csr_array(train.T), self.alpha)
+        degree_I = np.bincount(train.indices, minlength=train.shape[1])
+        damping_I = (np.maximum(degree_I, 1.0) ** -self.beta).astype(np.float32)
+        damped_UI = csr_array(to_item_UI @ diags_array(damping_I))
+        return neighbourhood_scores(train, nearest(to_user_IU, damped_UI, self.neighbours))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ import ast
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -62,13 +62,7 @@ class OutcomeCache:
     def save(self, key: str, outcome: Outcome) -> None:
         """Keep an outcome; a kill leaves no damaged file."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        about = {
-            "settings": outcome.settings,
-            "fit_seconds": outcome.fit_seconds,
-            "seconds_per_epoch": outcome.seconds_per_epoch,
-            "peak_rss_mb": outcome.peak_rss_mb,
-            "notes": outcome.notes,
-        }
+        about = {x.name: getattr(outcome, x.name) for x in fields(outcome) if x.name != "tests"}
         lists: dict[str, Any] = {
             "about": json.dumps(about),
             "top_SUK": np.stack([test.top_UK for test in outcome.tests]).astype(np.int32),

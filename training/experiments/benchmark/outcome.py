@@ -39,10 +39,10 @@ COMPARED = tuple(
     for group in (None, "tail items", VALIDATION_MASKED)
     for metric in ("recall@20", "ndcg@20")
 )
-"""Where MAGNET's leads are tested: overall, on the items that graph models neglect, and, where the
-benchmark has it, with lists as a service would make them."""
+"""Where MAGNET is compared with baselines: overall, on the items that graph models neglect, and,
+where the benchmark has it, with lists as a service would make them."""
 WORTH = (*COMPARED, Comparison("recall@20", "cold items"))
-"""Where a piece may show what it is worth: on new items too, which no baseline finds."""
+"""Where it is compared with its variants: on new items too, which no baseline finds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,34 +104,26 @@ class Benchmark:
         """All outcomes but MAGNET's."""
         return {name: outcome for name, outcome in self.outcomes.items() if name != MAGNET}
 
-    @property
-    def compared(self) -> tuple[Comparison, ...]:
-        """Those of `COMPARED` that were measured here."""
-        return self._measured(COMPARED)
-
-    @property
-    def worth(self) -> tuple[Comparison, ...]:
-        """Those of `WORTH` that were measured here."""
-        return self._measured(WORTH)
-
-    def _measured(self, comparisons: Iterable[Comparison]) -> tuple[Comparison, ...]:
+    def measured(self, comparisons: Iterable[Comparison]) -> tuple[Comparison, ...]:
+        """Those whose group has users here."""
         groups = next(iter(self.outcomes.values())).tests[0].groups
         return tuple(x for x in comparisons if x.group is None or x.group in groups)
 
     def baseline_leads(self) -> Leads:
         """MAGNET minus each baseline."""
-        return {compared: self._leads(self.baselines, compared) for compared in self.compared}
+        return self._leads(self.baselines, COMPARED)
 
     def ablation_leads(self) -> Leads:
         """The full MAGNET minus each of its variants."""
-        return {compared: self._leads(self.ablations, compared) for compared in self.worth}
+        return self._leads(self.ablations, WORTH)
 
-    def _leads(self, others: Mapping[str, Outcome], compared: Comparison) -> dict[str, Lead]:
+    def _leads(self, others: Mapping[str, Outcome], comparisons: Iterable[Comparison]) -> Leads:
         magnet = self.outcomes.get(MAGNET)
-        if magnet is None:
-            return {}
-        found = {name: lead(magnet, outcome, compared) for name, outcome in others.items()}
-        return {name: each for name, each in found.items() if each is not None}
+        leads: Leads = {}
+        for compared in self.measured(comparisons):
+            found = {name: lead(magnet, x, compared) for name, x in others.items() if magnet}
+            leads[compared] = {name: each for name, each in found.items() if each is not None}
+        return leads
 
     def line(self, compared: Comparison) -> str | None:
         """The line to pass: the baseline without content with the highest mean."""

@@ -6,8 +6,10 @@ from statistics import mean
 from training.evaluate.protocol import ITEM_GROUPS, USER_GROUPS, VALIDATION_MASKED
 from training.experiments.baselines.registry import BASELINES
 from training.experiments.benchmark.outcome import (
+    COMPARED,
     MAGNET,
     METRICS,
+    WORTH,
     Benchmark,
     Comparison,
     Leads,
@@ -45,9 +47,7 @@ def as_json(benchmark: Benchmark) -> dict[str, object]:
         "summary": benchmark.summary,
         "seeds": list(benchmark.seeds),
         "validation_users": benchmark.validation_users,
-        "line_to_pass": {
-            compared.name: benchmark.line(compared) for compared in benchmark.compared
-        },
+        "line_to_pass": {x.name: benchmark.line(x) for x in benchmark.measured(COMPARED)},
         "left_out": benchmark.left_out,
     }
     models = _outcomes_json(benchmark.outcomes, benchmark.baseline_leads())
@@ -141,7 +141,13 @@ def _group_table(benchmark: Benchmark) -> str:
     groups = [x for x in (*ITEM_GROUPS, *USER_GROUPS, VALIDATION_MASKED) if x in measured]
     header = ["model", *(f"{x} ({measured[x]['users']:,.0f} users)" for x in groups)]
     rows = [
-        [_bold_label(name), *(_recall_ndcg(outcome, group) for group in groups)]
+        [
+            _bold_label(name),
+            *(
+                " / ".join(f"{mean(outcome.values(Comparison(m, x))):.4f}" for m in _METRIC_LABELS)
+                for x in groups
+            ),
+        ]
         for name, outcome in benchmark.outcomes.items()
     ]
     return table(header, rows)
@@ -152,9 +158,10 @@ def _ablation_table(benchmark: Benchmark) -> str:
         "full model": benchmark.outcomes[MAGNET],
         **{_ablation_label(name): outcome for name, outcome in benchmark.ablations.items()},
     }
-    header = ["model", *map(_comparison_label, benchmark.worth), "s/epoch"]
+    compared = benchmark.measured(WORTH)
+    header = ["model", *map(_comparison_label, compared), "s/epoch"]
     rows = [
-        [label, *(figure(outcome.values(x)) for x in benchmark.worth), _epoch(outcome)]
+        [label, *(figure(outcome.values(x)) for x in compared), _epoch(outcome)]
         for label, outcome in variants.items()
     ]
     return table(header, rows)
@@ -172,7 +179,7 @@ def _lines_to_pass(benchmark: Benchmark) -> str:
     """One sentence per figure on the strongest baseline without content."""
     sentences = []
     leads = benchmark.baseline_leads()
-    for compared in benchmark.compared:
+    for compared in benchmark.measured(COMPARED):
         line = benchmark.line(compared)
         if line is None:
             continue
@@ -184,11 +191,6 @@ def _lines_to_pass(benchmark: Benchmark) -> str:
             sentence += f"; MAGNET is {lead.mean:+.4f}{relative} from it: {lead.verdict}"
         sentences.append(f"- {sentence}.")
     return "\n".join(["The line to pass, the best baseline that sees no content:", "", *sentences])
-
-
-def _recall_ndcg(outcome: Outcome, group: str) -> str:
-    figures = [outcome.values(Comparison(metric, group)) for metric in _METRIC_LABELS]
-    return " / ".join(f"{mean(values):.4f}" for values in figures)
 
 
 def _epoch(outcome: Outcome) -> str:

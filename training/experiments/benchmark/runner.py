@@ -25,6 +25,7 @@ from training.evaluate.protocol import Evaluation, ScoreFunction, evaluate
 from training.experiments.baselines.base import BaselineError, ClosedForm
 from training.experiments.baselines.registry import (
     BASELINES,
+    VALIDATION_USERS,
     fit,
     thinned_validation,
     tune,
@@ -38,12 +39,6 @@ from training.fit.trainer import train
 log = logging.getLogger(__name__)
 
 Features = dict[str, ModalityFeatures]
-
-
-def without_content(features: Features) -> Features:
-    """No modality but behaviour."""
-    del features
-    return {}
 
 
 def noise(features: Features) -> Features:
@@ -99,7 +94,7 @@ ABLATIONS = {
     "bpr": Ablation("BPR instead of the sampled softmax", {"ranking_loss": "bpr"}),
     "uniform_users": Ablation("without damping of heavy users", {"user_damping": 0.0}),
     "uniform_negatives": Ablation("with uniform negatives", {"popularity_power": 0.0}),
-    "behaviour_alone": Ablation("behaviour alone", content=without_content),
+    "behaviour_alone": Ablation("behaviour alone", content=lambda _: {}),
     "noise": Ablation("noise in the place of content", content=noise),
     "duplicate": Ablation("one modality twice", content=first_twice),
 }
@@ -157,11 +152,8 @@ def run_benchmark(
     for name in plan.models:
         log.info(f"{name} ...")
         try:
-            outcomes[name] = (
-                _run_magnet(MAGNET, dataset, plan, cache)
-                if name == MAGNET
-                else _run_baseline(name, dataset, plan, cache)
-            )
+            run = _run_magnet if name == MAGNET else _run_baseline
+            outcomes[name] = run(name, dataset, plan, cache)
         except BaselineError as error:
             left_out[name] = str(error)
             log.info(f"{name} left out: {error}")
@@ -180,21 +172,27 @@ def run_benchmark(
         outcomes=outcomes,
         left_out=left_out,
         ablations=ablations,
-        validation_users=None if thinned is dataset else _users(thinned),
+        validation_users=None if thinned is dataset else VALIDATION_USERS,
     )
 
 
 def _run_baseline(
     name: str, dataset: Dataset, plan: BenchmarkPlan, cache: OutcomeCache | None
 ) -> Outcome:
-    if cache is None:
-        return _tune_and_test(name, dataset, plan)
     key = baseline_key(name, dataset, plan.seeds, plan.tuning_seconds)
-    kept = cache.load(key, dataset, mask_validation=_by_time(dataset))
-    if kept is not None:
-        return kept
-    outcome = _tune_and_test(name, dataset, plan)
-    cache.save(key, outcome)
+    return _kept(cache, key, dataset, lambda: _tune_and_test(name, dataset, plan))
+
+
+def _kept(
+    cache: OutcomeCache | None, key: str, dataset: Dataset, make: Callable[[], Outcome]
+) -> Outcome:
+    """The outcome that the cache has under a key; if there is none, a new one, which it keeps."""
+    if cache is None:
+        return make()
+    outcome = cache.load(key, dataset, mask_validation=_by_time(dataset))
+    if outcome is None:
+        outcome = make()
+        cache.save(key, outcome)
     return outcome
 
 
@@ -235,18 +233,13 @@ def _run_magnet(
     name: str, dataset: Dataset, plan: BenchmarkPlan, cache: OutcomeCache | None
 ) -> Outcome:
     """MAGNET or one of its variants, with every seed."""
-    variant = ABLATIONS.get(name)
-    config = plan.config if variant is None else variant.apply(plan.config)
+    variant = ABLATIONS.get(name, Ablation("full model"))
+    config, data = variant.apply(plan.config), variant.dataset(dataset)
     runs = []
     for seed in plan.seeds:
         seeded = config.model_copy(update={"seed": seed})
         key = magnet_key(name, dataset, seeded)
-        run = cache.load(key, dataset, mask_validation=_by_time(dataset)) if cache else None
-        if run is None:
-            run = _train_and_test(dataset if variant is None else variant.dataset(dataset), seeded)
-            if cache:
-                cache.save(key, run)
-        runs.append(run)
+        runs.append(_kept(cache, key, dataset, partial(_train_and_test, data, seeded)))
     return Outcome(
         settings=repr(config),
         tests=tuple(test for run in runs for test in run.tests),
@@ -292,7 +285,3 @@ def _report_epoch(seed: int, record: EpochRecord) -> None:
 def _report(name: str, outcome: Outcome) -> None:
     recall, ndcg = (mean(t.metrics[m] for t in outcome.tests) for m in ("recall@20", "ndcg@20"))
     log.info(f"{name}: Recall@20 {recall:.4f}, NDCG@20 {ndcg:.4f}")
-
-
-def _users(dataset: Dataset) -> int:
-    return int((np.diff(dataset.valid.indptr) > 0).sum())

@@ -12,8 +12,7 @@ from training.data.dataset import DataConfig, Dataset, load_dataset
 from training.data.features import ModalityFeatures
 from training.data.histories import Histories
 from training.fit.config import TrainingConfig
-from training.fit.inductive import encode_anew
-from training.fit.trained_model import TrainedModel
+from training.fit.trained_model import TrainedModel, encode_anew
 from training.fit.trainer import train
 
 SMALL = TrainingConfig(embedding_dim=8, batch_size=64, negatives=16, max_epochs=4)
