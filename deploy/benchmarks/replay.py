@@ -20,7 +20,7 @@ from training.retrain.training_set import seconds_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replay:
-    """Who did what when."""
+    """All interactions, oldest first."""
 
     source: Path
     """The file of interactions."""
@@ -70,7 +70,7 @@ class Replay:
                 (folder / other.name).symlink_to(other.resolve())
 
     def events(self, start: int, stop: int) -> list[ReportedEvent]:
-        """Interactions `start` to `stop`, the last one left out: a like, or else a view."""
+        """Interactions `start` to `stop`, without `stop`: a like, or else a view."""
         return [
             ReportedEvent(
                 event_id=f"replayed-{n}",

@@ -10,7 +10,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -133,9 +133,8 @@ class NotRunning(ExplainedError):
     """No launcher is serving from the folder."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Running:
-    """What a launcher is serving."""
+class Running(_Note):
+    """What a launcher serves."""
 
     redis_url: str
     namespace: str
@@ -174,10 +173,10 @@ class Workspace:
         return any(json.loads(path.read_text()).get("version") == version for path in records)
 
     def running(self) -> Running:
-        """What the launcher that has claimed the folder says that it serves; NotRunning if none."""
+        """What the launcher of this folder serves; NotRunning if there is none."""
         try:
-            return Running(**json.loads(self._note.read_text()))
-        except (OSError, TypeError, json.JSONDecodeError) as error:
+            return Running.model_validate_json(self._note.read_bytes())
+        except (OSError, ValidationError) as error:
             raise NotRunning(
                 f"nothing is running with {self.root}; start it first, in another terminal: "
                 "make run"
@@ -185,10 +184,10 @@ class Workspace:
 
     @contextmanager
     def announced(self, running: Running) -> Iterator[None]:
-        """Say what is served, to this user only: the server's URL may hold a password."""
+        """Note what is served, readable by this user only: the URL may hold a password."""
         self._note.unlink(missing_ok=True)
         self._note.touch(mode=0o600)
-        self._note.write_text(json.dumps(asdict(running)))
+        self._note.write_text(running.model_dump_json())
         try:
             yield
         finally:

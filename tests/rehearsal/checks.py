@@ -1,6 +1,6 @@
-"""What the stack that is up must do: refuse, serve, be watched, survive a loss of each kind.
+"""What a running stack must do: refuse, serve, be monitored, and survive losses.
 
-Knows the product from outside, by HTTP; each check says in its name what is promised.
+Each check asks over HTTP; its name says what is promised.
 """
 
 import json
@@ -83,7 +83,7 @@ def training_makes_it_ready(subject: Subject) -> None:
 
 
 def feedback_is_taken(subject: Subject) -> None:
-    """What a user does is kept for training, and not recommended to her again."""
+    """What a user does is kept for training, and not recommended to them again."""
     before = subject.recommend()["items"]
     assert isinstance(before, list)
     event = {

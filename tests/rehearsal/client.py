@@ -1,7 +1,4 @@
-"""HTTP as the checks need it: every answer is a value, also one that refuses.
-
-Knows urllib; knows nothing about the product.
-"""
+"""HTTP for the checks: every answer is a value, refusals included."""
 
 import json
 import time

@@ -1,7 +1,4 @@
-"""`python -m tests.rehearsal`: both halves, or what is missing for them.
-
-Knows what must be installed; each half knows what it does.
-"""
+"""`python -m tests.rehearsal`: run both halves, or name what is missing for them."""
 
 import argparse
 import os

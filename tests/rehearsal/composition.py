@@ -1,7 +1,7 @@
 """docker-compose.yml as typed services, with the variables of `.env` filled in.
 
-Knows the part of the specification that ours uses, and refuses what it does not know, so that
-nothing of the file is rehearsed by being overlooked. Starts nothing.
+Reads the part of the specification that ours uses and refuses the rest, so that nothing in the file
+is overlooked.
 """
 
 import re

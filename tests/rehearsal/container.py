@@ -1,7 +1,4 @@
-"""One container of the composition: started, asked for its health, stopped or killed.
-
-Knows sandboxes and the network; knows nothing about what runs inside.
-"""
+"""One container of the composition: start, health check, stop and kill."""
 
 import os
 import signal

@@ -1,7 +1,4 @@
-"""A Dockerfile as a list of stages with their instructions.
-
-Knows the syntax that ours uses; performs nothing.
-"""
+"""A Dockerfile as stages with their instructions; reads only the syntax that ours uses."""
 
 import json
 from dataclasses import dataclass

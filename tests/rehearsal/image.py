@@ -1,7 +1,4 @@
-"""Images: made by performing the Dockerfile's instructions, or stood in for by Debian packages.
-
-Knows instructions and layers; runs nothing but what RUN says.
-"""
+"""Images: built by executing the Dockerfile's instructions, or replaced by Debian packages."""
 
 import os
 import shutil

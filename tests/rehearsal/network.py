@@ -1,7 +1,7 @@
 """A bridge on which every container has an address, and a name server that knows them.
 
-Knows iproute2 and dnsmasq. Lives in a network namespace of its own, which takes all of it along
-when it ends; this machine's network is left alone.
+Uses iproute2 and dnsmasq. All of it is in a network namespace of its own and disappears with it;
+this machine's network is left alone.
 """
 
 import os

@@ -1,6 +1,6 @@
-"""The second half: the stack comes up, one check after the other is made, and it goes down again.
+"""The second half: start the stack, make one check after the other, stop the stack.
 
-Runs within a network and a process table of its own. Knows the order; the checks know what.
+Runs in a network and a process table of its own.
 """
 
 import subprocess

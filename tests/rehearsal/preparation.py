@@ -1,7 +1,4 @@
-"""The first half: a copy of what an engine would be given, and the images made from it.
-
-Knows which Debian program stands in for which image; brings nothing up.
-"""
+"""The first half: copy the build context and make the images from it."""
 
 import shutil
 import subprocess

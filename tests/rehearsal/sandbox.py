@@ -1,8 +1,7 @@
 """A process in a root, network and process table of its own, as a container engine would run it.
 
-The root is an overlay: what is written lies over what was there before, which stays as it is.
-Knows util-linux (`unshare`, `nsenter`, `setpriv`); knows nothing about images or services. Needs
-root.
+The root is an overlay: writes lie over the original, which stays as it is. Uses util-linux
+(`unshare`, `nsenter`, `setpriv`) and needs root.
 """
 
 import os

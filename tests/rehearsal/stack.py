@@ -1,7 +1,4 @@
-"""The composition brought up in its order, each service as the file says.
-
-Knows images, volumes and secrets; what is right about the result, others check.
-"""
+"""The composition, started in its order, each service as the file says."""
 
 import os
 import stat

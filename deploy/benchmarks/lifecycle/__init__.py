@@ -1,1 +1,1 @@
-"""A month of feedback and nightly retraining, against the model that was there at its start."""
+"""Nightly retraining on simulated feedback, beside the model of the start."""

@@ -1,4 +1,4 @@
-"""A month of feedback and nightly retraining, compared with the model of its start.
+"""A simulated lifecycle: nightly retraining on feedback beside the model of the start.
 
 python -m deploy.benchmarks.lifecycle [--data DIR] [--share 0.3 | --start 1998-01-01] [--days 31]
 """
@@ -14,19 +14,18 @@ from pathlib import Path
 
 from deploy.benchmarks.lifecycle.report import (
     Day,
-    Month,
+    Simulation,
     as_json,
     as_markdown,
     dates,
-    draw_month,
+    draw,
     equal_parts,
     progress,
 )
-from deploy.benchmarks.lifecycle.simulation import MonthError, simulate
+from deploy.benchmarks.lifecycle.simulation import SimulationError, simulate
 from deploy.benchmarks.replay import Replay
-from deploy.local.processes import ChildDied
 from deploy.local.retrain import CONFIG
-from deploy.local.sample import DEFAULT_FOLDER, SampleError, fetch_sample
+from deploy.local.sample import fetch_sample
 from training.errors import ExplainedError
 from training.reporting.documents import update_document
 from training.retrain.settings import read_config
@@ -35,24 +34,22 @@ _DESCRIPTION = """\
 Replay the interactions of some days as feedback to two services: one is retrained every night, one
 keeps the model of the start. Each day's lists are asked for before its interactions are reported,
 and compared with what users liked that day."""
-_EXPLAINED = (ChildDied, ExplainedError, OSError, SampleError)
-"""Errors whose message is all that a user needs."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Simulate and print; exit status 1 with a message if that cannot be done."""
     options = _parser().parse_args(arguments)
     try:
-        month = _simulated(options)
-        section = as_markdown(month, _command(options), _picture(options))
+        simulation = _simulated(options)
+        section = as_markdown(simulation, _command(options), _picture(options))
         sys.stdout.write(f"{section}\n")
         if options.plot:
-            options.plot.write_text(draw_month(month), encoding="utf-8")
+            options.plot.write_text(draw(simulation), encoding="utf-8")
         if options.json:
-            options.json.write_text(json.dumps(as_json(month), indent=1) + "\n")
+            options.json.write_text(json.dumps(as_json(simulation), indent=1) + "\n")
         if options.document:
-            update_document(options.document, f"{month.dataset} month", section)
-    except _EXPLAINED as error:
+            update_document(options.document, f"{simulation.dataset} month", section)
+    except (ExplainedError, OSError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
     return 0
@@ -115,14 +112,12 @@ def _days(text: str) -> int:
     return days
 
 
-def _simulated(options: argparse.Namespace) -> Month:
-    config = read_config(
-        options.config, {"data.folder": options.data or fetch_sample(DEFAULT_FOLDER)}
-    )
+def _simulated(options: argparse.Namespace) -> Simulation:
+    config = read_config(options.config, {"data.folder": options.data or fetch_sample()})
     replay = Replay.of(config.data)
     days = _chosen(replay, options)
     _say(f"{replay.source.stem}: {days[0].start} interactions before {days[0].name} ...")
-    return simulate(replay, days, config, lambda month: _say(progress(month)))
+    return simulate(replay, days, config, lambda simulation: _say(progress(simulation)))
 
 
 def _chosen(replay: Replay, options: argparse.Namespace) -> Sequence[Day]:
@@ -130,7 +125,7 @@ def _chosen(replay: Replay, options: argparse.Namespace) -> Sequence[Day]:
         return equal_parts(replay.seconds_N, options.share, options.days)
     days = dates(replay.seconds_N, options.start, options.days)
     if days[0].start == 0 or days[0].start == days[-1].stop:
-        raise MonthError(
+        raise SimulationError(
             f"{replay.source}: {days[0].start} interactions came before {days[0].name}, and "
             f"{days[-1].stop - days[0].start} in the {options.days} days from then on; give "
             "another --start"

@@ -1,4 +1,4 @@
-"""What the simulated days brought, as Markdown, as a picture and as JSON.
+"""The results of the simulated days as Markdown, as a picture and as JSON.
 
 Letters: N interactions in the order of their times, U users.
 """
@@ -57,7 +57,7 @@ SERVICES = {
     FROZEN: "the model of the start",
     TOLD: "the model of the start, told with each request what the user has liked since",
 }
-KNOWN, JOINED, NEW = "there at the start", "come since", "on her first day"
+KNOWN, JOINED, NEW = "there at the start", "come since", "on their first day"
 GROUPS = (KNOWN, JOINED, NEW)
 LENGTH = 20
 """Of a list."""
@@ -66,7 +66,7 @@ METRICS = (f"recall@{LENGTH}", f"ndcg@{LENGTH}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visit:
-    """One user on one day: lists were asked for before it, and compared with what she liked."""
+    """One user on one day: lists were asked for before it, and compared with what they liked."""
 
     user_id: str
     group: str
@@ -88,7 +88,7 @@ class DayOutcome:
 
 
 @dataclass(slots=True, kw_only=True)
-class Month:
+class Simulation:
     """Days so far."""
 
     dataset: str
@@ -123,7 +123,7 @@ def lead(visits: list[Visit], one: str, other: str, metric: str) -> Lead | None:
 
 
 def _per_user(visits: Iterable[Visit], service: str, metric: str) -> NDArray[np.float64]:
-    """Her days' mean [U], in the order of first visits."""
+    """Each user's mean over their days [U], in the order of first visits."""
     values: dict[str, list[float]] = {}
     for visit in visits:
         values.setdefault(visit.user_id, []).append(visit.value[service][metric])
@@ -135,29 +135,29 @@ _COLOURS = {NIGHTLY: "#0072b2", FROZEN: "#d55e00", TOLD: "#009e73"}
 _TITLES = {"recall@20": "Recall@20", "ndcg@20": "NDCG@20"}
 
 
-def as_markdown(month: Month, command: str, picture: str | None) -> str:
+def as_markdown(simulation: Simulation, command: str, picture: str | None) -> str:
     """The data set's section; `command` is what made it, `picture` where its plot lies."""
-    last = month.days[-1]
+    last = simulation.days[-1]
     parts = [
-        f"### {month.dataset}: {month.first.name} to {last.day.name}",
-        f"{len(month.days)} nights. Made by:",
+        f"### {simulation.dataset}: {simulation.first.name} to {last.day.name}",
+        f"{len(simulation.days)} nights. Made by:",
         f"```\n{command}\n```",
-        _groups(month),
-        _leads(month.visits()),
-        _nights(month),
+        _groups(simulation),
+        _leads(simulation.visits()),
+        _nights(simulation),
     ]
     if picture is not None:
         parts.append(f"![Quality so far and the lead of nightly retraining]({picture})")
-    parts.append(f"Night by night:\n\n{_by_night(month)}")
+    parts.append(f"Night by night:\n\n{_by_night(simulation)}")
     return "\n\n".join(parts)
 
 
-def _groups(month: Month) -> str:
+def _groups(simulation: Simulation) -> str:
     """Quality of all services, for everybody and for each group."""
     header = ["users", "user-days", *(f"{t}, {s}" for s in SERVICES for t in _TITLES.values())]
     rows = []
     for group in (None, *GROUPS):
-        visits = month.visits(group=group)
+        visits = simulation.visits(group=group)
         if visits:
             values = (quality(visits, s, m) for s in SERVICES for m in METRICS)
             rows.append([group or "all", str(len(visits)), *(f"{value:.4f}" for value in values)])
@@ -173,25 +173,25 @@ def _leads(visits: list[Visit]) -> str:
     return "\n".join(lines)
 
 
-def _nights(month: Month) -> str:
-    count = Counter(day.night.result for day in month.days)
-    seconds = [day.cpu_seconds for day in month.days]
+def _nights(simulation: Simulation) -> str:
+    count = Counter(day.night.result for day in simulation.days)
+    seconds = [day.cpu_seconds for day in simulation.days]
     results = ", ".join(f"{number} {result}" for result, number in count.most_common())
     return (
-        f"Nights: {results}; {sum(day.night.warm for day in month.days)} from the live model's "
+        f"Nights: {results}; {sum(day.night.warm for day in simulation.days)} from the live model's "
         f"weights. Processor seconds: {median(seconds):.1f} in the median, {max(seconds):.1f} at "
         "most."
     )
 
 
-def _by_night(month: Month) -> str:
+def _by_night(simulation: Simulation) -> str:
     header = [
         "day", "new events", "the night before", "users", "NDCG@20 nightly", "frozen", "told",
         "nightly minus frozen so far",
     ]  # fmt: skip
     rows = []
-    for place, day in enumerate(month.days, 1):
-        so_far = lead(month.visits(place), NIGHTLY, FROZEN, "ndcg@20")
+    for place, day in enumerate(simulation.days, 1):
+        so_far = lead(simulation.visits(place), NIGHTLY, FROZEN, "ndcg@20")
         rows.append(
             [
                 day.day.name,
@@ -206,7 +206,7 @@ def _by_night(month: Month) -> str:
 
 
 def _said(night: RunRecord) -> str:
-    """What came of it; why, unless it was promoted."""
+    """The result, and the reason unless it was promoted."""
     if night.result == "promoted":
         return "promoted" if night.warm else f"promoted, from scratch: {night.comparable}"
     return f"{night.result}: {night.reason}".replace("|", "/")
@@ -216,10 +216,10 @@ def _figure(value: float) -> str:
     return "" if value != value else f"{value:.4f}"  # NaN: nobody came
 
 
-def progress(month: Month) -> str:
+def progress(simulation: Simulation) -> str:
     """One line on the latest day."""
-    day = month.days[-1]
-    so_far = lead(month.visits(), NIGHTLY, FROZEN, "ndcg@20")
+    day = simulation.days[-1]
+    so_far = lead(simulation.visits(), NIGHTLY, FROZEN, "ndcg@20")
     return (
         f"{day.day.name}  {day.night.new_events:5d} new events  {day.cpu_seconds:6.1f} CPU s  "
         f"{len(day.visits):3d} users  nightly minus frozen so far, NDCG@20: "
@@ -227,11 +227,12 @@ def progress(month: Month) -> str:
     )
 
 
-def draw_month(month: Month) -> str:
+def draw(simulation: Simulation) -> str:
     """The SVG: quality so far of all services, and the lead with its interval."""
-    days = range(_first_visited(month.days), len(month.days) + 1)
-    panels = [_quality_panel(month, metric, days) for metric in METRICS]
-    leads = [lead(month.visits(n), NIGHTLY, FROZEN, "ndcg@20") for n in days]
+    visited = (n for n, day in enumerate(simulation.days, 1) if day.visits)
+    days = range(next(visited, 1), len(simulation.days) + 1)
+    panels = [_quality_panel(simulation, metric, days) for metric in METRICS]
+    leads = [lead(simulation.visits(n), NIGHTLY, FROZEN, "ndcg@20") for n in days]
     bounds = [
         ("retrained minus frozen", [x.mean for x in leads if x], "", 2.0),
         ("upper end of 95 %", [x.high for x in leads if x], "3 3", 1.0),
@@ -243,18 +244,14 @@ def draw_month(month: Month) -> str:
         for name, values, dashes, width in bounds
     )
     panels.append(Panel(title="Lead in NDCG@20 so far", series=lines))
-    return draw_lines(f"{month.dataset}: one retraining a night", panels, unit="night")
+    return draw_lines(f"{simulation.dataset}: one retraining a night", panels, unit="night")
 
 
-def _first_visited(days: Iterable[DayOutcome]) -> int:
-    return next((n for n, day in enumerate(days, 1) if day.visits), 1)
-
-
-def _quality_panel(month: Month, metric: str, days: range) -> Panel:
+def _quality_panel(simulation: Simulation, metric: str, days: range) -> Panel:
     lines = [
         Series(
             name=service,
-            values=tuple(quality(month.visits(n), service, metric) for n in days),
+            values=tuple(quality(simulation.visits(n), service, metric) for n in days),
             colour=colour,
             width=2,
         )
@@ -263,12 +260,12 @@ def _quality_panel(month: Month, metric: str, days: range) -> Panel:
     return Panel(title=f"{_TITLES[metric]} so far", series=tuple(lines))
 
 
-def as_json(month: Month) -> dict[str, object]:
-    """Every night and every visit, and what they come to."""
-    visits = month.visits()
+def as_json(simulation: Simulation) -> dict[str, object]:
+    """Every night, every visit and the leads, for JSON."""
+    visits = simulation.visits()
     return {
-        "dataset": month.dataset,
-        "first_day": month.first.name,
+        "dataset": simulation.dataset,
+        "first_day": simulation.first.name,
         "leads": {
             other: {
                 metric: found.as_json()
@@ -277,18 +274,15 @@ def as_json(month: Month) -> dict[str, object]:
             }
             for other in (FROZEN, TOLD)
         },
-        "start": month.start.model_dump(mode="json", exclude={"history", "changed"}),
-        "days": [_day_json(day) for day in month.days],
-    }
-
-
-def _day_json(day: DayOutcome) -> dict[str, object]:
-    return {
-        "day": day.day.name,
-        "interactions": day.day.stop - day.day.start,
-        "cpu_seconds": day.cpu_seconds,
-        "night": day.night.model_dump(mode="json", exclude={"history", "changed"}),
-        "visits": [
-            {"user_id": visit.user_id, "group": visit.group, **visit.value} for visit in day.visits
+        "start": simulation.start.model_dump(mode="json", exclude={"history", "changed"}),
+        "days": [
+            {
+                "day": day.day.name,
+                "interactions": day.day.stop - day.day.start,
+                "cpu_seconds": day.cpu_seconds,
+                "night": day.night.model_dump(mode="json", exclude={"history", "changed"}),
+                "visits": [{"user_id": x.user_id, "group": x.group, **x.value} for x in day.visits],
+            }
+            for day in simulation.days
         ],
     }

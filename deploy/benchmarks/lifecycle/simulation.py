@@ -20,7 +20,7 @@ from deploy.benchmarks.lifecycle.report import (
     TOLD,
     Day,
     DayOutcome,
-    Month,
+    Simulation,
     Visit,
 )
 from deploy.benchmarks.replay import Replay
@@ -36,7 +36,7 @@ from training.retrain.runs import Runs
 from training.retrain.settings import RetrainConfig
 
 _SETTINGS = {"MAGNET_RECENT_ITEMS": "10000"}
-"""No user of a month has more: `exclude_seen` knows all that either service was told."""
+"""No user of a simulation has more: `exclude_seen` covers everything that was reported."""
 
 
 def _top(replica: Replica, user_id: str, session_items: Sequence[str] = ()) -> list[str]:
@@ -64,7 +64,7 @@ Ask = Callable[[str, list[str]], list[str]]
 
 @dataclass(frozen=True, slots=True)
 class Visitors:
-    """The users of a month that begins with interaction `first`."""
+    """The users of a simulation that begins with interaction `first`."""
 
     replay: Replay
     first: int
@@ -104,26 +104,26 @@ def _value(top: list[str], items: set[str]) -> dict[str, float]:
     }
 
 
-class MonthError(ExplainedError):
-    """The month cannot be begun; the message says why."""
+class SimulationError(ExplainedError):
+    """The simulation cannot begin; the message says why."""
 
 
 def simulate(
     replay: Replay,
     days: Sequence[Day],
     config: RetrainConfig,
-    on_day: Callable[[Month], None],
-) -> Month:
-    """Live through the days; the night before each but the first is one retraining.
+    on_day: Callable[[Simulation], None],
+) -> Simulation:
+    """Replay the days; the night before each but the first is one retraining.
 
     Args:
-        replay: who did what when.
+        replay: all interactions in the order of time.
         days: at least two.
         config: of the retraining; its folders, server and namespace are replaced.
         on_day: called after each measured day.
 
     Raises:
-        MonthError: there is no first model.
+        SimulationError: there is no first model.
         ChildDied: a server or a service ended.
         OSError: a service refused something.
         ExplainedError: what a retraining raises.
@@ -142,13 +142,15 @@ def simulate(
         start = retrain(config)
         made = Runs(config.state).of_version(start.version)
         if not start.live or made is None:
-            raise MonthError(f"the first training ended otherwise ({start.result}): {start.reason}")
+            raise SimulationError(
+                f"the first training ended otherwise ({start.result}): {start.reason}"
+            )
         publish_artifact(made[0].artifact, url, FROZEN)
         nightly, frozen = (
             held.start(_SETTINGS | {"MAGNET_NAMESPACE": namespace})
             for namespace in (NIGHTLY, FROZEN)
         )
-        month = Month(dataset=replay.source.stem, first=days[0], start=start)
+        simulation = Simulation(dataset=replay.source.stem, first=days[0], start=start)
         visitors = Visitors(replay, days[0].start)
         lists: dict[str, Ask] = {
             NIGHTLY: lambda user_id, _: _top(nightly, user_id),
@@ -164,8 +166,8 @@ def simulate(
             if night.live:
                 nightly.wait_for(str(night.version))
             visits = tuple(visitors.of(today, lists))
-            month.days.append(
+            simulation.days.append(
                 DayOutcome(day=today, night=night, cpu_seconds=cpu_seconds, visits=visits)
             )
-            on_day(month)
-    return month
+            on_day(simulation)
+    return simulation

@@ -1,4 +1,4 @@
-"""What a month's figures look like."""
+"""What a simulation's figures look like."""
 
 import re
 from collections.abc import Iterator
@@ -15,11 +15,11 @@ from deploy.benchmarks.lifecycle.report import (
     TOLD,
     Day,
     DayOutcome,
-    Month,
+    Simulation,
     Visit,
     as_json,
     as_markdown,
-    draw_month,
+    draw,
     lead,
     progress,
     quality,
@@ -41,7 +41,7 @@ def visit(user_id: str, group: str, nightly: float, frozen: float) -> Visit:
 
 
 @pytest.fixture
-def month() -> Month:
+def simulation() -> Simulation:
     def days() -> Iterator[DayOutcome]:
         told = [
             (night("unchanged", "nothing | new"), ()),
@@ -53,22 +53,22 @@ def month() -> Month:
             yield DayOutcome(day=day, night=record, cpu_seconds=n, visits=visits)
 
     first = Day(name="day 0", start=0, stop=0)
-    return Month(dataset="shop", first=first, start=night("promoted"), days=list(days()))
+    return Simulation(dataset="shop", first=first, start=night("promoted"), days=list(days()))
 
 
-def test_a_user_counts_once_however_often_she_comes(month: Month) -> None:
-    assert quality(month.visits(), NIGHTLY, "recall@20") == pytest.approx((0.7 + 0.5) / 2)
-    found = lead(month.visits(), NIGHTLY, FROZEN, "recall@20")
+def test_a_user_counts_once_however_often_they_come(simulation: Simulation) -> None:
+    assert quality(simulation.visits(), NIGHTLY, "recall@20") == pytest.approx((0.7 + 0.5) / 2)
+    found = lead(simulation.visits(), NIGHTLY, FROZEN, "recall@20")
     assert found is not None
     assert (found.mean, found.low, found.high) == pytest.approx((0.4, 0.4, 0.4))
-    assert lead(month.visits(1), NIGHTLY, FROZEN, "recall@20") is None
-    assert len(month.visits(2)) == 2
-    assert [x.user_id for x in month.visits(group=JOINED)] == ["b"]
+    assert lead(simulation.visits(1), NIGHTLY, FROZEN, "recall@20") is None
+    assert len(simulation.visits(2)) == 2
+    assert [x.user_id for x in simulation.visits(group=JOINED)] == ["b"]
 
 
-def test_the_section_says_what_became_of_every_night(month: Month) -> None:
+def test_the_section_says_what_became_of_every_night(simulation: Simulation) -> None:
     text = re.sub(
-        " +", " ", as_markdown(month, "python -m deploy.benchmarks.lifecycle", "month.svg")
+        " +", " ", as_markdown(simulation, "python -m deploy.benchmarks.lifecycle", "month.svg")
     )
     assert "shop: day 0 to day 3" in text
     assert "| all | 3 | 0.6000 | 0.3000 | 0.2000 | 0.1000 | 0.2000 | 0.1000 |" in text
@@ -79,15 +79,15 @@ def test_the_section_says_what_became_of_every_night(month: Month) -> None:
     assert "](month.svg)" in text
 
 
-def test_progress_is_one_line_on_the_latest_day(month: Month) -> None:
-    line = progress(month)
+def test_progress_is_one_line_on_the_latest_day(simulation: Simulation) -> None:
+    line = progress(simulation)
     assert line.startswith("day 3 ")
     assert "refused: routers: too low" in line
     assert "\n" not in line
 
 
-def test_the_picture_begins_when_somebody_comes(month: Month) -> None:
-    picture = draw_month(month)
+def test_the_picture_begins_when_somebody_comes(simulation: Simulation) -> None:
+    picture = draw(simulation)
     groups = ElementTree.fromstring(picture).iter("{http://www.w3.org/2000/svg}g")
     lines = [group[0].get("d", "") for group in groups if group.get("class") == "series"]
     assert len(lines) == 3 + 3 + 4
@@ -95,8 +95,8 @@ def test_the_picture_begins_when_somebody_comes(month: Month) -> None:
     assert ">night</text>" in picture
 
 
-def test_the_json_holds_every_visit(month: Month) -> None:
-    plain = as_json(month)
+def test_the_json_holds_every_visit(simulation: Simulation) -> None:
+    plain = as_json(simulation)
     assert plain["leads"]["frozen"]["recall@20"]["verdict"] == "ahead"
     assert [len(day["visits"]) for day in plain["days"]] == [0, 2, 1]
     assert [day["night"]["result"] for day in plain["days"]] == ["unchanged", "promoted", "refused"]

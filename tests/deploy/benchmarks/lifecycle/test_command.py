@@ -111,7 +111,7 @@ def test_days_without_interactions_are_refused(
 
 
 @pytest.mark.parametrize("arguments", [["--days", "1"], ["--share", "1.5"]])
-def test_what_makes_no_month_is_refused(arguments: list[str]) -> None:
+def test_what_makes_no_simulation_is_refused(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     assert ended.value.code == 2
