@@ -4,6 +4,7 @@ This is what `KeySpace.canary` holds, and who belongs to the share.
 """
 
 import hashlib
+from contextlib import suppress
 from datetime import datetime
 from typing import Literal, Self
 
@@ -37,12 +38,9 @@ class Canary(BaseModel):
 
         Everybody then gets the live version, and the next canary overwrites the key.
         """
-        if stored is None:
-            return None
-        try:
-            return cls.model_validate_json(stored)
-        except ValidationError:
-            return None
+        with suppress(ValidationError):
+            return None if stored is None else cls.model_validate_json(stored)
+        return None
 
     def is_same(self, other: "Canary | None") -> bool:
         """Whether two records are of one canary, whatever its share and its end."""

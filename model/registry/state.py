@@ -81,7 +81,7 @@ class State:
 
     @property
     def canary_answers(self) -> int:
-        """Those of the latest canary."""
+        """How many the latest canary has given."""
         return 0 if self.canary is None else self.answers.get(self.canary.version, 0)
 
     @property

@@ -116,9 +116,8 @@ def _check_parity(exported: bytes, graph: _Graph, inputs: tuple[Tensor, ...]) ->
         expected = graph(*inputs)
     feeds = {name: value.numpy() for name, value in zip(INPUTS, inputs, strict=True)}
     got = open_graph(graph.name, exported).run(OUTPUTS[graph.name], feeds)
-    for want, have in zip(
-        (expected,) if isinstance(expected, Tensor) else expected, got, strict=True
-    ):
+    wanted = (expected,) if isinstance(expected, Tensor) else expected
+    for want, have in zip(wanted, got, strict=True):
         difference = float(np.abs(want.numpy() - have).max())
         if not difference <= PARITY_TOLERANCE:
             raise ParityError(

@@ -98,7 +98,7 @@ class Registry:
             whole |= change.begins_to_serve
 
     def sweep(self, policy: PublishPolicy, lock: PublishLock) -> list[str]:
-        """Prune old versions, remove what dead publishes left, and return what lost a key."""
+        """Prune old versions and remove what dead publishes left; the versions that lost a key."""
         lock.renew()
         at, keep, grace = self._now(), policy.keep, policy.grace_seconds
         self.apply(lambda state: state.prune(at, keep=keep, grace_seconds=grace), lock)
@@ -179,7 +179,7 @@ class Registry:
 
 
 def unlink(client: Client, names: Iterable[str]) -> None:
-    """UNLINK keys some hundred at a time; the server frees their memory in the background."""
+    """UNLINK keys in batches; the server frees their memory in the background."""
     left = iter(names)
     while batch := list(islice(left, _BATCH_KEYS)):
         client.unlink(*batch)
