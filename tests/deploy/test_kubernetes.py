@@ -157,7 +157,7 @@ def test_retraining_is_tried_again_only_where_that_helps() -> None:
     page = (BASE.parents[1] / "docs" / "lifecycle.md").read_text()
     documented = dict(re.findall(r"^\| (\d+) \| (.+) \|$", page, re.MULTILINE))
     assert "command line" in documented["2"]
-    assert "gate refused" in documented["3"]
+    assert "rules refused" in documented["3"]
     assert "holds the lock" in documented["4"]
 
 
