@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import update_wrapper
 from inspect import Parameter, signature
-from typing import Any, Concatenate, ParamSpec, Self, TypedDict, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import httpx2
 from pydantic import BaseModel
@@ -56,30 +56,21 @@ _CONNECT_SECONDS = 2.0
 """Milliseconds are enough within a network; the system sends a lost packet again after a second."""
 
 
-class _Settings(TypedDict):
-    """Arguments of httpx2's clients."""
-
-    base_url: str
-    headers: dict[str, str]
-    timeout: httpx2.Timeout
-    trust_env: bool
-
-
 def _settings(
     base_url: str, api_key: str | None, timeout_seconds: float, *, trust_env: bool
-) -> _Settings:
-    """What to make httpx2's client with; ValueError if `base_url` is no address."""
+) -> dict[str, Any]:
+    """Arguments of httpx2's clients; ValueError if `base_url` is no address."""
     if not base_url.startswith(("http://", "https://")):
         raise ValueError(f"{base_url!r} must start with http:// or https://")
     headers = {"User-Agent": "magnet-client/0.1"}
     if api_key is not None:
         headers["Authorization"] = f"Bearer {api_key}"
-    return _Settings(
-        base_url=base_url,
-        headers=headers,
-        timeout=httpx2.Timeout(timeout_seconds, connect=min(_CONNECT_SECONDS, timeout_seconds)),
-        trust_env=trust_env,
-    )
+    return {
+        "base_url": base_url,
+        "headers": headers,
+        "timeout": httpx2.Timeout(timeout_seconds, connect=min(_CONNECT_SECONDS, timeout_seconds)),
+        "trust_env": trust_env,
+    }
 
 
 def _away(base_url: httpx2.URL, error: httpx2.TransportError) -> ServiceAway:

@@ -18,7 +18,6 @@ from service.ops.metrics import CONTENT_TYPE
 from service.recommend.explanation import named
 from service.schemas.errors import NotReady
 from service.schemas.responses import (
-    ExpertSummary,
     Liveness,
     ModelResponse,
     Readiness,
@@ -26,7 +25,19 @@ from service.schemas.responses import (
 )
 
 router = APIRouter()
-_ORIGIN = {"data_sha256", "split", "seed", "best_epoch", "trigger_epoch", "history"}
+
+_OF_MANIFEST = {
+    "model_version",
+    "num_users",
+    "num_items",
+    "views",
+    "modalities",
+    "embedding_dim",
+    "gate_threshold",
+    "metrics",
+}
+_OF_TRAINING = {"data_sha256", "split", "seed", "best_epoch", "trigger_epoch", "history"}
+"""The fields of `ModelResponse` that are those of the manifest."""
 
 
 @router.get(
@@ -39,38 +50,24 @@ _ORIGIN = {"data_sha256", "split", "seed", "best_epoch", "trigger_epoch", "histo
 async def model(models: ModelsDep, call: CallDep) -> Response:
     """What is being served: version, sizes, experts, offline metrics, where it came from."""
     snapshot, canary = models.live.snapshot, models.canary
-    manifest, training = snapshot.manifest, snapshot.manifest.training
-    experts = [
-        ExpertSummary(
-            name=expert.name,
-            role=expert.role,
-            modality=expert.modality,
-            template=named(manifest.modalities, expert.template),
-            usual_weight=expert.usual_weight,
-        )
-        for expert in manifest.experts
-    ]
+    manifest = snapshot.manifest
     return call.answer(
         ModelResponse,
-        model_version=manifest.model_version,
         created_at=snapshot.created_at,
         loaded_at=snapshot.loaded_at,
         age_seconds=round((datetime.now(UTC) - snapshot.created_at).total_seconds(), 3),
-        num_users=manifest.num_users,
-        num_items=manifest.num_items,
-        views=manifest.views,
-        modalities=manifest.modalities,
-        embedding_dim=manifest.embedding_dim,
-        experts=experts,
-        gate_threshold=manifest.gate_threshold,
+        experts=[
+            {**expert.model_dump(), "template": named(manifest.modalities, expert.template)}
+            for expert in manifest.experts
+        ],
         retrieval=RetrievalSummary(
             method=snapshot.retriever.name,
             recall_at_20=snapshot.chosen.recall,
             sampled_users=snapshot.chosen.sampled_users,
         ),
-        metrics=manifest.metrics,
         challenger=None if canary is None else canary.record.version,
-        **training.model_dump(include=_ORIGIN),
+        **manifest.model_dump(include=_OF_MANIFEST),
+        **manifest.training.model_dump(include=_OF_TRAINING),
     )
 
 

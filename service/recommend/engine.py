@@ -13,8 +13,7 @@ from service.ops.batching import Batcher, in_a_thread
 from service.ops.metrics import Metrics
 from service.recommend.explanation import ListExplanation, explain_lists, plain_numbers
 from service.recommend.resolution import ResolvedRequest, read_user, resolve
-from service.retrieval.query import Query, Ranked
-from service.retrieval.rerank import POOL, diversified, most_popular
+from service.retrieval.query import POOL, Query, Ranked, diversified, most_popular
 from service.schemas.requests import RecommendationRequest
 from service.schemas.responses import Recommendation, RecommendedItem
 from service.serving.served import Served

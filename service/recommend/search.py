@@ -31,11 +31,11 @@ MAX_LOOKED_AT = 100_000
 def find_items(items: Catalogue, wanted: ItemSearch) -> Rows:
     """Items whose title holds a text, of any of some categories, most popular first. Blocking."""
     end = wanted.offset + wanted.limit
-    rows_N = items.popular_order_I.astype(np.intp)
+    rows_N: NDArray[np.integer] = items.popular_order_I
     if wanted.category:
         rows_N = rows_N[np.isin(rows_N, items.rows_in_any(wanted.category))]
     if not wanted.title:
-        return rows_N[wanted.offset : end]
+        return rows_N[wanted.offset : end].astype(np.intp)
     text = wanted.title.casefold()
     looked_at = rows_N[:MAX_LOOKED_AT].tolist()
     matching = (row for row in looked_at if text in (items.title(row) or "").casefold())

@@ -21,12 +21,9 @@ from threadpoolctl import threadpool_limits
 
 from model.runtime.profile import Profile
 from model.runtime.scorer import OnnxScorer
-from model.runtime.top_k import Rows
+from model.runtime.top_k import Rows, top_places
 from service.retrieval.exact import ExactRetriever, channels, cosines, unit_channels
-from service.retrieval.query import Eligible, Query, Ranked
-
-Floats = NDArray[np.float32]
-
+from service.retrieval.query import Eligible, Floats, Query, Ranked, Tensors
 
 PROJECTED_WIDTH = 128
 """Of 385 numbers per item with three modalities. The two views of a modality hardly differ, so that
@@ -196,20 +193,14 @@ class ApproximateRetriever:
     name: Literal["approximate"] = "approximate"
 
     def __init__(
-        self,
-        exact: ExactRetriever,
-        index: FaissIndex,
-        scorer: OnnxScorer,
-        *,
-        items_IVMD: Floats,
-        popular_order_I: NDArray[np.int32],
+        self, exact: ExactRetriever, index: FaissIndex, scorer: OnnxScorer, tensors: Tensors
     ) -> None:
-        """The index is of these items; `popular_order_I` has rows, most popular first."""
+        """The index is of the items of these tensors."""
         self._exact = exact
         self._index = index
         self._scorer = scorer
-        self._anchor_rows = popular_order_I[:_ANCHORS].astype(np.intp)
-        anchor_GCD = channels(items_IVMD[self._anchor_rows])
+        self._anchor_rows = top_places(tensors["item_popularity"], 0, _ANCHORS)
+        anchor_GCD = channels(tensors["item_embeddings"][self._anchor_rows])
         self._anchor_GDC = np.ascontiguousarray(anchor_GCD.transpose(0, 2, 1))
 
     def best(self, queries: Sequence[Query]) -> list[Ranked]:

@@ -11,15 +11,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from model.runtime.item_item import ItemItemScores, SparseScores
 from model.runtime.profile import Profile
 from model.runtime.scorer import OnnxScorer
 from model.runtime.top_k import Rows, top_places
-from service.retrieval.query import Query, Ranked
-
-Floats = NDArray[np.float32]
+from service.retrieval.query import Floats, Query, Ranked, Tensors
 
 BLOCK_ROWS = 1024
 """Items whose channels are multiplied one after the other while they are in the cache: a channel is
@@ -169,14 +166,10 @@ class ExactRetriever:
     name: Literal["exact"] = "exact"
 
     def __init__(
-        self,
-        scorer: OnnxScorer,
-        *,
-        items_IVMD: Floats,
-        bias_I: Floats,
-        templates_KM: Sequence[Sequence[float]],
+        self, scorer: OnnxScorer, tensors: Tensors, templates_KM: Sequence[Sequence[float]]
     ) -> None:
         self._scorer = scorer
+        items_IVMD, bias_I = tensors["item_embeddings"], tensors["item_bias"]
         self._items_GDI = channels(items_IVMD).transpose(0, 2, 1)
         if items_IVMD.nbytes <= _COPIED_BYTES:
             self._items_GDI = np.ascontiguousarray(self._items_GDI)

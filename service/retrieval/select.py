@@ -1,6 +1,6 @@
 """Which retriever a model version gets, by its size and by the settings, and its recall.
 
-Letters: I items, V views, M modalities, D dimension.
+Letters: I items, V views, M modalities, D dimension, K experts.
 """
 
 import logging
@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from model.runtime.profile import Profile
 from model.runtime.scorer import OnnxScorer
@@ -18,7 +17,7 @@ from model.runtime.top_k import Rows, top_places
 from service.ops.settings import Retrieval
 from service.retrieval.approximate import ApproximateRetriever, FaissIndex, is_installed
 from service.retrieval.exact import ExactRetriever
-from service.retrieval.query import Eligible, Query, Retriever
+from service.retrieval.query import Eligible, Query, Retriever, Tensors
 
 EXACT_ITEMS = 100_000
 """Largest catalogue that is searched exactly unless told otherwise: some 8 ms a request, less in a
@@ -34,19 +33,6 @@ _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Items:
-    """What retrievers need of the items of one model version."""
-
-    vectors_IVMD: NDArray[np.float32]
-    bias_I: NDArray[np.float32]
-    popular_order_I: NDArray[np.int32]
-    """Rows, most popular first."""
-    templates_KM: Sequence[Sequence[float]]
-    index_folder: Path | None
-    """Where the index is kept; None: nowhere, it is built anew."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Chosen:
     """A retriever and its recall."""
 
@@ -57,32 +43,38 @@ class Chosen:
 
 
 def choose_retriever(
-    wanted: Retrieval, scorer: OnnxScorer, items: Items, users: Sequence[Profile]
+    wanted: Retrieval,
+    scorer: OnnxScorer,
+    tensors: Tensors,
+    templates_KM: Sequence[Sequence[float]],
+    users: Sequence[Profile],
+    *,
+    index_folder: Path | None = None,
 ) -> Chosen:
-    """Make the retriever and measure it. Blocking."""
-    exact = ExactRetriever(
-        scorer,
-        items_IVMD=items.vectors_IVMD,
-        bias_I=items.bias_I,
-        templates_KM=items.templates_KM,
-    )
+    """Make the retriever and measure its recall. Blocking.
+
+    Args:
+        wanted: the setting.
+        scorer: of this model version.
+        tensors: the artifact's, by name.
+        templates_KM: weights of the experts over the modalities.
+        users: whose best items the recall is measured on.
+        index_folder: where the index is kept; None: nowhere, it is built anew.
+    """
+    exact = ExactRetriever(scorer, tensors, templates_KM)
     known = [profile for profile in users if profile.vector_VMD.any()]
     best = [top_places(scorer.score(profile), 0, RECALL_AT) for profile in known]
-    if _wants_index(wanted, len(items.bias_I)):
-        retriever = ApproximateRetriever(
-            exact,
-            _index(items),
-            scorer,
-            items_IVMD=items.vectors_IVMD,
-            popular_order_I=items.popular_order_I,
-        )
-        recall = _recall(retriever, known, best, len(items.bias_I))
+    num_items = len(tensors["item_bias"])
+    if _wants_index(wanted, num_items):
+        index = _index(tensors, index_folder)
+        retriever = ApproximateRetriever(exact, index, scorer, tensors)
+        recall = _recall(retriever, known, best, num_items)
         if recall >= LEAST_RECALL:
             return Chosen(retriever=retriever, recall=recall, sampled_users=len(best))
         _logger.warning(
             "the approximate search finds only %.3f of the best items: searching exactly", recall
         )
-    recall = _recall(exact, known, best, len(items.bias_I))
+    recall = _recall(exact, known, best, num_items)
     return Chosen(retriever=exact, recall=recall, sampled_users=len(best))
 
 
@@ -97,10 +89,10 @@ def _wants_index(wanted: Retrieval, num_items: int) -> bool:
     return wanted == "approximate" or (wanted == "auto" and num_items > EXACT_ITEMS)
 
 
-def _index(items: Items) -> FaissIndex:
-    folder = items.index_folder
+def _index(tensors: Tensors, folder: Path | None) -> FaissIndex:
+    items_IVMD, bias_I = tensors["item_embeddings"], tensors["item_bias"]
     if folder is None:
-        return FaissIndex.build(items.vectors_IVMD, items.bias_I)
+        return FaissIndex.build(items_IVMD, bias_I)
     from filelock import FileLock  # noqa: PLC0415  # 2 % of a start; only a large catalogue needs it
 
     with FileLock(folder / ".index.lock", mode=0o600):  # one worker makes it, the others map it
@@ -108,7 +100,7 @@ def _index(items: Items) -> FaissIndex:
             return FaissIndex.load(folder / _INDEX)
         except OSError as error:
             _logger.info("the index is made anew: %s", error)
-        index = FaissIndex.build(items.vectors_IVMD, items.bias_I)
+        index = FaissIndex.build(items_IVMD, bias_I)
         shutil.rmtree(folder / _INDEX, ignore_errors=True)
         (folder / _INDEX).mkdir()
         index.save(folder / _INDEX)  # a torn one fails its checksum

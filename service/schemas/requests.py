@@ -22,8 +22,7 @@ Diversity = Annotated[
     Field(
         ge=0,
         le=1,
-        description="0: best first; above, each next item is also unlike those before it (maximal "
-        "marginal relevance over the best items, by all modalities); 1: unlikeness alone",
+        description="0: best first; 1: as different as possible (maximal marginal relevance)",
     ),
 ]
 
@@ -69,8 +68,8 @@ class _ForSomeone(_Body):
     session_items: list[Id] = Field(
         [],
         max_length=MAX_SESSION,
-        description="What they have just looked at, oldest first: the newest counts most. For a "
-        "known user, their history and the session count one half each",
+        description="What they just looked at, oldest first: the newest counts most. For a known "
+        "user, their history and the session count one half each",
     )
 
     @model_validator(mode="after")

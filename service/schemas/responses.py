@@ -18,8 +18,7 @@ Source = Literal["model", "session", "popular"]
 OfVariant = Annotated[
     Variant,
     Field(
-        description="`challenger`: made by a canary, which serves a share of the users, always the "
-        "same ones; else `champion`, the live model"
+        description="`champion`: the live model; `challenger`: a canary, for a share of the users"
     ),
 ]
 
@@ -46,21 +45,22 @@ class RecommendedItem(TypedDict):
     reasons: list[str]
     experts: Annotated[
         list[ExpertContribution] | None,
-        Field(
-            description="Experts with a weight above zero, largest contribution first; null if the "
-            "item is popular rather than scored, or if nothing was to be explained"
-        ),
+        Field(description="Those with a weight above zero; null where nothing is explained"),
     ]
     by_modality: Annotated[dict[str, float] | None, Field(description="With explain=full")]
     by_view: Annotated[dict[str, float] | None, Field(description="With explain=full")]
 
 
+Matrix = Annotated[
+    dict[str, dict[str, float]], Field(description="Contribution by modality, then view")
+]
+Available = Annotated[bool, Field(description="False: the item is hidden, no list shows it")]
+
+
 class Answered(TypedDict):
     """What every answer carries besides its content."""
 
-    request_id: Annotated[
-        str, Field(description="Also in the header X-Request-ID; found in the logs")
-    ]
+    request_id: Annotated[str, Field(description="Also in the header X-Request-ID and the logs")]
     took_ms: float
 
 
@@ -72,12 +72,8 @@ class Recommendation(TypedDict):
     user_id: str | None
     fallback: Literal["popular"] | None
     warnings: list[str]
-    missing_ids: Annotated[
-        list[str], Field(description="Ids of the request that the model does not know")
-    ]
-    unavailable_ids: Annotated[
-        list[str], Field(description="Candidates that nobody is shown at the moment")
-    ]
+    missing_ids: Annotated[list[str], Field(description="Ids that the model does not know")]
+    unavailable_ids: Annotated[list[str], Field(description="Candidates that are hidden")]
     items: list[RecommendedItem]
 
 
@@ -92,18 +88,11 @@ class BatchResponse(Answered):
 
 
 class ExpertDetail(ExpertContribution):
-    """One expert of one pair, whether it has a say or not."""
+    """One expert of one pair, whether its weight is zero or not."""
 
-    usual_weight: Annotated[
-        float, Field(description="Its mean weight over many pairs, for comparison")
-    ]
-    rank_without: Annotated[
-        int, Field(description="The item's rank if this expert added nothing to any item's score")
-    ]
-    matrix: Annotated[
-        dict[str, dict[str, float]],
-        Field(description="Its contribution by modality, then view; they add up to it"),
-    ]
+    usual_weight: Annotated[float, Field(description="Its mean weight over many pairs")]
+    rank_without: Annotated[int, Field(description="The item's rank if it added to no score")]
+    matrix: Matrix
 
 
 class HistoryEvidence(TypedDict):
@@ -126,42 +115,24 @@ class Explanation(TypedDict):
     user_id: str | None
     source: Source
     warnings: list[str]
-    missing_ids: Annotated[
-        list[str], Field(description="Session items that the model does not know")
-    ]
+    missing_ids: Annotated[list[str], Field(description="Ids that the model does not know")]
     item_id: str
     title: str | None
     score: float
     bias: float
-    rank: Annotated[
-        int, Field(description="Among the items that the user has not seen, and this one")
-    ]
+    rank: Annotated[int, Field(description="Among this item and those that the user has not seen")]
     ranked_items: int
     ranks_are_estimates: Annotated[
-        bool,
-        Field(
-            description="Whether ranks are told from the best items and a sample of the others, as "
-            "in catalogues of more than 50,000 items; scores and contributions are exact always"
-        ),
+        bool, Field(description="Above 50,000 items: ranks come from a sample, scores are exact")
     ]
-    seen: Annotated[
-        bool,
-        Field(
-            description="Whether the user has interacted with it, just now included, or it is in "
-            "the session"
-        ),
-    ]
-    available: Annotated[
-        bool, Field(description="False: hidden at the moment, no list will show it")
-    ]
+    seen: Annotated[bool, Field(description="By the user, just now included, or in the session")]
+    available: Available
     experts: list[ExpertDetail]
     by_modality: dict[str, float]
     by_view: dict[str, float]
-    matrix: Annotated[
-        dict[str, dict[str, float]], Field(description="Contribution by modality, then view")
-    ]
+    matrix: Matrix
     gate_entropy: Annotated[
-        float, Field(description="0: one expert decides; 1: all have an equal say")
+        float, Field(description="0: one expert decides; 1: all weigh the same")
     ]
     history: list[HistoryEvidence]
     sentence: str
@@ -200,10 +171,7 @@ class FeedbackReceipt(TypedDict):
 
     accepted: int
     duplicates: Annotated[int, Field(description="Reported before, or twice in this call")]
-    missing_ids: Annotated[
-        list[str],
-        Field(description="Users and items that the model does not know; their events were kept"),
-    ]
+    missing_ids: Annotated[list[str], Field(description="Unknown to the model; events are kept")]
 
 
 class FeedbackResponse(FeedbackReceipt, Answered):
@@ -224,14 +192,9 @@ class CatalogueItem(TypedDict):
     item_id: Annotated[str, Field(examples=["242"])]
     title: Annotated[str | None, Field(examples=["Kolya (1996)"])]
     categories: list[str]
-    picture_url: Annotated[
-        str | None,
-        Field(description="On the web or, where it begins with `/`, at this service"),
-    ]
+    picture_url: Annotated[str | None, Field(description="At this service if it begins with `/`")]
     popularity: Annotated[int, Field(description="Interactions in training")]
-    available: Annotated[
-        bool, Field(description="False: hidden at the moment, no list will show it")
-    ]
+    available: Available
 
 
 class ItemsResponse(Answered):
@@ -277,9 +240,7 @@ class RetrievalSummary(TypedDict):
     """How the best items are found, measured when the model was loaded."""
 
     method: Literal["exact", "approximate"]
-    recall_at_20: Annotated[
-        float, Field(description="Against the 20 best items by routing every item")
-    ]
+    recall_at_20: Annotated[float, Field(description="Against routing every item")]
     sampled_users: int
 
 
@@ -305,9 +266,7 @@ class ModelResponse(Answered):
     best_epoch: int
     trigger_epoch: int | None
     history: Annotated[list[EpochRecord], Field(description="How training went, epoch by epoch")]
-    challenger: Annotated[
-        str | None, Field(description="The canary that a share of the users gets instead")
-    ]
+    challenger: Annotated[str | None, Field(description="The canary's version, while one runs")]
 
 
 class CanaryRecord(TypedDict):
@@ -317,15 +276,9 @@ class CanaryRecord(TypedDict):
     share: float
     started_at: datetime
     ended_at: Annotated[datetime | None, Field(description="Null while it runs")]
-    outcome: Annotated[
-        Outcome | None,
-        Field(
-            description="How it ended: it went live, was stopped, was taken back because it "
-            "misbehaved, or another version went live or was pinned"
-        ),
-    ]
+    outcome: Annotated[Outcome | None, Field(description="How it ended; null while it runs")]
     reason: Annotated[str, Field(description="Why it ended")]
-    answers: Annotated[int, Field(description="That it has given, over all replicas")]
+    answers: Annotated[int, Field(description="How many it has given, over all replicas")]
 
 
 class PointersResponse(Answered):
@@ -348,9 +301,7 @@ class ModelVersion(TypedDict):
     previous: bool
     pinned: bool
     canary: Annotated[bool, Field(description="Serves a share of the users")]
-    usable: Annotated[
-        bool, Field(description="False: its manifest is gone or damaged; publish it again")
-    ]
+    usable: Annotated[bool, Field(description="False: manifest lost or damaged; publish it again")]
 
 
 class ModelsResponse(PointersResponse):
@@ -372,8 +323,6 @@ class Readiness(TypedDict):
     model_version: str
     loaded_from: Annotated[
         Literal["store", "disk"],
-        Field(
-            description="`disk`: from what this machine kept, as the store was away at the start"
-        ),
+        Field(description="`disk`: this machine's copy, as the store was away at the start"),
     ]
     warnings: list[str]

@@ -22,7 +22,7 @@ from model.runtime.profile import History, Profile, ProfileMaker
 from model.runtime.scorer import OnnxScorer
 from service.ops.settings import Retrieval
 from service.retrieval.query import Retriever
-from service.retrieval.select import Chosen, Items, choose_retriever
+from service.retrieval.select import Chosen, choose_retriever
 from service.serving.catalogue import Catalogue
 from service.serving.source import OpenedModel
 from service.store.users import UserSource
@@ -126,14 +126,10 @@ def build_snapshot(
     chosen = choose_retriever(
         retrieval,
         scorer,
-        Items(
-            vectors_IVMD=items.embeddings_IVMD,
-            bias_I=items.bias_I,
-            popular_order_I=items.popular_order_I,
-            templates_KM=[expert.template for expert in opened.manifest.experts],
-            index_folder=opened.folder,
-        ),
+        tensors,
+        [expert.template for expert in opened.manifest.experts],
         _profiles(profiles, users.sampled),
+        index_folder=opened.folder,
     )
     return Snapshot(
         manifest=opened.manifest,

@@ -15,7 +15,7 @@ from model.artifact.files import Artifact
 from model.runtime.artifact import ArtifactScorer
 from model.runtime.top_k import top_places
 from service.retrieval.query import Eligible, Query
-from service.retrieval.select import Chosen, Items, choose_retriever
+from service.retrieval.select import Chosen, choose_retriever
 
 SEED = 0
 TOP = 20
@@ -71,18 +71,11 @@ def measure() -> Outcome:
 def _timed(size: int, rounds: int) -> tuple[Chosen, dict[str, float]]:
     """How the service retrieves, and seconds of each column."""
     artifact = grown_artifact(size, max(USERS, RECALL_USERS), SEED)
-    tensors = artifact.tensors
-    items = Items(
-        vectors_IVMD=tensors["item_embeddings"],
-        bias_I=tensors["item_bias"],
-        popular_order_I=np.argsort(-tensors["item_popularity"], kind="stable").astype(np.int32),
-        templates_KM=[expert.template for expert in artifact.manifest.experts],
-        index_folder=None,
-    )
     with one_thread():
         scorer = ArtifactScorer.of(artifact)
         sampled = [scorer.user(user) for user in range(RECALL_USERS)]
-        chosen = choose_retriever("auto", scorer.scorer, items, sampled)
+        templates = [expert.template for expert in artifact.manifest.experts]
+        chosen = choose_retriever("auto", scorer.scorer, artifact.tensors, templates, sampled)
         return chosen, median_seconds(_candidates(artifact, scorer, chosen), rounds)
 
 

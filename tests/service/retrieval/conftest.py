@@ -22,9 +22,8 @@ def exact_of(scorer_of) -> Callable[[Artifact], ExactRetriever]:
     def make(artifact: Artifact) -> ExactRetriever:
         return ExactRetriever(
             scorer_of(artifact),
-            items_IVMD=artifact.tensors["item_embeddings"],
-            bias_I=artifact.tensors["item_bias"],
-            templates_KM=[expert.template for expert in artifact.manifest.experts],
+            artifact.tensors,
+            [expert.template for expert in artifact.manifest.experts],
         )
 
     return make

@@ -1,15 +1,17 @@
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from model.runtime.item_item import SparseScores
 from model.runtime.profile import Profile
+from service.ops.settings import Retrieval
 from service.retrieval import approximate
 from service.retrieval import select as choice
 from service.retrieval.approximate import ApproximateRetriever, FaissIndex
 from service.retrieval.query import Eligible, Query
-from service.retrieval.select import Items, choose_retriever
+from service.retrieval.select import Chosen, choose_retriever
 
 pytest.importorskip("faiss")
 
@@ -38,8 +40,7 @@ def retriever_of(exact_of, scorer_of, large) -> Callable[[FaissIndex], Approxima
             exact_of(large),
             index,
             scorer_of(large),
-            items_IVMD=large.tensors["item_embeddings"],
-            popular_order_I=np.argsort(-large.tensors["item_popularity"]).astype(np.int32),
+            large.tensors,
         )
 
     return make
@@ -64,6 +65,18 @@ def test_it_finds_nearly_what_routing_every_item_finds(
         both = np.intersect1d(ranked.rows, right.rows)
         mine = ranked.scores[np.isin(ranked.rows, both)]
         assert mine == pytest.approx(right.scores[np.isin(right.rows, both)], abs=1e-5)
+
+
+@pytest.fixture(scope="module")
+def choose(scorer_of, large) -> Callable[..., Chosen]:
+    def make(wanted: Retrieval, users: list[Profile], folder: Path | None = None) -> Chosen:
+        templates = [expert.template for expert in large.manifest.experts]
+        scorer = scorer_of(large)
+        return choose_retriever(
+            wanted, scorer, large.tensors, templates, users, index_folder=folder
+        )
+
+    return make
 
 
 def lifted(profile: Profile, seed: int) -> Profile:
@@ -121,30 +134,18 @@ def test_a_saved_index_finds_the_same(index, retriever_of, retriever, users, tmp
     assert again.best([query])[0].rows.tolist() == retriever.best([query])[0].rows.tolist()
 
 
-def test_a_damaged_index_is_made_anew(
-    index, scorer_of, large, users, tmp_path, monkeypatch
-) -> None:
+def test_a_damaged_index_is_made_anew(choose, users, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(choice, "LEAST_RECALL", 0.5)
-    first = choose_retriever("approximate", scorer_of(large), items(large, tmp_path), users[:3])
+    first = choose("approximate", users[:3], tmp_path)
     file = tmp_path / "index" / "index.faiss"
     data = bytearray(file.read_bytes())
     data[len(data) // 2] ^= 1
     file.write_bytes(data)
     with pytest.raises(OSError, match="checksum differs"):
         FaissIndex.load(tmp_path / "index")
-    again = choose_retriever("approximate", scorer_of(large), items(large, tmp_path), users[:3])
+    again = choose("approximate", users[:3], tmp_path)
     assert again.recall == first.recall
     FaissIndex.load(tmp_path / "index")
-
-
-def items(artifact, folder=None) -> Items:
-    return Items(
-        vectors_IVMD=artifact.tensors["item_embeddings"],
-        bias_I=artifact.tensors["item_bias"],
-        popular_order_I=np.argsort(-artifact.tensors["item_popularity"]).astype(np.int32),
-        templates_KM=[expert.template for expert in artifact.manifest.experts],
-        index_folder=folder,
-    )
 
 
 @pytest.mark.parametrize(
@@ -158,31 +159,29 @@ def items(artifact, folder=None) -> Items:
     ],
 )
 def test_the_way_follows_from_size_and_wish(
-    scorer_of, large, users, monkeypatch, wanted, most_exact, installed, expected
+    choose, users, monkeypatch, wanted, most_exact, installed, expected
 ) -> None:
     monkeypatch.setattr(choice, "EXACT_ITEMS", most_exact)
     monkeypatch.setattr(choice, "LEAST_RECALL", 0.5)
     monkeypatch.setattr(choice, "is_installed", lambda: installed)
     sampled = [users[0], users[3], users[29]]  # the last one has no history
-    chosen = choose_retriever(wanted, scorer_of(large), items(large), sampled)
+    chosen = choose(wanted, sampled)
     assert chosen.retriever.name == expected
     assert chosen.sampled_users == 2
     assert 0.5 <= chosen.recall <= 1
     assert expected != "exact" or chosen.recall == 1
 
 
-def test_an_index_that_misses_too_much_is_not_used(
-    scorer_of, large, users, monkeypatch, caplog
-) -> None:
+def test_an_index_that_misses_too_much_is_not_used(choose, users, monkeypatch, caplog) -> None:
     monkeypatch.setattr(choice, "LEAST_RECALL", 1.01)
-    chosen = choose_retriever("approximate", scorer_of(large), items(large), users[:3])
+    chosen = choose("approximate", users[:3])
     assert chosen.retriever.name == "exact"
     assert "searching exactly" in caplog.text
 
 
-def test_the_index_is_kept_and_found_again(scorer_of, large, users, monkeypatch, tmp_path) -> None:
+def test_the_index_is_kept_and_found_again(choose, users, monkeypatch, tmp_path) -> None:
     monkeypatch.setattr(choice, "LEAST_RECALL", 0.5)
-    first = choose_retriever("approximate", scorer_of(large), items(large, tmp_path), users[:3])
+    first = choose("approximate", users[:3], tmp_path)
     monkeypatch.setattr(FaissIndex, "build", None)
-    second = choose_retriever("approximate", scorer_of(large), items(large, tmp_path), users[:3])
+    second = choose("approximate", users[:3], tmp_path)
     assert second.recall == first.recall

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.retrieval.rerank import diversified
+from service.retrieval.query import diversified
 
 TWINS = np.array([[1, 0], [1, 0.01], [0, 1], [0, 0]], dtype=np.float32)
 SCORES = np.array([4.0, 3.9, 2.0, 0.0], dtype=np.float32)

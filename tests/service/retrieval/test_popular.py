@@ -2,8 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.retrieval.query import Eligible
-from service.retrieval.rerank import most_popular
+from service.retrieval.query import Eligible, most_popular
 
 
 @given(
