@@ -84,10 +84,7 @@ async def availability(item_id: ItemId, shared: SharedDep, call: CallDep) -> Res
     tags=["items"],
 )
 async def put_availability(
-    item_id: ItemId,
-    request: AvailabilityRequest,
-    shared: SharedDep,
-    call: CallDep,
+    item_id: ItemId, request: AvailabilityRequest, shared: SharedDep, call: CallDep
 ) -> Response:
     """Hide an item or show it again: it holds for every replica from the next request on.
 
@@ -99,10 +96,7 @@ async def put_availability(
 
 
 @router.get(
-    "/v1/models",
-    response_model=ModelsResponse,
-    dependencies=[needs("read")],
-    tags=["model"],
+    "/v1/models", response_model=ModelsResponse, dependencies=[needs("read")], tags=["model"]
 )
 async def models(shared: SharedDep, call: CallDep) -> Response:
     """The published versions, newest first: which is live, which was before, which is pinned."""

@@ -20,10 +20,7 @@ from service.schemas.responses import (
 from service.serving.snapshot import Snapshot
 
 router = APIRouter(
-    prefix="/v1",
-    tags=["look up"],
-    dependencies=[needs("read")],
-    responses=GUARDED | REFUSED,
+    prefix="/v1", tags=["look up"], dependencies=[needs("read")], responses=GUARDED | REFUSED
 )
 
 
@@ -81,7 +78,5 @@ async def users(
 ) -> Response:
     """Users whom the model knows, by the beginning of their ids."""
     return call.answer(
-        UsersResponse,
-        model_version=snapshot.version,
-        user_ids=find_users(snapshot, prefix, limit),
+        UsersResponse, model_version=snapshot.version, user_ids=find_users(snapshot, prefix, limit)
     )

@@ -17,12 +17,7 @@ from service.api.dependencies import (
 from service.ops.metrics import CONTENT_TYPE
 from service.recommend.explanation import named
 from service.schemas.errors import NotReady
-from service.schemas.responses import (
-    Liveness,
-    ModelResponse,
-    Readiness,
-    RetrievalSummary,
-)
+from service.schemas.responses import Liveness, ModelResponse, Readiness, RetrievalSummary
 
 router = APIRouter()
 

@@ -20,14 +20,7 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import Scope
 
-from service.api.dependencies import (
-    Call,
-    admit,
-    begin_call,
-    get_models,
-    get_services,
-    show_key,
-)
+from service.api.dependencies import Call, admit, begin_call, get_models, get_services, show_key
 from service.api.recommend import recommend, recommend_to_user
 from service.http.problems import MAX_ID_LENGTH
 from service.schemas.requests import RecommendationParams, RecommendationRequest

@@ -63,16 +63,8 @@ async def recommend_to_user(
     return await recommend(request, models, call)
 
 
-@router.post(
-    "/v1/recommendations",
-    response_model=RecommendationResponse,
-    tags=["recommend"],
-)
-async def recommend(
-    request: RecommendationRequest,
-    models: ModelsDep,
-    call: CallDep,
-) -> Response:
+@router.post("/v1/recommendations", response_model=RecommendationResponse, tags=["recommend"])
+async def recommend(request: RecommendationRequest, models: ModelsDep, call: CallDep) -> Response:
     """Recommend to a user, to a session, or to a user in a session.
 
     `candidates`, `exclude` and `categories` apply before the best k are chosen. Ids that the model
@@ -121,27 +113,15 @@ async def score(request: ScoreRequest, models: ModelsDep, call: CallDep) -> Resp
     responses=NOT_FOUND,
     tags=["explain"],
 )
-async def explain(
-    user_id: UserId,
-    item_id: ItemId,
-    models: ModelsDep,
-    call: CallDep,
-) -> Response:
+async def explain(user_id: UserId, item_id: ItemId, models: ModelsDep, call: CallDep) -> Response:
     """Take the score of any item for one user apart, recommended or not."""
     return await explain_for(ExplanationRequest(user_id=user_id, item_id=item_id), models, call)
 
 
 @router.post(
-    "/v1/explain",
-    response_model=ExplanationResponse,
-    responses=NOT_FOUND,
-    tags=["explain"],
+    "/v1/explain", response_model=ExplanationResponse, responses=NOT_FOUND, tags=["explain"]
 )
-async def explain_for(
-    request: ExplanationRequest,
-    models: ModelsDep,
-    call: CallDep,
-) -> Response:
+async def explain_for(request: ExplanationRequest, models: ModelsDep, call: CallDep) -> Response:
     """Take the score of any item for a user, a session, or a user in a session apart."""
     served, services = models.of(request.user_id), call.services
     result = await explain_pair(served, request, services.metrics, services.limiter)

@@ -11,7 +11,7 @@ import numpy as np
 
 from service.ops.batching import Batcher, in_a_thread
 from service.ops.metrics import Metrics
-from service.recommend.explanation import ListExplanation, explain_lists, plain_numbers
+from service.recommend.explanation import ListExplanation, explain_lists, named, plain_numbers
 from service.recommend.resolution import ResolvedRequest, read_user, resolve
 from service.retrieval.query import POOL, Query, Ranked, diversified, most_popular
 from service.schemas.requests import RecommendationRequest
@@ -204,7 +204,9 @@ def _items(
         for item, reason, experts in zip(items, explained.reasons, explained.experts, strict=True):
             item["reasons"], item["experts"] = [reason, *more], experts
         if resolved.request.explain == "full":
-            by_modality, by_view = explained.by_modality(), explained.by_view()
-            for item, modalities, views in zip(items, by_modality, by_view, strict=True):
-                item["by_modality"], item["by_view"] = modalities, views
+            manifest = snapshot.manifest
+            modality_NM, view_NV = explained.modality_NM.tolist(), explained.view_NV.tolist()
+            for item, modality_M, view_V in zip(items, modality_NM, view_NV, strict=True):
+                item["by_modality"] = named(manifest.modalities, modality_M)
+                item["by_view"] = named(manifest.views, view_V)
     return items

@@ -47,21 +47,12 @@ def named(names: Iterable[str], numbers: Iterable[float]) -> dict[str, float]:
 class ListExplanation:
     """What adds up to the scores of one list."""
 
-    manifest: ArtifactManifest
     reasons: list[str]
     """A sentence for each item."""
     experts: list[list[ExpertContribution]]
     modality_NM: Weights
     """What each modality adds to the scores."""
     view_NV: Weights
-
-    def by_modality(self) -> list[dict[str, float]]:
-        """What each modality adds to each item's score, by name."""
-        return [named(self.manifest.modalities, row) for row in self.modality_NM.tolist()]
-
-    def by_view(self) -> list[dict[str, float]]:
-        """What each view adds to each item's score, by name."""
-        return [named(self.manifest.views, row) for row in self.view_NV.tolist()]
 
 
 def explain_lists(
@@ -83,7 +74,6 @@ def explain_lists(
     size = rows_BN.shape[1]
     return [
         ListExplanation(
-            manifest=manifest,
             reasons=reasons[part],
             experts=experts[part],
             modality_NM=modality_CM[part],
