@@ -13,7 +13,7 @@ from training.cli.options import FILE, FOLDER
 from training.data.tables import DataError
 from training.ingest.formats import DEFAULT_ENCODING
 from training.ingest.guess import propose
-from training.ingest.job import ImportJob, run_import
+from training.ingest.job import run_import
 from training.ingest.mapping import Mapping, read_mapping
 from training.ingest.sources import Given
 from training.ingest.summary import Summary, summary_page, summary_text
@@ -57,8 +57,7 @@ def import_files(options: ImportOptions) -> int:
         return 0
     if options.max_rejected is not None:
         mapping = mapping.model_copy(update={"max_rejected": options.max_rejected})
-    job = ImportJob(files=options.files, mapping=mapping, out=options.out, force=options.force)
-    summary = run_import(job)
+    summary = run_import(options.files, mapping, options.out, force=options.force)
     if options.report is not None:
         _write_report(options.report, summary)
     if options.as_json:

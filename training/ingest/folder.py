@@ -27,7 +27,6 @@ from training.ingest.items import (
     TITLE,
     YEAR,
     Items,
-    Pictures,
 )
 from training.ingest.mapping import ItemMapping
 from training.ingest.tables import ITEM, LABEL, TIME, USER, VALUE
@@ -121,7 +120,14 @@ def write_items(items: Items, folder: Path) -> None:
     table = items.table.select(name for name in _COLUMNS if name in items.table.columns)
     urls = items.pictures.urls
     _write_table(table.with_columns(urls) if (urls != "").any() else table, folder / "items.tsv")
-    _bring_pictures(items.pictures, folder)
+    if items.pictures.files:
+        (folder / PICTURE_FOLDER).mkdir()
+    for item_id, path in items.pictures.files.items():
+        target = folder / PICTURE_FOLDER / f"{file_stem(item_id)}{path.suffix.lower()}"
+        try:
+            os.link(path.resolve(), target)
+        except OSError:  # the file system cannot link
+            shutil.copyfile(path, target)
     if HIDDEN in items.table.columns:
         hidden = items.table.filter(HIDDEN)[PUBLIC]
         (folder / UNAVAILABLE).write_text("".join(f"{x}\n" for x in hidden), "utf-8")
@@ -129,19 +135,6 @@ def write_items(items: Items, folder: Path) -> None:
 
 def _write_table(table: pl.DataFrame, path: Path) -> None:
     table.write_csv(path, separator="\t", quote_style="never", float_scientific=False)
-
-
-def _bring_pictures(pictures: Pictures, folder: Path) -> None:
-    """Link the files under their items' ids, or copy them where the file system cannot link."""
-    if not pictures.files:
-        return
-    (folder / PICTURE_FOLDER).mkdir()
-    for item_id, path in pictures.files.items():
-        target = folder / PICTURE_FOLDER / f"{file_stem(item_id)}{path.suffix.lower()}"
-        try:
-            os.link(path.resolve(), target)
-        except OSError:
-            shutil.copyfile(path, target)
 
 
 def write_features(
@@ -155,57 +148,52 @@ def write_features(
     if items is None or mapping is None:
         for file in files:
             shutil.copyfile(file, folder / file.name)
-    elif files and mapping.feature_rows == "id":
-        write_features_by_id(files, items.table, folder)
-    elif files:
-        rejects = items.rejects.frame
-        unreadable = rejects.filter(pl.col("reason").is_in(UNREADABLE))
-        if len(unreadable):
+        return
+    if not files:
+        return
+    by_id = mapping.feature_rows == "id"
+    row_I = _rows_by_id(items.table[ID], files[0]) if by_id else items.table[ROW].to_numpy()
+    num_records = 0 if by_id else _num_records(items, files[0])
+    for file in files:
+        x_RF = _opened(file)
+        problem = None
+        if by_id and row_I.max() >= len(x_RF):
+            problem = f"there is an item {row_I.max()}"
+        elif not by_id and len(x_RF) != num_records:
+            problem = f"the item table has {num_records:,}"
+        if problem is not None:
             raise DataError(
-                items.sources[0].path,
-                f"{unreadable['reason'][0]}: rows of {files[0].name} after it cannot be told",
-                "repair this line",
-                line=unreadable["line"][0],
+                file,
+                f"has {len(x_RF):,} rows, but {problem}",
+                "give the item table that it was made with, or leave it out",
             )
-        num_records = len(items.table) + items.merged + len(rejects)
-        write_features_by_line(files, items.table, num_records, folder)
+        np.save(folder / file.name, x_RF[row_I])
 
 
-def write_features_by_id(files: Sequence[Path], items: pl.DataFrame, folder: Path) -> None:
-    """Each item's row has its id as number; DataError if a file has no such row."""
-    row_I = items[ID].cast(pl.UInt32, strict=False)
+def _rows_by_id(ids: pl.Series, file: Path) -> NDArray[np.uint32]:
+    """Each item's id as a row number; DataError for an id that is none."""
+    row_I = ids.cast(pl.UInt32, strict=False)
     if row_I.null_count():
         raise DataError(
-            files[0],
-            f"has no row for item {items[ID].filter(row_I.is_null())[0]!r}: that is no row number",
+            file,
+            f"has no row for item {ids.filter(row_I.is_null())[0]!r}: that is no row number",
             'write feature_rows = "line" under [items] if its rows go by the table\'s lines',
         )
-    rows = row_I.to_numpy()
-    for file in files:
-        x_RF = _opened(file)
-        if rows.max() >= len(x_RF):
-            raise DataError(
-                file,
-                f"has {len(x_RF):,} rows, but there is an item {rows.max()}",
-                "give the item table that it was made with, or leave it out",
-            )
-        np.save(folder / file.name, x_RF[rows])
+    return row_I.to_numpy()
 
 
-def write_features_by_line(
-    files: Sequence[Path], items: pl.DataFrame, num_records: int, folder: Path
-) -> None:
-    """Row r belongs to the r-th record; DataError if there are not as many rows as records."""
-    rows = items[ROW].to_numpy()
-    for file in files:
-        x_RF = _opened(file)
-        if len(x_RF) != num_records:
-            raise DataError(
-                file,
-                f"has {len(x_RF):,} rows, but the item table has {num_records:,}",
-                "give the item table that it was made with, or leave it out",
-            )
-        np.save(folder / file.name, x_RF[rows])
+def _num_records(items: Items, file: Path) -> int:
+    """Records of the item table as it was given; DataError if one of them cannot be told."""
+    rejects = items.rejects.frame
+    unreadable = rejects.filter(pl.col("reason").is_in(UNREADABLE))
+    if len(unreadable):
+        raise DataError(
+            items.sources[0].path,
+            f"{unreadable['reason'][0]}: rows of {file.name} after it cannot be told",
+            "repair this line",
+            line=unreadable["line"][0],
+        )
+    return len(items.table) + items.merged + len(rejects)
 
 
 def _opened(file: Path) -> NDArray[np.generic]:

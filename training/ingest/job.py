@@ -5,7 +5,6 @@ import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
@@ -27,27 +26,16 @@ from training.ingest.summary import Summary, summarised
 from training.ingest.tables import Interactions, Users
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImportJob:
-    """What to read, what it means, and where it goes."""
-
-    files: Sequence[Path]
-    mapping: Mapping
-    out: Path
-    force: bool
-    """Replace an earlier import."""
-
-
-def run_import(job: ImportJob) -> Summary:
-    """Write the folder, whole or not at all.
+def run_import(files: Sequence[Path], mapping: Mapping, out: Path, *, force: bool) -> Summary:
+    """Write the data folder `out`, whole or not at all; `force` replaces an earlier import.
 
     Raises:
         DataError: files, mapping or `out` cannot be used; nothing was changed.
     """
     start = time.perf_counter()
-    check_target(job.out, job.force)
+    check_target(out, force)
     with _garbage_kept():
-        given, mapping = Given.of(job.files), job.mapping
+        given = Given.of(files)
         given.check_used(mapping)
         items, users = Items.load(given, mapping), Users.load(given, mapping)
         interactions = Interactions.load(
@@ -55,9 +43,9 @@ def run_import(job: ImportJob) -> Summary:
         )
         if items is not None:
             items.check_linked(interactions)
-        with replaced(job.out) as folder:
+        with replaced(out) as folder:
             threshold = mapping.interactions.threshold
-            write_interactions(interactions.kept, threshold, folder / f"{job.out.name}.inter")
+            write_interactions(interactions.kept, threshold, folder / f"{out.name}.inter")
             if items is not None:
                 write_items(items, folder)
             write_features(given.features, items, mapping.items, folder)
@@ -68,7 +56,7 @@ def run_import(job: ImportJob) -> Summary:
             (folder / MAPPING).write_text(mapping_text(said(mapping)), encoding="utf-8")
             features = [path.name for path in given.features]
             summary = summarised(
-                job.out.name, interactions, items, threshold, features, time.perf_counter() - start
+                out.name, interactions, items, threshold, features, time.perf_counter() - start
             )
             text = summary.model_dump_json(indent=2) + "\n"
             (folder / SUMMARY).write_text(text, encoding="utf-8")

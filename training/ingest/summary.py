@@ -118,11 +118,11 @@ def summarised(
 
     Args:
         name: of the data folder.
-        interactions: as they were loaded.
-        items: as they were loaded.
+        interactions: of the import.
+        items: of the import.
         threshold: value from which a row is a like; None for what `fit` chooses.
-        features: names of the feature files that came along.
-        seconds: what the import has taken so far.
+        features: names of the feature files.
+        seconds: that the import has taken so far.
     """
     kept, top = interactions.kept, None
     if threshold is None and VALUE in kept.columns:
@@ -228,16 +228,16 @@ def _values(interactions: pl.DataFrame) -> dict[str, int] | None:
 
 def summary_page(summary: Summary) -> str:
     """One HTML page that needs nothing from outside."""
-    catalogue = summary.catalogue
+    catalogue, out = summary.catalogue, Path(summary.name)
     return pages.render(
         Path(__file__).with_name("summary.html.j2"),
         name=summary.name,
         facts_of_data=_facts(summary),
-        interactions=_fate_facts(summary.interactions),
+        interactions=_row_facts(summary.interactions, out, "user and item"),
         ratings=_bar_rows(summary.values),
         months=_bar_rows(summary.months),
-        items=_fate_facts(catalogue.rows) if catalogue else [],
-        known=_known(catalogue) if catalogue else [],
+        items=_row_facts(catalogue.rows, out, "item") if catalogue else [],
+        known=_facts_of(_known(catalogue, out)) if catalogue else [],
     )
 
 
@@ -262,31 +262,13 @@ def _facts(summary: Summary) -> list[tuple[str, str]]:
     ]
 
 
-def _fate_facts(rows: Rows) -> list[tuple[str, str]]:
-    return [
-        ("files", ", ".join(rows.files)),
-        ("rows read", f"{rows.read:,}"),
-        ("kept", f"{rows.kept:,}"),
-        ("merged", f"{rows.merged:,}"),
-        ("left out, as users or items have too few", f"{rows.left_out:,}"),
-        ("rejected", f"{rows.rejected:,}"),
-        *(
-            (f"rejected: {reason}", f"{found.rows:,} ({'; '.join(found.examples)})")
-            for reason, found in rows.reasons.items()
-        ),
-    ]
+def _row_facts(rows: Rows, out: Path, of: str) -> list[tuple[str, str]]:
+    counts = [*_fate(rows, out, of), *_reasons(rows)]
+    return [("files", ", ".join(rows.files)), *_facts_of(counts)]
 
 
-def _known(catalogue: Catalogue) -> list[tuple[str, str]]:
-    counts = {
-        **{f"with {name}": count for name, count in catalogue.filled.items()},
-        "with a picture": catalogue.pictures,
-        "that name a picture that is not there": len(catalogue.absent_pictures),
-        "that are not available": catalogue.unavailable,
-        "without interactions": catalogue.never_chosen,
-        "of interactions but not in the table": catalogue.unknown,
-    }
-    return [(name, f"{count:,}") for name, count in counts.items()]
+def _facts_of(counts: Sequence[tuple[int, str]]) -> list[tuple[str, str]]:
+    return [(text, f"{count:,}") for count, text in counts]
 
 
 def _bar_rows(counts: Mapping[str, int] | None) -> list[tuple[str, list[tuple[float, str, str]]]]:
@@ -317,7 +299,7 @@ def _lines(summary: Summary, out: Path) -> Iterator[str]:
     )
     yield ""
     yield f"interactions from {', '.join(rows.files)}"
-    yield from _fate(rows, out, "user and item")
+    yield from _counted(rows, out, "user and item")
     if summary.like_from is not None:
         yield f"{summary.likes:12,} are likes (from {summary.like_from:g} on), others count as seen"
     if summary.above_scale:
@@ -327,7 +309,9 @@ def _lines(summary: Summary, out: Path) -> Iterator[str]:
         )
     if summary.catalogue is not None:
         yield ""
-        yield from _catalogue(summary.catalogue, out)
+        yield f"items from {', '.join(summary.catalogue.rows.files)}"
+        yield from _counted(summary.catalogue.rows, out, "item")
+        yield from (f"{count:12,} {text}" for count, text in _known(summary.catalogue, out))
     if summary.features:
         yield f"features: {', '.join(summary.features)}"
     yield ""
@@ -335,7 +319,8 @@ def _lines(summary: Summary, out: Path) -> Iterator[str]:
     yield f"per item     {_spread(summary.per_item)}"
     shares = ", ".join(f"{share:.0%} by {top} %" for top, share in summary.top_items.items())
     yield f"long tail    of all interactions, {shares} of the items"
-    for title, bars in (("ratings", summary.values), ("months", _latest(summary.months))):
+    months = dict(list((summary.months or {}).items())[-_MONTHS:])
+    for title, bars in (("ratings", summary.values), ("months", months)):
         if bars:
             yield ""
             yield title
@@ -345,43 +330,40 @@ def _lines(summary: Summary, out: Path) -> Iterator[str]:
     yield f"next: magnet run --data {out}    (encodes what can be, trains, publishes and serves)"
 
 
-def _fate(rows: Rows, out: Path, of: str) -> Iterator[str]:
-    yield f"{rows.read:12,} rows read"
-    yield f"{rows.kept:12,} kept"
-    if rows.merged:
-        yield f"{rows.merged:12,} merged with another row of the same {of}"
-    if rows.left_out:
-        yield f"{rows.left_out:12,} left out: users or items with too few"
-    if rows.rejected:
-        yield f"{rows.rejected:12,} rejected, see {out / REJECTS}"
-        for reason, found in rows.reasons.items():
-            yield f"{found.rows:16,} {reason}: {'; '.join(found.examples)}"
+def _counted(rows: Rows, out: Path, of: str) -> Iterator[str]:
+    yield from (f"{count:12,} {text}" for count, text in _fate(rows, out, of))
+    yield from (f"{count:16,} {text}" for count, text in _reasons(rows))
 
 
-def _catalogue(catalogue: Catalogue, out: Path) -> Iterator[str]:
-    yield f"items from {', '.join(catalogue.rows.files)}"
-    yield from _fate(catalogue.rows, out, "item")
-    for name, count in catalogue.filled.items():
-        yield f"{count:12,} have {name}"
-    if catalogue.pictures:
-        yield f"{catalogue.pictures:12,} have a picture"
-    if catalogue.absent_pictures:
-        named = ", ".join(catalogue.absent_pictures[:_ABSENT])
-        yield f"{len(catalogue.absent_pictures):12,} name a picture that is not there: {named}"
-    if catalogue.unavailable:
-        yield f"{catalogue.unavailable:12,} are not available, see {out / UNAVAILABLE}"
-    if catalogue.never_chosen:
-        yield f"{catalogue.never_chosen:12,} have no interactions"
-    if catalogue.unknown:
-        yield f"{catalogue.unknown:12,} items of the interactions are not in this table"
+def _fate(rows: Rows, out: Path, of: str) -> list[tuple[int, str]]:
+    """What became of the rows of a table, one of which remains of each `of`."""
+    others = [
+        (rows.merged, f"merged with another row of the same {of}"),
+        (rows.left_out, "left out: users or items with too few"),
+        (rows.rejected, f"rejected, see {out / REJECTS}"),
+    ]
+    return [(rows.read, "rows read"), (rows.kept, "kept"), *(x for x in others if x[0])]
+
+
+def _reasons(rows: Rows) -> list[tuple[int, str]]:
+    return [(x.rows, f"{why}: {'; '.join(x.examples)}") for why, x in rows.reasons.items()]
+
+
+def _known(catalogue: Catalogue, out: Path) -> list[tuple[int, str]]:
+    absent = catalogue.absent_pictures
+    others = [
+        (catalogue.pictures, "have a picture"),
+        (len(absent), f"name a picture that is not there: {', '.join(absent[:_ABSENT])}"),
+        (catalogue.unavailable, f"are not available, see {out / UNAVAILABLE}"),
+        (catalogue.never_chosen, "have no interactions"),
+        (catalogue.unknown, "items of the interactions are not in this table"),
+    ]
+    filled = [(count, f"have {name}") for name, count in catalogue.filled.items()]
+    return [*filled, *(x for x in others if x[0])]
 
 
 def _spread(spread: Spread) -> str:
     return f"{spread.least:,} to {spread.most:,} interactions, median {spread.median:g}"
-
-
-def _latest(months: Mapping[str, int] | None) -> dict[str, int] | None:
-    return None if months is None else dict(list(months.items())[-_MONTHS:])
 
 
 def _bars(counts: Mapping[str, int]) -> Iterator[str]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from training.ingest.job import ImportJob, run_import
+from training.ingest.job import run_import
 from training.ingest.mapping import Mapping
 from training.ingest.summary import Summary
 
@@ -20,12 +20,10 @@ def imported(tmp_path: Path) -> Import:
         if items is not None:
             values["items"] = {"files": [names[1]], "id": "item"} | items
         return run_import(
-            ImportJob(
-                files=[tmp_path / name for name in names],
-                mapping=Mapping.model_validate(values | {"max_rejected": share}),
-                out=tmp_path / "out",
-                force=True,
-            )
+            [tmp_path / name for name in names],
+            Mapping.model_validate(values | {"max_rejected": share}),
+            tmp_path / "out",
+            force=True,
         )
 
     return run
