@@ -16,7 +16,6 @@ from training.errors import ExplainedError
 from training.evaluate.artifact import ArtifactEvaluation
 from training.evaluate.protocol import Evaluation, evaluate
 from training.export.artifact import check_target, export_artifact
-from training.export.onnx import ParityError
 from training.fit.config import TrainingConfig
 from training.fit.distributed import ALONE, Processes, joined
 from training.fit.trained_model import TrainedModel
@@ -37,26 +36,23 @@ def fit(
     With several processes the leader calls this and the others `assist`.
 
     Raises:
-        DataError: the data folder cannot be used.
-        TrainingError: training cannot go on, see `train`.
-        CheckpointError: the checkpoint cannot be used.
-        FitError: export failed.
+        DataError: the data folder cannot be used, or `out` is something else.
+        TrainingError: training cannot go on.
+        CheckpointError: the checkpoint is damaged, or of other data or settings.
+        ParityError: ONNX does not compute what torch does.
         ProcessesError: one of the processes has ended, or cannot work with the others.
     """
     checkpoint = _checkpoint(out)
-    try:
-        check_target(out)
-        dataset = load_dataset(data)
-        log.info(dataset.summary)
-        if checkpoint.exists():
-            log.info(f"going on from {checkpoint}")
-        with epochs_shown(config) as on_epoch:
-            model = train(
-                dataset, config, checkpoint=checkpoint, on_epoch=on_epoch, processes=processes
-            )
-        manifest = _write(model, dataset, data, config, out)
-    except (ParityError, FileExistsError) as error:
-        raise FitError(str(error)) from error
+    check_target(out)
+    dataset = load_dataset(data)
+    log.info(dataset.summary)
+    if checkpoint.exists():
+        log.info(f"going on from {checkpoint}")
+    with epochs_shown(config) as on_epoch:
+        model = train(
+            dataset, config, checkpoint=checkpoint, on_epoch=on_epoch, processes=processes
+        )
+    manifest = _write(model, dataset, data, config, out)
     checkpoint.unlink(missing_ok=True)
     return manifest
 
@@ -64,12 +60,8 @@ def fit(
 def export(data: DataConfig, config: TrainingConfig, out: Path) -> ArtifactManifest:
     """Write an artifact of the best epoch so far of a run that was stopped, or still goes on.
 
-    The run can go on afterwards: its checkpoint stays.
-
-    Raises:
-        DataError: the data folder cannot be used.
-        CheckpointError: the checkpoint cannot be used.
-        FitError: there is no such run, or export failed.
+    The run can go on afterwards: its checkpoint stays. Errors are those of `fit`, and FitError if
+    there is no such run.
     """
     checkpoint = _checkpoint(out)
     if not checkpoint.exists():
@@ -77,13 +69,10 @@ def export(data: DataConfig, config: TrainingConfig, out: Path) -> ArtifactManif
             f"{checkpoint}: there is no training to export; `fit` with the same --data and --out "
             "saves one after each epoch, and exports by itself when it ends"
         )
-    try:
-        check_target(out)
-        dataset = load_dataset(data)
-        log.info(dataset.summary)
-        return _write(best_so_far(dataset, config, checkpoint), dataset, data, config, out)
-    except (ParityError, FileExistsError) as error:
-        raise FitError(str(error)) from error
+    check_target(out)
+    dataset = load_dataset(data)
+    log.info(dataset.summary)
+    return _write(best_so_far(dataset, config, checkpoint), dataset, data, config, out)
 
 
 def _write(
@@ -91,11 +80,10 @@ def _write(
 ) -> ArtifactManifest:
     """Measure a model and export it."""
     log.info(f"best epoch {model.best_epoch}, specialisation after epoch {model.trigger_epoch}")
-    metrics = _flat("valid", evaluate(model.score, dataset, dataset.valid))
+    parts = {"valid": evaluate(model.score, dataset, dataset.valid)}
     if dataset.test.nnz > 0:
-        test = evaluate(model.score, dataset, dataset.test)
-        log.info(f"test part:\n{metrics_table(test)}")
-        metrics |= _flat("test", test)
+        parts["test"] = evaluate(model.score, dataset, dataset.test)
+        log.info(f"test part:\n{metrics_table(parts['test'])}")
     log.info("exporting, and checking ONNX against torch ...")
     manifest = export_artifact(
         out,
@@ -106,7 +94,7 @@ def _write(
             "data": data.model_dump(mode="json", exclude={"folder"}),
             "training": config.model_dump(),
         },
-        metrics=metrics,
+        metrics={f"{part}/{name}": x for part, y in parts.items() for name, x in y.flat().items()},
     )
     log.info(f"wrote {out}: model version {manifest.model_version}")
     return manifest
@@ -145,14 +133,6 @@ def evaluate_artifact(folder: Path, data: Path) -> Evaluation:
     test = evaluate(known.score, dataset, dataset.test)
     log.info(f"{known.artifact.manifest.model_version}, test part:\n{metrics_table(test)}")
     return test
-
-
-def _flat(part: str, evaluation: Evaluation) -> dict[str, float]:
-    """Metric names of the manifest: `test/recall@20`, `test/tail items/recall@20`."""
-    flat = {f"{part}/{name}": value for name, value in evaluation.metrics.items()}
-    for group, values in evaluation.groups.items():
-        flat |= {f"{part}/{group}/{name}": value for name, value in values.items()}
-    return flat
 
 
 @click.command("fit", cls=Command)

@@ -15,6 +15,8 @@ from model.artifact.manifest import EpochRecord
 from training.evaluate.protocol import Evaluation
 from training.fit.config import TrainingConfig
 
+log = logging.getLogger(__name__)
+_COLUMNS = ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
 Draw = Callable[[int, str], None]
 """How much is done, and what to say beside the bar."""
 
@@ -41,10 +43,6 @@ def drawn_bar(title: str, total: int) -> Iterator[Draw | None]:
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(title, total=total, note="")
         yield lambda done, note: progress.update(task, completed=done, note=note)
-
-
-log = logging.getLogger(__name__)
-_COLUMNS = ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
 
 
 @contextmanager

@@ -7,7 +7,6 @@ import click
 
 from training.cli.options import FOLDER, Command, Several, checked, settings_options
 from training.data.synthetic import Planting, write_planting
-from training.data.tables import DataError
 
 log = logging.getLogger(__name__)
 
@@ -40,10 +39,7 @@ def synthesise(out: Path, modalities: tuple[str, ...] | None, **options: object)
     """
     chosen = _MODALITIES if modalities is None else modalities
     planting = checked(Planting, options | {"modalities": chosen})
-    try:
-        data = write_planting(planting, out)
-    except FileExistsError as error:
-        raise DataError(out, "exists and is not empty", "choose another --out") from error
+    data = write_planting(planting, out)
     num_choices = sum(map(len, data.chosen))
     log.info(
         f"wrote {out}: {planting.users:,} users, {planting.items:,} items, {num_choices:,} choices"

@@ -173,10 +173,10 @@ def write_planting(planting: Planting, folder: Path) -> PlantedData:
     """Write a data folder: interactions, titles, features, and `planted.tsv`.
 
     Raises:
-        FileExistsError: `folder` exists and is not empty.
+        DataError: `folder` exists and is not empty.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise FileExistsError(f"{folder} exists and is not empty: choose another --out")
+        raise DataError(folder, "exists and is not empty", "choose another --out")
     folder.mkdir(parents=True, exist_ok=True)
     data = plant(planting)
     user_ids = _ids("u", planting.users)

@@ -3,7 +3,8 @@
 A typed RecBole header (`item_id:token`) is read as its plain name. Letters: N data rows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -36,6 +37,15 @@ class DataError(ExplainedError):
         place = f"{path}:{line}" if line is not None else str(path)
         where = f"{place}: column {column!r}" if column is not None else place
         super().__init__(f"{where}: {problem}; {remedy}")
+
+
+@contextmanager
+def writing(path: Path, remedy: str = "name another folder with --out") -> Iterator[None]:
+    """Raise errors of the file system as DataError: `path` cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(path, f"cannot be written ({error.strerror})", remedy) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

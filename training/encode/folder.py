@@ -19,7 +19,7 @@ from sklearn.decomposition import PCA
 
 from training.data.files import write_durably
 from training.data.folder import FEATURE_SUFFIX
-from training.data.tables import DataError
+from training.data.tables import DataError, writing
 from training.encode.encoders import EncoderError
 
 CACHE_FILE = ".encoded.sqlite"
@@ -96,12 +96,8 @@ def open_cache(path: Path) -> Iterator[VectorCache]:
 
 def check_target(data: Path, out: Path) -> None:
     """Make the folder `out`; DataError if it holds tables that are not those of `data`."""
-    try:
+    with writing(out):
         out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(
-            out, f"cannot be made ({error.strerror})", "name another folder with --out"
-        ) from error
     stray = sorted({path.name for path in _tables(out)} - {path.name for path in _tables(data)})
     if stray:
         raise DataError(
@@ -127,7 +123,8 @@ def carry_over(data: Path, out: Path) -> None:
         return
     features = [path for path in data.glob(f"*{FEATURE_SUFFIX}") if not (out / path.name).exists()]
     for path in [*_tables(data), *features]:
-        _write(out / path.name, partial(shutil.copyfile, path))
+        with writing(out / path.name):
+            write_durably(out / path.name, partial(shutil.copyfile, path))
 
 
 def write_features(
@@ -153,7 +150,8 @@ def write_features(
         x_IF.flush()
         cache.note_written(_sha256(to))
 
-    _write(path, write)
+    with writing(path):
+        write_durably(path, write)
     return [len(key_I), width]
 
 
@@ -193,12 +191,3 @@ def _tables(folder: Path) -> list[Path]:
 def _sha256(path: Path) -> bytes:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").digest()
-
-
-def _write(path: Path, write: Callable[[Path], object]) -> None:
-    try:
-        write_durably(path, write)
-    except OSError as error:
-        raise DataError(
-            path, f"cannot be written ({error.strerror})", "name another folder with --out"
-        ) from error

@@ -8,7 +8,6 @@ W width.
 """
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -55,11 +54,6 @@ class OnnxFile:
         found = [folder / name for folder in (self.path.parent, self.path.parent.parent)]
         return next((path for path in found if path.is_file()), None)
 
-    def settings(self, name: str) -> dict[str, object]:
-        """The content of a JSON settings file; empty if there is none."""
-        path = self.setting_file(name)
-        return json.loads(path.read_text()) if path else {}
-
     def fingerprint(self, recipe: str) -> str:
         """SHA-256 of the model, of tensors kept outside it (`model.onnx.data`) and of a recipe."""
         digest = hashlib.sha256(recipe.encode())
@@ -103,7 +97,8 @@ class OnnxImage:
                 f"{path} reads {self._model.shapes}, expected one input [batch, 3, height, width]"
             )
         try:
-            wanted = _Preprocessor.model_validate(self._model.settings(_SETTINGS))
+            settings = self._model.setting_file(_SETTINGS)
+            wanted = _Preprocessor.model_validate_json(settings.read_text() if settings else "{}")
         except ValueError as error:
             raise EncoderError(
                 f"{_SETTINGS} beside {path} cannot be read as JSON with image_mean, image_std and "

@@ -108,6 +108,13 @@ class Evaluation:
     masked_top_UK: NDArray[np.int64] | None = None
     """The lists of the group `VALIDATION_MASKED`, if it was asked for."""
 
+    def flat(self) -> dict[str, float]:
+        """All metrics by one name each, as in a manifest: `ndcg@20`, `tail items/ndcg@20`."""
+        grouped = {
+            f"{x}/{name}": y for x, found in self.groups.items() for name, y in found.items()
+        }
+        return self.metrics | grouped
+
 
 def item_groups(train: csr_array) -> NDArray[np.int64]:
     """Index into ITEM_GROUPS of each item, by its number of training positives."""

@@ -17,7 +17,16 @@ from training.evaluate.protocol import Evaluation, evaluate
 from training.experiments.figures import Lead, figure, opening, paired_lead, spread
 from training.fit.config import TrainingConfig
 from training.fit.trainer import train
-from training.reporting.charts import COLOURS, INK, Mark, Panel, Series, draw_lines, expert_shares
+from training.reporting.charts import (
+    COLOURS,
+    INK,
+    Panel,
+    Series,
+    draw_lines,
+    entropies,
+    expert_shares,
+    specialisation,
+)
 from training.reporting.documents import table
 
 log = logging.getLogger(__name__)
@@ -243,12 +252,6 @@ def _run_json(run: Run) -> dict[str, object]:
 def draw_schedules(result: Schedules) -> str:
     """The SVG of the first seed's runs: the trigger's in full, of the others their validation."""
     run = result.runs[TRIGGER][0]
-    coverage = tuple(record.coverage_entropy for record in run.history)
-    pair = tuple(record.pair_entropy for record in run.history)
-    entropies = (
-        Series(name="of the mean routing", values=coverage, colour=COLOURS[0]),
-        Series(name="of single pairs", values=pair, colour=COLOURS[4]),
-    )
     validation = tuple(
         Series(
             name=label(switch),
@@ -259,12 +262,9 @@ def draw_schedules(result: Schedules) -> str:
         for place, (switch, runs) in enumerate(result.runs.items())
     )
     panels = [
-        Panel(title="entropy over log K", series=entropies),
+        entropies(run.history),
         expert_shares(run.experts, [record.expert_shares for record in run.history]),
         Panel(title="validation NDCG@20, by what starts specialisation", series=validation),
     ]
-    at = run.trigger_epoch
-    mark = None if at is None else Mark(epoch=at, name=f"specialisation begins after epoch {at}")
-    return draw_lines(
-        f"{result.dataset_name}: training in two stages, seed {run.seed}", panels, mark
-    )
+    title = f"{result.dataset_name}: training in two stages, seed {run.seed}"
+    return draw_lines(title, panels, specialisation(run.trigger_epoch))

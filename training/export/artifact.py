@@ -22,6 +22,7 @@ from model.network.head import FusionHead
 from model.runtime.artifact import ArtifactScorer, record_golden
 from model.runtime.item_item import ItemItemModel
 from training.data.dataset import Dataset
+from training.data.tables import DataError
 from training.export.onnx import export_head
 from training.fit.trained_model import TrainedModel
 
@@ -44,7 +45,7 @@ def export_artifact(
 
     Raises:
         ParityError: ONNX does not compute what torch computes; `folder` is as it was.
-        FileExistsError: see `check_target`.
+        DataError: see `check_target`.
     """
     check_target(folder)
     record = TrainingRecord(
@@ -69,10 +70,10 @@ def export_artifact(
 
 
 def check_target(folder: Path) -> None:
-    """Raise FileExistsError if `folder` holds something that is not an artifact."""
+    """DataError if `folder` holds something that is not an artifact."""
     is_file = folder.exists() and not folder.is_dir()
     if is_file or (folder.is_dir() and any(folder.iterdir()) and not (folder / MANIFEST).exists()):
-        raise FileExistsError(f"{folder} exists and is not an artifact: choose another --out")
+        raise DataError(folder, "exists and is not an artifact", "choose another --out")
 
 
 def _replace(folder: Path, staging: Path) -> None:

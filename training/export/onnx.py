@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from model.network.config import VIEWS
 from model.network.head import FusionHead
 from model.runtime.scorer import INPUTS, OUTPUTS, open_graph
+from training.errors import ExplainedError
 
 PARITY_TOLERANCE = 1e-5
 """Largest difference between torch and onnxruntime, in units of score."""
@@ -21,7 +22,7 @@ CANDIDATE_COUNTS = (1, 7, 1000)
 """Sizes at which parity is checked; the graphs take any."""
 
 
-class ParityError(RuntimeError):
+class ParityError(ExplainedError):
     """An exported graph does not compute what the trained head computes."""
 
 

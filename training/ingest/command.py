@@ -10,13 +10,13 @@ from typing import Any
 import click
 
 from training.cli.options import FILE, FOLDER
-from training.data.tables import DataError
+from training.data.tables import writing
 from training.ingest.formats import DEFAULT_ENCODING
 from training.ingest.guess import propose
 from training.ingest.job import run_import
 from training.ingest.mapping import Mapping, read_mapping
 from training.ingest.sources import Given
-from training.ingest.summary import Summary, summary_page, summary_text
+from training.ingest.summary import summary_page, summary_text
 
 log = logging.getLogger(__name__)
 UNCLEAR = 2
@@ -45,21 +45,18 @@ def import_files(options: ImportOptions) -> int:
     Raises:
         DataError: files, mapping or folder cannot be used.
     """
-    if options.mapping is None:
-        mapping = _guessed(options)
-    else:
-        mapping = read_mapping(options.mapping)
-        if options.encoding is not None:
-            mapping = mapping.model_copy(update={"encoding": options.encoding})
+    mapping = _guessed(options) if options.mapping is None else read_mapping(options.mapping)
     if mapping is None:
         return UNCLEAR
     if options.out is None:
         return 0
-    if options.max_rejected is not None:
-        mapping = mapping.model_copy(update={"max_rejected": options.max_rejected})
+    instead = {"encoding": options.encoding, "max_rejected": options.max_rejected}
+    mapping = mapping.model_copy(update={k: v for k, v in instead.items() if v is not None})
     summary = run_import(options.files, mapping, options.out, force=options.force)
     if options.report is not None:
-        _write_report(options.report, summary)
+        remedy = "the import is done; give --force and another --report to do it again"
+        with writing(options.report, remedy):
+            options.report.write_text(summary_page(summary), encoding="utf-8")
     if options.as_json:
         click.echo(summary.model_dump_json(indent=2))
     else:
@@ -105,17 +102,6 @@ def import_command(guess: bool, **options: Any) -> int:
     if guess and options["mapping"] is not None:
         raise click.UsageError("--mapping and --guess exclude each other: give one of them")
     return import_files(ImportOptions(**options))
-
-
-def _write_report(path: Path, summary: Summary) -> None:
-    try:
-        path.write_text(summary_page(summary), encoding="utf-8")
-    except OSError as error:
-        raise DataError(
-            path,
-            f"cannot be written ({error.strerror})",
-            "the import is done; give --force and another --report to do it again",
-        ) from error
 
 
 def _guessed(options: ImportOptions) -> Mapping | None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from model.artifact.files import PICTURE_FOLDER, file_stem
 from training.data.files import sync
-from training.data.tables import DataError
+from training.data.tables import DataError, writing
 from training.ingest.formats import UNREADABLE
 from training.ingest.items import (
     CATEGORIES,
@@ -60,20 +60,17 @@ def replaced(out: Path) -> Iterator[Path]:
     partial, old = out.with_name(f".{out.name}.importing"), _old(out)
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        partial.mkdir(parents=True)
-        yield partial
-        for path in partial.iterdir():
-            _sync(path)
-        if out.exists():
-            if (out / ENCODED).exists():
-                shutil.copyfile(out / ENCODED, partial / ENCODED)
-            out.rename(old)
-        partial.rename(out)
-        sync(out.parent)
-    except OSError as error:
-        raise DataError(
-            out, f"cannot be written ({error.strerror})", "name another folder with --out"
-        ) from error
+        with writing(out):
+            partial.mkdir(parents=True)
+            yield partial
+            for path in filter(Path.is_file, partial.iterdir()):
+                sync(path)
+            if out.exists():
+                if (out / ENCODED).exists():
+                    shutil.copyfile(out / ENCODED, partial / ENCODED)
+                out.rename(old)
+            partial.rename(out)
+            sync(out.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         _restore(out)
@@ -90,12 +87,6 @@ def _restore(out: Path) -> None:
 
 def _old(out: Path) -> Path:
     return out.with_name(f".{out.name}.replaced")
-
-
-def _sync(path: Path) -> None:
-    if path.is_file():
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
 
 
 def write_interactions(interactions: pl.DataFrame, threshold: float | None, path: Path) -> None:
@@ -183,13 +174,13 @@ def _rows_by_id(ids: pl.Series, file: Path) -> NDArray[np.uint32]:
 
 
 def _num_records(items: Items, file: Path) -> int:
-    """Records of the item table as it was given; DataError if one of them cannot be told."""
+    """How many records the given item table has; DataError if one cannot be parsed."""
     rejects = items.rejects.frame
     unreadable = rejects.filter(pl.col("reason").is_in(UNREADABLE))
     if len(unreadable):
         raise DataError(
             items.sources[0].path,
-            f"{unreadable['reason'][0]}: rows of {file.name} after it cannot be told",
+            f"{unreadable['reason'][0]}: rows of {file.name} after it cannot be matched to items",
             "repair this line",
             line=unreadable["line"][0],
         )

@@ -14,7 +14,7 @@ import polars as pl
 from model.artifact.files import PICTURE_FOLDER, SUFFIXES
 from training.data.tables import DataError
 from training.ingest.formats import DEFAULT_ENCODING
-from training.ingest.mapping import NAMES, Mapping, mapping_text, named
+from training.ingest.mapping import NAMES, Mapping, mapping_text, named, plain
 from training.ingest.sources import Given, Source
 from training.ingest.values import missing, numbers, order_of, seconds
 
@@ -101,7 +101,7 @@ class Sampled:
 
     def candidates(self, role: str) -> list[str]:
         """Columns that may have this role by name and by content."""
-        holds = _CONTENT.get(role, _is_present)
+        holds = _CONTENT.get(role, len)
         return [name for name in named(role, self.names) if holds(self.present(name))]
 
     def dated(self) -> list[str]:
@@ -164,10 +164,6 @@ class Sampled:
         return float(self.present(column).is_in(other.implode()).mean() or 0.0)  # type: ignore[arg-type]
 
 
-def _is_present(values: pl.Series) -> bool:
-    return len(values) > 0
-
-
 def _is_number(values: pl.Series) -> bool:
     return _mostly(pl.select(numbers(pl.lit(values))).to_series())
 
@@ -180,7 +176,7 @@ def _mostly(read: pl.Series) -> bool:
     return len(read) > 0 and read.null_count() <= (1 - _MOSTLY) * len(read)
 
 
-_CONTENT: dict[str, Callable[[pl.Series], bool]] = {
+_CONTENT: dict[str, Callable[[pl.Series], object]] = {
     "rating": _is_number,
     "count": _is_number,
     "year": _is_number,
@@ -348,7 +344,7 @@ def _events_or_counts(table: Sampled, asking: "_Asking") -> None:
         if "event" in asking.found:
             kinds = table.present(str(asking.found["event"])).value_counts()
             first = kinds.sort("count", kinds.columns[0], descending=[True, False]).to_series()
-            weights = {kind: 0 if _plain(kind) in _DISLIKES else 1 for kind in first}
+            weights = {kind: 0 if plain(kind) in _DISLIKES else 1 for kind in first}
             asking.found["weights"] = weights
     elif asking.optional("rating", table.candidates("count")):
         asking.found |= {"min_rating": 1, "repeats": "sum"}  # every count is a like
@@ -380,10 +376,6 @@ def _id_pair(table: Sampled, interactions: Sequence[str]) -> Columns:
     inner = next((name for name in table.names if name in interactions), table.names[-1])
     outer = next((name for name in table.names if name != inner), inner)
     return {"id": inner, "public_id": outer}
-
-
-def _plain(kind: str) -> str:
-    return kind.lower().replace("_", "").replace("-", "").replace(" ", "")
 
 
 def _has_pictures(table: Sampled, column: str) -> bool:

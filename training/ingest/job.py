@@ -20,7 +20,7 @@ from training.ingest.folder import (
     write_items,
 )
 from training.ingest.items import Items
-from training.ingest.mapping import Mapping, mapping_text, said
+from training.ingest.mapping import Mapping, mapping_text
 from training.ingest.sources import Given
 from training.ingest.summary import Summary, summarised
 from training.ingest.tables import Interactions, Users
@@ -53,7 +53,9 @@ def run_import(files: Sequence[Path], mapping: Mapping, out: Path, *, force: boo
                 shutil.copyfile(path, folder / path.name)
             rejects = [x.rejects.frame for x in (interactions, items, users) if x is not None]
             pl.concat(rejects).unique(maintain_order=True).write_csv(folder / REJECTS)
-            (folder / MAPPING).write_text(mapping_text(said(mapping)), encoding="utf-8")
+            (folder / MAPPING).write_text(
+                mapping_text(mapping.model_dump(exclude_defaults=True)), encoding="utf-8"
+            )
             features = [path.name for path in given.features]
             summary = summarised(
                 out.name, interactions, items, threshold, features, time.perf_counter() - start

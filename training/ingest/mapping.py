@@ -27,13 +27,14 @@ NAMES: Dict[str, Sequence[frozenset[str]]] = {
 def named(role: str, columns: Sequence[str]) -> list[str]:
     """Columns whose names fit a role: of the groups of names, only the likeliest that occurs."""
     for names in NAMES[role]:
-        found = [column for column in columns if _plain(column) in names]
+        found = [column for column in columns if plain(column) in names]
         if found:
             return found
     return []
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
+    """The letters and digits of a name, in lower case."""
     return "".join(each for each in normalize("NFKD", name).lower() if each.isalnum())
 
 
@@ -52,7 +53,7 @@ class TableMapping(BaseModel):
     separator: str | None = Field(default=None, min_length=1, max_length=1)
     """Between fields; None to find it by the file."""
     quoted: bool | None = None
-    """Whether fields may stand in double quotes; None for: unless tabs separate them."""
+    """Whether fields may stand in double quotes; None: yes, unless tabs separate them."""
     columns: list[str] | None = Field(default=None, min_length=1)
     """Names of the columns of a file that has no header."""
 
@@ -103,7 +104,7 @@ class InteractionMapping(TableMapping):
 
     @property
     def merging(self) -> Repeats:
-        """What `repeats` stands for."""
+        """`repeats`, or its default."""
         return self.repeats or ("sum" if self.event is not None else "latest")
 
     @property
@@ -217,11 +218,6 @@ def mapping_text(values: Dict[str, object], open_lines: Sequence[tuple[str, str]
         lines += [f"{name} = {_value(value)}" for name, value in content.items()]
         lines += [f"# {line}" for name, line in open_lines if name == table]
     return "\n".join(lines).lstrip("\n") + "\n"
-
-
-def said(mapping: Mapping) -> dict[str, object]:
-    """What a mapping says beyond the defaults."""
-    return mapping.model_dump(exclude_defaults=True)
 
 
 def _value(value: object) -> str:

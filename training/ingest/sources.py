@@ -71,7 +71,7 @@ class Source:
             path: its suffix says the format.
             encoding: of a text file.
             separator: of a delimited file; None to find it by suffix and content.
-            quoted: whether fields may stand in quotes; None for: unless tabs separate them.
+            quoted: whether fields may stand in quotes; None: yes, unless tabs separate them.
             columns: of a delimited file that has no header.
         """
         suffix = plain_suffix(path)

@@ -16,7 +16,7 @@ _THOUSANDS = r"^[+-]?\d{1,3}(,\d{3})+$"
 
 DateOrder = Literal["day-first", "month-first"]
 UNITS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
-"""Of numbers, per second."""
+"""Of times that are numbers: how many make a second."""
 _LARGEST = {"s": 1e11, "ms": 1e14, "us": 1e17}
 """Smaller numbers are taken to be in this unit: in seconds until the year 5138, and in milliseconds
 from 1973 on."""
@@ -114,15 +114,9 @@ def order_of(text: pl.Series) -> DateOrder | Literal["unclear"] | None:
 def _unix_times(text: pl.Series) -> pl.Series:
     number = text.set(text.str.contains(_PLAIN_DATE), None).cast(pl.Float64, strict=False)
     size = pl.col("n").abs()
-    unit = (
-        pl.when(size < _LARGEST["s"])
-        .then(UNITS["s"])
-        .when(size < _LARGEST["ms"])
-        .then(UNITS["ms"])
-        .when(size < _LARGEST["us"])
-        .then(UNITS["us"])
-        .otherwise(UNITS["ns"])
-    )
+    unit = pl.lit(UNITS["ns"])
+    for name, largest in reversed(_LARGEST.items()):
+        unit = pl.when(size < largest).then(UNITS[name]).otherwise(unit)
     finite = pl.when(pl.col("n").is_finite()).then(pl.col("n") / unit)
     return pl.select(n=number).select(finite).to_series()
 

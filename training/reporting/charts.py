@@ -1,29 +1,28 @@
 """Charts as SVG, in the colours of the page around them.
 
 An SVG stands in a page or alone: its texts stay texts, nothing in it comes from outside, and equal
-data give equal bytes. Matplotlib is loaded when the first chart is drawn.
+data give equal bytes.
 
 Letters: E epochs, K experts, S points.
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from io import StringIO
-from typing import TYPE_CHECKING
+from typing import Any
 from xml.sax.saxutils import escape
 
 import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from model.artifact.manifest import EpochRecord
 
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#8a7a00", "#8c8c8c")
-"""Told apart by people of any colour vision (Okabe and Ito); the last one is for what is left."""
+"""They differ for people of any colour vision (Okabe and Ito); the last one is for all the rest."""
 INK = "#1a1a1a"
 DASHES = ("", "7 3", "2 2", "9 3 2 3")
 """Tell lines of one colour apart."""
@@ -45,7 +44,7 @@ _NAMES = 0.76
 """Where the names of the lines begin, as a share of the width."""
 _LEAST_SPAN = 0.01
 """Of a vertical axis: values that differ by less are drawn as one."""
-_STYLE: Mapping[str, object] = {
+_STYLE: dict[Any, object] = {
     "svg.fonttype": "none",
     "figure.dpi": 72,  # a point is a pixel
     "font.family": "sans-serif",
@@ -81,7 +80,7 @@ class Series:
     """One line."""
 
     name: str
-    values: tuple[float, ...]
+    values: Sequence[float]
     """One per epoch, from the first on."""
     colour: str
     dashes: str = ""
@@ -94,7 +93,7 @@ class Panel:
     """Lines that share a vertical axis."""
 
     title: str
-    series: tuple[Series, ...]
+    series: Sequence[Series]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,12 +119,29 @@ def expert_shares(names: Sequence[str], share_EK: Sequence[Sequence[float]]) -> 
         lines.append(
             Series(
                 name=name,
-                values=tuple(len(share_K) * share_K[k] for share_K in share_EK),
+                values=[len(share_K) * share_K[k] for share_K in share_EK],
                 colour=ROLE_COLOURS.get(role, INK),
                 dashes=DASHES[place % len(DASHES)],
             )
         )
-    return Panel(title="share of an expert (1: even)", series=tuple(lines))
+    return Panel(title="share of an expert (1: even)", series=lines)
+
+
+def entropies(history: Sequence[EpochRecord]) -> Panel:
+    """The two entropies of the routing by epoch."""
+    coverage, pair = [x.coverage_entropy for x in history], [x.pair_entropy for x in history]
+    series = (
+        Series(name="of the mean routing", values=coverage, colour=COLOURS[0]),
+        Series(name="of single pairs", values=pair, colour=COLOURS[4]),
+    )
+    return Panel(title="entropy over log K", series=series)
+
+
+def specialisation(epoch: int | None) -> Mark | None:
+    """The epoch after which the second stage begins; None if it never does."""
+    if epoch is None:
+        return None
+    return Mark(epoch=epoch, name=f"specialisation begins after epoch {epoch}")
 
 
 def draw_lines(
@@ -140,8 +156,8 @@ def draw_lines(
         unit: what values are counted by.
     """
     height = len(panels) * _PANEL + _AROUND
-    with _styled(title):
-        figure = _figure(_WIDTH, height)
+    with rc_context(_STYLE | {"svg.hashsalt": title}):  # ids differ between charts
+        figure = Figure(figsize=(_WIDTH / 72, height / 72))
         figure.patch.set_facecolor(_GROUND)
         figure.suptitle(title, x=60 / _WIDTH, y=1 - 12 / height, ha="left", weight="bold", size=15)
         axes_P = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
@@ -178,8 +194,8 @@ def draw_lines(
 
 def draw_points(title: str, point_S2: NDArray[np.float32], colour_S: Sequence[str]) -> str:
     """A scatter plot without axes; both directions have the same scale."""
-    with _styled(title):
-        figure = _figure(_SIDE, _SIDE)
+    with rc_context(_STYLE | {"svg.hashsalt": title}):
+        figure = Figure(figsize=(_SIDE / 72, _SIDE / 72))
         figure.patch.set_visible(False)
         axes = figure.add_axes((0.03, 0.03, 0.94, 0.94))
         axes.set_axis_off()
@@ -197,20 +213,7 @@ def draw_points(title: str, point_S2: NDArray[np.float32], colour_S: Sequence[st
         return _svg(figure, title)
 
 
-def _styled(title: str) -> AbstractContextManager[None]:
-    """Matplotlib with the settings above; ids differ between charts with different titles."""
-    settings: AbstractContextManager[None] = import_module("matplotlib").rc_context(
-        {**_STYLE, "svg.hashsalt": title}
-    )
-    return settings
-
-
-def _figure(width: int, height: int) -> "Figure":
-    figure: Figure = import_module("matplotlib.figure").Figure(figsize=(width / 72, height / 72))
-    return figure
-
-
-def _draw_panel(axes: "Axes", panel: Panel) -> None:
+def _draw_panel(axes: Axes, panel: Panel) -> None:
     """Lines in the order of their last values, which is that of their names at the right."""
     axes.set_title(panel.title)
     axes.grid(axis="y", clip_on=False)
@@ -233,7 +236,7 @@ def _draw_panel(axes: "Axes", panel: Panel) -> None:
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), borderaxespad=0)
 
 
-def _svg(figure: "Figure", title: str) -> str:
+def _svg(figure: Figure, title: str) -> str:
     """The figure with a title for screen readers.
 
     Groups lose their ids, which would occur twice where a page has several charts; those of what

@@ -2,7 +2,8 @@
 
 import logging
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -24,29 +25,14 @@ _EXAMPLES, _LIST = 5, 10
 """Users who are shown in a report, and how many items of their lists are compared."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trained:
-    """A new model."""
+def train_candidate(
+    dataset: Dataset, config: RetrainConfig, live: LiveModel
+) -> tuple[TrainedModel, str]:
+    """The new model, and why it did not start from the live one's weights; empty if it did.
 
-    model: TrainedModel
-    warm: bool
-    why_cold: str
-    """Why it did not start from the live model; empty if it did."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
-    """All on the same newest positives."""
-
-    candidate: Evaluation
-    live: Evaluation | None
-    """None if the live model cannot be compared."""
-    popular: Evaluation
-    """The most popular items."""
-
-
-def train_candidate(dataset: Dataset, config: RetrainConfig, live: LiveModel) -> Trained:
-    """Train; TrainingError if that cannot be done."""
+    Raises:
+        TrainingError: it cannot be trained.
+    """
     start, why_cold = _start(dataset, config, live)
     training = config.training
     if start is None:
@@ -58,8 +44,7 @@ def train_candidate(dataset: Dataset, config: RetrainConfig, live: LiveModel) ->
             update={"max_epochs": warm.max_epochs, "patience": warm.patience}
         )
     with epochs_shown(training) as on_epoch:
-        model = train(dataset, training, on_epoch=on_epoch, start=start)
-    return Trained(model=model, warm=start is not None, why_cold=why_cold)
+        return train(dataset, training, on_epoch=on_epoch, start=start), why_cold
 
 
 def _start(dataset: Dataset, config: RetrainConfig, live: LiveModel) -> tuple[Magnet | None, str]:
@@ -77,25 +62,25 @@ def _start(dataset: Dataset, config: RetrainConfig, live: LiveModel) -> tuple[Ma
     return magnet, ""
 
 
-def measure_all(dataset: Dataset, model: TrainedModel, live: LiveModel) -> Measured:
+def measure_all(dataset: Dataset, model: TrainedModel, live: LiveModel) -> dict[str, Evaluation]:
     """Candidate, live model and the most popular items on the test part.
 
     Both models see the same training part: the same graph, the same histories. Only their weights
     differ.
+
+    Returns:
+        By the names of `RunRecord.metrics`; no `champion` if the live model cannot be compared.
     """
-    measured = None
+    measured = {"challenger": evaluate(model.score, dataset, dataset.test)}
     if live.weights is not None:
         try:
             magnet = live.weights.on(dataset)
             trained = TrainedModel.of(magnet, dataset, live.weights.recency_power)
-            measured = evaluate(trained.score, dataset, dataset.test)
+            measured["champion"] = evaluate(trained.score, dataset, dataset.test)
         except WeightsError as error:
             log.info(f"the live model is not compared: {error}")
-    return Measured(
-        candidate=evaluate(model.score, dataset, dataset.test),
-        live=measured,
-        popular=evaluate(popularity_scores(dataset.train), dataset, dataset.test),
-    )
+    measured["popular"] = evaluate(popularity_scores(dataset.train), dataset, dataset.test)
+    return measured
 
 
 def with_everything(model: TrainedModel, dataset: Dataset) -> tuple[TrainedModel, Dataset]:
@@ -121,20 +106,19 @@ def utilisation(manifest: ArtifactManifest) -> float:
     return -sum(share * math.log(share) for share in share_K) / math.log(num_experts)
 
 
-def changed_lists(measured: Measured, dataset: Dataset) -> list[ChangedList]:
+def changed_lists(measured: Mapping[str, Evaluation], dataset: Dataset) -> list[ChangedList]:
     """Some users whose first ten change, drawn by a fixed seed; none without a live model."""
-    if measured.live is None:
+    new, live = measured["challenger"], measured.get("champion")
+    if live is None:
         return []
-    users = measured.candidate.users
     found = []
-    for row in np.random.default_rng(0).permutation(len(users)):
-        before, after = (
-            x.top_UK[row, :_LIST].tolist() for x in (measured.live, measured.candidate)
-        )
+    for row in np.random.default_rng(0).permutation(len(new.users)):
+        before, after = (x.top_UK[row, :_LIST].tolist() for x in (live, new))
         gone = [_name(dataset, item) for item in before if item not in after]
         came = [_name(dataset, item) for item in after if item not in before]
         if gone:
-            found.append(ChangedList(user_id=dataset.user_ids[users[row]], gone=gone, came=came))
+            user_id = dataset.user_ids[new.users[row]]
+            found.append(ChangedList(user_id=user_id, gone=gone, came=came))
         if len(found) == _EXAMPLES:
             break
     return found

@@ -6,7 +6,7 @@ clears up.
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,21 +15,21 @@ from model.artifact.files import ArtifactError, read_artifact
 from training.cli.progress import metrics_table
 from training.data.dataset import Dataset, load_dataset
 from training.data.files import peak_mb, reset_peak, write_durably
+from training.evaluate.protocol import Evaluation
 from training.export.artifact import export_artifact
 from training.export.onnx import ParityError
 from training.feedback.log import EventLog
 from training.feedback.stream import drain
+from training.fit.trained_model import TrainedModel
 from training.publish import PublishError, PublishPolicy
 from training.retrain.candidate import (
-    Measured,
-    Trained,
     changed_lists,
     measure_all,
     train_candidate,
     utilisation,
     with_everything,
 )
-from training.retrain.ledger import Ledger, settle
+from training.retrain.ledger import Ledger, verdict
 from training.retrain.live_model import LiveModel, SavedWeights, find_live_model
 from training.retrain.report import render
 from training.retrain.rules import Rule, judge
@@ -110,10 +110,9 @@ class Retraining:
         with self._step("drain"):
             events = self._take_over()
         with self._step("canary"):
-            settled = settle(self.ledger, config.canary)
-            record.last_promoted_at = settled.promoted_at or record.last_promoted_at
-        if settled.wait:
-            return self._end("unchanged", settled.wait)
+            wait = self._settle_canary()
+        if wait is not None:
+            return self._end("unchanged", wait)
         with self._step("assemble"):
             assembled = assemble(
                 config.data, events.read(), config.events.weights, self.folder.data
@@ -132,19 +131,18 @@ class Retraining:
             dataset = load_dataset(data)
             log.info(dataset.summary)
         with self._step("train"):
-            trained = train_candidate(dataset, config, live)
-            record.warm = trained.warm
-            record.comparable = trained.why_cold
-            record.history = list(trained.model.history)
-            record.experts = [x.name for x in trained.model.magnet.head.templates.experts]
-            record.best_epoch = trained.model.best_epoch
-            record.trigger_epoch = trained.model.trigger_epoch
+            model, record.comparable = train_candidate(dataset, config, live)
+            record.warm = not record.comparable
+            record.history = list(model.history)
+            record.experts = [x.name for x in model.magnet.head.templates.experts]
+            record.best_epoch = model.best_epoch
+            record.trigger_epoch = model.trigger_epoch
         with self._step("evaluate"):
-            measured = measure_all(dataset, trained.model, live)
+            measured = measure_all(dataset, model, live)
             self._note_metrics(measured)
             record.changed = changed_lists(measured, dataset)
         with self._step("export"):
-            rules = self._export(dataset, assembled, trained, measured)
+            rules = self._export(dataset, assembled, model, measured)
         with self._step("gate"):
             record.rules = rules
             broken = [rule for rule in rules if not rule.passed]
@@ -198,6 +196,18 @@ class Retraining:
         )
         return events
 
+    def _settle_canary(self) -> str | None:
+        """Promote a canary that has held for long enough; why this run must wait, or None."""
+        versions, now = self.ledger.versions(), datetime.now(UTC)
+        canary, answers = versions.running, versions.canary_answers
+        if canary is None:
+            return None
+        wait = verdict(canary, answers, now, self.config.canary)
+        if wait is None and self.ledger.promote(canary):
+            log.info(f"the canary {canary.version} has held for {answers} answers and is live")
+            self.record.last_promoted_at = now
+        return wait
+
     def _note_data(self, assembled: Assembled, live: LiveModel, events: EventLog) -> None:
         record = self.record
         record.champion = live.version
@@ -223,27 +233,25 @@ class Retraining:
             f"pairs and {assembled.events} events ({record.new_events} of them new)"
         )
 
-    def _note_metrics(self, measured: Measured) -> None:
-        evaluations = {
-            "challenger": measured.candidate,
-            "champion": measured.live,
-            "popular": measured.popular,
-        }
-        self.record.metrics |= {
-            name: flat_metrics(found) for name, found in evaluations.items() if found is not None
-        }
-        log.info(f"on the newest tenth of the positives:\n{metrics_table(measured.candidate)}")
+    def _note_metrics(self, measured: Mapping[str, Evaluation]) -> None:
+        self.record.metrics |= {name: flat_metrics(found) for name, found in measured.items()}
+        table = metrics_table(measured["challenger"])
+        log.info(f"on the newest tenth of the positives:\n{table}")
 
     def _export(
-        self, dataset: Dataset, assembled: Assembled, trained: Trained, measured: Measured
+        self,
+        dataset: Dataset,
+        assembled: Assembled,
+        model: TrainedModel,
+        measured: Mapping[str, Evaluation],
     ) -> list[Rule]:
         """Write artifact and weights, and judge by all promotion rules."""
         record, config = self.record, self.config
-        model, everything = with_everything(trained.model, dataset)
+        served, everything = with_everything(model, dataset)
         try:
             manifest = export_artifact(
                 self.folder.artifact,
-                model,
+                served,
                 everything,
                 seed=config.training.seed,
                 settings={
@@ -256,7 +264,7 @@ class Retraining:
             read_artifact(self.folder.artifact)
         except (ParityError, ArtifactError) as error:
             return [Rule(name="loads as it was trained", passed=False, text=str(error))]
-        SavedWeights.of(trained.model, dataset, assembled.trained_until).save(self.folder.weights)
+        SavedWeights.of(model, dataset, assembled.trained_until).save(self.folder.weights)
         record.version = manifest.model_version
         return [
             Rule(
@@ -266,9 +274,9 @@ class Retraining:
             ),
             *judge(
                 config.gate,
-                measured.candidate,
-                measured.live,
-                measured.popular,
+                measured["challenger"],
+                measured.get("champion"),
+                measured["popular"],
                 utilisation(manifest),
             ),
         ]

@@ -1,9 +1,7 @@
 """What a retraining does in Redis, under its lock: read pointers, publish, leave its record."""
 
-import logging
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -24,8 +22,6 @@ from training.publish.lock import RetrainLock
 from training.publish.registry import Registry
 from training.retrain.runs import RunRecord
 from training.retrain.settings import CanarySettings
-
-log = logging.getLogger(__name__)
 
 
 class Ledger:
@@ -97,30 +93,6 @@ class Ledger:
 
         with self._explaining():
             self._lock.guard(put)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settled:
-    """What an earlier canary means for this run."""
-
-    wait: str = ""
-    """Why this run must not make a model; empty if it may."""
-    promoted_at: datetime | None = None
-
-
-def settle(ledger: Ledger, settings: CanarySettings) -> Settled:
-    """Promote a canary that has held for long enough; one that has ended does not matter."""
-    versions, now = ledger.versions(), datetime.now(UTC)
-    if versions.running is None:
-        return Settled()
-    canary, answers = versions.running, versions.canary_answers
-    wait = verdict(canary, answers, now, settings)
-    if wait is not None:
-        return Settled(wait=wait)
-    if not ledger.promote(canary):
-        return Settled()
-    log.info(f"the canary {canary.version} has held for {answers} answers and is live")
-    return Settled(promoted_at=now)
 
 
 def verdict(canary: Canary, answers: int, now: datetime, settings: CanarySettings) -> str | None:

@@ -1,6 +1,5 @@
 """A retraining's report for people: one HTML page that needs nothing from outside."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from training.reporting import pages
@@ -8,11 +7,12 @@ from training.reporting.charts import (
     COLOURS,
     DASHES,
     INK,
-    Mark,
     Panel,
     Series,
     draw_lines,
+    entropies,
     expert_shares,
+    specialisation,
 )
 from training.retrain.runs import RunRecord
 
@@ -90,39 +90,31 @@ def _curves(record: RunRecord) -> str:
     history = record.history
     if not history:
         return ""
-    coverage = _line("of the mean routing", [x.coverage_entropy for x in history], _TERM_COLOURS[0])
-    pair = _line("of single pairs", [x.pair_entropy for x in history], _TERM_COLOURS[1])
-    quality = _line("NDCG@20", [x.valid_ndcg20 for x in history], INK)
+    quality = Series(name="NDCG@20", values=[x.valid_ndcg20 for x in history], colour=INK)
     panels = [
         *_losses(record),
-        Panel(title="entropy over log K", series=(coverage, pair)),
+        entropies(history),
         expert_shares(record.experts, [x.expert_shares for x in history]),
-        Panel(title="validation NDCG@20", series=(quality,)),
+        Panel(title="validation NDCG@20", series=[quality]),
     ]
-    at = record.trigger_epoch
-    mark = Mark(epoch=at, name=f"specialisation begins after epoch {at}") if at else None
-    return draw_lines("Training by epoch", panels, mark)
+    return draw_lines("Training by epoch", panels, specialisation(record.trigger_epoch or None))
 
 
 def _losses(record: RunRecord) -> list[Panel]:
     """The loss with its largest term, the ranking; then the other terms, which are far smaller."""
     history = record.history
-    total = _line("loss", [x.loss for x in history], INK)
+    total = Series(name="loss", values=[x.loss for x in history], colour=INK)
     names = [name for name in history[-1].loss_terms if all(name in x.loss_terms for x in history)]
     terms = [
-        _line(
-            name.replace("_", " "),
-            [x.loss_terms[name] for x in history],
-            _TERM_COLOURS[n % 2],
-            DASHES[n // 2],
+        Series(
+            name=name.replace("_", " "),
+            values=[x.loss_terms[name] for x in history],
+            colour=_TERM_COLOURS[n % 2],
+            dashes=DASHES[n // 2],
         )
         for n, name in enumerate(names)
     ]
-    panels = [Panel(title="loss", series=(total, *terms[:1]))]
+    panels = [Panel(title="loss", series=[total, *terms[:1]])]
     if terms[1:]:
-        panels.append(Panel(title="other terms of the loss", series=tuple(terms[1:])))
+        panels.append(Panel(title="other terms of the loss", series=terms[1:]))
     return panels
-
-
-def _line(name: str, values: Sequence[float], colour: str, dashes: str = "") -> Series:
-    return Series(name=name, values=tuple(values), colour=colour, dashes=dashes)

@@ -110,10 +110,8 @@ class RunRecord(BaseModel):
 
 
 def flat_metrics(evaluation: Evaluation) -> dict[str, float]:
-    """`ndcg@20`, `tail items/ndcg@20`, ..., and how many users."""
-    flat = {"users": float(len(evaluation.users)), **evaluation.metrics}
-    for group, values in evaluation.groups.items():
-        flat |= {f"{group}/{name}": value for name, value in values.items()}
+    """Metrics that are finite, by the names of a manifest, and how many users."""
+    flat = {"users": float(len(evaluation.users)), **evaluation.flat()}
     return {name: value for name, value in flat.items() if np.isfinite(value)}
 
 
