@@ -9,7 +9,7 @@ from typing import Literal
 
 from deploy.local.processes import Child
 from deploy.local.workspace import PROJECT, ModelFolder, Recipe
-from model.artifact.files import PICTURE_FOLDER, SUFFIXES, Artifact
+from model.artifact.files import PICTURE_FOLDER, Artifact, pictures_in
 from training.data.folder import DESCRIPTION_COLUMNS, FEATURE_SUFFIX, PICTURE_COLUMNS
 from training.errors import ExplainedError
 
@@ -52,8 +52,7 @@ def _columns(table: Path) -> dict[str, int]:
 
 
 def _has_pictures(data: Path, table: Path, columns: dict[str, int]) -> bool:
-    filed = (data / PICTURE_FOLDER).glob("*")
-    if any(path.suffix.lower() in SUFFIXES for path in filed):
+    if pictures_in(data / PICTURE_FOLDER):
         return True
     places = [columns[name] for name in PICTURE_COLUMNS if name in columns]
     return any((data / name).is_file() for name in _values(table, places) if name)

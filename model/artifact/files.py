@@ -28,6 +28,11 @@ def is_web_address(name: str) -> bool:
     return _WEB_ADDRESS.match(name) is not None
 
 
+def pictures_in(folder: Path) -> dict[str, Path]:
+    """The pictures of a folder, by name without suffix; none if there is no such folder."""
+    return {path.stem: path for path in sorted(folder.glob("*")) if path.suffix.lower() in SUFFIXES}
+
+
 def file_stem(item_id: str) -> str:
     """The item's id as a file name: what cannot stand in one is percent-encoded (`a%2Fb`)."""
     return quote(item_id, safe=" !#$&'()+,;=@[]{}~^")

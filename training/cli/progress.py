@@ -46,51 +46,36 @@ def drawn_bar(title: str, total: int) -> Iterator[Draw | None]:
 
 
 @contextmanager
-def epochs_shown(config: TrainingConfig) -> Iterator["EpochLog"]:
-    """What `train` tells its epochs to: a bar on a terminal, elsewhere a line for each."""
-    with drawn_bar("training", config.max_epochs) as draw:
-        yield EpochLog(config, draw)
+def epochs_shown(config: TrainingConfig) -> Iterator[Callable[[EpochRecord], None]]:
+    """Yield what `train` calls with each epoch: it moves a bar on a terminal, or logs a line."""
+    stage, best = "", 0.0
 
-
-class EpochLog:
-    """Shows each epoch, with the time that is left at most.
-
-    Args:
-        config: tells how many there are at most.
-        draw: of a bar; None for lines.
-    """
-
-    def __init__(self, config: TrainingConfig, draw: Draw | None = None) -> None:
-        self._config = config
-        self._draw = draw
-        self._stage: str | None = None
-        self._best = 0.0
-
-    def __call__(self, record: EpochRecord) -> None:
-        """Show one epoch."""
-        if record.stage != self._stage:
-            first = self._stage is None
-            self._stage, self._best = record.stage, 0.0  # the best is chosen anew in each stage
-            if self._draw is None and first:
-                log.info(
-                    "epoch  stage               loss  ndcg@20  coverage  pair    s/epoch  at most"
-                )
-        better = record.valid_ndcg20 > self._best
-        self._best = max(self._best, record.valid_ndcg20)
-        if self._draw is None:
-            log.info(self._line(record, "*" if better else " "))
+    def show(record: EpochRecord) -> None:
+        nonlocal stage, best
+        if draw is None and not stage:
+            log.info("epoch  stage               loss  ndcg@20  coverage  pair    s/epoch  at most")
+        if record.stage != stage:
+            stage, best = record.stage, 0.0  # the best is chosen anew in each stage
+        mark = "*" if record.valid_ndcg20 > best else " "
+        best = max(best, record.valid_ndcg20)
+        if draw is None:
+            log.info(_line(record, mark, config.max_epochs))
         else:
-            note = f"{record.stage}, ndcg@20 {record.valid_ndcg20:.4f}, best {self._best:.4f}"
-            self._draw(record.epoch, note)
+            note = f"{stage}, ndcg@20 {record.valid_ndcg20:.4f}, best {best:.4f}"
+            draw(record.epoch, note)
 
-    def _line(self, record: EpochRecord, mark: str) -> str:
-        left = (self._config.max_epochs - record.epoch) * record.seconds
-        return (
-            f"{record.epoch:5d}  {record.stage:14s}  {record.loss:8.4f}  "
-            f"{record.valid_ndcg20:.4f}{mark}   {record.coverage_entropy:.4f}  "
-            f"{record.pair_entropy:.4f}  {record.seconds:7.2f}  "
-            f"{time.strftime('%H:%M:%S', time.gmtime(left))} left"
-        )
+    with drawn_bar("training", config.max_epochs) as draw:
+        yield show
+
+
+def _line(record: EpochRecord, mark: str, max_epochs: int) -> str:
+    left = (max_epochs - record.epoch) * record.seconds
+    return (
+        f"{record.epoch:5d}  {record.stage:14s}  {record.loss:8.4f}  "
+        f"{record.valid_ndcg20:.4f}{mark}   {record.coverage_entropy:.4f}  "
+        f"{record.pair_entropy:.4f}  {record.seconds:7.2f}  "
+        f"{time.strftime('%H:%M:%S', time.gmtime(left))} left"
+    )
 
 
 def metrics_table(evaluation: Evaluation) -> str:

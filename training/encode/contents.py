@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from model.artifact.files import PICTURE_FOLDER, SUFFIXES, file_stem, is_web_address
+from model.artifact.files import PICTURE_FOLDER, file_stem, is_web_address, pictures_in
 from training.data.items import WORD_FIELDS
 
 T_co = TypeVar("T_co", covariant=True)
@@ -126,11 +126,7 @@ def pictures(
     `images/<item id>.<suffix>`, percent-encoded where an id cannot be a file name. Pictures on the
     web are not fetched.
     """
-    filed = {
-        path.stem: path
-        for path in sorted((folder / PICTURE_FOLDER).glob("*"))
-        if path.suffix.lower() in SUFFIXES
-    }
+    filed = pictures_in(folder / PICTURE_FOLDER)
     found: list[Picture | None] = []
     for item_id, fields in zip(item_ids, metadata, strict=True):
         named = str(fields.get("picture_url", ""))

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, NamedTuple, cast
 
@@ -238,17 +238,17 @@ def _reader(lines: Iterator[str], dialect: Dialect) -> Iterator[list[str]]:
 def json_columns_of(path: Path, encoding: str) -> list[str]:
     """Keys of the first records in their order; DataError if there are none."""
     with text_lines(path, encoding) as lines:
-        if next(lines, "").lstrip().startswith("["):
+        first = next(lines, "")
+        if first.lstrip().startswith("["):
             raise DataError(
                 path,
                 "is one list, not one object per line",
                 f"convert it, for example with `jq -c '.[]' {path.name} > {path.stem}.jsonl`",
                 line=1,
             )
-    with text_lines(path, encoding) as lines:
         names = dict.fromkeys(
             name
-            for _, fields in islice(objects(lines), _JSON_SAMPLE)
+            for _, fields in islice(objects(chain([first], lines)), _JSON_SAMPLE)
             if isinstance(fields, dict)
             for name in _columns("", fields)
         )

@@ -11,7 +11,7 @@ from typing import Self
 
 import polars as pl
 
-from model.artifact.files import PICTURE_FOLDER, SUFFIXES
+from model.artifact.files import PICTURE_FOLDER, pictures_in
 from training.data.tables import DataError
 from training.ingest.formats import DEFAULT_ENCODING
 from training.ingest.mapping import NAMES, Mapping, mapping_text, named, plain
@@ -366,7 +366,8 @@ def item_columns(table: Sampled, ids: Sequence[str], proposal: Proposal) -> Colu
     texts = [name for name in table.candidates("text") if name not in taken]
     if texts:
         found["text"] = texts
-    if "id" in found and _has_pictures(table, str(found["id"])):
+    pictures = pictures_in(table.path.parent / PICTURE_FOLDER)
+    if "id" in found and not pictures.keys().isdisjoint(table.rows[str(found["id"])]):
         found["picture_folder"] = PICTURE_FOLDER
     return found
 
@@ -376,14 +377,6 @@ def _id_pair(table: Sampled, interactions: Sequence[str]) -> Columns:
     inner = next((name for name in table.names if name in interactions), table.names[-1])
     outer = next((name for name in table.names if name != inner), inner)
     return {"id": inner, "public_id": outer}
-
-
-def _has_pictures(table: Sampled, column: str) -> bool:
-    folder = table.path.parent / PICTURE_FOLDER
-    if not folder.is_dir():
-        return False
-    named = {path.stem for path in folder.iterdir() if path.suffix.lower() in SUFFIXES}
-    return not named.isdisjoint(table.rows[column])
 
 
 class _Asking:

@@ -7,7 +7,7 @@ from typing import Self
 
 import polars as pl
 
-from model.artifact.files import SUFFIXES, is_web_address
+from model.artifact.files import is_web_address, pictures_in
 from training.data.tables import DataError
 from training.ingest.mapping import ItemMapping, Mapping
 from training.ingest.rejects import LINE, Check, Rejects, id_checks, passed
@@ -193,8 +193,7 @@ def find_pictures(
         folder = folders[0] / picture_folder
         if not folder.is_dir():
             raise DataError(folder, "is not a folder", "correct picture_folder in the mapping")
-        images = (path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES)
-        filed = {path.stem: path for path in images}
+        filed = pictures_in(folder)
     files: dict[str, Path] = {}
     urls, absent = [], []
     named = items[PICTURE] if PICTURE in items.columns else [""] * len(items)

@@ -21,9 +21,10 @@ from training.ingest.folder import (
 )
 from training.ingest.items import Items
 from training.ingest.mapping import Mapping, mapping_text
+from training.ingest.rejects import Rejects
 from training.ingest.sources import Given
 from training.ingest.summary import Summary, summarised
-from training.ingest.tables import Interactions, Users
+from training.ingest.tables import Interactions, load_users
 
 
 def run_import(files: Sequence[Path], mapping: Mapping, out: Path, *, force: bool) -> Summary:
@@ -37,10 +38,9 @@ def run_import(files: Sequence[Path], mapping: Mapping, out: Path, *, force: boo
     with _garbage_kept():
         given = Given.of(files)
         given.check_used(mapping)
-        items, users = Items.load(given, mapping), Users.load(given, mapping)
-        interactions = Interactions.load(
-            given, mapping, users.public if users else None, items.public if items else None
-        )
+        items, user_rejects = Items.load(given, mapping), Rejects()
+        users = load_users(given, mapping, user_rejects)
+        interactions = Interactions.load(given, mapping, users, items.public if items else None)
         if items is not None:
             items.check_linked(interactions)
         with replaced(out) as folder:
@@ -51,7 +51,8 @@ def run_import(files: Sequence[Path], mapping: Mapping, out: Path, *, force: boo
             write_features(given.features, items, mapping.items, folder)
             for path in given.knowledge:
                 shutil.copyfile(path, folder / path.name)
-            rejects = [x.rejects.frame for x in (interactions, items, users) if x is not None]
+            of_items = [items.rejects] if items is not None else []
+            rejects = [x.frame for x in (interactions.rejects, *of_items, user_rejects)]
             pl.concat(rejects).unique(maintain_order=True).write_csv(folder / REJECTS)
             (folder / MAPPING).write_text(
                 mapping_text(mapping.model_dump(exclude_defaults=True)), encoding="utf-8"

@@ -44,31 +44,22 @@ class PublicIds:
         return cls(of=dict(zip(ids, public, strict=True)), file=path.name)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Users:
-    """Other ids for users."""
-
-    public: PublicIds
-    rejects: Rejects
-
-    @classmethod
-    def load(cls, given: Given, mapping: Mapping) -> Self | None:
-        """None if the mapping names no users; DataError if they cannot be used."""
-        columns = mapping.users
-        if columns is None:
-            return None
-        sources, rejects = given.sources(columns, mapping), Rejects()
-        names = {"id": columns.id, "public": columns.public_id}
-        read = [pl.col(column).str.strip_chars().alias(name) for name, column in names.items()]
-        checks = [check for name in names for check in id_checks("user", name)]
-        table = pl.concat(
-            passed(batch.select(*read, LINE), checks, source.path, rejects)
-            for source in sources
-            for batch in source.batches(list(dict.fromkeys(names.values())), rejects)
-        )
-        check_rejected(rejects, len(table), mapping.max_rejected, sources)
-        public = PublicIds.pairs(table["id"], table["public"], sources[0].path)
-        return cls(public=public, rejects=rejects)
+def load_users(given: Given, mapping: Mapping, rejects: Rejects) -> PublicIds | None:
+    """Other ids for users; None if the mapping names no users, DataError if they cannot be used."""
+    columns = mapping.users
+    if columns is None:
+        return None
+    sources = given.sources(columns, mapping)
+    names = {"id": columns.id, "public": columns.public_id}
+    read = [pl.col(column).str.strip_chars().alias(name) for name, column in names.items()]
+    checks = [check for name in names for check in id_checks("user", name)]
+    table = pl.concat(
+        passed(batch.select(*read, LINE), checks, source.path, rejects)
+        for source in sources
+        for batch in source.batches(list(dict.fromkeys(names.values())), rejects)
+    )
+    check_rejected(rejects, len(table), mapping.max_rejected, sources)
+    return PublicIds.pairs(table["id"], table["public"], sources[0].path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
