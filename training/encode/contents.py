@@ -37,7 +37,7 @@ class Content(Protocol[T_co]):
 
     @property
     def size(self) -> int:
-        """Contents of like size are encoded together."""
+        """Contents of similar size are encoded together."""
         ...
 
     def open(self) -> T_co:
@@ -58,7 +58,7 @@ class Passage:
 
     @property
     def size(self) -> int:
-        """Characters: passages of like size make a batch with little padding."""
+        """Characters: passages of similar size make a batch with little padding."""
         return len(self.text)
 
     def open(self) -> str:

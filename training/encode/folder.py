@@ -39,7 +39,7 @@ Project = Callable[[Vectors], Vectors]
 
 
 class VectorCache:
-    """Vectors computed before, by content and encoder; and which feature files they made."""
+    """Vectors by content and encoder, and checksums of the feature files made from them."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection

@@ -155,7 +155,7 @@ def encode_contents(
         for key, content in zip(key_I, contents, strict=True)
         if key is not None and content is not None and key not in cache
     }
-    # Largest first: a batch holds contents of like size, and a lack of memory shows early.
+    # Largest first: a batch holds contents of similar size, and a lack of memory shows early.
     order = sorted(waiting, key=lambda key: waiting[key].size, reverse=True)
     with drawn_bar("encoding", len(order)) as draw:
         show = draw or _progress_lines(len(order))

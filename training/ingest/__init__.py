@@ -2,7 +2,7 @@
 
     formats    delimited text, JSON Lines and Parquet -> records
     sources    the given files, each a table of strings
-    mapping    what the columns mean, said in TOML
+    mapping    what the columns mean, as TOML
     guess      the mapping that names and values suggest, and the questions that stay open
     tables     interactions and users: checked, ids and times made uniform
     items      items: checked, with their pictures

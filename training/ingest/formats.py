@@ -32,9 +32,9 @@ ATOMIC_SUFFIXES = frozenset({".inter", ".item", ".user"})
 """RecBole's; their headers carry types (`item_id:token`)."""
 _TABBED_SUFFIXES = frozenset({".tsv", *ATOMIC_SUFFIXES})
 _SAMPLE = 50
-"""Records by which the separator is found."""
+"""How many records are read to find the separator."""
 _JSON_SAMPLE = 1000
-"""Records whose keys become the columns."""
+"""How many records are read to find the columns."""
 _DECODER = json.JSONDecoder(parse_int=str, parse_float=str)
 
 WRONG_FIELDS = "wrong number of fields"
@@ -56,7 +56,7 @@ def plain_suffix(path: Path) -> str:
 def text_lines(path: Path, encoding: str) -> Iterator[Iterator[str]]:
     """Lines with their ends, exactly as they are in the file; a byte order mark is left out.
 
-    What is UTF-8 is read as UTF-8 even if another encoding is named: of several files some may be.
+    A UTF-8 file is read as UTF-8 even if another encoding is named: that may hold for other files.
 
     Raises:
         DataError: the file cannot be read, is damaged, or is not in this encoding.
@@ -97,7 +97,7 @@ def _decoded(content: IO[bytes], encoding: str) -> io.TextIOWrapper:
 
 
 def _is_unicode(content: IO[bytes]) -> bool:
-    """Whether all is UTF-8, or marked as UTF-16: text in another encoding is hardly ever so."""
+    """Whether all is UTF-8, or marked as UTF-16: text in another encoding hardly ever is."""
     decoder = codecs.getincrementaldecoder(DEFAULT_ENCODING)()
     try:
         first = content.read(_READ_BYTES)
@@ -182,7 +182,7 @@ def _fit(sample: Sequence[str], separator: str) -> tuple[float, int]:
 
 
 def records(lines: Iterator[str], dialect: Dialect) -> Iterator[Record]:
-    """Every record but blank lines; the first is the header, and all must be as long as it is."""
+    """All records but blank lines; the first is the header, and all must have as many fields."""
     again = _Again(lines)
     reader = _reader(again, dialect)
     width: int | None = None

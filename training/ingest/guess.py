@@ -1,6 +1,6 @@
 """The mapping that names and first rows of the files suggest.
 
-What more than one table or column could be is not decided: it becomes a question.
+Where several tables or columns fit, nothing is decided: it becomes a question.
 """
 
 import json
@@ -15,6 +15,7 @@ from model.artifact.files import PICTURE_FOLDER, pictures_in
 from training.data.tables import DataError
 from training.ingest.formats import DEFAULT_ENCODING
 from training.ingest.mapping import NAMES, Mapping, mapping_text, named, plain
+from training.ingest.rejects import Rejects
 from training.ingest.sources import Given, Source
 from training.ingest.values import missing, numbers, order_of, seconds
 
@@ -27,11 +28,11 @@ _SAME_ID = 0.5
 """Share of one table's ids that another has, if both use the same ids; both are only sampled, and
 the other may lack some."""
 _NAMING = 0.95
-"""Share of a column's values that differ, if it names the rows."""
+"""Least share of distinct values in a column that identifies the rows."""
 _SOME = 0.1
-"""Least share of the ids that a column of references names: a column of ratings names few."""
+"""Least share of the ids that a column must hold to refer to them; ratings hold few."""
 _MOST_RATINGS = 20
-"""Distinct values; a column of more numbers is rather a price."""
+"""Most distinct values of ratings; a column with more numbers is more likely a price."""
 _MOST_OFFERED = 12
 """Columns that a question lists."""
 _LABELS = ("0", "1", "2", "0.0", "1.0", "2.0")
@@ -76,7 +77,7 @@ class Proposal:
         return mapping_text(self.values, lines)
 
     def ask(self, table: str, key: str, text: str, values: Sequence[object]) -> None:
-        """Leave it to the user which value a key has."""
+        """Ask which of some values a key has."""
         lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for value in values]
         question = Question(table=table, text=text, lines=lines, about_files=key == "files")
         self.questions.append(question)
@@ -96,7 +97,8 @@ class Sampled:
     @classmethod
     def of(cls, source: Source) -> Self:
         """Read the first rows."""
-        rows = source.sample(_ROWS).select(pl.col(source.names).str.strip_chars())
+        sample = next(source.batches(source.names, Rejects(), _ROWS))
+        rows = sample.select(pl.col(source.names).str.strip_chars())
         return cls(path=source.path, names=source.names, rows=rows)
 
     def candidates(self, role: str) -> list[str]:
@@ -134,7 +136,7 @@ class Sampled:
         return len(same) > 0 and same.sum() >= _MOSTLY * len(same)
 
     def present(self, column: str) -> pl.Series:
-        """Its values without those that stand for nothing."""
+        """Its values that are not missing."""
         return self.rows.filter(~missing(pl.col(column)))[column]
 
     def separator(self, column: str) -> str:
@@ -446,7 +448,7 @@ def _is_plain_number(text: str) -> bool:
 
 
 def _ask_for_names(name: str, tables: Sequence[Sampled], proposal: Proposal) -> None:
-    """Ask whether names are right that the file did not give."""
+    """Ask for the column names of a file without a header; these are guessed."""
     if tables and not tables[0].headed:
         file = tables[0].path.name
         text = f"what the columns of {file} are called (its first line is no header; correct these)"

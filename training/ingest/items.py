@@ -165,7 +165,7 @@ def _words(columns: Sequence[str]) -> pl.Expr:
 
 
 def _categories(column: pl.Expr, separator: str) -> pl.Expr:
-    """Each ended by a bar: the reader of the table then takes nothing else for a separator."""
+    """Each followed by a bar, so that the reader of the table finds no other separator."""
     parts = (
         column.str.replace_all(_SPACES, " ")
         .str.split(separator)

@@ -40,7 +40,7 @@ def plain(name: str) -> str:
 
 Repeats = Literal["latest", "largest", "sum"]
 MAX_REJECTED = 0.1
-"""With a larger share of bad rows it is rather the mapping that is wrong."""
+"""With a larger share of bad rows, the mapping is probably wrong."""
 
 
 class TableMapping(BaseModel):

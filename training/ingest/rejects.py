@@ -13,7 +13,7 @@ LINE = "__line__"
 """The column that says on which line, or in which row of a Parquet file, a row begins; from 1."""
 _SCHEMA = {"file": pl.String, "line": pl.UInt32, "reason": pl.String, "value": pl.String}
 _SHOWN_CHARACTERS = 200
-"""Of a value: enough to find it by, while the rejects file stays readable."""
+"""Most characters of a value in the rejects file, so that it stays readable."""
 _EXAMPLES = 3
 """Rows that are shown for each reason."""
 _BREAKS = r"[\t\r\n]"

@@ -32,12 +32,12 @@ from training.ingest.mapping import Mapping, TableMapping
 from training.ingest.rejects import LINE, Rejects
 
 BATCH_ROWS = 131_072
-"""2^17: some 50 MB of strings, and Polars' overhead per batch is lost in it."""
+"""2^17: about 50 MB of strings, enough that Polars' overhead per batch does not count."""
 _DELIMITED = frozenset({".csv", ".tsv", ".txt", ".dat", ".data", *ATOMIC_SUFFIXES})
 _JSON, _PARQUET = frozenset({".jsonl", ".ndjson", ".json"}), frozenset({".parquet", ".pq"})
 TABLE_SUFFIXES = _DELIMITED | _JSON | _PARQUET
 _NAMED_ONLY = frozenset({".txt", ".dat", ".data", ".json"})
-"""In a folder these are rather a README or settings than a table; given by name they are tables."""
+"""Tables if given by name; in a folder such a file is more likely a README or settings."""
 _FOLDER_SUFFIXES = sorted(TABLE_SUFFIXES - _NAMED_ONLY)
 _KNOWLEDGE = frozenset({".kg", ".link"})
 SHEET_SUFFIXES = frozenset({".xlsx", ".xls", ".ods"})
@@ -110,10 +110,6 @@ class Source:
         batches = self._batches(columns, rejects, rows)
         yield next(batches, _frame([*columns, LINE], []))
         yield from batches
-
-    def sample(self, rows: int) -> pl.DataFrame:
-        """The first rows, all columns."""
-        return next(self.batches(self.names, Rejects(), rows))
 
     def _batches(
         self, columns: Sequence[str], rejects: Rejects, rows: int

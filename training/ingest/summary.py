@@ -38,7 +38,7 @@ class _Figures(BaseModel):
 
 
 class Spread(_Figures):
-    """Of the rows per user or item."""
+    """How many rows a user, or an item, has."""
 
     least: int
     median: float
@@ -85,7 +85,7 @@ class Summary(_Figures):
     items: int
     """With interactions."""
     density: float
-    """Interactions per pair of such a user and such an item."""
+    """Share of all pairs of such a user and item that are interactions."""
     per_user: Spread
     per_item: Spread
     likes: int

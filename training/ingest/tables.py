@@ -64,7 +64,7 @@ def load_users(given: Given, mapping: Mapping, rejects: Rejects) -> PublicIds | 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interactions:
-    """Who interacted with what, in three states."""
+    """Who interacted with what, after each step."""
 
     sources: Sequence[Source]
     read: pl.DataFrame

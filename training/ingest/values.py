@@ -43,7 +43,7 @@ _WEEKDAY = r"^(?i:mon|tue|wed|thu|fri|sat|sun)[a-z]*,? +"
 _T = r"^(\d{4}-\d{2}-\d{2})T"
 _ZULU = r"\s*(Z|UTC|GMT)$"
 _LOOKED_AT = 100
-"""Strings by which formats are put in order."""
+"""How many strings decide which formats are tried first."""
 
 
 def missing(text: pl.Expr) -> pl.Expr:

@@ -153,7 +153,7 @@ def draw_lines(
         title: stands above all panels.
         panels: at least one; every series has at least one value.
         mark: an event.
-        unit: what values are counted by.
+        unit: of the horizontal axis.
     """
     height = len(panels) * _PANEL + _AROUND
     with rc_context(_STYLE | {"svg.hashsalt": title}):  # ids differ between charts

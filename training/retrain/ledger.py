@@ -1,4 +1,4 @@
-"""What a retraining does in Redis, under its lock: read pointers, publish, leave its record."""
+"""What a retraining does in Redis, under its lock: read versions, publish, write its record."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager

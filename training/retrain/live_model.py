@@ -1,4 +1,4 @@
-"""The live model, as far as a candidate can start from its weights and be compared with it.
+"""The live model: whether a candidate can start from its weights and be compared with it.
 
 A version's trained weights are kept for that, because an artifact holds embeddings only.
 

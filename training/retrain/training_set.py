@@ -30,7 +30,7 @@ from training.data.tables import DataError
 from training.retrain.settings import DataSettings, RetrainConfig
 
 _ENOUGH = 1 - 1e-9
-"""Where the sum of weights counts as 1, despite rounding."""
+"""From here on a sum of weights counts as 1, despite rounding."""
 _LATEST_SECONDS = 1e11
 """The year 5138: a larger timestamp is not in seconds."""
 _CONTENT = ("items.tsv", "*.item", "*.kg", "*.link", f"*{FEATURE_SUFFIX}")
