@@ -143,13 +143,9 @@ class Propagated:
 
 
 def propagate(view: View, item_IF: Tensor, cold_IF: Tensor, num_layers: int) -> Propagated:
-    """Propagate through one view: items to users and back, `num_layers` times.
+    """Propagate from items to users and back, `num_layers` times.
 
-    Args:
-        view: the graph.
-        item_IF: what the items start from.
-        cold_IF: what each item would start from if nobody had chosen it.
-        num_layers: how often.
+    Items start from `item_IF`, and as if nobody had chosen them from `cold_IF`.
     """
     item, item_sum, cold_sum = item_IF, item_IF, cold_IF
     for _ in range(num_layers):

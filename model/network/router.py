@@ -36,8 +36,8 @@ class InteractionRouter(nn.Module):
     have rank `router_dim`. c_u is the length of the user's rows less their mean. It says in which
     channels their history is more coherent than in the others, and so what they choose by; with the
     mean it would say how long the history is. `C` and `scale` start at zero, so the mixture starts
-    at its prior. Inputs are detached: the router does not train the encoders, so that early noise in the routing
-    cannot spoil the embeddings.
+    at its prior. Inputs are detached: the router does not train the encoders, so that early noise
+    in the routing cannot spoil the embeddings.
     """
 
     def __init__(

@@ -153,9 +153,7 @@ def content_knn(
 def drawn(count_X: NDArray[np.int64], share: float) -> Mask:
     """A random share of the users or items with training positives, at least one; always the same.
 
-    Args:
-        count_X: training positives of every user or item.
-        share: between 0 and 1.
+    `count_X` has the training positives of every user or item; the share is between 0 and 1.
     """
     known = np.flatnonzero(count_X)
     number = max(1, round(share * len(known)))
@@ -264,13 +262,8 @@ def run_cold_start(
 ) -> ColdStart:
     """Per seed, train with everything, without the users, and without the items' interactions.
 
-    One model without both would be measured on two losses at once.
-
-    Args:
-        dataset: has test positives of what is withheld.
-        config: its seed is replaced.
-        seeds: at least one.
-        share: of the users, and of the items, with training positives; between 0 and 1.
+    One model without both would be measured on two losses at once. The config's seed is replaced.
+    The share, between 0 and 1, is of the users, and of the items, with training positives.
 
     Raises:
         NothingToMeasureError: what is withheld has no test positive.
@@ -281,9 +274,11 @@ def run_cold_start(
     every_U, every_I = np.ones_like(user_U), np.ones_like(item_I)
     of_users = within(dataset.test, user_U, every_I)
     of_items = within(dataset.test, every_U, item_I)
-    _require(of_users, user_U, "users")
-    if dataset.features:
-        _require(of_items, item_I, "items")
+    for target, withheld, kind in ((of_users, user_U, "users"), (of_items, item_I, "items")):
+        if target.nnz == 0 and (dataset.features or kind == "users"):
+            raise NothingToMeasureError(
+                f"the {withheld.sum()} withheld {kind} have no test positive"
+            )
     without_users = restricted(dataset, ~user_U, every_I)
     without_items = restricted(dataset, every_U, ~item_I)
     users: list[dict[Way, Served]] = []
@@ -333,11 +328,6 @@ def run_cold_start(
         users=_measured(users, dataset, of_users),
         items=cold_items,
     )
-
-
-def _require(target: csr_array, withheld: Mask, kind: str) -> None:
-    if target.nnz == 0:
-        raise NothingToMeasureError(f"the {withheld.sum()} withheld {kind} have no test positive")
 
 
 def _measured(

@@ -125,15 +125,11 @@ class _Findings:
     """Their planted modalities."""
     additivity_error: float
     fall_LX: dict[Removal, Numbers]
+    """Ranks that each listed item loses without each part."""
     expert_L: dict[Reading, Rows]
     """The leading expert of each listed item."""
     modality_L: dict[Pairs, dict[Reading, Rows]]
     """The leading modality of each listed item, and of each test item."""
-
-    def lead_L(self, removal: Removal, reading: Reading) -> Rows:
-        """The leading part of each listed item."""
-        by_reading = self.modality_L["recommended"] if removal == "modality" else self.expert_L
-        return by_reading[reading]
 
 
 def measure_faithfulness(
@@ -142,13 +138,9 @@ def measure_faithfulness(
     num_users: int,
     seed: int = 0,
 ) -> Faithfulness:
-    """Measure on the lists and the test items of some users who have a training history.
+    """Measure on the lists and test items of at most `num_users` users with a training history.
 
-    Args:
-        evaluation: what is measured.
-        planted: the driving modalities of every user; None if they are unknown.
-        num_users: at most so many, drawn by seed.
-        seed: of the draw.
+    `planted` has the driving modalities of every user; None if they are unknown.
     """
     dataset, manifest = evaluation.dataset, evaluation.artifact.manifest
     known_U = np.flatnonzero(dataset.train_histories.length_U)
@@ -164,7 +156,12 @@ def measure_faithfulness(
             removal: {
                 reading: deletion_test(
                     [found.fall_LX[removal] for found in findings],
-                    [found.lead_L(removal, reading) for found in findings],
+                    [
+                        (x.modality_L["recommended"] if removal == "modality" else x.expert_L)[
+                            reading
+                        ]
+                        for x in findings
+                    ],
                 )
                 for reading in READINGS
             }
@@ -174,13 +171,13 @@ def measure_faithfulness(
     )
 
 
-def leading(part_CX: Numbers, listed_L: Rows, reading: Reading) -> Rows:
+def leading(part_CX: Numbers, listed_L: Rows) -> dict[Reading, Rows]:
     """The leading part of each listed item [L]."""
     listed_LX = part_CX[listed_L]
-    if reading == "above_usual":
-        listed_LX = listed_LX - part_CX.mean(axis=0)
-    lead_L: Rows = listed_LX.argmax(axis=1)
-    return lead_L
+    return {
+        "largest": listed_LX.argmax(axis=1),
+        "above_usual": (listed_LX - part_CX.mean(axis=0)).argmax(axis=1),
+    }
 
 
 def _findings(evaluation: ArtifactEvaluation, user: int, drivers: tuple[str, ...]) -> _Findings:
@@ -205,16 +202,12 @@ def _findings(evaluation: ArtifactEvaluation, user: int, drivers: tuple[str, ...
         drivers=drivers,
         additivity_error=float((np.abs(score_C - sum_C) / np.maximum(1, np.abs(score_C))).max()),
         fall_LX={what: falls(sum_C, gone_CX, listed_L) for what, gone_CX in without_CX.items()},
-        expert_L=_leads(expert_CK, listed_L),
+        expert_L=leading(expert_CK, listed_L),
         modality_L={
-            "recommended": _leads(modality_CM, listed_L),
-            "test": _leads(modality_CM, test_L),
+            "recommended": leading(modality_CM, listed_L),
+            "test": leading(modality_CM, test_L),
         },
     )
-
-
-def _leads(part_CX: Numbers, listed_L: Rows) -> dict[Reading, Rows]:
-    return {reading: leading(part_CX, listed_L, reading) for reading in READINGS}
 
 
 def _planted(

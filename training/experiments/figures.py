@@ -23,11 +23,7 @@ class Lead:
 
     @classmethod
     def between(cls, one_U: NDArray[np.float64], other_U: NDArray[np.float64]) -> "Lead":
-        """One minus the other; users are resampled in pairs.
-
-        Raises:
-            ValueError: there is no user, or a value is not finite.
-        """
+        """One minus the other, users resampled in pairs; all values are finite."""
         average, low, high = paired_bootstrap(one_U, other_U, seed=0)
         return cls(mean=average, low=low, high=high)
 

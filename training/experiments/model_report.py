@@ -47,13 +47,9 @@ class Lists:
 def make_lists(
     artifact: Artifact, num_users: int, seed: int, on_users: Callable[[int, int], None]
 ) -> Lists:
-    """Lists of users with a usable history.
+    """The lists that are served to users with a history, at most `num_users` drawn by seed.
 
-    Args:
-        artifact: an opened artifact; its lists are those that it serves.
-        num_users: at most so many, drawn by seed.
-        seed: of the draw.
-        on_users: told how many users are done, and of how many, after each block.
+    After each block `on_users` is told how many users are done, and of how many.
     """
     tensors = artifact.tensors
     known_U = np.flatnonzero(tensors["history_lengths"])
@@ -137,13 +133,7 @@ class Findings:
 
 
 def find(artifact: Artifact, lists: Lists, seed: int) -> Findings:
-    """The figures of an artifact and of lists that it has made.
-
-    Args:
-        artifact: an opened artifact.
-        lists: of some of its users.
-        seed: of the items that are drawn.
-    """
+    """The figures of an artifact and of some users' lists; the seed is of the items drawn."""
     tensors = artifact.tensors
     popularity_I = np.asarray(tensors["item_popularity"])
     rank_I = np.empty(len(popularity_I), dtype=np.int64)

@@ -97,14 +97,8 @@ def run_schedules(
 ) -> Schedules:
     """Train once per schedule and seed; the test part is read once per run.
 
-    Args:
-        dataset: has validation and test positives.
-        config: its seed and stage switch are replaced.
-        seeds: at least one.
-        fixed: schedules beside the entropy trigger, at least one.
-
-    Raises:
-        TrainingError: a model cannot be trained.
+    The config's seed and stage switch are replaced. There is at least one seed and one fixed
+    schedule beside the entropy trigger. TrainingError if a model cannot be trained.
     """
     runs = {
         switch: tuple(

@@ -19,8 +19,8 @@ from training.fit.trained_model import TrainedModel
 POPULARITY_WEIGHTS = tuple(0.75 * (step / 24) ** 2 for step in range(25))
 """Denser near zero; the best ones on real data lie between 0.02 and 0.25 (docs/research-log.md)."""
 ITEM_ITEM_WEIGHTS = (0.0, *(2.0**step for step in range(1, 11)))
-"""A history item's weights sum to 1 over some fifty items: an item-item score is some thousandths
-to hundredths, where a cosine is some tenths."""
+"""An item-item score is a few thousandths to hundredths, since a history item's weights sum to 1
+over some fifty items; a cosine is a few tenths."""
 COLD_OFFSETS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0)
 """In units of the score, which reads as log-odds: up to e^3 times the odds of the least chosen."""
 TOLERANCE = 0.01
@@ -44,13 +44,9 @@ class Weights:
 def calibrated(
     model: TrainedModel, dataset: Dataset, target: csr_array, *, item_item: bool
 ) -> TrainedModel:
-    """A model with the weights that suit held-out positives; its `magnet` keeps them.
+    """The model with the weights that suit the positives `target` [U, I]; its `magnet` keeps them.
 
-    Args:
-        model: as training left it.
-        dataset: its training part makes the item-item model.
-        target: positives to find [U, I].
-        item_item: whether to have an item-item model.
+    Training histories make the item-item model, if there is to be one.
     """
     histories = dataset.train_histories
     item_item_II = item_item_weights(histories) if item_item else no_weights(histories.num_items)
@@ -76,11 +72,8 @@ def calibrate(
     negatives in training; new ones are chosen all the same, so they get the largest offset that
     costs nothing.
 
-    Args:
-        model: its scores; its own weights do not influence the result.
-        item_item_II: see `item_item_weights`.
-        dataset: its training positives are masked.
-        target: positives to find [U, I].
+    The positives to find are `target` [U, I]; those of training are masked. The weights that the
+    model has already do not influence the result.
     """
 
     def best(tried: Sequence[Weights]) -> Weights:

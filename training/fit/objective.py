@@ -43,16 +43,8 @@ def add_gradients(
 ) -> Objective:
     """Compute the loss of a batch and add its gradients to all parameters and leaves behind it.
 
-    With several processes, `batch` is a share of the whole, and the mean of their gradients is that
-    of the whole.
-
-    Args:
-        magnet: whose weights made `embeddings`.
-        embeddings: of `batch.wanted`.
-        batch: see `Sampler`.
-        config: weights of the terms.
-        routing_weights: weights of the epoch.
-        processes: all that train this batch.
+    The embeddings are of `batch.wanted`, by the magnet's weights. With several processes, `batch`
+    is a share of the whole, and the mean of their gradients is that of the whole.
     """
     user_BVMD = fold_in(embeddings.foldin_IVMD, batch.history)
     (item_BVMD, bias_B), (negative_NVMD, bias_N), contrasted_CVMD = _masked(

@@ -67,10 +67,7 @@ class TrainedModel:
     ) -> Self:
         """The model that an encoder's weights make of its graph, without an item-item model.
 
-        Args:
-            encoder: over the graph of `train_weight_UI`.
-            train_weight_UI: weighted positives.
-            recency_power: of those weights.
+        The graph is that of `train_weight_UI`, positives weighted with `recency_power`.
         """
         with torch.no_grad():
             embeddings = encoder.embed()

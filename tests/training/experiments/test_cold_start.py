@@ -129,7 +129,7 @@ def test_the_command_writes_what_it_prints(
     arguments += ["--json", str(out), "--document", str(document)]
     assert main(arguments) == 0
     said = capsys.readouterr().out
-    assert "--share 0.4 --seeds 1 --set max_epochs=1" in said
+    assert "--share 0.4 --set max_epochs=1" in said
     assert said in document.read_text()
     figures = json.loads(out.read_text())
     assert figures["users"]["withheld"] == 24

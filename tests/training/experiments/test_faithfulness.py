@@ -32,8 +32,8 @@ def evaluation(artifact_dir: Path, tiny_data: Path) -> ArtifactEvaluation:
 def test_what_every_candidate_has_leads_nothing() -> None:
     part_CX = np.array([[5.0, 1.0], [5.2, 0.0], [5.0, 0.0], [5.1, 0.2]])
     listed_L = np.array([0, 1])
-    assert leading(part_CX, listed_L, "largest").tolist() == [0, 0]
-    assert leading(part_CX, listed_L, "above_usual").tolist() == [1, 0]
+    assert leading(part_CX, listed_L)["largest"].tolist() == [0, 0]
+    assert leading(part_CX, listed_L)["above_usual"].tolist() == [1, 0]
 
 
 def test_parts_add_up_and_every_removal_is_tested(evaluation: ArtifactEvaluation) -> None:

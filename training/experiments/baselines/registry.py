@@ -56,14 +56,8 @@ def tune(
 ) -> Tuned:
     """The candidate that ranks validation positives best by NDCG@20.
 
-    Args:
-        candidates: tried in this order; the first one always.
-        dataset: its validation part may be thinned, see `thinned_validation`.
-        seed: of candidates with randomness.
-        max_seconds: no further candidate or epoch is begun after them.
-
-    Raises:
-        BaselineError: this kind of baseline cannot be fitted to this data set.
+    Candidates are tried in order, the first one always; after `max_seconds` no further candidate
+    or epoch begins. BaselineError if this kind cannot be fitted to this data set.
     """
     deadline = time.monotonic() + max_seconds
     best: Tuned | None = None

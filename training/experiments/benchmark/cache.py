@@ -88,12 +88,10 @@ def baseline_key(name: str, dataset: Dataset, seeds: Sequence[int], tuning_secon
 
 
 def magnet_key(variant: str, dataset: Dataset, config: TrainingConfig) -> str:
-    """A file name that differs whenever MAGNET's outcome with these settings may.
+    """A file name that differs whenever MAGNET's outcome may, on whichever device it trains.
 
-    Args:
-        variant: what has been made of the data set's content.
-        dataset: the whole one.
-        config: of one run, its seed included; on which device it trains makes no difference.
+    The variant says what has been made of the content of the data set, which is the whole one. The
+    config is of one run, its seed included.
     """
     wanted = [dataset.sha256, config.model_dump(exclude={"device"})]
     return _key(variant, wanted, "training.fit.trainer")

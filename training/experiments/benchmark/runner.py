@@ -133,11 +133,6 @@ def run_benchmark(
 ) -> Benchmark:
     """Tune, train and test models one after another, with progress in the log.
 
-    Args:
-        dataset: all models get the same parts of it.
-        plan: models, seeds and limits.
-        cache: where outcomes are looked up and kept.
-
     Raises:
         ValueError: there is nothing to validate or test with.
         TrainingError: MAGNET cannot be trained.
