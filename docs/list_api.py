@@ -1,8 +1,6 @@
 """Writes docs/reference/api.md from the service's own OpenAPI document.
 
-    python docs/list_api.py
-
-Knows OpenAPI; knows nothing about what the routes do.
+python docs/list_api.py
 """
 
 from collections.abc import Sequence
