@@ -178,8 +178,8 @@ def _nights(simulation: Simulation) -> str:
     seconds = [day.cpu_seconds for day in simulation.days]
     results = ", ".join(f"{number} {result}" for result, number in count.most_common())
     return (
-        f"Nights: {results}; {sum(day.night.warm for day in simulation.days)} from the live model's "
-        f"weights. Processor seconds: {median(seconds):.1f} in the median, {max(seconds):.1f} at "
+        f"Nights: {results}; {sum(day.night.warm for day in simulation.days)} from the live "
+        f"model's weights. Processor seconds: {median(seconds):.1f} in the median, {max(seconds):.1f} at "
         "most."
     )
 
