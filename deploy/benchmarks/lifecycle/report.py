@@ -179,8 +179,8 @@ def _nights(simulation: Simulation) -> str:
     results = ", ".join(f"{number} {result}" for result, number in count.most_common())
     return (
         f"Nights: {results}; {sum(day.night.warm for day in simulation.days)} from the live "
-        f"model's weights. Processor seconds: {median(seconds):.1f} in the median, {max(seconds):.1f} at "
-        "most."
+        f"model's weights. Processor seconds: {median(seconds):.1f} in the median, "
+        f"{max(seconds):.1f} at most."
     )
 
 
