@@ -8,12 +8,6 @@ To add an encoder of texts or pictures:
     2. `encoders.py`: `text_encoder` or `image_encoder` says by which name it is chosen.
     3. `tests/training/encode/test_encoders.py`, and docs/how-to/own-encoder.md.
 
-To add a modality, for example sound:
-    1. `contents.py`: a class that obeys `Content`, and a function that finds it for every item.
-    2. `encoders.py`: `sound_encoder`, with its default.
-    3. `job.py`: a field of `EncodeJob`, and a line in `_tasks`, which names the feature file.
-    4. `command.py`: the option.
-Nothing else changes: training reads every `<name>_feat.npy` of a data folder as a modality called
-`<name>`, and the artifact and the service take the names from the manifest. Features that are made
-elsewhere need no code at all (docs/how-to/own-encoder.md).
+How to add a modality: docs/contributing.md. Features that are made elsewhere need no code at all
+(docs/how-to/own-encoder.md).
 """

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from model.artifact.files import PICTURE_FOLDER
 from training.cli.progress import drawn_bar
 from training.data.folder import FEATURE_SUFFIX
-from training.data.items import read_items
+from training.data.items import ItemTable, read_items
 from training.data.tables import DataError
 from training.encode.contents import Content, UnreadableContentError, passages, pictures
 from training.encode.encoders import Encoder, EncoderError, image_encoder, text_encoder
@@ -101,28 +101,34 @@ def _tasks(job: EncodeJob) -> list[_Task]:
         raise DataError(
             job.data, "has no items.tsv", "add one with a line per item: id, title, description"
         )
-    tasks = []
-    if job.text is not None:
-        texts = passages(table.metadata)
-        if not any(texts):
-            raise DataError(
-                table.path,
-                "has no words about any item",
-                "add a column title, categories or description, or give --images alone",
-            )
-        path = job.out / f"text{FEATURE_SUFFIX}"
-        tasks.append(_Task("texts", texts, job.text, text_encoder, path))
-    if job.images is not None:
-        images = pictures(job.data, table.ids, table.metadata)
-        if not any(images):
-            raise DataError(
-                job.data,
-                "has no picture of any item",
-                f"add files {PICTURE_FOLDER}/<item id>.jpg, or give --text alone",
-            )
-        path = job.out / f"visual{FEATURE_SUFFIX}"
-        tasks.append(_Task("pictures", images, job.images, image_encoder, path))
-    return tasks
+    tasks = [_text_task(job, table), _picture_task(job, table)]
+    return [task for task in tasks if task is not None]
+
+
+def _text_task(job: EncodeJob, table: ItemTable) -> _Task | None:
+    if job.text is None:
+        return None
+    texts = passages(table.metadata)
+    if not any(texts):
+        raise DataError(
+            table.path,
+            "has no words about any item",
+            "add a column title, categories or description, or give --images alone",
+        )
+    return _Task("texts", texts, job.text, text_encoder, job.out / f"text{FEATURE_SUFFIX}")
+
+
+def _picture_task(job: EncodeJob, table: ItemTable) -> _Task | None:
+    if job.images is None:
+        return None
+    images = pictures(job.data, table.ids, table.metadata)
+    if not any(images):
+        raise DataError(
+            job.data,
+            "has no picture of any item",
+            f"add files {PICTURE_FOLDER}/<item id>.jpg, or give --text alone",
+        )
+    return _Task("pictures", images, job.images, image_encoder, job.out / f"visual{FEATURE_SUFFIX}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -190,9 +190,12 @@ def _steps(
         negative_N = torch.randint(train.shape[1], (negatives or batch_size,), generator=generator)
         if negatives is None:
             negative_N = negative_N[: len(user_B)]
-            known = train[user_B.numpy(), negative_N.numpy()] > 0
+        # Copies: SciPy wants to set a flag on them, which memory of torch refuses.
+        users, drawn = user_B.numpy().copy(), negative_N.numpy().copy()
+        if negatives is None:
+            known = train[users, drawn] > 0
         else:
-            known = train[user_B.numpy()][:, negative_N.numpy()].toarray() > 0
+            known = train[users][:, drawn].toarray() > 0
         yield Step(user_B, item_B, negative_N, torch.from_numpy(known))
 
 

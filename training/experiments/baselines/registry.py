@@ -22,7 +22,7 @@ BASELINES = {
     "vbpr": vbpr.ENTRY,
     "freedom": freedom.ENTRY,
 }
-"""In the order of reports; how to add one stands in `training.experiments.baselines`."""
+"""In the order of reports; docs/contributing.md says how to add one."""
 
 log = logging.getLogger(__name__)
 
