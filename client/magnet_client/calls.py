@@ -102,8 +102,7 @@ class Call(Generic[Answer]):
             return self.kind.model_validate_json(response.content)
         except ValidationError as error:
             raise InvalidAnswer(
-                f"{response.request.url} answers {_shown(response)}: is it the service, and is "
-                "this client as new as it is?"
+                f"{_shown(response)}: is it the service, and is this client as new as it is?"
             ) from error
 
 
@@ -190,7 +189,7 @@ def _problem(response: Response) -> ProblemError:
     try:
         problem = Problem.model_validate_json(response.content)
     except ValidationError:
-        title = f"{response.request.url} answers {_shown(response)}"
+        title = f"{_shown(response)}"
         problem = Problem(title=title, status=response.status_code)
     kind = PROBLEMS.get(response.status_code, ProblemError)
     return kind(problem, _retry_after_seconds(response.headers.get("Retry-After")))
@@ -209,4 +208,5 @@ def _retry_after_seconds(header: str | None) -> float | None:
 
 
 def _shown(response: Response) -> str:
-    return f"{response.status_code} {response.text[:_SHOWN_CHARACTERS]!r}"
+    url = response.request.url.copy_with(userinfo=b"")
+    return f"{url} answers {response.status_code} {response.text[:_SHOWN_CHARACTERS]!r}"

@@ -62,6 +62,12 @@ def _settings(
     """Arguments of httpx2's clients; ValueError if `base_url` is no address."""
     if not base_url.startswith(("http://", "https://")):
         raise ValueError(f"{base_url!r} must start with http:// or https://")
+    try:
+        httpx2.URL(base_url)
+    except httpx2.InvalidURL as error:
+        raise ValueError(f"the service's address is not usable: {error}") from None
+    if api_key is not None and not (api_key.isascii() and api_key.isprintable()):
+        raise ValueError("the API key is not one: it has a line break or another odd character")
     headers = {"User-Agent": "magnet-client/0.1"}
     if api_key is not None:
         headers["Authorization"] = f"Bearer {api_key}"
@@ -74,10 +80,11 @@ def _settings(
 
 
 def _away(base_url: httpx2.URL, error: httpx2.TransportError) -> ServiceAway:
-    """The error for a connection that failed."""
+    """The error for a connection that failed; it does not repeat a password."""
+    shown = base_url.copy_with(userinfo=b"")
     if isinstance(error, httpx2.TimeoutException):
-        return ServiceAway(f"{base_url} did not answer in time ({type(error).__name__})")
-    return ServiceAway(f"{base_url} cannot be reached ({error}): is the service running there?")
+        return ServiceAway(f"{shown} did not answer in time ({type(error).__name__})")
+    return ServiceAway(f"{shown} cannot be reached ({error}): is the service running there?")
 
 
 def _like(make: Callable[..., Any], method: Method) -> Method:

@@ -7,6 +7,7 @@ import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -21,6 +22,7 @@ from model.artifact.stored import read_manifest
 from model.registry.keys import KeySpace
 from model.registry.records import RetrainingSummary
 from model.registry.state import State
+from training.cli.options import usable_namespace
 from training.errors import ExplainedError
 from training.publish.connection import Client, connected
 from training.publish.publisher import verify_blobs
@@ -49,6 +51,8 @@ class Status(BaseModel):
     service: str
     """What /readyz of the service says."""
     service_ready: bool
+    service_answers: bool
+    """Whether anybody answers at the URL."""
     served: str | None
     """The version that the service answers with."""
     redis: str | None = None
@@ -68,10 +72,28 @@ class Status(BaseModel):
         return self.service_ready and self.redis_answers is not False
 
 
+def _service_url(_: click.Context, __: click.Parameter, url: str) -> str:
+    """A URL that can be asked and shown."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise click.BadParameter("expected http://HOST:PORT or https://HOST:PORT")
+    if "@" in parts.netloc:
+        raise click.BadParameter(
+            "leave user and password out; a key goes into the variable MAGNET_API_KEY"
+        )
+    return url
+
+
 def asked_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Which service and which Redis are asked."""
     options = (
-        click.option("--url", default=_URL, show_default=True, help="the service's"),
+        click.option(
+            "--url", default=_URL, show_default=True, callback=_service_url, help="the service's"
+        ),
         click.option(
             "--redis-url",
             envvar="REDIS_URL",
@@ -79,7 +101,11 @@ def asked_options(function: Callable[..., Any]) -> Callable[..., Any]:
             "what the service says]",
         ),
         click.option(
-            "--namespace", envvar="MAGNET_NAMESPACE", default="default", show_default=True
+            "--namespace",
+            envvar="MAGNET_NAMESPACE",
+            default="default",
+            show_default=True,
+            callback=usable_namespace,
         ),
     )
     for option in reversed(options):
@@ -113,6 +139,7 @@ def survey(url: str, redis_url: str | None, namespace: str) -> Status:
     found: dict[str, Any] = {
         "service": service,
         "service_ready": ready,
+        "service_answers": code is not None,
         "served": answer.get("model_version"),
     }
     if redis_url is None:
@@ -129,6 +156,8 @@ def survey(url: str, redis_url: str | None, namespace: str) -> Status:
 def _ask(url: str, path: str) -> tuple[int | None, dict[str, Any]]:
     """Status and body of an answer; None and a `detail` if there is none."""
     key = os.environ.get("MAGNET_API_KEY")
+    if key and not (key.isascii() and key.isprintable()):
+        return None, {"detail": "MAGNET_API_KEY is not a key: it has a line break or the like"}
     proxies: dict[str, str] | None = (
         {} if urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1") else None
     )
@@ -142,6 +171,8 @@ def _ask(url: str, path: str) -> tuple[int | None, dict[str, Any]]:
             return error.code, dict(json.load(error))
         except (TypeError, ValueError):
             return error.code, {"detail": error.reason}
+    except HTTPException:
+        return None, {"detail": "no answer: another program is there"}
     except (URLError, OSError, TypeError, ValueError) as error:
         return None, {"detail": f"no answer: {getattr(error, 'reason', error)}"}
 
@@ -259,7 +290,9 @@ def doctor(
 
 
 def _service_and_redis(found: Status) -> Iterator[Finding]:
-    remedy = "" if found.service_ready else "; start it with `magnet serve`, or name another: --url"
+    remedy = (
+        "" if found.service_answers else "; start it with `magnet serve`, or name another: --url"
+    )
     yield Finding("service", found.service_ready, found.service + remedy)
     if found.redis is None:
         yield Finding("Redis", None, "not asked; name it: --redis-url, or the variable REDIS_URL")

@@ -1,9 +1,13 @@
 """The command `serve`: this process becomes uvicorn with the service."""
 
 import os
+import socket
 import sys
 
 import click
+
+_PLACES = ("--host", "--port", "--uds", "--fd")
+"""Options of uvicorn that say where to listen instead of ours."""
 
 
 @click.command
@@ -34,7 +38,26 @@ def serve(
 
     It follows what is published to REDIS_URL, or serves the artifact in MAGNET_ARTIFACT_DIR.
     """
+    if not any(each.split("=")[0] in _PLACES for each in uvicorn_options):
+        _check_free(host, port)
     command = [sys.executable, "-m", "uvicorn", "--factory", "service.app:create_app"]
     command += ["--host", host, "--port", str(port), "--workers", str(workers)]
     command += ["--timeout-graceful-shutdown", str(graceful_timeout), *uvicorn_options]
     os.execv(sys.executable, command)
+
+
+def _check_free(host: str, port: int) -> None:
+    """Say in one line, before the service is loaded, that it could not listen there."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            probe.listen(1)
+    except OSError as error:
+        raise click.ClickException(
+            f"cannot listen at {host}, port {port} ({error.strerror}); name what is free: "
+            "--host, --port"
+        ) from error

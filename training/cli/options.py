@@ -14,6 +14,8 @@ import click
 from pydantic import BaseModel, ValidationError
 from typing_extensions import override
 
+from model.registry.keys import check_name
+
 Settings = TypeVar("Settings", bound=BaseModel)
 Function = Callable[..., Any]
 FOLDER = FILE = click.Path(path_type=Path)
@@ -128,6 +130,14 @@ def replacing(
 def flag(name: str) -> str:
     """The option of a field."""
     return "--" + name.replace("_", "-")
+
+
+def usable_namespace(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    """A callback for a namespace, if one is given."""
+    try:
+        return None if value is None else check_name(value, "the namespace")
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 def between_zero_and_one(_: click.Context, __: click.Parameter, value: float) -> float:

@@ -13,7 +13,7 @@ import click
 from model.registry.canary import MAX_SHARE
 from model.registry.keys import KeySpace
 from model.registry.state import State
-from training.cli.options import FOLDER
+from training.cli.options import FOLDER, usable_namespace
 from training.publish import PublishPolicy, publish_artifact
 from training.publish.connection import connected
 from training.publish.registry import Registry
@@ -33,7 +33,13 @@ def server_options(function: Callable[..., Any]) -> Callable[..., Any]:
         "redis+cluster://host:port,... (rediss: TLS)  [default: the variable REDIS_URL]; see "
         "docs/operations.md",
     )
-    namespace = click.option("--namespace", default="default", show_default=True)
+    namespace = click.option(
+        "--namespace",
+        envvar="MAGNET_NAMESPACE",
+        default="default",
+        show_default=True,
+        callback=usable_namespace,
+    )
     return redis_url(namespace(function))
 
 

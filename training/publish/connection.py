@@ -89,7 +89,12 @@ _IN_WORDS: list[tuple[type[Exception] | tuple[type[Exception], ...], type[Publis
         "does not answer ({reason}); check that it runs and can be reached, then try again: "
         "repeating is safe",
     ),
-    (redis.RedisError, PublishError, "refused to publish: {reason}"),
+    (
+        redis.exceptions.InvalidResponse,
+        ServerAwayError,
+        "is another program ({reason}); correct the URL: redis://user:password@host:port",
+    ),
+    (redis.RedisError, PublishError, "refused: {reason}"),
 ]
 """The first that fits counts."""
 

@@ -11,7 +11,7 @@ import click
 
 from model.registry.keys import KeySpace
 from model.registry.state import State
-from training.cli.options import FILE, FOLDER
+from training.cli.options import FILE, FOLDER, usable_namespace
 from training.data.dataset import load_dataset
 from training.feedback.log import EventLog
 from training.feedback.stream import FeedbackStream
@@ -105,7 +105,7 @@ exit status:
     envvar="REDIS_URL",
     help="instead of redis_url in the file  [default: the variable REDIS_URL]",
 )
-@click.option("--namespace", help="instead of namespace in the file")
+@click.option("--namespace", callback=usable_namespace, help="instead of namespace in the file")
 @click.option("--dry-run", is_flag=True, help="say what would be done, and change nothing")
 @click.option(
     "--json", "as_json", is_flag=True, help="print the run's record as JSON on standard output"

@@ -121,3 +121,13 @@ def test_items_that_are_like_one(
         assert row.split()[-len(figures) :] == [f"{figure:.2f}" for figure in figures]
     assert main(["similar", "i003", "--modality", "smell", "--url", url]) == 1
     assert "smell" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("rest", ["127.0.0.1:9", "127.0.0.1:bad", "[::1"])
+def test_a_password_in_the_address_is_not_repeated(
+    rest: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["similar", "i1", "--url", f"http://me:secret@{rest}"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert "secret" not in line

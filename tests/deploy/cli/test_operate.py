@@ -86,7 +86,9 @@ def test_another_program_at_the_address(capsys: pytest.CaptureFixture[str]) -> N
     assert lines(capsys)["service"].startswith(f"{url}: not ready (no answer: ")
 
 
-def answer_nonsense(server: socket.socket) -> None:
+def answer_nonsense(
+    server: socket.socket, answer: bytes = b"HTTP/1.0 200 OK\r\n\r\n[1, 2]"
+) -> None:
     while True:
         try:
             connection, _ = server.accept()
@@ -94,7 +96,7 @@ def answer_nonsense(server: socket.socket) -> None:
             return
         with connection:
             connection.recv(4096)
-            connection.sendall(b"HTTP/1.0 200 OK\r\n\r\n[1, 2]")
+            connection.sendall(answer)
 
 
 def checks(capsys: pytest.CaptureFixture[str]) -> dict[str, tuple[str, str]]:
@@ -186,7 +188,85 @@ def test_serve_runs_the_service_until_it_is_told_to_stop(artifact_dir: Path) -> 
 
 
 def test_serve_lets_nobody_in_from_outside_without_keys() -> None:
-    command = [sys.executable, "-m", "deploy.cli", "serve", "--host", "0.0.0.0", "--port", "9"]
+    command = [sys.executable, "-m", "deploy.cli", "serve", "--host", "0.0.0.0", "--port"]
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        command.append(str(server.getsockname()[1]))
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert "listening at 0.0.0.0 lets in whoever can reach it" in done.stderr
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "no-such-host.invalid"])
+def test_serve_says_in_one_line_where_it_cannot_listen(
+    host: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert main(["serve", "--host", host, "--port", str(port)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: cannot listen at {host}, port {port} (")
+
+
+@pytest.mark.parametrize("command", ["status", "doctor"])
+@pytest.mark.parametrize(
+    "url", ["host", "", "http://[::1", "http://a:b", "file:///etc", "http://me:secret@127.0.0.1:9"]
+)
+def test_a_url_that_cannot_be_asked(
+    command: str, url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command, "--url", url]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "--url" in line
+    assert "secret" not in line
+
+
+def test_what_is_no_http_at_all(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        Thread(target=answer_nonsense, args=[other, b"SSH-2.0\r\n"], daemon=True).start()
+        port = other.getsockname()[1]
+        words = ["--url", f"http://127.0.0.1:{port}", "--redis-url", f"redis://127.0.0.1:{port}"]
+        assert main(["status", *words]) == 1
+    told = lines(capsys)
+    assert "another program is there" in told["service"]
+    assert "is another program" in told["Redis"]
+
+
+def test_a_key_with_a_line_break_is_not_repeated(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MAGNET_API_KEY", "secret\r")
+    for words in (["status"], ["doctor"], ["similar", "i1"]):
+        assert main([*words, "--url", AWAY]) == 1
+        told = capsys.readouterr()
+        assert "line break" in told.out + told.err
+        assert "secret" not in told.out + told.err
+
+
+def test_a_service_that_waits_for_a_model_need_not_be_started(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer = (503, {"detail": "no model has been published"})
+    monkeypatch.setattr("deploy.cli.operate._ask", lambda *_: answer)
+    assert main(["doctor"]) == 1
+    verdict, text = checks(capsys)["service"]
+    assert verdict == "WRONG"
+    assert text.endswith("not ready (no model has been published)")
+
+
+def test_every_command_takes_the_namespace_from_the_same_variable(
+    version: str,
+    redis_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("MAGNET_NAMESPACE", "other")
+    assert main(["status", "--json", "--url", AWAY, "--redis-url", redis_url]) == 1
+    assert json.loads(capsys.readouterr().out)["live"] is None
+    assert main(["models", "--json", "--redis-url", redis_url]) == 0
+    assert json.loads(capsys.readouterr().out) == []
+
+
+@pytest.mark.parametrize("command", ["status", "doctor", "models", "pin"])
+def test_a_namespace_that_cannot_be(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "--redis-url", "redis://127.0.0.1:9", "--namespace", "a b"]) == 2
+    assert "'--namespace': the namespace 'a b' is not usable" in capsys.readouterr().err
