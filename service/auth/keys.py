@@ -10,9 +10,10 @@ import logging
 import os
 import re
 import secrets
+import stat
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self, get_args
@@ -146,16 +147,33 @@ def read_keys(path: Path) -> tuple[ApiKey, ...]:
         return parse_keys(path.read_text())
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not a file of keys: it is not text") from None
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
 
 
 def write_keys(path: Path, keys: Iterable[ApiKey]) -> None:
-    """Replace the file atomically; only its owner can read it."""
+    """Replace the file atomically; ValueError, which names it, if that cannot be done.
+
+    Only its owner can read a new one. One that is there keeps owner and rights: the service, as
+    another user, must see that a key is gone. A link stays one.
+    """
+    try:
+        _replace(path.resolve(), keys)
+    except OSError as error:
+        raise ValueError(
+            f"{path} cannot be written: {error.strerror}; its folder must exist and be writable"
+        ) from error
+
+
+def _replace(path: Path, keys: Iterable[ApiKey]) -> None:
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     fresh = Path(name)
     try:
         with os.fdopen(handle, "w") as stream:
+            if path.exists():
+                _take_rights(stream.fileno(), path.stat())
             stream.write(_HEAD + "".join(f"{key.line()}\n" for key in keys))
             stream.flush()
             os.fsync(stream.fileno())
@@ -163,6 +181,13 @@ def write_keys(path: Path, keys: Iterable[ApiKey]) -> None:
     except BaseException:
         fresh.unlink(missing_ok=True)
         raise
+
+
+def _take_rights(handle: int, present: os.stat_result) -> None:
+    """Give an open file the owner and the rights of another, as far as this user may."""
+    with suppress(PermissionError):
+        os.fchown(handle, present.st_uid, present.st_gid)
+    os.fchmod(handle, stat.S_IMODE(present.st_mode))
 
 
 @click.group("keys")

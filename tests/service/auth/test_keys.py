@@ -93,3 +93,25 @@ def test_a_file_that_breaks_or_goes_keeps_the_keys_that_it_had(tmp_path) -> None
     write_keys(path, [second])
     file.refresh()
     assert file.keys == (second,)
+
+
+def test_a_file_that_is_there_keeps_its_rights_and_a_link_stays_one(tmp_path) -> None:
+    path, link = tmp_path / "keys.txt", tmp_path / "link.txt"
+    shop, _ = ApiKey.new("shop", ["read"])
+    write_keys(path, [shop])
+    path.chmod(0o644)
+    link.symlink_to(path)
+    assert main(["remove", "--name", "shop", "--file", str(link)]) == 0
+    assert link.is_symlink()
+    assert KeyFile(path).keys == ()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
+def test_files_that_cannot_hold_keys_are_named(tmp_path, capsys) -> None:
+    path = tmp_path / "none" / "keys.txt"
+    assert main(["new", "--name", "a", "--scope", "read", "--file", str(path)]) == 1
+    assert f"{path} cannot be written: No such file" in capsys.readouterr().err
+    path = tmp_path / "picture"
+    path.write_bytes(b"\xff\xfe")
+    assert main(["list", "--file", str(path)]) == 1
+    assert f"{path} is not a file of keys" in capsys.readouterr().err
