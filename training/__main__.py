@@ -3,5 +3,6 @@
 import runpy
 import sys
 
-sys.stderr.write(f"python -m training is now magnet; type: magnet {' '.join(sys.argv[1:2])} ...\n")
+typed = " ".join(["magnet", *sys.argv[1:2], "..."])
+sys.stderr.write(f"python -m training is now magnet; type: {typed}\n")
 runpy.run_module("deploy.cli", run_name="__main__")

@@ -290,9 +290,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write("interrupted\n")
         return 130
     except Exception as error:
-        if not isinstance(error, _explained()):
+        if isinstance(error, _explained()):
+            sys.stderr.write(f"error: {error}\n")
+        elif isinstance(error, OSError) and error.strerror is not None:
+            names = dict.fromkeys(each for each in (error.filename, error.filename2) if each)
+            sys.stderr.write(
+                f"error: {error.strerror}: {' -> '.join(map(str, names)) or 'output'}\n"
+            )
+        else:
             raise
-        sys.stderr.write(f"error: {error}\n")
         return 1
 
 

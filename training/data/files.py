@@ -39,6 +39,7 @@ def write_durably(path: Path, write: Callable[[Path], object]) -> None:
     """
     make_folder(path.parent)
     partial = path.with_name(f".{path.name}{_PARTIAL}")
+    partial.touch()  # what cannot be written is an OSError that names it, whatever `write` raises
     write(partial)
     sync(partial)
     partial.replace(path)

@@ -170,3 +170,26 @@ def test_the_old_names_still_work_and_say_the_new_one(
     assert now in first
     assert "--items" in last or "nowhere" in last
     assert done.returncode in (1, 2)
+
+
+@pytest.mark.parametrize("out", ["file/x", "folder"])
+def test_what_cannot_be_written_is_one_line(
+    out: str, artifact_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    assert main(["report", str(artifact_dir), "--out", str(tmp_path / out)]) == 1
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith("error: ")
+    assert str(tmp_path / out.partition("/")[0]) in line
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_an_answer_that_finds_no_room_is_one_line() -> None:
+    command = [sys.executable, "-m", "deploy.cli", "completion", "bash"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            command, cwd=PROJECT, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 1
+    assert done.stderr == "error: No space left on device: output\n"
