@@ -216,7 +216,7 @@ def test_a_fault_is_on_record(run: Run, state: Path, client: redis.Redis, tmp_pa
     assert client.exists(KEYS.retrain_lock) == 0
 
 
-@pytest.mark.parametrize("broken", ["training.data.files._sync", "polars.DataFrame.write_parquet"])
+@pytest.mark.parametrize("broken", ["training.data.files.sync", "polars.DataFrame.write_parquet"])
 def test_a_full_disk_is_named_and_told_to_the_service(
     broken: str,
     run: Run,
