@@ -6,7 +6,7 @@ Letters: U users, I items, N interactions.
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -84,6 +84,20 @@ class Dataset:
             for name, x in self.features.items()
         ]
         return "; ".join(parts)
+
+    def merged(self, *parts: Literal["valid", "test"]) -> "Dataset":
+        """The data set with these parts in the training part; they hold nothing themselves."""
+        nothing = csr_array(self.train.shape, dtype=self.train.dtype)
+        moved = {part: getattr(self, part) for part in sorted(parts)}
+        valid, test = (nothing if x in moved else getattr(self, x) for x in ("valid", "test"))
+        return replace(
+            self,
+            train=csr_array(sum(moved.values(), self.train)),
+            valid=valid,
+            test=test,
+            train_histories=self.histories.without(csr_array(valid + test)),
+            sha256=hashlib.sha256(" ".join([self.sha256, *moved]).encode()).hexdigest(),
+        )
 
 
 def load_dataset(config: DataConfig) -> Dataset:

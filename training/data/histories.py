@@ -4,7 +4,7 @@ Letters: U users, I items, P positives of all users side by side, B positives of
 items of a batch side by side, V views, M modalities, D dimension.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +59,17 @@ class Histories:
     def length_U(self) -> Rows:
         """Positives of every user."""
         return np.diff(self.offset_U1)
+
+    def without(self, pairs: csr_array) -> "Histories":
+        """The same but for the positives that `pairs` [U, I] holds."""
+        user_P = np.repeat(np.arange(len(self.length_U)), self.length_U)
+        user_N, item_N = (axis.astype(np.int64) for axis in pairs.nonzero())
+        pair_P, pair_N = user_P * self.num_items + self.item_P, user_N * self.num_items + item_N
+        kept_P = np.isin(pair_P, pair_N, invert=True)
+        length_U = np.bincount(user_P[kept_P], minlength=len(self.length_U))
+        return replace(
+            self, offset_U1=np.append(0, np.cumsum(length_U)), item_P=self.item_P[kept_P]
+        )
 
     def recency_weighted(self, power: float) -> csr_array:
         """The matrix [U, I] of weights (1 + age)^-power, age 0 being a user's newest positive.

@@ -98,7 +98,31 @@ def train(
             f"from and {dataset.valid.nnz} validation positives; both are needed (users with two "
             "positives or more; check --min-rating and --split)"
         )
-    run = _Run(dataset, config, processes, start)
+    return _finished(_Run(dataset, config, processes, start), checkpoint, on_epoch)
+
+
+def train_to_the_end(
+    dataset: Dataset,
+    config: TrainingConfig,
+    *,
+    checkpoint: Path | None = None,
+    on_epoch: Callable[[EpochRecord], None] = lambda _: None,
+    processes: Processes = ALONE,
+    start: Magnet | None = None,
+) -> TrainedModel:
+    """Train all of `max_epochs` and return the last one, which nothing has validated or calibrated.
+
+    As `train`, on a data set whose validation part is empty. `valid_ndcg20` of the records is 0.
+    """
+    assert dataset.valid.nnz == 0
+    return _finished(_Run(dataset, config, processes, start), checkpoint, on_epoch)
+
+
+def _finished(
+    run: "_Run", checkpoint: Path | None, on_epoch: Callable[[EpochRecord], None]
+) -> TrainedModel:
+    """The result of a run, from the start or from its checkpoint."""
+    processes = run.processes
     processes.require_equal(run.fingerprint, "data or settings")
     saved = None
     if checkpoint is not None and checkpoint.exists():
@@ -200,6 +224,11 @@ class _Run:
         return f"{self.dataset.sha256}:{self.config.model_dump_json(exclude={'device'})}"
 
     @property
+    def validates(self) -> bool:
+        """Whether anything is held out."""
+        return self.valid.nnz > 0
+
+    @property
     def finished(self) -> bool:
         """The epochs are used up, or validation has stopped improving in the last stage."""
         done = len(self.history)
@@ -243,7 +272,7 @@ class _Run:
             stage=stage,
             loss=sum(term_T),
             loss_terms=dict(zip(objective.terms, term_T, strict=True)),
-            valid_ndcg20=self._validate(),
+            valid_ndcg20=self._validate() if self.validates else 0.0,
             coverage_entropy=coverage,
             pair_entropy=pair,
             expert_shares=mean(share_K / len(seen)).tolist(),
@@ -276,7 +305,7 @@ class _Run:
                 parameter.mul_(keep)
 
     def _remember(self, record: EpochRecord) -> None:
-        """Keep the best epoch.
+        """Keep the best epoch; without validation, the last one.
 
         An epoch of specialisation, which trains with the serving gate, wins against one of coverage
         that is better by no more than `STAGE_TOLERANCE`.
@@ -284,7 +313,8 @@ class _Run:
         self.history.append(record)
         best = self.history[self.best_epoch - 1] if self.best_epoch else None
         handicap = 1 - STAGE_TOLERANCE if best is not None and best.stage != record.stage else 1
-        if best is None or record.valid_ndcg20 > handicap * best.valid_ndcg20:
+        better = best is None or record.valid_ndcg20 > handicap * best.valid_ndcg20
+        if better or not self.validates:
             self.best_epoch = record.epoch
             self.best_state = copy.deepcopy(self._averaged().state_dict())
 
@@ -310,8 +340,10 @@ class _Run:
         return self.processes.pooled_mean(result.per_user["ndcg@20"])
 
     def result(self) -> TrainedModel:
-        """The best epoch's model, calibrated on validation."""
+        """The best epoch's model, calibrated on validation if there is one."""
         self._averaged().load_state_dict(self.best_state)
+        if not self.validates:
+            return self._trained()
         return calibrated(
             self._trained(), self.dataset, self.valid, item_item=self.config.neighbourhood
         )

@@ -237,3 +237,20 @@ def test_two_item_tables(folder: Folder):
     path = folder(x__inter="user\titem\nu\ta\n", items__tsv="item\na\n", x__item="item\na\n")
     with pytest.raises(DataError, match=r"several item tables \(items\.tsv, x\.item\)"):
         load_dataset(DataConfig(folder=path))
+
+
+def test_merged_parts_train_in_the_order_of_time(folder: Folder):
+    lines = [f"u\t{item}\t5\t{9 - at}\n" for at, item in enumerate("abcdefgh")]
+    lines += ["v\ta\t5\t1\n", "w\tb\t5\t2\n", "w\tc\t1\t3\n"]
+    dataset = load_dataset(DataConfig(folder=folder(x__inter=HEADER + "".join(lines))))
+    both, valid = dataset.merged("valid", "test"), dataset.merged("valid")
+    assert rows(valid.train, dataset) == rows(dataset.train + dataset.valid, dataset)
+    assert rows(valid.test, dataset) == rows(dataset.test, dataset) == {("u", "a")}
+    assert (valid.valid.nnz, both.valid.nnz, both.test.nnz) == (0, 0, 0)
+    assert both.train.nnz == 10
+    assert both.train_histories.item_P.tolist() == dataset.histories.item_P.tolist()
+    names = [dataset.item_ids[item] for item in valid.train_histories.item_P]
+    assert "".join(names) == "hgfedcb" + "a" + "b"
+    digests = {x.sha256 for x in (dataset, valid, both, dataset.merged("test"))}
+    assert len(digests) == 4
+    assert dataset.merged("test", "valid").sha256 == both.sha256

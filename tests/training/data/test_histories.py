@@ -3,6 +3,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
 
 from model.network.encoder import fold_in
 from training.data.histories import Histories, fold_in_histories
@@ -48,6 +49,16 @@ def test_without_order_it_is_predicted_from_the_others(lengths: list[int], longe
         assert unordered.item_P[position] not in others
         assert set(others) <= set(range(length))
     assert (bag.age_H == 0).all()
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_what_is_left_keeps_its_order(ordered: bool) -> None:
+    whole = histories([3, 0, 2], ordered)
+    pairs = csr_array(([1.0, 1.0], ([0, 2], [1, 0])), shape=(3, 4))
+    left = whole.without(pairs)
+    assert left.length_U.tolist() == [2, 0, 1]
+    assert left.item_P.tolist() == [*(i for i in whole.item_P[:3] if i != 1), 1]
+    assert (left.num_items, left.ordered) == (whole.num_items, ordered)
 
 
 def test_recency_weights_fall_from_the_newest_and_leave_the_histories_alone() -> None:

@@ -10,7 +10,13 @@ from training.data.dataset import DataConfig, Dataset, load_dataset
 from training.evaluate.protocol import evaluate
 from training.fit.config import TrainingConfig
 from training.fit.trained_model import TrainedModel
-from training.fit.trainer import STAGE_TOLERANCE, CheckpointError, TrainingError, train
+from training.fit.trainer import (
+    STAGE_TOLERANCE,
+    CheckpointError,
+    TrainingError,
+    train,
+    train_to_the_end,
+)
 
 SMALL = TrainingConfig(embedding_dim=8, batch_size=64, negatives=16, max_epochs=4)
 
@@ -144,3 +150,15 @@ def test_the_test_part_is_never_looked_at(dataset: Dataset) -> None:
 def test_nothing_to_train_on(dataset: Dataset) -> None:
     with pytest.raises(TrainingError, match="0 validation positives"):
         train(dataclasses.replace(dataset, valid=dataset.valid[:, :0]), SMALL)
+
+
+def test_without_validation_the_last_epoch_is_kept(dataset: Dataset) -> None:
+    everything = dataset.merged("valid", "test")
+    config = SMALL.model_copy(update={"stage_switch": 2, "patience": 1})
+    model = train_to_the_end(everything, config)
+    assert (model.best_epoch, model.trigger_epoch, len(model.history)) == (4, 2, 4)
+    assert {record.valid_ndcg20 for record in model.history} == {0.0}
+    assert model.train_weight_UI.nnz == dataset.histories.length_U.sum()
+    assert model.magnet.neighbourhood_weight == 0  # nothing to calibrate on
+    with pytest.raises(TrainingError, match="0 validation positives"):
+        train(everything, config)
