@@ -18,6 +18,7 @@ from training.evaluate.protocol import Evaluation, evaluate
 from training.export.artifact import check_target, export_artifact
 from training.fit.config import TrainingConfig
 from training.fit.distributed import ALONE, Processes, joined
+from training.fit.early import Watch
 from training.fit.trained_model import TrainedModel
 from training.fit.trainer import best_so_far, train
 
@@ -50,7 +51,11 @@ def fit(
         log.info(f"going on from {checkpoint}")
     with epochs_shown(config) as on_epoch:
         model = train(
-            dataset, config, checkpoint=checkpoint, on_epoch=on_epoch, processes=processes
+            dataset,
+            config,
+            checkpoint=checkpoint,
+            watch=Watch(on_epoch=on_epoch),
+            processes=processes,
         )
     manifest = _write(model, dataset, data, config, out)
     checkpoint.unlink(missing_ok=True)

@@ -27,6 +27,7 @@ from training.data.histories import Histories
 from training.evaluate.protocol import Evaluation, ScoreFunction, evaluate, popularity_scores
 from training.experiments.figures import Lead, figure, opening, paired_lead, spread
 from training.fit.config import TrainingConfig
+from training.fit.early import Watch
 from training.fit.graphs import content_neighbours
 from training.fit.trained_model import TrainedModel, encode_anew
 from training.fit.trainer import train
@@ -194,7 +195,7 @@ def restricted(dataset: Dataset, user_U: Mask, item_I: Mask) -> Dataset:
 def _trained(dataset: Dataset, config: TrainingConfig, what: str) -> TrainedModel:
     log.info(f"MAGNET {what}, seed {config.seed}:")
     with epochs_shown(config) as on_epoch:
-        return train(dataset, config, on_epoch=on_epoch)
+        return train(dataset, config, watch=Watch(on_epoch=on_epoch))
 
 
 def _timed(make: Callable[[], TrainedModel], settings: str = "") -> Served:

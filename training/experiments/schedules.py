@@ -16,6 +16,7 @@ from training.data.dataset import Dataset
 from training.evaluate.protocol import Evaluation, evaluate
 from training.experiments.figures import Lead, figure, opening, paired_lead, spread
 from training.fit.config import TrainingConfig
+from training.fit.early import Watch
 from training.fit.trainer import train
 from training.reporting.charts import (
     COLOURS,
@@ -115,7 +116,7 @@ def run_schedules(
 def _run_trial(dataset: Dataset, config: TrainingConfig) -> Run:
     log.info(f"stage switch {config.stage_switch}, seed {config.seed}:")
     with epochs_shown(config) as on_epoch:
-        model = train(dataset, config, on_epoch=on_epoch)
+        model = train(dataset, config, watch=Watch(on_epoch=on_epoch))
     return Run(
         seed=config.seed,
         history=model.history,

@@ -29,6 +29,7 @@ from training.evaluate.protocol import evaluate, only_users, some_users
 from training.fit.calibration import calibrated
 from training.fit.config import TrainingConfig
 from training.fit.distributed import ALONE, Processes, choose_device
+from training.fit.early import NOBODY, HandOvers, Watch
 from training.fit.graphs import build_graph
 from training.fit.objective import add_gradients
 from training.fit.sampler import Sampler
@@ -69,7 +70,7 @@ def train(
     config: TrainingConfig,
     *,
     checkpoint: Path | None = None,
-    on_epoch: Callable[[EpochRecord], None] = lambda _: None,
+    watch: Watch = NOBODY,
     processes: Processes = ALONE,
     start: Magnet | None = None,
 ) -> TrainedModel:
@@ -79,7 +80,7 @@ def train(
         dataset: positives and features.
         config: hyperparameters; equal seeds give equal results on one machine and thread count.
         checkpoint: where to save after epochs and to resume from, if it fits data and config.
-        on_epoch: called after each epoch.
+        watch: who is told of epochs and gets early models; training is the same with and without.
         processes: all that train together, each with a call of its own; the leader's checkpoint
             counts.
         start: a trained model of the data set's shape to go on from, at once in the second stage;
@@ -98,7 +99,7 @@ def train(
             f"from and {dataset.valid.nnz} validation positives; both are needed (users with two "
             "positives or more; check --min-rating and --split)"
         )
-    return _finished(_Run(dataset, config, processes, start), checkpoint, on_epoch)
+    return _finished(_Run(dataset, config, processes, start), checkpoint, watch)
 
 
 def train_to_the_end(
@@ -106,7 +107,7 @@ def train_to_the_end(
     config: TrainingConfig,
     *,
     checkpoint: Path | None = None,
-    on_epoch: Callable[[EpochRecord], None] = lambda _: None,
+    watch: Watch = NOBODY,
     processes: Processes = ALONE,
     start: Magnet | None = None,
 ) -> TrainedModel:
@@ -115,12 +116,10 @@ def train_to_the_end(
     As `train`, on a data set whose validation part is empty. `valid_ndcg20` of the records is 0.
     """
     assert dataset.valid.nnz == 0
-    return _finished(_Run(dataset, config, processes, start), checkpoint, on_epoch)
+    return _finished(_Run(dataset, config, processes, start), checkpoint, watch)
 
 
-def _finished(
-    run: "_Run", checkpoint: Path | None, on_epoch: Callable[[EpochRecord], None]
-) -> TrainedModel:
+def _finished(run: "_Run", checkpoint: Path | None, watch: Watch) -> TrainedModel:
     """The result of a run, from the start or from its checkpoint."""
     processes = run.processes
     processes.require_equal(run.fingerprint, "data or settings")
@@ -130,8 +129,13 @@ def _finished(
     saved = processes.from_leader(saved)
     if saved is not None:
         run.restore(saved)
+    early = None
+    if watch.on_better is not None and run.validates:
+        early = HandOvers(watch.on_better, run.dataset, run.valid)
     while not run.finished:
-        on_epoch(run.epoch())
+        if early is not None:
+            early.offer(run.best_epoch, run.best_so_far)
+        watch.on_epoch(run.epoch())
         if checkpoint is not None:
             write_durably(checkpoint, partial(torch.save, asdict(run.snapshot())))
     return run.result()
@@ -324,10 +328,10 @@ class _Run:
         assert isinstance(averaged, Magnet)
         return averaged.eval()
 
-    def _trained(self) -> TrainedModel:
+    def _trained(self, magnet: Magnet) -> TrainedModel:
         return replace(
             TrainedModel.encoded(
-                self.encoder.of(self._averaged()), self.train_weight_UI, self.sampler.recency_power
+                self.encoder.of(magnet), self.train_weight_UI, self.sampler.recency_power
             ),
             history=tuple(self.history),
             best_epoch=self.best_epoch,
@@ -336,16 +340,27 @@ class _Run:
 
     def _validate(self) -> float:
         own = self.processes.share(np.flatnonzero(np.diff(self.valid.indptr)))
-        result = evaluate(self._trained().score, self.dataset, only_users(self.valid, own), (20,))
+        score = self._trained(self._averaged()).score
+        result = evaluate(score, self.dataset, only_users(self.valid, own), (20,))
         return self.processes.pooled_mean(result.per_user["ndcg@20"])
 
     def result(self) -> TrainedModel:
         """The best epoch's model, calibrated on validation if there is one."""
         self._averaged().load_state_dict(self.best_state)
+        return self._calibrated(self._averaged())
+
+    def best_so_far(self) -> TrainedModel:
+        """A copy of what `result` would be now; before the first epoch, of the start."""
+        magnet = copy.deepcopy(self._averaged())
+        if self.best_epoch:
+            magnet.load_state_dict(self.best_state)
+        return self._calibrated(magnet)
+
+    def _calibrated(self, magnet: Magnet) -> TrainedModel:
         if not self.validates:
-            return self._trained()
+            return self._trained(magnet)
         return calibrated(
-            self._trained(), self.dataset, self.valid, item_item=self.config.neighbourhood
+            self._trained(magnet), self.dataset, self.valid, item_item=self.config.neighbourhood
         )
 
     def snapshot(self) -> Checkpoint:

@@ -13,6 +13,7 @@ from model.network.magnet import Magnet
 from training.cli.progress import epochs_shown
 from training.data.dataset import Dataset
 from training.evaluate.protocol import Evaluation, evaluate, only_users, popularity_scores
+from training.fit.early import Watch
 from training.fit.trained_model import TrainedModel, encode_anew
 from training.fit.trainer import train
 from training.retrain.live_model import LiveModel, WeightsError
@@ -44,7 +45,7 @@ def train_candidate(
             update={"max_epochs": warm.max_epochs, "patience": warm.patience}
         )
     with epochs_shown(training) as on_epoch:
-        return train(dataset, training, on_epoch=on_epoch, start=start), why_cold
+        return train(dataset, training, watch=Watch(on_epoch=on_epoch), start=start), why_cold
 
 
 def _start(dataset: Dataset, config: RetrainConfig, live: LiveModel) -> tuple[Magnet | None, str]:

@@ -12,6 +12,7 @@ from model.artifact.files import read_artifact
 from model.artifact.manifest import EpochRecord
 from training.data.dataset import DataConfig, load_dataset
 from training.fit.config import TrainingConfig
+from training.fit.early import Watch
 from training.fit.trainer import train
 
 QUICK = ["--max-epochs", "1", "--embedding-dim", "8", "--batch-size", "64"]
@@ -185,7 +186,12 @@ def test_export_takes_what_a_stopped_training_has_and_leaves_it_to_go_on(
 
     dataset = load_dataset(DataConfig(folder=tiny_data))
     with pytest.raises(KeyboardInterrupt):
-        train(dataset, config, checkpoint=out.with_name("artifact.checkpoint"), on_epoch=stop)
+        train(
+            dataset,
+            config,
+            checkpoint=out.with_name("artifact.checkpoint"),
+            watch=Watch(on_epoch=stop),
+        )
     assert main(["export", *options]) == 0
     exported = read_artifact(out).manifest.training
     assert [record.epoch for record in exported.history] == [1, 2]

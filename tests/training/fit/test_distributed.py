@@ -25,6 +25,7 @@ from deploy.cli.app import main
 from training.fit.config import TrainingConfig
 from training.data.dataset import DataConfig, load_dataset
 from training.fit.distributed import joined
+from training.fit.early import Watch
 from training.fit.trainer import train
 
 def die(record):
@@ -36,7 +37,7 @@ if os.environ["RANK"] == "0":
 with joined() as processes:
     config = TrainingConfig.model_validate({CONFIG.model_dump()!r})
     dataset = load_dataset(DataConfig(folder=pathlib.Path(sys.argv[sys.argv.index("--data") + 1])))
-    train(dataset, config, processes=processes, on_epoch=die)
+    train(dataset, config, processes=processes, watch=Watch(on_epoch=die))
 """
 OTHER_SEEDS = """
 import os, sys

@@ -9,6 +9,7 @@ from model.network.schedule import EntropySchedule
 from training.data.dataset import DataConfig, Dataset, load_dataset
 from training.evaluate.protocol import evaluate
 from training.fit.config import TrainingConfig
+from training.fit.early import Watch
 from training.fit.trained_model import TrainedModel
 from training.fit.trainer import (
     STAGE_TOLERANCE,
@@ -106,8 +107,8 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(dataset: Dataset, tmp_path: 
             raise Killed
 
     with pytest.raises(Killed):
-        train(dataset, SMALL, checkpoint=checkpoint, on_epoch=killed)
-    resumed = train(dataset, SMALL, checkpoint=checkpoint, on_epoch=killed)
+        train(dataset, SMALL, checkpoint=checkpoint, watch=Watch(on_epoch=killed))
+    resumed = train(dataset, SMALL, checkpoint=checkpoint, watch=Watch(on_epoch=killed))
     assert seen == [1, 2, 3, 3, 4]  # the third was not saved yet
     assert same(resumed, train(dataset, SMALL))
 

@@ -34,6 +34,7 @@ from training.experiments.benchmark.cache import OutcomeCache, baseline_key, mag
 from training.experiments.benchmark.outcome import MAGNET, Benchmark, Outcome
 from training.fit.config import TrainingConfig
 from training.fit.distributed import choose_device
+from training.fit.early import Watch
 from training.fit.trainer import train
 
 log = logging.getLogger(__name__)
@@ -248,7 +249,7 @@ def _run_magnet(
 def _train_and_test(dataset: Dataset, config: TrainingConfig) -> Outcome:
     reset_peak()
     start = time.monotonic()
-    model = train(dataset, config, on_epoch=partial(_report_epoch, config.seed))
+    model = train(dataset, config, watch=Watch(on_epoch=partial(_report_epoch, config.seed)))
     seconds = time.monotonic() - start
     device = choose_device(config.device)
     return Outcome(
