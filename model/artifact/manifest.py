@@ -117,6 +117,8 @@ class TrainingRecord(_Frozen):
     config: dict[str, dict[str, object]]
     """Settings of the `data` and of the `training`, enough to repeat the run."""
     history: list[EpochRecord]
+    early: bool = False
+    """The best so far of a training that went on; older manifests do not say."""
 
 
 class ArtifactManifest(_Frozen):

@@ -6,7 +6,7 @@ write, or raises `Refused` with the message that people see. There is no I/O her
 the change in one transaction that watches `KeySpace.watched`.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import pairwise
@@ -109,11 +109,20 @@ class State:
         """Versions whose keys must stay: published, or in a role."""
         return self.in_a_role | self.published_at.keys()
 
-    def publish(self, version: str, at: datetime, share: float | None = None) -> "Change":
+    def publish(
+        self,
+        version: str,
+        at: datetime,
+        share: float | None = None,
+        *,
+        early: Collection[str] = (),
+    ) -> "Change":
         """Record a complete version and make it live, or with a share the canary.
 
         While another version is pinned, it is only recorded. What is published first goes live.
         Publishing the live version again changes nothing: after a lost answer one may repeat it.
+        Versions in `early` are of trainings that went on: nobody goes back to one, so that the
+        version before it stays `previous`.
 
         Raises:
             CanaryRefused: another canary runs, or the share is out of range.
@@ -125,7 +134,23 @@ class State:
             return Change(self, recorded)
         if share is not None and self.pinned is None and self.live is not None:
             return Change(self, recorded._with_canary(version, share, at))
-        return Change(self, recorded._with_live(version, at, pinned=self.pinned))
+        return Change(self, recorded._with_live(version, at, pinned=self.pinned, early=early))
+
+    def publish_early(self, version: str, at: datetime, early: Collection[str]) -> "Change":
+        """`publish` a model of a training that goes on, unless it would be in the way.
+
+        Raises:
+            Refused: a finished version is live, one is pinned, or a canary runs.
+        """
+        if self.pinned is not None:
+            why = f"{self.pinned} is pinned"
+        elif self.live is not None and self.live not in early:
+            why = f"{self.live} is live, and its training was finished"
+        elif self.running is not None:
+            why = f"the canary {self.running.version} runs"
+        else:
+            return self.publish(version, at, early=early)
+        raise Refused(f"an early model waits until its training is finished: {why}")
 
     def activate(self, version: str, at: datetime, *, pin: bool) -> "Change":
         """Make a published version live. The pin moves to it (`pin`) or is lifted.
@@ -189,17 +214,21 @@ class State:
             return Change(self, self)
         return Change(self, self._with_live(canary.version, at, pinned=self.pinned))
 
-    def prune(self, at: datetime, *, keep: int, grace_seconds: float) -> "Change":
+    def prune(
+        self, at: datetime, *, keep: int, grace_seconds: float, early: Collection[str] = ()
+    ) -> "Change":
         """Strike off versions without a role that are not among the `keep` newest.
 
-        For `grace_seconds` after a newer one came they stay: a replica may still be loading them.
+        Versions in `early` are none of those. For `grace_seconds` after a newer one came any
+        version stays: a replica may still be loading it.
         """
         names = self.newest_first
+        newest = [name for name in names if name not in early][:keep]
         gone = {
             name
             for successor, name in pairwise(names)
             if name not in self.in_a_role
-            and name not in names[:keep]
+            and name not in newest
             and at.timestamp() - self.published_at[successor] >= grace_seconds
         }
         kept = {name: score for name, score in self.published_at.items() if name not in gone}
@@ -212,12 +241,15 @@ class State:
                 "`models` and GET /v1/models list those that are published"
             )
 
-    def _with_live(self, version: str, at: datetime, *, pinned: str | None) -> Self:
+    def _with_live(
+        self, version: str, at: datetime, *, pinned: str | None, early: Collection[str] = ()
+    ) -> Self:
         """A running canary ends: it was compared with another version, or a pin excludes it."""
         moves, canary = version != self.live, self.canary
         if self.running is not None and (moves or pinned is not None):
             canary = self.running.outrun(version, at, pinned=pinned is not None)
-        previous = self.live if moves and self.live is not None else self.previous
+        left = self.live if moves and self.live not in early else None
+        previous = self.previous if left is None else left
         return replace(self, live=version, previous=previous, pinned=pinned, canary=canary)
 
     def _with_canary(self, version: str, share: float, at: datetime) -> Self:

@@ -56,6 +56,7 @@ def export_artifact(
         trigger_epoch=model.trigger_epoch,
         config=settings,
         history=list(model.history),
+        early=model.early,
     )
     artifact = _artifact(model, dataset, record, metrics)
     folder.parent.mkdir(parents=True, exist_ok=True)

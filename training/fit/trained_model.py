@@ -60,6 +60,8 @@ class TrainedModel:
     history: tuple[EpochRecord, ...] = ()
     best_epoch: int = 0
     trigger_epoch: int | None = None
+    early: bool = False
+    """Handed over while training goes on."""
 
     @classmethod
     def encoded(

@@ -354,7 +354,7 @@ class _Run:
         magnet = copy.deepcopy(self._averaged())
         if self.best_epoch:
             magnet.load_state_dict(self.best_state)
-        return self._calibrated(magnet)
+        return replace(self._calibrated(magnet), early=True)
 
     def _calibrated(self, magnet: Magnet) -> TrainedModel:
         if not self.validates:

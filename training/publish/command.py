@@ -181,7 +181,8 @@ def _version_table(registry: Registry) -> str:
         )
         lines.append(
             f"{stored.version:28s}{stored.published_at:%Y-%m-%d %H:%M:%S}   "
-            f"{ndcg:>9s}{recall:>11s}  {', '.join(stored.roles)}".rstrip()
+            f"{ndcg:>9s}{recall:>11s}  "
+            f"{', '.join([*stored.roles, *['early'] * stored.early])}".rstrip()
         )
     state = registry.state()
     if state.canary is not None:

@@ -120,12 +120,16 @@ class _Publication:
 
     def run(self, lock: PublishLock, policy: PublishPolicy) -> State:
         """Publish under the lock; the state that this leads to."""
-        self.registry.sweep(policy, lock)
+        early = self.registry.early()
+        if self.artifact.manifest.training.early:
+            early.add(self.version)
+        self.registry.check(self.version, policy, early)
+        self.registry.sweep(policy, lock, early)
         if not self.is_stored():
             self._store(lock)
-        state = self.registry.publish(self.version, lock, policy.canary_share)
+        state = self.registry.publish(self.version, lock, policy, early)
         try:
-            if removed := self.registry.sweep(policy, lock):
+            if removed := self.registry.sweep(policy, lock, early):
                 self.report(f"removed old versions: {', '.join(removed)}")
         except (*FAULTS, PublishError) as error:
             self.report(f"old versions stay until the next publish: {error}")

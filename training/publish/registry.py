@@ -1,6 +1,7 @@
 """The published versions of one namespace: the sync driver of `model.registry.state`."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -32,6 +33,8 @@ class PublishPolicy:
     """How long to wait for another publisher before giving up."""
     canary_share: float | None = None
     """Share of the users that the new version serves at first, as a canary; None: it goes live."""
+    gives_way: bool = False
+    """Refuse rather than go live where a finished version is, or a pin or a canary."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +47,8 @@ class StoredVersion:
     """Of `State.roles`."""
     metrics: dict[str, float]
     """The manifest's; empty if it cannot be read."""
+    early: bool
+    """Whether its training went on."""
 
 
 class Registry:
@@ -60,20 +65,37 @@ class Registry:
     def versions(self) -> list[StoredVersion]:
         """The published versions, newest first."""
         state = self.state()
+        manifests = {name: self._readable_manifest(name) for name in state.newest_first}
         return [
             StoredVersion(
                 version=version,
                 published_at=datetime.fromtimestamp(state.published_at[version], UTC),
                 roles=tuple(role for role, name in state.roles.items() if name == version),
-                metrics=self._metrics(version),
+                metrics={} if manifest is None else manifest.metrics,
+                early=manifest is not None and manifest.training.early,
             )
-            for version in state.newest_first
+            for version, manifest in manifests.items()
         ]
 
-    def publish(self, version: str, lock: PublishLock, share: float | None = None) -> State:
-        """Record a version that has been verified, and make it live, or a canary of a share."""
-        at = self._now()
-        return self._attempt(lambda state: state.publish(version, at, share), {version}, lock).after
+    def early(self) -> set[str]:
+        """The stored versions that were published while their training went on."""
+        manifests = {name: self._readable_manifest(name) for name in self.state().stored}
+        return {name for name, found in manifests.items() if found and found.training.early}
+
+    def publish(
+        self, version: str, lock: PublishLock, policy: PublishPolicy, early: Collection[str] = ()
+    ) -> State:
+        """Record a version that has been verified, and make it live, or a canary.
+
+        `early` are those of `Registry.early`, with this one if it is one of them.
+        """
+        transition = _publishing(version, policy, early, self._now())
+        return self._attempt(transition, {version}, lock).after
+
+    def check(self, version: str, policy: PublishPolicy, early: Collection[str]) -> None:
+        """PublishError if `publish` would be refused."""
+        with _refusals():
+            _publishing(version, policy, early, self._now())(self.state())
 
     def apply(
         self, transition: Callable[[State], Change], lock: FencedLock | None = None
@@ -97,11 +119,13 @@ class Registry:
                 self._check_whole(version)
             whole |= change.begins_to_serve
 
-    def sweep(self, policy: PublishPolicy, lock: PublishLock) -> list[str]:
+    def sweep(
+        self, policy: PublishPolicy, lock: PublishLock, early: Collection[str] = ()
+    ) -> list[str]:
         """Prune old versions and remove what dead publishes left; the versions that lost a key."""
         lock.renew()
         at, keep, grace = self._now(), policy.keep, policy.grace_seconds
-        self.apply(lambda state: state.prune(at, keep=keep, grace_seconds=grace), lock)
+        self.apply(lambda state: state.prune(at, keep=keep, grace_seconds=grace, early=early), lock)
         stored = self.state().stored
         dead: set[str] = set()
         pattern = self._keys.every_version_pattern
@@ -132,12 +156,8 @@ class Registry:
                     pipe.execute_command(*command)  # type: ignore[no-untyped-call]
 
         run = self._client.transaction if lock is None else lock.guard
-        try:
+        with _refusals():
             run(step, *self._keys.watched)
-        except NotPublished as error:
-            raise UnknownVersionError(str(error)) from error
-        except Refused as error:
-            raise PublishError(str(error)) from error
         return changes[-1]
 
     def _read(self, client: Any) -> State:
@@ -166,16 +186,34 @@ class Registry:
         except ArtifactError as error:
             raise UnknownVersionError(f"version {version!r} is not whole: {error}") from error
 
-    def _metrics(self, version: str) -> dict[str, float]:
-        try:
-            return self._manifest(version).metrics
-        except ArtifactError:
-            return {}
+    def _readable_manifest(self, version: str) -> ArtifactManifest | None:
+        with suppress(ArtifactError):
+            return self._manifest(version)
+        return None
 
     def _now(self) -> datetime:
         """The server's clock, the only one that all publishers share."""
         seconds, micros = self._client.time()
         return datetime.fromtimestamp(seconds + micros / 1e6, UTC)
+
+
+def _publishing(
+    version: str, policy: PublishPolicy, early: Collection[str], at: datetime
+) -> Callable[[State], Change]:
+    """The transition that publishes a version."""
+    if policy.gives_way:
+        return lambda state: state.publish_early(version, at, early)
+    return lambda state: state.publish(version, at, policy.canary_share, early=early)
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    try:
+        yield
+    except NotPublished as error:
+        raise UnknownVersionError(str(error)) from error
+    except Refused as error:
+        raise PublishError(str(error)) from error
 
 
 def unlink(client: Client, names: Iterable[str]) -> None:

@@ -143,6 +143,46 @@ def test_pruning(keep: int, grace: float, roles: dict[str, Any], gone: list[str]
     assert commands == ([("ZREM", "mg:{default}:versions", *gone)] if gone else [])
 
 
+EARLY = State(live="e2", previous="v1", published_at={"v1": 100.0, "e1": 150.0, "e2": 200.0})
+
+
+@pytest.mark.parametrize("version", ["e3", "v2"])
+def test_nobody_goes_back_to_an_early_model(version: str) -> None:
+    after = EARLY.publish(version, NOW, early={"e1", "e2", "e3"}).after
+    assert (after.live, after.previous) == (version, "v1")
+    first = State(live="e1", published_at={"e1": 1.0})
+    assert first.publish("v2", NOW, early={"e1"}).after.previous is None
+
+
+def test_early_models_are_none_of_the_newest_that_stay() -> None:
+    at = datetime.fromtimestamp(1000, UTC)
+    published_at = {"v1": 10.0, "v2": 20.0, "e1": 30.0, "e2": 40.0, "e3": 990.0}
+    state = State(live="e3", published_at=published_at)
+    early = {"e1", "e2", "e3"}
+    after = state.prune(at, keep=2, grace_seconds=0, early=early).after
+    assert after.stored == {"v1", "v2", "e3"}
+    after = state.prune(at, keep=2, grace_seconds=20, early=early).after
+    assert after.stored == {"v1", "v2", "e2", "e3"}  # e2 may still be loading somewhere
+
+
+@pytest.mark.parametrize(
+    ("state", "refused"),
+    [
+        (State(), ""),
+        (EARLY, ""),
+        (replace(EARLY, live="v1"), "v1 is live, and its training was finished"),
+        (replace(EARLY, pinned="e2"), "e2 is pinned"),
+        (replace(EARLY, canary=TRIED), "the canary v2 runs"),
+    ],
+)
+def test_an_early_model_gives_way(state: State, refused: str) -> None:
+    if refused:
+        with pytest.raises(Refused, match=refused):
+            state.publish_early("e3", NOW, {"e1", "e2", "e3"})
+    else:
+        assert state.publish_early("e3", NOW, {"e1", "e2", "e3"}).after.live == "e3"
+
+
 def test_what_goes_live_or_becomes_a_canary_has_to_be_whole() -> None:
     tried = replace(STATE, canary=TRIED)
     assert STATE.activate("v1", NOW, pin=False).begins_to_serve == {"v1"}

@@ -20,7 +20,9 @@ VECTORS = (2, 2, 8)
 """Views, modalities, dimension."""
 
 
-def small_artifact(version: str, seed: int = 0, file_bytes: int = 700) -> Artifact:
+def small_artifact(
+    version: str, seed: int = 0, file_bytes: int = 700, *, early: bool = False
+) -> Artifact:
     """Random arrays that obey the contract, in chunks of two embedding rows."""
     rng = np.random.default_rng(seed)
 
@@ -64,7 +66,7 @@ def small_artifact(version: str, seed: int = 0, file_bytes: int = 700) -> Artifa
         chunk_bytes=256,
         golden=Golden(user_rows=[], item_rows=[], scores=[], contributions=[]),
         metrics={},
-        training=untrained(seed),
+        training=untrained(seed).model_copy(update={"early": early}),
     )
 
 
@@ -72,10 +74,10 @@ def small_artifact(version: str, seed: int = 0, file_bytes: int = 700) -> Artifa
 def artifact_of(tmp_path: Path) -> Callable[..., Path]:
     """Write the small artifact of a version into a folder of its own."""
 
-    def write(version: str, seed: int = 0, file_bytes: int = 700) -> Path:
+    def write(version: str, seed: int = 0, file_bytes: int = 700, *, early: bool = False) -> Path:
         folder = tmp_path / f"{version}-{seed}-{file_bytes}"
         folder.mkdir()
-        write_artifact(folder, small_artifact(version, seed, file_bytes))
+        write_artifact(folder, small_artifact(version, seed, file_bytes, early=early))
         return folder
 
     return write

@@ -58,6 +58,16 @@ def test_models_are_listed_with_their_roles(command: Callable[..., tuple[int, st
     ]
 
 
+def test_an_early_model_is_listed_as_one(
+    command: Callable[..., tuple[int, str]], artifact_of: Callable[..., Path], redis_url: str
+) -> None:
+    publish_artifact(artifact_of("v1", early=True), redis_url)
+    _, out = command("models")
+    assert out.splitlines()[1].split()[3:] == ["current,", "early"]
+    _, out = command("models", "--json")
+    assert json.loads(out)[0]["early"] is True
+
+
 @pytest.mark.usefixtures("published")
 def test_a_roll_back_holds_until_it_is_lifted(
     command: Callable[..., tuple[int, str]],

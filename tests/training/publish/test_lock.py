@@ -79,9 +79,9 @@ def test_a_stale_token_cannot_move_the_pointer(client: redis.Redis) -> None:
         with lock_on(client) as fresh:
             assert stale.token != fresh.token
             with pytest.raises(LockLostError):
-                Registry(client, KEYS).publish("v1", stale)
+                Registry(client, KEYS).publish("v1", stale, PublishPolicy())
             assert client.exists(KEYS.current) == 0
-            Registry(client, KEYS).publish("v2", fresh)
+            Registry(client, KEYS).publish("v2", fresh, PublishPolicy())
     assert client.get(KEYS.current) == b"v2"
 
 

@@ -9,7 +9,7 @@ import redis
 
 from model.artifact.files import Artifact, read_artifact
 from model.registry.keys import KeySpace
-from training.publish import PublishPolicy, live_version, publish_artifact
+from training.publish import PublishError, PublishPolicy, live_version, publish_artifact
 from training.publish.connection import VersionTakenError
 
 KEYS = KeySpace()
@@ -147,3 +147,35 @@ def test_a_superseded_version_stays_for_its_grace(
     for number in range(1, 6):
         publish_artifact(artifact_of(f"v{number}"), redis_url)
     assert stored_versions() == {"v1", "v2", "v3", "v4", "v5"}
+
+
+def test_early_models_push_no_finished_one_out(
+    artifact_of: Callable[..., Path],
+    redis_url: str,
+    client: redis.Redis,
+    stored_versions: Callable[[], set[str]],
+) -> None:
+    policy = PublishPolicy(keep=2, grace_seconds=0)
+    for version in ("v1", "v2"):
+        publish_artifact(artifact_of(version), redis_url, policy=policy)
+    for number in range(1, 4):
+        early = artifact_of(f"e{number}", early=True)
+        publish_artifact(early, redis_url, policy=policy)
+    assert client.mget(KEYS.current, KEYS.previous) == [b"e3", b"v2"]
+    assert stored_versions() == {"v1", "v2", "e3"}
+    publish_artifact(artifact_of("v3"), redis_url, policy=policy)
+    assert client.mget(KEYS.current, KEYS.previous) == [b"v3", b"v2"]
+    assert stored_versions() == {"v2", "v3"}
+
+
+def test_an_early_model_gives_way_before_anything_is_written(
+    artifact_of: Callable[..., Path], redis_url: str, stored_versions: Callable[[], set[str]]
+) -> None:
+    policy = PublishPolicy(gives_way=True)
+    assert publish_artifact(artifact_of("e1", early=True), redis_url, policy=policy) == "e1"
+    assert publish_artifact(artifact_of("e2", early=True), redis_url, policy=policy) == "e2"
+    publish_artifact(artifact_of("v1"), redis_url)
+    with pytest.raises(PublishError, match="v1 is live, and its training was finished"):
+        publish_artifact(artifact_of("e3", early=True), redis_url, policy=policy)
+    assert live_version(redis_url) == "v1"
+    assert "e3" not in stored_versions()
