@@ -201,5 +201,6 @@ def _version(published: PublishedVersion, state: State) -> ModelVersion:
         previous=published.version == state.previous,
         pinned=published.version == state.pinned,
         canary=state.running is not None and published.version == state.running.version,
+        early=manifest is not None and manifest.training.early,
         usable=manifest is not None,
     )

@@ -31,7 +31,15 @@ _OF_MANIFEST = {
     "gate_threshold",
     "metrics",
 }
-_OF_TRAINING = {"data_sha256", "split", "seed", "best_epoch", "trigger_epoch", "history"}
+_OF_TRAINING = {
+    "data_sha256",
+    "split",
+    "seed",
+    "best_epoch",
+    "trigger_epoch",
+    "history",
+    "early",
+}
 """The fields of `ModelResponse` that are those of the manifest."""
 
 

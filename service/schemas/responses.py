@@ -266,6 +266,7 @@ class ModelResponse(Answered):
     best_epoch: int
     trigger_epoch: int | None
     history: Annotated[list[EpochRecord], Field(description="How training went, epoch by epoch")]
+    early: Annotated[bool, Field(description="The best so far of a training that went on")]
     challenger: Annotated[str | None, Field(description="The canary's version, while one runs")]
 
 
@@ -301,6 +302,7 @@ class ModelVersion(TypedDict):
     previous: bool
     pinned: bool
     canary: Annotated[bool, Field(description="Serves a share of the users")]
+    early: Annotated[bool, Field(description="The best so far of a training that went on")]
     usable: Annotated[bool, Field(description="False: manifest lost or damaged; publish it again")]
 
 

@@ -8,7 +8,7 @@ const moment = (text) => new Date(text).toLocaleString();
 
 function facts(model) {
   const rows = [
-    ["version", model.model_version], ["made", moment(model.created_at)], ["loaded", moment(model.loaded_at)],
+    ["version", model.early ? `${model.model_version}, early: its training went on` : model.model_version], ["made", moment(model.created_at)], ["loaded", moment(model.loaded_at)],
     ["users", `${model.num_users}`], ["items", `${model.num_items}`],
     ["modalities", model.modalities.join(", ")], ["views", model.views.join(", ")],
     ["split", model.split], ["seed", `${model.seed}`],
@@ -71,7 +71,7 @@ function canary(latest) {
 function versions(published, change) {
   const state = (version) => [
     version.live ? "live" : null, version.previous ? "previous" : null, version.pinned ? "pinned" : null,
-    version.canary ? `canary, ${percent(published.canary.share)}` : null, version.usable ? null : "damaged",
+    version.canary ? `canary, ${percent(published.canary.share)}` : null, version.early ? "early" : null, version.usable ? null : "damaged",
   ].filter(Boolean).join(", ");
   const free = !published.pinned && !published.models.some((version) => version.canary);
   const button = (version, text, pin) => element("button", {

@@ -1,6 +1,7 @@
 """Rolling back and pinning over HTTP."""
 
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -77,3 +78,22 @@ def test_a_version_without_its_manifest_is_listed_as_unusable(client, valkey_ser
 def test_a_folder_holds_one_version(disk_client) -> None:
     assert disk_client.get("/v1/models").status_code == 501
     assert activate(disk_client, "v1").status_code == 501
+
+
+def test_an_early_model_is_shown_as_one(
+    redis_url, valkey_server, client, publish, make_artifact, until
+) -> None:
+    assert client.get("/v1/model").json()["early"] is False
+    artifact = make_artifact("v3", 3)
+    training = artifact.manifest.training.model_copy(update={"early": True})
+    manifest = artifact.manifest.model_copy(update={"training": training})
+    publish(redis_url, replace(artifact, manifest=manifest))
+    with valkey_server.client() as redis:
+        redis.zadd(KEYS.versions, {"v3": time.time() + 3})
+    until(lambda: client.get("/v1/model").json()["model_version"] == "v3")
+    assert client.get("/v1/model").json()["early"] is True
+    assert [each["early"] for each in client.get("/v1/models").json()["models"]] == [
+        True,
+        False,
+        False,
+    ]
