@@ -1,7 +1,7 @@
 """Closed forms that multiply a user's training items by an item-item matrix [I, I].
 
-ItemKNN and the random walks P3alpha and RP3beta keep each item's nearest ones; EASE keeps a dense
-matrix. Popularity, which has no matrix, is the simplest of all.
+ItemKNN, alone or beside popularity, and the random walks P3alpha and RP3beta keep each item's
+nearest ones; EASE keeps a dense matrix. Popularity, which has no matrix, is the simplest of all.
 
 Letters: B users of a block, U users, I items, N non-zero entries of a block.
 """
@@ -52,7 +52,10 @@ class ItemKNN(ClosedForm):
 
     def fit(self, dataset: Dataset) -> ScoreFunction:
         """Scores [B, I] are sums over each user's training items."""
-        train = dataset.train
+        return neighbourhood_scores(dataset.train, self.similarity(dataset.train))
+
+    def similarity(self, train: csr_array) -> csr_array:
+        """sim(i, j) [I, I] of training positives [U, I], each row's nearest items only."""
         weighted_UI = row_normalised(train, self.user_damping)
         norm_I = np.sqrt(np.asarray(weighted_UI.sum(axis=0)).ravel())
 
@@ -64,8 +67,38 @@ class ItemKNN(ClosedForm):
             norm_N: NDArray[np.floating] = norm_I[row_N] * norm_I[column_N]
             return common_N / (norm_N + self.shrinkage)
 
-        similarity_II = nearest(csr_array(train.T), weighted_UI, self.neighbours, cosine)
-        return neighbourhood_scores(train, similarity_II)
+        return nearest(csr_array(train.T), weighted_UI, self.neighbours, cosine)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemKNNResidual(ClosedForm):
+    """Cosines to the user's items, standardised over each user's row and added to popularity.
+
+    b(u, i) sums cosines of i and those of the user's items that are among the nearest of i; its
+    z-score is the residual. Ref: BRIDGE (arXiv:2605.22073), Eq. 11 to 13. BRIDGE adds it to a
+    trained model's scores, here the base is the z-score of log(1 + count) (ours). Its factor for
+    the history's length is left out because the z-score cancels it.
+    """
+
+    weight: float
+    """Of the residual; the base has 1."""
+    neighbours: int = 1000
+
+    def fit(self, dataset: Dataset) -> ScoreFunction:
+        """Scores [B, I] are weighted sums of two z-scores."""
+        train = dataset.train
+        knn = ItemKNN(neighbours=self.neighbours, shrinkage=0.0, user_damping=0.0)
+        evidence = neighbourhood_scores(train, csr_array(knn.similarity(train).T))
+        count_I = np.bincount(train.indices, minlength=train.shape[1]).astype(np.float32)
+        base_1I = _standardised(np.log1p(count_I)[None])
+        return lambda users: base_1I + self.weight * _standardised(evidence(users))
+
+
+def _standardised(score_BI: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Each row minus its mean over its standard deviation; zeros where all are equal."""
+    centred_BI = score_BI - score_BI.mean(axis=1, keepdims=True)
+    deviation_B1 = np.maximum(centred_BI.std(axis=1, keepdims=True), 1e-6)
+    return np.asarray(centred_BI / deviation_B1, dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,6 +267,10 @@ ITEM_KNN = Entry(
         ItemKNN(neighbours=n, shrinkage=s, user_damping=d)
         for d, s, n in product((0.5, 0.0), (10.0, 0.0, 100.0), (50, 200, 20, 10, 5))
     ),
+)
+ITEM_KNN_RESIDUAL = Entry(
+    label="ItemKNN-residual",
+    grid=tuple(ItemKNNResidual(weight=weight) for weight in (0.4, 1.0, 0.2, 4.0)),
 )
 P3ALPHA = Entry(
     label="P3alpha",

@@ -13,6 +13,7 @@ from training.experiments.baselines.base import Baseline, ClosedForm, Fitted
 BASELINES = {
     "popularity": item_item.POPULARITY,
     "item_knn": item_item.ITEM_KNN,
+    "item_knn_residual": item_item.ITEM_KNN_RESIDUAL,
     "p3alpha": item_item.P3ALPHA,
     "rp3beta": item_item.RP3BETA,
     "ease": item_item.EASE_ENTRY,

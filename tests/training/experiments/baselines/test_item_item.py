@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.stats
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
@@ -9,6 +10,7 @@ from training.experiments.baselines.base import MAX_MEMORY, BaselineError
 from training.experiments.baselines.item_item import (
     EASE,
     ItemKNN,
+    ItemKNNResidual,
     P3Alpha,
     Popularity,
     RecencyEASE,
@@ -19,6 +21,7 @@ from training.experiments.baselines.item_item import (
 PERSONALISED = [
     ItemKNN(neighbours=20, shrinkage=0.0, user_damping=0.0),
     ItemKNN(neighbours=20, shrinkage=10.0, user_damping=0.5),
+    ItemKNNResidual(weight=0.4, neighbours=20),
     P3Alpha(alpha=0.8, neighbours=20),
     RP3Beta(alpha=0.8, beta=0.4, neighbours=20),
     EASE(penalty=1.0, user_damping=0.0),
@@ -80,6 +83,30 @@ def test_item_knn_keeps_the_nearest_only(make_dataset):
         row[np.argsort(-row, kind="stable")[3:]] = 0
     score = ItemKNN(neighbours=3, shrinkage=0.0, user_damping=0.0).fit(make_dataset(dense))
     np.testing.assert_allclose(score(np.arange(30)), dense @ cosine, rtol=1e-5)
+
+
+def test_the_residual_is_a_z_score_beside_that_of_popularity(make_dataset):
+    """The scored item chooses the neighbours, and the factor of Eq. 12 makes no difference."""
+    rng = np.random.default_rng(0)
+    dense = (rng.random((30, 9)) < np.linspace(0.9, 0.2, 9)).astype(np.float64)
+    count = dense.sum(axis=0)
+    overlap = dense.T @ dense / np.sqrt(np.outer(count, count))
+    np.fill_diagonal(overlap, 0)
+    evidence = np.zeros((30, 9))
+    for user, item in np.ndindex(30, 9):
+        near = np.argsort(-overlap[item], kind="stable")[:3]
+        evidence[user, item] = sum(overlap[item, j] for j in near if dense[user, j])
+    evidence /= np.sqrt(np.maximum(dense.sum(axis=1), 1))[:, None]
+    residual = scipy.stats.zscore(evidence, axis=1)
+    expected = scipy.stats.zscore(np.log1p(count)) + 0.4 * residual
+    score = ItemKNNResidual(weight=0.4, neighbours=3).fit(make_dataset(dense))
+    np.testing.assert_allclose(score(np.arange(30)), expected, atol=1e-5)
+
+
+def test_without_history_the_residual_leaves_popularity(make_dataset):
+    dataset = make_dataset(np.array([[1, 1, 0], [1, 0, 0], [0, 0, 0]]))
+    score = ItemKNNResidual(weight=5.0).fit(dataset)(np.array([2]))
+    np.testing.assert_allclose(score[0], scipy.stats.zscore(np.log1p([2, 1, 0])), rtol=1e-6)
 
 
 def test_the_nearest_are_found_over_many_blocks_of_rows():
