@@ -1,12 +1,14 @@
-"""The commands `fit`, `export` and `evaluate`: data in, artifact out; artifact in, metrics out."""
+"""What `fit` does, and the commands `export` and `evaluate`: data in, artifact out, metrics out."""
 
 import json
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
-from model.artifact.files import ArtifactError
+from model.artifact.files import MANIFEST, ArtifactError, parse_manifest
 from model.artifact.manifest import ArtifactManifest
 from training.cli.config import data_options, training_options
 from training.cli.options import FOLDER, Command
@@ -17,8 +19,8 @@ from training.evaluate.artifact import ArtifactEvaluation
 from training.evaluate.protocol import Evaluation, evaluate
 from training.export.artifact import check_target, export_artifact
 from training.fit.config import TrainingConfig
-from training.fit.distributed import ALONE, Processes, joined
-from training.fit.early import Watch
+from training.fit.distributed import ALONE, Processes
+from training.fit.early import EarlyModel, Watch
 from training.fit.trained_model import TrainedModel
 from training.fit.trainer import best_so_far, train
 
@@ -30,11 +32,23 @@ class FitError(ExplainedError):
 
 
 def fit(
-    data: DataConfig, config: TrainingConfig, out: Path, processes: Processes = ALONE
+    data: DataConfig,
+    config: TrainingConfig,
+    out: Path,
+    processes: Processes = ALONE,
+    on_early: Callable[[Path], object] | None = None,
 ) -> ArtifactManifest:
     """Train on `data` and write an artifact to `out`, resuming a run that was killed.
 
     With several processes the leader calls this and the others `assist`.
+
+    Args:
+        data: the folder and how it is read.
+        config: hyperparameters.
+        out: the artifact's folder.
+        processes: all that train together.
+        on_early: called with `out` whenever an early model has been written there. None: early
+            models are not written. They take no finished one's place.
 
     Raises:
         DataError: the data folder cannot be used, or `out` is something else.
@@ -49,15 +63,12 @@ def fit(
     log.info(dataset.summary)
     if checkpoint.exists():
         log.info(f"going on from {checkpoint}")
+    job = _Job(dataset=dataset, data=data, config=config, out=out)
+    on_better = None if on_early is None else job.hand_over_to(on_early)
     with epochs_shown(config) as on_epoch:
-        model = train(
-            dataset,
-            config,
-            checkpoint=checkpoint,
-            watch=Watch(on_epoch=on_epoch),
-            processes=processes,
-        )
-    manifest = _write(model, dataset, data, config, out)
+        watch = Watch(on_epoch=on_epoch, on_better=on_better)
+        model = train(dataset, config, checkpoint=checkpoint, watch=watch, processes=processes)
+    manifest = job.finish(model)
     checkpoint.unlink(missing_ok=True)
     return manifest
 
@@ -77,32 +88,94 @@ def export(data: DataConfig, config: TrainingConfig, out: Path) -> ArtifactManif
     check_target(out)
     dataset = load_dataset(data)
     log.info(dataset.summary)
-    return _write(best_so_far(dataset, config, checkpoint), dataset, data, config, out)
+    job = _Job(dataset=dataset, data=data, config=config, out=out)
+    return job.finish(best_so_far(dataset, config, checkpoint))
 
 
-def _write(
-    model: TrainedModel, dataset: Dataset, data: DataConfig, config: TrainingConfig, out: Path
-) -> ArtifactManifest:
-    """Measure a model and export it."""
-    log.info(f"best epoch {model.best_epoch}, specialisation after epoch {model.trigger_epoch}")
-    parts = {"valid": evaluate(model.score, dataset, dataset.valid)}
-    if dataset.test.nnz > 0:
-        parts["test"] = evaluate(model.score, dataset, dataset.test)
-        log.info(f"test part:\n{metrics_table(parts['test'])}")
-    log.info("exporting, and checking ONNX against torch ...")
-    manifest = export_artifact(
-        out,
-        model,
-        dataset,
-        seed=config.seed,
-        settings={
-            "data": data.model_dump(mode="json", exclude={"folder"}),
-            "training": config.model_dump(),
-        },
-        metrics={f"{part}/{name}": x for part, y in parts.items() for name, x in y.flat().items()},
-    )
-    log.info(f"wrote {out}: model version {manifest.model_version}")
-    return manifest
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Job:
+    """What is trained, and where its models are written."""
+
+    dataset: Dataset
+    data: DataConfig
+    config: TrainingConfig
+    out: Path
+
+    def finish(self, model: TrainedModel) -> ArtifactManifest:
+        """Measure the model that training ends with, and write it."""
+        dataset = self.dataset
+        log.info(f"best epoch {model.best_epoch}, specialisation after epoch {model.trigger_epoch}")
+        parts = {"valid": evaluate(model.score, dataset, dataset.valid)}
+        if dataset.test.nnz > 0:
+            parts["test"] = evaluate(model.score, dataset, dataset.test)
+            log.info(f"test part:\n{metrics_table(parts['test'])}")
+        log.info("exporting, and checking ONNX against torch ...")
+        return self._write(model, parts)
+
+    def hand_over_to(
+        self, on_early: Callable[[Path], object]
+    ) -> Callable[[EarlyModel], None] | None:
+        """What `train` calls with early models; None if a finished model stands at `out`."""
+        standing = self._standing()
+        if standing is not None and not standing.training.early:
+            log.info(
+                f"no early models are written: {self.out} holds {standing.model_version}, whose "
+                "training was finished; it stays until this one is"
+            )
+            return None
+        return lambda early: self._hand_over(early, on_early)
+
+    def _hand_over(self, early: EarlyModel, on_early: Callable[[Path], object]) -> None:
+        """Write an early model and tell of it. Training goes on, whatever fails."""
+        ndcg, popular = (x.metrics["ndcg@20"] for x in (early.valid, early.popular))
+        log.info(
+            f"early model after {early.seconds:.0f} s, {early.model.best_epoch or 'no'} epochs: "
+            f"validation NDCG@20 {ndcg:.4f}, the most popular items reach {popular:.4f}"
+        )
+        try:
+            if not self._has_written(early.model):
+                self._write(early.model, {"valid": early.valid})
+            on_early(self.out)
+        except (ExplainedError, ArtifactError, OSError) as error:
+            log.warning(f"training goes on without handing this model over: {error}")
+
+    def _has_written(self, model: TrainedModel) -> bool:
+        """Whether `out` holds this model already, from before this training was resumed."""
+        standing = self._standing()
+        if standing is None:
+            return False
+        record = standing.training
+        written = (record.data_sha256, record.config, record.best_epoch)
+        return written == (self.dataset.sha256, self._settings, model.best_epoch)
+
+    def _standing(self) -> ArtifactManifest | None:
+        """What `out` holds, if it can be read."""
+        path = self.out / MANIFEST
+        try:
+            return parse_manifest(path.read_bytes(), str(path))
+        except (OSError, ArtifactError):
+            return None
+
+    @property
+    def _settings(self) -> dict[str, dict[str, object]]:
+        return {
+            "data": self.data.model_dump(mode="json", exclude={"folder"}),
+            "training": self.config.model_dump(mode="json"),
+        }
+
+    def _write(self, model: TrainedModel, parts: dict[str, Evaluation]) -> ArtifactManifest:
+        manifest = export_artifact(
+            self.out,
+            model,
+            self.dataset,
+            seed=self.config.seed,
+            settings=self._settings,
+            metrics={
+                f"{part}/{name}": x for part, y in parts.items() for name, x in y.flat().items()
+            },
+        )
+        log.info(f"wrote {self.out}: model version {manifest.model_version}")
+        return manifest
 
 
 def _checkpoint(out: Path) -> Path:
@@ -138,23 +211,6 @@ def evaluate_artifact(folder: Path, data: Path) -> Evaluation:
     test = evaluate(known.score, dataset, dataset.test)
     log.info(f"{known.artifact.manifest.model_version}, test part:\n{metrics_table(test)}")
     return test
-
-
-@click.command("fit", cls=Command)
-@data_options
-@click.option("--out", type=FOLDER, required=True, help="the artifact folder to write")
-@training_options
-def fit_command(data: DataConfig, config: TrainingConfig, out: Path) -> None:
-    """Train on a folder of interactions and write an artifact.
-
-    A run that was killed goes on where it was when started again with the same data and options.
-    On several processors: torchrun --nproc-per-node=2 --no-python magnet fit ...
-    """
-    with joined() as processes:
-        if processes.leads:
-            fit(data, config, out, processes)
-        else:
-            assist(data, config, processes)
 
 
 @click.command("export", cls=Command)
