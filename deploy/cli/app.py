@@ -72,7 +72,7 @@ SECTIONS = {
         Entry(
             "fit",
             "train on a folder of interactions and write an artifact",
-            "training.publish.early:fit_command",
+            "training.cli.fit:fit_command",
         ),
         Entry(
             "export",

@@ -20,6 +20,9 @@ CHUNK_BYTES = 262_144 - 256
 and a value of exactly 2^k bytes plus its header falls into the next, 25 % larger (measured)."""
 
 Role = Literal["dominant", "balanced", "complementary"]
+HeldOut = Literal["unseen", "encoded", "trained"]
+"""What a model knows of the held-out parts: nothing, though users are folded in from all of their
+history; all but by training; or they have trained it too."""
 
 
 def little_endian(array: NDArray[Any]) -> NDArray[Any]:
@@ -117,8 +120,11 @@ class TrainingRecord(_Frozen):
     config: dict[str, dict[str, object]]
     """Settings of the `data` and of the `training`, enough to repeat the run."""
     history: list[EpochRecord]
+    """Up to the model that was measured."""
     early: bool = False
     """The best so far of a training that went on; older manifests do not say."""
+    held_out: HeldOut = "unseen"
+    """Unless `unseen`, no metric on these data tells how good the model is on new ones."""
 
 
 class ArtifactManifest(_Frozen):
@@ -143,7 +149,8 @@ class ArtifactManifest(_Frozen):
     files: dict[str, FileSpec]
     golden: Golden
     metrics: dict[str, float]
-    """Flat names such as `test/recall@20`."""
+    """Flat names such as `test/recall@20`. Measured before the held-out parts became known to the
+    model, see `TrainingRecord.held_out`."""
     training: TrainingRecord
 
     @model_validator(mode="after")

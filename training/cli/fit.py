@@ -1,26 +1,25 @@
-"""What `fit` does, and the commands `export` and `evaluate`: data in, artifact out, metrics out."""
+"""The commands `fit`, `export` and `evaluate`: data in, artifact out; artifact in, metrics out."""
 
 import json
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
-from model.artifact.files import MANIFEST, ArtifactError, parse_manifest
+from model.artifact.files import ArtifactError
 from model.artifact.manifest import ArtifactManifest
 from training.cli.config import data_options, training_options
 from training.cli.options import FOLDER, Command
-from training.cli.progress import epochs_shown, metrics_table
+from training.cli.progress import epochs_shown, log_final_epoch, metrics_table
 from training.data.dataset import DataConfig, Dataset, load_dataset
 from training.errors import ExplainedError
 from training.evaluate.artifact import ArtifactEvaluation
-from training.evaluate.protocol import Evaluation, evaluate
+from training.evaluate.protocol import evaluate, unflattened
 from training.export.artifact import check_target, export_artifact
 from training.fit.config import TrainingConfig
-from training.fit.distributed import ALONE, Processes
-from training.fit.early import EarlyModel, Watch
+from training.fit.distributed import ALONE, Processes, joined
+from training.fit.early import Watch
+from training.fit.final_model import train_on_all
 from training.fit.trained_model import TrainedModel
 from training.fit.trainer import best_so_far, train
 
@@ -32,23 +31,11 @@ class FitError(ExplainedError):
 
 
 def fit(
-    data: DataConfig,
-    config: TrainingConfig,
-    out: Path,
-    processes: Processes = ALONE,
-    on_early: Callable[[Path], object] | None = None,
+    data: DataConfig, config: TrainingConfig, out: Path, processes: Processes = ALONE
 ) -> ArtifactManifest:
     """Train on `data` and write an artifact to `out`, resuming a run that was killed.
 
     With several processes the leader calls this and the others `assist`.
-
-    Args:
-        data: the folder and how it is read.
-        config: hyperparameters.
-        out: the artifact's folder.
-        processes: all that train together.
-        on_early: called with `out` whenever an early model has been written there. None: early
-            models are not written. They take no finished one's place.
 
     Raises:
         DataError: the data folder cannot be used, or `out` is something else.
@@ -57,19 +44,38 @@ def fit(
         ParityError: ONNX does not compute what torch does.
         ProcessesError: one of the processes has ended, or cannot work with the others.
     """
-    checkpoint = _checkpoint(out)
+    checkpoint, final_checkpoint = _checkpoint(out), _checkpoint(out, ".final")
     check_target(out)
     dataset = load_dataset(data)
     log.info(dataset.summary)
     if checkpoint.exists():
         log.info(f"going on from {checkpoint}")
-    job = _Job(dataset=dataset, data=data, config=config, out=out)
-    on_better = None if on_early is None else job.hand_over_to(on_early)
+    else:
+        final_checkpoint.unlink(missing_ok=True)  # of a run that was given up
     with epochs_shown(config) as on_epoch:
-        watch = Watch(on_epoch=on_epoch, on_better=on_better)
-        model = train(dataset, config, checkpoint=checkpoint, watch=watch, processes=processes)
-    manifest = job.finish(model)
-    checkpoint.unlink(missing_ok=True)
+        found = train(
+            dataset,
+            config,
+            checkpoint=checkpoint,
+            watch=Watch(on_epoch=on_epoch),
+            processes=processes,
+        )
+    log.info(f"best epoch {found.best_epoch}, specialisation after epoch {found.trigger_epoch}")
+    if config.held_out != "unseen":
+        log.info(
+            "the model without the held-out parts is measured, the served one learns from them"
+        )
+    served = train_on_all(
+        dataset,
+        config,
+        found,
+        checkpoint=final_checkpoint,
+        watch=Watch(on_epoch=log_final_epoch),
+        processes=processes,
+    )
+    manifest = _write(served, dataset, data, config, out, _measured(found, dataset))
+    for path in (checkpoint, final_checkpoint):
+        path.unlink(missing_ok=True)
     return manifest
 
 
@@ -88,98 +94,46 @@ def export(data: DataConfig, config: TrainingConfig, out: Path) -> ArtifactManif
     check_target(out)
     dataset = load_dataset(data)
     log.info(dataset.summary)
-    job = _Job(dataset=dataset, data=data, config=config, out=out)
-    return job.finish(best_so_far(dataset, config, checkpoint))
+    model = best_so_far(dataset, config, checkpoint)
+    return _write(model, dataset, data, config, out, _measured(model, dataset))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Job:
-    """What is trained, and where its models are written."""
-
-    dataset: Dataset
-    data: DataConfig
-    config: TrainingConfig
-    out: Path
-
-    def finish(self, model: TrainedModel) -> ArtifactManifest:
-        """Measure the model that training ends with, and write it."""
-        dataset = self.dataset
-        log.info(f"best epoch {model.best_epoch}, specialisation after epoch {model.trigger_epoch}")
-        parts = {"valid": evaluate(model.score, dataset, dataset.valid)}
-        if dataset.test.nnz > 0:
-            parts["test"] = evaluate(model.score, dataset, dataset.test)
-            log.info(f"test part:\n{metrics_table(parts['test'])}")
-        log.info("exporting, and checking ONNX against torch ...")
-        return self._write(model, parts)
-
-    def hand_over_to(
-        self, on_early: Callable[[Path], object]
-    ) -> Callable[[EarlyModel], None] | None:
-        """What `train` calls with early models; None if a finished model stands at `out`."""
-        standing = self._standing()
-        if standing is not None and not standing.training.early:
-            log.info(
-                f"no early models are written: {self.out} holds {standing.model_version}, whose "
-                "training was finished; it stays until this one is"
-            )
-            return None
-        return lambda early: self._hand_over(early, on_early)
-
-    def _hand_over(self, early: EarlyModel, on_early: Callable[[Path], object]) -> None:
-        """Write an early model and tell of it. Training goes on, whatever fails."""
-        ndcg, popular = (x.metrics["ndcg@20"] for x in (early.valid, early.popular))
-        log.info(
-            f"early model after {early.seconds:.0f} s, {early.model.best_epoch or 'no'} epochs: "
-            f"validation NDCG@20 {ndcg:.4f}, the most popular items reach {popular:.4f}"
-        )
-        try:
-            if not self._has_written(early.model):
-                self._write(early.model, {"valid": early.valid})
-            on_early(self.out)
-        except (ExplainedError, ArtifactError, OSError) as error:
-            log.warning(f"training goes on without handing this model over: {error}")
-
-    def _has_written(self, model: TrainedModel) -> bool:
-        """Whether `out` holds this model already, from before this training was resumed."""
-        standing = self._standing()
-        if standing is None:
-            return False
-        record = standing.training
-        written = (record.data_sha256, record.config, record.best_epoch)
-        return written == (self.dataset.sha256, self._settings, model.best_epoch)
-
-    def _standing(self) -> ArtifactManifest | None:
-        """What `out` holds, if it can be read."""
-        path = self.out / MANIFEST
-        try:
-            return parse_manifest(path.read_bytes(), str(path))
-        except (OSError, ArtifactError):
-            return None
-
-    @property
-    def _settings(self) -> dict[str, dict[str, object]]:
-        return {
-            "data": self.data.model_dump(mode="json", exclude={"folder"}),
-            "training": self.config.model_dump(mode="json"),
-        }
-
-    def _write(self, model: TrainedModel, parts: dict[str, Evaluation]) -> ArtifactManifest:
-        manifest = export_artifact(
-            self.out,
-            model,
-            self.dataset,
-            seed=self.config.seed,
-            settings=self._settings,
-            metrics={
-                f"{part}/{name}": x for part, y in parts.items() for name, x in y.flat().items()
-            },
-        )
-        log.info(f"wrote {self.out}: model version {manifest.model_version}")
-        return manifest
+def _measured(model: TrainedModel, dataset: Dataset) -> dict[str, float]:
+    """A model's metrics on both held-out parts, which it has not seen, as in a manifest."""
+    parts = {"valid": evaluate(model.score, dataset, dataset.valid).flat()}
+    if dataset.test.nnz > 0:
+        parts["test"] = evaluate(model.score, dataset, dataset.test).flat()
+        log.info(f"test part:\n{metrics_table(parts['test'])}")
+    return {f"{part}/{name}": x for part, flat in parts.items() for name, x in flat.items()}
 
 
-def _checkpoint(out: Path) -> Path:
-    return out.with_name(out.name + ".checkpoint")
+def _write(
+    model: TrainedModel,
+    dataset: Dataset,
+    data: DataConfig,
+    config: TrainingConfig,
+    out: Path,
+    metrics: dict[str, float],
+) -> ArtifactManifest:
+    """Export a model that has been measured."""
+    log.info("exporting, and checking ONNX against torch ...")
+    manifest = export_artifact(
+        out,
+        model,
+        dataset,
+        seed=config.seed,
+        settings={
+            "data": data.model_dump(mode="json", exclude={"folder"}),
+            "training": config.model_dump(),
+        },
+        metrics=metrics,
+    )
+    log.info(f"wrote {out}: model version {manifest.model_version}")
+    return manifest
+
+
+def _checkpoint(out: Path, which: str = "") -> Path:
+    return out.with_name(f"{out.name}{which}.checkpoint")
 
 
 def assist(data: DataConfig, config: TrainingConfig, processes: Processes) -> None:
@@ -190,11 +144,16 @@ def assist(data: DataConfig, config: TrainingConfig, processes: Processes) -> No
         TrainingError: training cannot go on, see `train`.
         ProcessesError: one of the processes has ended, or cannot work with the others.
     """
-    train(load_dataset(data), config, processes=processes)
+    dataset = load_dataset(data)
+    found = train(dataset, config, processes=processes)
+    train_on_all(dataset, config, found, processes=processes)
 
 
-def evaluate_artifact(folder: Path, data: Path) -> Evaluation:
-    """Measure an artifact on the test part of the data it was trained on, as it is served.
+def evaluate_artifact(folder: Path, data: Path) -> dict[str, float]:
+    """An artifact's metrics on the test part of the data it was trained on, by flat name.
+
+    Measured as it is served. If it knows the test part by now, what was measured before that is
+    taken from its manifest.
 
     Raises:
         DataError: the data cannot be used, or are not what the artifact was trained on.
@@ -208,9 +167,40 @@ def evaluate_artifact(folder: Path, data: Path) -> Evaluation:
     if dataset.test.nnz == 0:
         raise FitError(f"{data} has no test positives under the split by {dataset.split}")
     log.info(dataset.summary)
-    test = evaluate(known.score, dataset, dataset.test)
-    log.info(f"{known.artifact.manifest.model_version}, test part:\n{metrics_table(test)}")
-    return test
+    manifest = known.artifact.manifest
+    version, held_out = manifest.model_version, manifest.training.held_out
+    if held_out == "unseen":
+        test = evaluate(known.score, dataset, dataset.test).flat()
+        log.info(f"{version}, test part:\n{metrics_table(test)}")
+        return test
+    recorded = {
+        name.removeprefix("test/"): value
+        for name, value in manifest.metrics.items()
+        if name.startswith("test/")
+    }
+    log.info(
+        f"{version} has learnt from the test part (held_out={held_out}), so what it reaches there "
+        "now says nothing; its manifest has the figures of the model before that, test part:\n"
+        f"{metrics_table(recorded)}"
+    )
+    return recorded
+
+
+@click.command("fit", cls=Command)
+@data_options
+@click.option("--out", type=FOLDER, required=True, help="the artifact folder to write")
+@training_options
+def fit_command(data: DataConfig, config: TrainingConfig, out: Path) -> None:
+    """Train on a folder of interactions and write an artifact.
+
+    A run that was killed goes on where it was when started again with the same data and options.
+    On several processors: torchrun --nproc-per-node=2 --no-python magnet fit ...
+    """
+    with joined() as processes:
+        if processes.leads:
+            fit(data, config, out, processes)
+        else:
+            assist(data, config, processes)
 
 
 @click.command("export", cls=Command)
@@ -231,12 +221,14 @@ def export_command(data: DataConfig, config: TrainingConfig, out: Path) -> None:
 @click.option("--data", type=FOLDER, required=True, help="the folder it was trained on")
 @click.option("--json", "as_json", is_flag=True, help="print all metrics as JSON")
 def evaluate_command(artifact: Path, data: Path, as_json: bool) -> None:
-    """Rank all items for every test user as the service does, and print the metrics by group.
+    """Print an artifact's metrics on the test part, by group.
 
-    Scores come from head.onnx, and training items are left out. The data are split as they were
-    when the artifact was trained.
+    If it has not seen the test part (`fit --set held_out=unseen`), all items are ranked for every
+    test user as the service does: scores come from head.onnx, training items are left out, and the
+    data are split as they were for training. If it has learnt from the test part, the figures are
+    those of its manifest, measured before that.
     """
-    evaluation = evaluate_artifact(artifact, data)
+    groups = unflattened(evaluate_artifact(artifact, data))
     if as_json:
-        figures = {"metrics": evaluation.metrics, "groups": evaluation.groups}
+        figures = {"metrics": groups.pop(""), "groups": groups}
         click.echo(json.dumps(figures, indent=1))

@@ -5,14 +5,14 @@ Where standard error is no terminal, no bar is drawn and lines are written inste
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from model.artifact.manifest import EpochRecord
-from training.evaluate.protocol import Evaluation
+from training.evaluate.protocol import USER_GROUPS, unflattened
 from training.fit.config import TrainingConfig
 
 log = logging.getLogger(__name__)
@@ -78,13 +78,20 @@ def _line(record: EpochRecord, mark: str, max_epochs: int) -> str:
     )
 
 
-def metrics_table(evaluation: Evaluation) -> str:
-    """Metrics overall and by group as aligned text."""
-    overall = {"users": float(len(evaluation.users)), **evaluation.metrics}
-    rows = {"all": overall, **evaluation.groups}
+def log_final_epoch(record: EpochRecord) -> None:
+    """A line for an epoch that nothing validates."""
+    log.info(f"on everything, epoch {record.epoch}: loss {record.loss:.4f}, {record.seconds:.2f} s")
+
+
+def metrics_table(flat: Mapping[str, float]) -> str:
+    """Metrics overall and by group, under the names of `Evaluation.flat`, as aligned text."""
+    groups = unflattened(flat)
+    overall = groups.pop("")
+    users = sum(groups[name]["users"] for name in USER_GROUPS if name in groups)
+    rows = {"all": {"users": users, **overall}, **groups}
     lines = [f"{'':14s}{'users':>8s}" + "".join(f"{name:>11s}" for name in _COLUMNS)]
     for name, values in rows.items():
         cells = "".join(f"{values[column]:11.4f}" for column in _COLUMNS)
         lines.append(f"{name:14s}{values['users']:8.0f}{cells}")
-    lines.append(f"catalogue coverage@20: {evaluation.metrics['coverage@20']:.4f}")
+    lines.append(f"catalogue coverage@20: {overall['coverage@20']:.4f}")
     return "\n".join(lines)

@@ -6,7 +6,7 @@ Letters: B users of a block, I items, K length of the ranked list, U users, N ca
 P positives, S bootstrap samples.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -114,6 +114,15 @@ class Evaluation:
             f"{x}/{name}": y for x, found in self.groups.items() for name, y in found.items()
         }
         return self.metrics | grouped
+
+
+def unflattened(flat: Mapping[str, float]) -> dict[str, dict[str, float]]:
+    """What `Evaluation.flat` has put into one, by group; overall metrics under an empty name."""
+    groups: dict[str, dict[str, float]] = {}
+    for name, value in flat.items():
+        group, _, metric = name.rpartition("/")
+        groups.setdefault(group, {})[metric] = value
+    return groups
 
 
 def item_groups(train: csr_array) -> NDArray[np.int64]:

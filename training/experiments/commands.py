@@ -200,8 +200,10 @@ def faithfulness(artifact: Path, data: Path, users: int, json_file: Path | None)
     modality drives each user (planted.tsv), how often it is the one that leads.
     """
     evaluation = ArtifactEvaluation.open(artifact, data)
-    modalities = evaluation.artifact.manifest.modalities
-    planted = read_planted(data, evaluation.dataset.user_ids, modalities)
+    manifest = evaluation.artifact.manifest
+    if manifest.training.held_out != "unseen":
+        log.info(f"{manifest.model_version} has learnt from the test items too")
+    planted = read_planted(data, evaluation.dataset.user_ids, manifest.modalities)
     result = measure_faithfulness(evaluation, planted, users)
     click.echo("\n".join(as_text(result)))
     if json_file:

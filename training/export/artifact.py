@@ -57,6 +57,7 @@ def export_artifact(
         config=settings,
         history=list(model.history),
         early=model.early,
+        held_out=model.held_out,
     )
     artifact = _artifact(model, dataset, record, metrics)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -131,7 +132,7 @@ def _tensors(model: TrainedModel, dataset: Dataset) -> Tensors:
             "item_routing": magnet.head.router.item_evidence(embeddings.item_IVMD).cpu().numpy(),
             "item_bias": magnet.item_bias().cpu().numpy(),
             **item_item.tensors(),
-            "item_popularity": np.bincount(dataset.train.indices, minlength=dataset.train.shape[1]),
+            "item_popularity": _popularity(model),
             "seen_offsets": dataset.seen.indptr.astype(np.int64),
             "seen_items": _history_first(dataset).astype(np.int32),
             "history_lengths": dataset.histories.length_U.astype(np.int32),
@@ -140,6 +141,12 @@ def _tensors(model: TrainedModel, dataset: Dataset) -> Tensors:
         item_ids=dataset.item_ids,
         item_metadata=(json.dumps(each, ensure_ascii=False) for each in dataset.item_metadata),
     )
+
+
+def _popularity(model: TrainedModel) -> NDArray[np.int64]:
+    """Interactions of every item in the model's training [I]."""
+    weight_UI = model.train_weight_UI
+    return np.bincount(weight_UI.indices, minlength=weight_UI.shape[1])
 
 
 def _history_first(dataset: Dataset) -> NDArray[np.int64]:

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from model.network.magnet import Magnet
 from training.data.dataset import Dataset
 from training.evaluate.protocol import measure, top_items
 from training.fit.item_item import item_item_scores, item_item_weights, no_weights
@@ -58,6 +59,13 @@ def calibrated(
     if weights.item_item == 0:
         return model  # without the entries of a model that counts for nothing
     return replace(model, item_item_II=weights.item_item * item_item_II)
+
+
+def calibrate_as(found: Magnet, magnet: Magnet) -> None:
+    """Give `magnet` the weights that `calibrated` has chosen for `found`."""
+    with torch.no_grad():
+        for name in ("popularity_weight", "cold_offset", "neighbourhood_weight"):
+            getattr(magnet, name).copy_(getattr(found, name))
 
 
 def calibrate(

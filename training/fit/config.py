@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from model.artifact.manifest import HeldOut
 from model.network.config import MagnetConfig
 from model.network.schedule import Switch
 
@@ -65,6 +66,10 @@ class TrainingConfig(BaseModel):
     """Per step, of the moving average of the weights, which is validated and served."""
     l2: float = Field(default=1e-4, ge=0)
     """On the initial embeddings of the batch's users and items (LightGCN's value)."""
+
+    held_out: HeldOut = "trained"
+    """What the served model learns from the validation and test positives, once they have chosen
+    and measured it: `unseen` nothing, `encoded` without training, `trained` with some (ADR 25)."""
 
     ranking_loss: Literal["sampled-softmax", "bpr"] = "sampled-softmax"
     view_alignment: float = Field(default=0.01, ge=0)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from model.artifact.manifest import EpochRecord
+from model.artifact.manifest import EpochRecord, HeldOut
 from model.network.config import BEHAVIOUR
 from model.network.encoder import DualViewEmbeddings, GraphEncoder
 from model.network.fused_scores import routed_scores, unit_rows
@@ -62,6 +62,7 @@ class TrainedModel:
     trigger_epoch: int | None = None
     early: bool = False
     """Handed over while training goes on."""
+    held_out: HeldOut = "unseen"
 
     @classmethod
     def encoded(

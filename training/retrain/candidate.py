@@ -3,18 +3,17 @@
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
-from scipy.sparse import csr_array
 
 from model.artifact.manifest import ArtifactManifest
 from model.network.magnet import Magnet
-from training.cli.progress import epochs_shown
+from training.cli.progress import epochs_shown, log_final_epoch
 from training.data.dataset import Dataset
-from training.evaluate.protocol import Evaluation, evaluate, only_users, popularity_scores
+from training.evaluate.protocol import Evaluation, evaluate, popularity_scores
 from training.fit.early import Watch
-from training.fit.trained_model import TrainedModel, encode_anew
+from training.fit.final_model import BOTH, train_on_all
+from training.fit.trained_model import TrainedModel
 from training.fit.trainer import train
 from training.retrain.live_model import LiveModel, WeightsError
 from training.retrain.runs import ChangedList
@@ -46,6 +45,19 @@ def train_candidate(
         )
     with epochs_shown(training) as on_epoch:
         return train(dataset, training, watch=Watch(on_epoch=on_epoch), start=start), why_cold
+
+
+def served_candidate(
+    dataset: Dataset, config: RetrainConfig, live: LiveModel, found: TrainedModel
+) -> TrainedModel:
+    """What `found` of `train_candidate` becomes when it learns from the held-out parts too.
+
+    Raises:
+        TrainingError: it cannot be trained.
+    """
+    start, _ = _start(dataset.merged(*BOTH), config, live)
+    watch = Watch(on_epoch=log_final_epoch)
+    return train_on_all(dataset, config.training, found, start=start, watch=watch)
 
 
 def _start(dataset: Dataset, config: RetrainConfig, live: LiveModel) -> tuple[Magnet | None, str]:
@@ -82,20 +94,6 @@ def measure_all(dataset: Dataset, model: TrainedModel, live: LiveModel) -> dict[
             log.info(f"the live model is not compared: {error}")
     measured["popular"] = evaluate(popularity_scores(dataset.train), dataset, dataset.test)
     return measured
-
-
-def with_everything(model: TrainedModel, dataset: Dataset) -> tuple[TrainedModel, Dataset]:
-    """The same weights with the held-out parts in the graph and in every user's history.
-
-    The held-out parts have measured the model; serving should use them too. Nothing is trained on
-    them, so they can measure the next model as well.
-    """
-    parts = csr_array(dataset.train + dataset.valid + dataset.test)
-    nothing = only_users(dataset.train, np.empty(0, dtype=np.int64))
-    everything = replace(
-        dataset, train=parts, valid=nothing, test=nothing, train_histories=dataset.histories
-    )
-    return encode_anew(model, dataset, everything), everything
 
 
 def utilisation(manifest: ArtifactManifest) -> float:

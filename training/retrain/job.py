@@ -25,9 +25,9 @@ from training.publish import PublishError, PublishPolicy
 from training.retrain.candidate import (
     changed_lists,
     measure_all,
+    served_candidate,
     train_candidate,
     utilisation,
-    with_everything,
 )
 from training.retrain.ledger import Ledger, verdict
 from training.retrain.live_model import LiveModel, SavedWeights, find_live_model
@@ -132,6 +132,7 @@ class Retraining:
             log.info(dataset.summary)
         with self._step("train"):
             model, record.comparable = train_candidate(dataset, config, live)
+            served = served_candidate(dataset, config, live, model)
             record.warm = not record.comparable
             record.history = list(model.history)
             record.experts = [x.name for x in model.magnet.head.templates.experts]
@@ -142,7 +143,7 @@ class Retraining:
             self._note_metrics(measured)
             record.changed = changed_lists(measured, dataset)
         with self._step("export"):
-            rules = self._export(dataset, assembled, model, measured)
+            rules = self._export(dataset, assembled, model, served, measured)
         with self._step("gate"):
             record.rules = rules
             broken = [rule for rule in rules if not rule.passed]
@@ -235,7 +236,7 @@ class Retraining:
 
     def _note_metrics(self, measured: Mapping[str, Evaluation]) -> None:
         self.record.metrics |= {name: flat_metrics(found) for name, found in measured.items()}
-        table = metrics_table(measured["challenger"])
+        table = metrics_table(measured["challenger"].flat())
         log.info(f"on the newest tenth of the positives:\n{table}")
 
     def _export(
@@ -243,16 +244,19 @@ class Retraining:
         dataset: Dataset,
         assembled: Assembled,
         model: TrainedModel,
+        served: TrainedModel,
         measured: Mapping[str, Evaluation],
     ) -> list[Rule]:
-        """Write artifact and weights, and judge by all promotion rules."""
+        """Write what is served, and the weights of the model that was measured; judge by all rules.
+
+        The next run compares and starts with those weights: they have not seen what tests them.
+        """
         record, config = self.record, self.config
-        served, everything = with_everything(model, dataset)
         try:
             manifest = export_artifact(
                 self.folder.artifact,
                 served,
-                everything,
+                dataset,
                 seed=config.training.seed,
                 settings={
                     "data": assembled.config.model_dump(mode="json", exclude={"folder"}),

@@ -10,7 +10,10 @@ import pytest
 from deploy.cli.app import main
 from model.artifact.files import read_artifact
 from model.artifact.manifest import EpochRecord
+from training.cli.fit import fit
 from training.data.dataset import DataConfig, load_dataset
+from training.evaluate.artifact import ArtifactEvaluation
+from training.evaluate.protocol import evaluate
 from training.fit.config import TrainingConfig
 from training.fit.early import Watch
 from training.fit.trainer import train
@@ -31,11 +34,12 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 
 def test_fit_shows_progress_and_evaluate_repeats_its_table(
-    tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog
+    tiny_data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     out = tmp_path / "artifact"
     arguments = ["fit", "--data", str(tiny_data), "--out", str(out), "--embedding-dim", "8"]
-    assert main([*arguments, "--max-epochs", "3", "--batch-size", "64"]) == 0
+    quick = ["--max-epochs", "3", "--batch-size", "64", "--set", "held_out=unseen"]
+    assert main([*arguments, *quick]) == 0
     fitted = caplog.text
     for heading in ("ndcg@20", "coverage", "pair", "left", "specialisation after epoch"):
         assert heading in fitted
@@ -49,12 +53,53 @@ def test_fit_shows_progress_and_evaluate_repeats_its_table(
     assert f"{manifest.metrics['test/ndcg@20']:.4f}" in table
 
 
+def test_what_has_learnt_from_the_test_part_is_not_measured_on_it(
+    artifact_dir: Path, tiny_data: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    manifest = read_artifact(artifact_dir).manifest
+    assert manifest.training.held_out == "trained"
+    assert main(["evaluate", str(artifact_dir), "--data", str(tiny_data)]) == 0
+    said, table = caplog.text.split("test part:\n")
+    assert f"{manifest.model_version} has learnt from the test part" in said
+    assert f"{manifest.metrics['test/head items/ndcg@20']:.4f}" in table
+    dataset = load_dataset(DataConfig(folder=tiny_data))
+    evaluation = ArtifactEvaluation.open(artifact_dir, tiny_data)
+    flattered = evaluate(evaluation.score, dataset, dataset.test).metrics["ndcg@20"]
+    assert flattered > manifest.metrics["test/ndcg@20"]
+
+
+def test_a_run_that_was_killed_in_its_final_training_goes_on_there(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog
+) -> None:
+    data = DataConfig(folder=tiny_data)
+    config = TrainingConfig(max_epochs=3, embedding_dim=8, batch_size=64, negatives=16)
+    seen: list[int] = []
+
+    def killed(record: EpochRecord) -> None:
+        seen.append(record.epoch)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+
+    out = tmp_path / "artifact"
+    with monkeypatch.context() as patched:
+        patched.setattr("training.cli.fit.log_final_epoch", killed)
+        with pytest.raises(KeyboardInterrupt):
+            fit(data, config, out)
+        assert not out.exists()
+        fit(data, config, out)
+    assert seen == [1, 2, 2, 3]
+    assert [path.name for path in tmp_path.iterdir()] == ["artifact"]
+    whole = fit(data, config, tmp_path / "whole")
+    assert read_artifact(out).manifest.tensors == whole.tensors
+
+
 def test_the_served_users_know_what_was_held_out(artifact_dir: Path, tiny_data: Path) -> None:
     artifact = read_artifact(artifact_dir)
     dataset = load_dataset(DataConfig(folder=tiny_data))
     lengths = artifact.tensors["history_lengths"]
     assert lengths.tolist() == dataset.histories.length_U.tolist()
     assert lengths.sum() == dataset.train.nnz + dataset.valid.nnz + dataset.test.nnz
+    assert artifact.tensors["item_popularity"].sum() == lengths.sum()
     assert not artifact.tensors["user_embeddings"][59].any()
     offsets = artifact.tensors["seen_offsets"]
     for user in range(60):
