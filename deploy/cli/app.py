@@ -72,7 +72,7 @@ SECTIONS = {
         Entry(
             "fit",
             "train on a folder of interactions and write an artifact",
-            "training.cli.fit:fit_command",
+            "training.publish.early:fit_command",
         ),
         Entry(
             "export",

@@ -1,12 +1,14 @@
-"""The commands `fit`, `export` and `evaluate`: data in, artifact out; artifact in, metrics out."""
+"""What `fit` does, and the commands `export` and `evaluate`: data in, artifact out, metrics out."""
 
 import json
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
-from model.artifact.files import ArtifactError
+from model.artifact.files import MANIFEST, ArtifactError, parse_manifest
 from model.artifact.manifest import ArtifactManifest
 from training.cli.config import data_options, training_options
 from training.cli.options import FOLDER, Command
@@ -14,11 +16,11 @@ from training.cli.progress import epochs_shown, log_final_epoch, metrics_table
 from training.data.dataset import DataConfig, Dataset, load_dataset
 from training.errors import ExplainedError
 from training.evaluate.artifact import ArtifactEvaluation
-from training.evaluate.protocol import evaluate, unflattened
+from training.evaluate.protocol import Evaluation, evaluate, unflattened
 from training.export.artifact import check_target, export_artifact
 from training.fit.config import TrainingConfig
-from training.fit.distributed import ALONE, Processes, joined
-from training.fit.early import Watch
+from training.fit.distributed import ALONE, Processes
+from training.fit.early import EarlyModel, Watch
 from training.fit.final_model import train_on_all
 from training.fit.trained_model import TrainedModel
 from training.fit.trainer import best_so_far, train
@@ -31,11 +33,23 @@ class FitError(ExplainedError):
 
 
 def fit(
-    data: DataConfig, config: TrainingConfig, out: Path, processes: Processes = ALONE
+    data: DataConfig,
+    config: TrainingConfig,
+    out: Path,
+    processes: Processes = ALONE,
+    on_early: Callable[[Path], object] | None = None,
 ) -> ArtifactManifest:
     """Train on `data` and write an artifact to `out`, resuming a run that was killed.
 
     With several processes the leader calls this and the others `assist`.
+
+    Args:
+        data: the folder and how it is read.
+        config: hyperparameters.
+        out: the artifact's folder.
+        processes: all that train together.
+        on_early: called with `out` whenever an early model has been written there. None: early
+            models are not written. They take no finished one's place.
 
     Raises:
         DataError: the data folder cannot be used, or `out` is something else.
@@ -52,15 +66,11 @@ def fit(
         log.info(f"going on from {checkpoint}")
     else:
         final_checkpoint.unlink(missing_ok=True)  # of a run that was given up
+    job = _Job(dataset=dataset, data=data, config=config, out=out)
+    on_better = None if on_early is None else job.hand_over_to(on_early)
     with epochs_shown(config) as on_epoch:
-        found = train(
-            dataset,
-            config,
-            checkpoint=checkpoint,
-            watch=Watch(on_epoch=on_epoch),
-            processes=processes,
-        )
-    log.info(f"best epoch {found.best_epoch}, specialisation after epoch {found.trigger_epoch}")
+        watch = Watch(on_epoch=on_epoch, on_better=on_better)
+        found = train(dataset, config, checkpoint=checkpoint, watch=watch, processes=processes)
     if config.held_out != "unseen":
         log.info(
             "the model without the held-out parts is measured, the served one learns from them"
@@ -73,7 +83,7 @@ def fit(
         watch=Watch(on_epoch=log_final_epoch),
         processes=processes,
     )
-    manifest = _write(served, dataset, data, config, out, _measured(found, dataset))
+    manifest = job.finish(found, served)
     for path in (checkpoint, final_checkpoint):
         path.unlink(missing_ok=True)
     return manifest
@@ -94,42 +104,95 @@ def export(data: DataConfig, config: TrainingConfig, out: Path) -> ArtifactManif
     check_target(out)
     dataset = load_dataset(data)
     log.info(dataset.summary)
+    job = _Job(dataset=dataset, data=data, config=config, out=out)
     model = best_so_far(dataset, config, checkpoint)
-    return _write(model, dataset, data, config, out, _measured(model, dataset))
+    return job.finish(model, model)
 
 
-def _measured(model: TrainedModel, dataset: Dataset) -> dict[str, float]:
-    """A model's metrics on both held-out parts, which it has not seen, as in a manifest."""
-    parts = {"valid": evaluate(model.score, dataset, dataset.valid).flat()}
-    if dataset.test.nnz > 0:
-        parts["test"] = evaluate(model.score, dataset, dataset.test).flat()
-        log.info(f"test part:\n{metrics_table(parts['test'])}")
-    return {f"{part}/{name}": x for part, flat in parts.items() for name, x in flat.items()}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Job:
+    """What is trained, and where its models are written."""
 
+    dataset: Dataset
+    data: DataConfig
+    config: TrainingConfig
+    out: Path
 
-def _write(
-    model: TrainedModel,
-    dataset: Dataset,
-    data: DataConfig,
-    config: TrainingConfig,
-    out: Path,
-    metrics: dict[str, float],
-) -> ArtifactManifest:
-    """Export a model that has been measured."""
-    log.info("exporting, and checking ONNX against torch ...")
-    manifest = export_artifact(
-        out,
-        model,
-        dataset,
-        seed=config.seed,
-        settings={
-            "data": data.model_dump(mode="json", exclude={"folder"}),
-            "training": config.model_dump(),
-        },
-        metrics=metrics,
-    )
-    log.info(f"wrote {out}: model version {manifest.model_version}")
-    return manifest
+    def finish(self, found: TrainedModel, served: TrainedModel) -> ArtifactManifest:
+        """Measure the model that validation has chosen, and write the one that is served."""
+        dataset = self.dataset
+        log.info(f"best epoch {found.best_epoch}, specialisation after epoch {found.trigger_epoch}")
+        parts = {"valid": evaluate(found.score, dataset, dataset.valid)}
+        if dataset.test.nnz > 0:
+            parts["test"] = evaluate(found.score, dataset, dataset.test)
+            log.info(f"test part:\n{metrics_table(parts['test'].flat())}")
+        log.info("exporting, and checking ONNX against torch ...")
+        return self._write(served, parts)
+
+    def hand_over_to(
+        self, on_early: Callable[[Path], object]
+    ) -> Callable[[EarlyModel], None] | None:
+        """What `train` calls with early models; None if a finished model stands at `out`."""
+        standing = self._standing()
+        if standing is not None and not standing.training.early:
+            log.info(
+                f"no early models are written: {self.out} holds {standing.model_version}, whose "
+                "training was finished; it stays until this one is"
+            )
+            return None
+        return lambda early: self._hand_over(early, on_early)
+
+    def _hand_over(self, early: EarlyModel, on_early: Callable[[Path], object]) -> None:
+        """Write an early model and tell of it. Training goes on, whatever fails."""
+        ndcg, popular = (x.metrics["ndcg@20"] for x in (early.valid, early.popular))
+        log.info(
+            f"early model after {early.seconds:.0f} s, {early.model.best_epoch or 'no'} epochs: "
+            f"validation NDCG@20 {ndcg:.4f}, the most popular items reach {popular:.4f}"
+        )
+        try:
+            if not self._has_written(early.model):
+                self._write(early.model, {"valid": early.valid})
+            on_early(self.out)
+        except (ExplainedError, ArtifactError, OSError) as error:
+            log.warning(f"training goes on without handing this model over: {error}")
+
+    def _has_written(self, model: TrainedModel) -> bool:
+        """Whether `out` holds this model already, from before this training was resumed."""
+        standing = self._standing()
+        if standing is None:
+            return False
+        record = standing.training
+        written = (record.data_sha256, record.config, record.best_epoch)
+        return written == (self.dataset.sha256, self._settings, model.best_epoch)
+
+    def _standing(self) -> ArtifactManifest | None:
+        """What `out` holds, if it can be read."""
+        path = self.out / MANIFEST
+        try:
+            return parse_manifest(path.read_bytes(), str(path))
+        except (OSError, ArtifactError):
+            return None
+
+    @property
+    def _settings(self) -> dict[str, dict[str, object]]:
+        return {
+            "data": self.data.model_dump(mode="json", exclude={"folder"}),
+            "training": self.config.model_dump(mode="json"),
+        }
+
+    def _write(self, model: TrainedModel, parts: dict[str, Evaluation]) -> ArtifactManifest:
+        manifest = export_artifact(
+            self.out,
+            model,
+            self.dataset,
+            seed=self.config.seed,
+            settings=self._settings,
+            metrics={
+                f"{part}/{name}": x for part, y in parts.items() for name, x in y.flat().items()
+            },
+        )
+        log.info(f"wrote {self.out}: model version {manifest.model_version}")
+        return manifest
 
 
 def _checkpoint(out: Path, which: str = "") -> Path:
@@ -184,23 +247,6 @@ def evaluate_artifact(folder: Path, data: Path) -> dict[str, float]:
         f"{metrics_table(recorded)}"
     )
     return recorded
-
-
-@click.command("fit", cls=Command)
-@data_options
-@click.option("--out", type=FOLDER, required=True, help="the artifact folder to write")
-@training_options
-def fit_command(data: DataConfig, config: TrainingConfig, out: Path) -> None:
-    """Train on a folder of interactions and write an artifact.
-
-    A run that was killed goes on where it was when started again with the same data and options.
-    On several processors: torchrun --nproc-per-node=2 --no-python magnet fit ...
-    """
-    with joined() as processes:
-        if processes.leads:
-            fit(data, config, out, processes)
-        else:
-            assist(data, config, processes)
 
 
 @click.command("export", cls=Command)

@@ -13,14 +13,15 @@ from scipy.sparse import csr_array
 
 from model.artifact.manifest import EpochRecord
 from training.data.dataset import Dataset
-from training.evaluate.protocol import ScoreFunction, evaluate, popularity_scores
+from training.evaluate.protocol import Evaluation, ScoreFunction, evaluate, popularity_scores
 from training.fit.trained_model import TrainedModel
 
 GAIN = 0.01
 """A later model is handed over if its NDCG@20 is better by more than this share: its noise."""
 PAUSE_PER_COST = 9.0
-"""Training goes on for so many times what a hand-over took. So they take a tenth of the time, and
-less with time, since each pause is also as long as everything before it."""
+"""Training goes on for so many times what a hand-over took, and at least for as long as before it.
+So hand-overs take a tenth of the time, and less with time."""
+_COMPARED = "ndcg@20"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,9 +29,9 @@ class EarlyModel:
     """The best model so far of a training that goes on."""
 
     model: TrainedModel
-    valid_ndcg20: float
+    valid: Evaluation
     """On validation, as calibrated; an `EpochRecord` says what embeddings reach alone."""
-    popular_ndcg20: float
+    popular: Evaluation
     """What the most popular items reach there."""
     seconds: float
     """Since training began."""
@@ -66,8 +67,8 @@ class HandOvers:
         self._take, self._dataset, self._valid = take, dataset, valid
         self._began = self._due = time.monotonic()
         self._epoch: int | None = None
-        self._popular = self._ndcg20(popularity_scores(dataset.train))
-        self._to_beat = self._popular
+        self._popular = self._measure(popularity_scores(dataset.train))
+        self._to_beat = self._popular.metrics[_COMPARED]
 
     def offer(self, epoch: int, calibrated_model: Callable[[], TrainedModel]) -> None:
         """Hand the best model so far over, if it is time and it is better.
@@ -81,19 +82,13 @@ class HandOvers:
             return
         self._epoch = epoch
         model = calibrated_model()
-        ndcg20 = self._ndcg20(model.score)
-        if ndcg20 > self._to_beat:
-            self._to_beat = (1 + GAIN) * ndcg20
-            self._take(
-                EarlyModel(
-                    model=model,
-                    valid_ndcg20=ndcg20,
-                    popular_ndcg20=self._popular,
-                    seconds=time.monotonic() - self._began,
-                )
-            )
+        valid = self._measure(model.score)
+        if valid.metrics[_COMPARED] > self._to_beat:
+            self._to_beat = (1 + GAIN) * valid.metrics[_COMPARED]
+            seconds = time.monotonic() - self._began
+            self._take(EarlyModel(model=model, valid=valid, popular=self._popular, seconds=seconds))
         now = time.monotonic()
         self._due = now + max(now - self._began, PAUSE_PER_COST * (now - started))
 
-    def _ndcg20(self, score: ScoreFunction) -> float:
-        return evaluate(score, self._dataset, self._valid, (20,)).metrics["ndcg@20"]
+    def _measure(self, score: ScoreFunction) -> Evaluation:
+        return evaluate(score, self._dataset, self._valid)

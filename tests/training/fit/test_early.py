@@ -48,9 +48,10 @@ def test_a_model_that_nobody_has_trained_is_handed_over_and_changes_nothing(
     finished = train(dataset, SMALL, watch=Watch(on_better=take))
     first = early[0]
     assert (first.model.best_epoch, first.model.history) == (0, ())
-    assert first.valid_ndcg20 == ndcg20(first.model, dataset)
+    assert first.valid.metrics["ndcg@20"] == ndcg20(first.model, dataset)
     popular = evaluate(popularity_scores(dataset.train), dataset, dataset.valid)
-    assert first.popular_ndcg20 == popular.metrics["ndcg@20"] < first.valid_ndcg20
+    assert first.popular.metrics == popular.metrics
+    assert popular.metrics["ndcg@20"] < first.valid.metrics["ndcg@20"]
     np.testing.assert_array_equal(first.model.score(np.arange(9)), scores[0])
     for one, other in zip(
         train(dataset, SMALL).magnet.state_dict().values(),
@@ -78,7 +79,7 @@ def test_a_killed_run_hands_over_its_best_epoch_when_it_goes_on(
     assert untrained.model.best_epoch == 0
     assert [record.epoch for record in trained.model.history] == [1, 2]
     assert trained.model.best_epoch > 0
-    assert trained.valid_ndcg20 == ndcg20(trained.model, dataset)
+    assert trained.valid.metrics["ndcg@20"] == ndcg20(trained.model, dataset)
 
 
 @dataclass
@@ -127,4 +128,7 @@ def test_each_one_is_better_and_comes_after_a_pause(
     clock[0] += 1000
     assert offer(3, 0.7)
     assert len(taken) == 2
-    assert taken[1].valid_ndcg20 > (1 + GAIN) * taken[0].valid_ndcg20 > taken[0].popular_ndcg20
+    popular, first, second = (
+        found.metrics["ndcg@20"] for found in (taken[0].popular, taken[0].valid, taken[1].valid)
+    )
+    assert second > (1 + GAIN) * first > first > popular

@@ -1,0 +1,85 @@
+"""The command `fit`: train and write the artifact, and publish models while training goes on."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import click
+from click.core import ParameterSource
+
+from training.cli.config import data_options, training_options
+from training.cli.fit import assist, fit
+from training.cli.options import FOLDER, Command, usable_namespace
+from training.data.dataset import DataConfig
+from training.fit.config import TrainingConfig
+from training.fit.distributed import joined
+from training.publish.connection import PublishError
+from training.publish.publisher import live_version, publish_artifact
+from training.publish.registry import PublishPolicy
+
+EARLY = PublishPolicy(gives_way=True)
+FINISHED = PublishPolicy(wait_seconds=60.0)
+"""Someone may be publishing by hand."""
+
+
+@click.command("fit", cls=Command)
+@data_options
+@click.option("--out", type=FOLDER, required=True, help="the artifact folder to write")
+@training_options
+@click.option(
+    "--publish-early",
+    is_flag=True,
+    help="write a model to --out as soon as it is better than the most popular items (seconds), "
+    "and better ones while training goes on; publish them if there is a --redis-url",
+)
+@click.option(
+    "--redis-url",
+    envvar="REDIS_URL",
+    help="with --publish-early: publish early models there while no finished one is live, and the "
+    "finished one  [default: the variable REDIS_URL]",
+)
+@click.option(
+    "--namespace",
+    envvar="MAGNET_NAMESPACE",
+    default="default",
+    show_default=True,
+    callback=usable_namespace,
+    help="of --redis-url",
+)
+def fit_command(
+    data: DataConfig,
+    config: TrainingConfig,
+    out: Path,
+    publish_early: bool,
+    redis_url: str | None,
+    namespace: str,
+) -> None:
+    """Train on a folder of interactions and write an artifact.
+
+    A run that was killed goes on where it was when started again with the same data and options.
+    On several processors: torchrun --nproc-per-node=2 --no-python magnet fit ...
+    """
+    typed = click.get_current_context().get_parameter_source("redis_url")
+    if not publish_early and typed == ParameterSource.COMMANDLINE:
+        raise click.UsageError("--redis-url needs --publish-early; `publish` publishes an artifact")
+    with joined() as processes:
+        if not processes.leads:
+            assist(data, config, processes)
+        elif not publish_early:
+            fit(data, config, out, processes)
+        elif redis_url is None:
+            fit(data, config, out, processes, on_early=lambda _: None)
+        else:
+            publish = partial(publish_artifact, redis_url=redis_url, namespace=namespace)
+            live_version(redis_url, namespace)  # whatever stands in the way is known at once
+            fit(data, config, out, processes, on_early=partial(publish, policy=EARLY))
+            _publish_finished(out, partial(publish, policy=FINISHED))
+
+
+def _publish_finished(out: Path, publish: Callable[[Path], str]) -> None:
+    try:
+        publish(out)
+    except PublishError as error:
+        raise PublishError(
+            f"{out} holds the finished model; only `magnet publish {out}` is left to do: {error}"
+        ) from error
