@@ -3,7 +3,8 @@
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import click
@@ -67,14 +68,23 @@ def fit(
     else:
         final_checkpoint.unlink(missing_ok=True)  # of a run that was given up
     job = _Job(dataset=dataset, data=data, config=config, out=out)
-    on_better = None if on_early is None else job.hand_over_to(on_early)
+    if on_early is not None and (standing := job.finished_before):
+        log.info(
+            f"no early models are written: {out} holds {standing}, whose training was finished; "
+            "it stays until this one is"
+        )
+        on_early = None
+    on_better = None if on_early is None else partial(job.hand_over, on_early)
     with epochs_shown(config) as on_epoch:
         watch = Watch(on_epoch=on_epoch, on_better=on_better)
         found = train(dataset, config, checkpoint=checkpoint, watch=watch, processes=processes)
+    parts = job.measure(found)
     if config.held_out != "unseen":
         log.info(
             "the model without the held-out parts is measured, the served one learns from them"
         )
+    if on_early is not None and config.held_out == "trained":
+        job.write_early(on_early, replace(found, early=True), parts)
     served = train_on_all(
         dataset,
         config,
@@ -83,7 +93,8 @@ def fit(
         watch=Watch(on_epoch=log_final_epoch),
         processes=processes,
     )
-    manifest = job.finish(found, served)
+    log.info("exporting, and checking ONNX against torch ...")
+    manifest = job.write(served, parts)
     for path in (checkpoint, final_checkpoint):
         path.unlink(missing_ok=True)
     return manifest
@@ -106,7 +117,7 @@ def export(data: DataConfig, config: TrainingConfig, out: Path) -> ArtifactManif
     log.info(dataset.summary)
     job = _Job(dataset=dataset, data=data, config=config, out=out)
     model = best_so_far(dataset, config, checkpoint)
-    return job.finish(model, model)
+    return job.write(model, job.measure(model))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,40 +129,41 @@ class _Job:
     config: TrainingConfig
     out: Path
 
-    def finish(self, found: TrainedModel, served: TrainedModel) -> ArtifactManifest:
-        """Measure the model that validation has chosen, and write the one that is served."""
+    @property
+    def finished_before(self) -> str | None:
+        """The version that stands at `out`, if its training was finished."""
+        standing = self._standing()
+        return None if standing is None or standing.training.early else standing.model_version
+
+    def measure(self, found: TrainedModel) -> dict[str, Evaluation]:
+        """The model that validation has chosen on the held-out parts."""
         dataset = self.dataset
         log.info(f"best epoch {found.best_epoch}, specialisation after epoch {found.trigger_epoch}")
         parts = {"valid": evaluate(found.score, dataset, dataset.valid)}
         if dataset.test.nnz > 0:
             parts["test"] = evaluate(found.score, dataset, dataset.test)
             log.info(f"test part:\n{metrics_table(parts['test'].flat())}")
-        log.info("exporting, and checking ONNX against torch ...")
-        return self._write(served, parts)
+        return parts
 
-    def hand_over_to(
-        self, on_early: Callable[[Path], object]
-    ) -> Callable[[EarlyModel], None] | None:
-        """What `train` calls with early models; None if a finished model stands at `out`."""
-        standing = self._standing()
-        if standing is not None and not standing.training.early:
-            log.info(
-                f"no early models are written: {self.out} holds {standing.model_version}, whose "
-                "training was finished; it stays until this one is"
-            )
-            return None
-        return lambda early: self._hand_over(early, on_early)
-
-    def _hand_over(self, early: EarlyModel, on_early: Callable[[Path], object]) -> None:
-        """Write an early model and tell of it. Training goes on, whatever fails."""
+    def hand_over(self, on_early: Callable[[Path], object], early: EarlyModel) -> None:
+        """Say how good an early model is, and write it."""
         ndcg, popular = (x.metrics["ndcg@20"] for x in (early.valid, early.popular))
         log.info(
             f"early model after {early.seconds:.0f} s, {early.model.best_epoch or 'no'} epochs: "
             f"validation NDCG@20 {ndcg:.4f}, the most popular items reach {popular:.4f}"
         )
+        self.write_early(on_early, early.model, {"valid": early.valid})
+
+    def write_early(
+        self,
+        on_early: Callable[[Path], object],
+        model: TrainedModel,
+        parts: dict[str, Evaluation],
+    ) -> None:
+        """Write an early model and tell of it. Training goes on, whatever fails."""
         try:
-            if not self._has_written(early.model):
-                self._write(early.model, {"valid": early.valid})
+            if not self._has_written(model):
+                self.write(model, parts)
             on_early(self.out)
         except (ExplainedError, ArtifactError, OSError) as error:
             log.warning(f"training goes on without handing this model over: {error}")
@@ -180,7 +192,8 @@ class _Job:
             "training": self.config.model_dump(mode="json"),
         }
 
-    def _write(self, model: TrainedModel, parts: dict[str, Evaluation]) -> ArtifactManifest:
+    def write(self, model: TrainedModel, parts: dict[str, Evaluation]) -> ArtifactManifest:
+        """Export a model with what was measured."""
         manifest = export_artifact(
             self.out,
             model,

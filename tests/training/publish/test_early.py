@@ -39,7 +39,7 @@ def out(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def after_the_first_epoch(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]], None]:
-    """Lets the test look at what is there in the middle of a training."""
+    """Lets the test look at what is there in the middle of both trainings."""
 
     def arrange(look: Callable[[], None]) -> None:
         run_epoch = trainer._Run.epoch
@@ -72,17 +72,20 @@ def test_an_early_model_is_live_until_the_finished_one_is(
 
     def look() -> None:
         seen.append(manifest(out))
-        assert live_version(redis_url) == seen[0].model_version
+        assert live_version(redis_url) == seen[-1].model_version
 
     after_the_first_epoch(look)
     assert main([*command, "--redis-url", redis_url]) == 0
-    (early,) = seen
+    early, found = seen
     assert early.training.early
     assert (early.training.best_epoch, early.training.history) == (0, [])
     assert early.metrics["valid/ndcg@20"] > 0
     assert not any(name.startswith("test/") for name in early.metrics)
     assert "early model after" in caplog.text
     assert f"validation NDCG@20 {early.metrics['valid/ndcg@20']:.4f}, the most" in caplog.text
+    assert found.training.early  # chosen by validation, while the one to serve still trains
+    assert [record.epoch for record in found.training.history] == [1, 2]
+    assert found.metrics["test/ndcg@20"] > 0
     finished = manifest(out)
     assert not finished.training.early
     assert live_version(redis_url) == finished.model_version
@@ -99,7 +102,7 @@ def test_without_redis_it_is_written_only(
     after_the_first_epoch(lambda: stood.append(manifest(out)))
     stood: list[ArtifactManifest] = []
     assert main(command) == 0
-    assert [each.training.early for each in [*stood, manifest(out)]] == [True, False]
+    assert [each.training.early for each in [*stood, manifest(out)]] == [True, True, False]
 
 
 def test_it_takes_no_finished_ones_place(
@@ -117,8 +120,9 @@ def test_it_takes_no_finished_ones_place(
     for _ in range(2):
         assert main([*command, "--redis-url", redis_url]) == 0
         lives.append(live_version(redis_url))
-    during, first, still_first, second = lives
-    assert during == "v1"
+    *during, first, still, still_first, second = lives
+    assert during == ["v1", "v1"]
+    assert still == first
     assert "training goes on without handing this model over: an early model waits" in caplog.text
     assert first == still_first
     assert f"{out} holds {first}, whose training was finished" in caplog.text
