@@ -69,20 +69,12 @@ class ExpertTemplates(nn.Module):
         self.register_buffer("role_K", torch.tensor(role_K), persistent=False)
         smallest_rest = 1 / (1 + SPREAD_RATIO * max(1, num_modalities - 2))
         self._complementary_max = smallest_rest / (1 + smallest_rest)
-        self._frozen_KM: Tensor | None = None
 
     named_KM: Tensor
     role_K: Tensor
 
     def forward(self) -> Tensor:
         """Templates [K, M]."""
-        return self._bounded() if self._frozen_KM is None else self._frozen_KM
-
-    def freeze(self) -> None:
-        """Hold the current templates as constants, for export."""
-        self._frozen_KM = self._bounded().detach()
-
-    def _bounded(self) -> Tensor:
         if self.named_KM.shape[1] == 1:
             return torch.ones_like(self.lean_KM)
         low, high = DOMINANT_RANGE
@@ -103,9 +95,10 @@ class FreeTemplates(ExpertTemplates):
 
     def __init__(self, modalities: tuple[str, ...]) -> None:
         super().__init__(modalities)
-        self.logit_KM = nn.Parameter(super()._bounded().detach().log())
+        self.logit_KM = nn.Parameter(super().forward().detach().log())
 
-    def _bounded(self) -> Tensor:
+    def forward(self) -> Tensor:
+        """Templates [K, M]."""
         return self.logit_KM.softmax(-1)
 
 
@@ -121,7 +114,8 @@ class AverageTemplate(ExpertTemplates):
 
     even_KM: Tensor
 
-    def _bounded(self) -> Tensor:
+    def forward(self) -> Tensor:
+        """Templates [K, M]."""
         return self.even_KM
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-_COHERENCE_SPREAD = 0.2
+COHERENCE_SPREAD = 0.2
 """Typical difference in length between a user's rows; brings the router's input to unit scale."""
 
 
@@ -72,7 +72,7 @@ class InteractionRouter(nn.Module):
         """The user's part of the routing channels, prior included [B, J]."""
         user_BVMD = user_BVMD.detach()
         length_BG = user_BVMD.norm(dim=-1).flatten(-2)
-        coherence_BG = (length_BG - length_BG.mean(-1, keepdim=True)) / _COHERENCE_SPREAD
+        coherence_BG = (length_BG - length_BG.mean(-1, keepdim=True)) / COHERENCE_SPREAD
         low_BR = self.user_low(functional.normalize(user_BVMD, dim=-1).flatten(-3))
         coherent_BJ = coherence_BG @ self.coherence_JG.T
         evidence_BJ: Tensor = self.prior_J + coherent_BJ + self.scale * self.user_out(low_BR)

@@ -66,11 +66,3 @@ def test_training_moves_the_templates() -> None:
     templates()[0, 0].backward()
     assert templates.own_K.grad is not None
     assert templates.own_K.grad[0] > 0
-
-
-def test_frozen_templates_are_the_same_numbers() -> None:
-    templates = bent(3, seed=1, spread=1.0)
-    before_KM = templates().detach()
-    templates.freeze()
-    assert torch.equal(templates(), before_KM)
-    assert not templates().requires_grad

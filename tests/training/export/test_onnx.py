@@ -79,17 +79,31 @@ def test_explain_computes_what_torch_computes(
     assert bias.numpy() + contribution.sum((2, 3, 4)) == pytest.approx(score, abs=1e-5)
 
 
+@pytest.mark.parametrize("modalities", [("behaviour",), ("behaviour", "text")])
+@pytest.mark.parametrize("experts", ["structured", "free", "average"])
+@pytest.mark.parametrize("views", ["dual", "interaction"])
+def test_every_kind_of_head_is_exported(
+    modalities: tuple[str, ...], experts: str, views: str
+) -> None:
+    config = MagnetConfig(modalities=modalities, embedding_dim=4, experts=experts, views=views)
+    made = FusionHead(config)
+    generator = torch.Generator().manual_seed(0)
+    for parameter in made.parameters():
+        parameter.data.normal_(std=0.5, generator=generator)
+    assert export_head(made).keys() == {"head.onnx", "explain.onnx"}
+
+
 def test_a_graph_that_computes_something_else_is_not_exported(
     head: FusionHead, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = onnx_head._export
+    real = onnx_head._graph
 
-    def off_by_a_little(wrapper, inputs, shapes):  # type: ignore[no-untyped-def]
-        wrong = copy.deepcopy(wrapper)
-        wrong.head.router.prior_J.data += torch.linspace(0, 1e-2, 10)
-        return real(wrong, inputs, shapes)
+    def off_by_a_little(head: FusionHead, name: str) -> bytes:
+        wrong = copy.deepcopy(head)
+        wrong.router.prior_J.data += torch.linspace(0, 1e-2, 10)
+        return real(wrong, name)
 
-    monkeypatch.setattr(onnx_head, "_export", off_by_a_little)
+    monkeypatch.setattr(onnx_head, "_graph", off_by_a_little)
     with pytest.raises(ParityError, match=r"differs from torch by .*nothing was exported"):
         export_head(head)
 
