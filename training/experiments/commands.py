@@ -62,6 +62,7 @@ def _benchmark_plan(
     models: tuple[str, ...] | None,
     ablate: tuple[str, ...] | None,
     tuning_minutes: float,
+    published_protocol: bool,
 ) -> BenchmarkPlan:
     return BenchmarkPlan(
         seeds=tuple(range(seeds)),
@@ -69,6 +70,7 @@ def _benchmark_plan(
         models=models or MODELS,
         ablations=tuple(ABLATIONS) if ablate == () else ablate or (),
         tuning_seconds=60 * tuning_minutes,
+        published_protocol=published_protocol,
     )
 
 
@@ -95,6 +97,12 @@ def _benchmark_plan(
     help="most time to tune one baseline; what is cut short is named in the report",
 )
 @click.option(
+    "--published-protocol",
+    is_flag=True,
+    help="train every model on the validation positives too, once they have chosen settings and "
+    "epochs, as published tables without a validation part do",
+)
+@click.option(
     "--reuse",
     type=FOLDER,
     help="take what was trained before from this folder, where data, settings, seeds and code are "
@@ -102,7 +110,11 @@ def _benchmark_plan(
 )
 @set_option
 @outputs_options
-@replacing(("config", "seeds", "models", "ablate", "tuning_minutes"), "plan", _benchmark_plan)
+@replacing(
+    ("config", "seeds", "models", "ablate", "tuning_minutes", "published_protocol"),
+    "plan",
+    _benchmark_plan,
+)
 def benchmark(data: DataConfig, plan: BenchmarkPlan, reuse: Path | None, outputs: Outputs) -> None:
     """Tune every baseline, train it and MAGNET with each seed, and compare them on the test part.
 
@@ -112,7 +124,8 @@ def benchmark(data: DataConfig, plan: BenchmarkPlan, reuse: Path | None, outputs
     dataset = _loaded(data)
     result = run_benchmark(dataset, plan, OutcomeCache(reuse) if reuse else None)
     section = benchmark_report.as_markdown(result, as_typed(_WITHOUT))
-    outputs.write(dataset.name, section, benchmark_report.as_json(result))
+    name = benchmark_report.section_name(result)
+    outputs.write(name, section, benchmark_report.as_json(result))
 
 
 @click.command(cls=Command)

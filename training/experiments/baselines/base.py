@@ -24,6 +24,8 @@ class Fitted:
     score: ScoreFunction
     seconds_per_epoch: float | None = None
     """Validation included; None for a closed form."""
+    epochs: int = 0
+    """Of training that are in it; 0 for a closed form."""
     finished: bool = True
     """False if the deadline came before validation had stopped improving."""
 
@@ -48,6 +50,10 @@ class Trained(ABC):
         Raises:
             BaselineError: it cannot be trained on this data set.
         """
+
+    @abstractmethod
+    def fit_epochs(self, dataset: Dataset, seed: int, epochs: int) -> Fitted:
+        """Train so many epochs without validation; BaselineError as `fit`."""
 
 
 Baseline = ClosedForm | Trained

@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 from model.network.graph import SparseOperator
 from training.data.dataset import Dataset
 from training.data.features import Standardisation
-from training.evaluate.protocol import evaluate
+from training.evaluate.protocol import ScoreFunction, evaluate
 from training.experiments.baselines.base import BaselineError, Fitted, Trained
 from training.fit.graphs import sparse_operator
 
@@ -68,18 +69,16 @@ def _inverse_root(degree: NDArray[np.number]) -> NDArray[np.float32]:
     return np.where(degree > 0, np.maximum(degree, 1e-12) ** -0.5, 0).astype(np.float32)
 
 
-_MAX_STEPS = 32
-"""Per epoch. A step costs a pass over the whole graph, so without a bound an epoch's cost would
-grow with the square of the interactions."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
     """How a run goes through the data."""
 
     learning_rate: float = 5e-3
     min_batch: int = 2048
-    """Pairs per step; more where an epoch would have more than 32 steps."""
+    """Pairs per step; more where an epoch would have more than `max_steps`."""
+    max_steps: int = 32
+    """Per epoch. A step costs a pass over the whole graph, so without a bound an epoch's cost would
+    grow with the square of the interactions."""
     max_epochs: int = 200
     patience: int = 15
     """Epochs without a better validation NDCG@20 before training stops."""
@@ -153,37 +152,50 @@ class FactorBaseline(Trained):
 
     def fit(self, dataset: Dataset, seed: int, deadline: float) -> Fitted:
         """Train until validation NDCG@20 stops improving; equal seeds give equal results."""
+        best_value, best_epoch, best_score = -math.inf, 0, None
+        start = time.monotonic()
+        for epoch, score in enumerate(self.epochs(dataset, seed), 1):
+            value = evaluate(score, dataset, dataset.valid, ks=(20,)).metrics["ndcg@20"]
+            if best_score is None or value > best_value:
+                best_value, best_epoch, best_score = value, epoch, score
+            improving = epoch - best_epoch < self.schedule.patience
+            finished = not improving or epoch == self.schedule.max_epochs
+            if finished or time.monotonic() >= deadline:
+                break
+        assert best_score is not None
+        return Fitted(
+            score=best_score,
+            seconds_per_epoch=(time.monotonic() - start) / epoch,
+            epochs=best_epoch,
+            finished=finished,
+        )
+
+    def fit_epochs(self, dataset: Dataset, seed: int, epochs: int) -> Fitted:
+        """Train so many epochs without validation, the same as in `fit`."""
+        start = time.monotonic()
+        score = next(islice(self.epochs(dataset, seed), epochs - 1, None))
+        seconds = (time.monotonic() - start) / epochs
+        return Fitted(score=score, seconds_per_epoch=seconds, epochs=epochs)
+
+    def epochs(self, dataset: Dataset, seed: int) -> Iterator[ScoreFunction]:
+        """What each epoch makes, without end."""
         generator = torch.Generator().manual_seed(seed)
         model, schedule = self.model(dataset, generator), self.schedule
         optimizer = torch.optim.Adam(model.parameters(), lr=schedule.learning_rate)
-        best_value, best_epoch, best_factors = -math.inf, 0, _factors(model)
-        start = time.monotonic()
-        for epoch in range(1, schedule.max_epochs + 1):
+        while True:
             model.begin_epoch(generator)
-            for step in _steps(dataset.train, schedule.min_batch, self.negatives, generator):
+            for step in _steps(dataset.train, schedule, self.negatives, generator):
                 optimizer.zero_grad()
                 model.loss(step).backward()
                 optimizer.step()
-            factors = _factors(model)
-            score = partial(_inner_products, *factors)
-            value = evaluate(score, dataset, dataset.valid, ks=(20,)).metrics["ndcg@20"]
-            if value > best_value:
-                best_value, best_epoch, best_factors = value, epoch, factors
-            improving = epoch - best_epoch < schedule.patience
-            if not improving or time.monotonic() >= deadline:
-                break
-        return Fitted(
-            score=partial(_inner_products, *best_factors),
-            seconds_per_epoch=(time.monotonic() - start) / epoch,
-            finished=not improving or epoch == schedule.max_epochs,
-        )
+            yield partial(_inner_products, *_factors(model))
 
 
 def _steps(
-    train: csr_array, min_batch: int, negatives: int | None, generator: torch.Generator
+    train: csr_array, schedule: Schedule, negatives: int | None, generator: torch.Generator
 ) -> Iterator[Step]:
     """One pass over all training positives [U, I] in random order."""
-    batch_size = max(min_batch, math.ceil(train.nnz / _MAX_STEPS))
+    batch_size = max(schedule.min_batch, math.ceil(train.nnz / schedule.max_steps))
     user_P, item_P = (torch.from_numpy(axis.astype("int64")) for axis in train.nonzero())
     for chosen_B in torch.randperm(train.nnz, generator=generator).split(batch_size):
         user_B, item_B = user_P[chosen_B], item_P[chosen_B]

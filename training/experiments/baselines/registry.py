@@ -52,6 +52,13 @@ def fit(baseline: Baseline, dataset: Dataset, seed: int, deadline: float) -> Fit
     return baseline.fit(dataset, seed, deadline)
 
 
+def refit(baseline: Baseline, dataset: Dataset, seed: int, epochs: int) -> Fitted:
+    """Fit for so many epochs without validation; a closed form needs neither seed nor epochs."""
+    if isinstance(baseline, ClosedForm):
+        return Fitted(score=baseline.fit(dataset))
+    return baseline.fit_epochs(dataset, seed, epochs)
+
+
 def tune(
     candidates: Sequence[Baseline], dataset: Dataset, *, seed: int, max_seconds: float
 ) -> Tuned:

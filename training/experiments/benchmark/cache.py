@@ -94,7 +94,7 @@ def magnet_key(variant: str, dataset: Dataset, config: TrainingConfig) -> str:
     config is of one run, its seed included.
     """
     wanted = [dataset.sha256, config.model_dump(exclude={"device"})]
-    return _key(variant, wanted, "training.fit.trainer")
+    return _key(variant, wanted, "training.fit.final_model")
 
 
 def _key(name: str, wanted: Sequence[object], module: str) -> str:

@@ -53,7 +53,8 @@ class Outcome:
     tests: tuple[Evaluation, ...]
     """One per seed; a model without randomness has one in all."""
     fit_seconds: float
-    """Training once with the chosen settings, mean over seeds."""
+    """Training once with the chosen settings, mean over seeds; by the published protocol, that and
+    training on validation positives too."""
     seconds_per_epoch: float | None
     """Validation included; None for a closed form."""
     peak_rss_mb: float
@@ -98,6 +99,8 @@ class Benchmark:
     """Variants of MAGNET by their names in `training.experiments.benchmark.runner`."""
     validation_users: int | None = None
     """How many users' validation positives the baselines were tuned on; None for all of them."""
+    published_protocol: bool = False
+    """Whether the models that are tested were trained on validation positives too."""
 
     @property
     def baselines(self) -> dict[str, Outcome]:

@@ -30,11 +30,22 @@ two or fewer. In an item group each user is scored on their test items of that g
 splits the data, `validation masked` scores all users on lists without their validation items as
 well: they had these before what is tested, and no service lists what a user has had
 (docs/adr/0008-lists-without-what-came-before.md)."""
+_PUBLISHED = """\
+**Published protocol**: once validation had chosen settings and stopping epochs, every model was
+trained on training and validation positives together, as in published tables that know no
+validation part. Validation items are left out of the lists too, and count as training positives in
+the groups. Compare these figures with such tables, and not with those of other sections."""
 _INTERVALS = (
     "with the 95 % interval of a paired bootstrap over users (each user's value averaged over "
     "seeds); where the interval holds zero it is a tie:"
 )
 _METRIC_LABELS = {"recall@20": "Recall@20", "ndcg@20": "NDCG@20"}
+
+
+def section_name(benchmark: Benchmark) -> str:
+    """Of the section in a document, and its title."""
+    suffix = ", published protocol" if benchmark.published_protocol else ""
+    return f"{benchmark.dataset_name}{suffix}"
 
 
 def as_json(benchmark: Benchmark) -> dict[str, object]:
@@ -47,6 +58,7 @@ def as_json(benchmark: Benchmark) -> dict[str, object]:
         "summary": benchmark.summary,
         "seeds": list(benchmark.seeds),
         "validation_users": benchmark.validation_users,
+        "published_protocol": benchmark.published_protocol,
         "line_to_pass": {x.name: benchmark.line(x) for x in benchmark.measured(COMPARED)},
         "left_out": benchmark.left_out,
     }
@@ -84,9 +96,11 @@ def _outcomes_json(outcomes: Mapping[str, Outcome], leads: Leads) -> dict[str, o
 def as_markdown(benchmark: Benchmark, command: str) -> str:
     """The data set's section; `command` is what made it."""
     parts = [
-        *opening(benchmark.dataset_name, benchmark.summary, benchmark.seeds, command),
+        *opening(section_name(benchmark), benchmark.summary, benchmark.seeds, command),
         _PROTOCOL,
     ]
+    if benchmark.published_protocol:
+        parts.append(_PUBLISHED)
     if benchmark.validation_users is not None:
         parts.append(
             f"Baselines were tuned on the validation positives of {benchmark.validation_users:,} "

@@ -27,6 +27,7 @@ from training.experiments.baselines.registry import (
     BASELINES,
     VALIDATION_USERS,
     fit,
+    refit,
     thinned_validation,
     tune,
 )
@@ -35,6 +36,7 @@ from training.experiments.benchmark.outcome import MAGNET, Benchmark, Outcome
 from training.fit.config import TrainingConfig
 from training.fit.distributed import choose_device
 from training.fit.early import Watch
+from training.fit.final_model import train_on_all
 from training.fit.trainer import train
 
 log = logging.getLogger(__name__)
@@ -117,6 +119,9 @@ class BenchmarkPlan:
     """Variants of MAGNET to train beside it."""
     tuning_seconds: float = 900.0
     """For tuning one baseline, and for each further seed of it."""
+    published_protocol: bool = False
+    """Train on validation positives too, once they have chosen settings and epochs, and leave them
+    out of the lists: what tables in papers do that know no validation part."""
 
     def __post_init__(self) -> None:
         for wanted, known in ((self.models, MODELS), (self.ablations, tuple(ABLATIONS))):
@@ -127,6 +132,10 @@ class BenchmarkPlan:
             raise ValueError("a benchmark needs at least one seed")
         if self.ablations and MAGNET not in self.models:
             raise ValueError(f"ablations are compared with {MAGNET}: add it to the models")
+
+    def tested(self, dataset: Dataset) -> Dataset:
+        """What models are trained on before they are tested."""
+        return dataset.merged("valid") if self.published_protocol else dataset
 
 
 def run_benchmark(
@@ -169,14 +178,16 @@ def run_benchmark(
         left_out=left_out,
         ablations=ablations,
         validation_users=None if thinned is dataset else VALIDATION_USERS,
+        published_protocol=plan.published_protocol,
     )
 
 
 def _run_baseline(
     name: str, dataset: Dataset, plan: BenchmarkPlan, cache: OutcomeCache | None
 ) -> Outcome:
-    key = baseline_key(name, dataset, plan.seeds, plan.tuning_seconds)
-    return _kept(cache, key, dataset, lambda: _tune_and_test(name, dataset, plan))
+    tested = plan.tested(dataset)
+    key = baseline_key(name, tested, plan.seeds, plan.tuning_seconds)
+    return _kept(cache, key, tested, lambda: _tune_and_test(name, dataset, plan))
 
 
 def _kept(
@@ -185,7 +196,7 @@ def _kept(
     """The outcome that the cache has under a key; if there is none, a new one, which it keeps."""
     if cache is None:
         return make()
-    outcome = cache.load(key, dataset, mask_validation=_by_time(dataset))
+    outcome = cache.load(key, dataset, mask_validation=_masks_validation(dataset))
     if outcome is None:
         outcome = make()
         cache.save(key, outcome)
@@ -198,17 +209,25 @@ def _tune_and_test(name: str, dataset: Dataset, plan: BenchmarkPlan) -> Outcome:
     grid = BASELINES[name].grid
     tuned = tune(grid, tunable, seed=plan.seeds[0], max_seconds=plan.tuning_seconds)
     runs, seconds = [tuned.fitted], [tuned.fit_seconds]
-    if not isinstance(tuned.baseline, ClosedForm):
-        for seed in plan.seeds[1:]:
-            start = time.monotonic()
-            runs.append(fit(tuned.baseline, tunable, seed, start + plan.tuning_seconds))
-            seconds.append(time.monotonic() - start)
+    seeds = plan.seeds[:1] if isinstance(tuned.baseline, ClosedForm) else plan.seeds
+    for seed in seeds[1:]:
+        start = time.monotonic()
+        runs.append(fit(tuned.baseline, tunable, seed, start + plan.tuning_seconds))
+        seconds.append(time.monotonic() - start)
+    unfinished = sum(not run.finished for run in runs)
+    tested = plan.tested(dataset)
+    if plan.published_protocol:
+        start = time.monotonic()
+        runs = [
+            refit(tuned.baseline, tested, seed, run.epochs)
+            for seed, run in zip(seeds, runs, strict=True)
+        ]
+        seconds = [each + (time.monotonic() - start) / len(runs) for each in seconds]
     notes = []
     if tuned.tried < len(grid):
         notes.append(
             f"{tuned.tried} of {len(grid)} settings tried in {plan.tuning_seconds / 60:g} minutes"
         )
-    unfinished = sum(not run.finished for run in runs)
     if unfinished:
         notes.append(
             f"{unfinished} of {len(runs)} runs stopped after {plan.tuning_seconds / 60:g} minutes, "
@@ -217,7 +236,7 @@ def _tune_and_test(name: str, dataset: Dataset, plan: BenchmarkPlan) -> Outcome:
     epochs = [run.seconds_per_epoch for run in runs if run.seconds_per_epoch is not None]
     return Outcome(
         settings=repr(tuned.baseline),
-        tests=tuple(_test(run.score, dataset) for run in runs),
+        tests=tuple(_test(run.score, tested) for run in runs),
         fit_seconds=mean(seconds),
         seconds_per_epoch=mean(epochs) if epochs else None,
         peak_rss_mb=peak_mb(),
@@ -231,11 +250,12 @@ def _run_magnet(
     """MAGNET or one of its variants, with every seed."""
     variant = ABLATIONS.get(name, Ablation("full model"))
     config, data = variant.apply(plan.config), variant.dataset(dataset)
+    tested = plan.tested(dataset)
     runs = []
     for seed in plan.seeds:
         seeded = config.model_copy(update={"seed": seed})
-        key = magnet_key(name, dataset, seeded)
-        runs.append(_kept(cache, key, dataset, partial(_train_and_test, data, seeded)))
+        make = partial(_train_and_test, data, seeded, plan)
+        runs.append(_kept(cache, magnet_key(name, tested, seeded), tested, make))
     return Outcome(
         settings=repr(config),
         tests=tuple(test for run in runs for test in run.tests),
@@ -246,15 +266,18 @@ def _run_magnet(
     )
 
 
-def _train_and_test(dataset: Dataset, config: TrainingConfig) -> Outcome:
+def _train_and_test(dataset: Dataset, config: TrainingConfig, plan: BenchmarkPlan) -> Outcome:
     reset_peak()
     start = time.monotonic()
     model = train(dataset, config, watch=Watch(on_epoch=partial(_report_epoch, config.seed)))
+    if plan.published_protocol:
+        trained = config.model_copy(update={"held_out": "trained"})
+        model = train_on_all(dataset, trained, model, parts=("valid",))
     seconds = time.monotonic() - start
     device = choose_device(config.device)
     return Outcome(
         settings=repr(config),
-        tests=(_test(model.score, dataset),),
+        tests=(_test(model.score, plan.tested(dataset)),),
         fit_seconds=seconds,
         seconds_per_epoch=mean(record.seconds for record in model.history),
         peak_rss_mb=peak_mb(),
@@ -264,11 +287,11 @@ def _train_and_test(dataset: Dataset, config: TrainingConfig) -> Outcome:
 
 def _test(score: ScoreFunction, dataset: Dataset) -> Evaluation:
     """The test part; where time splits the data, with validation items masked as well."""
-    return evaluate(score, dataset, dataset.test, mask_validation=_by_time(dataset))
+    return evaluate(score, dataset, dataset.test, mask_validation=_masks_validation(dataset))
 
 
-def _by_time(dataset: Dataset) -> bool:
-    return dataset.split in ("time", "global-time")
+def _masks_validation(dataset: Dataset) -> bool:
+    return dataset.split in ("time", "global-time") and dataset.valid.nnz > 0
 
 
 def _report_epoch(seed: int, record: EpochRecord) -> None:

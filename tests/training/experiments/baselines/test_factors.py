@@ -101,3 +101,13 @@ def test_propagation_is_the_mean_over_layers_of_the_normalised_graph(communities
         torch.from_numpy(user), torch.from_numpy(item), num_layers=2
     )
     np.testing.assert_allclose(result[0].numpy(), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("model", MODELS, ids=name_of)
+def test_the_same_epochs_without_validation_are_the_same_model(told: Dataset, model):
+    brief = replace(model, schedule=replace(SHORT, max_epochs=4, patience=9))
+    found = brief.fit(told, 0, math.inf)
+    assert 0 < found.epochs <= 4
+    again = brief.fit_epochs(told, 0, found.epochs)
+    everyone = np.arange(80)
+    np.testing.assert_array_equal(again.score(everyone), found.score(everyone))

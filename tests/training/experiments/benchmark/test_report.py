@@ -60,3 +60,12 @@ def test_baselines_alone_have_a_line_and_no_leads(benchmark: Benchmark):
     text = as_markdown(alone, "command")
     assert "- NDCG@20: RP3beta with " in text
     assert "MAGNET" not in text
+
+
+def test_the_published_protocol_is_named(benchmark: Benchmark):
+    published = replace(benchmark, published_protocol=True)
+    text = as_markdown(published, "command")
+    assert text.startswith("## hand-made, published protocol\n")
+    assert "trained on training and validation positives together" in text
+    assert "published protocol" not in as_markdown(benchmark, "command")
+    assert as_json(published)["benchmark"]["published_protocol"] is True

@@ -78,6 +78,26 @@ def test_magnet_is_reused_seed_by_seed(communities: Dataset, tmp_path: Path):
         assert any("earlier run" in note for note in two.notes)
 
 
+def test_by_the_published_protocol_validation_positives_train_too(
+    communities: Dataset, tmp_path: Path
+):
+    cache = OutcomeCache(tmp_path)
+    models = ("p3alpha", "lightgcn_ssm", MAGNET)
+    usual = run_benchmark(communities, plan(*models, seeds=(0,)), cache)
+    published = plan(*models, seeds=(0,), published_protocol=True)
+    first, again = (run_benchmark(communities, published, cache) for _ in range(2))
+    more = communities.train.nnz + communities.valid.nnz
+    assert published.tested(communities).train.nnz == more
+    for name in models:
+        (test,), (before,) = first.outcomes[name].tests, usual.outcomes[name].tests
+        np.testing.assert_array_equal(test.top_UK, again.outcomes[name].tests[0].top_UK)
+        assert again.outcomes[name].notes != ()  # kept, and not taken for the usual outcome
+        for user, top_K in zip(test.users, test.top_UK, strict=True):
+            row_I = communities.train[[user]] + communities.valid[[user]]
+            assert not set(row_I.indices) & set(top_K[: 60 - row_I.nnz].tolist())
+        assert (test.top_UK != before.top_UK).any()
+
+
 def test_other_settings_are_trained_anew(communities: Dataset):
     key = magnet_key(MAGNET, communities, QUICK)
     assert magnet_key(MAGNET, communities, QUICK.model_copy(update={"device": "cpu"})) == key
