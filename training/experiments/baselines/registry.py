@@ -7,7 +7,16 @@ from dataclasses import dataclass, replace
 
 from training.data.dataset import Dataset
 from training.evaluate.protocol import evaluate, some_users
-from training.experiments.baselines import freedom, item_item, lightgcn, vbpr
+from training.experiments.baselines import (
+    bspm,
+    chebycf,
+    freedom,
+    gfcf,
+    item_item,
+    lightgcn,
+    linkprop,
+    vbpr,
+)
 from training.experiments.baselines.base import Baseline, ClosedForm, Fitted
 
 BASELINES = {
@@ -18,6 +27,10 @@ BASELINES = {
     "rp3beta": item_item.RP3BETA,
     "ease": item_item.EASE_ENTRY,
     "ease_recency": item_item.RECENCY_EASE,
+    "linkprop": linkprop.ENTRY,
+    "gfcf": gfcf.ENTRY,
+    "bspm": bspm.ENTRY,
+    "chebycf": chebycf.ENTRY,
     "lightgcn_bpr": lightgcn.LIGHTGCN_BPR,
     "lightgcn_ssm": lightgcn.LIGHTGCN_SOFTMAX,
     "vbpr": vbpr.ENTRY,
