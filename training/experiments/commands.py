@@ -233,8 +233,8 @@ def faithfulness(artifact: Path, data: Path, users: int, json_file: Path | None)
 def report(artifact: Path, out: Path | None, users: int, seed: int) -> None:
     """Draw what an artifact has learnt, as one HTML page that needs no network.
 
-    It shows which experts serve which users and items, what lists show of the long tail, and where
-    items lie.
+    It shows where each expert leads and which serve nobody, which experts serve which users and
+    items, what lists show of the long tail, and where items lie.
     """
     folder = artifact.resolve()
     opened = read_artifact(folder)

@@ -1,7 +1,7 @@
 """What an artifact has learnt, as numbers and as one HTML page.
 
-The page shows which experts serve which users and items, what lists show of the long tail, and
-where items lie.
+The page shows where each expert leads, which experts serve which users and items, what lists show
+of the long tail, and where items lie.
 
 Letters: U users, I items, L places of a list, K experts, M modalities, S items drawn, Q groups.
 """
@@ -83,6 +83,10 @@ MOST_POINTS = 2_000
 """Items that are drawn; more would hide each other."""
 
 
+IDLE = 0.1
+"""An expert that stays below this, in units of an even share, in every group serves nobody."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpertMap:
     """Mean routing weight of every expert over the places of some lists, by group."""
@@ -92,6 +96,24 @@ class ExpertMap:
     places_Q: Rows
     """Places of lists in each group; a group without any has weights of zero."""
     weight_QK: Numbers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpertPlace:
+    """Where one expert weighs most; shares are in units of an even share, 1 / K."""
+
+    expert: str
+    leads: float
+    """Share of the places of lists where its weight is the largest."""
+    share: float
+    """Over all places."""
+    most: tuple[tuple[str, float], ...]
+    """By map: the group where its share is largest, and that share."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether it serves nobody."""
+        return all(share < IDLE for _, share in self.most)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +146,7 @@ class Findings:
 
     users: int
     maps: tuple[ExpertMap, ...]
+    experts: tuple[ExpertPlace, ...]
     tail: Tail
     embeddings: tuple[EmbeddingMap, ...]
     category_S: Rows
@@ -164,6 +187,7 @@ def find(artifact: Artifact, lists: Lists, seed: int) -> Findings:
     return Findings(
         users=len(lists.users_U),
         maps=tuple(maps),
+        experts=_expert_places([x.name for x in artifact.manifest.experts], lists, maps),
         tail=_tail(lists, tenth_I, popularity_I),
         embeddings=tuple(
             _plane(name, tensors["item_embeddings"][shown_S, :, m].mean(axis=1))
@@ -180,6 +204,27 @@ def _expert_map(title: str, groups: tuple[str, ...], group_UL: Rows, lists: List
     np.add.at(weight_QK, group_UL, lists.weight_ULK)
     weight_QK /= np.maximum(places_Q, 1)[:, None]
     return ExpertMap(title=title, groups=groups, places_Q=places_Q, weight_QK=weight_QK)
+
+
+def _expert_places(
+    names: Sequence[str], lists: Lists, maps: Sequence[ExpertMap]
+) -> tuple[ExpertPlace, ...]:
+    share_K = len(names) * lists.weight_ULK.mean(axis=(0, 1))
+    leader_N = lists.weight_ULK.argmax(axis=2).ravel()
+    leads_K = np.bincount(leader_N, minlength=len(names)) / len(leader_N)
+    return tuple(
+        ExpertPlace(
+            expert=name,
+            leads=float(leads_K[k]),
+            share=float(share_K[k]),
+            most=tuple(
+                (x.groups[q], float(len(names) * x.weight_QK[q, k]))
+                for x in maps
+                for q in [int(x.weight_QK[:, k].argmax())]
+            ),
+        )
+        for k, name in enumerate(names)
+    )
 
 
 def _tail(lists: Lists, tenth_I: Rows, popularity_I: NDArray[np.int64]) -> Tail:
@@ -240,6 +285,8 @@ def render(manifest: ArtifactManifest, findings: Findings) -> str:
         manifest=manifest,
         findings=findings,
         length=LENGTH,
+        experts=_expert_rows(findings),
+        idle=[_spoken(x.expert) for x in findings.experts if x.idle],
         tail=_tail_rows(findings.tail),
         tail_key=[("interactions in training", _SEEN), ("places in lists", _SHOWN)],
         embeddings=[
@@ -248,6 +295,23 @@ def render(manifest: ArtifactManifest, findings: Findings) -> str:
         ],
         categories=list(zip(findings.categories, swatches, strict=True)),
     )
+
+
+def _expert_rows(findings: Findings) -> list[list[str]]:
+    """Experts, the largest share first."""
+    return [
+        [
+            f"{_spoken(x.expert)} (idle)" if x.idle else _spoken(x.expert),
+            *(f"{group}: {share:.2f}" for group, share in x.most),
+            f"{x.leads:.0%}",
+            f"{x.share:.2f}",
+        ]
+        for x in sorted(findings.experts, key=lambda x: -x.share)
+    ]
+
+
+def _spoken(expert: str) -> str:
+    return expert.replace("_", " ")
 
 
 def _tail_rows(tail: Tail) -> list[tuple[str, list[tuple[float, str, str]]]]:

@@ -62,6 +62,27 @@ def test_a_group_has_the_mean_weight_of_its_places(artifact) -> None:
     assert len(by_user.groups) == ACTIVITY_GROUPS
 
 
+def test_an_expert_that_serves_nobody_is_idle(artifact) -> None:
+    experts = shown(artifact, np.array([[0, 1], [2, 3]]), expert=1).experts
+    count = len(artifact.manifest.experts)
+    assert [x.idle for x in experts] == [k != 1 for k in range(count)]
+    assert (experts[1].leads, experts[1].share) == (1, count)
+    assert [share for _, share in experts[1].most] == [count] * 3
+
+
+def test_an_expert_leads_where_its_share_is_largest(artifact) -> None:
+    items_UL = np.array([[0, 2], [1, 3]])  # the first user is shown Tea, the other one Wool
+    weight_ULK = np.full((2, 2, len(artifact.manifest.experts)), 0.05)
+    weight_ULK[0, :, 0], weight_ULK[1, :, 0] = 0.02, 0.08
+    lists = Lists(users_U=np.arange(2), items_UL=items_UL, weight_ULK=weight_ULK)
+    first = find(artifact, lists, seed=0).experts[0]
+    even = 1 / len(artifact.manifest.experts)
+    assert first.most[2] == ("Wool", pytest.approx(0.08 / even))
+    assert first.share == pytest.approx(0.05 / even)
+    assert first.leads == 0.5
+    assert not first.idle
+
+
 def test_items_of_one_taste_lie_together(artifact) -> None:
     found = shown(artifact, np.array([[0, 1]]))
     text = next(x for x in found.embeddings if x.modality == "text")
@@ -94,7 +115,8 @@ def test_it_draws_an_artifact(artifact_dir: Path, tmp_path: Path, capsys) -> Non
     assert text.count('<table class="weights">') == 3
     assert text.count("<svg") == len(manifest.modalities)
     assert text.count("<use ") == manifest.num_items * len(manifest.modalities)
-    assert all(text.count(expert.name.replace("_", " ")) == 3 for expert in manifest.experts)
+    assert all(text.count(expert.name.replace("_", " ")) >= 4 for expert in manifest.experts)
+    assert "Where each expert leads" in text
     assert text.count(" % of items") == POPULARITY_GROUPS
     assert re.findall(r"(?:src|href)=\"(?!#)|url\(|<script|<link|@import", text) == []
     names = {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
