@@ -19,6 +19,10 @@ TEMPLATE_KM = np.array(
     dtype=np.float32,
 )
 EXPERTS = len(TEMPLATE_KM)
+RELIABILITY_M1 = np.array([[1.5], [0.8], [0.7]], dtype=np.float32)
+"""How long items' rows are in each modality."""
+DEVIATION = 0.3
+"""That item-item scores of a history are brought to."""
 CORNER_VM = np.zeros((VIEWS, MODALITIES), dtype=np.float32)
 CORNER_VM[0, 0] = 1
 
@@ -119,8 +123,16 @@ def _reference(
     return tensors["item_bias"][rows] + contribution.sum((1, 2, 3)), weight, contribution
 
 
-def _profile(tensors: dict[str, NDArray[Any]], *histories: Sequence[int]) -> Profile:
-    """Of histories with an equal say, all of whose items count alike: by the definition, dense."""
+def _profile(
+    tensors: dict[str, NDArray[Any]],
+    *histories: Sequence[int],
+    user: int | None = None,
+    deviation: float | None = DEVIATION,
+) -> Profile:
+    """Of histories with an equal say, all of whose items count alike: by the definition, dense.
+
+    The first is that of `user`, if there is one, whose vector has a free part too.
+    """
     num_items = len(tensors["item_bias"])
     offsets = tensors["neighbourhood_offsets"]
     vectors, said = [], []
@@ -131,7 +143,12 @@ def _profile(tensors: dict[str, NDArray[Any]], *histories: Sequence[int]) -> Pro
         for row in rows:
             part = slice(offsets[row], offsets[row + 1])
             said_I[tensors["neighbourhood_items"][part]] += tensors["neighbourhood_weights"][part]
-        said.append(said_I / max(1, len(rows)))
+        said_I /= max(1, len(rows))
+        if deviation is not None and said_I.std() > 0:
+            said_I *= deviation / said_I.std()
+        said.append(said_I)
+    if user is not None:
+        vectors[0] = tensors["user_embeddings"][user]
     said_I = np.mean(said, axis=0).astype(np.float32)
     rows_N = np.flatnonzero(said_I)
     vector_VMD = np.mean(vectors, axis=0, dtype=np.float32)
@@ -176,6 +193,7 @@ def _tensors(seed: int, num_items: int) -> dict[str, NDArray[Any]]:
     ]
     seen.append(np.array([5]))  # the last user: seen something, but no usable history
     users = np.stack([_fold_in(foldin[rows[:-1]]) for rows in seen])
+    users[:-1, :, 0] += rng.normal(scale=0.1, size=(USERS - 1, 1, DIM))  # users' free parts
     metadata = [
         f'{{"title": "Title {i}", "categories": ["{"even" if i % 2 == 0 else "odd"}"]}}'
         if i != 7
@@ -184,7 +202,7 @@ def _tensors(seed: int, num_items: int) -> dict[str, NDArray[Any]]:
     ]
     arrays: dict[str, NDArray[Any]] = {
         "user_embeddings": users,
-        "item_embeddings": _unit(rng.normal(size=shape).astype(np.float32)),
+        "item_embeddings": RELIABILITY_M1 * _unit(rng.normal(size=shape).astype(np.float32)),
         "item_foldin": foldin,
         "item_routing": rng.normal(size=(num_items, EXPERTS + 1)).astype(np.float32),
         "item_bias": rng.normal(scale=0.1, size=num_items).astype(np.float32),
@@ -201,13 +219,18 @@ def _tensors(seed: int, num_items: int) -> dict[str, NDArray[Any]]:
     )
 
 
-def _artifact(version: str, seed: int, num_items: int = ITEMS) -> Artifact:
+def _artifact(
+    version: str, seed: int, num_items: int = ITEMS, deviation: float | None = DEVIATION
+) -> Artifact:
     tensors = _tensors(seed, num_items)
     files = {"head.onnx": _head(), "explain.onnx": _explain()}
     user_rows, item_rows = [0, 1, 2], list(range(0, num_items, max(7, num_items // 12)))
     outputs = [
-        _reference(tensors, _profile(tensors, _history(tensors, row)), np.array(item_rows))
+        _reference(tensors, profile, np.array(item_rows))
         for row in user_rows
+        for profile in [
+            _profile(tensors, _history(tensors, row), user=row, deviation=deviation),
+        ]
     ]
     return build_artifact(
         tensors,
@@ -232,6 +255,7 @@ def _artifact(version: str, seed: int, num_items: int = ITEMS) -> Artifact:
         ],
         gate_threshold=THRESHOLD,
         recency_power=0.0,
+        item_item_deviation=deviation,
         chunk_bytes=1500,  # small, so that arrays span many chunks
         golden=Golden(
             user_rows=user_rows,
@@ -246,7 +270,7 @@ def _artifact(version: str, seed: int, num_items: int = ITEMS) -> Artifact:
 
 @pytest.fixture(scope="session")
 def make_artifact() -> Callable[..., Artifact]:
-    """A small artifact with real graphs, by version, seed and number of items."""
+    """A small artifact with real graphs, by version, seed, items and item-item deviation."""
     return _artifact
 
 
@@ -264,8 +288,13 @@ def reference() -> Callable[..., tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
 def profile_of() -> Callable[..., Profile]:
     """A user of the table by the definition of her profile, and that of a session with her."""
 
-    def make(tensors: dict[str, NDArray[Any]], user: int, *session: Sequence[int]) -> Profile:
-        return _profile(tensors, _history(tensors, user), *session)
+    def make(
+        tensors: dict[str, NDArray[Any]],
+        user: int,
+        *session: Sequence[int],
+        deviation: float | None = DEVIATION,
+    ) -> Profile:
+        return _profile(tensors, _history(tensors, user), *session, user=user, deviation=deviation)
 
     return make
 

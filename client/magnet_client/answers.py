@@ -112,6 +112,7 @@ class ExplanationResponse(_Answered):
     """Contribution by modality, then view."""
     gate_entropy: float
     history: list[HistoryEvidence]
+    beyond_history: float
     sentence: str
 
 

@@ -27,14 +27,13 @@ from torch.optim.swa_utils import AveragedModel
 from deploy.benchmarks.serving.rig import rig
 from deploy.local.processes import ChildDied
 from model.network.encoder import DualViewEmbeddings, GraphEncoder
-from model.network.schedule import EntropySchedule
 from training.data.dataset import DataConfig, Dataset, load_dataset
 from training.data.files import peak_mb
 from training.export.artifact import export_artifact
 from training.fit.config import TrainingConfig
 from training.fit.distributed import reuse_large_buffers
 from training.fit.graphs import build_graph
-from training.fit.objective import add_gradients
+from training.fit.objective import encoder_terms
 from training.fit.sampler import Sampler
 from training.fit.trained_model import TrainedModel, build_magnet
 from training.reporting.documents import table, update_document
@@ -106,7 +105,7 @@ class StepCost:
 
 
 def measure_step_cost(dataset: Dataset, config: TrainingConfig) -> tuple[StepCost, TrainedModel]:
-    """Take a few steps of the coverage stage on the CPU and time their parts.
+    """Take a few steps of the encoders on the CPU and time their parts.
 
     The gradients stop at the embeddings and are propagated from there in a second call, which
     changes no result and times both parts. The first step also touches fresh memory, so the
@@ -126,10 +125,6 @@ def measure_step_cost(dataset: Dataset, config: TrainingConfig) -> tuple[StepCos
     encoder = GraphEncoder(magnet, build_graph(train_weight_UI, dataset.features.values()))
     optimizer = torch.optim.Adam(magnet.parameters(), lr=config.learning_rate)
     average = AveragedModel(magnet)
-    weights = EntropySchedule(
-        coverage_weight=config.coverage_weight,
-        specialisation_weight=config.specialisation_weight,
-    ).weights()
     setting_up = time.process_time() - start
     propagation, pairs = [], []
     before = time.process_time()
@@ -140,7 +135,8 @@ def measure_step_cost(dataset: Dataset, config: TrainingConfig) -> tuple[StepCos
         encoded = (embeddings.item_IVMD, embeddings.foldin_IVMD, embeddings.cold_IVMD)
         embedded = time.process_time()
         cut = [x.detach().requires_grad_() for x in encoded]
-        add_gradients(magnet, DualViewEmbeddings(*cut), batch, config, weights)
+        terms = encoder_terms(magnet, DualViewEmbeddings(*cut), batch, config)
+        torch.stack([*terms.values()]).sum().backward()
         scored = time.process_time()
         learnt = [(x, y.grad) for x, y in zip(encoded, cut, strict=True) if x.requires_grad]
         torch.autograd.backward([x for x, _ in learnt], [grad for _, grad in learnt])

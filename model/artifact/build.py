@@ -31,6 +31,7 @@ class Facts(TypedDict):
     experts: list[ExpertSpec]
     gate_threshold: float
     recency_power: float
+    item_item_deviation: NotRequired[float | None]
     golden: Golden
     metrics: dict[str, float]
     training: TrainingRecord

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from model.registry.keys import check_name
 
-SCHEMA_VERSION: Literal[3] = 3
+SCHEMA_VERSION: Literal[4] = 4
 """Raised whenever a reader of the older number could misread what it is given."""
 
 CHUNK_BYTES = 262_144 - 256
@@ -95,7 +95,7 @@ class EpochRecord(_Frozen):
     """One line of the training history."""
 
     epoch: int
-    stage: Literal["coverage", "specialisation"]
+    stage: Literal["encoders", "coverage", "specialisation"]
     loss: float
     loss_terms: dict[str, float] = {}
     """Its weighted parts by name, which add up to it; empty in older manifests."""
@@ -130,7 +130,7 @@ class TrainingRecord(_Frozen):
 class ArtifactManifest(_Frozen):
     """Everything a reader must know before it touches a byte of the model."""
 
-    schema_version: Literal[3] = SCHEMA_VERSION
+    schema_version: Literal[3, 4] = SCHEMA_VERSION
     model_version: str
     created_at: str
     """UTC, ISO 8601."""
@@ -144,6 +144,9 @@ class ArtifactManifest(_Frozen):
     """Share of the leading expert's routing probability below which an expert has no weight."""
     recency_power: float = Field(ge=0)
     """Of `recency_weights`: how a history's items are weighted when they are folded in."""
+    item_item_deviation: float | None = Field(default=None, ge=0)
+    """Standard deviation over all items that the item-item scores of a history are brought to; None
+    in version 3, which takes them as they are."""
     chunk_bytes: int = CHUNK_BYTES
     tensors: dict[str, TensorSpec]
     files: dict[str, FileSpec]
@@ -179,7 +182,7 @@ class ArtifactManifest(_Frozen):
 def expected_tensors(manifest: ArtifactManifest) -> dict[str, tuple[str, tuple[int | None, ...]]]:
     """Name -> (dtype, shape) of every tensor of an artifact; None stands for any length.
 
-    item_embeddings  [I, V, M, D] rows of unit length, or zero
+    item_embeddings  [I, V, M, D] rows as long as their modality is reliable, or zero
     item_foldin      [I, V, M, D] a user's vector is the sum of these rows over their history, each
                      times its recency weight, over the sum of their lengths; so is a session's
     user_embeddings  [U, V, M, D] rows of length 0 to 1: how coherent the history is
@@ -188,8 +191,9 @@ def expected_tensors(manifest: ArtifactManifest) -> dict[str, tuple[str, tuple[i
     item_popularity  [I] interactions in training
     neighbourhood_*  the item-item model, CSR of item rows per item: what an item of a history adds
                      to each other one. Of a pair, the mean of these weights over the history, by
-                     recency weight, is added to the cosine of behaviour in the interaction view,
-                     the first of views and modalities, after routing
+                     recency weight, brought to `item_item_deviation`, is added to the cosine of
+                     behaviour in the interaction view, the first of views and modalities, after
+                     routing
     seen_*           CSR of item rows per user (every known interaction, whatever its rating),
                      the positives that make the user's vector first, oldest to newest
     history_lengths  [U] how many of a user's seen items those positives are

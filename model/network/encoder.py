@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from model.network.config import VIEWS
-from model.network.fused_scores import unit_rows
-from model.network.graph import Graph, Propagated, SparseOperator, View, propagate
+from model.network.graph import Graph, Propagation, SparseOperator
 from model.network.magnet import Magnet
+from model.network.rows import unit_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +31,18 @@ class DualViewEmbeddings:
 class GraphEncoder:
     """Embeds items over one graph with the current weights of a model.
 
-    Encoders and propagation are linear, so features are propagated before they are encoded: once
-    per view, not once per step (ours). The interaction view has no weights, so it and its content
-    are made once. The augmented view's content keeps the edge weights of the last `refresh`.
+    Encoders and propagation are linear, so features are propagated before they are encoded: once,
+    not once per step (ours). The augmented view's content keeps the edge weights of the last
+    `refresh`.
     """
 
     def __init__(self, magnet: Magnet, graph: Graph) -> None:
-        """Propagate content through both views; graph and model are on one device."""
+        """Propagate content; graph and model are on one device."""
         self.magnet = magnet
         self._graph = graph
-        self._interaction = View(graph)
-        self._interaction_content = self._propagated_content(self._interaction)
+        self._propagation = Propagation(graph)
+        with torch.no_grad():
+            self._content_IF = self._propagation.items(magnet.feature_IF, magnet.config.num_layers)
         self.refresh()
 
     def of(self, magnet: Magnet) -> "GraphEncoder":
@@ -51,10 +52,11 @@ class GraphEncoder:
         other.refresh()
         return other
 
+    @torch.no_grad()
     def refresh(self) -> None:
-        """Propagate content through the augmented view with its current edge weights."""
-        if self._graph.content_edges:
-            self._augmented_content = self._propagated_content(self._augmented())
+        """Sum content over its neighbours with the current edge weights."""
+        self._cold_content_IF = self._neighbours(self._content_IF)
+        self._augmented_content_IF = self._augmented(self._content_IF, self._cold_content_IF)
 
     def embed(
         self, item_X: Tensor | None = None, cold_X: Tensor | None = None
@@ -65,45 +67,53 @@ class GraphEncoder:
             item_X: rows of `item_IVMD`, repeats allowed; None for all items.
             cold_X: rows of `cold_IVMD`, repeats allowed; None for no item.
         """
+        magnet = self.magnet
         if cold_X is None:
-            cold_X = self.magnet.known_I1.new_empty(0, dtype=torch.int64)
-        views = [self._embed_in(self._interaction, self._interaction_content, item_X, cold_X)]
+            cold_X = magnet.known_I1.new_empty(0, dtype=torch.int64)
+        behaviour_ID = self._propagation.items(
+            magnet.item_behaviour_ID * magnet.known_I1, magnet.config.num_layers
+        )
+        views = [(behaviour_ID, self._content_IF)]
+        cold = [(torch.zeros_like(behaviour_ID), magnet.feature_IF)]
         if self._graph.content_edges:
-            views.append(self._embed_in(self._augmented(), self._augmented_content, item_X, cold_X))
-        item_IVMD, foldin_IVMD, cold_IVMD = (
-            torch.stack([*parts[0], *parts[-1]], dim=1).unflatten(1, (len(VIEWS), -1))
-            for parts in zip(*views, strict=True)
+            neighbour_ID = self._neighbours(behaviour_ID)
+            views.append((self._augmented(behaviour_ID, neighbour_ID), self._augmented_content_IF))
+            cold.append((neighbour_ID, magnet.feature_IF + self._cold_content_IF))
+        item_IVMD = self._encoded(views)
+        foldin_IVMD = self._propagation.item_scale_I1[:, :, None, None] * item_IVMD
+        cold_IVMD = self._encoded(
+            [(x_ID.index_select(0, cold_X), x_IF.index_select(0, cold_X)) for x_ID, x_IF in cold]
         )
-        return DualViewEmbeddings(unit_rows(item_IVMD), foldin_IVMD, unit_rows(cold_IVMD))
-
-    def _augmented(self) -> View:
-        return View(self._graph, self.magnet.log_edge_weight_E.exp())
-
-    @torch.no_grad()
-    def _propagated_content(self, view: View) -> Propagated:
-        feature_IF = self.magnet.feature_IF
-        return propagate(view, feature_IF, feature_IF, self.magnet.config.num_layers)
-
-    def _embed_in(
-        self, view: View, content: Propagated, item_X: Tensor | None, cold_X: Tensor
-    ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-        """Items, fold-in rows and masked items in one view: M times [rows, D] each."""
-        item_ID = self.magnet.item_behaviour_ID * self.magnet.known_I1
-        num_layers = self.magnet.config.num_layers
-        behaviour = propagate(view, item_ID, torch.zeros_like(item_ID), num_layers)
-        item, foldin, cold = (
-            [_rows(behaviour_ID, row_X), *self.magnet.encode_content(_rows(content_IF, row_X))]
-            for behaviour_ID, content_IF, row_X in (
-                (behaviour.item_IF, content.item_IF, item_X),
-                (behaviour.foldin_IF, content.foldin_IF, None),
-                (behaviour.cold_IF, content.cold_IF, cold_X),
-            )
+        return DualViewEmbeddings(
+            unit_rows(_rows(item_IVMD, item_X)), foldin_IVMD, unit_rows(cold_IVMD)
         )
-        return item, foldin, cold
+
+    def _neighbours(self, item_IF: Tensor) -> Tensor:
+        return self._propagation.neighbours(item_IF, self.magnet.log_edge_weight_E.exp())
+
+    def _augmented(self, item_IF: Tensor, neighbour_IF: Tensor) -> Tensor:
+        return torch.addcmul(item_IF, self._propagation.cold_strength_I1, neighbour_IF)
+
+    def _encoded(self, views: list[tuple[Tensor, Tensor]]) -> Tensor:
+        """Rows [X, V, M, D] of behaviour embeddings and features, per view."""
+        parts = [
+            [behaviour_XD, *self.magnet.encode_content(feature_XF)]
+            for behaviour_XD, feature_XF in views
+        ]
+        row_XVMD: Tensor = torch.stack([*parts[0], *parts[-1]], dim=1).unflatten(
+            1, (len(VIEWS), -1)
+        )
+        return row_XVMD
 
 
 def _rows(x_IF: Tensor, row_X: Tensor | None) -> Tensor:
     return x_IF if row_X is None else x_IF.index_select(0, row_X)
+
+
+def with_user_part(user_BVMD: Tensor, part_BD: Tensor) -> Tensor:
+    """Folded-in users [B, V, M, D], their free parts [B, D] added to behaviour in both views."""
+    behaviour_BV1D, others = user_BVMD.split([1, user_BVMD.shape[2] - 1], dim=2)
+    return torch.cat([behaviour_BV1D + part_BD[:, None, None], others], dim=2)
 
 
 def fold_in(foldin_IVMD: Tensor, history: SparseOperator) -> Tensor:

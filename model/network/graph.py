@@ -72,86 +72,39 @@ class Graph:
         )
 
 
-class View:
-    """The symmetrically normalised product R S of a graph, S = identity + (H sum_e w_e C_e)^T.
+class Propagation:
+    """LightGCN over the interactions, and the means over content neighbours of the other view.
 
-    C_e are the content edges, w_e their weights and H the diagonal of the items' cold strengths.
-    Without weights S is the identity, which makes the interaction view. The product is far denser
-    than its factors: applying them one after the other keeps a step's cost linear in interactions
-    and edges. Degrees follow the weights, so gradients reach them through the normalisation too.
+    One propagation serves both views: the augmented view is the interaction view and, for every
+    item, what its content neighbours became there (ours, docs/adr/0026).
     """
 
-    def __init__(self, graph: Graph, weight_E: Tensor | None = None) -> None:
+    def __init__(self, graph: Graph) -> None:
         self._interactions = graph.interactions
-        weighted = () if weight_E is None else zip(weight_E, graph.content_edges, strict=True)
-        self._weighted_edges = tuple(weighted)
-        self._cold_strength_I1 = graph.cold_strength_I1
-        ones_I1 = torch.ones_like(graph.cold_strength_I1)
-        ones_U1 = ones_I1.new_ones(graph.interactions.matrix.shape[0], 1)
-        user_degree_U1 = self._interactions(self._smoothed(ones_I1))
-        own_degree_I1 = self._interactions.T(ones_U1)
-        neighbour_degree_I1 = self._neighbour_sum(own_degree_I1)
-        self._user_scale_U1 = _inverse_root(user_degree_U1)
-        self._item_scale_I1 = _inverse_root(
-            own_degree_I1 + self._cold_strength_I1 * neighbour_degree_I1
-        )
-        self._cold_scale_I1 = _inverse_root(neighbour_degree_I1)
+        self._content_edges = graph.content_edges
+        self.cold_strength_I1 = graph.cold_strength_I1
+        users, items = graph.interactions.matrix.shape
+        one_I1 = graph.cold_strength_I1.new_ones(items, 1)
+        one_U1 = one_I1.new_ones(users, 1)
+        self._user_scale_U1 = _inverse_root(self._interactions(one_I1))
+        self.item_scale_I1 = _inverse_root(self._interactions.T(one_U1))
+        """What an item's row is multiplied with in the sum over a history."""
 
-    def foldin(self, item_IF: Tensor) -> Tensor:
-        """What each item adds to the users who chose it, before the user's scale [I, F]."""
-        return self._smoothed(self._item_scale_I1 * item_IF)
+    def items(self, item_IF: Tensor, num_layers: int) -> Tensor:
+        """The sum over the layers of every item, users starting from zero [I, F]."""
+        total_IF = item_IF
+        for _ in range(num_layers):
+            user_UF = self._user_scale_U1 * self._interactions(self.item_scale_I1 * item_IF)
+            item_IF = self.item_scale_I1 * self._interactions.T(self._user_scale_U1 * user_UF)
+            total_IF = total_IF + item_IF
+        return total_IF
 
-    def users(self, item_IF: Tensor) -> Tensor:
-        """Items to users [U, F]."""
-        return self._user_scale_U1 * self._interactions(self.foldin(item_IF))
-
-    def items(self, user_UF: Tensor) -> tuple[Tensor, Tensor]:
-        """Users to items [I, F], and to the items as if nobody had chosen them [I, F].
-
-        The second is the sum of an item's content neighbours alone. What the item itself adds to
-        their users in the augmented view stays in it, so one propagation serves both.
-        """
-        own_IF = self._interactions.T(self._user_scale_U1 * user_UF)
-        neighbours_IF = self._neighbour_sum(own_IF)
-        item_IF = self._item_scale_I1 * (own_IF + self._cold_strength_I1 * neighbours_IF)
-        return item_IF, self._cold_scale_I1 * neighbours_IF
-
-    def _smoothed(self, x_IF: Tensor) -> Tensor:
-        """S x: every item's row is also added to the items that have it as a neighbour."""
-        weak_IF = self._cold_strength_I1 * x_IF
-        return sum(
-            (weight * edges.T(weak_IF) for weight, edges in self._weighted_edges), start=x_IF
-        )
-
-    def _neighbour_sum(self, x_IF: Tensor) -> Tensor:
-        """The weighted sum over every item's content neighbours."""
-        zero_IF = torch.zeros_like(x_IF)
-        return sum((w * edges(x_IF) for w, edges in self._weighted_edges), start=zero_IF)
-
-
-@dataclass(frozen=True, slots=True)
-class Propagated:
-    """What rows of the items become in one view."""
-
-    item_IF: Tensor
-    """The sum over an item's layers."""
-    foldin_IF: Tensor
-    """Its image under `View.foldin`: the sum over a user's layers is, up to length, the sum of
-    these rows over their history."""
-    cold_IF: Tensor
-    """The sum over the layers of an item as if nobody had chosen it."""
-
-
-def propagate(view: View, item_IF: Tensor, cold_IF: Tensor, num_layers: int) -> Propagated:
-    """Propagate from items to users and back, `num_layers` times.
-
-    Items start from `item_IF`, and as if nobody had chosen them from `cold_IF`.
-    """
-    item, item_sum, cold_sum = item_IF, item_IF, cold_IF
-    for _ in range(num_layers):
-        item, cold = view.items(view.users(item))
-        item_sum, cold_sum = item_sum + item, cold_sum + cold
-    return Propagated(item_sum, view.foldin(item_sum), cold_sum)
+    def neighbours(self, item_IF: Tensor, weight_E: Tensor) -> Tensor:
+        """The weighted mean over every item's content neighbours [I, F]."""
+        total_IF = torch.zeros_like(item_IF)
+        for weight, edges in zip(weight_E, self._content_edges, strict=True):
+            total_IF = total_IF + weight * edges(item_IF)
+        return total_IF
 
 
 def _inverse_root(degree: Tensor) -> Tensor:

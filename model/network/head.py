@@ -4,6 +4,7 @@ This is the part of the model that is exported to ONNX. Letters: B users, C cand
 M modalities, G = V * M similarity channels, D dimension, K experts, J = K + 1 routing channels.
 """
 
+import copy
 from dataclasses import dataclass
 
 import torch
@@ -33,19 +34,23 @@ class Routing:
 
 
 class FusionHead(nn.Module):
-    """score(u, i) = bias_i + sum over k, m, v of g_k(u, i) t_k[m] a_v(u, i) S[v, m](u, i) / tau.
+    """score(u, i) = bias_i + sum over k, m, v of g_k(u, i) t_k[m] a_v(u, i) r_m S_vm(u, i) / tau.
 
-    S is the cosine of both sides' rows. The score of the item-item model is added to that of
-    behaviour in the interaction view (docs/adr/0014); the router sees the cosines alone.
+    S is the cosine of both sides' rows. r_m is the modality's reliability, settled on validation
+    (docs/adr/0026). The score of the item-item model is added to the cosine of behaviour in the
+    interaction view (docs/adr/0014); the router sees the cosines alone.
 
     Nothing non-linear follows the sum, so every expert's, modality's and view's share is exact.
     The additive form is ours (roles and pair-conditioned gates: arXiv:2602.20723). Channels come
     first on every axis order, so that a batch of pairs is one matrix product per step.
     """
 
+    reliability_M: Tensor
+
     def __init__(self, config: MagnetConfig) -> None:
         super().__init__()
         self.config = config
+        self.register_buffer("reliability_M", torch.ones(config.num_modalities))
         self.templates = _TEMPLATES[config.experts](config.modalities)
         self.num_experts = len(self.templates.experts)
         self.router = InteractionRouter(
@@ -67,28 +72,47 @@ class FusionHead(nn.Module):
         )
 
     def mix(self, similarity_GBC: Tensor, routing: Routing) -> Tensor:
-        """The personal part of the score [B, C], without the item's bias.
+        """The personal part of the score [B, C], without the item's bias."""
+        mixed_BC: Tensor = self.by_modality(similarity_GBC, routing).sum(0)
+        return mixed_BC
 
-        Templates sum to 1 over M, so the modalities' weights have the same sum as the experts'.
-        There are fewer modalities, so they are the ones divided by it.
+    def by_modality(self, similarity_GBC: Tensor, routing: Routing) -> Tensor:
+        """What every modality adds to the score [M, B, C].
+
+        Experts' weights are divided by their sum last, once for a pair.
         """
         interaction_MBC, augmented_MBC = similarity_GBC.chunk(2)
         fused_MBC = torch.lerp(interaction_MBC, augmented_MBC, routing.augmented_BC)
-        modality_MP: Tensor = self.templates().T @ routing.kept_KBC.flatten(1)
+        template_MK = (self.templates() * self.reliability_M).T
+        modality_MP: Tensor = template_MK @ routing.kept_KBC.flatten(1)
         modality_MBC = modality_MP.unflatten(1, fused_MBC.shape[1:])
-        total_BC = modality_MBC.sum(0) * self.config.temperature
-        mixed_BC: Tensor = (modality_MBC * fused_MBC).sum(0) / total_BC
-        return mixed_BC
+        total_BC = routing.kept_KBC.sum(0) * self.config.temperature
+        said_MBC: Tensor = modality_MBC * fused_MBC / total_BC
+        return said_MBC
 
     def contributions(self, similarity_GBC: Tensor, routing: Routing) -> Tensor:
         """Every term of the sum in `mix` [B, C, K, V, M]."""
         view_VBC = torch.stack([1 - routing.augmented_BC, routing.augmented_BC])
         similarity_VMBC = similarity_GBC.unflatten(0, (len(VIEWS), self.config.num_modalities))
         viewed_VMBC = similarity_VMBC * view_VBC.unsqueeze(1) / self.config.temperature
-        expert_KMBC = routing.weight_KBC.unsqueeze(1) * self.templates()[:, :, None, None]
+        template_KM = self.templates() * self.reliability_M
+        expert_KMBC = routing.weight_KBC.unsqueeze(1) * template_KM[:, :, None, None]
         term_KVMBC = expert_KMBC.unsqueeze(1) * viewed_VMBC
         term_BCKVM: Tensor = term_KVMBC.permute(3, 4, 0, 1, 2)
         return term_BCKVM
+
+    def for_scaled_items(self) -> "FusionHead":
+        """A copy for items whose rows are as long as their modality is reliable.
+
+        It gives the same scores as this head does with rows of unit length, and its contributions
+        are shares of what it is given. An artifact holds such rows, so that whatever reads it sees
+        what a modality counts for.
+        """
+        head = copy.deepcopy(self)
+        with torch.no_grad():
+            head.router.similarity_JG.div_(self.reliability_M.repeat(len(VIEWS)))
+            head.reliability_M.fill_(1)
+        return head
 
     def score(
         self,

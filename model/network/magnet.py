@@ -23,21 +23,25 @@ class Magnet(nn.Module):
       that is explained by pictures comes from pictures alone. A missing row is zero by contract
       and gets its signal from the graph.
     - content edges: one learnt weight per modality.
-    - users have no parameters: a user is the fold-in of their history, so a new user or a session
-      is embedded exactly as a known one (ours, docs/adr/0004).
+    - a user is the fold-in of their history, so a new user or a session is embedded without
+      training (ours, docs/adr/0004). A known user's behaviour also has a free part, times a trust
+      that grows with their history: what is known of them beyond what their items say (ours,
+      docs/adr/0026).
     - popularity: one learnt weight on the item's standardised log-popularity, so that the personal
       part of the score need not spend itself on popularity (ours).
     - `cold_offset`: added to the score of items that nobody has chosen yet, which may be popular
       later; calibrated after training (ours, docs/adr/0016).
-    - `neighbourhood_weight`: weight of the item-item model beside embeddings; calibrated after
-      training (ours, docs/adr/0014). Checkpoints know it by this name.
+    - `item_item_deviation`: standard deviation that the item-item model's scores of a history are
+      brought to before they join the cosines; calibrated after training, 0 for no such model
+      (ours, docs/adr/0014).
     """
 
     feature_IF: Tensor
     log_popularity_I: Tensor
     known_I1: Tensor
     cold_offset: Tensor
-    neighbourhood_weight: Tensor
+    item_item_deviation: Tensor
+    trust_U1: Tensor
 
     def __init__(
         self,
@@ -45,12 +49,14 @@ class Magnet(nn.Module):
         *,
         features: Sequence[Tensor],
         popularity_I: Tensor,
+        trust_U: Tensor,
         generator: torch.Generator,
     ) -> None:
         super().__init__()
         self.config = config
         num_items = len(popularity_I)
         self.item_behaviour_ID = nn.Parameter(torch.empty(num_items, config.embedding_dim))
+        self.user_behaviour_UD = nn.Parameter(torch.zeros(len(trust_U), config.embedding_dim))
         self.encoders = nn.ModuleList(
             nn.Linear(feature.shape[1], config.embedding_dim, bias=False) for feature in features
         )
@@ -64,9 +70,10 @@ class Magnet(nn.Module):
             ("feature_IF", torch.cat([torch.empty(num_items, 0), *features], dim=1)),
             ("log_popularity_I", (log_popularity_I - log_popularity_I.mean()) / spread),
             ("known_I1", (popularity_I > 0).float().unsqueeze(1)),
+            ("trust_U1", trust_U.unsqueeze(1)),
         ):
             self.register_buffer(name, buffer, persistent=False)
-        for name in ("cold_offset", "neighbourhood_weight"):
+        for name in ("cold_offset", "item_item_deviation"):
             self.register_buffer(name, torch.zeros(()))
         self._reset_parameters(generator)
 
@@ -81,6 +88,11 @@ class Magnet(nn.Module):
             nn.init.normal_(encoder.weight, std=encoder.in_features**-0.5, generator=generator)
         nn.init.constant_(self.log_edge_weight_E, -math.log(max(1, len(self.encoders))))
         self.head.router.reset_parameters(generator)
+
+    def user_part(self, user_B: Tensor) -> Tensor:
+        """The free part of some users' behaviour [B, D]."""
+        free_BD = self.user_behaviour_UD.index_select(0, user_B)
+        return self.trust_U1.index_select(0, user_B) * free_BD
 
     def encode_content(self, feature_XF: Tensor) -> list[Tensor]:
         """Features side by side, propagated or as they are, through each modality's encoder."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-Stage = Literal["coverage", "specialisation"]
+Stage = Literal["encoders", "coverage", "specialisation"]
 Switch = Literal["entropy", "never"] | int
 
 
@@ -29,7 +29,7 @@ class RoutingWeights:
 
 @dataclass(slots=True, kw_only=True)
 class EntropySchedule:
-    """Decides when the router may specialise.
+    """Decides when the router may specialise; epochs are those of the router.
 
     Two series are smoothed by a moving average: utilisation (entropy of the mean routing
     distribution over log K) and the training loss. Coverage ends when over `window` epochs the
@@ -46,7 +46,7 @@ class EntropySchedule:
     window: int = 5
     entropy_tolerance: float = 0.01
     loss_tolerance: float = 0.03
-    ramp: int = 10
+    ramp: int = 5
     floor_share: float = 0.9
     """Specialisation may cost this much of the utilisation reached, no more."""
     utilisation: list[float] = field(default_factory=list)

@@ -35,24 +35,41 @@ class ArtifactScorer:
     @classmethod
     def of(cls, artifact: Artifact) -> Self:
         """Of a whole artifact; ArtifactError if a part of it cannot be used."""
-        return cls.of_parts(artifact.tensors, artifact.files, artifact.manifest.recency_power)
+        return cls.of_parts(
+            artifact.tensors,
+            artifact.files,
+            recency_power=artifact.manifest.recency_power,
+            item_item_deviation=artifact.manifest.item_item_deviation,
+        )
 
     @classmethod
     def of_parts(
-        cls, tensors: Mapping[str, NDArray[Any]], files: Mapping[str, bytes], recency_power: float
+        cls,
+        tensors: Mapping[str, NDArray[Any]],
+        files: Mapping[str, bytes],
+        *,
+        recency_power: float,
+        item_item_deviation: float | None,
     ) -> Self:
         """Of what an artifact is going to hold, before it has a manifest."""
-        return cls(tensors, OnnxScorer(files, tensors), ProfileMaker.of(tensors, recency_power))
+        profiles = ProfileMaker.of(
+            tensors, recency_power=recency_power, item_item_deviation=item_item_deviation
+        )
+        return cls(tensors, OnnxScorer(files, tensors), profiles)
 
     def seen(self, user: int) -> NDArray[np.int32]:
         """Rows of all items that a user has had."""
         first, stop = self.tensors["seen_offsets"][user : user + 2]
         return np.asarray(self.tensors["seen_items"][first:stop])
 
+    def history(self, user: int) -> NDArray[np.int32]:
+        """Rows of the items that make a user's vector, oldest first."""
+        return self.seen(user)[: self.tensors["history_lengths"][user]]
+
     def user(self, user: int) -> Profile:
         """The profile of a user, as it is served."""
-        history_H = self.seen(user)[: self.tensors["history_lengths"][user]]
-        return self.profiles.of_user(np.asarray(self.tensors["user_embeddings"][user]), history_H)
+        vector_VMD = np.asarray(self.tensors["user_embeddings"][user])
+        return self.profiles.of_user(vector_VMD, self.history(user))
 
     def top(
         self, profiles: Sequence[Profile], count: int, excluded: Sequence[NDArray[np.integer]]

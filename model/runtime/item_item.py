@@ -2,8 +2,9 @@
 
 A vector of few dimensions cannot hold that. Row h of W [I, I], a sparse matrix, is what item h of a
 history adds to each other item. A history adds to item i the mean of its rows by `recency_weights`
-w: n(i) = sum over h of w_h W[h, i] / sum over h of w_h. That is added to the cosine of behaviour in
-the interaction view, after routing (docs/adr/0014). In the artifact and its graphs the model is
+w: n(i) = sum over h of w_h W[h, i] / sum over h of w_h. What a history adds is brought to one
+standard deviation over all items (docs/adr/0026), then added to the cosine of behaviour in the
+interaction view, after routing (docs/adr/0014). In the artifact and its graphs the model is
 called `neighbourhood`.
 
 Letters: I items, C candidates, H items of a history, N items that a history says something for,
@@ -69,6 +70,15 @@ class DenseScores:
         places = top_places(self.value_I, 0, count)
         return places[self.value_I[places] > 0]
 
+    def deviation(self, num_items: int) -> float:
+        """Standard deviation over all `num_items` of the catalogue."""
+        assert len(self.value_I) == num_items
+        return float(self.value_I.std())
+
+    def times(self, factor: float) -> "ItemItemScores":
+        """Every value times a number."""
+        return DenseScores(self.value_I * np.float32(factor))
+
     def mean_with(self, other: "ItemItemScores") -> "ItemItemScores":
         """Half of each."""
         others_I = other.between(0, len(self.value_I))
@@ -113,6 +123,16 @@ class SparseScores:
         places = top_places(self.values_N, 0, count)
         return self.rows_N[places[self.values_N[places] > 0]]
 
+    def deviation(self, num_items: int) -> float:
+        """See `DenseScores`."""
+        mean = self.values_N.sum(dtype=np.float64) / num_items
+        square = np.square(self.values_N, dtype=np.float64).sum() / num_items
+        return float(np.sqrt(max(square - mean**2, 0.0)))
+
+    def times(self, factor: float) -> "ItemItemScores":
+        """See `DenseScores`."""
+        return SparseScores(self.rows_N, self.values_N * np.float32(factor))
+
     def mean_with(self, other: "ItemItemScores") -> "ItemItemScores":
         """See `DenseScores`."""
         if isinstance(other, DenseScores):
@@ -136,9 +156,11 @@ class ItemItemModel:
     """Entries of item h are those in [offsets[h], offsets[h + 1])."""
     items: NDArray[np.integer]
     weights: Floats
+    deviation: float | None = None
+    """What the scores of a history are brought to; None leaves them as they are."""
 
     @classmethod
-    def of(cls, tensors: Mapping[str, NDArray[Any]]) -> Self:
+    def of(cls, tensors: Mapping[str, NDArray[Any]], deviation: float | None) -> Self:
         """From the tensors of an artifact; ArtifactError if they are no matrix of its items."""
         offsets, items, weights = (np.asarray(tensors[name]) for name in _TENSORS)
         num_items = len(offsets) - 1
@@ -149,7 +171,7 @@ class ItemItemModel:
             raise ArtifactError("the item-item model names items that are not; export it again")
         if not np.isfinite(weights.sum(dtype=np.float64)):  # a sum of 64 bits hides no NaN
             raise ArtifactError("a weight of the item-item model is not finite; export it again")
-        return cls(offsets, items, weights)
+        return cls(offsets, items, weights, deviation)
 
     def tensors(self) -> dict[str, NDArray[Any]]:
         """The tensors of an artifact, from arrays of any number type."""
@@ -161,8 +183,20 @@ class ItemItemModel:
 
     def of_history(self, rows_H: NDArray[np.integer], recency_power: float) -> ItemItemScores:
         """What a history, oldest first, adds to items."""
-        if not len(self.items) or not len(rows_H):
+        if not len(self.items) or not len(rows_H) or self.deviation == 0:
             return NO_SCORES
+        found = self._sums(rows_H, recency_power)
+        return found.times(self._factor(found))
+
+    def _factor(self, found: ItemItemScores) -> float:
+        """What brings the sums of a history to `deviation`; 0 if they are all alike."""
+        if self.deviation is None:
+            return 1.0
+        spread = found.deviation(len(self.offsets) - 1)
+        return self.deviation / spread if spread > 0 else 0.0
+
+    def _sums(self, rows_H: NDArray[np.integer], recency_power: float) -> ItemItemScores:
+        """Weighted means of the rows of a history."""
         place_E, length_H = self._places(rows_H)
         share_H = _shares(len(rows_H), recency_power)
         rows_E = self.items.take(place_E)
@@ -179,8 +213,9 @@ class ItemItemModel:
         weight_E = np.where(self.items[place_E] == row, self.weights[place_E], 0)
         owner_E = np.repeat(np.arange(len(rows_H)), length_H)
         said_H = np.bincount(owner_E, weight_E, minlength=len(rows_H))
+        factor = self._factor(self._sums(rows_H, recency_power)) if said_H.any() else 0.0
         part_H: Floats = said_H.astype(np.float32) * _shares(len(rows_H), recency_power)
-        return part_H
+        return part_H * np.float32(factor)
 
     def _places(self, rows_H: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Where the entries of some items lie, one item after the other; how many each has."""

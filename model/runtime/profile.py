@@ -74,16 +74,22 @@ class ProfileMaker:
     recency_power: float
 
     @classmethod
-    def of(cls, tensors: Mapping[str, NDArray[Any]], recency_power: float) -> Self:
+    def of(
+        cls,
+        tensors: Mapping[str, NDArray[Any]],
+        *,
+        recency_power: float,
+        item_item_deviation: float | None,
+    ) -> Self:
         """From an artifact's tensors; ArtifactError if its item-item model is damaged."""
         return cls(
             foldin_IVMD=np.asarray(tensors["item_foldin"]),
-            item_item=ItemItemModel.of(tensors),
+            item_item=ItemItemModel.of(tensors, item_item_deviation),
             recency_power=recency_power,
         )
 
     def of_user(self, vector_VMD: Vectors, history_H: History) -> Profile:
-        """Of a user of the model, whose vector has been folded in at export.
+        """Of a user of the model, whose vector was made at export: their fold-in and free part.
 
         Made for each request: kept in memory it would take ten times what the vector does.
         """
@@ -102,14 +108,18 @@ class ProfileMaker:
         return profile if profile.vector_VMD.any() else None
 
     def taken_apart(
-        self, histories: Sequence[History], row: int
+        self, profile: Profile, histories: Sequence[History], row: int
     ) -> tuple[Vectors, NDArray[np.float32]]:
-        """What each item of some histories, which count equally, adds to both halves of a profile.
+        """What each item of a profile's histories, which count equally, adds to both of its halves.
 
-        Rows [H, V, M, D] whose sum points where the vector does, and parts [H] of the item-item
-        score of the item at `row`.
+        Rows [H + 1, V, M, D] whose sum points where the vector does, and parts [H + 1] of the
+        item-item score of the item at `row`. Last comes what no item has brought: the free part of
+        a user whom the model knows.
         """
         power = self.recency_power
         vectors = [of_equal_total(history_rows(self.foldin_IVMD, h, power)) for h in histories]
         parts = [self.item_item.parts(h, power, row) / len(histories) for h in histories]
-        return np.concatenate(vectors), np.concatenate(parts).astype(np.float32)
+        rows_HVMD = np.concatenate(vectors)
+        free_1VMD = (len(histories) * profile.vector_VMD - rows_HVMD.sum(axis=0))[None]
+        part_H1 = np.concatenate([*parts, [0.0]]).astype(np.float32)
+        return np.concatenate([rows_HVMD, free_1VMD]), part_H1

@@ -28,8 +28,8 @@ _KEPT_WORDS = 1_024
 
 
 def plain(number: float) -> float:
-    """A float32 as a short decimal: seven places, as many as it has."""
-    return round(float(number), 7)
+    """A float32 as a short decimal: seven places, as many as it has; never a negative zero."""
+    return round(float(number), 7) + 0.0
 
 
 def plain_numbers(numbers: NDArray[np.floating]) -> list[Any]:

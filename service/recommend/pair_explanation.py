@@ -138,7 +138,7 @@ def _explain(
         weight_K, contribution_KVM = breakdown.weight_CK[0], breakdown.contribution_CKVM[0]
         without_CK = scores_C[:, None] - scorer.by_expert(profile, others.rows_C)
         rank_without_K = [others.rank(place, without_C) for without_C in without_CK.T]
-        history = _history(snapshot, choice, row, contribution_KVM)
+        history, beyond_history = _history(snapshot, choice, profile, row, contribution_KVM)
     by_modality = named(manifest.modalities, contribution_KVM.sum(axis=(0, 1)).tolist())
     experts = expert_details(manifest, weight_K, contribution_KVM, rank_without_K)
     (of_bias,) = bias_parts(items.bias_I[[row]], items.popularity_I[[row]])
@@ -169,6 +169,7 @@ def _explain(
         matrix=by_modality_and_view(manifest, contribution_KVM.sum(axis=0)),
         gate_entropy=gate_entropy(weight_K),
         history=history,
+        beyond_history=beyond_history,
         sentence=_sentence(words, experts[0], history, choice.source),
     )
 
@@ -186,18 +187,22 @@ def _nothing_scored(user: UserState) -> RequestRefused:
 
 
 def _history(
-    snapshot: Snapshot, choice: ProfileChoice, row: int, contribution_KVM: Weights
-) -> list[HistoryEvidence]:
-    """The items of history and session that speak most for the item, itself left out."""
+    snapshot: Snapshot, choice: ProfileChoice, profile: Profile, row: int, contribution_KVM: Weights
+) -> tuple[list[HistoryEvidence], float]:
+    """The items of history and session that speak most for the item, itself left out.
+
+    Then what the user's free part adds to the score.
+    """
     items = snapshot.items
     rows_H = np.concatenate(choice.histories)
-    foldin_HVMD, item_item_H = snapshot.profiles.taken_apart(choice.histories, row)
+    foldin_HVMD, item_item_H = snapshot.profiles.taken_apart(profile, choice.histories, row)
     item_VMD = items.embeddings_IVMD[row]
-    parts_H = history_evidence(item_VMD, foldin_HVMD, item_item_H, contribution_KVM)
+    *of_items, beyond = history_evidence(item_VMD, foldin_HVMD, item_item_H, contribution_KVM)
+    parts_H = np.array(of_items)
     parts_H = np.where((parts_H > 0) & (rows_H != row), parts_H, 0.0)
     total = parts_H.sum()
     best = [place for place in np.argsort(-parts_H, kind="stable")[:MAX_EVIDENCE] if parts_H[place]]
-    return [
+    evidence = [
         HistoryEvidence(
             item_id=items.ids[rows_H[place]],
             title=items.title(rows_H[place]),
@@ -206,6 +211,7 @@ def _history(
         )
         for place in best
     ]
+    return evidence, plain(beyond)
 
 
 def _sentence(
@@ -279,13 +285,14 @@ def history_evidence(
 
     Ours. A score holds, per view and modality, a contribution that is proportional to the
     similarity of user and item: their cosine and, in the first view and modality, the item-item
-    score. A user's direction is that of the sum of the history's weighted rows f_h, so it is linear
-    in the items, and so is the item-item score. The part of item h is the contribution times its
-    share of the similarity, <f_h, item> / |sum of f| plus its part of the item-item score. All
-    parts add up to the score less its bias.
+    score. A user's direction is that of the sum of the history's weighted rows f_h and of the free
+    part, which counts as one more row, so it is linear in the items, and so is the item-item
+    score. The part of item h is the contribution times its share of the similarity,
+    <f_h, item> / |sum of f| plus its part of the item-item score. All parts add up to the score
+    less its bias.
 
     Args:
-        item_VMD: rows of unit length, or zero.
+        item_VMD: the item's rows, as an artifact has them.
         foldin_HVMD: what each item adds to the user's vector, by `ProfileMaker.taken_apart`.
         item_item_H: what each item adds to the item-item score, by the same.
         contribution_KVM: of the pair, by the graph.

@@ -113,7 +113,9 @@ def similarities(embeddings_IVMD: Vectors, row: int) -> NDArray[np.float32]:
     for view in range(num_views):
         for modality in range(num_modalities):
             vectors_ID = embeddings_IVMD[:, view, modality]
-            total_IM[:, modality] += vectors_ID @ vectors_ID[row]
+            length_I = np.linalg.norm(vectors_ID, axis=1)
+            length_I[length_I == 0] = 1
+            total_IM[:, modality] += vectors_ID @ (vectors_ID[row] / length_I[row]) / length_I
     return total_IM / np.float32(num_views)
 
 

@@ -46,43 +46,39 @@ _BOUNDS_BYTES = 64 * 1024 * 1024
 class ScoreBound:
     """The most that routing can make of an item's score, from its similarities alone (ours).
 
-    A score is bias + reach * (sum over v, m of share[v, m] * similarity[v, m]). A similarity is a
-    cosine; where an item-item score is added, it is any number of either sign. A share is an
-    expert's share of a modality times a share of a view. Shares are never negative and sum to 1,
-    and modality m gets at least `least_M[m]`, the least that any expert gives it.
+    A score is bias + reach * (sum over k, v, m of weight[k] * t[k, m] * share[v] * s[v, m]) with t
+    the experts' templates and s the similarities. A similarity is a product of vectors; where an
+    item-item score is added, it is any number of either sign. Weights and shares are never negative
+    and sum to 1.
 
     Let x[m] be the larger of the views' similarities for modality m. The shares of the views make a
-    mean of the similarities, which is at most x[m]. What the modalities get above the least makes
-    a mean of x, times its sum, which is at most that sum times the largest x. So, whatever the
-    router does, a score is at most
+    mean of the similarities, which is at most x[m]; the experts' weights make a mean of what each
+    of them says. So, whatever the router does, a score is at most
 
-        bias + reach * (sum over m of least_M[m] * x[m] + (1 - sum of least_M) * max over m of x[m])
+        bias + reach * max over k of (sum over m of t[k, m] * x[m])
     """
 
-    least_M: Floats
-    """The least weight that any expert gives each modality."""
+    templates_KM: Floats
+    """Every expert's weights of the modalities."""
     reach: float
     """What a pair gets above its bias where every similarity is 1."""
 
     @classmethod
     def of(cls, templates_KM: Sequence[Sequence[float]], reach: float) -> "ScoreBound":
         """The bound for experts with these templates."""
-        return cls(np.array(templates_KM, dtype=np.float32).min(axis=0), reach)
+        return cls(np.array(templates_KM, dtype=np.float32), reach)
 
     def above_bias(self, similarity_GBC: Floats) -> Floats:
         """The most by which each pair's score can exceed the item's bias [B, C]."""
-        num_modalities = len(self.least_M)
+        num_modalities = self.templates_KM.shape[1]
         best_MBC = similarity_GBC[:num_modalities].copy()
         for start in range(num_modalities, len(similarity_GBC), num_modalities):
             view_MBC = similarity_GBC[start : start + num_modalities]
             np.maximum(best_MBC, view_MBC, out=best_MBC)
-        most_BC: Floats = best_MBC[0].copy()
-        for best_BC in best_MBC[1:]:  # half the time of a maximum over the first axis
-            np.maximum(most_BC, best_BC, out=most_BC)
-        most_BC *= np.float32(self.reach) * (1 - self.least_M.sum())
-        for least, x_BC in zip(self.least_M * np.float32(self.reach), best_MBC, strict=True):
-            x_BC *= least
-            most_BC += x_BC
+        scaled_KM = np.float32(self.reach) * self.templates_KM
+        most_BC: Floats = np.tensordot(scaled_KM[0], best_MBC, axes=1)
+        for template_M in scaled_KM[1:]:
+            np.maximum(most_BC, np.tensordot(template_M, best_MBC, axes=1), out=most_BC)
         return most_BC
 
 

@@ -135,6 +135,12 @@ class Explanation(TypedDict):
         float, Field(description="0: one expert decides; 1: all weigh the same")
     ]
     history: list[HistoryEvidence]
+    beyond_history: Annotated[
+        float,
+        Field(
+            description="What the model has learnt of the user beyond their items adds to the score"
+        ),
+    ]
     sentence: str
 
 

@@ -121,7 +121,11 @@ def build_snapshot(
     tensors = opened.tensors
     items = Catalogue.of(tensors)
     scorer = OnnxScorer(opened.files, tensors)
-    profiles = ProfileMaker.of(tensors, opened.manifest.recency_power)
+    profiles = ProfileMaker.of(
+        tensors,
+        recency_power=opened.manifest.recency_power,
+        item_item_deviation=opened.manifest.item_item_deviation,
+    )
     check_golden(opened.manifest.golden, scorer, _profiles(profiles, users.golden))
     chosen = choose_retriever(
         retrieval,

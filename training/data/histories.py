@@ -71,6 +71,10 @@ class Histories:
             self, offset_U1=np.append(0, np.cumsum(length_U)), item_P=self.item_P[kept_P]
         )
 
+    def users(self, position_B: Rows) -> Rows:
+        """The users [B] of some positions in `item_P`."""
+        return np.searchsorted(self.offset_U1, position_B, side="right") - 1
+
     def recency_weighted(self, power: float) -> csr_array:
         """The matrix [U, I] of weights (1 + age)^-power, age 0 being a user's newest positive.
 
@@ -104,7 +108,7 @@ class Histories:
         At most the `longest` newest of the positives before it; without times, up to as many of the
         user's other positives, taken cyclically from their shuffled list.
         """
-        user_B = np.searchsorted(self.offset_U1, position_B, side="right") - 1
+        user_B = self.users(position_B)
         first_B, length_B = self.offset_U1[user_B], self.length_U[user_B]
         place_B = position_B - first_B
         size_B = np.minimum(place_B if self.ordered else length_B - 1, longest)

@@ -26,7 +26,7 @@ class ArtifactEvaluation:
         self.artifact, self.dataset = artifact, dataset
         scorer = ArtifactScorer.of(artifact)
         self.scorer: OnnxScorer = scorer.scorer
-        self._profiles = scorer.profiles
+        self._whole = scorer
 
     @classmethod
     def open(cls, artifact: Path, data: Path) -> "ArtifactEvaluation":
@@ -50,10 +50,13 @@ class ArtifactEvaluation:
         return cls(opened, dataset)
 
     def profile(self, user: int) -> Profile:
-        """A user's profile from their training history."""
-        histories = self.dataset.train_histories
+        """A user's profile from their training history, and the free part that the artifact has."""
+        histories, profiles = self.dataset.train_histories, self._whole.profiles
         first, stop = histories.offset_U1[user : user + 2]
-        return self._profiles.of_history(histories.item_P[first:stop])
+        known = profiles.of_history(histories.item_P[first:stop])
+        served = self._whole.user(user).vector_VMD
+        free_VMD = served - profiles.of_history(self._whole.history(user)).vector_VMD
+        return Profile(known.vector_VMD + free_VMD, known.item_item)
 
     def score(self, user_B: NDArray[np.int64]) -> NDArray[np.float32]:
         """Scores [B, I] of some users with every item."""

@@ -94,7 +94,12 @@ def _artifact(
 ) -> Artifact:
     head = model.magnet.head
     tensors, files = _tensors(model, dataset), export_head(head)
-    scorer = ArtifactScorer.of_parts(tensors, files, model.recency_power)
+    scorer = ArtifactScorer.of_parts(
+        tensors,
+        files,
+        recency_power=model.recency_power,
+        item_item_deviation=_deviation(model),
+    )
     generator = np.random.default_rng(0)
     users, items = (
         generator.choice(count, min(_GOLDEN_SIDE, count), replace=False).tolist()
@@ -109,10 +114,16 @@ def _artifact(
         experts=expert_specs(head, _usual_weights(scorer)),
         gate_threshold=head.config.gate_threshold,
         recency_power=model.recency_power,
+        item_item_deviation=_deviation(model),
         golden=record_golden(scorer.scorer, profiles, users, items),
         metrics=metrics,
         training=record,
     )
+
+
+def _deviation(model: TrainedModel) -> float:
+    """Of item-item scores, as they are added to behaviour's similarity with scaled items."""
+    return float(model.magnet.item_item_deviation * model.magnet.head.reliability_M[0])
 
 
 @torch.inference_mode()
@@ -122,12 +133,16 @@ def _tensors(model: TrainedModel, dataset: Dataset) -> Tensors:
     What was held out measured the model; withholding it from the user would be a loss.
     """
     magnet, embeddings = model.magnet, model.embeddings
+    reliability_M1 = magnet.head.reliability_M.unsqueeze(1)
     item_item_II = model.item_item_II.sorted_indices()
     item_item = ItemItemModel(item_item_II.indptr, item_item_II.indices, item_item_II.data)
     return with_tables(
         {
-            "user_embeddings": model.users(dataset.histories.recency_weighted(model.recency_power)),
-            "item_embeddings": embeddings.item_IVMD.cpu().numpy(),
+            "user_embeddings": model.known_users(
+                np.arange(len(dataset.user_ids)),
+                dataset.histories.recency_weighted(model.recency_power),
+            ),
+            "item_embeddings": (embeddings.item_IVMD * reliability_M1).cpu().numpy(),
             "item_foldin": embeddings.foldin_IVMD.cpu().numpy(),
             "item_routing": magnet.head.router.item_evidence(embeddings.item_IVMD).cpu().numpy(),
             "item_bias": magnet.item_bias().cpu().numpy(),

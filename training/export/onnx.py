@@ -7,8 +7,6 @@ Letters: B users, C candidates, P = B * C pairs, V views, M modalities, G = V * 
 channels, D dimension, F = G * D, K experts, J = K + 1 routing channels.
 """
 
-import copy
-
 import numpy as np
 import onnx
 import torch
@@ -128,10 +126,12 @@ class ParityError(ExplainedError):
 def export_head(head: FusionHead) -> dict[str, bytes]:
     """`head.onnx` and `explain.onnx` with dynamic batch and candidate counts.
 
+    Items' rows are as long as their modality is reliable, see `FusionHead.for_scaled_items`.
+
     Raises:
         ParityError: an exported graph differs from torch by more than `PARITY_TOLERANCE`.
     """
-    head = copy.deepcopy(head).cpu().eval()
+    head = head.for_scaled_items().cpu().eval()
     graphs = {}
     for name in OUTPUTS:
         graphs[name] = _graph(head, name)

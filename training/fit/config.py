@@ -34,9 +34,13 @@ class TrainingConfig(BaseModel):
     """Whether to add an item-item model to embeddings; validation chooses its weight."""
 
     max_epochs: int = Field(default=100, ge=1)
-    patience: int = Field(default=10, ge=1)
-    """Epochs without a better validation NDCG@20 after which the specialisation stage stops, or
-    after which it starts if coverage has not settled by then."""
+    patience: int = Field(default=4, ge=1)
+    """Epochs without a better validation NDCG@20 after which a modality's encoder stops, after
+    which specialisation stops, or after which it starts if coverage has not settled by then."""
+    user_trust: float = Field(default=5.0, gt=0)
+    """Positives at which a user's free part counts half; it counts n / (n + user_trust)."""
+    user_dropout: float = Field(default=0.5, ge=0, le=1)
+    """Share of positives that are predicted without the user's free part, as for a session."""
     batch_size: int = Field(default=4096, ge=1)
     """Most positives of a step. With fewer users, half as many as users, but at least 256: more
     positives of the same users tell little that is new."""
@@ -58,7 +62,7 @@ class TrainingConfig(BaseModel):
     """Share of a step's positives and negatives that are masked as if nobody had chosen them."""
     learning_rate: float = Field(default=5e-3, gt=0)
     settled_learning_rate: float = Field(default=1e-3, gt=0)
-    """Of the encoders in the second stage: the router specialises while embeddings move little."""
+    """Of the encoders where training goes on from a trained model."""
     router_learning_rate: float = Field(default=5e-4, gt=0)
     """A tenth of the encoders' rate: at theirs a router overfits at once."""
     router_weight_decay: float = Field(default=0.05, ge=0)
@@ -76,8 +80,6 @@ class TrainingConfig(BaseModel):
     """Contrast between the two views of an item."""
     modality_alignment: float = Field(default=0.03, ge=0)
     """Contrast between an item's behaviour and each of its content modalities."""
-    view_regulariser: float = Field(default=0.01, ge=0)
-    """On the squared logit of the view gate: equal shares unless the evidence is strong."""
     coverage_weight: float = Field(default=3.0, ge=0)
     """On utilisation below its target: 1 at first, its floor in the second stage."""
     stage_switch: Switch = "entropy"

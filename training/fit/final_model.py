@@ -10,12 +10,12 @@ from typing import Literal, TypedDict, Unpack
 
 from model.network.magnet import Magnet
 from training.data.dataset import Dataset
-from training.fit.calibration import calibrate_as
+from training.fit.calibration import Fusion
 from training.fit.config import TrainingConfig
 from training.fit.distributed import Processes
 from training.fit.early import Watch
 from training.fit.trained_model import TrainedModel, encode_anew
-from training.fit.trainer import train_to_the_end
+from training.fit.trainer import Plan, train_to_the_end
 
 Part = Literal["valid", "test"]
 BOTH: tuple[Part, ...] = ("valid", "test")
@@ -63,8 +63,8 @@ def train_on_all(
     everything = dataset.merged(*parts)
     if config.held_out == "encoded":
         return replace(encode_anew(found, dataset, everything), held_out="encoded")
-    trained = train_to_the_end(everything, repeated(config, found), **how)
-    calibrate_as(found.magnet, trained.magnet)
+    repeated_config, plan = repeated(config, found)
+    trained = train_to_the_end(everything, repeated_config, plan, **how)
     return replace(
         TrainedModel.of(trained.magnet, everything, found.recency_power),
         history=found.history,
@@ -74,18 +74,17 @@ def train_on_all(
     )
 
 
-def repeated(config: TrainingConfig, found: TrainedModel) -> TrainingConfig:
-    """Settings for as many epochs of each stage as are in the weights of `found`.
-
-    The second stage went on from the best epoch of the first: epochs between that one and the
-    trigger have left nothing.
-    """
-    trigger = found.trigger_epoch
-    if trigger is None or found.best_epoch <= trigger:
-        return config.model_copy(
-            update={"stage_switch": "never", "max_epochs": max(1, found.best_epoch)}
-        )
-    coverage = [record.valid_ndcg20 for record in found.history[:trigger]]
-    first_stage = 1 + coverage.index(max(coverage)) if coverage else 0
-    epochs = first_stage + found.best_epoch - trigger
-    return config.model_copy(update={"stage_switch": first_stage, "max_epochs": epochs})
+def repeated(config: TrainingConfig, found: TrainedModel) -> tuple[TrainingConfig, Plan]:
+    """Settings and plan for as many epochs of each stage as are in the weights of `found`."""
+    stages = [record.stage for record in found.history[: found.best_epoch]]
+    encoders = [x.valid_ndcg20 for x in found.history if x.stage == "encoders"]
+    in_weights = 1 + encoders.index(max(encoders)) if encoders else 0
+    coverage, specialisation = stages.count("coverage"), stages.count("specialisation")
+    epochs = in_weights + coverage + specialisation
+    plan = Plan(
+        encoder_epochs=in_weights,
+        fusion=Fusion.of(found.magnet),
+        user_part=bool(found.magnet.user_behaviour_UD.any()),
+    )
+    switch = coverage if specialisation else "never"
+    return config.model_copy(update={"stage_switch": switch, "max_epochs": max(1, epochs)}), plan

@@ -4,7 +4,8 @@ Embeddings keep what many items have in common and lose what only two of them sh
 model keeps that, for items that were chosen together. Both in one score: Koren, KDD 2008. Its
 weights are the mean (ours) of two models. One is a regression: SLIM (Ning and Karypis, ICDM 2011)
 with an L2 penalty alone and the nearest items as support, so one small linear system per item. The
-other is a random walk: RP3beta (Paudel et al., ACM TiiS 7(1), 2016) with damped users.
+other is a random walk: RP3beta (Paudel et al., ACM TiiS 7(1), 2016) with damped users. Where times
+are known, a third one counts what was chosen soon after what, as much as both together (ours).
 
 Letters: B users, I items, K neighbours, N entries, X items whose systems are solved together.
 """
@@ -28,6 +29,10 @@ LONGEST = 100
 ALPHA, BETA = 0.6, 0.4
 """Of the random walk: RP3beta's first setting in the benchmarks."""
 _BLOCK = 256
+_LONGEST_GAP = 20
+"""Places between two items of a history that count as one after the other."""
+_BACKWARDS = 0.5
+"""What an item counts for one that was chosen before it, beside 1 for one chosen after it."""
 
 
 def item_item_weights(histories: Histories) -> csr_array:
@@ -40,8 +45,57 @@ def item_item_weights(histories: Histories) -> csr_array:
     - regression: column W_i minimises |X_i - X W_i|^2 + PENALTY |W_i|^2, so items that say the
       same share the weight;
     - random walk: G_hi / (n_h^ALPHA n_i^BETA), n being the items' numbers of positives; each item
-      has its weight whatever the others are.
+      has its weight whatever the others are;
+    - order, if it is known: see `_in_order`. It weighs as much as the others together.
     """
+    both_II = _regression_and_walk(histories)
+    if not histories.ordered:
+        return both_II
+    ordered_II = _in_order(histories)
+    if ordered_II.nnz == 0:
+        return both_II
+    return csr_array((both_II + ordered_II) / np.float32(2))
+
+
+def _in_order(histories: Histories) -> csr_array:
+    """Weights [I, I] of items for those that follow them in histories (ours).
+
+    sum over pairs of a history of 1 / gap, half of it backwards, over the square root of both
+    items' numbers of positives; `NEIGHBOURS` for one item. A history item's weights sum to 1 in
+    the mean.
+    """
+    item_P, shape = histories.item_P, (histories.num_items, histories.num_items)
+    place_P = np.arange(len(item_P)) - np.repeat(histories.offset_U1[:-1], histories.length_U)
+    total_II = csr_array(shape, dtype=np.float32)
+    for gap in range(1, _LONGEST_GAP + 1):
+        later_N = np.flatnonzero(place_P >= gap)
+        before_N, after_N = item_P[later_N - gap], item_P[later_N]
+        weight_N = np.full(len(later_N), 1 / gap, dtype=np.float32)
+        forwards_II = csr_array((weight_N, (before_N, after_N)), shape=shape)
+        total_II = csr_array(total_II + forwards_II)
+    total_II = csr_array(total_II + np.float32(_BACKWARDS) * total_II.T)
+    total_II.setdiag(0)
+    count_I = np.bincount(item_P, minlength=histories.num_items)
+    root = diags_array(np.maximum(count_I, 1.0) ** -0.5)
+    row_N, column_N, weight_N = _largest(csr_array(root @ total_II @ root))
+    scaled_N = (weight_N / _scale(weight_N, row_N, count_I)).astype(np.float32)
+    return csr_array((scaled_N, (row_N, column_N)), shape=shape)
+
+
+def _largest(weight_II: csr_array) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Rows, columns and values of the NEIGHBOURS largest positive weights of every column."""
+    weights = weight_II.tocoo()
+    order_N = np.lexsort((weights.row, -weights.data, weights.col))
+    column_N = weights.col[order_N]
+    first_I = np.searchsorted(column_N, np.arange(weight_II.shape[1]))
+    kept_N = (np.arange(len(column_N)) - first_I[column_N] < NEIGHBOURS) & (
+        weights.data[order_N] > 0
+    )
+    return weights.row[order_N][kept_N], column_N[kept_N], weights.data[order_N][kept_N]
+
+
+def _regression_and_walk(histories: Histories) -> csr_array:
+    """Weights [I, I] of the two models that know no order."""
     rows_UI = _damped_rows(histories)
     gram_II = csr_array(rows_UI.T @ rows_UI)
     gram_II.sort_indices()
@@ -74,6 +128,14 @@ def item_item_scores(weight_BI: csr_array, item_item_II: csr_array) -> NDArray[n
     mean_BI = csr_array(diags_array(1 / np.maximum(total_B, 1e-12)) @ weight_BI)
     dense_BI: NDArray[np.float32] = (mean_BI @ item_item_II).toarray().astype(np.float32)
     return dense_BI
+
+
+def standardised(score_BI: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Every row over its standard deviation; a row of equal scores becomes zero."""
+    deviation_B1 = score_BI.std(axis=1, keepdims=True)
+    scaled_BI: NDArray[np.float32] = np.zeros_like(score_BI)
+    np.divide(score_BI, deviation_B1, out=scaled_BI, where=deviation_B1 > 0)
+    return scaled_BI
 
 
 def no_weights(num_items: int) -> csr_array:
@@ -133,7 +195,7 @@ def _solved(
 
 
 def _scale(
-    weight_N: NDArray[np.float64], row_N: NDArray[np.int32], count_I: NDArray[np.int64]
+    weight_N: NDArray[np.floating], row_N: NDArray[np.int32], count_I: NDArray[np.int64]
 ) -> float:
     """The sum of a history item's absolute weights, mean over positives; 1 without any weight."""
     by_item_I = np.bincount(row_N, np.abs(weight_N), minlength=len(count_I))

@@ -1,29 +1,35 @@
-"""The training objective of one batch: ranking, alignment, view and routing terms, L2.
+"""The two objectives: encoders first, then the router, embeddings as they are.
 
-Letters: B pairs, N negatives, C items that are compared, J routing channels, V views, M modalities,
-D dimension, K experts, G similarity channels.
+Letters: B pairs, N negatives, H hard negatives, C candidates or items that are compared,
+J routing channels, V views, M modalities, D dimension, K experts, G similarity channels.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from model.network.encoder import DualViewEmbeddings, fold_in
-from model.network.fused_scores import routed_scores, unit_rows
+from model.network.config import VIEWS
+from model.network.encoder import DualViewEmbeddings, fold_in, with_user_part
 from model.network.head import FusionHead, shared_similarity
 from model.network.losses import alignment_loss, bpr_loss, routing_entropies, sampled_softmax_loss
 from model.network.magnet import Magnet
+from model.network.rows import unit_rows
 from model.network.schedule import RoutingWeights
 from training.fit.config import TrainingConfig
-from training.fit.distributed import ALONE, Processes, block_rows
+from training.fit.distributed import ALONE, Processes
 from training.fit.sampler import Batch
+
+HARD_NEGATIVES = 64
+"""Negatives of a positive that are routed: those that score highest without routing. The others
+are too easy for the router to learn from."""
+_CRITERIA = {"bpr": bpr_loss, "sampled-softmax": sampled_softmax_loss}
 
 
 @dataclass(frozen=True, slots=True)
-class Objective:
-    """The loss of a batch and what the schedule watches; all without gradients."""
+class RoutingObjective:
+    """The router's loss of a batch, and what the schedule watches."""
 
     terms: dict[str, Tensor]
     """Parts of the loss by name, each with its weight; they add up to it."""
@@ -33,59 +39,106 @@ class Objective:
     """Mean routing weight of every expert over the batch's positives."""
 
 
-def add_gradients(
+def encoder_terms(
     magnet: Magnet,
     embeddings: DualViewEmbeddings,
     batch: Batch,
     config: TrainingConfig,
-    routing_weights: RoutingWeights,
-    processes: Processes = ALONE,
-) -> Objective:
-    """Compute the loss of a batch and add its gradients to all parameters and leaves behind it.
+) -> dict[str, Tensor]:
+    """Parts of the encoders' loss by name, each with its weight.
 
-    The embeddings are of `batch.wanted`, by the magnet's weights. With several processes, `batch`
-    is a share of the whole, and the mean of their gradients is that of the whole.
+    The embeddings are of `batch.wanted`, by the magnet's weights. A score is the mean over views
+    and modalities of the cosines over the temperature, and popularity's term.
+
+    Args:
+        magnet: all parameters but those of the head get gradients.
+        embeddings: see above.
+        batch: a negative that is the pair's own item is left out.
+        config: weights of the terms.
     """
-    user_BVMD = fold_in(embeddings.foldin_IVMD, batch.history)
+    user_BVMD = unit_rows(_users(magnet, embeddings, batch))
     (item_BVMD, bias_B), (negative_NVMD, bias_N), contrasted_CVMD = _masked(
         magnet, embeddings, batch
     )
-    head, router = magnet.head, magnet.head.router
-    threshold = routing_weights.gate * config.gate_threshold
-
-    user_BJ = router.user_evidence(user_BVMD)
-    unit_BVMD = unit_rows(user_BVMD)
-    positive_GB1 = (unit_BVMD * item_BVMD).sum(-1).flatten(1).T.unsqueeze(-1)
-    routing = head.route(
-        positive_GB1, user_BJ, router.item_evidence(item_BVMD).unsqueeze(1), threshold
-    )
-    positive_B = head.mix(positive_GB1, routing).squeeze(1) + bias_B
-    weight_BK = routing.weight_KBC.squeeze(2).T
-    coverage, pair = routing_entropies(weight_BK, processes.mean(weight_BK.mean(0)))
-
-    inputs = (
-        *(positive_B, unit_BVMD, user_BJ),
-        *(negative_NVMD, router.item_evidence(negative_NVMD), bias_N),
-    )
-    criterion = bpr_loss if config.ranking_loss == "bpr" else sampled_softmax_loss
-    ranking, gradients = _ranking(head, threshold, criterion, batch, inputs)
-    view_logit_BC = torch.logit(routing.augmented_BC, eps=1e-6)
+    num_channels = len(VIEWS) * magnet.config.num_modalities
+    user_BF = user_BVMD.flatten(1) / (num_channels * config.temperature)
+    positive_B = bias_B + (user_BF * item_BVMD.flatten(1)).sum(1)
+    negative_BN = bias_N + user_BF @ negative_NVMD.flatten(1).T
+    own_BN = batch.item_B[:, None] == batch.negative_N[None, :]
     initial_BD = magnet.item_behaviour_ID.index_select(0, batch.item_B)
-    others = {
+    return {
+        "ranking": _CRITERIA[config.ranking_loss](
+            positive_B, negative_BN.masked_fill(own_BN, -torch.inf)
+        ),
         "alignment": _alignment(contrasted_CVMD, config),
-        "view_regulariser": config.view_regulariser * view_logit_BC.square().mean(),
-        "routing_coverage": routing_weights.coverage * torch.relu(routing_weights.floor - coverage),
-        "routing_specialisation": routing_weights.specialisation * pair,
         "l2": config.l2 * 0.5 * initial_BD.square().sum(1).mean(),
     }
-    torch.autograd.backward([torch.stack([*others.values()]).sum(), *inputs], [None, *gradients])
-    terms = {"ranking": ranking, **others}
-    return Objective(
-        {name: term.detach() for name, term in terms.items()},
+
+
+def routing_objective(
+    magnet: Magnet,
+    embeddings: DualViewEmbeddings,
+    batch: Batch,
+    config: TrainingConfig,
+    weights: RoutingWeights,
+    processes: Processes = ALONE,
+) -> RoutingObjective:
+    """The loss of a batch, for the head's parameters alone.
+
+    The embeddings are of `batch.wanted` and get no gradients. With several processes, `batch` is a
+    share of the whole, and the mean of their gradients is that of the whole.
+    """
+    head, router = magnet.head, magnet.head.router
+    with torch.no_grad():
+        user_BVMD = _users(magnet, embeddings, batch)
+        unit_BVMD = unit_rows(user_BVMD)
+        (item_BVMD, bias_B), (negative_NVMD, bias_N), _ = _masked(magnet, embeddings, batch)
+        positive_GB1 = (unit_BVMD * item_BVMD).sum(-1).flatten(1).T.unsqueeze(-1)
+        negative_GBN = shared_similarity(unit_BVMD, negative_NVMD)
+        hard_BH = _hardest(head, negative_GBN, bias_N, batch)
+        chosen_GBH = hard_BH.expand(len(negative_GBN), -1, -1)
+        similarity_GBC = torch.cat([positive_GB1, negative_GBN.gather(2, chosen_GBH)], dim=2)
+        bias_BC = torch.cat([bias_B[:, None], bias_N[hard_BH]], dim=1)
+        own_BH = batch.item_B[:, None] == batch.negative_N[hard_BH]
+    positive_BJ, negative_NJ = (router.item_evidence(x) for x in (item_BVMD, negative_NVMD))
+    item_BCJ = torch.cat([positive_BJ.unsqueeze(1), negative_NJ[hard_BH]], dim=1)
+    threshold = weights.gate * config.gate_threshold
+    routing = head.route(similarity_GBC, router.user_evidence(user_BVMD), item_BCJ, threshold)
+    score_BC = head.mix(similarity_GBC, routing) + bias_BC
+    weight_BK = routing.weight_KBC[:, :, 0].T
+    coverage, pair = routing_entropies(weight_BK, processes.mean(weight_BK.mean(0)))
+    ranking = _CRITERIA[config.ranking_loss](
+        score_BC[:, 0], score_BC[:, 1:].masked_fill(own_BH, -torch.inf)
+    )
+    return RoutingObjective(
+        {
+            "ranking": ranking,
+            "routing_coverage": weights.coverage * torch.relu(weights.floor - coverage),
+            "routing_specialisation": weights.specialisation * pair,
+        },
         coverage.item(),
         pair.item(),
         weight_BK.detach().mean(0),
     )
+
+
+def _users(magnet: Magnet, embeddings: DualViewEmbeddings, batch: Batch) -> Tensor:
+    """Users [B, V, M, D] of the batch, some without their free part."""
+    folded_BVMD = fold_in(embeddings.foldin_IVMD, batch.history)
+    return with_user_part(folded_BVMD, batch.free_B1 * magnet.user_part(batch.user_B))
+
+
+def _hardest(head: FusionHead, negative_GBN: Tensor, bias_N: Tensor, batch: Batch) -> Tensor:
+    """Places [B, H] of the negatives that score highest with an even mixture of experts."""
+    augmented = torch.sigmoid(head.router.prior_J[-1])
+    view_V = torch.stack([1 - augmented, augmented])
+    weight_G = (view_V[:, None] * head.reliability_M / head.config.num_modalities).flatten()
+    mixed_BN = torch.einsum("gbn,g->bn", negative_GBN, weight_G)
+    score_BN = bias_N + mixed_BN / head.config.temperature
+    own_BN = batch.item_B[:, None] == batch.negative_N[None, :]
+    count = min(HARD_NEGATIVES, score_BN.shape[1])
+    hard_BH: Tensor = score_BN.masked_fill(own_BN, -torch.inf).topk(count, sorted=False).indices
+    return hard_BH
 
 
 def _masked(
@@ -114,52 +167,6 @@ def _masked(
         masked(batch.negative_N, negative_NVMD, batch.cold_N, cold[1]),
         contrasted_CVMD,
     )
-
-
-def _ranking(
-    head: FusionHead,
-    threshold: float,
-    criterion: Callable[[Tensor, Tensor], Tensor],
-    batch: Batch,
-    inputs: tuple[Tensor, ...],
-) -> tuple[Tensor, list[Tensor]]:
-    """Mean ranking loss, and its gradients by each of the inputs.
-
-    All routed pairs of a batch at once are many times what a cache holds, and their memory would
-    grow with B * N. So each block's graph is built, gone through backwards and freed on its own;
-    gradients by the head's parameters are added to them (docs/adr/0020).
-
-    Args:
-        head: routes and mixes.
-        threshold: of its gate.
-        criterion: loss of scores [B] and [B, N].
-        batch: a negative that is the pair's own item is left out.
-        inputs: scores [B], unit users [B, V, M, D] and router evidence [B, J] of the positives,
-            then unit items [N, V, M, D], router evidence [N, J] and biases [N] of the negatives.
-    """
-    rows = block_rows(batch.item_B.device)
-    pairs = [[_leaf(block) for block in x.split(rows)] for x in inputs[:3]]
-    negative_NVMD, negative_NJ, bias_N = negatives = [_leaf(x) for x in inputs[3:]]
-    total = inputs[0].new_zeros(())
-    for positive_B, unit_BVMD, user_BJ, item_B in zip(
-        *pairs, batch.item_B.split(rows), strict=True
-    ):
-        similarity_GBN = shared_similarity(unit_BVMD, negative_NVMD)
-        score_BN = bias_N + routed_scores(head, similarity_GBN, user_BJ, negative_NJ, threshold)
-        own_BN = item_B[:, None] == batch.negative_N[None, :]
-        loss = criterion(positive_B, score_BN.masked_fill(own_BN, -torch.inf))
-        share = loss * (len(positive_B) / len(batch.item_B))
-        share.backward()
-        total += share.detach()
-    return total, [*map(_gradient, pairs), *(_gradient([x]) for x in negatives)]
-
-
-def _leaf(x: Tensor) -> Tensor:
-    return x.detach().requires_grad_()
-
-
-def _gradient(leaves: Iterable[Tensor]) -> Tensor:
-    return torch.cat([x.grad for x in leaves if x.grad is not None])
 
 
 def _alignment(item_CVMD: Tensor, config: TrainingConfig) -> Tensor:

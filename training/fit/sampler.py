@@ -33,6 +33,9 @@ class Batch:
 
     history: SparseOperator
     """Weighted items [B, I] that the batch's positives are predicted from."""
+    user_B: Tensor
+    free_B1: Tensor
+    """1 where the user's free part is used, 0 where the positive is predicted without it."""
     item_B: Tensor
     negative_N: Tensor
     """Items shared by all positives of the batch."""
@@ -96,8 +99,13 @@ class Sampler:
         batch_size = self._batch_size(len(position_P))
         for start in range(0, len(position_P), batch_size):
             position_B = position_P[drawn_P[start : start + batch_size]]
-            own_B, cold_B = (
-                self.processes.equal_share(x) for x in (position_B, self._cold(len(position_B)))
+            own_B, cold_B, free_B = (
+                self.processes.equal_share(x)
+                for x in (
+                    position_B,
+                    self._cold(len(position_B)),
+                    1 - self._chance(self.config.user_dropout, len(position_B)),
+                )
             )
             bag = histories.before(own_B, self.config.longest_history)
             history_BI = csr_array(
@@ -112,6 +120,8 @@ class Sampler:
             negative_N = torch.from_numpy(self._drawn(negative_weight_I, num_negatives))
             yield Batch(
                 history=sparse_operator(history_BI).to(self.device),
+                user_B=torch.from_numpy(histories.users(own_B)).to(self.device),
+                free_B1=torch.from_numpy(free_B[:, None].astype(np.float32)).to(self.device),
                 item_B=torch.from_numpy(histories.item_P[own_B]).to(self.device),
                 negative_N=negative_N.to(self.device),
                 cold_B=_places(cold_B).to(self.device),
@@ -127,8 +137,12 @@ class Sampler:
 
     def _cold(self, count: int) -> NDArray[np.int64]:
         """1 for each item that is masked as cold."""
+        return self._chance(self.config.cold_rate * self.has_content, count)
+
+    def _chance(self, share: float, count: int) -> NDArray[np.int64]:
+        """1 for each of `count` that is drawn, with the probability `share`."""
         uniform_N = torch.rand(count, generator=self.generator, dtype=torch.float64).numpy()
-        return (uniform_N < self.config.cold_rate * self.has_content).astype(np.int64)
+        return (uniform_N < share).astype(np.int64)
 
     def _drawn(self, weight_X: NDArray[np.floating], count: int) -> NDArray[np.int64]:
         """Indices drawn in proportion to their weights; any number of them, unlike multinomial."""

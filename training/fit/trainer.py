@@ -9,34 +9,39 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from model.artifact.manifest import EpochRecord
-from model.network.encoder import GraphEncoder
+from model.network.encoder import DualViewEmbeddings, GraphEncoder
 from model.network.magnet import Magnet
-from model.network.schedule import EntropySchedule
+from model.network.schedule import EntropySchedule, Stage
 from training.data.dataset import Dataset
 from training.data.files import write_durably
 from training.errors import ExplainedError
-from training.evaluate.protocol import evaluate, only_users, some_users
-from training.fit.calibration import calibrated
+from training.evaluate.protocol import some_users
+from training.fit.calibration import PARSIMONY, Fusion, HeldOut
 from training.fit.config import TrainingConfig
 from training.fit.distributed import ALONE, Processes, choose_device
 from training.fit.early import NOBODY, HandOvers, Watch
 from training.fit.graphs import build_graph
-from training.fit.objective import add_gradients
-from training.fit.sampler import Sampler
+from training.fit.item_item import item_item_weights, no_weights
+from training.fit.objective import encoder_terms, routing_objective
+from training.fit.sampler import Batch, Sampler
 from training.fit.trained_model import TrainedModel, build_magnet
 
-MAX_VALIDATION_USERS = 4096
+MAX_VALIDATION_USERS = 2048
 """Most users of validation; more would cost much time and change little."""
+ROUTER_STEPS = 16
+"""Most steps of an epoch of the router, which has few parameters to learn."""
+GAIN = 0.002
+"""Relative gain of validation NDCG@20 below which an epoch is no better than the best."""
 STAGE_TOLERANCE = 0.01
 """Relative loss of NDCG@20 that is within its noise."""
 
@@ -63,6 +68,8 @@ class Checkpoint:
     history: list[dict[str, Any]]
     best_epoch: int
     best_state: dict[str, Tensor]
+    best_ndcg20: float
+    encoder_epochs: int | None
 
 
 def train(
@@ -102,21 +109,32 @@ def train(
     return _finished(_Run(dataset, config, processes, start), checkpoint, watch)
 
 
-def train_to_the_end(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What validation has settled for a training that has none."""
+
+    encoder_epochs: int
+    fusion: Fusion
+    user_part: bool
+    """Whether users have free parts."""
+
+
+def train_to_the_end(  # noqa: PLR0913 - as `train`, and the plan
     dataset: Dataset,
     config: TrainingConfig,
+    plan: Plan,
     *,
     checkpoint: Path | None = None,
     watch: Watch = NOBODY,
     processes: Processes = ALONE,
     start: Magnet | None = None,
 ) -> TrainedModel:
-    """Train all of `max_epochs` and return the last one, which nothing has validated or calibrated.
+    """Train all of `max_epochs` as planned and return the last one, which nothing has validated.
 
     As `train`, on a data set whose validation part is empty. `valid_ndcg20` of the records is 0.
     """
     assert dataset.valid.nnz == 0
-    return _finished(_Run(dataset, config, processes, start), checkpoint, watch)
+    return _finished(_Run(dataset, config, processes, start, plan), checkpoint, watch)
 
 
 def _finished(run: "_Run", checkpoint: Path | None, watch: Watch) -> TrainedModel:
@@ -179,16 +197,24 @@ class _Run:
     """State of a run between epochs; its checkpoint has all of it."""
 
     def __init__(
-        self, dataset: Dataset, config: TrainingConfig, processes: Processes, start: Magnet | None
+        self,
+        dataset: Dataset,
+        config: TrainingConfig,
+        processes: Processes,
+        start: Magnet | None,
+        plan: Plan | None = None,
     ) -> None:
         if start is not None:
             config = config.model_copy(update={"stage_switch": 0})
-        self.dataset, self.config, self.processes = dataset, config, processes
+        self.dataset, self.config, self.processes, self.plan = dataset, config, processes, plan
         self.device = choose_device(config.device, processes)
         self.generator = torch.Generator().manual_seed(config.seed)
         self.magnet = (start or build_magnet(dataset, config, self.generator)).to(self.device)
+        with torch.no_grad():
+            self.magnet.head.reliability_M.fill_(1)  # settled anew when training ends
         processes.copy_from_leader([*self.magnet.parameters(), *self.magnet.buffers()])
         self.valid = some_users(dataset.valid, MAX_VALIDATION_USERS)
+        self.few_valid = some_users(dataset.valid, MAX_VALIDATION_USERS // 2)
         self.sampler = Sampler(
             config=config,
             histories=dataset.train_histories,
@@ -200,13 +226,17 @@ class _Run:
         self.train_weight_UI = dataset.train_histories.recency_weighted(self.sampler.recency_power)
         graph = build_graph(self.train_weight_UI, dataset.features.values())
         self.encoder = GraphEncoder(self.magnet, graph.to(self.device))
+        self.item_item_II = (
+            item_item_weights(dataset.train_histories)
+            if config.neighbourhood
+            else no_weights(len(dataset.item_ids))
+        )
         router = list(self.magnet.head.parameters())
         in_router = {id(parameter) for parameter in router}
         encoders = [p for p in self.magnet.parameters() if id(p) not in in_router]
-        at_once = config.stage_switch == 0
-        first_rate = config.settled_learning_rate if at_once else config.learning_rate
+        rate = config.learning_rate if start is None else config.settled_learning_rate
         groups: list[dict[str, Any]] = [
-            {"params": encoders, "lr": first_rate},
+            {"params": encoders, "lr": rate},
             {"params": router, "lr": config.router_learning_rate},
         ]
         self.optimizer = torch.optim.Adam(groups)
@@ -221,6 +251,11 @@ class _Run:
         self.history: list[EpochRecord] = []
         self.best_epoch = 0
         self.best_state: dict[str, Tensor] = {}
+        self.best_ndcg20 = -1.0
+        self.encoder_epochs: int | None = None
+        self._frozen: DualViewEmbeddings | None = None
+        self._held_out: HeldOut | None = None
+        self.fusion: Fusion | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -236,70 +271,170 @@ class _Run:
     def finished(self) -> bool:
         """The epochs are used up, or validation has stopped improving in the last stage."""
         done = len(self.history)
-        last_stage = 0 if self.config.stage_switch == "never" else self.schedule.trigger_epoch
-        since_best = done - max(self.best_epoch, done if last_stage is None else last_stage)
-        return done >= self.config.max_epochs or since_best >= self.config.patience
+        if done >= self.config.max_epochs:
+            return True
+        if self.encoder_epochs is None:
+            return False
+        started = self.encoder_epochs + (self.schedule.trigger_epoch or 0)
+        settled = self.schedule.trigger_epoch is not None or self.config.stage_switch == "never"
+        patience = self.config.patience + (self.schedule.ramp if settled else 0)
+        return settled and done - max(started, self.best_epoch) >= patience
 
     def epoch(self) -> EpochRecord:
         """Train one epoch and evaluate on validation."""
-        start = time.monotonic()
-        stage, weights = self.schedule.stage, self.schedule.weights()
         self.magnet.train()
-        share_K = torch.zeros(self.magnet.head.num_experts, device=self.device)
-        seen: list[list[float]] = []
+        if self.encoder_epochs is None:
+            record = self._encoder_epoch()
+            self.history.append(record)
+            if self._encoders_are_done:
+                self._begin_routing()
+        else:
+            record = self._router_epoch()
+            self._remember(record)
+            if self._coverage_has_stalled:
+                self.schedule.begin()
+        return record
+
+    @property
+    def _encoders_are_done(self) -> bool:
+        """They have stopped improving or have had half of the epochs, or it was planned so."""
+        done = len(self.history)
+        if self.plan is not None:
+            return done >= self.plan.encoder_epochs
+        stalled = done - self.best_epoch >= self.config.patience
+        return stalled or 2 * done >= self.config.max_epochs
+
+    def _encoder_epoch(self) -> EpochRecord:
+        """Encoders learn; validation tells how good their best fusion is."""
+        start = time.monotonic()
+        seen: list[Tensor] = []
         self.encoder.refresh()
         for batch in self.sampler.epoch():
             self.optimizer.zero_grad()
             embeddings = self.encoder.embed(*batch.wanted)
-            objective = add_gradients(
-                self.magnet, embeddings, batch, self.config, weights, self.processes
+            terms = encoder_terms(self.magnet, embeddings, batch, self.config)
+            torch.stack([*terms.values()]).sum().backward()
+            seen.append(self._step(terms, len(seen)))
+        ndcg20 = 0.0
+        if self.validates:
+            held_out = HeldOut(self._trained(self._averaged()), self.dataset, self.few_valid)
+            ndcg20 = self._fused(held_out).ndcg20
+        if ndcg20 > (1 + GAIN) * self.best_ndcg20 or not self.validates:
+            self.best_epoch, self.best_ndcg20 = len(self.history) + 1, ndcg20
+            self.best_state = copy.deepcopy(self._averaged().state_dict())
+        return self._record("encoders", seen, list(terms), ndcg20, start)
+
+    def _fused(self, held_out: HeldOut) -> Fusion:
+        """How everything goes together best now, the same on all processes."""
+        self.fusion = self.processes.from_leader(held_out.fuse(self._averaged(), self.fusion))
+        return self.fusion
+
+    def _begin_routing(self) -> None:
+        """Go on from the best epoch; from here on only the head learns."""
+        self.encoder_epochs = len(self.history)
+        for magnet in (self.magnet, self._averaged()):
+            magnet.load_state_dict(self.best_state)
+        if not self._user_part_pays():
+            for magnet in (self.magnet, self._averaged()):
+                with torch.no_grad():
+                    magnet.user_behaviour_UD.zero_()
+            self.best_state = copy.deepcopy(self._averaged().state_dict())
+        self._freeze_encoders()
+
+    def _user_part_pays(self) -> bool:
+        """Whether users' free parts find more on validation than their histories do alone."""
+        if self.plan is not None:
+            return self.plan.user_part
+        model = self._trained(self._averaged())
+        without, with_part = (
+            HeldOut(model, self.dataset, self.few_valid, user_part=x).fuse(model.magnet).ndcg20
+            for x in (False, True)
+        )
+        return self.processes.from_leader((1 - PARSIMONY) * with_part > without)
+
+    def _freeze_encoders(self) -> None:
+        for parameter in self.optimizer.param_groups[0]["params"]:
+            parameter.requires_grad_(False)
+
+    def _router_epoch(self) -> EpochRecord:
+        """The router and the experts' templates learn, embeddings being as they are."""
+        start = time.monotonic()
+        stage, weights = self.schedule.stage, self.schedule.weights()
+        share_K = torch.zeros(self.magnet.head.num_experts, device=self.device)
+        seen: list[Tensor] = []
+        entropies: list[list[float]] = []
+        for batch in islice(self.sampler.epoch(), ROUTER_STEPS):
+            self.optimizer.zero_grad()
+            objective = routing_objective(
+                self.magnet, self._of_batch(batch), batch, self.config, weights, self.processes
             )
-            term_T = self.processes.mean(torch.stack([*objective.terms.values()])).tolist()
-            loss = sum(term_T)
-            if not math.isfinite(loss):
-                raise TrainingError(
-                    f"the loss became {loss} in epoch {len(self.history) + 1}, step "
-                    f"{len(seen) + 1}; nothing was exported. Try a lower learning_rate (now "
-                    f"{self.config.learning_rate:g}) and check the features for extreme values"
-                )
-            self.processes.average_gradients(self.magnet.parameters())
+            torch.stack([*objective.terms.values()]).sum().backward()
             self._decay_router()
-            self.optimizer.step()
-            self.average.update_parameters(self.magnet)
-            seen.append([objective.coverage_entropy, objective.pair_entropy, *term_T])
+            seen.append(self._step(objective.terms, len(seen)))
+            entropies.append([objective.coverage_entropy, objective.pair_entropy])
             share_K += objective.share_K
         mean = self.processes.mean
-        coverage, pair, *term_T = mean(torch.tensor(seen, dtype=torch.float64).mean(0)).tolist()
-        self.schedule.observe(coverage, sum(term_T))
-        record = EpochRecord(
+        coverage, pair = mean(torch.tensor(entropies, dtype=torch.float64).mean(0)).tolist()
+        record = self._record(stage, seen, list(objective.terms), self._validate(), start)
+        self.schedule.observe(coverage, record.loss)
+        return record.model_copy(
+            update={
+                "coverage_entropy": coverage,
+                "pair_entropy": pair,
+                "expert_shares": mean(share_K / len(seen)).tolist(),
+            }
+        )
+
+    def _of_batch(self, batch: Batch) -> DualViewEmbeddings:
+        """The embeddings that a batch wants, of encoders that no longer learn."""
+        if self._frozen is None:
+            self.encoder.refresh()
+            with torch.no_grad():
+                everything = torch.arange(len(self.dataset.item_ids), device=self.device)
+                self._frozen = self.encoder.embed(cold_X=everything)
+        item_X, cold_X = batch.wanted
+        return DualViewEmbeddings(
+            self._frozen.item_IVMD[item_X], self._frozen.foldin_IVMD, self._frozen.cold_IVMD[cold_X]
+        )
+
+    def _step(self, terms: dict[str, Tensor], done: int) -> Tensor:
+        """One step of the optimiser along the gradients; the terms of the loss [T]."""
+        term_T = self.processes.mean(torch.stack([*terms.values()]).detach())
+        loss = float(term_T.sum())
+        if not math.isfinite(loss):
+            raise TrainingError(
+                f"the loss became {loss} in epoch {len(self.history) + 1}, step "
+                f"{done + 1}; nothing was exported. Try a lower learning_rate (now "
+                f"{self.config.learning_rate:g}) and check the features for extreme values"
+            )
+        self.processes.average_gradients(self.magnet.parameters())
+        self.optimizer.step()
+        self.average.update_parameters(self.magnet)
+        return term_T
+
+    def _record(
+        self, stage: Stage, seen: list[Tensor], names: list[str], ndcg20: float, start: float
+    ) -> EpochRecord:
+        """An epoch in which nothing was routed."""
+        term_T = torch.stack(seen).double().mean(0).tolist()
+        return EpochRecord(
             epoch=len(self.history) + 1,
             stage=stage,
             loss=sum(term_T),
-            loss_terms=dict(zip(objective.terms, term_T, strict=True)),
-            valid_ndcg20=self._validate() if self.validates else 0.0,
-            coverage_entropy=coverage,
-            pair_entropy=pair,
-            expert_shares=mean(share_K / len(seen)).tolist(),
+            loss_terms=dict(zip(names, term_T, strict=True)),
+            valid_ndcg20=ndcg20,
+            coverage_entropy=1.0,
+            pair_entropy=1.0,
+            expert_shares=[1 / self.magnet.head.num_experts] * self.magnet.head.num_experts,
             seconds=time.monotonic() - start,
         )
-        self._remember(record)
-        if self._coverage_has_stalled:
-            self.schedule.begin()
-        if self.schedule.trigger_epoch == record.epoch:
-            self._begin_specialisation()
-        return record
 
     @property
     def _coverage_has_stalled(self) -> bool:
         """Coverage has not settled, but validation has stopped improving (ours)."""
         waiting = self.schedule.trigger_epoch is None and self.schedule.switch == "entropy"
-        return waiting and len(self.history) - self.best_epoch >= self.config.patience
-
-    def _begin_specialisation(self) -> None:
-        """Go on from the best epoch of coverage (ours): the epochs after it only overfitted."""
-        self.magnet.load_state_dict(self.best_state)
-        self._averaged().load_state_dict(self.best_state)
-        self.optimizer.param_groups[0]["lr"] = self.config.settled_learning_rate
+        since = max(self.best_epoch, self.encoder_epochs or 0)
+        return waiting and len(self.history) - since >= self.config.patience
 
     def _decay_router(self) -> None:
         """Decoupled decay of the router's evidence weights towards an even mixture."""
@@ -309,13 +444,14 @@ class _Run:
                 parameter.mul_(keep)
 
     def _remember(self, record: EpochRecord) -> None:
-        """Keep the best epoch; without validation, the last one.
+        """Keep the best epoch of the router; without validation, the last one.
 
         An epoch of specialisation, which trains with the serving gate, wins against one of coverage
-        that is better by no more than `STAGE_TOLERANCE`.
+        that is better by no more than `STAGE_TOLERANCE`. The first routed epoch wins against none.
         """
         self.history.append(record)
-        best = self.history[self.best_epoch - 1] if self.best_epoch else None
+        routed = self.best_epoch > (self.encoder_epochs or 0)
+        best = self.history[self.best_epoch - 1] if routed else None
         handicap = 1 - STAGE_TOLERANCE if best is not None and best.stage != record.stage else 1
         better = best is None or record.valid_ndcg20 > handicap * best.valid_ndcg20
         if better or not self.validates:
@@ -333,16 +469,25 @@ class _Run:
             TrainedModel.encoded(
                 self.encoder.of(magnet), self.train_weight_UI, self.sampler.recency_power
             ),
+            item_item_II=self.item_item_II,
             history=tuple(self.history),
             best_epoch=self.best_epoch,
-            trigger_epoch=self.schedule.trigger_epoch,
+            trigger_epoch=self._trigger_epoch,
         )
 
+    @property
+    def _trigger_epoch(self) -> int | None:
+        """The epoch after which specialisation began."""
+        if self.schedule.trigger_epoch is None or self.encoder_epochs is None:
+            return None
+        return self.encoder_epochs + self.schedule.trigger_epoch
+
     def _validate(self) -> float:
-        own = self.processes.share(np.flatnonzero(np.diff(self.valid.indptr)))
-        score = self._trained(self._averaged()).score
-        result = evaluate(score, self.dataset, only_users(self.valid, own), (20,))
-        return self.processes.pooled_mean(result.per_user["ndcg@20"])
+        if not self.validates:
+            return 0.0
+        if self._held_out is None:
+            self._held_out = HeldOut(self._trained(self._averaged()), self.dataset, self.few_valid)
+        return self._fused(self._held_out).ndcg20
 
     def result(self) -> TrainedModel:
         """The best epoch's model, calibrated on validation if there is one."""
@@ -357,11 +502,15 @@ class _Run:
         return replace(self._calibrated(magnet), early=True)
 
     def _calibrated(self, magnet: Magnet) -> TrainedModel:
-        if not self.validates:
-            return self._trained(magnet)
-        return calibrated(
-            self._trained(magnet), self.dataset, self.valid, item_item=self.config.neighbourhood
-        )
+        model = self._trained(magnet)
+        if self.plan is not None:
+            fusion = self.plan.fusion
+        else:
+            fusion = HeldOut(model, self.dataset, self.valid).fuse(magnet)
+        fusion.settle(magnet)
+        if fusion.item_item > 0:
+            return model
+        return replace(model, item_item_II=no_weights(len(self.dataset.item_ids)))
 
     def snapshot(self) -> Checkpoint:
         """Everything that `restore` needs."""
@@ -375,6 +524,8 @@ class _Run:
             history=[record.model_dump() for record in self.history],
             best_epoch=self.best_epoch,
             best_state=self.best_state,
+            best_ndcg20=self.best_ndcg20,
+            encoder_epochs=self.encoder_epochs,
         )
 
     def restore(self, saved: Checkpoint) -> None:
@@ -386,3 +537,7 @@ class _Run:
         self.schedule = EntropySchedule(**saved.schedule)
         self.history = [EpochRecord.model_validate(record) for record in saved.history]
         self.best_epoch, self.best_state = saved.best_epoch, saved.best_state
+        self.encoder_epochs = saved.encoder_epochs
+        self.best_ndcg20 = saved.best_ndcg20
+        if self.encoder_epochs is not None:
+            self._freeze_encoders()

@@ -20,7 +20,7 @@ from model.network.magnet import Magnet
 from training.data.dataset import Dataset
 from training.data.features import Standardisation
 from training.data.files import write_durably
-from training.fit.trained_model import TrainedModel
+from training.fit.trained_model import TrainedModel, rows_by_id
 from training.retrain.runs import RunRecord, Runs
 
 
@@ -35,6 +35,9 @@ class SavedWeights:
     config: dict[str, Any]
     state: dict[str, Tensor]
     item_ids: list[str]
+    user_ids: list[str]
+    trust_U1: Tensor
+    """How much each user's free part counts."""
     content: dict[str, Tensor]
     """By content modality: every item's encoded features [I, D]."""
     recency_power: float
@@ -53,6 +56,8 @@ class SavedWeights:
             config=asdict(magnet.config),
             state=state,
             item_ids=dataset.item_ids,
+            user_ids=dataset.user_ids,
+            trust_U1=magnet.trust_U1.cpu(),
             content={
                 name: x_ID.detach().cpu().clone()
                 for name, x_ID in zip(dataset.features, encoded, strict=True)
@@ -97,6 +102,7 @@ class SavedWeights:
             config,
             features=features,
             popularity_I=torch.from_numpy(popularity_I),
+            trust_U=rows_by_id(self.trust_U1, self.user_ids, dataset.user_ids).flatten(),
             generator=torch.Generator(),
         )
         row_of = {item_id: row for row, item_id in enumerate(self.item_ids)}
@@ -104,7 +110,13 @@ class SavedWeights:
         common_C, old_C = torch.nonzero(old_I >= 0).flatten(), old_I[old_I >= 0]
         behaviour_ID = torch.zeros_like(magnet.item_behaviour_ID)
         behaviour_ID[common_C] = self.state["item_behaviour_ID"][old_C]
-        state = self.state | {"item_behaviour_ID": behaviour_ID}
+        user_behaviour_UD = rows_by_id(
+            self.state["user_behaviour_UD"], self.user_ids, dataset.user_ids
+        )
+        state = self.state | {
+            "item_behaviour_ID": behaviour_ID,
+            "user_behaviour_UD": user_behaviour_UD,
+        }
         for place, (x_IF, encoded_ID) in enumerate(
             zip(features, self.content.values(), strict=True)
         ):

@@ -88,7 +88,7 @@ def grown_artifact(num_items: int, num_users: int, seed: int) -> Artifact:
         ),
     )
     files = export_head(head)
-    scorer = ArtifactScorer.of_parts(tensors, files, recency_power=0.0)
+    scorer = ArtifactScorer.of_parts(tensors, files, recency_power=0.0, item_item_deviation=None)
     rows = range(4)
     return build_artifact(
         tensors,

@@ -15,6 +15,7 @@ def head(num_modalities: int, seed: int) -> FusionHead:
     generator = torch.Generator().manual_seed(seed)
     for parameter in made.parameters():
         parameter.data.normal_(generator=generator)
+    made.reliability_M.uniform_(0.1, 2, generator=generator)
     return made.eval()
 
 
@@ -72,13 +73,28 @@ def test_the_score_is_the_formula() -> None:
     g_K = g_K / g_K.sum()
     augmented = torch.sigmoid(channel_J[-1])
     a_V = torch.stack([1 - augmented, augmented])
+    r_M = fused.reliability_M
     similarity_VM[0, 0] += near_BC[0, 0]  # after the router has read the cosines
     expected = (
         bias_C[0]
-        + torch.einsum("k,km,v,vm->", g_K, fused.templates(), a_V, similarity_VM)
+        + torch.einsum("k,km,m,v,vm->", g_K, fused.templates(), r_M, a_V, similarity_VM)
         / fused.config.temperature
     )
     assert score == pytest.approx(expected.item(), abs=1e-5)
+
+
+@torch.no_grad()
+def test_rows_as_long_as_their_modality_is_reliable_get_the_same_scores() -> None:
+    fused = head(3, seed=5)
+    user_BVMD, item_CVMD, bias_C, near_BC = pairs(3, 4, 9, seed=6)
+    routing_CJ = fused.router.item_evidence(item_CVMD)
+    expected_BC = fused.score(user_BVMD, item_CVMD, routing_CJ, bias_C, near_BC)
+    scaled_CVMD = item_CVMD * fused.reliability_M[:, None]
+    near_BC = near_BC * fused.reliability_M[0]
+    exported = fused.for_scaled_items()
+    score_BC = exported.score(user_BVMD, scaled_CVMD, routing_CJ, bias_C, near_BC)
+    assert torch.allclose(score_BC, expected_BC, atol=1e-5)
+    assert torch.equal(exported.reliability_M, torch.ones(3))
 
 
 def test_gradients_reach_every_part_of_the_head() -> None:

@@ -43,10 +43,10 @@ def test_the_first_stage_asks_for_coverage_only_and_the_second_ramps_up() -> Non
     while schedule.stage == "coverage":
         schedule.observe(0.8, 3.0)
     ramp = []
-    for _ in range(12):
+    for _ in range(8):
         ramp.append(schedule.weights())
         schedule.observe(0.8, 3.0)
-    assert [w.gate for w in ramp] == pytest.approx([min(1, (i + 1) / 10) for i in range(12)])
+    assert [w.gate for w in ramp] == pytest.approx([min(1, (i + 1) / 5) for i in range(8)])
     assert [w.specialisation for w in ramp] == pytest.approx([0.2 * w.gate for w in ramp])
     assert all(w.floor == pytest.approx(0.9 * 0.8) for w in ramp)
 

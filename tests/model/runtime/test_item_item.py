@@ -5,10 +5,18 @@ from hypothesis import strategies as st
 
 from model.artifact.files import ArtifactError
 from model.runtime import item_item
-from model.runtime.item_item import NO_SCORES, ItemItemModel, SparseScores, recency_weights
+from model.runtime.item_item import (
+    NO_SCORES,
+    DenseScores,
+    ItemItemModel,
+    SparseScores,
+    recency_weights,
+)
 
 
-def drawn(seed: int, num_items: int) -> tuple[ItemItemModel, np.ndarray]:
+def drawn(
+    seed: int, num_items: int, deviation: float | None = None
+) -> tuple[ItemItemModel, np.ndarray]:
     """A matrix, and the same dense."""
     rng = np.random.default_rng(seed)
     length_I = rng.integers(0, min(5, num_items), num_items)
@@ -17,21 +25,34 @@ def drawn(seed: int, num_items: int) -> tuple[ItemItemModel, np.ndarray]:
     items = np.concatenate(rows).astype(np.int32)
     dense_II = np.zeros((num_items, num_items))
     dense_II[np.repeat(np.arange(num_items), length_I), items] = weights
-    return matrix_of(np.cumsum([0, *length_I]), items, weights), dense_II
+    return matrix_of(np.cumsum([0, *length_I]), items, weights, deviation), dense_II
 
 
-def matrix_of(offsets, items, weights) -> ItemItemModel:
+def matrix_of(offsets, items, weights, deviation: float | None = None) -> ItemItemModel:
     parts = {"offsets": offsets, "items": items, "weights": weights}
-    return ItemItemModel.of({f"neighbourhood_{name}": part for name, part in parts.items()})
+    tensors = {f"neighbourhood_{name}": part for name, part in parts.items()}
+    return ItemItemModel.of(tensors, deviation)
 
 
-@given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.sampled_from([0, 0.5, 2]), st.booleans())
-def test_it_is_the_mean_of_the_historys_rows_by_recency(seed, num_items, power, counted) -> None:
-    matrix, dense_II = drawn(seed, num_items)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 40),
+    st.sampled_from([0, 0.5, 2]),
+    st.booleans(),
+    st.sampled_from([None, 0.3]),
+)
+def test_it_is_the_mean_of_the_historys_rows_by_recency_at_one_deviation(
+    seed, num_items, power, counted, deviation
+) -> None:
+    matrix, dense_II = drawn(seed, num_items, deviation)
     rng = np.random.default_rng(seed)
     history_H = rng.permutation(num_items)[: rng.integers(1, num_items + 1)].astype(np.int32)
     weight_H = recency_weights(np.arange(len(history_H))[::-1], power).astype(np.float64)
     expected_I = weight_H @ dense_II[history_H] / weight_H.sum()
+    factor = 1.0
+    if deviation is not None and expected_I.any():
+        factor = deviation / expected_I.std()
+    expected_I *= factor
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(item_item, "_COUNTED_ITEMS", 16_384 if counted else 0)
         found = matrix.of_history(history_H, power)
@@ -42,7 +63,37 @@ def test_it_is_the_mean_of_the_historys_rows_by_recency(seed, num_items, power, 
     assert found.between(1, num_items) == pytest.approx(expected_I[1:], abs=1e-6)
     row = int(rng.integers(num_items))
     parts_H = matrix.parts(history_H, power, row)
-    assert parts_H == pytest.approx(weight_H * dense_II[history_H, row] / weight_H.sum(), abs=1e-6)
+    part_H = factor * weight_H * dense_II[history_H, row] / weight_H.sum()
+    assert parts_H == pytest.approx(part_H, abs=1e-6)
+    assert parts_H.sum() == pytest.approx(expected_I[row], abs=1e-6)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 30))
+def test_dense_and_sparse_scores_have_the_same_deviation(seed: int, num_items: int) -> None:
+    value_I = np.random.default_rng(seed).normal(0.5, 1, num_items).astype(np.float32)
+    value_I[value_I < 0.3] = 0
+    rows_N = np.flatnonzero(value_I)
+    dense, sparse = DenseScores(value_I), SparseScores(rows_N, value_I[rows_N])
+    expected = float(value_I.astype(np.float64).std())
+    for scores in (dense, sparse):
+        assert scores.deviation(num_items) == pytest.approx(expected, abs=1e-6)
+        twice = scores.times(2)
+        assert twice.at(np.arange(num_items)) == pytest.approx(2 * value_I)
+        assert twice.deviation(num_items) == pytest.approx(2 * expected, abs=1e-6)
+
+
+def test_a_deviation_of_zero_silences_the_model() -> None:
+    offsets, items = np.array([0, 1, 2]), np.array([1, 0])
+    matrix = matrix_of(offsets, items, np.ones(2, dtype=np.float32), 0.0)
+    history_H = np.array([0])
+    assert matrix.of_history(history_H, 0).largest_size == 0
+    assert matrix.parts(history_H, 0, 1).tolist() == [0]
+
+
+def test_scores_that_are_all_alike_say_nothing() -> None:
+    items, weights = np.tile([0, 1], 2), np.full(4, 0.25, dtype=np.float32)
+    matrix = matrix_of(np.array([0, 2, 4]), items, weights, 0.3)
+    assert matrix.of_history(np.array([0, 1]), 0).at(np.arange(2)).tolist() == [0, 0]
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -69,7 +120,7 @@ def test_its_tensors_make_it_again() -> None:
     whole = matrix_of(np.array([0, 1, 2]), np.array([1, 0]), np.array([0.5, 2]))
     tensors = whole.tensors()
     assert [array.dtype.str for array in tensors.values()] == ["<i8", "<i4", "<f4"]
-    again = ItemItemModel.of(tensors).of_history(np.array([0]), 0)
+    again = ItemItemModel.of(tensors, None).of_history(np.array([0]), 0)
     assert again.at(np.arange(2)).tolist() == [0, 0.5]
 
 

@@ -1,3 +1,5 @@
+from itertools import chain
+
 import numpy as np
 import pytest
 
@@ -145,7 +147,8 @@ def test_neighbours_are_the_nearest_by_cosine(disk_client, artifact, modality) -
     params = {"k": 50} | ({"modality": modality} if modality else {})
     answer = disk_client.get("/v1/items/i010/similar", params=params).json()
     vectors = artifact.tensors["item_embeddings"]
-    cosine_IM = np.einsum("ivmd,vmd->ivm", vectors, vectors[10]).mean(axis=1)
+    unit_IVMD = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+    cosine_IM = np.einsum("ivmd,vmd->ivm", unit_IVMD, unit_IVMD[10]).mean(axis=1)
     order = cosine_IM[:, 1] if modality else cosine_IM.mean(axis=1)
     best = [row for row in np.argsort(-order) if row != 10][:50]
     assert [item["item_id"] for item in answer["items"]] == [f"i{row:03d}" for row in best]
@@ -155,44 +158,75 @@ def test_neighbours_are_the_nearest_by_cosine(disk_client, artifact, modality) -
     assert answer["modality"] == modality
 
 
-@pytest.mark.parametrize("session", [[], ["i003", "i009"]])
+@pytest.mark.parametrize(
+    ("user", "session"), [(4, []), (4, ["i003", "i009"]), (None, ["i003", "i009"])]
+)
 def test_a_part_of_history_is_its_share_of_cosines_and_neighbourhood(
-    disk_client, artifact, reference, profile_of, session
+    disk_client, artifact, reference, profile_of, profile_of_histories, user, session
 ) -> None:
     """Nothing of what is added up is left out, so that what is named is right to the last digit."""
     tensors = artifact.tensors
-    start, length = tensors["seen_offsets"][4], tensors["history_lengths"][4]
-    history = tensors["seen_items"][start : start + length].tolist()
     rows = [int(item[1:]) for item in session]
-    sides = [history, rows] if rows else [history]
-    profile = profile_of(tensors, 4, *sides[1:])
+    sides = [rows] if rows else []
+    if user is None:
+        profile = profile_of_histories(tensors, rows)
+    else:
+        profile = profile_of(tensors, user, *sides)
+        start, length = tensors["seen_offsets"][user], tensors["history_lengths"][user]
+        sides = [tensors["seen_items"][start : start + length].tolist(), *sides]
+    vectors = []
+    for side in sides:
+        foldin_HVMD = tensors["item_foldin"][side]
+        vectors.append(foldin_HVMD / np.linalg.norm(foldin_HVMD, axis=-1, keepdims=True).sum(0))
+    free_VMD = np.zeros_like(vectors[0][0])
+    if user is not None:
+        free_VMD = tensors["user_embeddings"][user] - vectors[0].sum(0)
+        assert np.linalg.norm(free_VMD) > 0.1
+    vectors_HVMD = np.concatenate([*vectors, free_VMD[None]])
     for item in (1, 30, 42, 57):
-        _, _, (parts_KVM,) = reference(tensors, profile, np.array([item]))
-        vectors, said = [], []
-        for side in sides:
-            foldin_HVMD = tensors["item_foldin"][side]
-            vectors.append(foldin_HVMD / np.linalg.norm(foldin_HVMD, axis=-1, keepdims=True).sum(0))
-            said += [weight(tensors, row, item) / len(side) / len(sides) for row in side]
-        vectors_HVMD = np.concatenate(vectors)
+        (score,), _, (parts_KVM,) = reference(tensors, profile, np.array([item]))
+        said = [part for side in sides for part in said_by(tensors, side, item) / len(sides)]
         share_HVM = np.einsum("hvmd,vmd->hvm", vectors_HVMD, tensors["item_embeddings"][item])
         share_HVM /= np.linalg.norm(vectors_HVMD.sum(0), axis=-1)
-        share_HVM[:, 0, 0] += said
+        share_HVM[:-1, 0, 0] += said
         parts_H = (share_HVM / share_HVM.sum(0) * parts_KVM.sum(0)).sum((1, 2))
-        assert parts_H.sum() == pytest.approx(parts_KVM.sum(), abs=1e-4)
-        asked = {"user_id": "u004", "session_items": session, "item_id": f"i{item:03d}"}
-        answer = explain_for(disk_client, **asked)
+        assert parts_H.sum() == pytest.approx(score - tensors["item_bias"][item], abs=1e-5)
+        asked = {"session_items": session, "item_id": f"i{item:03d}"}
+        answer = explain_for(disk_client, **asked | ({} if user is None else {"user_id": "u004"}))
         named = {each["item_id"]: each["contribution"] for each in answer["history"]}
         expected = {
             f"i{row:03d}": part
-            for row, part in zip([*history, *rows], parts_H.tolist(), strict=True)
+            for row, part in zip(chain(*sides), parts_H[:-1].tolist(), strict=True)
             if part > 0 and row != item
         }
         best = sorted(expected, key=lambda name: -expected[name])[:5]
-        assert named == pytest.approx({name: expected[name] for name in best}, abs=1e-4)
+        assert named == pytest.approx({name: expected[name] for name in best}, abs=1e-5)
+        unnamed = sum(parts_H[:-1]) - sum(expected[name] for name in best)
+        whole = sum(named.values()) + unnamed + answer["beyond_history"]
+        assert whole == pytest.approx(answer["score"] - answer["bias"], abs=1e-5)
+        assert (answer["beyond_history"] == 0) == (user is None)
 
 
-def weight(tensors, row: int, item: int) -> float:
-    """What one item says for another."""
-    part = slice(*tensors["neighbourhood_offsets"][row : row + 2])
-    named = tensors["neighbourhood_items"][part] == item
-    return float(tensors["neighbourhood_weights"][part][named].sum())
+def test_a_session_whose_items_all_speak_for_an_item_is_the_whole_score(disk_client) -> None:
+    session = ["i003", "i009", "i021"]
+    whole = 0
+    for item in range(80):
+        asked = {"session_items": session, "item_id": f"i{item:03d}"}
+        answer = explain_for(disk_client, **asked)
+        if len(answer["history"]) == len(session):
+            whole += 1
+            parts = sum(each["contribution"] for each in answer["history"])
+            assert parts == pytest.approx(answer["score"] - answer["bias"], abs=1e-5)
+            assert answer["beyond_history"] == 0
+    assert whole > 0
+
+
+def said_by(tensors, side: list[int], item: int) -> np.ndarray:
+    """What each item of a history says for another item."""
+    offsets, num_items = tensors["neighbourhood_offsets"], len(tensors["item_bias"])
+    said_HI = np.zeros((len(side), num_items))
+    for said_I, row in zip(said_HI, side, strict=True):
+        part = slice(*offsets[row : row + 2])
+        said_I[tensors["neighbourhood_items"][part]] += tensors["neighbourhood_weights"][part]
+    said_HI *= 0.3 / said_HI.sum(0).std()
+    return said_HI[:, item]

@@ -1,13 +1,10 @@
 import numpy as np
 import pytest
-import torch
 from scipy.sparse import csr_array
 
-from model.network.fused_scores import unit_rows
-from model.network.graph import Propagated, View, propagate
 from training.data.dataset import Dataset
 from training.data.features import ModalityFeatures
-from training.fit.graphs import build_graph, cold_strength, content_neighbours, spectral_start
+from training.fit.graphs import cold_strength, content_neighbours, spectral_start
 
 
 def features(x: list[list[float]], missing: tuple[int, ...] = ()) -> ModalityFeatures:
@@ -39,78 +36,6 @@ def test_items_of_low_degree_have_more_cold_strength() -> None:
     strength_I = cold_strength(train)
     assert strength_I[1] == 1  # without users
     assert 0 < strength_I[0] < strength_I[2] < 1
-
-
-def test_views_are_the_symmetrically_normalised_products() -> None:
-    train = csr_array(np.array([[1, 0.5, 0], [0, 1, 1]], dtype=np.float32))
-    x_IF = torch.randn(3, 2, generator=torch.Generator().manual_seed(0))
-    y_UF = torch.randn(2, 2, generator=torch.Generator().manual_seed(1))
-    kinds = [features([[1, 0], [0.9, 0.1], [0, 1]]), features([[0, 1], [1, 0], [0.1, 1]])]
-    graph, weight_E = build_graph(train, kinds), torch.tensor([0.3, 0.7])
-    edges = cold_strength(train)[:, None] * sum(
-        w * content_neighbours(kind).toarray()
-        for w, kind in zip(weight_E.tolist(), kinds, strict=True)
-    )
-    for view, product in (
-        (View(graph), train.toarray()),
-        (View(graph, weight_E), train.toarray() @ (np.eye(3) + np.asarray(edges).T)),
-    ):
-        user, item = product.sum(1, keepdims=True) ** -0.5, product.sum(0) ** -0.5
-        normalised_UI = user * product * item
-        assert view.users(x_IF).numpy() == pytest.approx(normalised_UI @ x_IF.numpy(), abs=1e-5)
-        item_IF, _ = view.items(y_UF)
-        assert item_IF.numpy() == pytest.approx(normalised_UI.T @ y_UF.numpy(), abs=1e-5)
-        summed = train.toarray() @ view.foldin(x_IF).numpy()
-        assert user * summed == pytest.approx(normalised_UI @ x_IF.numpy(), abs=1e-5)
-
-
-TWINS = features([[1, 0], [0, 1], [0.9, 0.1], [0.1, 0.9]])
-"""Items 0 and 2 are content neighbours, and so are 1 and 3."""
-
-
-def propagated(train: list[list[int]], start_IF: torch.Tensor) -> Propagated:
-    view = View(build_graph(csr_array(np.array(train, dtype=np.float32)), [TWINS]), torch.ones(1))
-    return propagate(view, start_IF, torch.zeros_like(start_IF), num_layers=1)
-
-
-def test_a_masked_item_is_the_item_as_if_nobody_had_chosen_it() -> None:
-    start_IF = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
-    start_IF[2] = 0
-    chosen = propagated([[1, 0, 0, 0], [0, 1, 1, 1]], start_IF)
-    unchosen = propagated([[1, 0, 0, 0], [0, 1, 0, 1]], start_IF)
-    assert unchosen.item_IF[2].norm() > 0
-    assert torch.allclose(unchosen.cold_IF[2], unchosen.item_IF[2], atol=1e-6)
-    item_D, masked_D = (unit_rows(x)[2] for x in (chosen.item_IF, chosen.cold_IF))
-    assert torch.allclose(masked_D, unit_rows(unchosen.item_IF)[2], atol=1e-6)
-    assert not torch.allclose(item_D, masked_D, atol=0.1)
-
-
-def test_without_content_a_masked_item_is_zero() -> None:
-    train = csr_array(np.eye(4, dtype=np.float32))
-    start_IF = torch.ones(4, 2)
-    found = propagate(View(build_graph(train, [])), start_IF, torch.zeros_like(start_IF), 2)
-    assert not found.cold_IF.any()
-
-
-def test_gradients_reach_embeddings_and_edge_weights() -> None:
-    train = csr_array(np.array([[1, 1, 0, 0], [0, 1, 1, 0]], dtype=np.float32))
-    graph = build_graph(train, [features([[1, 0], [0.9, 0.1], [0, 1], [0.1, 0.9]])])
-    x_IF = torch.randn(4, 2, generator=torch.Generator().manual_seed(0)).requires_grad_()
-    weight_E = torch.tensor([0.6], requires_grad=True)
-
-    def value(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        return propagate(View(graph, weight), x, x, num_layers=2).foldin_IF.sin().sum()
-
-    value(x_IF, weight_E).backward()
-    assert x_IF.grad is not None
-    assert weight_E.grad is not None
-    step = 1e-2
-    slope = (value(x_IF, weight_E + step) - value(x_IF, weight_E - step)) / (2 * step)
-    assert weight_E.grad.item() == pytest.approx(slope.item(), rel=1e-2)
-    direction_IF = torch.randn(4, 2, generator=torch.Generator().manual_seed(1))
-    moved = [value(x_IF + sign * step * direction_IF, weight_E) for sign in (1, -1)]
-    slope = (moved[0] - moved[1]) / (2 * step)
-    assert (x_IF.grad * direction_IF).sum().item() == pytest.approx(slope.item(), rel=1e-2)
 
 
 def test_items_of_one_group_start_together(communities: Dataset) -> None:

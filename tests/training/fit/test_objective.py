@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from model.network.encoder import GraphEncoder
+from model.network.magnet import Magnet
 from model.network.schedule import EntropySchedule
 from training.data.dataset import DataConfig, Dataset, load_dataset
-from training.fit import objective as objective_module
 from training.fit.config import TrainingConfig
 from training.fit.graphs import build_graph
-from training.fit.objective import add_gradients
-from training.fit.sampler import Sampler
+from training.fit.objective import HARD_NEGATIVES, encoder_terms, routing_objective
+from training.fit.sampler import Batch, Sampler
 from training.fit.trained_model import build_magnet
 
 CONFIG = TrainingConfig(
@@ -30,10 +30,7 @@ def dataset(tiny_data: Path) -> Dataset:
     return load_dataset(DataConfig(folder=tiny_data))
 
 
-def gradients(
-    dataset: Dataset, config: TrainingConfig = CONFIG
-) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
-    """The terms of one batch's loss and every parameter's gradient."""
+def prepared(dataset: Dataset, config: TrainingConfig) -> tuple[Magnet, GraphEncoder, Batch]:
     generator = torch.Generator().manual_seed(0)
     magnet = build_magnet(dataset, config, generator)
     with torch.no_grad():
@@ -45,42 +42,62 @@ def gradients(
         generator=generator,
         device=torch.device("cpu"),
     )
-    batch = next(sampler.epoch())
     encoder = GraphEncoder(magnet, build_graph(dataset.train, dataset.features.values()))
-    found = add_gradients(magnet, encoder.embed(*batch.wanted), batch, config, WEIGHTS)
-    return {name: term.item() for name, term in found.terms.items()}, {
-        name: torch.zeros_like(p) if p.grad is None else p.grad.clone()
-        for name, p in magnet.named_parameters()
+    return magnet, encoder, next(sampler.epoch())
+
+
+def learning(magnet: Magnet) -> set[str]:
+    return {
+        name for name, p in magnet.named_parameters() if p.grad is not None and p.grad.abs().sum()
     }
 
 
-def test_blocks_change_neither_loss_nor_gradients(
-    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole_terms, whole = gradients(dataset)
-    monkeypatch.setattr(objective_module, "block_rows", lambda _: 7)
-    terms, blocked = gradients(dataset)
-    assert terms == pytest.approx(whole_terms, rel=1e-5)
-    for name, gradient in whole.items():
-        assert torch.allclose(blocked[name], gradient, rtol=1e-3, atol=1e-6), name
+def encoder_loss(dataset: Dataset, config: TrainingConfig) -> tuple[Magnet, dict[str, float]]:
+    magnet, encoder, batch = prepared(dataset, config)
+    terms = encoder_terms(magnet, encoder.embed(*batch.wanted), batch, config)
+    torch.stack([*terms.values()]).sum().backward()
+    return magnet, {name: term.item() for name, term in terms.items()}
 
 
-def test_every_parameter_learns(dataset: Dataset) -> None:
-    _, found = gradients(dataset)
-    assert {name for name, gradient in found.items() if not gradient.abs().sum() > 0} == set()
+def test_encoders_learn_all_but_the_head(dataset: Dataset) -> None:
+    magnet, _ = encoder_loss(dataset, CONFIG)
+    others = {name for name, _ in magnet.named_parameters() if not name.startswith("head.")}
+    assert learning(magnet) == others
+
+
+def test_the_router_learns_the_head_alone(dataset: Dataset) -> None:
+    magnet, encoder, batch = prepared(dataset, CONFIG)
+    found = routing_objective(magnet, encoder.embed(*batch.wanted), batch, CONFIG, WEIGHTS)
+    torch.stack([*found.terms.values()]).sum().backward()
+    head = {name for name, _ in magnet.named_parameters() if name.startswith("head.")}
+    assert learning(magnet) == head
+    assert found.share_K.sum().item() == pytest.approx(1)
+
+
+def test_only_the_hardest_negatives_are_routed(dataset: Dataset) -> None:
+    """With an even router, routing more of them adds less than the hardest do."""
+    few, many = (
+        CONFIG.model_copy(update={"negatives": count})
+        for count in (HARD_NEGATIVES, 4 * HARD_NEGATIVES)
+    )
+    even = EntropySchedule(coverage_weight=0.0, specialisation_weight=0.0).weights()
+    losses = []
+    for config in (few, many):
+        magnet, encoder, batch = prepared(dataset, config)
+        with torch.no_grad():
+            magnet.head.router.scale.zero_()
+        found = routing_objective(magnet, encoder.embed(*batch.wanted), batch, config, even)
+        losses.append(found.terms["ranking"].item())
+    assert losses[0] < losses[1]  # the hardest of many are harder than all of a few
 
 
 @pytest.mark.parametrize(
     ("term", "settings"),
-    [
-        ("alignment", ["view_alignment", "modality_alignment"]),
-        ("view_regulariser", ["view_regulariser"]),
-        ("l2", ["l2"]),
-    ],
+    [("alignment", ["view_alignment", "modality_alignment"]), ("l2", ["l2"])],
 )
 def test_a_term_is_told_with_its_weight(dataset: Dataset, term: str, settings: list[str]) -> None:
-    terms, _ = gradients(dataset)
+    _, terms = encoder_loss(dataset, CONFIG)
     doubled = {name: 2 * getattr(CONFIG, name) for name in settings}
-    heavier, _ = gradients(dataset, CONFIG.model_copy(update=doubled))
+    _, heavier = encoder_loss(dataset, CONFIG.model_copy(update=doubled))
     assert terms[term] > 0
     assert heavier == pytest.approx(terms | {term: 2 * terms[term]}, rel=1e-5)
