@@ -138,6 +138,11 @@ SECTIONS = {
             f"{_RESEARCH}:benchmark",
         ),
         Entry(
+            "costs",
+            "measure what training costs, beside LightGCN in the same run",
+            f"{_RESEARCH}:costs",
+        ),
+        Entry(
             "cold-start",
             "measure how well users and items are served that were not trained with",
             f"{_RESEARCH}:cold_start",

@@ -83,9 +83,16 @@ class Series:
     values: Sequence[float]
     """One per epoch, from the first on."""
     colour: str
+    at: Sequence[float] = ()
+    """Where the values stand, if not at the epochs; ascending."""
     dashes: str = ""
     """Lengths of strokes and gaps in pixels; empty for a full line."""
     width: float = 2
+
+    @property
+    def places(self) -> Sequence[float]:
+        """Of the values on the horizontal axis."""
+        return self.at or range(1, len(self.values) + 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,9 +189,11 @@ def draw_lines(
                 color=_QUIET,
                 annotation_clip=False,
             )
-        last = max(len(series.values) for panel in panels for series in panel.series)
+        drawn = [series for panel in panels for series in panel.series]
+        first = 0 if any(series.at for series in drawn) else 1
+        last = max(series.places[-1] for series in drawn)
         axes_P[-1].locator_params(axis="x", integer=True, nbins=10)
-        axes_P[-1].set_xlim(min(1, mark.epoch) if mark else 1, max(last, 2))
+        axes_P[-1].set_xlim(min(first, mark.epoch) if mark else first, max(last, 2))
         axes_P[-1].set_xlabel(unit, loc="left", color=_QUIET)
         svg = _svg(figure, title)
     for colour, name in _PAGE_COLOURS.items():
@@ -220,7 +229,7 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
     for series in sorted(panel.series, key=lambda series: -series.values[-1]):
         dashes = tuple(map(float, series.dashes.split()))
         axes.plot(
-            range(1, len(series.values) + 1),
+            series.places,
             series.values,
             label=series.name,
             color=series.colour,

@@ -137,3 +137,13 @@ def test_every_point_is_drawn_in_its_colour_and_both_directions_alike() -> None:
     (x0, y0), (x1, y1), (x2, y2) = ((float(u.get("x", "")), float(u.get("y", ""))) for u in uses)
     assert (y1, x2) == pytest.approx((y0, x0))
     assert x1 - x0 == pytest.approx(4 * (y0 - y2), rel=1e-3)
+
+
+def test_values_may_stand_elsewhere_than_at_epochs() -> None:
+    one = Series(name="one", values=(0, 1, 2), at=(2.5, 5, 10), colour=INK)
+    other = Series(name="other", values=(0, 1), at=(5, 10), colour=INK)
+    svg = draw_lines("title", [Panel(title="two", series=(one, other))], unit="seconds")
+    (left, middle, right), (begin, end) = sorted(lines(svg), key=len, reverse=True)
+    assert (begin[0], end[0]) == (middle[0], right[0])
+    assert middle[0] - left[0] == pytest.approx((right[0] - left[0]) / 3)
+    assert left[0] - float(texts(svg)["0"].get("x", "")) > 50  # the axis begins at zero

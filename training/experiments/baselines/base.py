@@ -26,6 +26,8 @@ class Fitted:
     """Validation included; None for a closed form."""
     epochs: int = 0
     """Of training that are in it; 0 for a closed form."""
+    curve: tuple[tuple[float, float], ...] = ()
+    """After each epoch, the seconds of the processor so far and validation NDCG@20."""
     finished: bool = True
     """False if the deadline came before validation had stopped improving."""
 

@@ -153,9 +153,11 @@ class FactorBaseline(Trained):
     def fit(self, dataset: Dataset, seed: int, deadline: float) -> Fitted:
         """Train until validation NDCG@20 stops improving; equal seeds give equal results."""
         best_value, best_epoch, best_score = -math.inf, 0, None
-        start = time.monotonic()
+        curve: list[tuple[float, float]] = []
+        start, processor_start = time.monotonic(), time.process_time()
         for epoch, score in enumerate(self.epochs(dataset, seed), 1):
             value = evaluate(score, dataset, dataset.valid, ks=(20,)).metrics["ndcg@20"]
+            curve.append((time.process_time() - processor_start, value))
             if best_score is None or value > best_value:
                 best_value, best_epoch, best_score = value, epoch, score
             improving = epoch - best_epoch < self.schedule.patience
@@ -167,6 +169,7 @@ class FactorBaseline(Trained):
             score=best_score,
             seconds_per_epoch=(time.monotonic() - start) / epoch,
             epochs=best_epoch,
+            curve=tuple(curve),
             finished=finished,
         )
 
