@@ -22,7 +22,7 @@ from training.evaluate.protocol import evaluate
 from training.experiments.baselines.lightgcn import LIGHTGCN_SOFTMAX, LightGCN
 from training.fit.config import TrainingConfig
 from training.fit.early import Watch
-from training.fit.final_model import BOTH, train_on_all
+from training.fit.final_model import BOTH, repeated, train_on_all
 from training.fit.sampler import Sampler
 from training.fit.trained_model import TrainedModel
 from training.fit.trainer import train, train_to_the_end
@@ -40,7 +40,7 @@ class Cost:
     """Of one model, in seconds of the processor."""
 
     epoch_seconds: float
-    """Training alone, with the batches and negatives of `Costs`; the median epoch."""
+    """Training alone, with the batches and negatives of `Costs`, MAGNET's encoders; the median."""
     epochs: int
     """Until validation stopped it."""
     fit_seconds: float
@@ -50,7 +50,7 @@ class Cost:
     peak_mb: float
     """MB (10^6 bytes) of memory of the whole process."""
     curve: Curve
-    """By epoch; MAGNET's last point is its calibration."""
+    """By epoch; MAGNET's last point is the finished model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,9 +130,15 @@ def _magnet(dataset: Dataset, everything: Dataset, config: TrainingConfig) -> Co
     train_on_all(dataset, config, found)
     final_seconds = fit.seconds() - fit_seconds
     peak = peak_mb()
-    brief = config.model_copy(update={"max_epochs": 1 + _TIMED_EPOCHS})
+    count = 1 + _TIMED_EPOCHS
+    _, plan = repeated(config, found)
     epochs = _Stopwatch()
-    train_to_the_end(everything, brief, watch=Watch(on_epoch=epochs.note))
+    train_to_the_end(
+        everything,
+        config.model_copy(update={"max_epochs": count}),
+        replace(plan, encoder_epochs=count),
+        watch=Watch(on_epoch=epochs.note),
+    )
     return Cost(
         epoch_seconds=_between([at for at, _ in epochs.curve]),
         epochs=len(found.history),
@@ -199,11 +205,11 @@ def as_markdown(costs: Costs, command: str, picture: str | None) -> str:
         f"Data: {costs.summary}. Made by:",
         f"```\n{command}\n```",
         "Seconds of the processor, both models in one run on one thread; in brackets, how many "
-        "times LightGCN's. An epoch is training alone, for both with batches of "
-        f"{costs.batch_size:,} positives that share {costs.negatives:,} negatives; the median of "
-        f"{_TIMED_EPOCHS}. A fit goes on until validation stops it, validation included; on "
-        "everything adds the training of the model that is served. LightGCN's settings: "
-        f"`{baseline}`.",
+        "times LightGCN's. An epoch is training alone, of MAGNET's encoders and of LightGCN, both "
+        f"with batches of {costs.batch_size:,} positives that share {costs.negatives:,} negatives; "
+        f"the median of {_TIMED_EPOCHS}. A fit goes on until validation stops it, validation "
+        "included; on everything adds the training of the model that is served. LightGCN's "
+        f"settings: `{baseline}`.",
         table(
             ["model", "s/epoch", "epochs", "fit s", "fit s, on everything", "peak MB"],
             rows,
@@ -228,6 +234,8 @@ def draw_curves(costs: Costs) -> str:
             ("LightGCN, softmax", costs.lightgcn, COLOURS[1]),
         )
     )
-    panel = Panel(title="validation NDCG@20 (MAGNET's last step is its calibration)", series=series)
+    panel = Panel(
+        title="validation NDCG@20 (MAGNET's last point: the finished model)", series=series
+    )
     title = f"{costs.dataset_name}: learning curves on one thread"
     return draw_lines(title, [panel], unit="seconds of the processor")

@@ -22,7 +22,7 @@ def costs(tiny_data: Path) -> Costs:
 def test_both_are_measured(costs: Costs) -> None:
     assert costs.negatives == 16
     assert costs.magnet.epochs == 3
-    assert len(costs.magnet.curve) == 4  # and the calibration
+    assert len(costs.magnet.curve) == 4  # and the finished model
     assert len(costs.lightgcn.curve) == costs.lightgcn.epochs > 3
     for cost in (costs.magnet, costs.lightgcn):
         seconds = [at for at, _ in cost.curve]
