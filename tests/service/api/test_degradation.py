@@ -128,7 +128,7 @@ def test_password_withdrawn(rig, recovers, until) -> None:
 def test_another_schema_version(rig, recovers, until) -> None:
     with rig.server.client() as admin:
         manifest = admin.get(KEYS.manifest("v1")).replace(
-            b'schema_version":3', b'schema_version":99'
+            b'schema_version":4', b'schema_version":99'
         )
         admin.set(KEYS.manifest("v9"), manifest.replace(b'"v1"', b'"v9"'))
         admin.set(KEYS.current, "v9")

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import redis
 
@@ -16,12 +17,14 @@ def store(redis_url, make_artifact):
     """v1 is live, v2 a canary for half of the users; u001 has seen i001, and i002 is hidden."""
     with redis.Redis.from_url(redis_url, decode_responses=True) as store:
         for version, seed in (("v1", 1), ("v2", 2)):
-            artifact = make_artifact(version, seed)
+            artifact = make_artifact(version, seed, deviation=None)
+            manifest = artifact.manifest.model_dump(mode="json") | {"schema_version": 3}
+            del manifest["item_item_deviation"]
             blobs = {name: array.tobytes() for name, array in artifact.tensors.items()}
             for name, data in (blobs | dict(artifact.files)).items():
                 for index, (start, stop) in enumerate(layout_of(artifact.manifest, name).spans()):
                     store.set(f"mg:default:v:{version}:{name}:{index}", data[start:stop])
-            store.set(f"mg:default:v:{version}:manifest", artifact.manifest.model_dump_json())
+            store.set(f"mg:default:v:{version}:manifest", json.dumps(manifest))
         store.set("mg:{default}:current", "v1")
         store.zadd("mg:{default}:versions", {"v1": 1767200000.5, "v2": 1767300000.25})
         store.set("mg:{default}:canary", CANARY.replace("0.1", "0.5"))
@@ -63,3 +66,18 @@ def test_it_is_served_and_controlled(store, serving, following, until) -> None:
         "version": "v2", "share": 0.5, "started_at": "2026-01-01T12:00:00Z",
         "outcome": "promoted", "reason": "v2 went live",
     }  # fmt: skip
+
+
+def test_its_item_item_scores_are_taken_as_they_are(
+    store, serving, following, until, make_artifact, reference, profile_of
+) -> None:
+    store.delete("mg:{default}:canary")
+    tensors = make_artifact("v1", 1, deviation=None).tensors
+    score_I, _, _ = reference(tensors, profile_of(tensors, 4, deviation=None), np.arange(80))
+    with serving(following()) as client:
+        until(client.ready)
+        for item in client.recommend("u004", k=20)["items"]:
+            row = int(item["item_id"][1:])
+            assert item["score"] == pytest.approx(score_I[row], abs=1e-5)
+        explained = client.get("/v1/users/u004/explanations/i003").json()
+        assert explained["score"] == pytest.approx(score_I[3], abs=1e-5)

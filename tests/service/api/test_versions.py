@@ -102,7 +102,7 @@ def test_a_model_of_a_later_format_is_refused_by_name(
     publish(redis_url, artifact)
     with redis.Redis.from_url(redis_url) as admin:
         text = admin.get(KEYS.manifest("v1"))
-        admin.set(KEYS.manifest("v1"), text.replace(b'"schema_version":3', b'"schema_version":2'))
+        admin.set(KEYS.manifest("v1"), text.replace(b'"schema_version":4', b'"schema_version":5'))
     with serving(following()) as client:
         until(lambda: "made by another release" in client.get("/readyz").text)
 

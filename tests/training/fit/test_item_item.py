@@ -1,3 +1,5 @@
+from itertools import combinations, pairwise
+
 import numpy as np
 import pytest
 from scipy.sparse import csr_array
@@ -10,8 +12,10 @@ from training.fit.item_item import (
     NEIGHBOURS,
     PENALTY,
     USER_DAMPING,
+    in_order,
     item_item_scores,
     item_item_weights,
+    standardised,
 )
 
 
@@ -42,6 +46,55 @@ def test_weights_are_the_mean_of_regression_and_walk() -> None:
     assert weights_II == pytest.approx(by_hand(likes_UI), abs=1e-6)
 
 
+def ordered(seed: int, num_users: int, num_items: int) -> Histories:
+    """Each user's items in an order of their own."""
+    rng = np.random.default_rng(seed)
+    rows = [rng.permutation(num_items)[: rng.integers(1, num_items)] for _ in range(num_users)]
+    user_N = np.repeat(np.arange(num_users), [len(row) for row in rows])
+    item_N = np.concatenate(rows)
+    return Histories.of(user_N, item_N, np.arange(len(item_N)) / 7, (num_users, num_items))
+
+
+def order_by_hand(histories: Histories) -> np.ndarray:
+    """Weights [I, I] of the items that come soon before others, pair by pair."""
+    weight_II = np.zeros((histories.num_items, histories.num_items))
+    for start, stop in pairwise(histories.offset_U1):
+        items = histories.item_P[start:stop]
+        for (i, before), (j, after) in combinations(enumerate(items), 2):
+            if j - i <= 20:
+                weight_II[before, after] += 1 / (j - i)
+                weight_II[after, before] += 0.5 / (j - i)
+    count_I = np.bincount(histories.item_P, minlength=histories.num_items)
+    weight_II /= np.sqrt(np.outer(count_I, count_I))
+    return weight_II * count_I.sum() / (count_I @ weight_II.sum(1))
+
+
+def test_order_counts_half_where_it_is_known() -> None:
+    histories = ordered(0, 40, 30)
+    likes_UI = histories.recency_weighted(0.0).toarray() > 0
+    expected_II = (by_hand(likes_UI) + order_by_hand(histories)) / 2
+    weights_II = item_item_weights(histories).toarray()
+    assert weights_II == pytest.approx(expected_II, abs=1e-6)
+    before_II, after_II = np.triu(expected_II, 1), np.tril(expected_II, -1)
+    assert not np.allclose(before_II, after_II.T, atol=0.01)
+
+
+def test_order_keeps_the_largest_weights_for_an_item() -> None:
+    histories = ordered(1, 60, NEIGHBOURS + 20)
+    weights_II, expected_II = in_order(histories).toarray(), order_by_hand(histories)
+    for column_I, expected_I in zip(weights_II.T, expected_II.T, strict=True):
+        kept = np.flatnonzero(column_I)
+        assert len(kept) == NEIGHBOURS
+        assert np.delete(expected_I, kept).max() <= expected_I[kept].min() + 1e-9
+    whole_II = expected_II * (weights_II > 0)
+    assert weights_II / weights_II.sum() == pytest.approx(whole_II / whole_II.sum(), abs=1e-8)
+
+
+def test_where_nothing_follows_anything_order_says_nothing() -> None:
+    one_each = Histories.of(np.arange(3), np.arange(3), np.arange(3.0), (3, 3))
+    assert item_item_weights(one_each).nnz == 0
+
+
 def test_no_item_has_a_weight_for_itself_and_few_have_one_for_each() -> None:
     rng = np.random.default_rng(1)
     likes_UI = rng.random((200, 3 * NEIGHBOURS)) < 0.2
@@ -58,12 +111,14 @@ def test_items_that_nobody_shares_have_no_neighbours() -> None:
     assert not weights_II[:, 2:].any()
 
 
-def test_only_the_newest_positives_of_a_heavy_user_count() -> None:
+def test_only_the_newest_positives_of_a_heavy_user_are_regressed_and_walked() -> None:
     item_N = np.arange(LONGEST + 2)
     user_N, time_N = np.zeros_like(item_N), item_N.astype(float)
-    weights_II = item_item_weights(Histories.of(user_N, item_N, time_N, (1, len(item_N))))
-    assert set(np.unique(weights_II.tocoo().row)).isdisjoint({0, 1})
-    assert weights_II.nnz == LONGEST * NEIGHBOURS
+    histories = Histories.of(user_N, item_N, time_N, (1, len(item_N)))
+    weights_II = item_item_weights(histories) - in_order(histories) / np.float32(2)
+    said_I = np.abs(weights_II).sum(axis=1)
+    assert said_I[:2] == pytest.approx(0, abs=1e-6)
+    assert said_I[2:].min() > 0.01
 
 
 def test_a_score_is_the_mean_over_the_history() -> None:
@@ -72,3 +127,12 @@ def test_a_score_is_the_mean_over_the_history() -> None:
     assert item_item_scores(history_BI, weights_II) == pytest.approx(
         np.array([[1.5, 0.25, 3], [0, 0, 0], [0, 0, 0]])
     )
+
+
+def test_standardised_scores_have_a_deviation_of_one_or_none() -> None:
+    score_BI = np.random.default_rng(0).normal(3, 5, (4, 50)).astype(np.float32)
+    score_BI[2] = 0.25
+    scaled_BI = standardised(score_BI)
+    assert scaled_BI.std(axis=1) == pytest.approx(np.array([1, 1, 0, 1]), abs=1e-5)
+    assert not scaled_BI[2].any()
+    assert scaled_BI[0] / score_BI[0] == pytest.approx(np.full(50, 1 / score_BI[0].std()))

@@ -84,6 +84,22 @@ def test_a_positive_is_not_in_the_history_that_predicts_it() -> None:
         assert (history_BI > 0).any(dim=1).all()
 
 
+def test_a_positive_knows_its_user_and_a_share_of_them_their_free_part() -> None:
+    histories = heavy_and_light()
+    likes_UI = torch.from_numpy(histories.recency_weighted(0.0).toarray() > 0)
+    free = []
+    for seed in range(20):
+        for batch in epoch(seed, user_dropout=0.3):
+            assert likes_UI[batch.user_B, batch.item_B].all()
+            history_BI = batch.history.matrix.to_dense() > 0
+            assert (likes_UI[batch.user_B] | ~history_BI).all()
+            assert batch.free_B1.shape == (len(batch.item_B), 1)
+            free.append(batch.free_B1)
+    free_B = torch.cat(free)
+    assert set(free_B.unique().tolist()) == {0.0, 1.0}
+    assert free_B.mean().item() == pytest.approx(0.7, abs=0.05)
+
+
 def test_a_seed_fixes_the_draws() -> None:
     assert np.array_equal(drawn_items(epoch(1)), drawn_items(epoch(1)))
     assert not np.array_equal(drawn_items(epoch(1)), drawn_items(epoch(2)))
