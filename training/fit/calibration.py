@@ -141,7 +141,7 @@ class HeldOut:
         return replace(self._found, terms=self._found.terms | terms)
 
     def fuse(self, magnet: Magnet, start: Fusion | None = None) -> Fusion:
-        """The weights with the best NDCG@20 for a model's head (ours).
+        """The weights with the best NDCG@20 for a model's head, its reliabilities being 1 (ours).
 
         One weight after the other, twice, or once from `start` on; content first as a whole. Of
         weights that are as good within noise, the larger of content, which serves the tail, and the

@@ -48,15 +48,10 @@ class Candidates:
 
     def ndcg20(self, weights: Mapping[str, float]) -> float:
         """Mean NDCG@20 of the items ranked by a weighted sum of terms."""
-        score_UP = torch.zeros_like(self.closed_UP)
+        score_UP = self.closed_UP.clone()
         for name, weight in weights.items():
             if weight != 0:
                 score_UP.add_(self.terms[name], alpha=weight)
-        return self.ndcg20_of(score_UP)
-
-    def ndcg20_of(self, score_UP: Tensor) -> float:
-        """Mean NDCG@20 of the items ranked by any scores."""
-        score_UP = score_UP + self.closed_UP
         best_UK = score_UP.topk(min(_TOP, score_UP.shape[1]), dim=1).indices
         gain_K = 1 / torch.arange(2, best_UK.shape[1] + 2).log2()
         return float(((self.hit_UP.gather(1, best_UK) * gain_K).sum(1) / self.ideal_U).mean())

@@ -84,15 +84,6 @@ class Processes:
             return x
         return self._sum(x.detach()) / self.count + (x - x.detach())
 
-    def pooled_mean(self, value_N: NDArray[np.float64]) -> float:
-        """Mean of all processes' values, of which each may have a different number."""
-        if self.count == 1:
-            return float(value_N.mean())
-        total, number = self._sum(
-            torch.tensor([value_N.sum(), len(value_N)], dtype=torch.float64)
-        ).tolist()
-        return float(total / number)
-
     def average_gradients(self, parameters: Iterable[Tensor]) -> None:
         """Replace every gradient by its mean over processes, in one exchange."""
         if self.count == 1:

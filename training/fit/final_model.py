@@ -15,7 +15,7 @@ from training.fit.config import TrainingConfig
 from training.fit.distributed import Processes
 from training.fit.early import Watch
 from training.fit.trained_model import TrainedModel, encode_anew
-from training.fit.trainer import Plan, train_to_the_end
+from training.fit.trainer import GAIN, Plan, train_to_the_end
 
 Part = Literal["valid", "test"]
 BOTH: tuple[Part, ...] = ("valid", "test")
@@ -77,8 +77,10 @@ def train_on_all(
 def repeated(config: TrainingConfig, found: TrainedModel) -> tuple[TrainingConfig, Plan]:
     """Settings and plan for as many epochs of each stage as are in the weights of `found`."""
     stages = [record.stage for record in found.history[: found.best_epoch]]
-    encoders = [x.valid_ndcg20 for x in found.history if x.stage == "encoders"]
-    in_weights = 1 + encoders.index(max(encoders)) if encoders else 0
+    in_weights, reached = 0, -1.0
+    for record in found.history:
+        if record.stage == "encoders" and record.valid_ndcg20 > (1 + GAIN) * reached:
+            in_weights, reached = record.epoch, record.valid_ndcg20
     coverage, specialisation = stages.count("coverage"), stages.count("specialisation")
     epochs = in_weights + coverage + specialisation
     plan = Plan(

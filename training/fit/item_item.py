@@ -46,18 +46,18 @@ def item_item_weights(histories: Histories) -> csr_array:
       same share the weight;
     - random walk: G_hi / (n_h^ALPHA n_i^BETA), n being the items' numbers of positives; each item
       has its weight whatever the others are;
-    - order, if it is known: see `_in_order`. It weighs as much as the others together.
+    - order, if it is known: see `in_order`. It weighs as much as the others together.
     """
     both_II = _regression_and_walk(histories)
     if not histories.ordered:
         return both_II
-    ordered_II = _in_order(histories)
+    ordered_II = in_order(histories)
     if ordered_II.nnz == 0:
         return both_II
     return csr_array((both_II + ordered_II) / np.float32(2))
 
 
-def _in_order(histories: Histories) -> csr_array:
+def in_order(histories: Histories) -> csr_array:
     """Weights [I, I] of items for those that follow them in histories (ours).
 
     sum over pairs of a history of 1 / gap, half of it backwards, over the square root of both

@@ -34,7 +34,7 @@ from training.fit.graphs import build_graph
 from training.fit.item_item import item_item_weights, no_weights
 from training.fit.objective import encoder_terms, routing_objective
 from training.fit.sampler import Batch, Sampler
-from training.fit.trained_model import TrainedModel, build_magnet
+from training.fit.trained_model import TrainedModel, build_magnet, user_trust
 
 MAX_VALIDATION_USERS = 2048
 """Most users of validation; more would cost much time and change little."""
@@ -69,6 +69,7 @@ class Checkpoint:
     best_epoch: int
     best_state: dict[str, Tensor]
     best_ndcg20: float
+    fusion: dict[str, Any] | None
     encoder_epochs: int | None
 
 
@@ -212,6 +213,7 @@ class _Run:
         self.magnet = (start or build_magnet(dataset, config, self.generator)).to(self.device)
         with torch.no_grad():
             self.magnet.head.reliability_M.fill_(1)  # settled anew when training ends
+            self.magnet.trust_U1.copy_(user_trust(dataset, config.user_trust).unsqueeze(1))
         processes.copy_from_leader([*self.magnet.parameters(), *self.magnet.buffers()])
         self.valid = some_users(dataset.valid, MAX_VALIDATION_USERS)
         self.few_valid = some_users(dataset.valid, MAX_VALIDATION_USERS // 2)
@@ -525,6 +527,7 @@ class _Run:
             best_epoch=self.best_epoch,
             best_state=self.best_state,
             best_ndcg20=self.best_ndcg20,
+            fusion=None if self.fusion is None else asdict(self.fusion),
             encoder_epochs=self.encoder_epochs,
         )
 
@@ -539,5 +542,6 @@ class _Run:
         self.best_epoch, self.best_state = saved.best_epoch, saved.best_state
         self.encoder_epochs = saved.encoder_epochs
         self.best_ndcg20 = saved.best_ndcg20
+        self.fusion = None if saved.fusion is None else Fusion(**saved.fusion)
         if self.encoder_epochs is not None:
             self._freeze_encoders()

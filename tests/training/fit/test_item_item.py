@@ -118,7 +118,7 @@ def test_only_the_newest_positives_of_a_heavy_user_are_regressed_and_walked() ->
     weights_II = item_item_weights(histories) - in_order(histories) / np.float32(2)
     said_I = np.abs(weights_II).sum(axis=1)
     assert said_I[:2] == pytest.approx(0, abs=1e-6)
-    assert said_I[2:].min() > 0.01
+    assert (said_I[2:] > 0.01).sum() >= NEIGHBOURS
 
 
 def test_a_score_is_the_mean_over_the_history() -> None:

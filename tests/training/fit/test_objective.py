@@ -1,15 +1,21 @@
+"""Both objectives against what their formulas give, written pair by pair."""
+
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
+from torch.nn.functional import normalize
 
 from model.network.encoder import GraphEncoder
 from model.network.magnet import Magnet
 from model.network.schedule import EntropySchedule
 from training.data.dataset import DataConfig, Dataset, load_dataset
+from training.fit import objective as objective_module
 from training.fit.config import TrainingConfig
 from training.fit.graphs import build_graph
-from training.fit.objective import HARD_NEGATIVES, encoder_terms, routing_objective
+from training.fit.objective import RoutingObjective, encoder_terms, routing_objective
 from training.fit.sampler import Batch, Sampler
 from training.fit.trained_model import build_magnet
 
@@ -30,74 +36,174 @@ def dataset(tiny_data: Path) -> Dataset:
     return load_dataset(DataConfig(folder=tiny_data))
 
 
-def prepared(dataset: Dataset, config: TrainingConfig) -> tuple[Magnet, GraphEncoder, Batch]:
-    generator = torch.Generator().manual_seed(0)
-    magnet = build_magnet(dataset, config, generator)
-    with torch.no_grad():
-        magnet.head.router.scale.fill_(0.5)  # at zero the evidence weights have no gradient
-    sampler = Sampler(
-        config=config,
-        histories=dataset.train_histories,
-        has_content=True,
-        generator=generator,
-        device=torch.device("cpu"),
-    )
-    encoder = GraphEncoder(magnet, build_graph(dataset.train, dataset.features.values()))
-    return magnet, encoder, next(sampler.epoch())
+@dataclass(frozen=True)
+class Step:
+    """One batch of a model with arbitrary weights."""
+
+    magnet: Magnet
+    encoder: GraphEncoder
+    batch: Batch
+    config: TrainingConfig
+
+    @classmethod
+    def of(cls, dataset: Dataset, config: TrainingConfig = CONFIG) -> "Step":
+        generator = torch.Generator().manual_seed(0)
+        magnet = build_magnet(dataset, config, generator)
+        with torch.no_grad():
+            for parameter in magnet.head.parameters():
+                parameter.normal_(std=0.5, generator=generator)
+            magnet.user_behaviour_UD.normal_(std=0.2, generator=generator)
+            magnet.popularity_weight.fill_(0.1)
+        sampler = Sampler(
+            config=config,
+            histories=dataset.train_histories,
+            has_content=True,
+            generator=generator,
+            device=torch.device("cpu"),
+        )
+        encoder = GraphEncoder(magnet, build_graph(dataset.train, dataset.features.values()))
+        return cls(magnet, encoder, next(sampler.epoch()), config)
+
+    def encoded(self) -> dict[str, Tensor]:
+        embeddings = self.encoder.embed(*self.batch.wanted)
+        return encoder_terms(self.magnet, embeddings, self.batch, self.config)
+
+    def routed(self) -> RoutingObjective:
+        embeddings = self.encoder.embed(*self.batch.wanted)
+        return routing_objective(self.magnet, embeddings, self.batch, self.config, WEIGHTS)
+
+    @torch.no_grad()
+    def pairs(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Users [B, V, M, D], and each one's candidates [B, 1 + N, V, M, D], with biases.
+
+        Then which negatives count [B, N]: all but the pair's own item.
+        """
+        magnet, batch = self.magnet, self.batch
+        every = self.encoder.embed(cold_X=torch.arange(len(magnet.known_I1)))
+
+        def rows(item_X: Tensor, cold_X: Tensor) -> tuple[Tensor, Tensor]:
+            item_XVMD = every.item_IVMD[item_X]
+            item_XVMD[cold_X] = every.cold_IVMD[item_X[cold_X]]
+            bias_X = magnet.popularity_bias()[item_X]
+            bias_X[cold_X] = magnet.cold_bias()
+            return item_XVMD, bias_X
+
+        users = []
+        weight_BI = batch.history.matrix.to_dense()
+        for weight_I, user, free in zip(weight_BI, batch.user_B, batch.free_B1, strict=True):
+            summed_VMD = torch.einsum("i,ivmd->vmd", weight_I, every.foldin_IVMD)
+            total_VM = torch.einsum("i,ivm->vm", weight_I, every.foldin_IVMD.norm(dim=-1))
+            user_VMD = summed_VMD / total_VM.clamp_min(1e-12)[..., None]
+            user_VMD[:, 0] += free * magnet.trust_U1[user] * magnet.user_behaviour_UD[user]
+            users.append(user_VMD)
+        positive_BVMD, bias_B = rows(batch.item_B, batch.cold_B)
+        negative_NVMD, bias_N = rows(batch.negative_N, batch.cold_N)
+        count = len(batch.item_B)
+        item_BCVMD = torch.cat(
+            [positive_BVMD[:, None], negative_NVMD.expand(count, *negative_NVMD.shape)], dim=1
+        )
+        bias_BC = torch.cat([bias_B[:, None], bias_N.expand(count, -1)], dim=1)
+        other_BN = batch.item_B[:, None] != batch.negative_N
+        return torch.stack(users), item_BCVMD, bias_BC, other_BN
 
 
-def learning(magnet: Magnet) -> set[str]:
+def softmax_loss(score_BC: Tensor, counts_BN: Tensor) -> Tensor:
+    losses = [
+        torch.logsumexp(torch.cat([score_C[:1], score_C[1:][counts_N]]), dim=0) - score_C[0]
+        for score_C, counts_N in zip(score_BC, counts_BN, strict=True)
+    ]
+    return torch.stack(losses).mean()
+
+
+def gradients(magnet: Magnet) -> dict[str, float]:
     return {
-        name for name, p in magnet.named_parameters() if p.grad is not None and p.grad.abs().sum()
+        name: 0.0 if x.grad is None else x.grad.abs().sum().item()
+        for name, x in magnet.named_parameters()
     }
 
 
-def encoder_loss(dataset: Dataset, config: TrainingConfig) -> tuple[Magnet, dict[str, float]]:
-    magnet, encoder, batch = prepared(dataset, config)
-    terms = encoder_terms(magnet, encoder.embed(*batch.wanted), batch, config)
-    torch.stack([*terms.values()]).sum().backward()
-    return magnet, {name: term.item() for name, term in terms.items()}
+def test_encoders_rank_by_the_mean_of_all_cosines_and_popularity(dataset: Dataset) -> None:
+    step = Step.of(dataset)
+    assert len(step.batch.cold_B) > 0
+    assert len(step.batch.cold_N) > 0
+    assert not (step.batch.item_B[:, None] != step.batch.negative_N).all()
+    user_BVMD, item_BCVMD, bias_BC, other_BN = step.pairs()
+    cosine_BCVM = torch.einsum("bvmd,bcvmd->bcvm", normalize(user_BVMD, dim=-1), item_BCVMD)
+    score_BC = bias_BC + cosine_BCVM.mean((2, 3)) / CONFIG.temperature
+    expected = softmax_loss(score_BC, other_BN)
+    assert step.encoded()["ranking"].item() == pytest.approx(expected.item(), rel=1e-4)
 
 
-def test_encoders_learn_all_but_the_head(dataset: Dataset) -> None:
-    magnet, _ = encoder_loss(dataset, CONFIG)
-    others = {name for name, _ in magnet.named_parameters() if not name.startswith("head.")}
-    assert learning(magnet) == others
-
-
-def test_the_router_learns_the_head_alone(dataset: Dataset) -> None:
-    magnet, encoder, batch = prepared(dataset, CONFIG)
-    found = routing_objective(magnet, encoder.embed(*batch.wanted), batch, CONFIG, WEIGHTS)
-    torch.stack([*found.terms.values()]).sum().backward()
-    head = {name for name, _ in magnet.named_parameters() if name.startswith("head.")}
-    assert learning(magnet) == head
-    assert found.share_K.sum().item() == pytest.approx(1)
-
-
-def test_only_the_hardest_negatives_are_routed(dataset: Dataset) -> None:
-    """With an even router, routing more of them adds less than the hardest do."""
-    few, many = (
-        CONFIG.model_copy(update={"negatives": count})
-        for count in (HARD_NEGATIVES, 4 * HARD_NEGATIVES)
-    )
-    even = EntropySchedule(coverage_weight=0.0, specialisation_weight=0.0).weights()
-    losses = []
-    for config in (few, many):
-        magnet, encoder, batch = prepared(dataset, config)
-        with torch.no_grad():
-            magnet.head.router.scale.zero_()
-        found = routing_objective(magnet, encoder.embed(*batch.wanted), batch, config, even)
-        losses.append(found.terms["ranking"].item())
-    assert losses[0] < losses[1]  # the hardest of many are harder than all of a few
+def test_encoders_learn_and_the_head_does_not(dataset: Dataset) -> None:
+    step = Step.of(dataset)
+    torch.stack([*step.encoded().values()]).sum().backward()
+    found = gradients(step.magnet)
+    assert {name for name, size in found.items() if size == 0} == {
+        name for name in found if name.startswith("head.")
+    }
 
 
 @pytest.mark.parametrize(
-    ("term", "settings"),
-    [("alignment", ["view_alignment", "modality_alignment"]), ("l2", ["l2"])],
+    ("term", "settings"), [("alignment", ["view_alignment", "modality_alignment"]), ("l2", ["l2"])]
 )
 def test_a_term_is_told_with_its_weight(dataset: Dataset, term: str, settings: list[str]) -> None:
-    _, terms = encoder_loss(dataset, CONFIG)
+    terms = Step.of(dataset).encoded()
     doubled = {name: 2 * getattr(CONFIG, name) for name in settings}
-    _, heavier = encoder_loss(dataset, CONFIG.model_copy(update=doubled))
+    heavier = Step.of(dataset, CONFIG.model_copy(update=doubled)).encoded()
     assert terms[term] > 0
-    assert heavier == pytest.approx(terms | {term: 2 * terms[term]}, rel=1e-5)
+    expected = {name: x.item() * (2 if name == term else 1) for name, x in terms.items()}
+    assert {name: x.item() for name, x in heavier.items()} == pytest.approx(expected, rel=1e-5)
+
+
+@torch.no_grad()
+def routed_by_hand(step: Step, num_hard: int) -> tuple[float, Tensor]:
+    """The ranking loss over the hardest negatives, and every positive's expert weights [B, K]."""
+    magnet, head = step.magnet, step.magnet.head
+    user_BVMD, item_BCVMD, bias_BC, other_BN = step.pairs()
+    similarity_GBC = torch.einsum(
+        "bvmd,bcvmd->vmbc", normalize(user_BVMD, dim=-1), item_BCVMD
+    ).flatten(0, 1)
+    augmented = torch.sigmoid(head.router.prior_J[-1])
+    view_V = torch.stack([1 - augmented, augmented])
+    even_BC = torch.einsum("v,vmbc->bc", view_V, similarity_GBC.unflatten(0, (2, -1)))
+    even_BC = bias_BC + even_BC / magnet.config.num_modalities / CONFIG.temperature
+    hard_BN = torch.zeros_like(other_BN)
+    for hard_N, even_N, other_N in zip(hard_BN, even_BC[:, 1:], other_BN, strict=True):
+        order_N = even_N.masked_fill(~other_N, -torch.inf).argsort(descending=True)
+        hard_N[order_N[:num_hard]] = True
+    routing = head.route(
+        similarity_GBC,
+        head.router.user_evidence(user_BVMD),
+        head.router.item_evidence(item_BCVMD),
+        WEIGHTS.gate * CONFIG.gate_threshold,
+    )
+    score_BC = bias_BC + head.mix(similarity_GBC, routing)
+    loss = softmax_loss(score_BC, hard_BN & other_BN).item()
+    return loss, routing.weight_KBC[:, :, 0].T
+
+
+@pytest.mark.parametrize("num_hard", [3, 64])
+def test_the_router_ranks_among_the_hardest_negatives(
+    dataset: Dataset, num_hard: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(objective_module, "HARD_NEGATIVES", num_hard)
+    step = Step.of(dataset)
+    loss, weight_BK = routed_by_hand(step, num_hard)
+    found = step.routed()
+    assert found.terms["ranking"].item() == pytest.approx(loss, rel=1e-4)
+    assert torch.allclose(found.share_K, weight_BK.mean(0), atol=1e-5)
+    coverage, specialisation = (
+        found.terms[f"routing_{name}"].item() for name in ("coverage", "specialisation")
+    )
+    gap = max(0.0, WEIGHTS.floor - found.coverage_entropy)
+    assert coverage == pytest.approx(WEIGHTS.coverage * gap, abs=1e-6)
+    assert specialisation == pytest.approx(WEIGHTS.specialisation * found.pair_entropy, abs=1e-6)
+
+
+def test_routing_teaches_the_head_alone(dataset: Dataset) -> None:
+    step = Step.of(dataset)
+    torch.stack([*step.routed().terms.values()]).sum().backward()
+    found = gradients(step.magnet)
+    assert {name for name, size in found.items() if size > 0} == {
+        name for name in found if name.startswith("head.")
+    }
