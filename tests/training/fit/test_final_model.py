@@ -9,6 +9,7 @@ import torch
 from scipy.sparse import csr_array
 
 from training.data.dataset import DataConfig, Dataset, load_dataset
+from training.fit.calibration import Fusion
 from training.fit.config import TrainingConfig
 from training.fit.early import Watch
 from training.fit.final_model import repeated, train_on_all
@@ -36,7 +37,8 @@ def test_it_learns_from_every_positive(dataset: Dataset, found: TrainedModel) ->
     before, epochs = weights(found), []
     final = train_on_all(dataset, SMALL, found, watch=Watch(on_epoch=epochs.append))
     assert final.held_out == "trained"
-    assert [x.epoch for x in epochs] == list(range(1, found.best_epoch + 1))
+    config, _ = repeated(SMALL, found)
+    assert [x.epoch for x in epochs] == list(range(1, config.max_epochs + 1))
     assert final.train_weight_UI.nnz == dataset.histories.length_U.sum()
     known_I = np.bincount(dataset.histories.item_P, minlength=len(dataset.item_ids)) > 0
     assert (final.magnet.known_I1.squeeze(1).numpy() > 0).tolist() == known_I.tolist()
@@ -47,9 +49,10 @@ def test_it_learns_from_every_positive(dataset: Dataset, found: TrainedModel) ->
 
 def test_what_validation_has_chosen_stays(dataset: Dataset, found: TrainedModel) -> None:
     final = train_on_all(dataset, SMALL, found)
-    for name in ("popularity_weight", "cold_offset", "neighbourhood_weight"):
-        assert getattr(final.magnet, name) == getattr(found.magnet, name)
-    assert (final.item_item_II.nnz > 0) == (final.magnet.neighbourhood_weight > 0)
+    assert Fusion.of(final.magnet).weights() == pytest.approx(Fusion.of(found.magnet).weights())
+    assert (final.item_item_II.nnz > 0) == (final.magnet.item_item_deviation > 0)
+    free, before = (bool(x.magnet.user_behaviour_UD.any()) for x in (final, found))
+    assert free == before
     assert np.isfinite(final.score(np.arange(10))).all()
 
 
@@ -72,27 +75,35 @@ def test_the_test_part_may_stay_out(dataset: Dataset, found: TrainedModel) -> No
     assert final.train_weight_UI.nnz < dataset.histories.length_U.sum()
 
 
+E, C, S = "encoders", "coverage", "specialisation"
+
+
 @pytest.mark.parametrize(
-    ("valid", "trigger", "best", "switch", "epochs"),
+    ("stages", "valid", "best", "encoders", "switch", "epochs"),
     [
-        ([0.1, 0.3, 0.2, 0.25], None, 2, "never", 2),
-        ([0.1, 0.3, 0.2, 0.25, 0.2], 4, 2, "never", 2),  # the second stage only lost
-        ([0.1, 0.3, 0.2, 0.29, 0.31, 0.30], 3, 5, 2, 4),  # 2 of the first stage, 4 and 5
-        ([0.1, 0.3, 0.2], 0, 2, 0, 2),  # went on from another model
+        ([E, E, E, C], [0.1, 0.3, 0.2, 0.25], 2, 2, "never", 2),  # the router never ran long
+        ([E, E, C, C, S], [0.1, 0.3, 0.31, 0.32, 0.2], 4, 2, "never", 4),  # S only lost
+        ([E, E, E, C, C, S, S], [0.1, 0.3, 0.3001, 0.3, 0.29, 0.31, 0.32], 7, 2, 2, 6),
+        ([E, E, S, S], [0.3, 0.2, 0.31, 0.32], 4, 1, 0, 3),  # went on from another model
     ],
 )
 def test_the_epochs_that_made_it_are_repeated(
+    stages: list[str],
     valid: list[float],
-    trigger: int | None,
     best: int,
+    encoders: int,
     switch: int | str,
     epochs: int,
     found: TrainedModel,
 ) -> None:
-    records = [found.history[0].model_copy(update={"valid_ndcg20": x}) for x in valid]
-    made = replace(found, history=tuple(records), trigger_epoch=trigger, best_epoch=best)
-    settings = repeated(SMALL, made)
-    assert (settings.stage_switch, settings.max_epochs) == (switch, epochs)
+    record = found.history[0]
+    history = tuple(
+        record.model_copy(update={"epoch": epoch, "stage": stage, "valid_ndcg20": ndcg20})
+        for epoch, (stage, ndcg20) in enumerate(zip(stages, valid, strict=True), 1)
+    )
+    config, plan = repeated(SMALL, replace(found, history=history, best_epoch=best))
+    assert plan.encoder_epochs == encoders
+    assert (config.stage_switch, config.max_epochs) == (switch, epochs)
 
 
 def test_on_the_same_data_they_make_the_same_weights(dataset: Dataset) -> None:
@@ -100,7 +111,7 @@ def test_on_the_same_data_they_make_the_same_weights(dataset: Dataset) -> None:
     found = train(dataset, config)
     again = train_to_the_end(
         replace(dataset, valid=csr_array(dataset.valid.shape, dtype=np.float32)),
-        repeated(config, found),
+        *repeated(config, found),
     )
     one, other = found.magnet.item_behaviour_ID, again.magnet.item_behaviour_ID
     assert torch.equal(one, other)

@@ -1,5 +1,6 @@
 """What a trained model makes of items and users that it was not trained with."""
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from training.data.dataset import DataConfig, Dataset, load_dataset
 from training.data.features import ModalityFeatures
 from training.data.histories import Histories
 from training.fit.config import TrainingConfig
-from training.fit.trained_model import TrainedModel, encode_anew
+from training.fit.trained_model import TrainedModel, encode_anew, user_trust
 from training.fit.trainer import train
 
 SMALL = TrainingConfig(embedding_dim=8, batch_size=64, negatives=16, max_epochs=4)
@@ -148,3 +149,40 @@ def test_other_modalities_are_refused(model: TrainedModel, dataset: Dataset) -> 
     wide = replace(text, x_IF=np.tile(text.x_IF, 2))
     with pytest.raises(ValueError, match="16 wide, expected 8"):
         encode_anew(model, dataset, replace(dataset, features=dataset.features | {"text": wide}))
+
+
+def test_users_keep_their_free_parts_by_name(model: TrainedModel, dataset: Dataset) -> None:
+    magnet = copy.deepcopy(model.magnet)
+    generator = torch.Generator().manual_seed(0)
+    magnet.user_behaviour_UD.data.normal_(std=0.2, generator=generator)
+    told = TrainedModel.of(magnet, dataset, model.recency_power)
+    named = ["a newcomer", *dataset.user_ids[1:]]
+    again = encode_anew(told, dataset, replace(dataset, user_ids=named))
+    users = np.arange(10)
+    weight_BI = told.train_weight_UI[users]
+    before_BVMD, after_BVMD = (x.known_users(users, weight_BI) for x in (told, again))
+    np.testing.assert_allclose(after_BVMD[1:], before_BVMD[1:], atol=1e-5)
+    np.testing.assert_allclose(after_BVMD[0], told.users(weight_BI[[0]])[0], atol=1e-5)
+    assert not np.allclose(before_BVMD[0], after_BVMD[0], atol=0.01)
+    np.testing.assert_allclose(again.score(users)[1:], told.score(users)[1:], atol=1e-4)
+
+
+def test_trust_grows_with_the_history(dataset: Dataset) -> None:
+    length_U = np.diff(dataset.train.indptr)
+    trust_U = user_trust(dataset, 5.0).numpy()
+    assert trust_U == pytest.approx(length_U / (length_U + 5))
+    assert trust_U.min() == 0  # somebody has no positive
+
+
+def test_item_item_scores_of_every_history_have_one_deviation(
+    model: TrainedModel, dataset: Dataset
+) -> None:
+    magnet = copy.deepcopy(model.magnet)
+    magnet.item_item_deviation.fill_(0.06)
+    told = TrainedModel.of(magnet, dataset, model.recency_power)
+    score_UI = told.item_item(told.train_weight_UI)
+    known_U = np.diff(dataset.train.indptr) > 0
+    assert score_UI[known_U].std(axis=1) == pytest.approx(0.06, abs=1e-5)
+    assert not score_UI[~known_U].any()
+    one, two = (told.train_weight_UI[[0]], 2 * told.train_weight_UI[[0]])
+    np.testing.assert_allclose(told.item_item(one), told.item_item(two), atol=1e-6)

@@ -3,17 +3,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from model.artifact.manifest import EpochRecord
 from model.network.schedule import EntropySchedule
 from training.data.dataset import DataConfig, Dataset, load_dataset
 from training.evaluate.protocol import evaluate
+from training.fit.calibration import Fusion
+from training.fit.candidates import Candidates
 from training.fit.config import TrainingConfig
 from training.fit.early import Watch
-from training.fit.trained_model import TrainedModel
+from training.fit.trained_model import TrainedModel, build_magnet
 from training.fit.trainer import (
+    GAIN,
     STAGE_TOLERANCE,
     CheckpointError,
+    Plan,
     TrainingError,
     train,
     train_to_the_end,
@@ -40,33 +45,41 @@ def same(one: TrainedModel, other: TrainedModel) -> bool:
     return all(np.array_equal(x, y) for x, y in pairs)
 
 
+def stages(model: TrainedModel) -> list[str]:
+    return [record.stage for record in model.history]
+
+
 def test_it_learns_the_planted_tastes(dataset: Dataset) -> None:
     model = train(dataset, SMALL.model_copy(update={"max_epochs": 40}))
     found = evaluate(model.score, dataset, dataset.test).metrics["recall@20"]
     chance = 20 / len(dataset.item_ids)
     assert found > 1.5 * chance
-    coverage = [record.loss for record in model.history if record.stage == "coverage"]
-    assert min(coverage) < coverage[0]
+    losses = [record.loss for record in model.history if record.stage == "encoders"]
+    assert min(losses) < losses[0]
 
 
-def test_both_stages_are_reached_and_the_best_epoch_is_kept(dataset: Dataset) -> None:
+def test_all_stages_are_reached_and_the_best_epoch_is_kept(dataset: Dataset) -> None:
     specialising = {"router_learning_rate": 0.01, "specialisation_weight": 1.0}
-    config = SMALL.model_copy(update={"max_epochs": 40, "patience": 20} | specialising)
+    config = SMALL.model_copy(update={"max_epochs": 40, "patience": 15} | specialising)
     model = train(dataset, config)
-    stages = [record.stage for record in model.history]
-    assert model.trigger_epoch is not None
-    assert stages == ["coverage"] * model.trigger_epoch + ["specialisation"] * (
-        len(stages) - model.trigger_epoch
-    )
-    best = max(record.valid_ndcg20 for record in model.history)
+    encoders, trigger = stages(model).count("encoders"), model.trigger_epoch
+    assert 0 < encoders <= 20
+    assert trigger is not None
+    assert stages(model) == ["encoders"] * encoders + ["coverage"] * (trigger - encoders) + [
+        "specialisation"
+    ] * (len(model.history) - trigger)
+    routed = model.history[encoders:]
+    best = max(record.valid_ndcg20 for record in routed)
     assert model.history[model.best_epoch - 1].valid_ndcg20 >= best * (1 - STAGE_TOLERANCE)
-    assert model.history[-1].pair_entropy < model.history[model.trigger_epoch - 1].pair_entropy
+    assert model.best_epoch > encoders
+    assert model.history[-1].pair_entropy < model.history[trigger - 1].pair_entropy
     assert all(sum(record.expert_shares) == pytest.approx(1, abs=1e-4) for record in model.history)
     for record in model.history:
         terms = record.loss_terms
         assert sum(terms.values()) == pytest.approx(record.loss)
         assert terms["ranking"] == max(terms.values())
-        assert (terms["routing_specialisation"] > 0) == (record.stage == "specialisation")
+        specialises = terms.get("routing_specialisation", 0) > 0
+        assert specialises == (record.stage == "specialisation")
 
 
 def test_coverage_that_never_settles_gives_way_when_validation_stops_improving(
@@ -76,20 +89,52 @@ def test_coverage_that_never_settles_gives_way_when_validation_stops_improving(
     config = SMALL.model_copy(update={"max_epochs": 60, "patience": 3})
     model = train(dataset, config)
     assert model.trigger_epoch is not None
-    coverage = [record.valid_ndcg20 for record in model.history[: model.trigger_epoch]]
-    assert int(np.argmax(coverage)) + 1 == model.trigger_epoch - 3
+    coverage = [x.valid_ndcg20 for x in model.history if x.stage == "coverage"]
+    assert int(np.argmax(coverage)) + 1 == len(coverage) - 3
     never = train(dataset, config.model_copy(update={"stage_switch": "never", "max_epochs": 8}))
     assert never.trigger_epoch is None
 
 
-def test_specialisation_goes_on_from_the_best_epoch_of_coverage(dataset: Dataset) -> None:
-    standing_still = {"settled_learning_rate": 1e-9, "router_learning_rate": 1e-9}
-    changes = {"max_epochs": 12, "stage_switch": 9, "learning_rate": 0.5} | standing_still
-    model = train(dataset, SMALL.model_copy(update=changes))
+def test_encoders_stop_when_validation_stops_improving(dataset: Dataset) -> None:
+    config = SMALL.model_copy(update={"max_epochs": 60, "patience": 3, "learning_rate": 0.05})
+    model = train(dataset, config)
+    valid = [record.valid_ndcg20 for record in model.history if record.stage == "encoders"]
+    assert len(valid) < 30
+    best = 0
+    for epoch, ndcg in enumerate(valid):
+        if ndcg > (1 + GAIN) * valid[best]:
+            best = epoch
+    assert best + 1 == len(valid) - 3
+
+
+def test_the_router_goes_on_from_the_best_epoch_of_the_encoders(dataset: Dataset) -> None:
+    changes = {"max_epochs": 12, "patience": 6, "learning_rate": 0.5, "router_learning_rate": 1e-9}
+    model = train(dataset, SMALL.model_copy(update=changes | {"stage_switch": "never"}))
     valid = [record.valid_ndcg20 for record in model.history]
-    assert max(valid[:9]) > valid[8]
-    assert valid[9:] == pytest.approx([max(valid[:9])] * 3)
-    assert model.best_epoch == 10  # as good as the best of coverage, and routed as it is served
+    assert stages(model) == ["encoders"] * 6 + ["coverage"] * 6
+    assert max(valid[:6]) > 1.03 * valid[5]
+    assert valid[6:] == pytest.approx([max(valid[:6])] * 6, rel=0.02)
+
+
+@pytest.mark.parametrize("helps", [True, False])
+def test_users_keep_their_free_parts_if_these_find_more(communities: Dataset, helps: bool) -> None:
+    still = {"settled_learning_rate": 1e-9, "router_learning_rate": 1e-9, "max_epochs": 2}
+    config = SMALL.model_copy(update=still)
+    start = build_magnet(communities, config, torch.Generator().manual_seed(0))
+    item_ID = TrainedModel.of(start, communities, 0.0).embeddings.item_IVMD[:, 0, 0]
+    told_UD = torch.from_numpy(communities.valid.toarray()) @ item_ID
+    start.user_behaviour_UD.data.copy_(5 * told_UD if helps else -5 * told_UD)
+    model = train(communities, config, start=start)
+    assert bool(model.magnet.user_behaviour_UD.any()) == helps
+
+
+def test_validation_that_finds_nothing_stops_nothing(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Candidates, "ndcg20", lambda *_: 0.0)
+    model = train(dataset, SMALL)
+    assert stages(model) == ["encoders"] * 2 + ["coverage"] * 2
+    assert np.isfinite(model.score(np.arange(5))).all()
 
 
 def test_a_seed_fixes_every_bit(dataset: Dataset) -> None:
@@ -97,20 +142,37 @@ def test_a_seed_fixes_every_bit(dataset: Dataset) -> None:
     assert not same(train(dataset, SMALL), train(dataset, SMALL.model_copy(update={"seed": 1})))
 
 
-def test_a_killed_run_goes_on_as_if_it_had_not_been(dataset: Dataset, tmp_path: Path) -> None:
+STAGES = SMALL.model_copy(update={"max_epochs": 8, "patience": 8, "stage_switch": 2})
+"""Four epochs of the encoders, two of coverage, two of specialisation."""
+
+
+@pytest.fixture(scope="module")
+def whole(dataset: Dataset) -> TrainedModel:
+    model = train(dataset, STAGES)
+    assert stages(model) == ["encoders"] * 4 + ["coverage"] * 2 + ["specialisation"] * 2
+    return model
+
+
+@pytest.mark.parametrize("last", [3, 5, 6, 8])
+def test_a_killed_run_goes_on_as_if_it_had_not_been(
+    dataset: Dataset, whole: TrainedModel, tmp_path: Path, last: int
+) -> None:
     checkpoint = tmp_path / "run.checkpoint"
     seen: list[int] = []
 
     def killed(record: EpochRecord) -> None:
         seen.append(record.epoch)
-        if record.epoch == 3 and len(seen) == 3:
+        if record.epoch == last and len(seen) == last:
             raise Killed
 
     with pytest.raises(Killed):
-        train(dataset, SMALL, checkpoint=checkpoint, watch=Watch(on_epoch=killed))
-    resumed = train(dataset, SMALL, checkpoint=checkpoint, watch=Watch(on_epoch=killed))
-    assert seen == [1, 2, 3, 3, 4]  # the third was not saved yet
-    assert same(resumed, train(dataset, SMALL))
+        train(dataset, STAGES, checkpoint=checkpoint, watch=Watch(on_epoch=killed))
+    resumed = train(dataset, STAGES, checkpoint=checkpoint, watch=Watch(on_epoch=killed))
+    assert seen == [*range(1, last + 1), *range(last, 9)]  # the last was not saved yet
+    assert same(resumed, whole)
+    assert resumed.best_epoch == whole.best_epoch
+    for one, other in zip(resumed.history, whole.history, strict=True):
+        assert one.model_copy(update={"seconds": other.seconds}) == other
 
 
 def test_a_checkpoint_of_other_settings_is_refused(dataset: Dataset, tmp_path: Path) -> None:
@@ -155,11 +217,16 @@ def test_nothing_to_train_on(dataset: Dataset) -> None:
 
 def test_without_validation_the_last_epoch_is_kept(dataset: Dataset) -> None:
     everything = dataset.merged("valid", "test")
-    config = SMALL.model_copy(update={"stage_switch": 2, "patience": 1})
-    model = train_to_the_end(everything, config)
-    assert (model.best_epoch, model.trigger_epoch, len(model.history)) == (4, 2, 4)
+    config = SMALL.model_copy(update={"stage_switch": 1, "patience": 1})
+    fusion = Fusion(popularity=0.07, content={"picture": 0.5, "text": 0.25}, cold=0.5)
+    plan = Plan(encoder_epochs=1, fusion=fusion, user_part=False)
+    model = train_to_the_end(everything, config, plan)
+    assert stages(model) == ["encoders", "coverage", "specialisation", "specialisation"]
+    assert (model.best_epoch, model.trigger_epoch) == (4, 2)
     assert {record.valid_ndcg20 for record in model.history} == {0.0}
     assert model.train_weight_UI.nnz == dataset.histories.length_U.sum()
-    assert model.magnet.neighbourhood_weight == 0  # nothing to calibrate on
+    assert Fusion.of(model.magnet).weights() == pytest.approx(fusion.weights())
+    assert not model.magnet.user_behaviour_UD.any()
+    assert model.item_item_II.nnz == 0
     with pytest.raises(TrainingError, match="0 validation positives"):
         train(everything, config)

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import torch
 
 from training.retrain.live_model import SavedWeights, find_live_model
 from training.retrain.runs import Runs
@@ -26,7 +27,14 @@ def save(runs: Runs, trained_until: float) -> None:
     made = runs.of_version("v1")
     assert made is not None
     weights = SavedWeights(
-        config={}, state={}, item_ids=[], content={}, recency_power=0, trained_until=trained_until
+        config={},
+        state={},
+        item_ids=[],
+        user_ids=[],
+        trust_U1=torch.zeros(0, 1),
+        content={},
+        recency_power=0,
+        trained_until=trained_until,
     )
     weights.save(made[0].weights)
 

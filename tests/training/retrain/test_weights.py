@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from training.data.dataset import DataConfig, Dataset, load_dataset
 from training.data.features import ModalityFeatures
@@ -77,11 +78,36 @@ def test_training_goes_on_from_a_model_in_the_second_stage(
 ) -> None:
     config = TrainingConfig(max_epochs=2, embedding_dim=8, batch_size=64, negatives=16)
     further = train(dataset, config, start=saved.on(dataset))
-    assert [record.stage for record in further.history] == ["specialisation"] * 2
-    assert further.trigger_epoch == 0
+    assert [record.stage for record in further.history] == ["encoders", "specialisation"]
+    assert further.trigger_epoch == 1
+
+
+def test_users_are_matched_by_id_and_a_new_one_is_learnt(
+    saved: SavedWeights, dataset: Dataset
+) -> None:
+    free_UD = torch.randn(saved.state["user_behaviour_UD"].shape)
+    saved = replace(saved, state=saved.state | {"user_behaviour_UD": free_UD})
+    renamed = replace(dataset, user_ids=["a newcomer", *dataset.user_ids[1:]])
+    magnet = saved.on(renamed)
+    assert magnet.user_behaviour_UD[1:].equal(free_UD[1:])
+    assert not magnet.user_behaviour_UD[0].any()
+    assert magnet.trust_U1[1:].equal(saved.trust_U1[1:])
+    assert magnet.trust_U1[0] == 0
+    config = TrainingConfig(max_epochs=1, embedding_dim=8, batch_size=64, negatives=16)
+    further = train(renamed, config, start=magnet)
+    assert further.magnet.trust_U1[0] > 0
 
 
 def test_weights_of_another_release_are_told(saved: SavedWeights, dataset: Dataset) -> None:
-    state = {name: x for name, x in saved.state.items() if name != "neighbourhood_weight"}
+    state = {name: x for name, x in saved.state.items() if name != "item_item_deviation"}
     with pytest.raises(WeightsError, match="another release"):
         replace(saved, state=state).on(dataset)
+
+
+def test_a_file_of_a_release_that_knew_no_free_parts_cannot_be_read(
+    saved: SavedWeights, tmp_path: Path
+) -> None:
+    fields = torch.load(tmp_path / "weights.pt", weights_only=True)
+    torch.save({x: fields[x] for x in fields if x != "user_ids"}, tmp_path / "old.pt")
+    with pytest.raises(WeightsError, match="cannot be read"):
+        SavedWeights.load(tmp_path / "old.pt")
