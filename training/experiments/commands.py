@@ -173,8 +173,9 @@ def schedule(
 ) -> None:
     """Train under the entropy trigger, and under fixed schedules, and compare what they reach.
 
-    In a fixed schedule the second stage begins at once, after 5, 10 or 20 epochs, or never. Prints
-    paired bootstrap intervals, and draws both entropies, expert shares and the trigger.
+    In a fixed schedule the router's second stage begins at once, after 5, 10 or 20 of its epochs,
+    or never. Prints paired bootstrap intervals, and draws both entropies, expert shares and the
+    trigger.
     """
     dataset = _loaded(data)
     if dataset.test.nnz == 0:

@@ -1,4 +1,4 @@
-"""Schedules: what starts the second stage of training, the entropy trigger beside fixed epochs.
+"""Schedules: what starts specialisation, the entropy trigger beside fixed epochs of the router.
 
 All runs of a seed differ in nothing else. The report is a section of Markdown, plain numbers for
 JSON, and a chart.
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 TRIGGER: Switch = "entropy"
 FIXED: tuple[Switch, ...] = ("never", 0, 5, 10, 20)
-"""Stage switches that the trigger is compared with: never, or after so many epochs."""
+"""Stage switches that the trigger is compared with: never, or after so many router epochs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,11 +130,12 @@ def _run_trial(dataset: Dataset, config: TrainingConfig) -> Run:
 
 _METRICS = ("recall@20", "ndcg@20")
 _PROTOCOL = """\
-Protocol: all runs of a seed differ only in what starts the second stage: the entropy trigger, which
-has no setting that depends on the data, or a fixed number of epochs, or nothing ever. Each keeps
-its best epoch by validation NDCG@20, whatever the stage, and meets the test part once. The smallest
-share is that of the expert with the least routing weight, 1 being an even share: over all epochs
-before specialisation, and in the epoch that is kept. ± is the standard deviation over seeds; the
+Protocol: all runs of a seed differ only in what starts the router's second stage, specialisation:
+the entropy trigger, which has no setting that depends on the data, or a fixed number of the
+router's epochs, or nothing ever. Each keeps the router's best epoch by validation NDCG@20, whatever
+the stage, and meets the test part once. The smallest share is that of the expert with the least
+routing weight, 1 being an even share: over all of the router's epochs before specialisation, and in
+the epoch that is kept. ± is the standard deviation over seeds; the
 last columns are the trigger minus the row on the test part, with the 95 % interval of a paired
 bootstrap over users (each user's value averaged over seeds); where the interval holds zero it is a
 tie."""

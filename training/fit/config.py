@@ -81,9 +81,10 @@ class TrainingConfig(BaseModel):
     modality_alignment: float = Field(default=0.03, ge=0)
     """Contrast between an item's behaviour and each of its content modalities."""
     coverage_weight: float = Field(default=3.0, ge=0)
-    """On utilisation below its target: 1 at first, its floor in the second stage."""
+    """On utilisation below its target: 1 at first, its floor in the router's second stage."""
     stage_switch: Switch = "entropy"
-    """What starts the second stage: the entropy trigger, a number of epochs, or `never`."""
+    """What starts the router's second stage: the entropy trigger, a number of its epochs, or
+    `never`."""
     specialisation_weight: float = Field(default=0.2, ge=0)
     """On the entropy of single pairs; small, because evidence should lower it, not this term."""
 

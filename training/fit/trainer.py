@@ -91,8 +91,8 @@ def train(
         watch: who is told of epochs and gets early models; training is the same with and without.
         processes: all that train together, each with a call of its own; the leader's checkpoint
             counts.
-        start: a trained model of the data set's shape to go on from, at once in the second stage;
-            None for a fresh one.
+        start: a trained model of the data set's shape to go on from, its router at once in the
+            second stage; None for a fresh one.
 
     Raises:
         TrainingError: the loss is not finite, or there is nothing to train on or to validate with.

@@ -20,7 +20,7 @@ from training.experiments.schedules import (
 )
 from training.fit.config import TrainingConfig
 
-SMALL = TrainingConfig(embedding_dim=8, batch_size=256, negatives=16, max_epochs=4)
+SMALL = TrainingConfig(embedding_dim=8, batch_size=256, negatives=16, max_epochs=6)
 
 
 @pytest.fixture(scope="module")
@@ -31,22 +31,25 @@ def result(tiny_data: Path) -> Schedules:
 
 def test_each_schedule_switches_when_it_says(result: Schedules) -> None:
     switched = {switch: [run.trigger_epoch for run in runs] for switch, runs in result.runs.items()}
-    assert switched == {TRIGGER: [None, None], "never": [None, None], 0: [0, 0], 2: [2, 2]}
+    assert switched == {TRIGGER: [None, None], "never": [None, None], 0: [3, 3], 2: [5, 5]}
     stages = [record.stage for record in result.runs[2][0].history]
-    assert stages == ["coverage"] * 2 + ["specialisation"] * 2
+    assert stages == ["encoders"] * 3 + ["coverage"] * 2 + ["specialisation"]
 
 
 def test_runs_of_a_seed_differ_in_the_switch_alone(result: Schedules) -> None:
     for seed in (0, 1):
-        early = [runs[seed].history[1].loss for switch, runs in result.runs.items() if switch != 0]
+        early = [runs[seed].history[4].loss for switch, runs in result.runs.items() if switch != 0]
         assert early == [early[0]] * 3
-    assert result.runs[2][0].history[3].loss != result.runs["never"][0].history[3].loss
+    for switch, epoch in ((2, 5), (0, 3)):
+        one, never = (result.runs[x][0].history for x in (switch, "never"))
+        assert [x.loss for x in one[:epoch]] == [x.loss for x in never[:epoch]]
+        assert one[epoch].loss != never[epoch].loss
     assert result.runs["never"][0].history[0].loss != result.runs["never"][1].history[0].loss
 
 
 def test_the_smallest_share_is_relative_to_an_even_one(result: Schedules) -> None:
     run = result.runs[2][0]
-    least = min(share for record in run.history[:2] for share in record.expert_shares)
+    least = min(share for record in run.history[3:5] for share in record.expert_shares)
     assert run.smallest_share_in_coverage == pytest.approx(9 * least)
     kept = run.history[run.best_epoch - 1].expert_shares
     assert run.smallest_share_at_best == pytest.approx(9 * min(kept))
@@ -70,8 +73,8 @@ def test_the_report_says_what_was_reached(result: Schedules) -> None:
     cells = [[cell.strip() for cell in line.split("|")] for line in text.splitlines()]
     switched = {row[1]: row[2] for row in cells if len(row) > 2}
     assert switched["**entropy trigger**"] == "never, never"
-    assert switched["from the start"] == "0, 0"
-    assert switched["after 2 epochs"] == "2, 2"
+    assert switched["from the start"] == "3, 3"
+    assert switched["after 2 epochs"] == "5, 5"
     assert "(plot.svg)" in text
     lines = text.splitlines()
     for row, next_row in pairwise(lines):
@@ -79,7 +82,7 @@ def test_the_report_says_what_was_reached(result: Schedules) -> None:
             assert row.count("|") == next_row.count("|")
     figures = json.loads(json.dumps(as_json(result)))
     assert figures["schedules"]["entropy"]["trigger_minus_it"]["ndcg@20"]["mean"] == 0
-    assert len(figures["schedules"]["2"]["runs"][1]["history"]) == 4
+    assert len(figures["schedules"]["2"]["runs"][1]["history"]) == 6
     assert figures["best_fixed"] == result.best_fixed()
 
 
@@ -102,7 +105,7 @@ def test_the_command_writes_what_it_prints(
     plot.parent.mkdir()
     document = tmp_path / "docs" / "benchmarks.md"
     # Nothing moves: the entropies have levelled off as soon as there are enough of them.
-    settings = ["--set", "max_epochs=7", "--set", "learning_rate=1e-9"]
+    settings = ["--set", "max_epochs=12", "--set", "learning_rate=1e-9"]
     settings += ["--set", "router_learning_rate=1e-9", "--set", "embedding_dim=8"]
     arguments = ["schedule", "--data", str(tiny_data), *settings, "--plot", str(plot)]
     arguments += ["--json", str(out), "--document", str(document)]
@@ -110,7 +113,7 @@ def test_the_command_writes_what_it_prints(
     said = capsys.readouterr().out
     assert said in document.read_text()
     assert "(../pictures/plot.svg)" in said
-    assert "--set max_epochs=7" in said
+    assert "--set max_epochs=12" in said
     assert set(json.loads(out.read_text())["schedules"]) == {str(x) for x in (TRIGGER, *FIXED)}
     assert "specialisation begins after epoch" in plot.read_text(encoding="utf-8")
 

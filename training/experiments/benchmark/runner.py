@@ -89,6 +89,7 @@ ABLATIONS = {
         "without routing regularisation", {"coverage_weight": 0.0, "specialisation_weight": 0.0}
     ),
     "no_neighbourhood": Ablation("without the neighbourhood", {"neighbourhood": False}),
+    "no_user_part": Ablation("without users' free parts", {"user_dropout": 1.0}),
     "random_start": Ablation("from a random start", {"start": "random"}),
     "no_contrast": Ablation(
         "without contrastive terms", {"view_alignment": 0.0, "modality_alignment": 0.0}
