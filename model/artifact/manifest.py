@@ -185,7 +185,8 @@ def expected_tensors(manifest: ArtifactManifest) -> dict[str, tuple[str, tuple[i
     item_embeddings  [I, V, M, D] rows as long as their modality is reliable, or zero
     item_foldin      [I, V, M, D] a user's vector is the sum of these rows over their history, each
                      times its recency weight, over the sum of their lengths; so is a session's
-    user_embeddings  [U, V, M, D] rows of length 0 to 1: how coherent the history is
+    user_embeddings  [U, V, M, D] rows of length 0 to 1: how coherent the history is; to behaviour,
+                     the user's free part is added
     item_routing     [I, K + 1] the item's share of the router's K logits and of the view gate's
     item_bias        [I] the additive term of popularity or of newness
     item_popularity  [I] interactions in training
