@@ -138,6 +138,11 @@ SECTIONS = {
             f"{_RESEARCH}:benchmark",
         ),
         Entry(
+            "leaders",
+            "say who leads on which data, from kept figures of `benchmark`",
+            f"{_RESEARCH}:leaders_command",
+        ),
+        Entry(
             "costs",
             "measure what training costs, beside LightGCN in the same run",
             f"{_RESEARCH}:costs",

@@ -29,6 +29,7 @@ from training.evaluate.artifact import ArtifactEvaluation
 from training.experiments import cold_start as cold_starts
 from training.experiments import schedules
 from training.experiments.benchmark import costs as measured_costs
+from training.experiments.benchmark import leaders
 from training.experiments.benchmark import report as benchmark_report
 from training.experiments.benchmark.cache import OutcomeCache
 from training.experiments.benchmark.runner import ABLATIONS, MODELS, BenchmarkPlan, run_benchmark
@@ -189,6 +190,19 @@ def schedule(
     if plot:
         plot.write_text(schedules.draw_schedules(result), encoding="utf-8")
     outputs.write(f"{dataset.name} schedule", section, schedules.as_json(result))
+
+
+@click.command("leaders", cls=Command)
+@click.argument("figures", type=FILE, nargs=-1, required=True)
+@click.option("--document", type=FILE, help="replace the section of this Markdown file")
+def leaders_command(figures: tuple[Path, ...], document: Path | None) -> None:
+    """Print who leads on which data, and whether it is beyond chance.
+
+    FIGURES are files that `benchmark --json` wrote, one per data set.
+    """
+    rankings = leaders.read_rankings(figures)
+    section = leaders.as_markdown(rankings, as_typed())
+    Outputs(document=document).write("leaders", section, {})
 
 
 @click.command(cls=Command)
