@@ -23,8 +23,10 @@ _PROTOCOL = """\
 Protocol: every item is ranked for every test user, their training items masked; Recall and NDCG at
 10 and 20 are averaged over users with test items (ideal DCG over min(K, test items)). All models
 get the same split. Settings and the stopping epoch are chosen by validation NDCG@20; the test part
-is read once per finished model. ± is the standard deviation over seeds. Seconds per epoch include
-the validation after it; a peak is that of the whole process while the model was tuned and trained.
+is read once per finished model. ± is the standard deviation over seeds. `fit s` is one whole
+training with the chosen settings, without the search for them; `s/epoch` includes the validation
+after it; a peak is that of the whole process while the model was tuned and trained. Costs beside
+LightGCN, on one thread in one run, are what `magnet costs` measures.
 Cold items have no training positive, tail items one to five, head items more; sparse users have
 two or fewer. In an item group each user is scored on their test items of that group. Where time
 splits the data, `validation masked` scores all users on lists without their validation items as
