@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -20,6 +20,7 @@ from urllib.parse import quote
 import click
 import numpy as np
 
+from deploy.local.models import Models
 from deploy.local.pipeline import Fitting
 from deploy.local.processes import STOP_SIGNALS, Child
 from deploy.local.sample import fetch_sample
@@ -32,15 +33,15 @@ from deploy.local.servers import (
     wait_until_ready,
 )
 from deploy.local.workspace import PROJECT, Running, Workspace
-from model.artifact.files import Artifact
+from model.artifact.files import Artifact, ArtifactError, read_artifact
 from model.artifact.tables import IdTable
 from service.ops.settings import Settings
 from training.errors import ExplainedError
-from training.publish import PublishPolicy, live_version, publish_artifact
+from training.publish import live_version
 
 SAMPLE_ARGUMENTS = ("--min-rating", "4")
 """In MovieLens a rating of 4 or 5 means that the user liked the film."""
-_WAIT_FOR_PUBLISHER_SECONDS = 60.0
+_PAUSE_SECONDS = 0.25
 _SESSION_ITEMS = 2
 _ENOUGH_HISTORY = 20
 """The examples are of the first user with so many items: their list says something about them."""
@@ -110,13 +111,14 @@ _FOLDER = click.Path(path_type=Path)
 def run(data: Path | None, out: Path, **options: Any) -> int:
     """Take your data (or get the sample), train a model, publish it to Redis and serve it.
 
+    An early model is served within seconds and makes way for better ones while training goes on.
     Texts and pictures that have no features yet are encoded. Whatever stands from an earlier run
     with the same data and options is used again.
     """
     for each in STOP_SIGNALS:
         signal.signal(each, _stop)
     with ExitStack() as stack:
-        return _watch(_start(_launch(data, out, **options), stack))
+        return _watch(*_start(_launch(data, out, **options), stack))
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:
@@ -152,8 +154,8 @@ def _launch(
     )
 
 
-def _start(launch: Launch, stack: ExitStack) -> list[Child]:
-    """Bring everything up, what can fail early first; returns the children to watch."""
+def _start(launch: Launch, stack: ExitStack) -> tuple[list[Child], Models]:
+    """Bring everything up, what can fail early first; returns what to watch."""
     claim_port(launch.port)
     stack.enter_context(launch.workspace.claimed())
     children: list[Child] = []
@@ -165,39 +167,54 @@ def _start(launch: Launch, stack: ExitStack) -> list[Child]:
         redis_url = server.url
     live_version(redis_url, launch.namespace)
     data = launch.data or fetch_sample(launch.workspace.sample)
-    fitted = Fitting(
-        data=data,
-        folder=launch.workspace.model(data),
-        fit_arguments=launch.fit_arguments,
-        encode=launch.encode,
-        again=launch.fit_again,
-        say=_say,
-    ).run()
+    model = stack.enter_context(
+        Fitting(
+            data=data,
+            folder=launch.workspace.model(data),
+            fit_arguments=launch.fit_arguments,
+            encode=launch.encode,
+            again=launch.fit_again,
+            say=_say,
+        ).begun()
+    )
     live = live_version(redis_url, launch.namespace)
-    retrained = live is not None and launch.workspace.retrained(fitted.data, live)
-    if retrained and not launch.fit_again:
-        _say(f"going on with {live}, which a retraining has made")
-    else:
-        publish_artifact(
-            fitted.folder.artifact,
-            redis_url,
-            launch.namespace,
-            policy=PublishPolicy(wait_seconds=_WAIT_FOR_PUBLISHER_SECONDS),
-            report=_say,
-        )
+    retrained = live is not None and launch.workspace.retrained(model.data, live)
+    models = Models(
+        model=model,
+        redis_url=redis_url,
+        namespace=launch.namespace,
+        gives_way=launch.redis_url is not None,
+        retrained=live if retrained and not launch.fit_again else None,
+        say=_say,
+    )
+    if not models.training:
+        models.step()
     shown = {"MAGNET_PICTURES_DIR": str(launch.pictures or data)}
     log = launch.workspace.log("service")
-    service = stack.enter_context(serve(launch.port, redis_url, log, shown))
-    children.append(service)
+    children.append(stack.enter_context(serve(launch.port, redis_url, log, shown)))
+    while models.served is None:  # the service starts while a model is being made
+        _pause(children)
+        models.step()
     base_url = f"http://{HOST}:{launch.port}"
-    wait_until_ready(base_url, children)
-    running = Running(redis_url=redis_url, namespace=launch.namespace, data=str(fitted.data))
+    wait_until_ready(base_url, children, models.served)
+    running = Running(redis_url=redis_url, namespace=launch.namespace, data=str(model.data))
     stack.enter_context(launch.workspace.announced(running))
-    _say(f"\nServing: look at {base_url}, API at {base_url}/docs\n")
-    for title, command in _http_examples(base_url, fitted.artifact):
+    early = " an early model" if models.training else ""
+    _say(f"\nServing{early}: look at {base_url}, API at {base_url}/docs\n")
+    for title, command in _http_examples(base_url, _artifact(model.folder.artifact)):
         _say(f"  # {title}\n  {command}\n")
+    if models.training:
+        _say(f"Training goes on: {models.outlook}.")
     _say("Ctrl-C stops everything.")
-    return children
+    return children, models
+
+
+def _artifact(folder: Path) -> Artifact:
+    """What a folder holds, even if a training replaces it at this moment."""
+    with suppress(ArtifactError):
+        return read_artifact(folder)
+    time.sleep(1)
+    return read_artifact(folder)
 
 
 def _http_examples(base_url: str, artifact: Artifact) -> Iterator[tuple[str, str]]:
@@ -224,17 +241,24 @@ def _curl(url: str, *options: str) -> str:
     return shlex.join(["curl", "-s", url, *options])
 
 
-def _watch(children: list[Child]) -> int:
+def _watch(children: list[Child], models: Models) -> int:
     try:
         while True:
-            time.sleep(0.5)
-            for child in children:
-                child.check()
+            _pause(children)
+            models.step()
     except KeyboardInterrupt:
         _say("\nstopping")
         return 0
 
 
+def _pause(children: list[Child]) -> None:
+    time.sleep(_PAUSE_SECONDS)
+    for child in children:
+        child.check()
+
+
 def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
+    """Write a line; on a terminal, in the place of the bar that a training draws there."""
+    bar = "\r\x1b[2K" if sys.stdout.isatty() else ""
+    sys.stdout.write(f"{bar}{line}\n")
     sys.stdout.flush()

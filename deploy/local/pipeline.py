@@ -1,7 +1,9 @@
 """The model of a data folder: reused from an earlier run, or made by `encode` and `fit`."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -86,6 +88,28 @@ class Fitted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """A `fit` that is running, and writes early models meanwhile."""
+
+    child: Child
+    folder: ModelFolder
+    recipe: Recipe
+    data: Path
+    """As in `Fitted`."""
+
+    def finish(self) -> Fitted:
+        """The model, once the training has ended; StepFailed if it has failed."""
+        _check(self.child, self.child.wait())
+        artifact = self.folder.finish(self.recipe)
+        return Fitted(folder=self.folder, artifact=artifact, data=self.data)
+
+
+def _check(step: Child, status: int) -> None:
+    if status != 0:
+        raise StepFailed(f"{step.name} failed (exit status {status}), see above")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fitting:
     """What to make a model of, and how."""
 
@@ -104,6 +128,16 @@ class Fitting:
         Raises:
             StepFailed: encoding or training ended with an error.
         """
+        with self.begun() as model:
+            return model.finish() if isinstance(model, Training) else model
+
+    @contextmanager
+    def begun(self) -> Iterator[Fitted | Training]:
+        """A model of the data as they are now, or its training, which is stopped on exit.
+
+        Raises:
+            StepFailed: encoding ended with an error.
+        """
         contents = self._contents()
         recipe = Recipe.of(self.data, self.fit_arguments, encoded=tuple(contents))
         data = self.folder.features if contents else self.data
@@ -113,15 +147,20 @@ class Fitting:
                 f"using the model {artifact.manifest.model_version} in {self.folder.artifact}: "
                 "data and options are what it was made from"
             )
-        else:
-            self.folder.begin(recipe, anew=self.again)
-            if contents:
-                self._encode(contents)
-            self.say(f"training on {data}: {why_not or 'as asked for'}")
-            options = ["--data", str(data), "--out", str(self.folder.artifact)]
-            self._step("the training", "fit", [*options, *self.fit_arguments])
-            artifact = self.folder.finish(recipe)
-        return Fitted(folder=self.folder, artifact=artifact, data=data)
+            yield Fitted(folder=self.folder, artifact=artifact, data=data)
+            return
+        self.folder.begin(recipe, anew=self.again)
+        if contents:
+            self._encode(contents)
+        self.say(f"training on {data}: {why_not or 'as asked for'}")
+        options = ["--data", str(data), "--out", str(self.folder.artifact), "--publish-early"]
+        with self._step("the training", "fit", [*options, *self.fit_arguments]) as child:
+            try:
+                yield Training(child=child, folder=self.folder, recipe=recipe, data=data)
+            finally:
+                if child.poll() is None:
+                    child.stop()
+                    self.say(self.folder.kept)
 
     def _contents(self) -> list[Content]:
         """What is to be encoded."""
@@ -141,12 +180,12 @@ class Fitting:
         for ours in self.data.glob(f"*{FEATURE_SUFFIX}"):  # `encode` keeps what it finds there
             (self.folder.features / ours.name).unlink(missing_ok=True)
         options = ["--data", str(self.data), "--out", str(self.folder.features)]
-        self._step("the encoding", "encode", [*options, *(f"--{each}" for each in contents)])
+        options += [f"--{each}" for each in contents]
+        with self._step("the encoding", "encode", options) as step:
+            _check(step, step.wait())
 
-    def _step(self, name: str, command: str, options: Sequence[str]) -> None:
-        """Run a command; its progress goes to our output."""
+    def _step(self, name: str, command: str, options: Sequence[str]) -> Child:
+        """Run a command; its progress goes to our output. We publish what it makes."""
         words = [sys.executable, "-m", "deploy.cli", command, *options]
-        with Child(name, words, cwd=PROJECT) as step:
-            status = step.wait()
-        if status != 0:
-            raise StepFailed(f"{name} failed (exit status {status}), see above")
+        env = {name: value for name, value in os.environ.items() if name != "REDIS_URL"}
+        return Child(name, words, env=env, cwd=PROJECT)

@@ -87,13 +87,13 @@ class Child:
 
     def wait(self) -> int:
         """Its exit status, once it ends by itself."""
-        while (status := self._poll()) is None:
+        while (status := self.poll()) is None:
             time.sleep(_POLL_SECONDS)
         return status
 
     def check(self) -> None:
         """Raise ChildDied, with the last lines of its log, unless it is running."""
-        if self._poll() is not None:
+        if self.poll() is not None:
             raise ChildDied(f"{self.name} ended ({self._ending()}){self._last_lines()}")
 
     def stop(self) -> None:
@@ -101,13 +101,14 @@ class Child:
         with _signals_held():
             self._process.terminate()
         deadline = time.monotonic() + self._grace_seconds
-        while self._poll() is None:
+        while self.poll() is None:
             if time.monotonic() > deadline:
                 with _signals_held():
                     self._process.kill()
             time.sleep(_POLL_SECONDS)
 
-    def _poll(self) -> int | None:
+    def poll(self) -> int | None:
+        """Its exit status, or None while it runs."""
         with _signals_held():
             return self._process.poll()
 

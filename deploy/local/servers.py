@@ -130,8 +130,8 @@ def serve(
     )
 
 
-def wait_until_ready(base_url: str, children: Sequence[Child]) -> None:
-    """Return once the service is ready.
+def wait_until_ready(base_url: str, children: Sequence[Child], version: str | None = None) -> None:
+    """Return once the service is ready; with a `version`, once it serves that one.
 
     Raises:
         ChildDied: one of `children` ended, or the service does not become ready.
@@ -141,14 +141,15 @@ def wait_until_ready(base_url: str, children: Sequence[Child]) -> None:
     def is_ready() -> bool:
         nonlocal trouble
         try:
-            get_json(f"{base_url}/readyz")
+            served = get_json(f"{base_url}/readyz")["model_version"]
         except HTTPError as error:
             with error, suppress(ValueError):
                 trouble = json.load(error).get("detail", trouble)
             return False
         except OSError:
             return False
-        return True
+        trouble = f"it still serves {served}, not {version}"
+        return version in (None, served)
 
     wait_until(
         is_ready,

@@ -16,7 +16,14 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from model.artifact.files import MANIFEST, Artifact, ArtifactError, read_artifact
+from model.artifact.files import (
+    MANIFEST,
+    Artifact,
+    ArtifactError,
+    parse_manifest,
+    read_artifact,
+)
+from model.artifact.manifest import ArtifactManifest
 from training.errors import ExplainedError
 
 
@@ -87,7 +94,7 @@ class ModelFolder:
         return artifact, ""
 
     def begin(self, recipe: Recipe, *, anew: bool = False) -> None:
-        """Get ready for a training: what cannot be gone on from, or replaced, is removed.
+        """Get ready for a training: what is not of its recipe, or no whole artifact, is removed.
 
         Args:
             recipe: what will be trained.
@@ -95,9 +102,12 @@ class ModelFolder:
         """
         last = self._last()
         if anew or last is None or last.recipe != recipe:
-            self.artifact.with_name("artifact.checkpoint").unlink(missing_ok=True)
-        if self.artifact.exists() and not (self.artifact / MANIFEST).exists():
-            shutil.rmtree(self.artifact)
+            self._checkpoint.unlink(missing_ok=True)
+            shutil.rmtree(self.artifact, ignore_errors=True)
+        if not (self.artifact / MANIFEST).exists():
+            shutil.rmtree(self.artifact, ignore_errors=True)
+        for half in self.root.glob(".artifact-*"):  # of an export that was killed
+            shutil.rmtree(half, ignore_errors=True)
         self.root.mkdir(parents=True, exist_ok=True)
         self._write(_Training(recipe=recipe, model_version=None))
 
@@ -106,6 +116,30 @@ class ModelFolder:
         artifact = read_artifact(self.artifact)
         self._write(_Training(recipe=recipe, model_version=artifact.manifest.model_version))
         return artifact
+
+    def written(self) -> ArtifactManifest | None:
+        """What the training has written so far: an early model, or the finished one."""
+        path = self.artifact / MANIFEST
+        try:
+            return parse_manifest(path.read_bytes(), str(path))
+        except (OSError, ArtifactError):
+            return None
+
+    @property
+    def kept(self) -> str:
+        """What is left of a training that was stopped, in words."""
+        early = self.written()
+        kept = [
+            *(["the epochs of the training so far"] if self._checkpoint.exists() else []),
+            *([f"the early model {early.model_version}"] if early else []),
+        ]
+        if not kept:
+            return "the training has not come far enough to leave anything"
+        return f"kept: {' and '.join(kept)}; the next run with these data and options uses them"
+
+    @property
+    def _checkpoint(self) -> Path:
+        return self.artifact.with_name("artifact.checkpoint")
 
     @property
     def _note(self) -> Path:

@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
+from urllib.request import ProxyHandler, build_opener
 
 import pytest
 import redis
@@ -27,14 +29,16 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(180)]
 class Launcher:
     """One run of `magnet run`, its output and the processes below it."""
 
-    def __init__(self, shop: Path, state: Path, log: Path, **environment: str) -> None:
+    def __init__(
+        self, shop: Path, state: Path, log: Path, *options: str, **environment: str
+    ) -> None:
         with closing(socket.create_server(("127.0.0.1", 0))) as probe:
             self.port = probe.getsockname()[1]
         self.log = log
         env = {name: value for name, value in os.environ.items() if name != "REDIS_URL"}
         env |= {"PORT": str(self.port), "OMP_NUM_THREADS": "1", **environment}
         command = [sys.executable, "-m", "deploy.cli", "run", "--out", str(state)]
-        command += ["--data", str(shop), "--", "--max-epochs", "2"]
+        command += ["--data", str(shop), "--", *(options or ("--max-epochs", "2"))]
         with log.open("wb") as output:
             self.process = subprocess.Popen(
                 command, cwd=PROJECT, env=env, stdout=output, stderr=output
@@ -45,11 +49,28 @@ class Launcher:
         return self.log.read_text()
 
     def until_serving(self, seconds: float) -> None:
+        self.until_it_says("Ctrl-C stops everything.", seconds)
+
+    def until_finished(self, seconds: float) -> None:
+        """It serves a model whose training is finished."""
+        self.until_serving(seconds)
+        if "Serving an early model" in self.output:
+            self.until_it_says("training is finished: serving", seconds)
+
+    def until_it_says(self, words: str, seconds: float) -> None:
         deadline = time.monotonic() + seconds
-        while "Ctrl-C stops everything." not in self.output:
+        while words not in self.output:
             assert self.process.poll() is None, self.output
             assert time.monotonic() < deadline, self.output
             time.sleep(0.05)
+
+    def served(self) -> dict[str, Any]:
+        """What the service says of its model."""
+        with build_opener(ProxyHandler({})).open(
+            f"http://127.0.0.1:{self.port}/v1/model"
+        ) as answer:
+            told: dict[str, Any] = json.load(answer)
+        return told
 
     def children(self) -> list[int]:
         threads = Path(f"/proc/{self.process.pid}/task").iterdir()
@@ -70,9 +91,9 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def launch(shop: Path, state: Path, tmp_path: Path) -> Iterator[Callable[..., Launcher]]:
     launchers: list[Launcher] = []
 
-    def start(**environment: str) -> Launcher:
+    def start(*options: str, **environment: str) -> Launcher:
         log = tmp_path / f"{len(launchers)}.log"
-        launchers.append(Launcher(shop, state, log, **environment))
+        launchers.append(Launcher(shop, state, log, *options, **environment))
         return launchers[-1]
 
     yield start
@@ -85,7 +106,7 @@ def launch(shop: Path, state: Path, tmp_path: Path) -> Iterator[Callable[..., La
 @pytest.fixture
 def serving(launch: Callable[..., Launcher]) -> Launcher:
     launcher = launch()
-    launcher.until_serving(seconds=120)
+    launcher.until_finished(seconds=120)
     return launcher
 
 
@@ -140,11 +161,38 @@ def test_the_second_start_uses_what_stands(
     assert "training on" not in second.output
 
 
+def test_an_early_model_is_served_and_a_stopped_training_goes_on(
+    launch: Callable[..., Launcher], state: Path
+) -> None:
+    long = ("--max-epochs", "5000", "--patience", "5000", "--seed", "7")
+    first = launch(*long)
+    first.until_serving(seconds=120)
+    assert "Serving an early model" in first.output
+    assert re.search(r"a better model follows in about (a|\d+) minute", first.output)
+    assert first.served()["early"] is True
+    first.until_it_says("coverage", seconds=60)  # an epoch
+    until(lambda: any((state / "models").glob("*/artifact.checkpoint")))
+    children = first.children()
+    assert len(children) == 3
+    version = first.served()["model_version"]
+    first.process.send_signal(signal.SIGINT)
+    assert first.process.wait(20) == 0
+    assert first.is_gone(children)
+    assert f"kept: the epochs of the training so far and the early model {version}" in first.output
+
+    second = launch(*long)
+    second.until_serving(seconds=SECOND_START_SECONDS)
+    assert second.served()["model_version"] == version
+    second.until_it_says("going on from", seconds=60)
+    second.process.send_signal(signal.SIGINT)
+    assert second.process.wait(20) == 0
+
+
 def test_a_given_redis_is_used_and_left_running(
     launch: Callable[..., Launcher], redis_url: str
 ) -> None:
     launcher = launch(REDIS_URL=redis_url, MAGNET_NAMESPACE="shop")
-    launcher.until_serving(seconds=120)
+    launcher.until_finished(seconds=120)
     assert len(launcher.children()) == 1
     launcher.process.send_signal(signal.SIGINT)
     assert launcher.process.wait(20) == 0

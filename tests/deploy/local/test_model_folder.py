@@ -104,17 +104,32 @@ def test_a_training_from_nothing_leaves_no_checkpoint(shop: Shop) -> None:
     assert not shop.checkpoint.exists()
 
 
-def test_a_killed_training_goes_on(shop: Shop) -> None:
+def test_a_killed_training_goes_on_and_its_early_model_is_served_meanwhile(shop: Shop) -> None:
     shop.folder.begin(shop.recipe())
     shop.checkpoint.touch()
+    killed = shop.folder.root / ".artifact-x1"
+    killed.mkdir()
     shop.folder.begin(shop.recipe())
     assert shop.checkpoint.exists()
+    assert shop.folder.written() == read_artifact(shop.folder.artifact).manifest
+    assert not killed.exists()
 
 
-def test_a_checkpoint_of_other_options_is_removed(shop: Shop) -> None:
+def test_what_is_of_other_options_is_removed(shop: Shop) -> None:
     shop.checkpoint.touch()
     shop.folder.begin(shop.recipe("--epochs", "4"))
     assert not shop.checkpoint.exists()
+    assert shop.folder.written() is None
+
+
+def test_it_says_what_a_stopped_training_leaves(shop: Shop) -> None:
+    version = read_artifact(shop.folder.artifact).manifest.model_version
+    assert shop.folder.kept.startswith(f"kept: the early model {version}; the next run")
+    shop.checkpoint.touch()
+    both = f"kept: the epochs of the training so far and the early model {version};"
+    assert shop.folder.kept.startswith(both)
+    shop.folder.begin(shop.recipe(), anew=True)
+    assert shop.folder.kept == "the training has not come far enough to leave anything"
 
 
 def test_half_an_artifact_is_out_of_the_trainings_way(shop: Shop) -> None:

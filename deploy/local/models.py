@@ -1,0 +1,101 @@
+"""What the launcher publishes: the model that stands, or what its training writes until it ends."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from deploy.local.pipeline import Fitted, Training
+from training.publish import PublishError, PublishPolicy, live_version, publish_artifact
+
+_WAIT_FOR_PUBLISHER_SECONDS = 60.0
+PAUSE_PER_COST = 9.0
+"""As in `training.fit.early`, which would bring PyTorch into the launcher."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Models:
+    """The models of one run of the launcher."""
+
+    model: Fitted | Training
+    redis_url: str
+    namespace: str
+    gives_way: bool
+    """Whether early models may take no finished one's place."""
+    retrained: str | None
+    """What is live and stays, as a retraining has made it."""
+    say: Callable[[str], None]
+    served: str | None = None
+    """The version that is to be served, once there is one."""
+    _tried: str | None = None
+    _began: float = field(default_factory=time.monotonic)
+
+    @property
+    def training(self) -> bool:
+        """Whether better models may come."""
+        return isinstance(self.model, Training)
+
+    def step(self) -> None:
+        """Publish what there is to publish now.
+
+        Raises:
+            StepFailed: the training has failed.
+            PublishError: the finished model cannot be published.
+        """
+        if isinstance(self.model, Training):
+            if self.model.child.poll() is None:
+                self._publish_early(self.model)
+                return
+            self.model = self.model.finish()
+            self._publish_finished(self.model)
+        elif self.served is None:
+            self._publish_finished(self.model)
+
+    @property
+    def outlook(self) -> str:
+        """When the next model is to be expected, in words."""
+        minutes = round(PAUSE_PER_COST * (time.monotonic() - self._began) / 60)
+        about = "a minute" if minutes < 2 else f"{minutes} minutes"
+        return (
+            f"a better model follows in about {about} if there is one by then, the finished one "
+            "when training ends; the service takes them over by itself"
+        )
+
+    def _publish_early(self, training: Training) -> None:
+        written = training.folder.written()
+        if written is None or written.model_version == self._tried or self.retrained is not None:
+            return
+        self._tried = written.model_version
+        better = self.served is not None
+        try:
+            if self._publish(training, PublishPolicy(gives_way=self.gives_way)) and better:
+                ndcg = written.metrics["valid/ndcg@20"]
+                self.say(
+                    f"serving a better model: {self._tried}, validation NDCG@20 {ndcg:.4f}; "
+                    "training goes on"
+                )
+        except PublishError as error:
+            self.say(f"the early model {self._tried} is not published: {error}")
+
+    def _publish_finished(self, fitted: Fitted) -> None:
+        if self.retrained is not None:
+            self.say(f"going on with {self.retrained}, which a retraining has made")
+            self.served = self.retrained
+            return
+        after_early = self.served is not None
+        policy = PublishPolicy(wait_seconds=_WAIT_FOR_PUBLISHER_SECONDS)
+        if self._publish(fitted, policy) and after_early:
+            self.say(f"training is finished: serving {self.served}. Ctrl-C stops everything.")
+
+    def _publish(self, model: Fitted | Training, policy: PublishPolicy) -> bool:
+        """Publish what the folder holds, unless somebody else has published meanwhile."""
+        live = live_version(self.redis_url, self.namespace)
+        folder = model.folder.artifact
+        if self.served not in (None, live):
+            self.say(
+                f"{live} has gone live meanwhile and stays; `magnet publish {folder}` would make "
+                "the newest model of this training live"
+            )
+            return False
+        publish_artifact(folder, self.redis_url, self.namespace, policy=policy, report=self.say)
+        self.served = live_version(self.redis_url, self.namespace)
+        return True
