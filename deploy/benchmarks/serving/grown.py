@@ -65,6 +65,7 @@ def grown_artifact(num_items: int, num_users: int, seed: int) -> Artifact:
     popularity_I = np.exp(1.5 + 1.3 * rng.standard_normal(num_items)).astype(np.int64)
     items_IVMD = _items(cluster_I, rng)
     history_UH = _histories(cluster_I, popularity_I, num_users, rng)
+    item_item = _item_item(cluster_I, rng)
     log_popularity_I = np.log1p(popularity_I)
     bias_I = (log_popularity_I - log_popularity_I.mean()) / log_popularity_I.std() * _BIAS_SPREAD
     tensors = with_tables(
@@ -74,7 +75,7 @@ def grown_artifact(num_items: int, num_users: int, seed: int) -> Artifact:
             "item_foldin": items_IVMD,
             "item_routing": _routing(head, items_IVMD),
             "item_bias": bias_I.astype(np.float32),
-            **_item_item(cluster_I, rng).tensors(),
+            **item_item.tensors(),
             "item_popularity": popularity_I,
             "seen_offsets": np.arange(num_users + 1) * HISTORY,
             "seen_items": history_UH.reshape(-1).astype(np.int32),
@@ -88,8 +89,12 @@ def grown_artifact(num_items: int, num_users: int, seed: int) -> Artifact:
         ),
     )
     files = export_head(head)
-    scorer = ArtifactScorer.of_parts(tensors, files, recency_power=0.0, item_item_deviation=None)
     rows = range(4)
+    said = [item_item.of_history(history_H, 0.0) for history_H in history_UH[:4]]
+    deviation = float(np.mean([each.deviation(num_items) for each in said]))
+    scorer = ArtifactScorer.of_parts(
+        tensors, files, recency_power=0.0, item_item_deviation=deviation
+    )
     return build_artifact(
         tensors,
         files,
@@ -100,6 +105,7 @@ def grown_artifact(num_items: int, num_users: int, seed: int) -> Artifact:
         experts=expert_specs(head, np.full(head.num_experts, 1 / head.num_experts)),
         gate_threshold=head.config.gate_threshold,
         recency_power=0.0,
+        item_item_deviation=deviation,
         golden=record_golden(scorer.scorer, [scorer.user(row) for row in rows], rows, rows),
         metrics={},
         training=untrained(seed),
