@@ -20,6 +20,7 @@ from model.artifact.tables import IdTable
 from model.registry.keys import KeySpace
 from training.feedback.log import EventLog
 from training.publish.lock import RetrainLock
+from training.retrain.live_model import SavedWeights
 from training.retrain.runs import RunRecord, Runs
 
 KEYS = KeySpace()
@@ -80,7 +81,16 @@ def test_the_first_runs_of_a_namespace(
     assert set(first.seconds) == {
         "drain", "canary", "assemble", "load", "train", "evaluate", "export", "gate", "publish"
     }  # fmt: skip
-    tensors = read_artifact(state / "runs" / first.run_id / "artifact").tensors
+    artifact = read_artifact(state / "runs" / first.run_id / "artifact")
+    tensors = artifact.tensors
+    assert artifact.manifest.training.held_out == "trained"
+    assert tensors["item_popularity"].sum() == first.data["positives"]
+    measured = artifact.manifest.metrics["test/ndcg@20"]
+    assert measured == first.metrics["challenger"]["ndcg@20"]
+    weights = SavedWeights.load(state / "runs" / first.run_id / "weights.pt")
+    newest = weights.item_ids.index("brand-new")  # it tests, and trains only what is served
+    assert not weights.state["item_behaviour_ID"][newest].any()
+    assert tensors["item_embeddings"][newest, 0, 0].any()
     users = IdTable(tensors["user_ids_blob"], tensors["user_ids_offsets"])
     items = IdTable(tensors["item_ids_blob"], tensors["item_ids_offsets"])
     assert "newcomer" in list(users)
