@@ -103,7 +103,7 @@ def test_the_service_image_needs_no_training_library(tmp_path: Path) -> None:
     for command, said in {
         ("doctor", "--keys-file", tmp_path / "keys.txt"): "writable by its owner alone",
         ("models", "--redis-url", "redis://127.0.0.1:1"): "127.0.0.1:1 does not answer",
-        ("fit",): "`fit` needs training.publish.early, which is not installed",
+        ("fit",): "`fit` needs training.cli.config, which is not installed",
     }.items():
         done = subprocess.run(
             [*magnet, *command], cwd=app, capture_output=True, text=True, check=False
