@@ -142,7 +142,8 @@ def test_a_refusal_names_the_rule_and_leaves_the_live_model(
     assert read_artifact(kept).manifest.model_version == refused.version
 
     assert run(min_users="5")[0] == 0
-    assert live(client) not in (first, refused.version)
+    # Not `!= refused.version`: trained on the same data in the same second, it has the same name.
+    assert live(client) != first
 
 
 @pytest.mark.timeout(300)
