@@ -73,7 +73,7 @@ ENTRY = Entry(
         BSPM(solver="euler", time=1.2, low_pass=0.3, vectors=384, mean=True),
         BSPM(solver="rk4", time=2.2, steps=2, low_pass=0.0, vectors=256, merge="late"),
         BSPM(solver="rk4", time=1.0, low_pass=0.3, vectors=256, merge="late"),
-        BSPM(solver="rk4", time=1.0, low_pass=1.0, vectors=256, merge="late"),
+        BSPM(solver="rk4", time=1.0, low_pass=3.0, vectors=256, merge="late"),
     ),
 )
 """First the authors' settings for Gowalla, Yelp2018 and Amazon-book."""

@@ -270,7 +270,7 @@ ITEM_KNN = Entry(
 )
 ITEM_KNN_RESIDUAL = Entry(
     label="ItemKNN-residual",
-    grid=tuple(ItemKNNResidual(weight=weight) for weight in (0.4, 1.0, 0.2, 4.0)),
+    grid=tuple(ItemKNNResidual(weight=weight) for weight in (0.4, 1.0, 0.2, 4.0, 10.0)),
 )
 P3ALPHA = Entry(
     label="P3alpha",
