@@ -21,8 +21,8 @@ class ChebyCF(ClosedForm):
     """D_i^beta (sum_k c_k T_k(L) + alpha V V^T) D_i^-beta x, where L = I - 2 P.
 
     x are the user's training items, T_k the Chebyshev polynomials, and the c_k interpolate the
-    plateau at the Chebyshev nodes. Ref: Kim et al., SIGIR 2025 (arXiv:2505.00552). The authors' code
-    takes the plateau at other nodes, and so finds 0.3 % more on Gowalla.
+    plateau at the Chebyshev nodes. Ref: Kim et al., SIGIR 2025 (arXiv:2505.00552). The authors'
+    code takes the plateau at other nodes, and so finds 0.3 % more on Gowalla.
     """
 
     phi: float
