@@ -10,6 +10,7 @@
 """
 
 from magnet_client.answers import (
+    Adjustment,
     BatchResponse,
     CatalogueItem,
     ExpertContribution,
@@ -45,6 +46,7 @@ from magnet_client.errors import (
 )
 
 __all__ = [
+    "Adjustment",
     "AsyncClient",
     "BatchResponse",
     "CatalogueItem",

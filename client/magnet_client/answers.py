@@ -30,8 +30,16 @@ class ExpertContribution(_Part):
     contribution: float
 
 
+class Adjustment(_Part):
+    """Points that a rule or a dislike adds to one score."""
+
+    kind: str
+    name: str
+    points: float
+
+
 class RecommendedItem(_Part):
-    """One item of a list; score = bias + the sum of the experts' contributions."""
+    """One item of a list; score = bias + contributions of the experts + points."""
 
     item_id: str
     title: str | None
@@ -44,6 +52,8 @@ class RecommendedItem(_Part):
     """None if the item is popular rather than scored, or if nothing was to be explained."""
     by_modality: dict[str, float] | None
     by_view: dict[str, float] | None
+    adjustments: list[Adjustment] = []
+    """Boosts and dislikes; empty from a service that has none."""
 
 
 class Recommendation(_Part):

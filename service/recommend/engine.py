@@ -11,9 +11,17 @@ import numpy as np
 
 from service.ops.batching import Batcher, in_a_thread
 from service.ops.metrics import Metrics
+from service.recommend.adjustments import listed, sum_of_points
 from service.recommend.explanation import ListExplanation, explain_lists, named, plain_numbers
 from service.recommend.resolution import ResolvedRequest, read_user, resolve
-from service.retrieval.query import POOL, Query, Ranked, diversified, most_popular
+from service.retrieval.query import (
+    POOL,
+    Query,
+    Ranked,
+    diversified,
+    most_popular,
+    most_popular_with_points,
+)
 from service.schemas.requests import RecommendationRequest
 from service.schemas.responses import Recommendation, RecommendedItem
 from service.serving.served import Served
@@ -77,7 +85,12 @@ class RecommendationEngine:
         ):
             retriever = resolved[places[0]].served.snapshot.retriever
             queries = [
-                Query(each.profile, each.eligible, _wanted(each.request))
+                Query(
+                    each.profile,
+                    each.eligible,
+                    _wanted(each.request),
+                    sum_of_points(each.adjustments),
+                )
                 for each in map(resolved.__getitem__, places)
             ]
             with self._metrics.stage("retrieve"):
@@ -143,6 +156,9 @@ def _wanted(request: RecommendationRequest) -> int:
 def _popular(resolved: ResolvedRequest) -> Ranked:
     items = resolved.served.snapshot.items
     count = _wanted(resolved.request)
+    points_I = sum_of_points(resolved.adjustments)
+    if points_I is not None:
+        return most_popular_with_points(items.popularity_I, points_I, resolved.eligible, count)
     return most_popular(items.popular_order_I, items.popularity_I, resolved.eligible, count)
 
 
@@ -179,6 +195,7 @@ def _items(
         scores = plain_numbers(shown.scores)
         biases = plain_numbers(snapshot.items.bias_I[shown.rows])
     labels = map(snapshot.items.label, shown.rows.tolist())
+    adjusted = listed(resolved.adjustments, shown.rows)
     items: list[RecommendedItem] = [
         {
             "item_id": item_id,
@@ -191,9 +208,10 @@ def _items(
             "experts": None,
             "by_modality": None,
             "by_view": None,
+            "adjustments": adjustments,
         }
-        for rank, ((item_id, title), score, bias) in enumerate(
-            zip(labels, scores, biases, strict=True), resolved.request.offset + 1
+        for rank, ((item_id, title), score, bias, adjustments) in enumerate(
+            zip(labels, scores, biases, adjusted, strict=True), resolved.request.offset + 1
         )
     ]
     if source == "popular":

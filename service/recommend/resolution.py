@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from model.runtime.profile import Profile, ProfileMaker
 from model.runtime.top_k import Rows
+from service.recommend.adjustments import ItemPoints
 from service.retrieval.query import Eligible
 from service.schemas.errors import UnknownItem
 from service.schemas.requests import RecommendationRequest
@@ -143,6 +144,8 @@ class ResolvedRequest:
     unavailable_ids: list[str]
     """Candidates that nobody may be shown."""
     warnings: list[str]
+    adjustments: Sequence[ItemPoints] = ()
+    """What is added to the scores of items."""
 
     @property
     def profile(self) -> Profile:

@@ -3,7 +3,9 @@
 A user's mean gate over well-known items, folded into the user's vector, makes every score nearly
 linear in the item's vectors. Such inner products are searched in an index of projected vectors, in
 clusters, at 8 bits a number, without looking at most of them. Items that only an item-item score
-lifts are not found that way: those with the largest of them are candidates too.
+lifts are not found that way: those with the largest of them are candidates too. So are all items
+that a query gives positive points. What the index finds does not help where so many are raised that
+routing them takes long, or where points push down most of it: then the search is exact.
 
 Letters: I items, C candidates, V views, M modalities, D dimension, G = V * M channels, F width of
 an item's vectors side by side and its bias, P projected width, N items found.
@@ -12,6 +14,7 @@ an item's vectors side by side and its bias, P projected width, N items found.
 import hashlib
 import importlib.util
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -187,6 +190,23 @@ def _num_clusters(num_items: int) -> int:
     return int(2 ** max(2, round(np.log2(2 * np.sqrt(num_items)))))
 
 
+def _raised(query: Query) -> Rows:
+    """Eligible items with positive points."""
+    if query.points_I is None:
+        return np.empty(0, dtype=np.intp)
+    return query.eligible.among(np.flatnonzero(query.points_I > 0))
+
+
+def _pushed_down(query: Query, scores_C: Floats, best: Ranked, num_candidates: int) -> bool:
+    """Whether items that were not found may be better than the last of the best.
+
+    Without points, they are worse than most of the candidates.
+    """
+    if query.points_I is None:
+        return False
+    return int((scores_C > best.scores[-1]).sum()) > num_candidates // 2
+
+
 class ApproximateRetriever:
     """Finds nearly the best items of one large model version; safe to share by threads."""
 
@@ -208,7 +228,8 @@ class ApproximateRetriever:
         return [self._best(query) for query in queries]
 
     def _best(self, query: Query) -> Ranked:
-        if len(query.eligible) <= ROUTED_DIRECTLY:
+        raised = _raised(query)
+        if len(query.eligible) <= ROUTED_DIRECTLY or len(raised) > ROUTED_DIRECTLY:
             return self._exact.best([query])[0]
         linear_F = self._linear(query.profile)
         found = Ranked(np.empty(0, dtype=np.intp), np.empty(0, dtype=np.float32))
@@ -219,15 +240,19 @@ class ApproximateRetriever:
                 self._candidates(linear_F, eligible, num_candidates),
                 self._lifted(query.profile, eligible, num_candidates),
             )
+            rows_C = np.union1d(rows_C, eligible.among(raised))
             if len(rows_C) < wanted:
                 break
             scores_C = self._scorer.score(query.profile, rows_C)
-            found = found.then(Ranked.of(rows_C, scores_C, wanted))
+            best = Ranked.of(rows_C, query.pointed(rows_C, scores_C), wanted)
+            if _pushed_down(query, scores_C, best, num_candidates):
+                break
+            found = found.then(best)
             if query.count <= last_rank:
                 return found.first(query.count)
         rest = query.eligible.without(found.rows)
         count = query.count - len(found.rows)
-        return found.then(self._exact.best([Query(query.profile, rest, count)])[0])
+        return found.then(self._exact.best([replace(query, eligible=rest, count=count)])[0])
 
     def _candidates(self, linear_F: Floats, eligible: Eligible, count: int) -> Rows:
         if eligible.only is None and len(eligible.excluded) <= count:

@@ -31,8 +31,8 @@ so that a second round is small."""
 ROUTED_DIRECTLY = 1_024
 """So few candidates are routed without being bounded first: the graph's fixed cost dominates."""
 _SLACK = 1e-4
-"""Of float32 sums in units of score, by one and the largest item-item score: far above what
-rounding does, far below what matters."""
+"""Of float32 sums in units of score, by one, the largest item-item score and the most points: far
+above what rounding does, far below what matters."""
 _SAMPLED = 2_048
 """Bounds from which the threshold of the first round is guessed."""
 _COPIED_BYTES = 32 * 1024 * 1024
@@ -182,7 +182,7 @@ class ExactRetriever:
                 bounded.append(place)
             else:
                 rows_C = query.eligible.rows()
-                scores_C = self._scorer.score(query.profile, rows_C)
+                scores_C = query.pointed(rows_C, self._scorer.score(query.profile, rows_C))
                 found[place] = Ranked.of(rows_C, scores_C, query.count)
         for start in range(0, len(bounded), self.most_users):
             part = bounded[start : start + self.most_users]
@@ -210,6 +210,8 @@ class ExactRetriever:
         first: list[Rows] = []
         for query, bound_I in zip(queries, bound_BI, strict=True):
             eligible = query.eligible
+            if query.points_I is not None:
+                bound_I += query.points_I
             if eligible.only is None:
                 bound_I[eligible.left_out] = -np.inf
             else:
@@ -220,7 +222,7 @@ class ExactRetriever:
         for place, (query, ranked) in enumerate(zip(queries, best, strict=True)):
             bound_I = bound_BI[place]
             bound_I[first[place]] = -np.inf
-            slack = _SLACK * (1 + query.profile.item_item.largest_size)
+            slack = _SLACK * (1 + query.profile.item_item.largest_size + _largest_points(query))
             rest = np.flatnonzero(bound_I >= ranked.scores[-1] - slack)
             if len(rest):
                 left[place] = rest
@@ -234,9 +236,13 @@ class ExactRetriever:
         """The best of each query's own rows."""
         scores = self._scorer.score_own([query.profile for query in queries], rows)
         return [
-            Ranked.of(rows_C, scores_C, query.count)
+            Ranked.of(rows_C, query.pointed(rows_C, scores_C), query.count)
             for query, rows_C, scores_C in zip(queries, rows, scores, strict=True)
         ]
+
+
+def _largest_points(query: Query) -> float:
+    return 0.0 if query.points_I is None else float(np.abs(query.points_I).max(initial=0))
 
 
 def _highest(bound_I: Floats, count: int) -> Rows:

@@ -92,6 +92,12 @@ class Query:
     eligible: Eligible
     count: int
     """At least 1."""
+    points_I: Floats | None = None
+    """Added to the score of every item; None: nothing is."""
+
+    def pointed(self, rows_C: Rows, scores_C: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Scores of some rows and the points of these rows."""
+        return scores_C if self.points_I is None else scores_C + self.points_I[rows_C]
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +159,15 @@ def most_popular(
         length *= 4
     best = rows[:count]
     return Ranked(best, np.log1p(popularity_I[best]).astype(np.float32))
+
+
+def most_popular_with_points(
+    popularity_I: NDArray[np.int64], points_I: Floats, eligible: Eligible, count: int
+) -> Ranked:
+    """The eligible items with the largest log(1 + interactions) + points."""
+    rows_C = eligible.rows()
+    scores_C = np.log1p(popularity_I[rows_C]).astype(np.float32) + points_I[rows_C]
+    return Ranked.of(rows_C, scores_C, count)
 
 
 POOL = 500

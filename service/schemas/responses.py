@@ -33,8 +33,19 @@ class ExpertContribution(TypedDict):
     contribution: Annotated[float, Field(examples=[1.68])]
 
 
+AdjustmentKind = Literal["boost", "dislike"]
+
+
+class Adjustment(TypedDict):
+    """Points that a rule or a dislike adds to one score."""
+
+    kind: AdjustmentKind
+    name: Annotated[str, Field(examples=["brand == lucas"])]
+    points: Annotated[float, Field(examples=[0.5])]
+
+
 class RecommendedItem(TypedDict):
-    """One item of an answer; score = bias + the sum of the experts' contributions."""
+    """One item of an answer; score = bias + contributions of the experts + points."""
 
     item_id: Annotated[str, Field(examples=["242"])]
     title: Annotated[str | None, Field(examples=["Kolya (1996)"])]
@@ -49,6 +60,7 @@ class RecommendedItem(TypedDict):
     ]
     by_modality: Annotated[dict[str, float] | None, Field(description="With explain=full")]
     by_view: Annotated[dict[str, float] | None, Field(description="With explain=full")]
+    adjustments: Annotated[list[Adjustment], Field(description="Boosts and dislikes")]
 
 
 Matrix = Annotated[
