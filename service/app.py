@@ -64,7 +64,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[State]:
         port = metrics_port(settings.metrics_host, settings.metrics_port, metrics.registry)
-        async with port, _services(settings, metrics, authenticator) as services:
+        async with port, running_services(settings, metrics, authenticator) as services:
             yield State(services=services)
 
     app = _Application(
@@ -107,7 +107,7 @@ def _for_this_process() -> FastAPI:
 
 
 @asynccontextmanager
-async def _services(
+async def running_services(
     settings: Settings, metrics: Metrics, authenticator: Authenticator
 ) -> AsyncIterator[Services]:
     """What routes work with, for as long as the application runs."""

@@ -1,11 +1,13 @@
 """The commands that ask a running service: `recommend`, `explain`, `similar`."""
 
+import asyncio
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,7 +27,7 @@ from magnet_client import (
     SimilarResponse,
     Unauthenticated,
 )
-from training.cli.options import Command, Several
+from training.cli.options import FILE, FOLDER, Command, Several, checked
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 KEY_VARIABLE = "MAGNET_API_KEY"
@@ -243,14 +245,16 @@ _TITLE_WIDTH = 38
 
 
 @click.command(cls=Command)
-@click.argument("user", required=False, help="the user's id; may be left out with --session")
+@click.argument(
+    "user", required=False, help="the user's id; may be left out with --session or --all"
+)
 @click.option(
     "--session",
     cls=Several,
     metavar="ITEM",
     help="ids of items that were looked at, oldest first",
 )
-@click.option("-k", type=int, default=10, show_default=True, help="how many items")
+@click.option("-k", "--k", type=int, default=10, show_default=True, help="how many items")
 @click.option("--category", multiple=True, help="only these; repeat it")
 @click.option(
     "--diversity",
@@ -259,23 +263,56 @@ _TITLE_WIDTH = 38
     show_default=True,
     help="0: best first, to 1: most unlike each other",
 )
+@click.option("--all", "everybody", is_flag=True, help="all users, without a service; needs --out")
+@click.option("--out", type=FILE, help="with --all: the Parquet file that gets the lists")
+@click.option(
+    "--artifact",
+    type=FOLDER,
+    help="with --all: the model  [default: the live one at REDIS_URL, see docs/configuration.md]",
+)
 @service_options
 def recommend(
     user: str | None, session: tuple[str, ...] | None, url: str, as_json: bool, **options: Any
 ) -> None:
     """Ask a running service what to recommend to a user, to a session, or to a user in a session.
 
-    Prints each item's score as the sum of what the experts say.
+    Prints each item's score as the sum of what the experts say. With --all it computes every user's
+    list itself; after an interruption the same command goes on where it ended.
     """
+    options["categories"] = list(options.pop("category"))
+    everybody, out, artifact = (options.pop(name) for name in ("everybody", "out", "artifact"))
+    if everybody != (out is not None) or (artifact is not None and not everybody):
+        raise click.UsageError("--all and --out FILE go together, and --artifact with both")
+    if everybody and (user is not None or session):
+        raise click.UsageError("--all is for every user: name no user and no --session with it")
+    if everybody:
+        _recommend_to_all(out, artifact, options)
+        return
     if user is None and not session:
-        raise click.UsageError("whom? Name a user, --session ITEM ..., or both")
-    options["categories"] = options.pop("category")
+        raise click.UsageError("whom? Name a user, --session ITEM ..., or both; or --all")
     with asking(url) as client:
         answer = client.recommend(user, session_items=list(session or ()), **options)
     if as_json:
         click.echo(answer.model_dump_json(indent=1))
     else:
         show(answer, console())
+
+
+def _recommend_to_all(out: Path, artifact: Path | None, options: dict[str, Any]) -> None:
+    # The service and its numerical libraries take a second to load, which asking does not need.
+    from deploy.cli.bulk import SETTINGS, BulkError, write_lists  # noqa: PLC0415
+    from service.ops.settings import Settings  # noqa: PLC0415
+    from service.schemas.requests import RecommendationRequest  # noqa: PLC0415
+
+    chosen = {} if artifact is None else {"artifact_dir": artifact}
+    request = checked(RecommendationRequest, options | {"user_id": "everybody"})
+    try:
+        count = asyncio.run(
+            write_lists(Settings.from_environment(**SETTINGS, **chosen), request, out)
+        )
+    except (BulkError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"{out}: the lists of {count:,} users")
 
 
 @click.command

@@ -37,6 +37,9 @@ Origin = Literal["store", "disk"]
 """Where the live model was loaded from: the store (Redis or the artifact folder), or this machine's
 copy of the model that it served last."""
 
+BEGINNING = "the first model is being looked for"
+"""What stands in the way before anything has been looked at."""
+
 _logger = logging.getLogger(__name__)
 _dice = random.Random()
 """Our own: a draw from the global generator would disturb whoever has seeded it."""
@@ -147,7 +150,7 @@ class LiveFollower:
     ) -> None:
         self.served: Served | None = None
         self.origin: Origin = "store"
-        self.trouble: str | None = "the first model is being looked for"
+        self.trouble: str | None = BEGINNING
         self._source = source
         self._loader = loader
         self._metrics = metrics

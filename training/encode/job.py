@@ -6,7 +6,6 @@ Letters: B contents of a batch, F width of a vector, I items.
 """
 
 import logging
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from model.artifact.files import PICTURE_FOLDER
-from training.cli.progress import drawn_bar
+from training.cli.progress import progress_shown
 from training.data.folder import FEATURE_SUFFIX
 from training.data.items import ItemTable, read_items
 from training.data.tables import DataError
@@ -38,7 +37,6 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 _NAMED_UNREADABLE = 10
 """Unreadable contents that a warning names; the others are counted."""
-_REPORT_EVERY_S = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,8 +161,7 @@ def encode_contents(
     }
     # Largest first: a batch holds contents of similar size, and a lack of memory shows early.
     order = sorted(waiting, key=lambda key: waiting[key].size, reverse=True)
-    with drawn_bar("encoding", len(order)) as draw:
-        show = draw or _progress_lines(len(order))
+    with progress_shown("encoding", len(order), "encoded") as show:
         for start in range(0, len(order), batch_size):
             batch = order[start : start + batch_size]
             opened = _opened({key: waiting[key] for key in batch}, unreadable)
@@ -177,21 +174,6 @@ def encode_contents(
         num_new=len(order) - len(lost),
         unreadable=unreadable,
     )
-
-
-def _progress_lines(total: int) -> Callable[[int, str], None]:
-    """Log a line every few seconds: where there is no terminal for a bar."""
-    started = shown = time.monotonic()
-
-    def show(done: int, _note: str) -> None:
-        nonlocal shown
-        now = time.monotonic()
-        if now - shown > _REPORT_EVERY_S:
-            shown = now
-            left_s = (now - started) / done * (total - done)
-            log.info(f"{done:,} of {total:,} encoded, about {left_s:,.0f} s left")
-
-    return show
 
 
 def _key(content: Content[T] | None, fingerprint: str, unreadable: list[str]) -> bytes | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from deploy.benchmarks.serving import (
     batching_part,
+    bulk_part,
     disruption_part,
     engine_part,
     http_part,
@@ -30,6 +31,11 @@ PARTS = (
         summary="requests per second of one thread with and without sharing the pass over the "
         "items",
         measure=batching_part.measure,
+    ),
+    Part(
+        name="bulk",
+        summary="every user's list by `magnet recommend --all`, against the bare matrix products",
+        measure=bulk_part.measure,
     ),
     Part(
         name="http",

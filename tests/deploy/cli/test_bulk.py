@@ -1,0 +1,96 @@
+"""`magnet recommend --all`: the lists of all users in one file, the same as the service gives."""
+
+import json
+import shutil
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from deploy.cli import bulk
+from deploy.cli.app import main
+from magnet_client import Client
+
+
+@pytest.fixture
+def lists(artifact_dir: Path, tmp_path: Path) -> Path:
+    out = tmp_path / "lists.parquet"
+    command = ["recommend", "--all", "--k", "7", "--out", str(out), "--artifact", str(artifact_dir)]
+    assert main(command) == 0
+    return out
+
+
+def test_every_user_has_the_list_that_the_service_gives(lists: Path, url: str) -> None:
+    rows = pl.read_parquet(lists)
+    with Client(url, trust_env=False) as client:
+        version = client.model().model_version
+        for (user,), own in rows.group_by(["user_id"], maintain_order=True):
+            answer = client.recommend(str(user), k=7)
+            assert own["item_id"].to_list() == [item.item_id for item in answer.items]
+            assert own["rank"].to_list() == [item.rank for item in answer.items]
+            assert own["score"].to_list() == pytest.approx(
+                [item.score for item in answer.items], abs=1e-5
+            )
+            assert own["reasons"].to_list() == [item.reasons for item in answer.items]
+            assert set(own["model_version"]) == {version}
+        assert rows["user_id"].n_unique() == client.model().num_users
+    assert not lists.with_name(f"{lists.name}.parts").exists()
+
+
+def test_a_run_that_was_stopped_goes_on_where_it_ended(
+    artifact_dir: Path, lists: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk, "PART_USERS", 10)
+    out = tmp_path / "again.parquet"
+    command = ["recommend", "--all", "--k", "7", "--out", str(out), "--artifact", str(artifact_dir)]
+
+    made = []
+    answers = bulk._answers
+
+    async def until_the_third(*asked):
+        if len(made) == 2:
+            raise OSError("no space left on device")
+        made.append(asked)
+        return await answers(*asked)
+
+    monkeypatch.setattr(bulk, "_answers", until_the_third)
+    assert main(command) == 1
+    assert not out.exists()
+    done = sorted((tmp_path / "again.parquet.parts").glob("*.parquet"))
+    assert [path.name for path in done] == ["000000.parquet", "000001.parquet"]
+    times = [path.stat().st_mtime_ns for path in done]
+
+    made.clear()
+    monkeypatch.setattr(bulk, "_answers", answers)
+    kept = shutil.copytree(tmp_path / "again.parquet.parts", tmp_path / "kept")
+    assert [path.stat().st_mtime_ns for path in sorted(kept.glob("*.parquet"))] == times
+    assert main(command) == 0
+    assert pl.read_parquet(out).equals(pl.read_parquet(lists))
+
+
+def test_parts_of_another_run_are_not_mixed_in(
+    artifact_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "lists.parquet"
+    parts = tmp_path / "lists.parquet.parts"
+    parts.mkdir()
+    (parts / "plan.json").write_text(json.dumps({"model_version": "another"}))
+    command = ["recommend", "--all", "--out", str(out), "--artifact", str(artifact_dir)]
+    assert main(command) == 1
+    assert f"{parts} holds parts of lists of another model" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_what_cannot_be_served_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "lists.parquet"
+    command = ["recommend", "--all", "--out", str(out)]
+    assert main([*command, "--artifact", str(tmp_path / "nothing")]) == 1
+    assert "nothing has no manifest.json" in capsys.readouterr().err
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
+    assert main(command) == 1
+    assert "Redis at 127.0.0.1:1 is not reachable" in capsys.readouterr().err
+    assert main(["recommend", "--all"]) == 2
+    assert "--all and --out FILE go together" in capsys.readouterr().err
+    assert main(["recommend", "u004", "--all", "--out", str(out)]) == 2
