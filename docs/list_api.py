@@ -61,7 +61,10 @@ def _parameters(operation: dict[str, Any], document: dict[str, Any]) -> list[str
     if rows:
         parts.append(_table(("parameter", "type", ""), rows))
     content = operation.get("requestBody", {}).get("content", {})
-    for body in content.values():
+    for media, body in content.items():
+        if "$ref" not in body["schema"]:
+            parts.append(f"Body, `{media}`: {_text(body['schema']['description'])}.\n")
+            continue
         name = body["schema"]["$ref"].rsplit("/", 1)[1]
         assert name in document["components"]["schemas"]
         parts.append(f"Body: [{name}](#{name.lower()}).\n")

@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 from threadpoolctl import threadpool_limits
 
-from service.api import admin, catalogue, health, recommend
+from service.api import admin, catalogue, health, items, recommend
 from service.api.dependencies import Services, SharedState
 from service.api.hot import hot_routes
 from service.auth.authenticator import Authenticator, host_of_command, is_local
@@ -30,10 +30,14 @@ from service.serving.cache import ModelCache
 from service.serving.canary_guard import CanaryGuard
 from service.serving.follower import ModelFollower
 from service.serving.source import DiskSource, ModelSource, RedisSource
+from service.store.items import ItemStore
 from service.store.registry import Registry
 from service.store.shared_state import Availability, FeedbackStream
 from service.store.store import RedisStore
 from service.store.users import PER_USER
+
+ITEMS_SECONDS = 0.25
+"""Between looks for items that were put: they are in lists well within a second."""
 
 _logger = logging.getLogger(__name__)
 
@@ -80,7 +84,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
     )
     install_handlers(app)
-    for resource in (recommend, catalogue, admin, health):
+    for resource in (recommend, catalogue, admin, health, items):
         app.include_router(resource.router)
     install_documentation(app)
     install_page(app)
@@ -112,12 +116,14 @@ async def running_services(
 ) -> AsyncIterator[Services]:
     """What routes work with, for as long as the application runs."""
     store = None if settings.artifact_dir is not None else RedisStore(settings)
+    item_store = None if store is None else ItemStore(store)
     follower = ModelFollower(
         _source(settings, store),
         metrics,
         namespace=settings.namespace,
         poll_seconds=settings.poll_seconds,
         retrieval=settings.retrieval,
+        items=item_store,
     )
     limiter = CapacityLimiter(settings.score_threads)
     engine = RecommendationEngine(
@@ -128,6 +134,7 @@ async def running_services(
     running = [follower.run()]
     if shared is not None:
         running += _watches(settings, follower, shared.registry, metrics)
+        running.append(repeat(follower.follow_items, ITEMS_SECONDS, "changes of items"))
     tasks = [asyncio.create_task(each) for each in running]
     try:
         # Requests and workers run in parallel; BLAS threads would compete with them for cores.
@@ -173,6 +180,7 @@ def _shared(settings: Settings, store: RedisStore) -> SharedState:
             recent_seconds=settings.recent_days * 24 * 3600,
         ),
         registry=Registry(store),
+        items=ItemStore(store),
     )
 
 
@@ -201,6 +209,7 @@ class _Application(FastAPI):
             super().build_middleware_stack(),
             metrics=self._metrics,
             max_body_bytes=self._settings.max_body_bytes,
+            max_bulk_bytes=self._settings.max_bulk_bytes,
             seconds=self._settings.request_timeout_seconds,
         )
 

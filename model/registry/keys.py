@@ -51,6 +51,12 @@ class KeySpace:
     """Set of the ids of items that no answer may show."""
     availability_revision: str = field(init=False)
     """Counter that every change of `unavailable` raises in the same step."""
+    items: str = field(init=False)
+    """Hash of item id -> record (`model.registry.items`) of what was put while serving, JSON."""
+    item_changes: str = field(init=False)
+    """Sorted set of the ids in `items`, scored by the revision that changed them last."""
+    items_revision: str = field(init=False)
+    """Counter that every change of `items` raises in the same step."""
     feedback: str = field(init=False)
     """Stream of events that training has not taken over; training deletes what it takes."""
     feedback_ids: str = field(init=False)

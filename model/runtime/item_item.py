@@ -58,12 +58,18 @@ class DenseScores:
         return float(max(self.value_I.max(), -self.value_I.min()))
 
     def at(self, rows_C: Rows) -> Floats:
-        """Its values for some items [C], in any order."""
-        return self.value_I.take(rows_C)
+        """Its values for some items [C], in any order; 0 for items that came later."""
+        value_C = self.value_I.take(rows_C, mode="clip")
+        later_C = rows_C >= len(self.value_I)
+        if later_C.any():
+            value_C[later_C] = 0
+        return value_C
 
     def between(self, start: int, stop: int) -> Floats:
         """Its values for the rows [start, stop)."""
-        return self.value_I[start:stop]
+        value_C = self.value_I[start:stop]
+        missing = stop - start - len(value_C)
+        return value_C if missing <= 0 else np.append(value_C, np.zeros(missing, np.float32))
 
     def largest(self, count: int) -> Rows:
         """The rows with the largest values above zero, largest first, `count` at most."""
@@ -218,9 +224,12 @@ class ItemItemModel:
         return part_H * np.float32(factor)
 
     def _places(self, rows_H: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Where the entries of some items lie, one item after the other; how many each has."""
-        start_H = self.offsets.take(rows_H)
-        length_H = self.offsets.take(rows_H + 1) - start_H
+        """Where the entries of some items lie, one item after the other; how many each has.
+
+        An item that came after the model was made has none.
+        """
+        start_H = self.offsets.take(rows_H, mode="clip")
+        length_H = self.offsets.take(rows_H + 1, mode="clip") - start_H
         end_H = length_H.cumsum()
         num_entries = int(end_H[-1]) if len(end_H) else 0
         return np.arange(num_entries) + np.repeat(start_H - end_H + length_H, length_H), length_H

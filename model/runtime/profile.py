@@ -12,6 +12,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from model.runtime.grown import Grown
 from model.runtime.item_item import NO_SCORES, ItemItemModel, ItemItemScores, recency_weights
 
 Vectors = NDArray[np.float32]
@@ -19,7 +20,7 @@ History = NDArray[np.integer]
 """Item rows, oldest first."""
 
 
-def history_rows(foldin_IVMD: Vectors, rows_H: History, recency_power: float) -> Vectors:
+def history_rows(foldin_IVMD: Grown, rows_H: History, recency_power: float) -> Vectors:
     """The fold-in rows of a history, oldest first, times their recency weights [H, V, M, D]."""
     weight_H = recency_weights(np.arange(len(rows_H))[::-1], recency_power)
     weighted_HVMD: Vectors = foldin_IVMD[rows_H] * weight_H[:, None, None, None]
@@ -69,7 +70,7 @@ class Profile:
 class ProfileMaker:
     """Makes profiles of histories with the items of one model version."""
 
-    foldin_IVMD: Vectors
+    foldin_IVMD: Grown
     item_item: ItemItemModel
     recency_power: float
 

@@ -7,9 +7,10 @@ Letters: I items, C candidates, B users, V views, M modalities, D dimension, K e
 J routing channels.
 """
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import onnxruntime as ort
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from model.artifact.files import ArtifactError
+from model.runtime.grown import Grown, GrownRows
 from model.runtime.profile import Profile
 
 INPUTS = ("user", "item", "item_routing", "item_bias", "neighbourhood")
@@ -63,9 +65,25 @@ class OnnxScorer:
         """From an artifact's files and tensors; ArtifactError if a graph cannot be used."""
         self._head, self._explain = (open_graph(name, files[name]) for name in OUTPUTS)
         # Plain arrays over the same memory: every part of a mapped one is made as a map again.
-        self._embeddings_IVMD: Floats = np.asarray(tensors["item_embeddings"])
-        self._routing_IJ: Floats = np.asarray(tensors["item_routing"])
-        self.bias_I: Floats = np.asarray(tensors["item_bias"])
+        self._embeddings_IVMD: Grown = np.asarray(tensors["item_embeddings"])
+        self._routing_IJ: Grown = np.asarray(tensors["item_routing"])
+        self.bias_I: Grown = np.asarray(tensors["item_bias"])
+
+    def of_items(self, tensors: Mapping[str, NDArray[Any]]) -> Self:
+        """The same graphs over other items."""
+        other = copy.copy(self)
+        other._embeddings_IVMD = tensors["item_embeddings"]
+        other._routing_IJ = tensors["item_routing"]
+        other.bias_I = tensors["item_bias"]
+        return other
+
+    def grown_by(self, tensors: Mapping[str, NDArray[Any]]) -> Self:
+        """The same items, and others whose rows follow theirs."""
+        other = copy.copy(self)
+        other._embeddings_IVMD = _grown(self._embeddings_IVMD, tensors["item_embeddings"])
+        other._routing_IJ = _grown(self._routing_IJ, tensors["item_routing"])
+        other.bias_I = _grown(self.bias_I, tensors["item_bias"])
+        return other
 
     def score(self, profile: Profile, rows_C: Rows | None = None) -> Floats:
         """Scores [C] of some items by exact routing, or [I] of all of them."""
@@ -167,6 +185,11 @@ class OnnxScorer:
             self.bias_I.take(rows_BC),
             _stacked(item_item),
         )
+
+
+def _grown(base: Grown, added: NDArray[Any]) -> GrownRows:
+    assert isinstance(base, np.ndarray)
+    return GrownRows(base, added)
 
 
 def _feeds(*inputs: Floats) -> dict[str, Floats]:

@@ -22,6 +22,7 @@ from service.schemas.responses import Answered
 from service.serving.follower import ModelFollower
 from service.serving.served import Models
 from service.serving.snapshot import Snapshot
+from service.store.items import ItemStore
 from service.store.registry import Registry
 from service.store.shared_state import Availability, FeedbackStream
 
@@ -62,6 +63,7 @@ class SharedState:
     availability: Availability
     feedback: FeedbackStream
     registry: Registry
+    items: ItemStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

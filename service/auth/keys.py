@@ -20,7 +20,7 @@ from typing import Literal, Self, get_args
 
 import click
 
-Scope = Literal["read", "feedback", "admin", "metrics"]
+Scope = Literal["read", "feedback", "catalogue", "admin", "metrics"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 PREFIX = "mgk_"
 """Tells people and scanners for leaked secrets what it is."""
@@ -206,8 +206,8 @@ def keys_command() -> None:
     required=True,
     multiple=True,
     type=click.Choice(SCOPES),
-    help="read: recommendations and explanations; feedback: report events; admin: hide items, "
-    "activate models; metrics: /metrics (repeat for several)",
+    help="read: recommendations and explanations; feedback: report events; catalogue: put "
+    "and delete items; admin: hide items, activate models; metrics: /metrics (repeat for several)",
 )
 @click.option("--file", type=_FILE, help="add the key to this file")
 def new(name: str, scopes: tuple[str, ...], file: Path | None) -> None:

@@ -54,15 +54,23 @@ class RequestMiddleware:
         metrics: where requests are counted.
         max_body_bytes: longest body. The framework's own `max_body_size` would answer in plain
             text.
+        max_bulk_bytes: longest body of a path that ends in `:bulk`.
         seconds: longest time for an answer.
     """
 
     def __init__(
-        self, app: ASGIApp, *, metrics: Metrics, max_body_bytes: int, seconds: float
+        self,
+        app: ASGIApp,
+        *,
+        metrics: Metrics,
+        max_body_bytes: int,
+        max_bulk_bytes: int,
+        seconds: float,
     ) -> None:
         self._app = app
         self._metrics = metrics
         self._max_body_bytes = max_body_bytes
+        self._max_bulk_bytes = max_bulk_bytes
         self._seconds = seconds
         self._random = random.Random()  # ids have to be distinct, not secret
 
@@ -93,7 +101,9 @@ class RequestMiddleware:
         try:
             async with asyncio.timeout(self._seconds) as limit:
                 if b"content-length" in sent or b"transfer-encoding" in sent:
-                    body = await self._body(sent.get(b"content-length", b"0"), receive)
+                    is_bulk = scope["path"].endswith(":bulk")
+                    most = self._max_bulk_bytes if is_bulk else self._max_body_bytes
+                    body = await _body(sent.get(b"content-length", b"0"), most, receive)
                     receive = _replayed(body, receive)
                 await self._app(scope, receive, answer.send)
         except TooLarge as error:
@@ -103,21 +113,6 @@ class RequestMiddleware:
                 raise
             late = TooLate(f"given up after {self._seconds:g} s; try again, or ask for less")
             await problem_answer(Request(scope), late)(scope, receive, answer.send)
-
-    async def _body(self, announced: bytes, receive: Receive) -> bytes:
-        """The whole body; TooLarge, at once if its announced length is."""
-        body, more = bytearray(), True
-        too_large = announced.isdigit() and int(announced) > self._max_body_bytes
-        while more and not too_large:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise _ClientLeft
-            body += message.get("body", b"")
-            more = message.get("more_body", False)
-            too_large = len(body) > self._max_body_bytes
-        if too_large:
-            raise TooLarge(f"a body may have {self._max_body_bytes} bytes; send less at once")
-        return bytes(body)
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path_format", OTHER)
@@ -133,6 +128,22 @@ class RequestMiddleware:
                 status,
                 extra={"route": route, "status": status, "ms": round(seconds * 1000, 2)},
             )
+
+
+async def _body(announced: bytes, most: int, receive: Receive) -> bytes:
+    """The whole body; TooLarge, at once if its announced length is."""
+    body, more = bytearray(), True
+    too_large = announced.isdigit() and int(announced) > most
+    while more and not too_large:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise _ClientLeft
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+        too_large = len(body) > most
+    if too_large:
+        raise TooLarge(f"a body may have {most} bytes; send less at once")
+    return bytes(body)
 
 
 class _Answer:

@@ -88,6 +88,8 @@ class Settings(BaseSettings):
     """The interface of that port."""
     max_body_bytes: Annotated[int, Field(ge=1024)] = 2 * 2**20
     """Longest body: twice the longest list of ids with 100 bytes each."""
+    max_bulk_bytes: Annotated[int, Field(ge=1024)] = 32 * 2**20
+    """Longest body of a bulk call: 10,000 items with 200 numbers each."""
     request_timeout_seconds: Seconds = 10.0
     """Longest time for an answer; 503 after it."""
     drain_seconds: Annotated[float, Field(ge=0, le=3600)] = 0.0

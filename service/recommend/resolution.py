@@ -33,7 +33,7 @@ _logger = logging.getLogger(__name__)
 async def read_user(snapshot: Snapshot, user_id: str | None) -> UserState:
     """The state of a user, or of nobody in particular; never raises for one who cannot be read."""
     row = None if user_id is None else snapshot.user_ids.row(user_id)
-    user = await snapshot.users.state(user_id, row)
+    user = await snapshot.users.state(user_id, row, snapshot.items.ids)
     if user.trouble is not None:
         _logger.info("not read: %s", user.trouble)
     return user

@@ -12,6 +12,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from model.runtime.grown import Grown, GrownRows
 from model.runtime.profile import Vectors
 from model.runtime.top_k import Rows, top_places
 from service.http.pages import PictureFolder
@@ -31,16 +32,29 @@ MAX_LOOKED_AT = 100_000
 def find_items(items: Catalogue, wanted: ItemSearch) -> Rows:
     """Items whose title holds a text, of any of some categories, most popular first. Blocking."""
     end = wanted.offset + wanted.limit
-    rows_N: NDArray[np.integer] = items.popular_order_I
+    rows_N: Grown = items.popular_order_I
     if wanted.category:
-        rows_N = rows_N[np.isin(rows_N, items.rows_in_any(wanted.category))]
+        order_I = np.asarray(rows_N)
+        rows_N = order_I[np.isin(order_I, items.rows_in_any(wanted.category))]
+    elif len(items.ids.gone_rows):
+        order_I = np.asarray(rows_N)
+        rows_N = order_I[np.isin(order_I, items.ids.gone_rows, invert=True)]
     if not wanted.title:
-        return rows_N[wanted.offset : end].astype(np.intp)
+        found_N: Rows = rows_N[wanted.offset : end].astype(np.intp)
+        return found_N
     text = wanted.title.casefold()
-    looked_at = rows_N[:MAX_LOOKED_AT].tolist()
+    looked_at = _looked_at(rows_N).tolist()
     matching = (row for row in looked_at if text in (items.title(row) or "").casefold())
     start = min(wanted.offset, len(items))  # islice takes no number beyond the machine's
     return np.array(list(islice(matching, start, start + wanted.limit)), dtype=np.intp)
+
+
+def _looked_at(rows_N: Grown) -> Rows:
+    """The most popular of some rows and, behind them, the latest of those that were added."""
+    if isinstance(rows_N, GrownRows):
+        first = rows_N.base[:MAX_LOOKED_AT]
+        return np.concatenate([first, rows_N.added[-MAX_LOOKED_AT:]]).astype(np.intp)
+    return rows_N[:MAX_LOOKED_AT].astype(np.intp)
 
 
 def described(
@@ -103,11 +117,19 @@ def similar_items(
     )
 
 
-def similarities(embeddings_IVMD: Vectors, row: int) -> NDArray[np.float32]:
+def similarities(embeddings_IVMD: Grown, row: int) -> NDArray[np.float32]:
     """Cosine of every item with one, per modality [I, M], mean over the views.
 
     An item without a vector for a modality has similarity 0 there.
     """
+    one_VMD: Vectors = embeddings_IVMD[row]
+    if isinstance(embeddings_IVMD, GrownRows):
+        parts = (embeddings_IVMD.base, embeddings_IVMD.added)
+        return np.concatenate([_similar_to(part, one_VMD) for part in parts])
+    return _similar_to(embeddings_IVMD, one_VMD)
+
+
+def _similar_to(embeddings_IVMD: Vectors, one_VMD: Vectors) -> NDArray[np.float32]:
     num_items, num_views, num_modalities, _ = embeddings_IVMD.shape
     total_IM = np.zeros((num_items, num_modalities), dtype=np.float32)
     for view in range(num_views):
@@ -115,7 +137,9 @@ def similarities(embeddings_IVMD: Vectors, row: int) -> NDArray[np.float32]:
             vectors_ID = embeddings_IVMD[:, view, modality]
             length_I = np.linalg.norm(vectors_ID, axis=1)
             length_I[length_I == 0] = 1
-            total_IM[:, modality] += vectors_ID @ (vectors_ID[row] / length_I[row]) / length_I
+            one_D = one_VMD[view, modality]
+            one_D = one_D / max(float(np.linalg.norm(one_D)), 1e-12)
+            total_IM[:, modality] += vectors_ID @ one_D / length_I
     return total_IM / np.float32(num_views)
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from model.runtime.grown import Grown
 from model.runtime.profile import Profile
 from model.runtime.top_k import Rows, top_places
 
@@ -141,9 +142,7 @@ class Retriever(Protocol):
         """The best items of every query: fewer than asked for only where fewer are eligible."""
 
 
-def most_popular(
-    order_I: NDArray[np.integer], popularity_I: NDArray[np.int64], eligible: Eligible, count: int
-) -> Ranked:
+def most_popular(order_I: Grown, popularity_I: Grown, eligible: Eligible, count: int) -> Ranked:
     """The most popular eligible items; the score is log(1 + interactions).
 
     Args:
@@ -162,7 +161,7 @@ def most_popular(
 
 
 def most_popular_with_points(
-    popularity_I: NDArray[np.int64], points_I: Floats, eligible: Eligible, count: int
+    popularity_I: Grown, points_I: Floats, eligible: Eligible, count: int
 ) -> Ranked:
     """The eligible items with the largest log(1 + interactions) + points."""
     rows_C = eligible.rows()

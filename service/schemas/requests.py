@@ -5,12 +5,21 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from model.registry.canary import MAX_SHARE
+from model.registry.items import (
+    MAX_ATTRIBUTES,
+    MAX_CATEGORIES,
+    ItemContent,
+    Name,
+    Value,
+    Vector,
+)
 from model.registry.records import Identifier, ReportedEvent
 
 MAX_SESSION = 1000
 MAX_LIST = 10_000
 MAX_BATCH = 100
 MAX_EVENTS = 1000
+MAX_LINES = 10_000
 
 Id = Identifier
 Detail = Literal["none", "experts", "full"]
@@ -150,6 +159,50 @@ class ItemLookup(_Body):
     model_config = _shown({"item_ids": ["242", "302"]})
 
     item_ids: list[Id] = Field(min_length=1, max_length=1000)
+
+
+_ITEM: dict[str, JsonValue] = {
+    "title": "Kolya, restored (2026)",
+    "categories": ["Comedy"],
+    "description": "A cellist and a boy who speaks another language",
+    "picture_url": "https://example.com/kolya.jpg",
+    "attributes": {"price": 12.5, "brand": "x", "released": "2026-01-01"},
+    "available": True,
+}
+
+
+class ItemRequest(ItemContent):
+    """An item, all of it: what is left out is taken away."""
+
+    model_config = _shown(_ITEM)
+
+    available: bool | None = Field(
+        None,
+        description="Whether it may be shown; left out, that stays as it is, and a deleted item is "
+        "shown again",
+    )
+
+
+class ItemPatch(ItemContent):
+    """What is to change of an item; what is left out stays.
+
+    Attributes are changed one by one; null takes one away, as it does any field.
+    """
+
+    model_config = _shown({"title": "Kolya (1996)", "attributes": {"price": 9.5, "brand": None}})
+
+    categories: list[str] | None = Field(None, max_length=MAX_CATEGORIES)  # type: ignore[assignment]
+    attributes: dict[Name, Value | None] | None = Field(  # type: ignore[assignment]
+        None, max_length=MAX_ATTRIBUTES
+    )
+    features: dict[Name, Vector] | None = None  # type: ignore[assignment]
+    available: bool | None = Field(None, description="Whether it may be shown")
+
+
+class ItemLine(ItemRequest):
+    """One line of a bulk call."""
+
+    item_id: Id
 
 
 class BatchRequest(_Whole):

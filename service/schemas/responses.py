@@ -215,6 +215,59 @@ class CatalogueItem(TypedDict):
     available: Available
 
 
+EncodedBy = Annotated[
+    Literal["model", "features", "encoder", "categories", "none"],
+    Field(
+        description="What the live model knows the item by. `model`: it was trained with it. "
+        "`features`: by those of the call; `encoder`: by features made of its title, description "
+        "and categories; `categories`: as the mean of the items of its categories, for want of an "
+        "item encoder or of features. `none`: only as any new item"
+    ),
+]
+
+
+class ItemDetail(CatalogueItem):
+    """One item, all of it."""
+
+    description: str | None
+    attributes: dict[str, str | float | bool]
+    encoded_by: EncodedBy
+
+
+class ItemResponse(ItemDetail, Answered):
+    """One item, answered."""
+
+    model_version: str
+
+
+class ItemChangeResponse(Answered):
+    """What became of one item."""
+
+    model_version: str
+    item_id: str
+    encoded_by: EncodedBy
+    revision: Annotated[int, Field(description="Of the catalogue; it grows with every change")]
+
+
+class ItemsChangeResponse(Answered):
+    """What became of the items of one call."""
+
+    model_version: str
+    items: Annotated[int, Field(description="How many were put")]
+    new: Annotated[int, Field(description="How many of them had never been put before")]
+    encoded_by: Annotated[
+        dict[str, int], Field(description="How many of them the live model knows by what")
+    ]
+    revision: Annotated[int, Field(description="Of the catalogue; it grows with every change")]
+
+
+class ItemDeletedResponse(Answered):
+    """An item is nobody's any more."""
+
+    item_id: str
+    revision: int
+
+
 class ItemsResponse(Answered):
     """A part of the catalogue."""
 

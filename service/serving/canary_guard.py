@@ -146,10 +146,10 @@ class CanaryGuard:
 
     def _judge(self, canary: ServedCanary, live: Served) -> None:
         window = self._window
-        if window is None or window.canary is not canary.model:
+        if window is None or window.canary.statistics is not canary.model.statistics:
             self._reported = 0
             window = _Window(canary.model, live)
-        elif window.live is not live or window.is_over():
+        elif window.live.statistics is not live.statistics or window.is_over():
             window = _Window(canary.model, live)
         self._window = window
         experts = canary.model.snapshot.manifest.experts

@@ -1,11 +1,14 @@
 """The items of one model version: ids, metadata, popularity, and vectors.
 
+Rows of the artifact come first. Behind them stand items that were put while it is served; a
+catalogue that has grown is a new one over the same arrays.
+
 Letters: I items, V views, M modalities, D dimension.
 """
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Self
 
@@ -15,6 +18,8 @@ from numpy.typing import NDArray
 
 from model.artifact.files import ArtifactError
 from model.artifact.tables import IdTable, StringTable
+from model.runtime.cold_items import EncodedBy
+from model.runtime.grown import Grown, GrownRows
 from service.ops.process import with_pauses
 
 KEPT_LABELS = 16_384
@@ -22,21 +27,97 @@ KEPT_LABELS = 16_384
 _NO_ROWS: NDArray[np.intp] = np.empty(0, dtype=np.intp)
 
 
+class ItemIds:
+    """The id of every row, and the row of every id."""
+
+    __slots__ = ("_added", "_row_of", "base", "gone_rows")
+
+    def __init__(
+        self,
+        base: IdTable,
+        added: Sequence[str] = (),
+        row_of: Mapping[str, int] | None = None,
+        gone_rows: NDArray[np.intp] = _NO_ROWS,
+    ) -> None:
+        self.base = base
+        """Those of the artifact."""
+        self.gone_rows = gone_rows
+        """Rows behind the artifact's whose item was deleted, or has a newer row."""
+        self._added = added
+        self._row_of = {} if row_of is None else row_of
+
+    def __len__(self) -> int:
+        return len(self.base) + len(self._added)
+
+    def __getitem__(self, row: int) -> str:
+        first = len(self.base)
+        return self.base[row] if row < first else self._added[row - first]
+
+    def row(self, item_id: str) -> int | None:
+        """The row of an id, or None for one that is not here."""
+        row = self._row_of.get(item_id)
+        return self.base.row(item_id) if row is None else row
+
+    def added_among(self, item_ids: Iterable[str]) -> list[int]:
+        """Rows behind the artifact's of those of some ids that have one."""
+        if not self._row_of:
+            return []
+        return [self._row_of[item_id] for item_id in item_ids if item_id in self._row_of]
+
+
+class ItemMetadata:
+    """The JSON object of every row."""
+
+    __slots__ = ("_changed", "base")
+
+    def __init__(self, base: StringTable, changed: Mapping[int, bytes] | None = None) -> None:
+        self.base = base
+        self._changed = {} if changed is None else changed
+
+    def raw(self, row: int) -> bytes:
+        """Its bytes."""
+        changed = self._changed.get(row)
+        return self.base.raw(row) if changed is None else changed
+
+    def changed(self, row: int) -> bytes | None:
+        """Its bytes if they are not the artifact's."""
+        return self._changed.get(row)
+
+    def with_changes(self, changed: Mapping[int, bytes]) -> "ItemMetadata":
+        """The same but for some rows."""
+        return ItemMetadata(self.base, {**self._changed, **changed})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddedItems:
+    """All items behind the artifact's."""
+
+    ids: Sequence[str]
+    row_of: Mapping[str, int]
+    gone_rows: NDArray[np.intp]
+    by: Sequence[EncodedBy]
+    """What each was made of."""
+    arrays: Mapping[str, NDArray[Any]]
+    """Their part of an artifact's tensors."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalogue:
     """Every item; a row means the same item in each array."""
 
-    ids: IdTable
-    metadata: StringTable
-    popularity_I: NDArray[np.int64]
-    popular_order_I: NDArray[np.int32]
+    ids: ItemIds
+    metadata: ItemMetadata
+    popularity_I: Grown
+    popular_order_I: Grown
     """Rows, most popular first; of equals, the lower row first."""
-    bias_I: NDArray[np.float32]
-    embeddings_IVMD: NDArray[np.float32]
-    foldin_IVMD: NDArray[np.float32]
+    bias_I: Grown
+    embeddings_IVMD: Grown
+    foldin_IVMD: Grown
     rows_of_category: Mapping[str, NDArray[np.intp]]
     label: Callable[[int], tuple[str, str | None]]
     """Id and title (None if unknown) of a row; cached for items shown lately."""
+    by: Sequence[EncodedBy] = ()
+    """What each item behind the artifact's was made of."""
 
     @classmethod
     def of(cls, tensors: Mapping[str, NDArray[Any]]) -> Self:
@@ -44,23 +125,28 @@ class Catalogue:
         metadata = StringTable(tensors["item_metadata_blob"], tensors["item_metadata_offsets"])
         ids = IdTable(tensors["item_ids_blob"], tensors["item_ids_offsets"])
         return cls(
-            ids=ids,
-            metadata=metadata,
+            ids=ItemIds(ids),
+            metadata=ItemMetadata(metadata),
             popularity_I=tensors["item_popularity"],
             popular_order_I=np.argsort(-tensors["item_popularity"], kind="stable").astype(np.int32),
             bias_I=tensors["item_bias"],
             embeddings_IVMD=tensors["item_embeddings"],
             foldin_IVMD=tensors["item_foldin"],
             rows_of_category=_rows_of_category(metadata),
-            label=lru_cache(KEPT_LABELS)(lambda row: (ids[row], _title(metadata, row))),
+            label=lru_cache(KEPT_LABELS)(lambda row: (ids[row], _title(metadata.raw(row)))),
         )
 
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def num_base(self) -> int:
+        """Items of the artifact."""
+        return len(self.ids.base)
+
     def title(self, row: int) -> str | None:
         """The title of an item, None if unknown."""
-        return _title(self.metadata, row)
+        return _title(self.metadata.raw(row))
 
     def rows(self, item_ids: Sequence[str]) -> tuple[NDArray[np.intp], list[str]]:
         """Rows of the known ids, each once, in the order of their last mention; and unknown ids."""
@@ -82,10 +168,74 @@ class Catalogue:
         rows = [self.rows_of_category[name] for name in categories if name in self.rows_of_category]
         return np.unique(np.concatenate(rows)) if rows else _NO_ROWS
 
+    def grown(self, base: "Catalogue", added: AddedItems, changed: Mapping[int, bytes]) -> Self:
+        """This catalogue with the items that were put up to now. Blocking.
 
-def _title(metadata: StringTable, row: int) -> str | None:
-    title: str | None = orjson.loads(metadata.raw(row)).get("title")
+        Args:
+            base: that of the artifact alone.
+            added: all items behind the artifact's.
+            changed: metadata of rows that are new or have changed since this catalogue; that of a
+                row that is gone is `{}`.
+        """
+        metadata = self.metadata.with_changes(changed)
+        first, count = len(base), len(added.ids)
+        base_ids, base_label = base.ids.base, base.label
+
+        def label(row: int) -> tuple[str, str | None]:
+            text = metadata.changed(row)
+            if text is None:
+                return base_label(row)
+            return base_ids[row] if row < first else added.ids[row - first], _title(text)
+
+        arrays = added.arrays
+        return replace(
+            self,
+            ids=ItemIds(base_ids, added.ids, added.row_of, added.gone_rows),
+            metadata=metadata,
+            popularity_I=_behind(base.popularity_I, np.zeros(count, dtype=np.int64)),
+            popular_order_I=_behind(
+                base.popular_order_I, np.arange(first, first + count, dtype=np.int32)
+            ),
+            bias_I=_behind(base.bias_I, arrays["item_bias"]),
+            embeddings_IVMD=_behind(base.embeddings_IVMD, arrays["item_embeddings"]),
+            foldin_IVMD=_behind(base.foldin_IVMD, arrays["item_foldin"]),
+            rows_of_category=self._moved(changed),
+            label=label,
+            by=added.by,
+        )
+
+    def _moved(self, changed: Mapping[int, bytes]) -> Mapping[str, NDArray[np.intp]]:
+        """The rows of every category after some rows have changed."""
+        left: defaultdict[str, list[int]] = defaultdict(list)
+        joined: defaultdict[str, list[int]] = defaultdict(list)
+        for row, text in changed.items():
+            before = set(_categories(self.metadata.raw(row))) if row < len(self) else set()
+            after = set(_categories(text))
+            for category in before - after:
+                left[category].append(row)
+            for category in after - before:
+                joined[category].append(row)
+        rows = dict(self.rows_of_category)
+        for category in left.keys() | joined.keys():
+            kept = rows.get(category, _NO_ROWS)
+            kept = np.setdiff1d(kept, left[category], assume_unique=True)
+            rows[category] = np.union1d(kept, joined[category]).astype(np.intp)
+        return {category: rows_C for category, rows_C in rows.items() if len(rows_C)}
+
+
+def _behind(base: Grown, added: NDArray[Any]) -> GrownRows:
+    assert isinstance(base, np.ndarray)
+    return GrownRows(np.asarray(base), added)
+
+
+def _title(text: bytes) -> str | None:
+    title: str | None = orjson.loads(text).get("title")
     return title
+
+
+def _categories(text: bytes) -> list[str]:
+    categories: list[str] = orjson.loads(text).get("categories", [])
+    return categories
 
 
 def _rows_of_category(metadata: StringTable) -> dict[str, NDArray[np.intp]]:

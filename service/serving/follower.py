@@ -8,7 +8,7 @@ fails. None of the followers ends by an error; what stands in the way is a sente
 import logging
 import random
 import time
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
@@ -22,9 +22,11 @@ from service.ops.metrics import Metrics
 from service.ops.process import in_background
 from service.ops.settings import Retrieval
 from service.schemas.errors import SourceUnavailable
+from service.serving.growth import GrowingModel
 from service.serving.served import Models, Served, ServedCanary
 from service.serving.snapshot import ProbeUsers, Snapshot, build_snapshot, read_probe_users
 from service.serving.source import Kept, ModelSource, OpenedModel
+from service.store.items import ItemStore
 from service.store.store import Wanted
 
 FIRST_RETRY_SECONDS = 0.25
@@ -56,21 +58,33 @@ class NotLoaded(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """A snapshot, and what it was made of."""
+    """A model and its items, and what it was made of."""
 
-    snapshot: Snapshot
+    growing: GrowingModel
     opened: OpenedModel
     probe_users: ProbeUsers
     seconds: float
     """How long it took to load."""
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The model as it is now."""
+        return self.growing.snapshot
 
 
 class VersionLoader:
     """Loads the versions of one role, one at a time. A refused one is left alone for a while."""
 
     def __init__(
-        self, source: ModelSource, metrics: Metrics, *, poll_seconds: float, retrieval: Retrieval
+        self,
+        source: ModelSource,
+        metrics: Metrics,
+        *,
+        items: ItemStore | None,
+        poll_seconds: float,
+        retrieval: Retrieval,
     ) -> None:
+        self._items = items
         self._source = source
         self._metrics = metrics
         self._poll_seconds = poll_seconds
@@ -102,7 +116,8 @@ class VersionLoader:
                 users = await read_probe_users(opened)
                 build = partial(build_snapshot, opened, users, self._retrieval)
                 run = in_background if beside_requests else to_thread.run_sync
-                snapshot = await run(build)
+                growing = GrowingModel(await run(build), opened.tensors)
+                await self._take_in(growing)
         except SourceUnavailable as error:
             self._metrics.loads.labels("failure", "unreachable").inc()
             raise SourceUnavailable(
@@ -117,21 +132,28 @@ class VersionLoader:
             _logger.exception("model version %s could not be loaded", version)
             raise self._refuse(version, "failed", f"could not be loaded: {error!r}") from error
         self._refused, self._attempts = "", 0
-        return self._loaded(opened, users, snapshot, started)
+        return self._loaded(opened, users, growing, started)
+
+    async def _take_in(self, growing: GrowingModel) -> None:
+        """Serve it with the items that have been put so far, if they can be read now."""
+        if self._items is not None:
+            with suppress(SourceUnavailable):
+                await growing.follow(self._items)
 
     async def load_kept(self, kept: Kept) -> Loaded:
         """Load this machine's copy; raises whatever a damaged copy provokes."""
         started = time.perf_counter()
         opened, users = kept[0], ProbeUsers.of(kept[1])
         build = partial(build_snapshot, opened, users, self._retrieval)
-        return self._loaded(opened, users, await to_thread.run_sync(build), started)
+        growing = GrowingModel(await to_thread.run_sync(build), opened.tensors)
+        return self._loaded(opened, users, growing, started)
 
     def _loaded(
-        self, opened: OpenedModel, users: ProbeUsers, snapshot: Snapshot, started: float
+        self, opened: OpenedModel, users: ProbeUsers, growing: GrowingModel, started: float
     ) -> Loaded:
         self._metrics.loads.labels("success", "").inc()
         seconds = round(time.perf_counter() - started, 3)
-        return Loaded(snapshot=snapshot, opened=opened, probe_users=users, seconds=seconds)
+        return Loaded(growing=growing, opened=opened, probe_users=users, seconds=seconds)
 
     def _refuse(self, version: str, reason: str, what: str) -> NotLoaded:
         self._metrics.loads.labels("failure", reason).inc()
@@ -156,6 +178,8 @@ class LiveFollower:
         self._metrics = metrics
         self._namespace = namespace
         self._looked_back = False
+        self.growing: GrowingModel | None = None
+        """What is served, and grows."""
 
     async def follow(self, version: str | None, loaded: Loaded | None) -> None:
         """Serve a version.
@@ -185,6 +209,14 @@ class LiveFollower:
             self.note(None)
             await self._source.remember(loaded.opened, loaded.probe_users.arrays())
 
+    async def follow_items(self, items: ItemStore) -> None:
+        """Serve the model with the items that have been put since; SourceUnavailable."""
+        growing = self.growing
+        if growing is None or not await growing.follow(items):
+            return
+        if growing is self.growing and self.served is not None:
+            self.served = replace(self.served, snapshot=growing.snapshot)
+
     async def look_back(self) -> None:
         """Serve what this machine served last, if nothing is served yet; tried once."""
         if self.served is not None or self._looked_back:
@@ -204,6 +236,7 @@ class LiveFollower:
 
     def _serve(self, loaded: Loaded, origin: Origin) -> None:
         snapshot = loaded.snapshot
+        self.growing = loaded.growing
         self.served = Served.of(snapshot, "champion", self._metrics)
         self.origin = origin
         self._metrics.serving(snapshot.version, snapshot.created_at)
@@ -250,6 +283,15 @@ class CanaryFollower:
             if not self._loader.is_refused(canary.version):
                 await self._load(canary, beside_requests=beside_requests)
 
+    async def follow_items(self, items: ItemStore) -> None:
+        """As that of `LiveFollower`."""
+        loaded = self._loaded
+        if loaded is None or not await loaded.growing.follow(items):
+            return
+        if loaded is self._loaded and self.served is not None:
+            model = replace(self.served.model, snapshot=loaded.snapshot)
+            self.served = replace(self.served, model=model)
+
     def withdraw(self, canary: Canary) -> None:
         """Stop serving a canary, whatever the source says."""
         self._withdrawn = canary
@@ -295,11 +337,16 @@ class ModelFollower:
         namespace: str,
         poll_seconds: float,
         retrieval: Retrieval,
+        items: ItemStore | None = None,
     ) -> None:
+        """Follow a source; `items` has what was put since its models were made."""
         live, canary = (
-            VersionLoader(source, metrics, poll_seconds=poll_seconds, retrieval=retrieval)
+            VersionLoader(
+                source, metrics, items=items, poll_seconds=poll_seconds, retrieval=retrieval
+            )
             for _ in range(2)
         )
+        self._items = items
         self.live = LiveFollower(source, live, metrics, namespace)
         self.canary = CanaryFollower(canary, metrics)
         self._source = source
@@ -318,6 +365,17 @@ class ModelFollower:
     def snapshot(self) -> Snapshot | None:
         """The live model, if one is loaded."""
         return None if self.live.served is None else self.live.served.snapshot
+
+    async def follow_items(self) -> None:
+        """Serve both models with the items that have been put since; SourceUnavailable."""
+        if self._items is not None:
+            await self.live.follow_items(self._items)
+            await self.canary.follow_items(self._items)
+
+    @property
+    def growing(self) -> GrowingModel | None:
+        """The live model, if one is loaded."""
+        return self.live.growing
 
     async def run(self) -> None:
         """Follow until cancelled."""

@@ -5,8 +5,9 @@ Changes are scripts, not transactions: see `service.store.store`.
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -20,6 +21,8 @@ REMEMBERED_MS = 48 * 3600 * 1000
 """How long a repeated event id is recognised here: longer than any client retries, and longer than
 one missed nightly run. Training recognises it for ever."""
 
+_KEPT_TABLES = 2
+"""A live model and a canary."""
 _HIDE, _SHOW = (
     f"redis.call('{command}', KEYS[1], ARGV[1]); return redis.call('INCR', KEYS[2])"
     for command in ("SADD", "SREM")
@@ -50,6 +53,21 @@ A server without memory refuses the first write, so nothing is changed."""
 assert f"'{EVENT_FIELD}'" in _APPEND
 
 
+class ItemTable(Protocol):
+    """The ids of a catalogue: those of its artifact, and of what has been added."""
+
+    @property
+    def base(self) -> IdTable:
+        """The ids of the artifact."""
+
+    @property
+    def gone_rows(self) -> Rows:
+        """Rows behind the artifact's that no item has any more, ascending."""
+
+    def added_among(self, item_ids: Iterable[str]) -> list[int]:
+        """Rows behind the artifact's of those of some ids that have one."""
+
+
 class HiddenItems:
     """The hidden items as last read; one per process, for all model versions."""
 
@@ -57,7 +75,8 @@ class HiddenItems:
         self._store = store
         self._revision: int | None = None
         self._ids: frozenset[str] = frozenset()
-        self._rows: tuple[IdTable, Rows] | None = None
+        self._rows: dict[int, tuple[IdTable, Rows]] = {}
+        """Their rows in the artifacts that are served, by the identity of the table."""
         self._reading = asyncio.Lock()
 
     async def follow(self, revision: int) -> None:
@@ -71,15 +90,22 @@ class HiddenItems:
         async with self._reading:
             if revision != self._revision:
                 self._revision, self._ids = await self._store.hidden_items()
-                self._rows = None
+                self._rows = {}
 
-    def rows(self, table: IdTable) -> Rows:
-        """Their rows in the catalogue that has this table, ascending."""
-        if self._rows is None or self._rows[0] is not table:
+    def rows(self, items: ItemTable) -> Rows:
+        """Their rows in a catalogue, and the rows that no item has any more, ascending."""
+        table = items.base
+        if id(table) not in self._rows:
             found = [table.row(item_id) for item_id in self._ids]
             rows = np.array(sorted(row for row in found if row is not None), dtype=np.intp)
-            self._rows = (table, rows)
-        return self._rows[1]
+            kept = list(self._rows.values())[-_KEPT_TABLES + 1 :]
+            self._rows = {id(each[0]): each for each in [*kept, (table, rows)]}
+        of_base = self._rows[id(table)][1]
+        added = items.added_among(self._ids)
+        if not added and not len(items.gone_rows):
+            return of_base
+        behind = np.union1d(items.gone_rows, np.array(added, dtype=np.intp))
+        return np.concatenate([of_base, behind])
 
 
 class Availability:

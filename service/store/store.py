@@ -90,14 +90,15 @@ class RedisStore:
     """One namespace of one server.
 
     Every method ends within the timeouts of the settings, and raises SourceUnavailable if the
-    server does not answer. Writers use `client`, inside `answering`.
+    server does not answer. Writers use `client`, inside `answering`, or `bulk_client`, which
+    waits as long as for loading.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.address = settings.redis_address
         self.keys = KeySpace(settings.namespace)
         self._timeout_seconds = settings.redis_timeout_seconds
-        self.client, self._bulk = (
+        self.client, self.bulk_client = (
             connect(
                 self.address,
                 timeout_seconds=seconds,
@@ -113,7 +114,7 @@ class RedisStore:
     async def wanted(self) -> Wanted:
         """The live version and the canary, read together."""
         with self.answering():
-            found: Any = await self._bulk.mget(self.keys.current, self.keys.canary)
+            found: Any = await self.bulk_client.mget(self.keys.current, self.keys.canary)
         live, canary = found
         return Wanted(
             live=None if live is None else live.decode(errors="replace"),
@@ -127,7 +128,7 @@ class RedisStore:
         except ValueError as error:
             raise ArtifactError(str(error)) from error
         with self.answering():
-            text = await self._bulk.get(key)
+            text = await self.bulk_client.get(key)
         return read_manifest(text, version)
 
     async def tensor(self, manifest: ArtifactManifest, name: str) -> NDArray[Any]:
@@ -200,7 +201,7 @@ class RedisStore:
         deadline = clock() + seconds
         try:
             if self._events is None:
-                events = self._bulk.pubsub(ignore_subscribe_messages=True)
+                events = self.bulk_client.pubsub(ignore_subscribe_messages=True)
                 await events.subscribe(self.keys.events)
                 self._events = events
             while (left := deadline - clock()) > 0:
@@ -215,7 +216,7 @@ class RedisStore:
         await self._close_events()
         await self._exchange.close()
         await close(self.client)
-        await close(self._bulk)
+        await close(self.bulk_client)
 
     async def _close_events(self) -> None:
         events, self._events = self._events, None
@@ -239,7 +240,7 @@ class RedisStore:
 
     async def _of_each(self, command: str, batch: Sequence[Chunk]) -> list[Any]:
         """What a command replies for the key of each chunk."""
-        pipe: Any = self._bulk.pipeline(transaction=False)
+        pipe: Any = self.bulk_client.pipeline(transaction=False)
         for chunk in batch:
             pipe.execute_command(command, chunk.key)
         with self.answering():

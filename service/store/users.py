@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 
 from model.artifact.manifest import ArtifactManifest
 from model.artifact.stored import layout_of
-from model.artifact.tables import IdTable
 from model.runtime.top_k import Rows
 from service.schemas.errors import SourceUnavailable
-from service.store.shared_state import HiddenItems
+from service.store.shared_state import HiddenItems, ItemTable
 from service.store.store import RedisStore, RowSpan
 
 PER_USER = ("user_embeddings", "seen_items")
@@ -70,7 +69,12 @@ class DiskUsers:
             history_H=seen_N[: self._history_lengths[row]],
         )
 
-    async def state(self, user_id: str | None, row: int | None) -> UserState:
+    async def state(
+        self,
+        user_id: str | None,
+        row: int | None,
+        items: ItemTable,  # noqa: ARG002  # a folder hides none
+    ) -> UserState:
         """The state of a user, or of nobody; nothing changes in a folder."""
         return UserState(
             user_id=user_id,
@@ -94,7 +98,6 @@ class RedisUsers:
     ) -> None:
         self._store = store
         self._hidden = hidden
-        self._item_ids = IdTable(tensors["item_ids_blob"], tensors["item_ids_offsets"])
         self._version = manifest.model_version
         self._num_items = manifest.num_items
         self._shape_VMD = manifest.tensors["user_embeddings"].shape[1:]
@@ -112,8 +115,11 @@ class RedisUsers:
             record = self._keep(row, parts)
         return record
 
-    async def state(self, user_id: str | None, row: int | None) -> UserState:
-        """The state of a user whose row is given, in one round trip; never raises."""
+    async def state(self, user_id: str | None, row: int | None, items: ItemTable) -> UserState:
+        """The state of a user whose row is given, in one round trip; never raises.
+
+        Hidden items are those of a catalogue that has these ids.
+        """
         record = None if row is None else self._kept(row)
         spans = () if row is None or record is not None else self._spans(row)
         recent_ids: Sequence[str] = ()
@@ -131,7 +137,7 @@ class RedisUsers:
             in_model=row is not None,
             record=record,
             recent_ids=recent_ids,
-            hidden_rows=self._hidden.rows(self._item_ids),
+            hidden_rows=self._hidden.rows(items),
             trouble=trouble,
         )
 

@@ -24,7 +24,10 @@ def made(version: str) -> SimpleNamespace:
         chosen=SimpleNamespace(retriever=SimpleNamespace(name="exact"), recall=1.0),
     )
     users = SimpleNamespace(arrays=lambda: {"of": version})
-    return SimpleNamespace(snapshot=snapshot, opened=version, probe_users=users, seconds=0.1)
+    growing = SimpleNamespace(snapshot=snapshot)
+    return SimpleNamespace(
+        snapshot=snapshot, growing=growing, opened=version, probe_users=users, seconds=0.1
+    )
 
 
 class Loader:

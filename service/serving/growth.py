@@ -1,0 +1,211 @@
+"""A served model and the items that have been put since it was made.
+
+`GrowingModel` follows the records in Redis. After each change it has a new snapshot, over the same
+arrays: those of the artifact stay mapped, and rows of new items stand behind them. A row never
+changes: an item whose content has changed gets a new row.
+
+Letters: X new items.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, Protocol
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from model.registry.items import ItemRecord
+from model.runtime.cold_items import CategoryMeans, ColdItems, EncodedBy
+from model.runtime.grown import GrowingRows
+from service.ops.process import in_background, with_pauses
+from service.retrieval.exact import ExactRetriever
+from service.retrieval.grown import GrownRetriever
+from service.serving.catalogue import AddedItems, Catalogue
+from service.serving.snapshot import Snapshot
+from service.store.items import READ_AT_ONCE, ItemStore
+
+MOST_AT_ONCE = 10_000
+"""Items after which what has been read so far is served."""
+FEWEST_GONE = 10_000
+"""Rows that may be gone before all rows are made anew, if they are the half of them as well."""
+
+_logger = logging.getLogger(__name__)
+
+
+class ItemEncoder(Protocol):
+    """Makes items of a model of their content."""
+
+    @property
+    def widths(self) -> Mapping[str, int]:
+        """Of the features of each content modality that it takes."""
+
+    def encoded_by(self, record: ItemRecord) -> EncodedBy:
+        """What an item would be made of."""
+
+    def encode(self, records: Sequence[ItemRecord]) -> ColdItems:
+        """New items. Blocking."""
+
+
+class GrowingModel:
+    """One loaded model, and its items up to a revision of the records."""
+
+    def __init__(self, base: Snapshot, tensors: Mapping[str, NDArray[Any]]) -> None:
+        """Without added items yet.
+
+        Args:
+            base: the model as it was published.
+            tensors: the artifact's.
+        """
+        self.base = base
+        self.encoder: ItemEncoder = CategoryMeans(tensors, base.items.rows_of_category)
+        self._tensors = tensors
+        self._following = asyncio.Lock()
+        self._begin()
+
+    def _begin(self) -> None:
+        self.snapshot = self.base
+        """The model with all items up to the revision."""
+        self.revision = 0
+        self._ids: list[str] = []
+        self._row_of: dict[str, int] = {}
+        self._made_of: dict[str, int] = {}
+        """Of each added item, a hash of the content that its row was made of."""
+        self._gone: list[int] = []
+        self._by: list[EncodedBy] = []
+        self._rows: dict[str, GrowingRows] = {}
+
+    async def follow(self, store: ItemStore) -> bool:
+        """Take in what has changed; whether there is a new snapshot. SourceUnavailable.
+
+        Records are read in pages, and worked on in a thread of low priority.
+        """
+        async with self._following:
+            latest = await store.revision()
+            if latest == self.revision:
+                return False
+            if latest < self.revision or self._is_worn():  # the server was replaced, or emptied
+                self._begin()
+            ids, revision = await store.changed_since(self.revision)
+            for start in range(0, len(ids), MOST_AT_ONCE):
+                texts: list[bytes] = []
+                part = ids[start : start + MOST_AT_ONCE]
+                for first in range(0, len(part), READ_AT_ONCE):
+                    texts += await store.read(part[first : first + READ_AT_ONCE])
+                await in_background(partial(self.take_in, map(ItemRecord.parse, texts)))
+            self.revision = max(revision, latest) if ids else latest
+            return True
+
+    def _is_worn(self) -> bool:
+        return len(self._gone) > max(FEWEST_GONE, len(self._ids) // 2)
+
+    def take_in(self, records: Iterable[ItemRecord | None]) -> None:
+        """Make a new snapshot with some records. Blocking; one call at a time."""
+        changed: dict[int, bytes] = {}
+        unmade: list[ItemRecord] = []
+        row_of = self._row_of.copy()  # snapshots keep theirs
+        for record in with_pauses(records):
+            if record is None:
+                continue
+            row = self.base.items.ids.base.row(record.item_id)
+            if row is not None:
+                changed[row] = self._of_artifact(record, row)
+            elif record.retired:
+                self._drop(record.item_id, row_of, changed)
+            elif self._made_of.get(record.item_id) == _content(record):
+                changed[row_of[record.item_id]] = orjson.dumps(record.over({}))
+            else:
+                self._drop(record.item_id, row_of, changed)
+                unmade.append(record)
+        self._append(unmade, row_of, changed)
+        self._row_of = row_of
+        self._renew(changed)
+
+    def _of_artifact(self, record: ItemRecord, row: int) -> bytes:
+        """The metadata of an item of the artifact; what was given later counts."""
+        text = self.base.items.metadata.raw(row)
+        if record.updated_at <= self.base.created_at:
+            return text
+        return orjson.dumps(record.over(orjson.loads(text)))
+
+    def _drop(self, item_id: str, row_of: dict[str, int], changed: dict[int, bytes]) -> None:
+        row = row_of.pop(item_id, None)
+        self._made_of.pop(item_id, None)
+        if row is not None:
+            self._gone.append(row)
+            changed[row] = b"{}"
+
+    def _append(
+        self, records: Sequence[ItemRecord], row_of: dict[str, int], changed: dict[int, bytes]
+    ) -> None:
+        if not records:
+            return
+        made = self.encoder.encode(records)
+        first = len(self.base.items) + len(self._ids)
+        for row, record in enumerate(records, first):
+            row_of[record.item_id] = row
+            self._made_of[record.item_id] = _content(record)
+            changed[row] = orjson.dumps(record.over({}))
+        self._ids += [record.item_id for record in records]
+        self._by += made.by
+        for name, rows_X in made.arrays().items():
+            if name not in self._rows:
+                self._rows[name] = GrowingRows(self._tensors[name])
+            self._rows[name].append(rows_X)
+
+    def _renew(self, changed: Mapping[int, bytes]) -> None:
+        base, count = self.base, len(self._ids)
+        arrays = {
+            name: self._rows[name].rows() if name in self._rows else self._tensors[name][:0]
+            for name in ("item_embeddings", "item_foldin", "item_routing", "item_bias")
+        }
+        added = AddedItems(
+            # Only appended to: what a snapshot sees of them never changes.
+            ids=_First(self._ids, count),
+            by=_First(self._by, count),
+            row_of=self._row_of,
+            gone_rows=np.array(sorted(self._gone), dtype=np.intp),
+            arrays=arrays,
+        )
+        items: Catalogue = self.snapshot.items.grown(base.items, added, changed)
+        self.snapshot = replace(self.snapshot, items=items)
+        if not count:
+            return
+        templates_KM = [expert.template for expert in base.manifest.experts]
+        scorer = base.scorer.of_items(arrays)
+        retriever = GrownRetriever(
+            base.chosen.retriever,
+            ExactRetriever(scorer, arrays, templates_KM),
+            num_base=len(base.items),
+        )
+        self.snapshot = replace(
+            self.snapshot,
+            scorer=base.scorer.grown_by(arrays),
+            profiles=replace(base.profiles, foldin_IVMD=items.foldin_IVMD),
+            chosen=replace(base.chosen, retriever=retriever),
+        )
+
+
+class _First(Sequence[Any]):
+    """The first of the entries of a list that grows behind them."""
+
+    __slots__ = ("_entries", "_length")
+
+    def __init__(self, entries: list[Any], length: int) -> None:
+        self._entries = entries
+        self._length = length
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, place: Any) -> Any:
+        return self._entries[range(self._length)[place]]
+
+
+def _content(record: ItemRecord) -> int:
+    """A hash of what an item's row is made of."""
+    features = tuple((name, tuple(vector)) for name, vector in sorted(record.features.items()))
+    return hash((record.title, record.description, tuple(record.categories), features))

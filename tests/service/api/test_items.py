@@ -1,0 +1,193 @@
+"""Items that are put while a model is served: on every replica, within a second."""
+
+import json
+
+import numpy as np
+import pytest
+
+WITHIN = 1.0
+"""Seconds until every replica has a change."""
+
+
+@pytest.fixture
+def replicas(redis_url, artifact, publish, serving, following, until):
+    publish(redis_url, artifact)
+    with serving(following()) as one, serving(following()) as other:
+        until(one.ready)
+        until(other.ready)
+        yield one, other
+
+
+def put(client, item_id: str, **fields):
+    answer = client.put(f"/v1/items/{item_id}", json=fields)
+    assert answer.status_code in (200, 201), answer.text
+    return answer
+
+
+def found(client, title: str) -> list[str]:
+    return [x["item_id"] for x in client.get("/v1/items", params={"title": title}).json()["items"]]
+
+
+def ranked(client, **request) -> dict[str, float]:
+    answer = client.post("/v1/recommendations", json={"k": 100, "exclude_seen": False, **request})
+    assert answer.status_code == 200, answer.text
+    return {item["item_id"]: item for item in answer.json()["items"]}
+
+
+def test_a_new_item_is_everywhere_on_every_replica(replicas, until) -> None:
+    one, other = replicas
+    answer = put(one, "new", title="Brand New", categories=["even"], attributes={"price": 12.5})
+    assert answer.status_code == 201
+    assert answer.json()["encoded_by"] == "categories"
+    until(lambda: found(other, "brand new") == ["new"], WITHIN)
+    detail = other.get("/v1/items/new").json()
+    assert detail["attributes"] == {"price": 12.5}
+    assert (detail["available"], detail["popularity"]) == (True, 0)
+    assert detail["encoded_by"] == "categories"
+    for client in replicas:
+        assert "new" in ranked(client, user_id="u001"), "in a list"
+        shown = ranked(client, session_items=["i010"], candidates=["new", "i011"], explain="full")
+        item = shown["new"]
+        parts = sum(expert["contribution"] for expert in item["experts"])
+        assert item["score"] == pytest.approx(item["bias"] + parts, abs=1e-5)
+        explained = client.post("/v1/explain", json={"user_id": "u001", "item_id": "new"}).json()
+        assert explained["score"] == pytest.approx(ranked(client, user_id="u001")["new"]["score"])
+        similar = client.get("/v1/items/new/similar").json()["items"]
+        assert len(similar) == 10
+        assert "new" in ranked(client, user_id="nobody", categories=["even"]), "among popular ones"
+    assert ranked(one, session_items=["new"], k=3), "a session may consist of it"
+    assert put(one, "new", title="Renamed").status_code == 200
+    until(lambda: found(other, "renamed") == ["new"], WITHIN)
+    assert found(other, "brand new") == []
+
+
+def test_it_is_as_its_categories_are(replicas, artifact) -> None:
+    one, _ = replicas
+    put(one, "new", categories=["odd"])
+    similar = one.get("/v1/items/new/similar?k=80").json()["items"]
+    rows = artifact.tensors["item_embeddings"]
+    mean = np.concatenate([rows[1:7:2], rows[9::2]]).mean(axis=0)
+    mean[0, 0] = 0  # nobody has chosen it
+
+    def cosine(a, b):
+        return (
+            (a * b).sum(-1)
+            / np.maximum(np.linalg.norm(a, axis=-1), 1e-12)
+            / np.maximum(np.linalg.norm(b, axis=-1), 1e-12)
+        )
+
+    expected = cosine(rows, mean).mean(axis=(1, 2))
+    for item in similar:
+        assert item["similarity"] == pytest.approx(expected[int(item["item_id"][1:])], abs=1e-5)
+
+
+def test_items_of_the_model_are_changed_at_once(replicas, until) -> None:
+    one, other = replicas
+    answer = one.patch("/v1/items/i044", json={"title": "Another", "attributes": {"brand": "x"}})
+    assert answer.status_code == 200
+    assert answer.json()["encoded_by"] == "model"
+    until(lambda: found(other, "another") == ["i044"], WITHIN)
+    detail = other.get("/v1/items/i044").json()
+    assert (detail["title"], detail["categories"]) == ("Another", ["even"])
+    one.patch("/v1/items/i044", json={"categories": ["rare"], "attributes": {"price": 3}})
+    until(lambda: "i044" in ranked(other, user_id="u001", categories=["rare"]), WITHIN)
+    detail = other.get("/v1/items/i044").json()
+    assert detail["attributes"] == {"brand": "x", "price": 3}
+    assert "i044" not in ranked(other, user_id="u001", categories=["even"])
+    one.patch("/v1/items/i044", json={"attributes": {"brand": None}, "available": False})
+    assert "i044" not in ranked(other, user_id="u001")
+    assert one.patch("/v1/items/nothing", json={"title": "x"}).status_code == 404
+
+
+def test_a_deleted_item_is_gone_everywhere_at_once(replicas, until) -> None:
+    one, other = replicas
+    for item_id in ("new", "i044"):
+        put(one, item_id, title="Short lived", categories=["even"])
+        until(lambda item_id=item_id: item_id in ranked(other, user_id="u001"), WITHIN)
+        assert one.delete(f"/v1/items/{item_id}").status_code == 200
+        assert item_id not in ranked(other, user_id="u001")
+        assert item_id not in ranked(other, user_id="nobody")
+    until(lambda: other.get("/v1/items/new").status_code == 404, WITHIN)
+    assert other.get("/v1/items/i044").json()["available"] is False
+    assert other.get("/v1/items?limit=1000").json()["items"][-1]["item_id"] != "new"
+    assert one.delete("/v1/items/new").status_code == 404
+    assert put(one, "new", title="Back").status_code == 201
+    until(lambda: "new" in ranked(other, user_id="u001"), WITHIN)
+
+
+def test_a_replica_that_starts_and_a_new_model_have_it_too(
+    replicas, artifact, make_artifact, redis_url, publish, serving, following, until
+) -> None:
+    one, _ = replicas
+    put(one, "new", title="Brand new", categories=["even"])
+    one.patch("/v1/items/i044", json={"title": "Another"})
+    with serving(following()) as late:
+        until(late.ready)
+        assert found(late, "brand new") == ["new"]
+    publish(redis_url, make_artifact("v2", 2))
+    until(lambda: one.get("/v1/model").json()["model_version"] == "v2")
+    assert found(one, "brand new") == ["new"]
+    assert found(one, "another") == ["i044"], "said later than the model was made"
+    assert "new" in ranked(one, user_id="u001")
+
+
+def test_many_at_once(replicas, until) -> None:
+    one, other = replicas
+    lines = [
+        json.dumps({"item_id": f"n{n}", "title": "Bulk", "categories": ["odd"]})
+        for n in range(2_000)
+    ]
+    lines[5] = json.dumps({"item_id": "n5", "title": "Hidden", "available": False})
+    answer = one.post("/v1/items:bulk", content="\n".join([*lines, ""]))
+    assert answer.status_code == 200, answer.text
+    assert (answer.json()["items"], answer.json()["new"]) == (2_000, 2_000)
+    assert answer.json()["encoded_by"] == {"categories": 1_999, "none": 1}
+    until(lambda: other.get("/v1/items/n1999").status_code == 200)
+    best = ranked(other, user_id="u001", k=1_000)
+    scores = [item["score"] for item in best.values()]
+    assert scores == sorted(scores, reverse=True)
+    assert "n5" not in best
+    again = ranked(other, user_id="u001", candidates=[*best], k=1_000)
+    assert again.keys() == best.keys()
+    for item_id, item in again.items():
+        assert item["score"] == pytest.approx(best[item_id]["score"], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("line", "field"),
+    [
+        ('{"item_id": "x", "title": 1}', "line 2.title"),
+        ('{"title": "x"}', "line 2.item_id"),
+        ("no json", "line 2"),
+        ('{"item_id": "good"}', "line 2.item_id"),
+        ('{"item_id": "x", "features": {"sound": [1]}}', "line 2.features.sound"),
+        ('{"item_id": "x", "features": {"text": [1e60]}}', "line 2.features.text"),
+    ],
+)
+def test_a_faulty_line_is_named_and_nothing_is_written(replicas, line: str, field: str) -> None:
+    one, _ = replicas
+    answer = one.post("/v1/items:bulk", content=f'{{"item_id": "good"}}\n{line}\n')
+    assert answer.status_code == 422
+    assert [fault["field"] for fault in answer.json()["errors"]] == [field]
+    assert one.get("/v1/items/good").status_code == 404
+
+
+def test_while_redis_is_away_nothing_is_put_and_lists_go_on(
+    redis_url, artifact, publish, serving, following, until, proxy, valkey_server
+) -> None:
+    publish(redis_url, artifact)
+    line = proxy(valkey_server.port)
+    with serving(following(line.url, redis_timeout_seconds=0.3)) as client:
+        until(client.ready)
+        put(client, "new", title="Brand new", categories=["even"])
+        line.cut()
+        answer = client.put("/v1/items/other", json={"title": "x"})
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
+        assert "new" in ranked(client, user_id="u001")
+        line.mend()
+        until(lambda: client.put("/v1/items/other", json={"title": "x"}).status_code == 201)
+
+
+def test_a_folder_shows_items_and_takes_none(disk_client) -> None:
+    assert disk_client.get("/v1/items/i044").json()["title"] == "Title 44"
+    assert disk_client.put("/v1/items/new", json={"title": "x"}).status_code == 501
