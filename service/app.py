@@ -173,12 +173,7 @@ def _source(settings: Settings, store: RedisStore | None) -> ModelSource:
 def _shared(settings: Settings, store: RedisStore) -> SharedState:
     return SharedState(
         availability=Availability(store),
-        feedback=FeedbackStream(
-            store,
-            capacity=settings.feedback_capacity,
-            recent_items=settings.recent_items,
-            recent_seconds=settings.recent_days * 24 * 3600,
-        ),
+        feedback=FeedbackStream(store, capacity=settings.feedback_capacity),
         registry=Registry(store),
         items=ItemStore(store),
     )

@@ -64,6 +64,8 @@ class Recommendation(_Part):
     user_id: str | None
     fallback: str | None
     """`popular` where nothing is known about the user."""
+    live_events: int = 0
+    """Events since the model was made that the list is made with."""
     warnings: list[str]
     missing_ids: list[str]
     unavailable_ids: list[str]
@@ -104,6 +106,8 @@ class ExplanationResponse(_Answered):
     model_version: str
     user_id: str | None
     source: str
+    live_events: int = 0
+    """As for lists."""
     warnings: list[str]
     missing_ids: list[str]
     item_id: str
@@ -116,6 +120,8 @@ class ExplanationResponse(_Answered):
     seen: bool
     available: bool
     experts: list[ExpertDetail]
+    adjustments: list[Adjustment] = []
+    """Dislikes of items like it."""
     by_modality: dict[str, float]
     by_view: dict[str, float]
     matrix: dict[str, dict[str, float]]

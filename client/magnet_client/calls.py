@@ -30,7 +30,19 @@ from magnet_client.errors import PROBLEMS, InvalidAnswer, Problem, ProblemError
 
 Detail = Literal["none", "experts", "full"]
 EventType = Literal[
-    "impression", "view", "click", "play", "like", "save", "share", "cart", "purchase", "dislike"
+    "impression",
+    "view",
+    "click",
+    "play",
+    "like",
+    "save",
+    "share",
+    "cart",
+    "purchase",
+    "dislike",
+    "hide",
+    "return",
+    "undo",
 ]
 
 

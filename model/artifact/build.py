@@ -32,6 +32,7 @@ class Facts(TypedDict):
     gate_threshold: float
     recency_power: float
     item_item_deviation: NotRequired[float | None]
+    events_until: NotRequired[datetime | None]
     golden: Golden
     metrics: dict[str, float]
     training: TrainingRecord

@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from model.registry.keys import check_name
 
@@ -147,6 +147,8 @@ class ArtifactManifest(_Frozen):
     item_item_deviation: float | None = Field(default=None, ge=0)
     """Standard deviation over all items that the item-item scores of a history are brought to; None
     in version 3, which takes them as they are."""
+    events_until: AwareDatetime | None = None
+    """The model has learnt from feedback that was received until then; None if nobody knows."""
     chunk_bytes: int = CHUNK_BYTES
     tensors: dict[str, TensorSpec]
     files: dict[str, FileSpec]

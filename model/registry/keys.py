@@ -78,8 +78,12 @@ class KeySpace:
         """The keys that decide a change of the versions (`model.registry.state`)."""
         return *self.pointers, self.versions
 
+    def live(self, user_id: str) -> str:
+        """Sorted set of what a user has done lately, `<type> <item>`, by Unix ms; it expires."""
+        return f"mg:{self.namespace}:live:{user_id}"
+
     def recent(self, user_id: str) -> str:
-        """Sorted set of the items that a user has just seen, scored by Unix ms; it expires."""
+        """The items of `live` alone, which earlier releases read and write instead of it."""
         return f"mg:{self.namespace}:recent:{user_id}"
 
     def manifest(self, version: str) -> str:

@@ -1,5 +1,6 @@
 """What service and training tell each other in Redis: feedback events, the latest retraining."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Literal, Self
 
@@ -17,12 +18,44 @@ EVENT_FIELD = "event"
 """The one field of an entry of the stream `KeySpace.feedback`: a `FeedbackEvent` as JSON."""
 
 EventType = Literal[
-    "impression", "view", "click", "play", "like", "save", "share", "cart", "purchase", "dislike"
+    "impression",
+    "view",
+    "click",
+    "play",
+    "like",
+    "save",
+    "share",
+    "cart",
+    "purchase",
+    "dislike",
+    "hide",
+    "return",
+    "undo",
 ]
 """A closed list, so that a misspelt type is refused when it is sent, not found in training."""
 
 SHOWN_ONLY: frozenset[EventType] = frozenset({"impression"})
 """Types that report an item shown: it does not count as seen, and is no interaction."""
+
+TAKEN_BACK: frozenset[EventType] = frozenset({"undo"})
+"""Types that take back all that the user has done with the item so far."""
+
+EVENT_WEIGHTS: Mapping[EventType, float] = {
+    "view": 0.34,
+    "click": 1.0,
+    "play": 1.0,
+    "like": 1.0,
+    "save": 1.0,
+    "share": 1.0,
+    "cart": 1.0,
+    "purchase": 1.0,
+    "dislike": -1.0,
+    "hide": -1.0,
+    "return": -1.0,
+}
+"""A user likes an item once the weights of their events on it add up to 1: one action is enough, or
+three views. A negative weight takes back what came before it, and later actions take that back
+(ours). Training starts from these; the service goes by them until a model has learnt the events."""
 
 Variant = Literal["champion", "challenger"]
 """Which of two models that share the traffic made a list."""

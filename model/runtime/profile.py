@@ -18,6 +18,8 @@ from model.runtime.item_item import NO_SCORES, ItemItemModel, ItemItemScores, re
 Vectors = NDArray[np.float32]
 History = NDArray[np.integer]
 """Item rows, oldest first."""
+_ROUNDING = 1e-5
+"""Rows of a difference that are no longer than this are none; those of users are up to 1 long."""
 
 
 def history_rows(foldin_IVMD: Grown, rows_H: History, recency_power: float) -> Vectors:
@@ -96,10 +98,22 @@ class ProfileMaker:
         """
         return Profile(vector_VMD, self.item_item.of_history(history_H, self.recency_power))
 
+    def of_changed(self, vector_VMD: Vectors, history_H: History, now_H: History) -> Profile:
+        """Of a user of the model whose history has changed since the vector was made.
+
+        The fold-in of the history now, and the free part: what the vector has beside the fold-in of
+        the history then. So does the export make it, but for the free part, which training changes.
+        """
+        free_VMD = vector_VMD - self._fold_in(history_H)
+        free_VMD[np.linalg.norm(free_VMD, axis=-1) < _ROUNDING] = 0
+        return self.of_user(self._fold_in(now_H) + free_VMD, now_H)
+
     def of_history(self, history_H: History) -> Profile:
         """Of a history alone; its vector is zero if none of its items has a fold-in row."""
-        rows_HVMD = history_rows(self.foldin_IVMD, history_H, self.recency_power)
-        return self.of_user(fold_in(rows_HVMD), history_H)
+        return self.of_user(self._fold_in(history_H), history_H)
+
+    def _fold_in(self, history_H: History) -> Vectors:
+        return fold_in(history_rows(self.foldin_IVMD, history_H, self.recency_power))
 
     def of_session(self, rows_H: History) -> Profile | None:
         """Of a session, or None if its items say nothing."""

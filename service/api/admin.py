@@ -54,7 +54,9 @@ router = APIRouter(responses=GUARDED | REFUSED | SHARED)
 async def feedback(request: FeedbackRequest, shared: SharedDep, call: CallDep) -> Response:
     """Report what users did: all events of a call are kept for training, or none.
 
-    `exclude_seen` knows of them from the next request on. An event whose id was reported before
+    The user's next list is made with them, on every replica: likes join the history, a `dislike`,
+    `hide` or `return` takes like items down, and `undo` takes back what the user has done with the
+    item. `exclude_seen` knows of them too. An event whose id was reported before
     counts as a duplicate, so a call may be sent again until it is answered. Users and items that
     the model does not know are kept too, and named in `missing_ids`.
     """

@@ -50,7 +50,8 @@ async def recommend_to_user(
 ) -> Response:
     """Recommend to one user.
 
-    A user who is not known gets popular items, flagged by `fallback`, never an error.
+    Their latest events count. A user of whom nothing is known gets popular items, flagged by
+    `fallback`, never an error.
     """
     request = RecommendationRequest(
         user_id=user_id,

@@ -71,9 +71,9 @@ class Settings(BaseSettings):
     feedback_capacity: Annotated[int, Field(ge=1)] = 1_000_000
     """Events that may wait for training; more are refused."""
     recent_items: Annotated[int, Field(ge=1, le=10_000)] = 500
-    """How many of a user's newest items from feedback `exclude_seen` leaves out."""
+    """How many of a user's newest events `exclude_seen` knows of."""
     recent_days: Annotated[float, Field(gt=0, le=3650)] = 30.0
-    """For how long: longer than until a model has been trained on them."""
+    """How long an event is known: longer than until a model has been trained on it."""
     keys: Annotated[str, Field(repr=False)] = ""
     """API keys, one a line: `NAME SCOPE[,SCOPE] SHA256`."""
     keys_file: Path | None = None

@@ -5,7 +5,7 @@ P items of a pool.
 """
 
 import math
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -23,10 +23,14 @@ from service.retrieval.query import (
     most_popular_with_points,
 )
 from service.schemas.requests import RecommendationRequest
-from service.schemas.responses import Recommendation, RecommendedItem
+from service.schemas.responses import Recommendation, RecommendedItem, Source
 from service.serving.served import Served
 from service.store.users import UserState
 
+_ONLY: Mapping[Source, list[str]] = {
+    "session": ["Based on the session's items only"],
+    "live": ["Based on the user's latest events only"],
+}
 Asked = tuple[Served, RecommendationRequest, UserState]
 """The model that a request has captured, the request, and the user that it names."""
 
@@ -131,6 +135,7 @@ class RecommendationEngine:
             variant=served.variant,
             user_id=resolved.request.user_id,
             fallback="popular" if choice.source == "popular" else None,
+            live_events=resolved.live_events,
             warnings=resolved.warnings,
             missing_ids=resolved.missing_ids,
             unavailable_ids=resolved.unavailable_ids,
@@ -218,7 +223,7 @@ def _items(
         for item in items:
             item["reasons"] = [f"Popular: {item['score']} interactions in the training data"]
     if explained is not None:
-        more = ["Based on the session's items only"] if source == "session" else []
+        more = _ONLY.get(source, [])
         for item, reason, experts in zip(items, explained.reasons, explained.experts, strict=True):
             item["reasons"], item["experts"] = [reason, *more], experts
         if resolved.request.explain == "full":

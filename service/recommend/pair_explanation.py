@@ -4,7 +4,7 @@ Letters: C items compared, H items of all histories, V views, M modalities, D di
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -16,6 +16,8 @@ from model.artifact.manifest import ArtifactManifest
 from model.runtime.profile import Profile, Vectors
 from model.runtime.top_k import Rows
 from service.ops.metrics import Metrics
+from service.recommend.adjustments import listed, sum_of_points
+from service.recommend.dislikes import of_dislikes
 from service.recommend.explanation import (
     BIAS_PARTS,
     Weights,
@@ -26,18 +28,20 @@ from service.recommend.explanation import (
     plain_numbers,
     sentence_case,
 )
+from service.recommend.live import live_items
 from service.recommend.resolution import (
     ProfileChoice,
     choose_profile,
     item_row,
     known_rows,
+    num_used,
     read_user,
     status_of,
 )
-from service.retrieval.query import Eligible, Query, Retriever
+from service.retrieval.query import Eligible, Floats, Query, Retriever
 from service.schemas.errors import RequestRefused, UnknownItem, UnknownUser, UserUnavailable
 from service.schemas.requests import ExplanationRequest
-from service.schemas.responses import ExpertDetail, Explanation, HistoryEvidence, Source
+from service.schemas.responses import Adjustment, ExpertDetail, Explanation, HistoryEvidence, Source
 from service.serving.served import Served
 from service.serving.snapshot import Snapshot
 from service.store.users import UserState
@@ -50,6 +54,7 @@ _BEST = 1_000
 """Items compared for certain: ranks among them are exact but for what the retriever misses."""
 _SAMPLED = 8_192
 """Items that stand for the rest: a rank in the middle is right within some 2 % of the catalogue."""
+_WHOSE: Mapping[Source, str] = {"session": "session", "live": "user's latest events"}
 _SEED = 0
 """The same sample for every request, so that one pair has one rank within a model version."""
 
@@ -74,7 +79,11 @@ class Comparison:
 
 
 def compared_with(
-    retriever: Retriever, profile: Profile, eligible: Eligible, row: int
+    retriever: Retriever,
+    profile: Profile,
+    eligible: Eligible,
+    row: int,
+    points_I: Floats | None = None,
 ) -> Comparison:
     """What to rank the item at `row` among: itself, and the eligible items or enough of them.
 
@@ -85,7 +94,7 @@ def compared_with(
         rows_C = np.union1d(eligible.rows(), row)
         weight_C = np.ones(len(rows_C))
         return Comparison(rows_C=rows_C, weight_C=weight_C, is_exact=True, num_items=len(rows_C))
-    best = retriever.best([Query(profile, eligible, _BEST)])[0].rows
+    best = retriever.best([Query(profile, eligible, _BEST, points_I)])[0].rows
     certain = np.union1d(best, row)
     drawn = np.random.default_rng(_SEED).choice(eligible.num_items, 2 * _SAMPLED, replace=False)
     rest = eligible.without(certain)
@@ -120,17 +129,22 @@ def _explain(
     snapshot = served.snapshot
     manifest, items, scorer = snapshot.manifest, snapshot.items, snapshot.scorer
     session_rows, missing = items.rows(request.session_items)
+    live = live_items(snapshot, user)
     choice = choose_profile(
-        snapshot.profiles, user, session_rows, session_given=bool(request.session_items)
+        snapshot.profiles, user, session_rows, live, session_given=bool(request.session_items)
     )
     profile = choice.profile
     if profile is None:
         raise _nothing_scored(user)
-    known = known_rows(snapshot, user, session_rows)
+    known = known_rows(user, live, session_rows)
+    adjustments = of_dislikes(snapshot, live)
+    points_I = sum_of_points(adjustments)
     with metrics.stage("retrieve"):
         eligible = Eligible(len(items), np.concatenate([known, user.hidden_rows]))
-        others = compared_with(snapshot.retriever, profile, eligible, row)
+        others = compared_with(snapshot.retriever, profile, eligible, row, points_I)
         scores_C = scorer.score(profile, others.rows_C)
+        if points_I is not None:
+            scores_C += points_I[others.rows_C]
     place = int(np.searchsorted(others.rows_C, row))
     rank = others.rank(place, scores_C)
     with metrics.stage("explain"):
@@ -145,6 +159,7 @@ def _explain(
     (parts,) = largest_parts(
         [*by_modality, *BIAS_PARTS], np.array([[*by_modality.values(), *of_bias]])
     )
+    (adjusted,) = listed(adjustments, np.array([row]))
     about = "" if others.is_exact else "about "
     words = f"rank {about}{rank} of {others.num_items}: {parts}"
     return Explanation(
@@ -152,6 +167,7 @@ def _explain(
         variant=served.variant,
         user_id=request.user_id,
         source=choice.source,
+        live_events=num_used(live, user, choice),
         warnings=choice.warnings,
         missing_ids=missing,
         item_id=items.ids[row],
@@ -164,13 +180,14 @@ def _explain(
         seen=row in known,
         available=row not in user.hidden_rows,
         experts=experts,
+        adjustments=adjusted,
         by_modality=by_modality,
         by_view=named(manifest.views, contribution_KVM.sum(axis=(0, 2)).tolist()),
         matrix=by_modality_and_view(manifest, contribution_KVM.sum(axis=0)),
         gate_entropy=gate_entropy(weight_K),
         history=history,
         beyond_history=beyond_history,
-        sentence=_sentence(words, experts[0], history, choice.source),
+        sentence=_sentence(words, experts[0], history, choice.source) + _turned_down(adjusted),
     )
 
 
@@ -222,9 +239,17 @@ def _sentence(
         sentence += f" The expert that contributes most is {largest['name'].replace('_', ' ')}."
     if history:
         names = "; ".join(evidence["title"] or evidence["item_id"] for evidence in history[:3])
-        whose = "session" if source == "session" else "user's history"
+        whose = _WHOSE.get(source, "user's history")
         sentence += f" The items of the {whose} that contribute most: {names}."
     return sentence
+
+
+def _turned_down(adjusted: Sequence[Adjustment]) -> str:
+    dislikes = sorted((each["points"], each["name"]) for each in adjusted)
+    if not dislikes:
+        return ""
+    names = "; ".join(name for _, name in dislikes[:3])
+    return f" It is ranked lower because of dislikes: {names}."
 
 
 def expert_details(

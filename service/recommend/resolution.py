@@ -11,9 +11,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from model.runtime.profile import Profile, ProfileMaker
+from model.runtime.profile import History, Profile, ProfileMaker
 from model.runtime.top_k import Rows
 from service.recommend.adjustments import ItemPoints
+from service.recommend.dislikes import of_dislikes
+from service.recommend.live import NOTHING, LiveItems, live_items
 from service.retrieval.query import Eligible
 from service.schemas.errors import UnknownItem
 from service.schemas.requests import RecommendationRequest
@@ -22,7 +24,10 @@ from service.serving.served import Served
 from service.serving.snapshot import Snapshot
 from service.store.users import UserState
 
-STALE = "the store cannot be reached: hidden items may be out of date, seen items may come back"
+STALE = (
+    "the store cannot be reached: hidden items may be out of date, seen items may come back, "
+    "events since the model was made do not count"
+)
 """The warning of an answer whose user could not be read anew."""
 
 Status = Literal["not_asked", "known", "unknown_user", "no_history", "unavailable"]
@@ -68,31 +73,39 @@ class ProfileChoice:
 
 
 def choose_profile(
-    profiles: ProfileMaker, user: UserState, session_rows: Rows, *, session_given: bool
+    profiles: ProfileMaker,
+    user: UserState,
+    session_rows: Rows,
+    live: LiveItems = NOTHING,
+    *,
+    session_given: bool,
 ) -> ProfileChoice:
     """Decide what to score.
 
-    | user          | session usable | scored                  | source  |
-    |---------------|----------------|-------------------------|---------|
-    | known         | yes            | half user, half session | model   |
-    | known         | no             | user                    | model   |
-    | anything else | yes            | session                 | session |
-    | anything else | no             | nothing                 | popular |
+    | user                       | session usable | scored                            | source  |
+    |----------------------------|----------------|-----------------------------------|---------|
+    | known                      | yes            | half user and events, half session | model  |
+    | known                      | no             | user and events                   | model   |
+    | not known, but by events   | yes            | half events, half session         | live    |
+    | not known, but by events   | no             | events                            | live    |
+    | anything else              | yes            | session                           | session |
+    | anything else              | no             | nothing                           | popular |
     """
     status, fault = status_of(user)
-    warnings = [fault] if fault else []
+    own = _own(profiles, user, live, status)
+    if own is None and status == "known":
+        status, fault = "no_history", f"user {user.user_id!r} has taken all of their history back"
+    warnings = [fault] if fault and own is None else []
     if user.trouble is not None:
         warnings.append(STALE)
     session = profiles.of_session(session_rows)
     if session_given and session is None:
         warnings.append("the model can use none of the session items")
-    if status == "known":
-        assert user.record is not None
-        history_H = user.record.history_H
-        own = profiles.of_user(user.record.vector_VMD, history_H)
+    if own is not None:
+        source, profile, history_H = own
         return ProfileChoice(
-            source="model",
-            profile=own if session is None else own.blended_with(session),
+            source=source,
+            profile=profile if session is None else profile.blended_with(session),
             histories=[history_H] if session is None else [history_H, session_rows],
             fallback_reason=None,
             warnings=warnings,
@@ -116,6 +129,22 @@ def choose_profile(
     )
 
 
+def _own(
+    profiles: ProfileMaker, user: UserState, live: LiveItems, status: Status
+) -> tuple[Source, Profile, History] | None:
+    """What the user's history and events make, and the history that this is; None for nothing."""
+    if status == "known":
+        assert user.record is not None
+        vector_VMD, history_H = user.record.vector_VMD, user.record.history_H
+        now_H = live.changed(history_H)
+        if now_H is history_H:  # the usual request
+            return "model", profiles.of_user(vector_VMD, history_H), history_H
+        profile = profiles.of_changed(vector_VMD, history_H, now_H)
+        return ("model", profile, now_H) if profile.vector_VMD.any() else None
+    of_events = profiles.of_session(live.liked)
+    return None if of_events is None else ("live", of_events, live.liked)
+
+
 def item_row(snapshot: Snapshot, item_id: str) -> int:
     """The row of an item; UnknownItem."""
     row = snapshot.items.ids.row(item_id)
@@ -124,11 +153,20 @@ def item_row(snapshot: Snapshot, item_id: str) -> int:
     return row
 
 
-def known_rows(snapshot: Snapshot, user: UserState, session_rows: Rows) -> Rows:
+def known_rows(user: UserState, live: LiveItems, session_rows: Rows) -> Rows:
     """Items that the user has interacted with, before the model was made or since, or just now."""
-    recent_rows, _ = snapshot.items.rows(user.recent_ids)
     seen = [] if user.record is None else [user.record.seen_N.astype(np.intp)]
-    return np.concatenate([session_rows, recent_rows, *seen])
+    if seen and len(live.undone):
+        seen = [np.setdiff1d(seen[0], live.undone)]
+    return np.concatenate([session_rows, live.seen, *seen])
+
+
+def num_used(live: LiveItems, user: UserState, choice: ProfileChoice) -> int:
+    """How many of a user's events an answer is made with."""
+    if live is NOTHING:
+        return 0
+    history_H = None if user.record is None else user.record.history_H
+    return live.num_used(history_H, scored=choice.source in ("model", "live"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +184,8 @@ class ResolvedRequest:
     warnings: list[str]
     adjustments: Sequence[ItemPoints] = ()
     """What is added to the scores of items."""
+    live_events: int = 0
+    """How many events since the model was made the answer is made with."""
 
     @property
     def profile(self) -> Profile:
@@ -158,14 +198,19 @@ def resolve(served: Served, request: RecommendationRequest, user: UserState) -> 
     """Look every id up, and decide what is scored and what is eligible."""
     items = served.snapshot.items
     session_rows, missing = items.rows(request.session_items)
+    live = live_items(served.snapshot, user)
     choice = choose_profile(
-        served.snapshot.profiles, user, session_rows, session_given=bool(request.session_items)
+        served.snapshot.profiles,
+        user,
+        session_rows,
+        live,
+        session_given=bool(request.session_items),
     )
     excluded_rows, unknown = items.rows(request.exclude)
     missing += unknown
     excluded = [excluded_rows, user.hidden_rows]
     if request.exclude_seen:
-        excluded.append(known_rows(served.snapshot, user, session_rows))
+        excluded.append(known_rows(user, live, session_rows))
     only: list[Rows] = []
     unavailable: list[str] = []
     warnings = list(choice.warnings)
@@ -187,4 +232,6 @@ def resolve(served: Served, request: RecommendationRequest, user: UserState) -> 
         missing_ids=list(dict.fromkeys(missing)),
         unavailable_ids=unavailable,
         warnings=warnings,
+        adjustments=of_dislikes(served.snapshot, live),
+        live_events=num_used(live, user, choice),
     )

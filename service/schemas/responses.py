@@ -14,7 +14,7 @@ from model.artifact.manifest import EpochRecord
 from model.registry.canary import Outcome
 from model.registry.records import Variant
 
-Source = Literal["model", "session", "popular"]
+Source = Literal["model", "session", "live", "popular"]
 OfVariant = Annotated[
     Variant,
     Field(
@@ -66,6 +66,10 @@ class RecommendedItem(TypedDict):
 Matrix = Annotated[
     dict[str, dict[str, float]], Field(description="Contribution by modality, then view")
 ]
+LiveEvents = Annotated[
+    int,
+    Field(description="Events since the model was made that this is made with; one for each item"),
+]
 Available = Annotated[bool, Field(description="False: the item is hidden, no list shows it")]
 
 
@@ -83,6 +87,7 @@ class Recommendation(TypedDict):
     variant: OfVariant
     user_id: str | None
     fallback: Literal["popular"] | None
+    live_events: LiveEvents
     warnings: list[str]
     missing_ids: Annotated[list[str], Field(description="Ids that the model does not know")]
     unavailable_ids: Annotated[list[str], Field(description="Candidates that are hidden")]
@@ -126,6 +131,7 @@ class Explanation(TypedDict):
     variant: OfVariant
     user_id: str | None
     source: Source
+    live_events: LiveEvents
     warnings: list[str]
     missing_ids: Annotated[list[str], Field(description="Ids that the model does not know")]
     item_id: str
@@ -140,6 +146,7 @@ class Explanation(TypedDict):
     seen: Annotated[bool, Field(description="By the user, just now included, or in the session")]
     available: Available
     experts: list[ExpertDetail]
+    adjustments: Annotated[list[Adjustment], Field(description="Dislikes of items like it")]
     by_modality: dict[str, float]
     by_view: dict[str, float]
     matrix: Matrix

@@ -24,6 +24,7 @@ from service.ops.settings import Retrieval
 from service.retrieval.query import Retriever
 from service.retrieval.select import Chosen, choose_retriever
 from service.serving.catalogue import Catalogue
+from service.serving.likeness import Likeness
 from service.serving.source import OpenedModel
 from service.store.users import UserSource
 
@@ -96,6 +97,9 @@ class Snapshot:
     items: Catalogue
     profiles: ProfileMaker
     scorer: OnnxScorer
+    reach: float
+    """See `OnnxScorer.reach`."""
+    likeness: Likeness
     chosen: Chosen
     users: UserSource
 
@@ -143,6 +147,8 @@ def build_snapshot(
         items=items,
         profiles=profiles,
         scorer=scorer,
+        reach=scorer.reach(),
+        likeness=Likeness(tensors["item_embeddings"]),
         chosen=chosen,
         users=opened.users,
     )

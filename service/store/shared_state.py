@@ -4,17 +4,17 @@ Changes are scripts, not transactions: see `service.store.store`.
 """
 
 import asyncio
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from model.artifact.tables import IdTable
-from model.registry.records import EVENT_FIELD, SHOWN_ONLY, FeedbackEvent
+from model.registry.records import EVENT_FIELD, FeedbackEvent
 from model.runtime.top_k import Rows
 from service.schemas.errors import FeedbackFull
+from service.store.live_events import now_ms
 from service.store.store import RedisStore
 
 REMEMBERED_MS = 48 * 3600 * 1000
@@ -142,13 +142,9 @@ class Appended:
 class FeedbackStream:
     """The stream of one namespace. Every method raises SourceUnavailable."""
 
-    def __init__(
-        self, store: RedisStore, *, capacity: int, recent_items: int, recent_seconds: float
-    ) -> None:
+    def __init__(self, store: RedisStore, *, capacity: int) -> None:
         self._store = store
         self._capacity = capacity
-        self._recent_items = recent_items
-        self._recent_ms = round(recent_seconds * 1000)
 
     async def append(self, events: Sequence[FeedbackEvent]) -> Appended:
         """Append the events whose ids are new; FeedbackFull if they do not all fit."""
@@ -166,15 +162,9 @@ class FeedbackStream:
         return Appended(accepted=accepted, waiting=waiting)
 
     async def remember(self, events: Sequence[FeedbackEvent]) -> None:
-        """Note which items users have interacted with, for `exclude_seen`."""
-        pipe = self._store.client.pipeline(transaction=False)
-        now_ms = time.time_ns() // 1_000_000
-        for event in events:
-            if event.type in SHOWN_ONLY:
-                continue
-            key = self._store.keys.recent(event.user_id)
-            pipe.zadd(key, {event.item_id: now_ms})
-            pipe.zremrangebyrank(key, 0, -self._recent_items - 1)
-            pipe.pexpire(key, self._recent_ms)
+        """Note what users have done, for their next requests."""
+        pipe: Any = self._store.client.pipeline(transaction=False)
+        for command in self._store.live.writing(events, now_ms()):
+            pipe.execute_command(*command)
         with self._store.answering():
             await pipe.execute()

@@ -21,6 +21,7 @@ from service.ops.batching import Batcher
 from service.ops.settings import Settings
 from service.schemas.errors import SourceUnavailable
 from service.store.connection import FAULTS, Exchange, answering, close, connect
+from service.store.live_events import LiveEvent, LiveSets, now_ms, of_replies
 
 MAX_SHARED = 64
 """Requests that read in one round trip; further ones wait for the next."""
@@ -64,7 +65,7 @@ class _Read:
 
     version: str
     spans: Sequence[RowSpan]
-    recent_of: str | None
+    user_id: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +73,10 @@ class LiveValues:
     """Values that change while a version is served, read together with a user's row."""
 
     availability_revision: int
+    events: Sequence[LiveEvent]
+    """What the user has done lately, newest first."""
     recent_ids: Sequence[str]
-    """Items that the user has just seen, newest first."""
+    """Further items that they have seen, by replicas of earlier releases."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +100,11 @@ class RedisStore:
     def __init__(self, settings: Settings) -> None:
         self.address = settings.redis_address
         self.keys = KeySpace(settings.namespace)
+        self.live = LiveSets(
+            keys=self.keys,
+            most=settings.recent_items,
+            lasting_ms=round(settings.recent_days * 24 * 3600 * 1000),
+        )
         self._timeout_seconds = settings.redis_timeout_seconds
         self.client, self.bulk_client = (
             connect(
@@ -153,13 +161,13 @@ class RedisStore:
                 chunk.check_length(length)
 
     async def read(
-        self, version: str, spans: Sequence[RowSpan], recent_of: str | None
+        self, version: str, spans: Sequence[RowSpan], user_id: str | None
     ) -> tuple[list[bytes], LiveValues]:
-        """The bytes of some spans of rows, and the items that a user has just seen.
+        """The bytes of some spans of rows, and what a user has done lately.
 
         It takes one round trip, which begins after the call and is shared with other requests.
         """
-        return await self._reads.run(_Read(version, spans, recent_of))
+        return await self._reads.run(_Read(version, spans, user_id))
 
     async def _read_all(
         self, reads: Sequence[_Read], since: float
@@ -173,8 +181,8 @@ class RedisStore:
             return [self._answer(read, revision, parts) for read in reads]
 
     def _commands(self, read: _Read) -> Iterator[tuple[str | int, ...]]:
-        if read.recent_of is not None:
-            yield "ZRANGE", self.keys.recent(read.recent_of), 0, -1, "REV"
+        if read.user_id is not None:
+            yield from self.live.reading(read.user_id, now_ms())
         for span in read.spans:
             for chunk, first, last in span.pieces():
                 yield "GETRANGE", self.keys.chunk(read.version, span.blob, chunk), first, last
@@ -182,11 +190,14 @@ class RedisStore:
     def _answer(
         self, read: _Read, revision: int, parts: Iterator[Any]
     ) -> tuple[list[bytes], LiveValues] | SourceUnavailable:
-        recent = [] if read.recent_of is None else [item.decode() for item in next(parts)]
+        sets = ((), ()) if read.user_id is None else (next(parts), next(parts))
+        events, recent_ids = of_replies(*sets)
         rows = [b"".join(islice(parts, sum(1 for _ in span.pieces()))) for span in read.spans]
         if any(len(data) != span.num_bytes for data, span in zip(rows, read.spans, strict=True)):
             return SourceUnavailable(f"version {read.version} is no longer whole in {self.address}")
-        return rows, LiveValues(availability_revision=revision, recent_ids=recent)
+        return rows, LiveValues(
+            availability_revision=revision, events=events, recent_ids=recent_ids
+        )
 
     async def hidden_items(self) -> tuple[int, frozenset[str]]:
         """The revision of the set of hidden items, and their ids."""

@@ -15,6 +15,7 @@ from model.artifact.manifest import ArtifactManifest
 from model.artifact.stored import layout_of
 from model.runtime.top_k import Rows
 from service.schemas.errors import SourceUnavailable
+from service.store.live_events import LiveEvent
 from service.store.shared_state import HiddenItems, ItemTable
 from service.store.store import RedisStore, RowSpan
 
@@ -43,12 +44,14 @@ class UserState:
     in_model: bool
     record: UserRecord | None
     """None for a user who is not in the model or cannot be read now."""
+    events: Sequence[LiveEvent] = ()
+    """What they have done lately, newest first; the model may have learnt from it already."""
     recent_ids: Sequence[str] = ()
-    """Items that the user has just seen, newest first; the model may not have them."""
+    """Further items that they have seen lately, see `LiveValues`."""
     hidden_rows: Rows
     """Items that must not be shown to anybody."""
     trouble: SourceUnavailable | None = None
-    """Why something could not be read: recent items are then none, hidden ones as last known."""
+    """Why something could not be read: events are then none, hidden ones as last known."""
 
 
 class DiskUsers:
@@ -122,11 +125,12 @@ class RedisUsers:
         """
         record = None if row is None else self._kept(row)
         spans = () if row is None or record is not None else self._spans(row)
+        events: Sequence[LiveEvent] = ()
         recent_ids: Sequence[str] = ()
         trouble = None
         try:
             parts, live = await self._store.read(self._version, spans, user_id)
-            recent_ids = live.recent_ids
+            events, recent_ids = live.events, live.recent_ids
             await self._hidden.follow(live.availability_revision)
             if row is not None and record is None:
                 record = self._keep(row, parts)
@@ -136,6 +140,7 @@ class RedisUsers:
             user_id=user_id,
             in_model=row is not None,
             record=record,
+            events=events,
             recent_ids=recent_ids,
             hidden_rows=self._hidden.rows(items),
             trouble=trouble,

@@ -12,6 +12,7 @@ import pytest
 import uvicorn
 
 from model.artifact.files import Artifact, read_artifact
+from model.runtime.artifact import ArtifactScorer
 from service.app import create_app
 from service.ops.settings import Settings
 from training.publish import publish_artifact
@@ -114,6 +115,23 @@ def test_a_user_is_close_to_the_fold_in_of_her_own_history(client, artifact) -> 
         again = {item["item_id"] for item in folded["items"]}
         agreement.append(len(known & again) / len(known))
     assert np.mean(agreement) > 0.5
+
+
+def test_events_make_of_a_user_what_training_makes_of_the_longer_history(artifact) -> None:
+    scorer = ArtifactScorer.of(artifact)
+    profiles = scorer.profiles
+    assert profiles.recency_power > 0
+    for user in range(20):
+        history_H = scorer.history(user)
+        known_H, live_H = history_H[:-3], history_H[-3:]
+        exported = scorer.user(user)
+        free_VMD = exported.vector_VMD - profiles.of_history(history_H).vector_VMD
+        before_VMD = profiles.of_history(known_H).vector_VMD + free_VMD
+        events = np.concatenate([known_H, live_H])
+        after = profiles.of_changed(before_VMD, known_H, events)
+        assert after.vector_VMD == pytest.approx(exported.vector_VMD, abs=1e-5)
+        assert scorer.scorer.score(after) == pytest.approx(scorer.scorer.score(exported), abs=1e-4)
+        assert not free_VMD[:, 1:].round(5).any()
 
 
 def test_an_explanation_names_nothing_that_the_user_disliked(client, artifact) -> None:

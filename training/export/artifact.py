@@ -115,6 +115,7 @@ def _artifact(
         gate_threshold=head.config.gate_threshold,
         recency_power=model.recency_power,
         item_item_deviation=_deviation(model),
+        events_until=model.events_until,
         golden=record_golden(scorer.scorer, profiles, users, items),
         metrics=metrics,
         training=record,

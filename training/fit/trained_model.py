@@ -8,6 +8,7 @@ D dimension, J routing channels.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Self
 
 import numpy as np
@@ -63,6 +64,8 @@ class TrainedModel:
     early: bool = False
     """Handed over while training goes on."""
     held_out: HeldOut = "unseen"
+    events_until: datetime | None = None
+    """Of the feedback among its data, see `ArtifactManifest`."""
 
     @classmethod
     def encoded(

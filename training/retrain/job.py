@@ -8,8 +8,8 @@ import logging
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 
 from model.artifact.files import ArtifactError, read_artifact
 from training.cli.progress import metrics_table
@@ -48,6 +48,9 @@ log = logging.getLogger(__name__)
 
 _WAIT_FOR_PUBLISHER_SECONDS = 60.0
 """Someone may be publishing by hand."""
+_ON_ITS_WAY = timedelta(minutes=1)
+"""So long before the drain an event may have been received that was not in the stream yet: a call
+takes seconds, and clocks differ."""
 
 
 def retrain(config: RetrainConfig) -> RunRecord:
@@ -133,6 +136,7 @@ class Retraining:
         with self._step("train"):
             model, record.comparable = train_candidate(dataset, config, live)
             served = served_candidate(dataset, config, live, model)
+            served = replace(served, events_until=record.events_until)
             record.warm = not record.comparable
             record.history = list(model.history)
             record.experts = [x.name for x in model.magnet.head.templates.experts]
@@ -177,6 +181,7 @@ class Retraining:
         """Drain the stream into the log, and keep the log within its limits."""
         settings = self.config.events
         events = EventLog(self.config.state / "events")
+        self.record.events_until = datetime.now(UTC) - _ON_ITS_WAY
         drained = drain(self.ledger.stream(), events)
         today = datetime.now(UTC).date()
         with events.writing() as writer:

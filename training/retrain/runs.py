@@ -76,6 +76,8 @@ class RunRecord(BaseModel):
     """In the log."""
     newest_event: AwareDatetime | None = None
     """When the newest of them was received."""
+    events_until: AwareDatetime | None = None
+    """What was received until then is in the log, or can never be."""
     new_events: int = 0
     """Of those, since the live model's run."""
     data: dict[str, int] = {}

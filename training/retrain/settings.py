@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from model.registry.canary import MAX_SHARE
-from model.registry.records import SHOWN_ONLY, EventType
+from model.registry.records import EVENT_WEIGHTS, SHOWN_ONLY, TAKEN_BACK, EventType
 from training.errors import ExplainedError
 from training.feedback.log import KEEP_DAYS, KEEP_MB
 from training.fit.config import TrainingConfig
@@ -35,20 +35,11 @@ class DataSettings(_Settings):
 class EventSettings(_Settings):
     """What feedback means, and how long it is kept."""
 
-    weights: dict[EventType, float] = {
-        "view": 0.34,
-        "click": 1.0,
-        "play": 1.0,
-        "like": 1.0,
-        "save": 1.0,
-        "share": 1.0,
-        "cart": 1.0,
-        "purchase": 1.0,
-        "dislike": -1.0,
-    }
+    weights: dict[EventType, float] = dict(EVENT_WEIGHTS)
     """A user likes an item once the weights of their events on it add up to 1, a positive of the
-    data folder counting 1. A type that is not named counts 0: the item was seen. Ours: one action
-    is enough, or three views, and a dislike takes one action back."""
+    data folder counting 1. A negative weight takes back what came before it, whatever its size; so
+    does an `undo`, after which the item is not even seen. A type that is not named counts 0: the
+    item was seen."""
     keep_days: int = Field(default=KEEP_DAYS, ge=1)
     keep_mb: float = Field(default=KEEP_MB, gt=0)
 
@@ -58,6 +49,8 @@ class EventSettings(_Settings):
         shown = sorted(SHOWN_ONLY & weights.keys())
         if shown:
             raise ValueError(f"{shown[0]!r} tells what was shown, not what was done with it")
+        if TAKEN_BACK & weights.keys():
+            raise ValueError("'undo' takes events back and has no weight of its own")
         return weights
 
 

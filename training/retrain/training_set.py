@@ -1,6 +1,7 @@
 """The training set of one run: a data folder's interactions and the events since, by time.
 
-A user likes an item or not: their events on it are weighted and added up.
+A user likes an item or not: their events on it are weighted and added up, from the last one on that
+takes back what came before.
 
 Letters: N interactions of the folder.
 """
@@ -15,7 +16,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from model.registry.records import SHOWN_ONLY, EventType
+from model.registry.records import SHOWN_ONLY, TAKEN_BACK, EventType
 from training.data.dataset import DataConfig
 from training.data.files import make_folder
 from training.data.folder import FEATURE_SUFFIX
@@ -94,10 +95,11 @@ def assemble(
     done = usable.select(
         *_PAIR,
         weight=pl.col("type").replace_strict(dict(weights), default=0.0, return_dtype=pl.Float64),
+        undo=pl.col("type").is_in(sorted(TAKEN_BACK)),
         # a client's clock may be ahead of ours
         timestamp=pl.min_horizontal("timestamp", "received_at").dt.timestamp("us") / 1e6,
     )
-    pairs = _liked(pl.concat([base, done]))
+    pairs = _liked(pl.concat([base.with_columns(undo=False), done], how="diagonal"))
     make_folder(folder)
     pairs.write_csv(
         folder / f"{interaction_file(data.folder).stem}.inter",
@@ -203,19 +205,28 @@ def _usable(
 
 
 def _liked(done: pl.DataFrame) -> pl.DataFrame:
-    """One row per pair: rating 1 since its weights add up to 1, if they still do, else 0."""
-    total = pl.col("weight").cum_sum().over(_PAIR)
-    reached = pl.col("total") >= _ENOUGH
+    """One row per pair: rating 1 since its weights add up to 1, if they still do, else 0.
+
+    A negative weight begins the sum anew; of what was undone nothing is left.
+    """
+    undone = pl.col("undo").reverse().cum_max().reverse().over(_PAIR)
+    part = (pl.col("weight") < 0).cum_sum().over(_PAIR)
+    total = pl.col("weight").clip(0).cum_sum().over([*_PAIR, "part"])
+    counts = pl.col("part") == pl.col("part").last()
     pairs = (
         done.sort("timestamp", maintain_order=True)
+        .filter(~undone)
+        .with_columns(part=part)
         .with_columns(total=total)
         .group_by(_PAIR, maintain_order=True)
         .agg(
-            rating=(pl.col("total").last() >= _ENOUGH).cast(pl.Int8),
             first=pl.col("timestamp").first(),
-            since=pl.col("timestamp").filter(reached).first(),
+            since=pl.col("timestamp").filter(counts & (pl.col("total") >= _ENOUGH)).first(),
         )
     )
-    timestamp = pl.when(pl.col("rating") == 1).then("since").otherwise("first")
-    rows = pairs.select(*_PAIR, "rating", timestamp=timestamp)
+    rows = pairs.select(
+        *_PAIR,
+        rating=pl.col("since").is_not_null().cast(pl.Int8),
+        timestamp=pl.coalesce("since", "first"),
+    )
     return rows.sort(["timestamp", *_PAIR])

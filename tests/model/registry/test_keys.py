@@ -13,6 +13,7 @@ def test_whatever_changes_in_one_transaction_is_in_one_slot() -> None:
 
 def test_users_are_spread_over_the_nodes_of_a_cluster() -> None:
     assert KEYS.recent("196") == "mg:shop:recent:196"
+    assert KEYS.live("196") == "mg:shop:live:196"
 
 
 def test_no_version_key_is_anothers() -> None:

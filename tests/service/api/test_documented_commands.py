@@ -73,7 +73,8 @@ def test_it_is_answered(block, films, redis_url, publish, serving, following, un
     assert len(answers) == len(re.findall(r"^curl ", commands, re.MULTILINE))
     for answer in map(json.loads, answers):
         assert answer.get("items", "no list") != []
-        assert answer.get("missing_ids", []) == []
+        missing = answer.get("missing_ids", [])
+        assert [each for each in missing if not each.startswith("visitor-")] == []
 
 
 @pytest.mark.parametrize("program", PROGRAMS)

@@ -37,10 +37,10 @@ class CountingStore:
         self.tensors = tensors
         self.reads = 0
 
-    async def read(self, version, spans, recent_of) -> tuple[list[bytes], LiveValues]:
+    async def read(self, version, spans, user_id) -> tuple[list[bytes], LiveValues]:
         self.reads += 1
         parts = [self.tensors[span.blob][span.start : span.stop].tobytes() for span in spans]
-        return parts, LiveValues(availability_revision=0, recent_ids=[])
+        return parts, LiveValues(availability_revision=0, events=[], recent_ids=[])
 
 
 def users_of(store: CountingStore, manifest: ArtifactManifest, cache_size: int) -> RedisUsers:

@@ -85,6 +85,30 @@ def test_a_dislike_takes_a_like_back_from_wherever_it_came(assembled: Callable) 
     assert pairs["b", "old0"] == (1, NOW + 2)
 
 
+@pytest.mark.parametrize(
+    ("kinds", "rating"),
+    [
+        (["like", "purchase", "return"], 0),
+        (["click", "click", "hide"], 0),
+        (["dislike", "dislike", "like"], 1),
+        (["like", "dislike", "view", "view"], 0),
+        (["like", "undo"], None),
+        (["undo", "like"], 1),
+        (["like", "undo", "view"], 0),
+        (["dislike", "undo", "like", "view"], 1),
+    ],
+)
+def test_the_last_word_on_an_item_counts(assembled: Callable, kinds, rating: int | None) -> None:
+    _, pairs = assembled(*(("u", "x", kind, place) for place, kind in enumerate(kinds)))
+    assert pairs.get(("u", "x"), (None,))[0] == rating
+
+
+def test_an_undo_takes_back_what_the_data_folder_says(assembled: Callable) -> None:
+    _, pairs = assembled(("a", "old3", "undo", 2))
+    assert ("a", "old3") not in pairs
+    assert pairs["a", "old4"] == (1, 4)
+
+
 def test_what_was_only_shown_is_no_interaction(assembled: Callable) -> None:
     out, pairs = assembled(("u", "x", "impression", 1))
     assert ("u", "x") not in pairs

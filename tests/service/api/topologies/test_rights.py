@@ -78,7 +78,7 @@ def test_the_documented_rights_suffice(
         (("SET", "mg:default:v:v1:manifest", "x"), service_client),
         (("SET", "mg:other:v:v1:manifest", "x"), service_client),
         (("SET", "mg:{other}:current", "x"), trainer_client),
-        (("GET", "mg:default:recent:u001"), trainer_client),
+        (("ZRANGE", "mg:default:live:u001", 0, -1), trainer_client),
         (("FLUSHALL",), trainer_client),
         (("CONFIG", "GET", "*"), service_client),
     ):

@@ -1,0 +1,107 @@
+"""Live events: what a user has done since the model was made, in terms of its items.
+
+The latest word on an item counts: a like by an event whose weight in `EVENT_WEIGHTS` is enough by
+itself, a dislike by a negative weight, an undo. Other events say that the item was seen.
+
+Letters: H items of a history.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from model.registry.records import EVENT_WEIGHTS, TAKEN_BACK
+from model.runtime.profile import History
+from model.runtime.top_k import Rows
+from service.serving.snapshot import Snapshot
+from service.store.users import UserState
+
+MAX_EVENTS = 100
+"""Latest events that are scored with; of older ones only counts that their items were seen."""
+_NO_ROWS: Rows = np.empty(0, dtype=np.intp)
+
+Word = Literal["like", "dislike", "undo"]
+_WORDS: Mapping[str, Word] = {
+    **{kind: "like" for kind, weight in EVENT_WEIGHTS.items() if weight >= 1},
+    **{kind: "dislike" for kind, weight in EVENT_WEIGHTS.items() if weight < 0},
+    **dict.fromkeys(TAKEN_BACK, "undo"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveItems:
+    """Rows of the items of a user's events, each once."""
+
+    liked: Rows
+    """Oldest first, by the last mention; without what the model has learnt already."""
+    disliked: Rows
+    """Newest first. A model learns of them only that they are not liked, so they count for as long
+    as their events are kept."""
+    undone: Rows
+    """Newest first. What the model knows of them does not count."""
+    seen: Rows
+    """In any order."""
+
+    def changed(self, history_H: History) -> History:
+        """What a history of the model, oldest first, is now; the same array if nothing changes."""
+        said = np.concatenate([self.liked, self.disliked, self.undone])
+        if not len(said):
+            return history_H
+        kept_H = history_H[np.isin(history_H, said, invert=True)]
+        if not len(self.liked) and len(kept_H) == len(history_H):
+            return history_H
+        return np.concatenate([kept_H, self.liked])
+
+    def num_used(self, history_H: History | None, *, scored: bool) -> int:
+        """How many events an answer is made with; likes only if they are scored."""
+        taken_back = 0 if history_H is None else int(np.isin(self.undone, history_H).sum())
+        return len(self.disliked) + taken_back + (len(self.liked) if scored else 0)
+
+
+NOTHING = LiveItems(liked=_NO_ROWS, disliked=_NO_ROWS, undone=_NO_ROWS, seen=_NO_ROWS)
+
+
+def live_items(snapshot: Snapshot, user: UserState) -> LiveItems:
+    """What a user's events say; items that the model does not have are left out."""
+    if not user.events and not user.recent_ids:  # the usual request need not pay
+        return NOTHING
+    row_of = snapshot.items.ids.row
+    latest: dict[int, str] = {}
+    words: dict[int, tuple[Word, float]] = {}
+    for place, event in enumerate(user.events):
+        row = row_of(event.item_id)
+        if row is None:
+            continue
+        latest.setdefault(row, event.type)
+        if place < MAX_EVENTS and event.type in _WORDS:
+            words.setdefault(row, (_WORDS[event.type], event.at))
+    learnt = _learnt(snapshot, user)
+    rows_of: dict[Word, list[int]] = {"like": [], "dislike": [], "undo": []}
+    for row, (word, at) in words.items():
+        if word != "like" or not learnt(row, at):
+            rows_of[word].append(row)
+    further, _ = snapshot.items.rows(user.recent_ids)
+    seen = [row for row, kind in latest.items() if kind not in TAKEN_BACK]
+    return LiveItems(
+        liked=_rows(rows_of["like"][::-1]),
+        disliked=_rows(rows_of["dislike"]),
+        undone=_rows(rows_of["undo"]),
+        seen=np.append(further, _rows(seen)),
+    )
+
+
+def _learnt(snapshot: Snapshot, user: UserState) -> Callable[[int, float], bool]:
+    """Whether the model has learnt that an item was liked at a time, in Unix milliseconds."""
+    until = snapshot.manifest.events_until
+    if until is not None:
+        until_ms = 1000 * until.timestamp()
+        return lambda _row, at: at <= until_ms
+    # Nobody knows which events it has learnt, so its users' own items do not count again.
+    known = frozenset[int]() if user.record is None else frozenset(user.record.seen_N.tolist())
+    return lambda row, _at: row in known
+
+
+def _rows(rows: list[int]) -> Rows:
+    return np.array(rows, dtype=np.intp)

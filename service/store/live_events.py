@@ -1,0 +1,96 @@
+"""What users have done lately: one sorted set per user, read together with their row.
+
+A member tells what was done with which item; its score is when it arrived, in Unix milliseconds. So
+what is done again replaces the earlier time, and a set is as long as its user's items are many.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from model.registry.keys import KeySpace
+from model.registry.records import SHOWN_ONLY, TAKEN_BACK, FeedbackEvent
+
+_PLACES = 1024
+"""An event's place within its call is a fraction of a millisecond, exact in 64 bits."""
+
+
+def now_ms() -> int:
+    """The time, as scores have it."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class LiveEvent:
+    """Something that a user has done lately."""
+
+    item_id: str
+    type: str
+    """An `EventType`, or one of a later release."""
+    at: float
+    """When it arrived, in Unix milliseconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveSets:
+    """How the sets of a namespace are kept."""
+
+    keys: KeySpace
+    most: int
+    """Members of a set; the oldest make room."""
+    lasting_ms: int
+    """How long a member counts."""
+
+    def reading(self, user_id: str, now: int) -> Iterator[tuple[str | int, ...]]:
+        """The commands whose replies tell what a user has done, newest first.
+
+        The second reply names the items of which replicas of earlier releases know.
+        """
+        since = now - self.lasting_ms
+        order = ("BYSCORE", "REV", "LIMIT", 0, self.most)
+        yield "ZRANGE", self.keys.live(user_id), "+inf", since, *order, "WITHSCORES"
+        yield "ZRANGE", self.keys.recent(user_id), 0, -1, "REV"
+
+    def writing(
+        self, events: Sequence[FeedbackEvent], now: int
+    ) -> Iterator[tuple[str | int | float, ...]]:
+        """The commands that note events, all of which arrive now; impressions are none."""
+        by_user: defaultdict[str, list[FeedbackEvent]] = defaultdict(list)
+        for event in sorted(events, key=lambda event: event.timestamp):
+            if event.type not in SHOWN_ONLY:
+                by_user[event.user_id].append(event)
+        for user_id, done in by_user.items():
+            key, oldest = self.keys.live(user_id), now - self.lasting_ms
+            members: dict[str, float] = {}
+            for place, event in enumerate(done):
+                members[f"{event.type} {event.item_id}"] = now + place / _PLACES
+            yield "ZADD", key, *(part for member, at in members.items() for part in (at, member))
+            yield "ZREMRANGEBYSCORE", key, "-inf", oldest
+            yield "ZREMRANGEBYRANK", key, 0, -self.most - 1
+            yield "PEXPIRE", key, self.lasting_ms
+            yield from self._for_earlier_releases(user_id, done, now)
+
+    def _for_earlier_releases(
+        self, user_id: str, done: Sequence[FeedbackEvent], now: int
+    ) -> Iterator[tuple[str | int | float, ...]]:
+        """Their replicas may run beside this one for as long as a roll-out takes."""
+        key = self.keys.recent(user_id)
+        seen = {event.item_id: event.type not in TAKEN_BACK for event in done}
+        for item_id, is_seen in seen.items():
+            yield ("ZADD", key, now, item_id) if is_seen else ("ZREM", key, item_id)
+        yield "ZREMRANGEBYRANK", key, 0, -self.most - 1
+        yield "PEXPIRE", key, self.lasting_ms
+
+
+def of_replies(live: Sequence[Any], recent: Sequence[bytes]) -> tuple[list[LiveEvent], list[str]]:
+    """The events, newest first, and the items of which only replicas of earlier releases know."""
+    events = []
+    for member, at in live:
+        kind, _, item_id = member.decode().partition(" ")
+        events.append(LiveEvent(item_id, kind, float(at)))
+    if not recent:
+        return events, []
+    known = {event.item_id for event in events}
+    return events, [item_id for each in recent if (item_id := each.decode()) not in known]
