@@ -25,7 +25,8 @@ from threadpoolctl import threadpool_limits
 from model.runtime.profile import Profile
 from model.runtime.scorer import OnnxScorer
 from model.runtime.top_k import Rows, top_places
-from service.retrieval.exact import ExactRetriever, channels, cosines, unit_channels
+from service.retrieval.bounds import channels, cosines, unit_channels
+from service.retrieval.exact import ExactRetriever
 from service.retrieval.query import Eligible, Floats, Query, Ranked, Tensors
 
 PROJECTED_WIDTH = 128

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.retrieval.exact import ScoreBound
+from service.retrieval.bounds import ScoreBound
 
 
 @settings(max_examples=60)
