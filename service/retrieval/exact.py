@@ -39,12 +39,19 @@ class ExactRetriever:
     name: Literal["exact"] = "exact"
 
     def __init__(
-        self, scorer: OnnxScorer, tensors: Tensors, templates_KM: Sequence[Sequence[float]]
+        self,
+        scorer: OnnxScorer,
+        tensors: Tensors,
+        templates_KM: Sequence[Sequence[float]],
+        *,
+        is_changing: bool = False,
     ) -> None:
+        """`is_changing`: the items change so often that a rounded copy would not pay."""
         self._scorer = scorer
         items_IVMD, bias_I = tensors["item_embeddings"], tensors["item_bias"]
         templates = np.array(templates_KM, dtype=np.float32)
-        kind = QuantisedBounds if items_IVMD.size <= _QUANTISED_NUMBERS else FloatBounds
+        is_rounded = not is_changing and items_IVMD.size <= _QUANTISED_NUMBERS
+        kind = QuantisedBounds if is_rounded else FloatBounds
         self._bounds = kind(items_IVMD, bias_I, templates, scorer.reach())
         self.most_users = max(1, _BOUNDS_BYTES // max(1, bias_I.nbytes))
 

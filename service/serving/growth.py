@@ -178,7 +178,7 @@ class GrowingModel:
         scorer = base.scorer.of_items(arrays)
         retriever = GrownRetriever(
             base.chosen.retriever,
-            ExactRetriever(scorer, arrays, templates_KM),
+            ExactRetriever(scorer, arrays, templates_KM, is_changing=True),
             num_base=len(base.items),
         )
         self.snapshot = replace(
