@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 from threadpoolctl import threadpool_limits
 
-from service.api import admin, catalogue, health, items, recommend
+from service.api import admin, catalogue, experiments, health, items, recommend
 from service.api.dependencies import Services, SharedState
 from service.api.hot import hot_routes
 from service.auth.authenticator import Authenticator, host_of_command, is_local
@@ -28,8 +28,10 @@ from service.ops.settings import Settings
 from service.recommend.engine import RecommendationEngine
 from service.serving.cache import ModelCache
 from service.serving.canary_guard import CanaryGuard
+from service.serving.experiment_counter import REPORT_SECONDS, ExperimentCounter
 from service.serving.follower import ModelFollower
 from service.serving.source import DiskSource, ModelSource, RedisSource
+from service.store.experiments import Experiments
 from service.store.items import ItemStore
 from service.store.registry import Registry
 from service.store.shared_state import Availability, FeedbackStream
@@ -84,7 +86,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
     )
     install_handlers(app)
-    for resource in (recommend, catalogue, admin, health, items):
+    for resource in (recommend, catalogue, admin, health, items, experiments):
         app.include_router(resource.router)
     install_documentation(app)
     install_page(app)
@@ -130,11 +132,11 @@ async def running_services(
         metrics=metrics, max_batch=settings.max_batch, max_waiting=settings.max_waiting
     )
     drain = Drain(settings.drain_seconds)
-    shared = None if store is None else _shared(settings, store)
+    shared = None if store is None else _shared(settings, store, metrics)
     running = [follower.run()]
     if shared is not None:
-        running += _watches(settings, follower, shared.registry, metrics)
         running.append(repeat(follower.follow_items, ITEMS_SECONDS, "changes of items"))
+        running += _watches(settings, follower, shared, metrics)
     tasks = [asyncio.create_task(each) for each in running]
     try:
         # Requests and workers run in parallel; BLAS threads would compete with them for cores.
@@ -170,25 +172,30 @@ def _source(settings: Settings, store: RedisStore | None) -> ModelSource:
     return RedisSource(store, settings.user_cache_size, cache)
 
 
-def _shared(settings: Settings, store: RedisStore) -> SharedState:
+def _shared(settings: Settings, store: RedisStore, metrics: Metrics) -> SharedState:
+    experiments = Experiments(store)
     return SharedState(
         availability=Availability(store),
         feedback=FeedbackStream(store, capacity=settings.feedback_capacity),
         registry=Registry(store),
         items=ItemStore(store),
+        experiments=experiments,
+        experiment=ExperimentCounter(experiments, metrics),
     )
 
 
 def _watches(
-    settings: Settings, follower: ModelFollower, registry: Registry, metrics: Metrics
+    settings: Settings, follower: ModelFollower, shared: SharedState, metrics: Metrics
 ) -> Iterator[Coroutine[Any, Any, None]]:
-    """What is looked up in Redis again and again, beside the follower."""
+    """What is told to or looked up in Redis again and again, beside the follower."""
+    registry = shared.registry
     guard = CanaryGuard(follower, registry, metrics)
 
     async def show_retraining() -> None:
         metrics.show_retraining(await registry.latest_retraining())
 
     yield repeat(guard.look, settings.poll_seconds, "the canary")
+    yield repeat(shared.experiment.report, REPORT_SECONDS, "the experiment")
     yield repeat(show_retraining, settings.poll_seconds, "the latest retraining")
 
 

@@ -13,11 +13,14 @@ from magnet_client.answers import (
     Adjustment,
     BatchResponse,
     CatalogueItem,
+    Comparison,
+    ExperimentResponse,
     ExpertContribution,
     ExpertDetail,
     ExplanationResponse,
     FeedbackResponse,
     HistoryEvidence,
+    Interval,
     ItemsResponse,
     ModelResponse,
     ModelsResponse,
@@ -27,6 +30,7 @@ from magnet_client.answers import (
     RecommendedItem,
     SimilarItem,
     SimilarResponse,
+    VariantCounts,
 )
 from magnet_client.calls import Event, EventType, RecommendationRequest
 from magnet_client.client import AsyncClient, Client, Retries
@@ -51,8 +55,10 @@ __all__ = [
     "BatchResponse",
     "CatalogueItem",
     "Client",
+    "Comparison",
     "Event",
     "EventType",
+    "ExperimentResponse",
     "ExpertContribution",
     "ExpertDetail",
     "ExplanationResponse",
@@ -60,6 +66,7 @@ __all__ = [
     "FieldFault",
     "Forbidden",
     "HistoryEvidence",
+    "Interval",
     "InvalidAnswer",
     "InvalidRequest",
     "ItemsResponse",
@@ -81,4 +88,5 @@ __all__ = [
     "TooManyRequests",
     "Unauthenticated",
     "Unavailable",
+    "VariantCounts",
 ]

@@ -206,6 +206,58 @@ class ModelVersion(_Part):
     usable: bool
 
 
+class Interval(_Part):
+    """A difference of two rates lies between these."""
+
+    low: float
+    high: float
+
+
+class Comparison(_Part):
+    """How much more often the challenger's users respond than the champion's."""
+
+    difference: float | None
+    interval: Interval | None
+    """95 %, for one look at a time that was set before."""
+    always_valid_interval: Interval | None
+    """95 %, however often one looks."""
+    p_value: float
+
+
+class VariantCounts(_Part):
+    """What was counted for one variant."""
+
+    model_version: str | None
+    lists: int
+    lists_clicked: int
+    lists_purchased: int
+    users: int
+    users_clicked: int
+    users_purchased: int
+    click_rate: float | None
+    """Of the users; so is the next."""
+    purchase_rate: float | None
+    list_click_rate: float | None
+
+
+class ExperimentResponse(Comparison, _Answered):
+    """How a canary's users respond beside the others; the comparison is of users who clicked."""
+
+    share: float
+    started_at: datetime
+    ended_at: datetime | None
+    outcome: str | None
+    """None while it runs."""
+    counted_since: datetime | None
+    champion: VariantCounts
+    challenger: VariantCounts
+    verdict: str
+    """`challenger better`, `champion better` or `undecided`."""
+    users_needed: int | None
+    summary: str
+    purchases: Comparison
+
+
 class ModelsResponse(_Answered):
     """Every published version, newest first."""
 

@@ -18,6 +18,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from magnet_client.answers import (
     BatchResponse,
+    ExperimentResponse,
     ExplanationResponse,
     FeedbackResponse,
     ItemsResponse,
@@ -82,9 +83,10 @@ class Event(BaseModel):
     event_id: str = Field(default_factory=lambda: uuid4().hex)
     timestamp: AwareDatetime = Field(default_factory=lambda: datetime.now(UTC))
     model_version: str | None = None
-    """Of the answer that showed the item; so are the next two."""
+    """Of the answer that showed the item; so are the next three."""
     variant: str | None = None
     rank: int | None = None
+    request_id: str | None = None
 
 
 Answer = TypeVar("Answer", bound=BaseModel)
@@ -189,6 +191,11 @@ def model() -> Call[ModelResponse]:
 def models() -> Call[ModelsResponse]:
     """What has been published, newest first."""
     return Call(method="GET", path="/v1/models", kind=ModelsResponse)
+
+
+def experiment() -> Call[ExperimentResponse]:
+    """Which is better, the live model or the canary; NotFound if there never was one."""
+    return Call(method="GET", path="/v1/experiments/current", kind=ExperimentResponse)
 
 
 def _someone(user_id: str | None, session_items: Sequence[str]) -> dict[str, Any]:

@@ -167,6 +167,7 @@ class Client:
     items_named = _waiting(calls.items_named)
     model = _waiting(calls.model)
     models = _waiting(calls.models)
+    experiment = _waiting(calls.experiment)
 
     def _send(self, call: Call[Answer]) -> Answer:
         failures = 0
@@ -225,6 +226,7 @@ class AsyncClient:
     items_named = _awaited(calls.items_named)
     model = _awaited(calls.model)
     models = _awaited(calls.models)
+    experiment = _awaited(calls.experiment)
 
     async def _send(self, call: Call[Answer]) -> Answer:
         failures = 0

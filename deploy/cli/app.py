@@ -24,7 +24,7 @@ EXIT_STATUS = {
     2: "the command line is wrong, or, for `import`, what the files mean is not clear; the message "
     "says where, and what to write",
     3: "`retrain`: the promotion rules refused the new model; it is kept, and the live one serves "
-    "on",
+    "on. `promote --if-better`, `experiment --check`: it is not known that the canary is better",
     4: "`retrain`: another retraining holds the lock",
     130: "interrupted by Ctrl-C",
     143: "`retrain`: stopped by SIGTERM",
@@ -129,6 +129,12 @@ SECTIONS = {
             "canary",
             "let a stored version serve a share of the users, or stop that",
             f"{_VERSIONS}:canary",
+        ),
+        Entry(
+            "experiment",
+            "show whether the canary is better than the live model",
+            "deploy.cli.experiment:experiment",
+            "local",
         ),
     ),
     "Research": (

@@ -10,6 +10,8 @@ from typing import Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from model.registry.records import Variant
+
 MAX_SHARE = 0.5
 """A version that most users get is the live one."""
 
@@ -54,8 +56,15 @@ class Canary(BaseModel):
         fraction of 2^64, are below the share. Every process and release agrees; a larger share
         keeps the users of a smaller one; another version draws other users.
         """
-        digest = hashlib.sha256(f"{self.version}\n{user_id}".encode()).digest()
-        return int.from_bytes(digest[:8], "big") < self.share * 2**64
+        return int.from_bytes(self.draw(user_id), "big") < self.share * 2**64
+
+    def variant_of(self, user_id: str) -> Variant:
+        """What a user gets wherever the canary is served."""
+        return "challenger" if self.takes(user_id) else "champion"
+
+    def draw(self, user_id: str) -> bytes:
+        """The 8 bytes that decide for a user."""
+        return hashlib.sha256(f"{self.version}\n{user_id}".encode()).digest()[:8]
 
     def ended(self, outcome: Outcome, reason: str, at: datetime) -> Self:
         """The same canary, ended."""

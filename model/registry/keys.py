@@ -6,6 +6,7 @@ Chunks carry no tag, so a cluster spreads them over its nodes.
 
 import re
 from dataclasses import dataclass, field, fields
+from datetime import datetime
 
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -77,6 +78,17 @@ class KeySpace:
     def watched(self) -> tuple[str, ...]:
         """The keys that decide a change of the versions (`model.registry.state`)."""
         return *self.pointers, self.versions
+
+    def experiment(self, version: str, started_at: datetime) -> tuple[str, str, str]:
+        """What a canary that began then is counted in (`model.registry.experiment`); all expire.
+
+        A hash of counts; a hash of users, hashed, and what they have done; a sorted set of lists
+        with a response, hashed, scored by the server's clock in Unix ms.
+        """
+        milliseconds = round(started_at.timestamp() * 1000)
+        name = f"{check_name(version, 'model version')}:{milliseconds}"
+        counts = f"mg:{{{self.namespace}}}:experiment:{name}"
+        return counts, f"{counts}:users", f"{counts}:lists"
 
     def live(self, user_id: str) -> str:
         """Sorted set of what a user has done lately, `<type> <item>`, by Unix ms; it expires."""

@@ -91,6 +91,11 @@ class ReportedEvent(BaseModel):
     rank: StrictInt | None = Field(
         None, ge=1, le=1_000_000, description="`rank` of the item in that answer"
     )
+    request_id: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = Field(
+        None,
+        description="`request_id` of that answer",
+        exclude_if=lambda value: value is None,  # a trainer of an earlier release does not know it
+    )
 
 
 class FeedbackEvent(ReportedEvent):

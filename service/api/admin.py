@@ -62,7 +62,11 @@ async def feedback(request: FeedbackRequest, shared: SharedDep, call: CallDep) -
     """
     services = call.services
     receipt = await keep_events(
-        request.events, shared.feedback, services.follower.models, services.metrics
+        request.events,
+        shared.feedback,
+        services.follower.models,
+        services.metrics,
+        shared.experiment,
     )
     return call.answer(FeedbackResponse, **receipt)
 

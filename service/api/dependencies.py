@@ -18,10 +18,12 @@ from service.ops.metrics import Metrics
 from service.ops.process import Drain
 from service.recommend.engine import RecommendationEngine
 from service.schemas.errors import InvalidRequest, NotOffered, NotReady
-from service.schemas.responses import Answered
+from service.schemas.responses import Answered, Recommendation
+from service.serving.experiment_counter import ExperimentCounter
 from service.serving.follower import ModelFollower
 from service.serving.served import Models
 from service.serving.snapshot import Snapshot
+from service.store.experiments import Experiments
 from service.store.items import ItemStore
 from service.store.registry import Registry
 from service.store.shared_state import Availability, FeedbackStream
@@ -36,6 +38,7 @@ def _problems(descriptions: dict[int, str]) -> dict[int | str, dict[str, Any]]:
 
 
 NOT_FOUND = _problems({404: "There is no such user, item or version"})
+NO_EXPERIMENT = _problems({404: "There has been no canary, so nothing was compared"})
 CONFLICT = _problems({409: "Not while the versions stand as they do; see `detail`"})
 SHARED = _problems({501: "This service serves a folder and has no Redis"})
 GUARDED = _problems(
@@ -64,6 +67,9 @@ class SharedState:
     feedback: FeedbackStream
     registry: Registry
     items: ItemStore
+    experiments: Experiments
+    experiment: ExperimentCounter
+    """Counts for the one that runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +150,11 @@ class Call:
         with self.services.metrics.stage("serialise"):
             took_ms = round((time.perf_counter() - self._started) * 1000, 3)
             return json_response(kind(request_id=self._request_id, took_ms=took_ms, **content))
+
+    def shown(self, models: Models, answer: Recommendation) -> None:
+        """Count a list for the experiment, if one runs; one without items is none."""
+        if self.services.shared is not None and answer["items"]:
+            self.services.shared.experiment.shown(models, answer["user_id"])
 
     def check_k(self, k: int, field: str) -> None:
         """InvalidRequest if a list is longer than the settings allow."""

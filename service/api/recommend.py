@@ -73,6 +73,7 @@ async def recommend(request: RecommendationRequest, models: ModelsDep, call: Cal
     """
     call.check_k(request.k, "k")
     result = await call.services.engine.recommend(models.of(request.user_id), request)
+    call.shown(models, result)
     return call.answer(RecommendationResponse, **result)
 
 
@@ -92,6 +93,8 @@ async def recommend_batch(batch: BatchRequest, models: ModelsDep, call: CallDep)
             for request in batch.requests
         )
     )
+    for response in responses:
+        call.shown(models, response)
     return call.answer(BatchResponse, responses=responses)
 
 
@@ -105,6 +108,7 @@ async def score(request: ScoreRequest, models: ModelsDep, call: CallDep) -> Resp
     result = await call.services.engine.recommend(
         models.of(request.user_id), request.recommendation()
     )
+    call.shown(models, result)
     return call.answer(RecommendationResponse, **result)
 
 

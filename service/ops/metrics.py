@@ -131,6 +131,16 @@ class Metrics:
             "magnet_feedback_waiting_events",
             "Events that training had not taken over when some were last reported here",
         )
+        self.experiment_lists = counter(
+            "magnet_experiment_lists",
+            "Lists for users while a canary was served beside the live model",
+            ["variant"],
+        )
+        self.experiment_responses = counter(
+            "magnet_experiment_responses",
+            "Lists of an experiment with a first click or purchase, as reported here",
+            ["variant", "response"],
+        )
         self.auth_refusals = counter(
             "magnet_auth_refusals",
             "Requests turned away: no_key, unknown_key, scope, not_local",

@@ -7,6 +7,7 @@ from model.registry.records import FeedbackEvent, ReportedEvent
 from service.ops.metrics import Metrics
 from service.schemas.errors import FeedbackFull, InvalidRequest
 from service.schemas.responses import FeedbackReceipt
+from service.serving.experiment_counter import ExperimentCounter
 from service.serving.served import Models
 from service.serving.snapshot import Snapshot
 from service.store.shared_state import FeedbackStream
@@ -21,6 +22,7 @@ async def keep_events(
     stream: FeedbackStream,
     models: Models | None,
     metrics: Metrics,
+    experiment: ExperimentCounter,
 ) -> FeedbackReceipt:
     """Keep all events of a call, or none.
 
@@ -30,6 +32,7 @@ async def keep_events(
         models: say which ids the live model does not know, and which variant made a list if the
             client names only its version; None before there is a model.
         metrics: where the events are counted.
+        experiment: where clicks on lists of a canary, and of the live model beside it, are counted.
 
     Raises:
         InvalidRequest: an event is said to come from the future.
@@ -54,6 +57,7 @@ async def keep_events(
     metrics.feedback.labels("accepted").inc(appended.accepted)
     metrics.feedback.labels("duplicate").inc(duplicates)
     metrics.feedback_waiting.set(appended.waiting)
+    await experiment.responded(models, appended.fresh)
     missing = [] if models is None else _missing(models.live.snapshot, reported)
     return FeedbackReceipt(accepted=appended.accepted, duplicates=duplicates, missing_ids=missing)
 

@@ -80,6 +80,14 @@ class UnknownVersion(RequestRefused):
     title = "The model version is not there"
 
 
+class NoExperiment(RequestRefused):
+    """There has been no canary, so nothing was compared."""
+
+    status = HTTPStatus.NOT_FOUND
+    kind = "no-experiment"
+    title = "There has been no experiment"
+
+
 class CanaryConflict(RequestRefused):
     """There can be no such canary while the versions stand as they do."""
 

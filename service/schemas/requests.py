@@ -219,6 +219,8 @@ _EVENT: JsonValue = {
     "item_id": "242",
     "type": "click",
     "timestamp": "2026-01-01T12:00:00Z",
+    "variant": "challenger",
+    "request_id": "4f1f0f9e2b7c4d1fa8f4f1d0c8a1b2c3",
     "rank": 1,
 }
 

@@ -12,6 +12,7 @@ from typing_extensions import TypedDict
 
 from model.artifact.manifest import EpochRecord
 from model.registry.canary import Outcome
+from model.registry.experiment import Comparison, Interval, Verdict
 from model.registry.records import Variant
 
 Source = Literal["model", "session", "live", "popular"]
@@ -388,6 +389,55 @@ class ModelsResponse(PointersResponse):
     """Every published version, newest first."""
 
     models: list[ModelVersion]
+
+
+class VariantCounts(TypedDict):
+    """What was counted for one variant, over all replicas, since `counted_since`."""
+
+    model_version: Annotated[str | None, Field(description="Null before anything was counted")]
+    lists: Annotated[int, Field(description="Lists answered to its users")]
+    lists_clicked: Annotated[int, Field(description="Of these, lists with a click or more")]
+    lists_purchased: Annotated[int, Field(description="Of these, lists with a purchase")]
+    users: Annotated[int, Field(description="Users who were answered a list")]
+    users_clicked: Annotated[int, Field(description="Of these, users with a click or more")]
+    users_purchased: Annotated[int, Field(description="Of these, users with a purchase")]
+    click_rate: Annotated[float | None, Field(description="Of its users; null without any")]
+    purchase_rate: Annotated[float | None, Field(description="Of its users; null without any")]
+    list_click_rate: Annotated[float | None, Field(description="Of its lists; null without any")]
+
+
+class ExperimentResponse(Answered):
+    """How a canary's users respond beside the others; the comparison is of users who clicked."""
+
+    share: Annotated[float, Field(description="Of the users who get the challenger")]
+    started_at: datetime
+    ended_at: Annotated[datetime | None, Field(description="Null while it runs")]
+    outcome: Annotated[Outcome | None, Field(description="How it ended; null while it runs")]
+    counted_since: Annotated[
+        datetime | None, Field(description="A new share begins a new count; null before one")
+    ]
+    champion: VariantCounts
+    challenger: VariantCounts
+    difference: Annotated[
+        float | None, Field(description="Challenger's click rate less the champion's")
+    ]
+    interval: Annotated[
+        Interval | None, Field(description="95 %, for one look at a time that was set before")
+    ]
+    always_valid_interval: Annotated[
+        Interval | None,
+        Field(description="95 %, however often one looks; null with too few clicks"),
+    ]
+    p_value: Annotated[float, Field(description="Always valid; 1 while nothing can be said")]
+    verdict: Verdict
+    users_needed: Annotated[
+        int | None,
+        Field(description="More users that would settle it at these rates; null: nobody can say"),
+    ]
+    summary: Annotated[str, Field(description="The verdict in plain words")]
+    purchases: Annotated[
+        Comparison, Field(description="The same for users who purchased, for information")
+    ]
 
 
 class Liveness(TypedDict):

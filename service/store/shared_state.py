@@ -37,7 +37,7 @@ for place = 3, #ARGV, 2 do
     table.insert(fresh, place)
   end
 end
-if waiting + #fresh > tonumber(ARGV[1]) then return {-1, waiting} end
+if waiting + #fresh > tonumber(ARGV[1]) then return {-1, waiting, {}} end
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 for _, place in ipairs(fresh) do
@@ -45,7 +45,7 @@ for _, place in ipairs(fresh) do
   redis.call('XADD', KEYS[1], '*', 'event', ARGV[place + 1])
 end
 redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now - tonumber(ARGV[2]))
-return {#fresh, waiting + #fresh}
+return {#fresh, waiting + #fresh, fresh}
 """
 """Appends all events of a call or none. An id is remembered exactly if its event is in the stream.
 A server without memory refuses the first write, so nothing is changed."""
@@ -134,9 +134,15 @@ class Availability:
 class Appended:
     """What `FeedbackStream.append` did."""
 
-    accepted: int
+    fresh: Sequence[FeedbackEvent]
+    """The events that had not been reported before."""
     waiting: int
     """Events that training has not taken over."""
+
+    @property
+    def accepted(self) -> int:
+        """How many had not been reported before."""
+        return len(self.fresh)
 
 
 class FeedbackStream:
@@ -151,7 +157,7 @@ class FeedbackStream:
         keys = self._store.keys
         texts = [part for event in events for part in (event.event_id, event.model_dump_json())]
         with self._store.answering():
-            accepted, waiting = await self._store.client.eval(
+            accepted, waiting, fresh = await self._store.client.eval(
                 _APPEND, 2, keys.feedback, keys.feedback_ids, self._capacity, REMEMBERED_MS, *texts
             )
         if accepted < 0:
@@ -159,7 +165,9 @@ class FeedbackStream:
                 f"{waiting} events wait for training, at most {self._capacity} are kept; "
                 "run the retraining, which takes them over, and send these again"
             )
-        return Appended(accepted=accepted, waiting=waiting)
+        # The arguments are two limits, then an id and a text for each event; Lua counts from one.
+        kept = [events[(place - 3) // 2] for place in fresh]
+        return Appended(fresh=kept, waiting=waiting)
 
     async def remember(self, events: Sequence[FeedbackEvent]) -> None:
         """Note what users have done, for their next requests."""

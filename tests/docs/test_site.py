@@ -6,6 +6,7 @@ import runpy
 import subprocess
 import sys
 from dataclasses import fields
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,8 @@ def test_every_key_is_listed() -> None:
     keys = KeySpace()
     listed = {getattr(keys, each.name) for each in fields(keys) if not each.init}
     listed |= {keys.live("<user>"), keys.recent("<user>")}
+    experiment, *_ = keys.experiment("version", datetime.fromtimestamp(0, UTC))
+    listed |= {experiment.replace("version:0", "<version>:<started>")}
     assert len(listed) > 10
     assert [key for key in listed if f"`{key}`" not in text] == []
 

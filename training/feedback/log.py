@@ -33,7 +33,7 @@ _TEXT, _TIME = pl.String(), pl.Datetime("us", "UTC")
 EVENTS = pl.Schema(
     dict.fromkeys(["event_id", "user_id", "item_id", "type"], _TEXT)
     | {"timestamp": _TIME, "model_version": _TEXT, "variant": _TEXT}
-    | {"rank": pl.Int64(), "received_at": _TIME}
+    | {"rank": pl.Int64(), "request_id": _TEXT, "received_at": _TIME}
 )
 REJECTS = pl.Schema(
     {"entry_id": _TEXT, "received_at": _TIME, "reason": _TEXT, "payload": pl.Binary()}
@@ -234,7 +234,10 @@ def _days(folder: Path) -> dict[date, Path]:
 
 def _scan(folders: Iterable[Path], schema: pl.Schema) -> pl.LazyFrame:
     parts = [part for folder in folders for part in sorted(folder.glob("*.parquet"))]
-    return pl.scan_parquet(parts, schema=schema) if parts else pl.LazyFrame(schema=schema)
+    if not parts:
+        return pl.LazyFrame(schema=schema)
+    # Files of earlier releases have fewer columns.
+    return pl.scan_parquet(parts, schema=schema, missing_columns="insert")
 
 
 def _once(frame: pl.LazyFrame, key: str) -> pl.LazyFrame:

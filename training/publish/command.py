@@ -83,15 +83,42 @@ def models(as_json: bool, redis_url: str, namespace: str) -> None:
             click.echo(_version_table(registry))
 
 
-@click.command
+NOT_BETTER = 3
+_PROMOTE_EPILOG = """\b
+exit status:
+  0  the version is live
+  1  a fault; the message says which, and nothing live was changed
+  2  the command line is wrong
+  3  with --if-better: it is not known that the version is better, and nothing was changed"""
+
+
+@click.command(epilog=_PROMOTE_EPILOG)
 @click.argument("version", help="its name, as `models` lists it")
 @click.option("--pin", is_flag=True, help="and keep it live whatever is published")
+@click.option(
+    "--if-better",
+    is_flag=True,
+    help="only if it is the running canary and its users click more often (`experiment`)",
+)
 @server_options
-def promote(version: str, pin: bool, redis_url: str, namespace: str) -> None:
+def promote(version: str, pin: bool, if_better: bool, redis_url: str, namespace: str) -> int:
     """Make a stored version live."""
     with _registry(redis_url, namespace) as registry:
+        if if_better and (doubt := _doubt(registry, version)):
+            click.echo(f"{version} is not promoted: {doubt}", err=True)
+            return NOT_BETTER
         registry.apply(lambda state: state.activate(version, _now(), pin=pin))
     click.echo(f"{version} is live{' and pinned' if pin else ''}")
+    return 0
+
+
+def _doubt(registry: Registry, version: str) -> str | None:
+    """Why it is not known that a version is better than the live one."""
+    running = registry.state().running
+    if running is None or running.version != version:
+        return f"it is no canary, so nothing was compared; try it first: `canary {version}`"
+    found = registry.experiment(running)
+    return None if found.clicks.verdict == "challenger better" else found.summary
 
 
 @click.command

@@ -10,6 +10,8 @@ from typing import Any
 from model.artifact.files import ArtifactError
 from model.artifact.manifest import ArtifactManifest
 from model.artifact.stored import chunks, read_manifest
+from model.registry.canary import Canary
+from model.registry.experiment import Experiment
 from model.registry.keys import KeySpace
 from model.registry.state import Change, NotPublished, Refused, State
 from training.publish.connection import Client, PublishError, Transaction, UnknownVersionError, text
@@ -61,6 +63,12 @@ class Registry:
     def state(self) -> State:
         """What is published, live, previous, pinned, and the latest canary."""
         return self._read(self._client)
+
+    def experiment(self, canary: Canary) -> Experiment:
+        """What was counted of a canary's users and of the others."""
+        counts, _, _ = self._keys.experiment(canary.version, canary.started_at)
+        client: Any = self._client
+        return Experiment.of(client.hgetall(counts))
 
     def versions(self) -> list[StoredVersion]:
         """The published versions, newest first."""

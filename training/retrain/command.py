@@ -36,7 +36,9 @@ def preview(config: RetrainConfig) -> str:
     keys = KeySpace(config.namespace)
     with connected(config.redis_url) as client:
         waiting = len(FeedbackStream(client, keys))
-        state = Registry(client, keys).state()
+        registry = Registry(client, keys)
+        state = registry.state()
+        canary = _of_canary(state, registry, config)
     event_log = EventLog(config.state / "events")
     events = event_log.read()
     with tempfile.TemporaryDirectory(prefix="retrain-") as scratch:
@@ -51,7 +53,7 @@ def preview(config: RetrainConfig) -> str:
         f"{assembled.events} events in the log",
         *(f"  {count} events rejected: {reason}" for reason, count in assembled.rejected.items()),
         f"live: {state.live or 'nothing'}",
-        *_of_canary(state, config),
+        *canary,
         _of_training(model, config, waiting + event_log.count_since(model.newest_event)),
         f"gate: {config.gate.model_dump_json()}",
     ]
@@ -70,10 +72,11 @@ def _of_training(live: LiveModel, config: RetrainConfig, new_events: int) -> str
     return f"would go on from the weights of {live.version} and compare with it"
 
 
-def _of_canary(state: State, config: RetrainConfig) -> list[str]:
+def _of_canary(state: State, registry: Registry, config: RetrainConfig) -> list[str]:
     if state.running is None:
         return []
-    wait = verdict(state.running, state.canary_answers, datetime.now(UTC), config.canary)
+    found, now = registry.experiment(state.running), datetime.now(UTC)
+    wait = verdict(state.running, state.canary_answers, now, config.canary, found)
     if wait is None:
         return [f"would promote the canary {state.running.version} first"]
     return [f"would stop after taking events over: {wait}"]

@@ -208,7 +208,8 @@ class Retraining:
         canary, answers = versions.running, versions.canary_answers
         if canary is None:
             return None
-        wait = verdict(canary, answers, now, self.config.canary)
+        found = self.ledger.experiment(canary)
+        wait = verdict(canary, answers, now, self.config.canary, found)
         if wait is None and self.ledger.promote(canary):
             log.info(f"the canary {canary.version} has held for {answers} answers and is live")
             self.record.last_promoted_at = now

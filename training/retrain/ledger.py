@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from model.registry.canary import Canary
+from model.registry.experiment import Experiment
 from model.registry.keys import KeySpace
 from model.registry.state import State
 from training.feedback.stream import FeedbackStream
@@ -58,6 +59,11 @@ class Ledger:
         with self._explaining():
             return Registry(self._client, self._keys).state()
 
+    def experiment(self, canary: Canary) -> Experiment:
+        """What was counted of a canary's users and of the others."""
+        with self._explaining():
+            return Registry(self._client, self._keys).experiment(canary)
+
     def promote(self, canary: Canary) -> bool:
         """Make a canary live, unless it has ended meanwhile; whether it was."""
         with self._explaining():
@@ -95,7 +101,13 @@ class Ledger:
             self._lock.guard(put)
 
 
-def verdict(canary: Canary, answers: int, now: datetime, settings: CanarySettings) -> str | None:
+def verdict(
+    canary: Canary,
+    answers: int,
+    now: datetime,
+    settings: CanarySettings,
+    experiment: Experiment,
+) -> str | None:
     """Why a running canary must not be promoted yet, for people; None if it may be."""
     name = f"the canary {canary.version} serves {canary.share:.1%} of the users"
     if settings.share == 0:
@@ -105,4 +117,6 @@ def verdict(canary: Canary, answers: int, now: datetime, settings: CanarySetting
         return f"{name} and is to do so until {ready_at:%Y-%m-%d %H:%M} UTC at least"
     if answers < settings.min_answers:
         return f"{name} and has given {answers} answers, at least {settings.min_answers} are needed"
+    if settings.if_better and experiment.clicks.verdict != "challenger better":
+        return f"{name} and must be better first. {experiment.summary} `canary --stop` ends it"
     return None

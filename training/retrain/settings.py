@@ -91,6 +91,8 @@ class CanarySettings(_Settings):
     it ready, after the hours in which most people come."""
     min_answers: int = Field(default=500, ge=1)
     """How many answers it must have given: if it fails for 2 % of the users, that is ten times."""
+    if_better: bool = False
+    """Whether its users must also click more often than the others, as `experiment` judges."""
 
 
 class RetrainConfig(_Settings):

@@ -1,3 +1,5 @@
+from datetime import UTC, datetime
+
 from model.registry.keys import KeySpace
 
 KEYS = KeySpace("shop")
@@ -9,6 +11,13 @@ def test_whatever_changes_in_one_transaction_is_in_one_slot() -> None:
     names += ["runs", "unavailable", "availability_revision", "feedback", "feedback_ids"]
     keys = [getattr(KEYS, name) for name in names]
     assert keys == [f"mg:{{shop}}:{name}" for name in names]
+
+
+def test_an_experiment_is_in_that_slot_too_and_named_by_its_canary() -> None:
+    begun = datetime(2026, 1, 1, 12, 0, 0, 500_000, tzinfo=UTC)
+    counts, *others = KEYS.experiment("v2", begun)
+    assert counts == "mg:{shop}:experiment:v2:1767268800500"
+    assert others == [f"{counts}:users", f"{counts}:lists"]
 
 
 def test_users_are_spread_over_the_nodes_of_a_cluster() -> None:

@@ -126,6 +126,7 @@ def test_the_documentation_shows_every_route_and_its_problems(disk_client) -> No
         "/v1/models:unpin",
         "/v1/models/{version}:canary",
         "/v1/models:stop-canary",
+        "/v1/experiments/current",
         "/livez",
         "/readyz",
         "/metrics",

@@ -10,6 +10,7 @@ import redis
 
 from deploy.cli.app import main
 from model.registry.canary import Canary
+from model.registry.experiment import Experiment
 from model.registry.keys import KeySpace
 from training.retrain.ledger import verdict
 from training.retrain.runs import RunRecord, Runs
@@ -102,13 +103,24 @@ def test_a_model_that_passes_is_tried_and_the_next_run_promotes_it(
 def test_it_is_promoted_when_it_has_held_for_long_enough(
     answers: int, hours: float, settings: CanarySettings, said: str | None
 ) -> None:
-    wait = verdict(CANARY, answers, NOW + timedelta(hours=hours), settings)
+    wait = verdict(CANARY, answers, NOW + timedelta(hours=hours), settings, Experiment.of({}))
     if said is None:
         assert wait is None
     else:
         assert wait is not None
         assert re.search(said, wait)
         assert "the canary v2 serves 5.0% of the users" in wait
+
+
+@pytest.mark.parametrize(("clicked", "wait"), [(200, None), (101, "Undecided: ")])
+def test_it_may_have_to_be_better(clicked: int, wait: str | None) -> None:
+    counts = {"champion:users": 1000, "challenger:users": 1000, "champion:users_clicked": 100}
+    counts["challenger:users_clicked"] = clicked
+    found = Experiment.of({key.encode(): str(count).encode() for key, count in counts.items()})
+    settings = SETTINGS.model_copy(update={"if_better": True})
+    said = verdict(CANARY, 500, NOW, settings, found)
+    assert said is wait if wait is None or said is None else wait in said
+    assert verdict(CANARY, 500, NOW, SETTINGS, found) is None
 
 
 def test_a_run_that_was_killed_when_its_model_was_a_canary_says_so(tmp_path: Path) -> None:

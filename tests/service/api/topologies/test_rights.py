@@ -66,6 +66,8 @@ def test_the_documented_rights_suffice(
         for number in range(20):
             client.recommend(f"u{number:03d}")
         until(lambda: client.get("/v1/models").json()["canary"]["answers"] > 0)
+        until(lambda: client.get("/v1/experiments/current").json()["challenger"]["lists"] > 0)
+        assert main(["promote", "v5", "--if-better", "--redis-url", trainer]) == 3
         assert main(["canary", "--stop", "--redis-url", trainer]) == 0
         until(lambda: client.get("/v1/model").json()["challenger"] is None)
         assert client.post("/v1/models/v3:canary", json={"share": 0.5}).status_code == 200
