@@ -19,6 +19,11 @@ CHUNK_BYTES = 262_144 - 256
 """Most bytes in a chunk, just under 256 KiB: the server's allocator rounds sizes up to classes,
 and a value of exactly 2^k bytes plus its header falls into the next, 25 % larger (measured)."""
 
+ITEM_ENCODER = "item_encoder.onnx"
+"""Encodes items that come after training. Artifacts of earlier releases, and models without content
+have none, nor its tensors."""
+ITEM_ENCODER_TENSORS = frozenset({"item_content", "item_lengths"})
+
 Role = Literal["dominant", "balanced", "complementary"]
 HeldOut = Literal["unseen", "encoded", "trained"]
 """What a model knows of the held-out parts: nothing, though users are folded in from all of their
@@ -163,6 +168,8 @@ class ArtifactManifest(_Frozen):
         check_name(self.model_version, "model version")
         for name, expected in expected_tensors(self).items():
             spec = self.tensors.get(name)
+            if spec is None and name in ITEM_ENCODER_TENSORS and ITEM_ENCODER not in self.files:
+                continue
             if spec is None:
                 raise ValueError(f"tensor {name!r} is missing")
             dtype, shape = expected
@@ -192,6 +199,11 @@ def expected_tensors(manifest: ArtifactManifest) -> dict[str, tuple[str, tuple[i
     item_routing     [I, K + 1] the item's share of the router's K logits and of the view gate's
     item_bias        [I] the additive term of popularity or of newness
     item_popularity  [I] interactions in training
+    item_content     [I, all G] unit rows of every content modality's features side by side, as its
+                     encoder takes them: by them an item's content neighbours are found; only beside
+                     `item_encoder.onnx`, as the next
+    item_lengths     [I, M] what brings `item_embeddings` of the interaction view to the length of
+                     what was propagated
     neighbourhood_*  the item-item model, CSR of item rows per item: what an item of a history adds
                      to each other one. Of a pair, the mean of these weights over the history, by
                      recency weight, brought to `item_item_deviation`, is added to the cosine of
@@ -212,6 +224,8 @@ def expected_tensors(manifest: ArtifactManifest) -> dict[str, tuple[str, tuple[i
         "item_routing": ("<f4", (items, len(manifest.experts) + 1)),
         "item_bias": ("<f4", (items,)),
         "item_popularity": ("<i8", (items,)),
+        "item_content": ("<f2", (items, None)),
+        "item_lengths": ("<f4", (items, len(manifest.modalities))),
         "neighbourhood_offsets": ("<i8", (items + 1,)),
         "neighbourhood_items": ("<i4", (None,)),
         "neighbourhood_weights": ("<f4", (None,)),

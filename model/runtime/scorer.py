@@ -201,15 +201,20 @@ def _stacked(arrays: Sequence[Floats]) -> Floats:
     return arrays[0][None] if len(arrays) == 1 else np.stack(arrays)
 
 
-def open_graph(name: str, graph: bytes) -> Any:
-    """A session of one thread of `head.onnx` or `explain.onnx`; ArtifactError if it is neither."""
+def open_session(name: str, graph: bytes) -> Any:
+    """A session of one thread of a graph of an artifact; ArtifactError if it is none."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     try:
-        session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except _FAULTS as error:
         raise ArtifactError(f"{name} cannot be loaded: {error}; export it again") from error
+
+
+def open_graph(name: str, graph: bytes) -> Any:
+    """A session of `head.onnx` or `explain.onnx`; ArtifactError if it is neither."""
+    session = open_session(name, graph)
     has_inputs = [node.name for node in session.get_inputs()]
     has_outputs = [node.name for node in session.get_outputs()]
     if sorted(has_inputs) != sorted(INPUTS) or not set(OUTPUTS[name]) <= set(has_outputs):

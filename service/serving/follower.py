@@ -116,7 +116,7 @@ class VersionLoader:
                 users = await read_probe_users(opened)
                 build = partial(build_snapshot, opened, users, self._retrieval)
                 run = in_background if beside_requests else to_thread.run_sync
-                growing = GrowingModel(await run(build), opened.tensors)
+                growing = GrowingModel(await run(build), opened)
                 await self._take_in(growing)
         except SourceUnavailable as error:
             self._metrics.loads.labels("failure", "unreachable").inc()
@@ -145,7 +145,7 @@ class VersionLoader:
         started = time.perf_counter()
         opened, users = kept[0], ProbeUsers.of(kept[1])
         build = partial(build_snapshot, opened, users, self._retrieval)
-        growing = GrowingModel(await to_thread.run_sync(build), opened.tensors)
+        growing = GrowingModel(await to_thread.run_sync(build), opened)
         return self._loaded(opened, users, growing, started)
 
     def _loaded(

@@ -16,16 +16,17 @@ from typing import Any, Protocol
 
 import numpy as np
 import orjson
-from numpy.typing import NDArray
 
 from model.registry.items import ItemRecord
 from model.runtime.cold_items import CategoryMeans, ColdItems, EncodedBy
 from model.runtime.grown import GrowingRows
+from model.runtime.item_encoder import ItemEncoder
 from service.ops.process import in_background, with_pauses
 from service.retrieval.exact import ExactRetriever
 from service.retrieval.grown import GrownRetriever
 from service.serving.catalogue import AddedItems, Catalogue
 from service.serving.snapshot import Snapshot
+from service.serving.source import OpenedModel
 from service.store.items import READ_AT_ONCE, ItemStore
 
 MOST_AT_ONCE = 10_000
@@ -36,7 +37,7 @@ FEWEST_GONE = 10_000
 _logger = logging.getLogger(__name__)
 
 
-class ItemEncoder(Protocol):
+class NewItemEncoder(Protocol):
     """Makes items of a model of their content."""
 
     @property
@@ -53,16 +54,21 @@ class ItemEncoder(Protocol):
 class GrowingModel:
     """One loaded model, and its items up to a revision of the records."""
 
-    def __init__(self, base: Snapshot, tensors: Mapping[str, NDArray[Any]]) -> None:
-        """Without added items yet.
+    def __init__(self, base: Snapshot, opened: OpenedModel) -> None:
+        """Without added items yet; ArtifactError if its item encoder cannot be used.
 
         Args:
             base: the model as it was published.
-            tensors: the artifact's.
+            opened: what that was made of.
         """
         self.base = base
-        self.encoder: ItemEncoder = CategoryMeans(tensors, base.items.rows_of_category)
-        self._tensors = tensors
+        self._tensors = opened.tensors
+        self.encoder: NewItemEncoder = ItemEncoder.of(
+            opened.files,
+            opened.tensors,
+            base.manifest.modalities,
+            CategoryMeans(opened.tensors, base.items.rows_of_category),
+        )
         self._following = asyncio.Lock()
         self._begin()
 

@@ -23,6 +23,7 @@ from model.runtime.artifact import ArtifactScorer, record_golden
 from model.runtime.item_item import ItemItemModel
 from training.data.dataset import Dataset
 from training.data.tables import DataError
+from training.export.item_encoder import export_item_encoder
 from training.export.onnx import export_head
 from training.fit.trained_model import TrainedModel
 
@@ -93,7 +94,9 @@ def _artifact(
     model: TrainedModel, dataset: Dataset, record: TrainingRecord, metrics: dict[str, float]
 ) -> Artifact:
     head = model.magnet.head
-    tensors, files = _tensors(model, dataset), export_head(head)
+    encoder_files, encoder_tensors = export_item_encoder(model, dataset.features)
+    tensors = _tensors(model, dataset) | encoder_tensors
+    files = export_head(head) | encoder_files
     scorer = ArtifactScorer.of_parts(
         tensors,
         files,

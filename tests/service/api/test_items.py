@@ -5,6 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from model.artifact.files import read_artifact
+
 WITHIN = 1.0
 """Seconds until every replica has a change."""
 
@@ -186,6 +188,34 @@ def test_while_redis_is_away_nothing_is_put_and_lists_go_on(
         assert "new" in ranked(client, user_id="u001")
         line.mend()
         until(lambda: client.put("/v1/items/other", json={"title": "x"}).status_code == 201)
+
+
+def test_features_are_encoded_as_the_model_was_trained(
+    redis_url, artifact_dir, tiny_data, publish, serving, following, until
+) -> None:
+    trained = read_artifact(artifact_dir)
+    publish(redis_url, trained)
+    features = {name: np.load(tiny_data / f"{name}_feat.npy")[38] for name in ("text", "picture")}
+    with serving(following()) as client:
+        until(client.ready)
+        for wrong, said in (
+            ({"text": [1.0] * 7}, "7 numbers, wanted are 8"),
+            ({"sound": [1.0]}, "it has picture, text"),
+        ):
+            answer = client.put("/v1/items/new", json={"features": wrong})
+            assert answer.status_code == 422
+            (fault,) = answer.json()["errors"]
+            assert fault["field"] == f"body.features.{next(iter(wrong))}"
+            assert said in fault["message"]
+        given = {name: vector.tolist() for name, vector in features.items()}
+        answer = put(client, "new", title="Brand new", features=given)
+        assert answer.json()["encoded_by"] == "features"
+        likest = client.get("/v1/items/new/similar?k=1").json()["items"][0]
+        assert likest["item_id"] == "i038", "the item with these features"
+        items = ranked(client, user_id="u001", candidates=["new", "i038"])
+        assert items["new"]["bias"] == pytest.approx(items["i038"]["bias"], abs=1e-6)
+        # i038 counts among the neighbours of the new one
+        assert items["new"]["score"] == pytest.approx(items["i038"]["score"], abs=0.3)
 
 
 def test_a_folder_shows_items_and_takes_none(disk_client) -> None:
