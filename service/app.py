@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 from threadpoolctl import threadpool_limits
 
-from service.api import admin, catalogue, experiments, health, items, recommend
+from service.api import admin, catalogue, experiments, health, items, recommend, rules
 from service.api.dependencies import Services, SharedState
 from service.api.hot import hot_routes
 from service.auth.authenticator import Authenticator, host_of_command, is_local
@@ -34,7 +34,7 @@ from service.serving.source import DiskSource, ModelSource, RedisSource
 from service.store.experiments import Experiments
 from service.store.items import ItemStore
 from service.store.registry import Registry
-from service.store.shared_state import Availability, FeedbackStream
+from service.store.shared_state import Availability, FeedbackStream, RulesStore
 from service.store.store import RedisStore
 from service.store.users import PER_USER
 
@@ -86,7 +86,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
     )
     install_handlers(app)
-    for resource in (recommend, catalogue, admin, health, items, experiments):
+    for resource in (recommend, catalogue, rules, admin, health, items, experiments):
         app.include_router(resource.router)
     install_documentation(app)
     install_page(app)
@@ -181,6 +181,7 @@ def _shared(settings: Settings, store: RedisStore, metrics: Metrics) -> SharedSt
         items=ItemStore(store),
         experiments=experiments,
         experiment=ExperimentCounter(experiments, metrics),
+        rules=RulesStore(store),
     )
 
 

@@ -6,6 +6,7 @@ answers of an older service. Fields and values that a newer service adds are acc
 """
 
 from datetime import datetime
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -157,6 +158,15 @@ class FeedbackResponse(_Answered):
 
     accepted: int
     duplicates: int
+    missing_ids: list[str]
+
+
+class RulesResponse(_Answered):
+    """The default rules."""
+
+    rules: dict[str, Any]
+    """As `put_rules` takes them."""
+    warnings: list[str]
     missing_ids: list[str]
 
 

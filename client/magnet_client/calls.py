@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from time import time
-from typing import Any, Generic, Literal, TypedDict, TypeVar, Unpack
+from typing import Any, Generic, Literal, TypeVar, Unpack
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -25,9 +25,11 @@ from magnet_client.answers import (
     ModelResponse,
     ModelsResponse,
     RecommendationResponse,
+    RulesResponse,
     SimilarResponse,
 )
 from magnet_client.errors import PROBLEMS, InvalidAnswer, Problem, ProblemError
+from magnet_client.rules import Boost, Rules
 
 Detail = Literal["none", "experts", "full"]
 EventType = Literal[
@@ -47,7 +49,7 @@ EventType = Literal[
 ]
 
 
-class RecommendationOptions(TypedDict, total=False):
+class RecommendationOptions(Rules, total=False):
     """How a list is made; what is left out has the service's default."""
 
     session_items: list[str]
@@ -60,6 +62,8 @@ class RecommendationOptions(TypedDict, total=False):
     categories: list[str]
     diversity: float
     """From 0, best first, to 1, unlikeness alone."""
+    default_rules: bool
+    """False: without those of `put_rules`."""
     explain: Detail
 
 
@@ -146,10 +150,16 @@ def score(
 
 
 def explain(
-    item_id: str, *, user_id: str | None = None, session_items: Sequence[str] = ()
+    item_id: str,
+    *,
+    user_id: str | None = None,
+    session_items: Sequence[str] = (),
+    boosts: Sequence[Boost] = (),
 ) -> Call[ExplanationResponse]:
-    """Why an item, recommended or not, has its score."""
+    """Why an item, recommended or not, has its score; in a list with boosts, if they are given."""
     body = _someone(user_id, session_items) | {"item_id": item_id}
+    if boosts:
+        body |= {"boosts": list(boosts)}
     return Call(method="POST", path="/v1/explain", kind=ExplanationResponse, body=body)
 
 
@@ -167,6 +177,21 @@ def feedback(*events: Event) -> Call[FeedbackResponse]:
     """
     body = {"events": [event.model_dump(mode="json", exclude_none=True) for event in events]}
     return Call(method="POST", path="/v1/feedback", kind=FeedbackResponse, body=body)
+
+
+def rules() -> Call[RulesResponse]:
+    """The rules that hold for every list unless it says `default_rules=False`."""
+    return Call(method="GET", path="/v1/rules", kind=RulesResponse)
+
+
+def put_rules(rules: Rules) -> Call[RulesResponse]:
+    """Replace the default rules, from the next list on; needs a key of scope `admin`."""
+    return Call(method="PUT", path="/v1/rules", kind=RulesResponse, body=dict(rules))
+
+
+def delete_rules() -> Call[RulesResponse]:
+    """Have no default rules; needs a key of scope `admin`."""
+    return Call(method="DELETE", path="/v1/rules", kind=RulesResponse)
 
 
 def items(

@@ -58,6 +58,8 @@ class KeySpace:
     """Sorted set of the ids in `items`, scored by the revision that changed them last."""
     items_revision: str = field(init=False)
     """Counter that every change of `items` raises in the same step."""
+    rules: str = field(init=False)
+    """The default rules of lists, JSON; absent while there are none."""
     feedback: str = field(init=False)
     """Stream of events that training has not taken over; training deletes what it takes."""
     feedback_ids: str = field(init=False)

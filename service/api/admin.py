@@ -6,7 +6,7 @@ A service without Redis offers none of them.
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Response
+from fastapi import APIRouter, Path, Response
 
 from model.registry.state import State
 from service.api.dependencies import (
@@ -17,8 +17,7 @@ from service.api.dependencies import (
     SHARED,
     Call,
     CallDep,
-    SharedState,
-    get_shared_state,
+    SharedDep,
     needs,
 )
 from service.http.problems import ItemId
@@ -38,7 +37,6 @@ from service.schemas.responses import (
 )
 from service.store.registry import PublishedVersion
 
-SharedDep = Annotated[SharedState, Depends(get_shared_state)]
 Version = Annotated[str, Path(min_length=1, max_length=64, examples=["20260101-120000-1a2b3c4d"])]
 Candidate = Annotated[str, Path(min_length=1, max_length=64, examples=["20260102-120000-5e6f7a8b"])]
 

@@ -26,7 +26,7 @@ from service.serving.snapshot import Snapshot
 from service.store.experiments import Experiments
 from service.store.items import ItemStore
 from service.store.registry import Registry
-from service.store.shared_state import Availability, FeedbackStream
+from service.store.shared_state import Availability, FeedbackStream, RulesStore
 
 
 def _problems(descriptions: dict[int, str]) -> dict[int | str, dict[str, Any]]:
@@ -70,6 +70,7 @@ class SharedState:
     experiments: Experiments
     experiment: ExperimentCounter
     """Counts for the one that runs."""
+    rules: RulesStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +109,9 @@ async def get_shared_state(services: ServicesDep) -> SharedState:
             "replicas and training have something to share"
         )
     return services.shared
+
+
+SharedDep = Annotated[SharedState, Depends(get_shared_state)]
 
 
 async def get_models(services: ServicesDep) -> Models:

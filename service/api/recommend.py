@@ -60,6 +60,7 @@ async def recommend_to_user(
         exclude_seen=params.exclude_seen,
         categories=params.category,
         diversity=params.diversity,
+        default_rules=params.default_rules,
     )
     return await recommend(request, models, call)
 
@@ -68,8 +69,10 @@ async def recommend_to_user(
 async def recommend(request: RecommendationRequest, models: ModelsDep, call: CallDep) -> Response:
     """Recommend to a user, to a session, or to a user in a session.
 
-    `candidates`, `exclude` and `categories` apply before the best k are chosen. Ids that the model
-    does not know are skipped and named in `missing_ids`.
+    `candidates`, `exclude`, `categories`, `filters` and `max_per` apply before the best k are
+    chosen. Points of `boosts` are added to scores. A pinned item stands at its rank whatever else
+    the request says, unless it is hidden or in `exclude`. Ids that the model does not know are
+    skipped and named in `missing_ids`.
     """
     call.check_k(request.k, "k")
     result = await call.services.engine.recommend(models.of(request.user_id), request)
@@ -89,8 +92,10 @@ async def recommend_batch(batch: BatchRequest, models: ModelsDep, call: CallDep)
         call.check_k(request.k, f"requests.{place}.k")
     responses = await asyncio.gather(
         *(
-            call.services.engine.recommend(models.of(request.user_id), request)
-            for request in batch.requests
+            call.services.engine.recommend(
+                models.of(request.user_id), request, f"requests.{place}."
+            )
+            for place, request in enumerate(batch.requests)
         )
     )
     for response in responses:

@@ -6,6 +6,7 @@ P items of a pool.
 
 import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,10 +15,14 @@ from service.ops.metrics import Metrics
 from service.recommend.adjustments import listed, sum_of_points
 from service.recommend.explanation import ListExplanation, explain_lists, named, plain_numbers
 from service.recommend.resolution import ResolvedRequest, read_user, resolve
+from service.recommend.rules import check_rules, limited, with_pins
 from service.retrieval.query import (
     POOL,
+    Eligible,
+    Floats,
     Query,
     Ranked,
+    Retriever,
     diversified,
     most_popular,
     most_popular_with_points,
@@ -53,12 +58,17 @@ class RecommendationEngine:
             metrics=metrics,
         )
 
-    async def recommend(self, served: Served, request: RecommendationRequest) -> Recommendation:
-        """The ranks offset + 1 to offset + k; Overloaded.
+    async def recommend(
+        self, served: Served, request: RecommendationRequest, place: str = ""
+    ) -> Recommendation:
+        """The ranks offset + 1 to offset + k; Overloaded, InvalidRequest.
 
         The user is read here. All else happens in `recommend_together`, in one worker thread,
-        for all requests that arrived while the thread was busy.
+        for all requests that arrived while the thread was busy. `place` is what the names of faulty
+        fields begin with.
         """
+        if not request.is_empty:
+            check_rules(served.snapshot.items, request, place)
         with served.statistics.attempt():
             with self._metrics.stage("lookup"):
                 user = await read_user(served.snapshot, request.user_id)
@@ -88,17 +98,13 @@ class RecommendationEngine:
             None if each.choice.profile is None else id(each.served.snapshot) for each in resolved
         ):
             retriever = resolved[places[0]].served.snapshot.retriever
-            queries = [
-                Query(
-                    each.profile,
-                    each.eligible,
-                    _wanted(each.request),
-                    sum_of_points(each.adjustments),
-                )
-                for each in map(resolved.__getitem__, places)
-            ]
             with self._metrics.stage("retrieve"):
-                found |= dict(zip(places, retriever.best(queries), strict=True))
+                plain = [place for place in places if not resolved[place].limits]
+                queries = [_query(resolved[place]) for place in plain]
+                found |= dict(zip(plain, retriever.best(queries), strict=True))
+                for place in places:
+                    if resolved[place].limits:
+                        found[place] = _limited(resolved[place], retriever)
         return [
             found[place] if place in found else _popular(each)
             for place, each in enumerate(resolved)
@@ -158,26 +164,64 @@ def _wanted(request: RecommendationRequest) -> int:
     return max(end, POOL) if request.diversity > 0 else end
 
 
+def _query(resolved: ResolvedRequest) -> Query:
+    points_I = sum_of_points(resolved.adjustments)
+    return Query(resolved.profile, resolved.eligible, _wanted(resolved.request), points_I)
+
+
+def _limited(resolved: ResolvedRequest, retriever: Retriever) -> Ranked:
+    query = _query(resolved)
+
+    def find(eligible: Eligible, count: int) -> Ranked:
+        return retriever.best([replace(query, eligible=eligible, count=count)])[0]
+
+    items = resolved.served.snapshot.items
+    return limited(items, resolved.limits, find, query.eligible, query.count)
+
+
 def _popular(resolved: ResolvedRequest) -> Ranked:
     items = resolved.served.snapshot.items
     count = _wanted(resolved.request)
     points_I = sum_of_points(resolved.adjustments)
-    if points_I is not None:
-        return most_popular_with_points(items.popularity_I, points_I, resolved.eligible, count)
-    return most_popular(items.popular_order_I, items.popularity_I, resolved.eligible, count)
+
+    def find(eligible: Eligible, count: int) -> Ranked:
+        if points_I is not None:
+            return most_popular_with_points(items.popularity_I, points_I, eligible, count)
+        return most_popular(items.popular_order_I, items.popularity_I, eligible, count)
+
+    if resolved.limits:
+        return limited(items, resolved.limits, find, resolved.eligible, count)
+    return find(resolved.eligible, count)
 
 
 def _page(resolved: ResolvedRequest, ranked: Ranked) -> Ranked:
     """The items of the answer, in its order."""
     request = resolved.request
     page = slice(request.offset, request.offset + request.k)
-    if request.diversity == 0:
-        return Ranked(ranked.rows[page], ranked.scores[page])
+    if request.diversity > 0:
+        ranked = _diverse(resolved, ranked, page.stop)
+    if resolved.pins:
+        ranked = with_pins(ranked, resolved.pins, _scores_of_pins(resolved), page.stop)
+    return Ranked(ranked.rows[page], ranked.scores[page])
+
+
+def _scores_of_pins(resolved: ResolvedRequest) -> Floats:
+    """As those of the other items of the list."""
+    snapshot, profile = resolved.served.snapshot, resolved.choice.profile
+    rows = np.array([pin.row for pin in resolved.pins])
+    if profile is None:
+        scores: Floats = np.log1p(snapshot.items.popularity_I[rows]).astype(np.float32)
+        return scores
+    return _query(resolved).pointed(rows, snapshot.scorer.score(profile, rows))
+
+
+def _diverse(resolved: ResolvedRequest, ranked: Ranked, wanted: int) -> Ranked:
+    """The first `wanted` items, each unlike those before it."""
     pool = ranked.rows[:POOL]
     vector_PVMD = resolved.served.snapshot.items.embeddings_IVMD[pool]
     vector_PF = vector_PVMD.reshape(len(pool), math.prod(vector_PVMD.shape[1:]))
-    order = diversified(ranked.scores[:POOL], vector_PF, request.diversity, page.stop)
-    places = np.concatenate([order, np.arange(len(pool), len(ranked.rows))])[page]
+    order = diversified(ranked.scores[:POOL], vector_PF, resolved.request.diversity, wanted)
+    places = np.concatenate([order, np.arange(len(pool), len(ranked.rows))])
     return Ranked(ranked.rows[places], ranked.scores[places])
 
 
@@ -219,9 +263,8 @@ def _items(
             zip(labels, scores, biases, adjusted, strict=True), resolved.request.offset + 1
         )
     ]
-    if source == "popular":
-        for item in items:
-            item["reasons"] = [f"Popular: {item['score']} interactions in the training data"]
+    for item in items if source == "popular" else ():
+        item["reasons"] = [f"Popular: {item['score']} interactions in the training data"]
     if explained is not None:
         more = _ONLY.get(source, [])
         for item, reason, experts in zip(items, explained.reasons, explained.experts, strict=True):
@@ -232,4 +275,12 @@ def _items(
             for item, modality_M, view_V in zip(items, modality_NM, view_NV, strict=True):
                 item["by_modality"] = named(manifest.modalities, modality_M)
                 item["by_view"] = named(manifest.views, view_V)
+    _tell_pins(resolved, shown, items)
     return items
+
+
+def _tell_pins(resolved: ResolvedRequest, shown: Ranked, items: Sequence[RecommendedItem]) -> None:
+    pinned_rows = {pin.row for pin in resolved.pins}
+    for item, row in zip(items, shown.rows.tolist(), strict=True):
+        if row in pinned_rows:
+            item["reasons"] = [*item["reasons"], "Pinned to this rank"]

@@ -38,10 +38,12 @@ from service.recommend.resolution import (
     read_user,
     status_of,
 )
+from service.recommend.rules import apply_rules, check_rules
 from service.retrieval.query import Eligible, Floats, Query, Retriever
 from service.schemas.errors import RequestRefused, UnknownItem, UnknownUser, UserUnavailable
 from service.schemas.requests import ExplanationRequest
 from service.schemas.responses import Adjustment, ExpertDetail, Explanation, HistoryEvidence, Source
+from service.schemas.rules import NO_RULES, Rules
 from service.serving.served import Served
 from service.serving.snapshot import Snapshot
 from service.store.users import UserState
@@ -114,8 +116,12 @@ def compared_with(
 async def explain_pair(
     served: Served, request: ExplanationRequest, metrics: Metrics, limiter: CapacityLimiter
 ) -> Explanation:
-    """Take the score of one pair apart; UnknownUser, UnknownItem, UserUnavailable."""
+    """Take the score of one pair apart; UnknownUser, UnknownItem, UserUnavailable.
+
+    InvalidRequest, if the boosts do not fit the attributes.
+    """
     row = item_row(served.snapshot, request.item_id)
+    check_rules(served.snapshot.items, Rules(boosts=request.boosts))
     with served.statistics.attempt():
         with metrics.stage("lookup"):
             user = await read_user(served.snapshot, request.user_id)
@@ -137,10 +143,17 @@ def _explain(
     if profile is None:
         raise _nothing_scored(user)
     known = known_rows(user, live, session_rows)
-    adjustments = of_dislikes(snapshot, live)
+    rules = apply_rules(
+        items,
+        Rules(boosts=request.boosts),
+        user.default_rules if request.default_rules else NO_RULES,
+        hidden_rows=user.hidden_rows,
+    )
+    adjustments = [*rules.boosts, *of_dislikes(snapshot, live)]
     points_I = sum_of_points(adjustments)
     with metrics.stage("retrieve"):
-        eligible = Eligible(len(items), np.concatenate([known, user.hidden_rows]))
+        out = np.concatenate([known, user.hidden_rows])
+        eligible = Eligible(len(items), out, within_I=rules.within_I)
         others = compared_with(snapshot.retriever, profile, eligible, row, points_I)
         scores_C = scorer.score(profile, others.rows_C)
         if points_I is not None:
@@ -168,7 +181,7 @@ def _explain(
         user_id=request.user_id,
         source=choice.source,
         live_events=num_used(live, user, choice),
-        warnings=choice.warnings,
+        warnings=[*choice.warnings, *rules.warnings],
         missing_ids=missing,
         item_id=items.ids[row],
         title=items.title(row),
@@ -187,7 +200,7 @@ def _explain(
         gate_entropy=gate_entropy(weight_K),
         history=history,
         beyond_history=beyond_history,
-        sentence=_sentence(words, experts[0], history, choice.source) + _turned_down(adjusted),
+        sentence=_sentence(words, experts[0], history, choice.source) + _moved(adjusted),
     )
 
 
@@ -244,12 +257,18 @@ def _sentence(
     return sentence
 
 
-def _turned_down(adjusted: Sequence[Adjustment]) -> str:
-    dislikes = sorted((each["points"], each["name"]) for each in adjusted)
-    if not dislikes:
-        return ""
-    names = "; ".join(name for _, name in dislikes[:3])
-    return f" It is ranked lower because of dislikes: {names}."
+def _moved(adjusted: Sequence[Adjustment]) -> str:
+    """What else has moved the item, in words."""
+    boosts = [each for each in adjusted if each["kind"] == "boost"]
+    dislikes = sorted((x["points"], x["name"]) for x in adjusted if x["kind"] == "dislike")
+    words = ""
+    if boosts:
+        points = sum(each["points"] for each in boosts)
+        words += f" Rules add {points:+.2f}: {'; '.join(each['name'] for each in boosts)}."
+    if dislikes:
+        names = "; ".join(name for _, name in dislikes[:3])
+        words += f" It is ranked lower because of dislikes: {names}."
+    return words
 
 
 def expert_details(

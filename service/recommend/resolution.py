@@ -16,17 +16,19 @@ from model.runtime.top_k import Rows
 from service.recommend.adjustments import ItemPoints
 from service.recommend.dislikes import of_dislikes
 from service.recommend.live import NOTHING, LiveItems, live_items
+from service.recommend.rules import PinnedItem, apply_rules
 from service.retrieval.query import Eligible
 from service.schemas.errors import UnknownItem
 from service.schemas.requests import RecommendationRequest
 from service.schemas.responses import Source
+from service.schemas.rules import NO_RULES, MaxPer
 from service.serving.served import Served
 from service.serving.snapshot import Snapshot
 from service.store.users import UserState
 
 STALE = (
-    "the store cannot be reached: hidden items may be out of date, seen items may come back, "
-    "events since the model was made do not count"
+    "the store cannot be reached: hidden items and default rules may be out of date, "
+    "seen items may come back, events since the model was made do not count"
 )
 """The warning of an answer whose user could not be read anew."""
 
@@ -180,12 +182,15 @@ class ResolvedRequest:
     missing_ids: list[str]
     """Ids of the request that the model does not know."""
     unavailable_ids: list[str]
-    """Candidates that nobody may be shown."""
+    """Candidates and pins that nobody may be shown."""
     warnings: list[str]
     adjustments: Sequence[ItemPoints] = ()
     """What is added to the scores of items."""
     live_events: int = 0
     """How many events since the model was made the answer is made with."""
+    pins: Sequence[PinnedItem] = ()
+    """By rank."""
+    limits: Sequence[MaxPer] = ()
 
     @property
     def profile(self) -> Profile:
@@ -224,14 +229,26 @@ def resolve(served: Served, request: RecommendationRequest, user: UserState) -> 
         only.append(items.rows_in_any(request.categories))
         known = items.rows_of_category
         warnings += [f"no item is in category {x!r}" for x in request.categories if x not in known]
+    rules = apply_rules(
+        items,
+        request,
+        user.default_rules if request.default_rules else NO_RULES,
+        hidden_rows=user.hidden_rows,
+        excluded_rows=excluded_rows,
+    )
+    pinned_rows = np.array([pin.row for pin in rules.pins], dtype=np.intp)
     return ResolvedRequest(
         served=served,
         request=request,
         choice=choice,
-        eligible=Eligible(len(items), np.concatenate(excluded), only),
-        missing_ids=list(dict.fromkeys(missing)),
-        unavailable_ids=unavailable,
-        warnings=warnings,
-        adjustments=of_dislikes(served.snapshot, live),
+        eligible=Eligible(
+            len(items), np.concatenate([*excluded, pinned_rows]), only, rules.within_I
+        ),
+        missing_ids=list(dict.fromkeys([*missing, *rules.missing_ids])),
+        unavailable_ids=list(dict.fromkeys([*unavailable, *rules.unavailable_ids])),
+        warnings=[*warnings, *rules.warnings],
+        adjustments=[*rules.boosts, *of_dislikes(served.snapshot, live)],
         live_events=num_used(live, user, choice),
+        pins=rules.pins,
+        limits=rules.limits,
     )

@@ -66,5 +66,4 @@ def _between(eligible: Eligible, start: int, stop: int) -> Eligible:
     out = out[(out >= start) & (out < stop)] - start
     if eligible.only is None:
         return Eligible(stop - start, out)
-    only = eligible.only
-    return Eligible(stop - start, out, [only[(only >= start) & (only < stop)] - start])
+    return Eligible(stop - start, out, within_I=eligible.mask_I[start:stop])

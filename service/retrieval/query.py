@@ -30,9 +30,16 @@ class Eligible:
         num_items: of the catalogue.
         excluded: rows that are out; in any order, also repeatedly.
         only: lists of rows; what is in stands in each of them. Without a list, everything is in.
+        within_I: whether each row may be in; None: each may.
     """
 
-    def __init__(self, num_items: int, excluded: Rows, only: Sequence[Rows] = ()) -> None:
+    def __init__(
+        self,
+        num_items: int,
+        excluded: Rows,
+        only: Sequence[Rows] = (),
+        within_I: NDArray[np.bool_] | None = None,
+    ) -> None:
         self.num_items = num_items
         self.left_out: Rows = excluded
         """Rows that are out; in any order, also repeatedly."""
@@ -41,7 +48,12 @@ class Eligible:
             rows = np.unique(only[0])
             for more in only[1:]:
                 rows = np.intersect1d(rows, more)
+            rows = rows if within_I is None else rows[within_I[rows]]
             self.only = np.setdiff1d(rows, self.excluded, assume_unique=True)
+        elif within_I is not None:
+            mask_I = within_I.copy()
+            mask_I[excluded] = False
+            self.only = np.flatnonzero(mask_I)
 
     def __len__(self) -> int:
         if self.only is not None:
@@ -76,12 +88,13 @@ class Eligible:
     def without(self, rows: Rows) -> "Eligible":
         """The same set less some rows."""
         left_out = np.concatenate([self.left_out, rows])
-        return Eligible(self.num_items, left_out, [] if self.only is None else [self.only])
+        within_I = None if self.only is None else self.mask_I
+        return Eligible(self.num_items, left_out, within_I=within_I)
 
     def among(self, rows: Rows) -> Rows:
         """Those of some rows that are in, in their order."""
         if self.only is not None:
-            return rows[np.isin(rows, self.only)]
+            return rows[self.mask_I[rows]]
         return rows[np.isin(rows, self.left_out, invert=True)]
 
 

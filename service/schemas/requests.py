@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import Field, JsonValue, model_validator
 
 from model.registry.canary import MAX_SHARE
 from model.registry.items import (
@@ -14,6 +14,8 @@ from model.registry.items import (
     Vector,
 )
 from model.registry.records import Identifier, ReportedEvent
+from service.schemas.bodies import Body, Whole, shown
+from service.schemas.rules import MAX_BOOSTS, Boost, Rules
 
 MAX_SESSION = 1000
 MAX_LIST = 10_000
@@ -26,6 +28,7 @@ Detail = Literal["none", "experts", "full"]
 K = Annotated[int, Field(ge=1, description="How many items")]
 Offset = Annotated[int, Field(ge=0, description="How many better items to skip, for paging")]
 Categories = Annotated[list[str], Field(max_length=100, description="Only items in any of these")]
+DefaultRules = Annotated[bool, Field(description="Whether the rules of `PUT /v1/rules` hold too")]
 Diversity = Annotated[
     float,
     Field(
@@ -36,31 +39,15 @@ Diversity = Annotated[
 ]
 
 
-def _shown(*examples: dict[str, JsonValue], **more: JsonValue) -> ConfigDict:
-    """The configuration of a body that is documented with examples."""
-    return ConfigDict(json_schema_extra={**more, "examples": list(examples)})
-
-
-class _Whole(BaseModel):
-    """Refuses names that are not known."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-class _Body(_Whole):
-    """Takes values of exactly the documented types."""
-
-    model_config = ConfigDict(strict=True)
-
-
-class RecommendationParams(_Whole):
+class RecommendationParams(Whole):
     """Query parameters of a user's recommendations."""
 
     k: K = 10
     offset: Offset = 0
     exclude_seen: bool = Field(True, description="Leave out what the user has interacted with")
-    category: Categories = []
+    category: Categories = Field([])
     diversity: Diversity = 0.0
+    default_rules: DefaultRules = True
 
 
 _SOMEONE: list[JsonValue] = [
@@ -70,7 +57,7 @@ _SOMEONE: list[JsonValue] = [
 """JSON Schema's alternatives for what `_ForSomeone` checks."""
 
 
-class _ForSomeone(_Body):
+class _ForSomeone(Body):
     """For a user, a session, or a user in a session."""
 
     user_id: Id | None = Field(None, description="Whom; may be left out if there is a session")
@@ -88,12 +75,18 @@ class _ForSomeone(_Body):
         return self
 
 
-class RecommendationRequest(_ForSomeone):
-    """Whom to recommend to, out of what, and how much to explain."""
+class RecommendationRequest(_ForSomeone, Rules):
+    """Whom to recommend to, out of what, by which rules, and how much to explain."""
 
-    model_config = _shown(
+    model_config = shown(
         {"user_id": "196", "k": 5},
         {"session_items": ["50", "172"], "k": 5, "explain": "full"},
+        {
+            "user_id": "196",
+            "k": 5,
+            "filters": [{"attribute": "year", "op": ">=", "value": 1990}],
+            "pins": [{"item_id": "50", "rank": 1}],
+        },
         anyOf=_SOMEONE,
     )
 
@@ -106,8 +99,9 @@ class RecommendationRequest(_ForSomeone):
         None, max_length=MAX_LIST, description="Only these items; null for the whole catalogue"
     )
     exclude: list[Id] = Field([], max_length=MAX_LIST, description="None of these items")
-    categories: Categories = []
+    categories: Categories = Field([])
     diversity: Diversity = 0.0
+    default_rules: DefaultRules = True
     explain: Detail = Field(
         "experts",
         description="`none`; `experts`: the contribution of each; `full`: by modality and view too",
@@ -115,9 +109,9 @@ class RecommendationRequest(_ForSomeone):
 
 
 class ScoreRequest(_ForSomeone):
-    """A list that the caller brings, to be ranked for someone."""
+    """A list that the caller brings, to be ranked for someone by scores alone, without rules."""
 
-    model_config = _shown({"user_id": "196", "items": ["242", "302"]}, anyOf=_SOMEONE)
+    model_config = shown({"user_id": "196", "items": ["242", "302"]}, anyOf=_SOMEONE)
 
     items: list[Id] = Field(
         min_length=1, max_length=MAX_LIST, description="What to rank, all of it"
@@ -132,6 +126,7 @@ class ScoreRequest(_ForSomeone):
             candidates=self.items,
             k=len(self.items),
             exclude_seen=False,
+            default_rules=False,
             explain=self.explain,
         )
 
@@ -139,24 +134,28 @@ class ScoreRequest(_ForSomeone):
 class ExplanationRequest(_ForSomeone):
     """Whose score of which item to take apart."""
 
-    model_config = _shown({"session_items": ["50", "172"], "item_id": "242"}, anyOf=_SOMEONE)
+    model_config = shown({"session_items": ["50", "172"], "item_id": "242"}, anyOf=_SOMEONE)
 
     item_id: Id
+    boosts: list[Boost] = Field(
+        [], max_length=MAX_BOOSTS, description="As of the list that the item is to be explained in"
+    )
+    default_rules: DefaultRules = True
 
 
-class ItemSearch(_Whole):
+class ItemSearch(Whole):
     """Query parameters of a look into the catalogue."""
 
     title: str = Field("", max_length=256, description="A part of the title, in any case")
-    category: Categories = []
+    category: Categories = Field([])
     offset: int = Field(0, ge=0, description="How many items to skip, for paging")
     limit: int = Field(20, ge=1, le=1000, description="Most items")
 
 
-class ItemLookup(_Body):
+class ItemLookup(Body):
     """Items that the caller can name."""
 
-    model_config = _shown({"item_ids": ["242", "302"]})
+    model_config = shown({"item_ids": ["242", "302"]})
 
     item_ids: list[Id] = Field(min_length=1, max_length=1000)
 
@@ -174,7 +173,7 @@ _ITEM: dict[str, JsonValue] = {
 class ItemRequest(ItemContent):
     """An item, all of it: what is left out is taken away."""
 
-    model_config = _shown(_ITEM)
+    model_config = shown(_ITEM)
 
     available: bool | None = Field(
         None,
@@ -189,7 +188,7 @@ class ItemPatch(ItemContent):
     Attributes are changed one by one; null takes one away, as it does any field.
     """
 
-    model_config = _shown({"title": "Kolya (1996)", "attributes": {"price": 9.5, "brand": None}})
+    model_config = shown({"title": "Kolya (1996)", "attributes": {"price": 9.5, "brand": None}})
 
     categories: list[str] | None = Field(None, max_length=MAX_CATEGORIES)  # type: ignore[assignment]
     attributes: dict[Name, Value | None] | None = Field(  # type: ignore[assignment]
@@ -205,10 +204,10 @@ class ItemLine(ItemRequest):
     item_id: Id
 
 
-class BatchRequest(_Whole):
+class BatchRequest(Whole):
     """Several requests in one; each is answered as if it were alone."""
 
-    model_config = _shown({"requests": [{"user_id": "196", "k": 3}, {"session_items": ["50"]}]})
+    model_config = shown({"requests": [{"user_id": "196", "k": 3}, {"session_items": ["50"]}]})
 
     requests: list[RecommendationRequest] = Field(min_length=1, max_length=MAX_BATCH)
 
@@ -225,35 +224,35 @@ _EVENT: JsonValue = {
 }
 
 
-class FeedbackRequest(_Whole):
+class FeedbackRequest(Whole):
     """What users did, in any order."""
 
-    model_config = _shown({"events": [_EVENT]})
+    model_config = shown({"events": [_EVENT]})
 
     events: list[ReportedEvent] = Field(min_length=1, max_length=MAX_EVENTS)
 
 
-class AvailabilityRequest(_Body):
+class AvailabilityRequest(Body):
     """Whether an item may be shown."""
 
-    model_config = _shown({"available": False})
+    model_config = shown({"available": False})
 
     available: bool
 
 
-class ActivationRequest(_Body):
+class ActivationRequest(Body):
     """How a version becomes live."""
 
-    model_config = _shown({"pin": True})
+    model_config = shown({"pin": True})
 
     pin: bool = Field(
         True, description="Keep it live whatever is published; false takes an earlier pin away"
     )
 
 
-class CanaryRequest(_Body):
+class CanaryRequest(Body):
     """How many users a version is to serve."""
 
-    model_config = _shown({"share": 0.05})
+    model_config = shown({"share": 0.05})
 
     share: float = Field(gt=0, le=MAX_SHARE, description="Of the users")

@@ -14,6 +14,7 @@ from model.artifact.manifest import EpochRecord
 from model.registry.canary import Outcome
 from model.registry.experiment import Comparison, Interval, Verdict
 from model.registry.records import Variant
+from service.schemas.rules import Rules
 
 Source = Literal["model", "session", "live", "popular"]
 OfVariant = Annotated[
@@ -126,7 +127,7 @@ class HistoryEvidence(TypedDict):
 
 
 class Explanation(TypedDict):
-    """Why one item has the score that it has for one user or session."""
+    """Why one item has its score for a user or session: bias + contributions + points."""
 
     model_version: str
     variant: OfVariant
@@ -147,7 +148,9 @@ class Explanation(TypedDict):
     seen: Annotated[bool, Field(description="By the user, just now included, or in the session")]
     available: Available
     experts: list[ExpertDetail]
-    adjustments: Annotated[list[Adjustment], Field(description="Dislikes of items like it")]
+    adjustments: Annotated[
+        list[Adjustment], Field(description="Boosts, and dislikes of items like it")
+    ]
     by_modality: dict[str, float]
     by_view: dict[str, float]
     matrix: Matrix
@@ -210,6 +213,14 @@ class AvailabilityResponse(Answered):
     item_id: str
     available: bool
     missing_ids: Annotated[list[str], Field(description="The item, if the model does not know it")]
+
+
+class RulesResponse(Answered):
+    """The default rules."""
+
+    rules: Rules
+    warnings: Annotated[list[str], Field(description="What they name that no item has")]
+    missing_ids: Annotated[list[str], Field(description="Pinned ids that the model does not know")]
 
 
 class CatalogueItem(TypedDict):

@@ -21,6 +21,7 @@ from model.artifact.tables import IdTable, StringTable
 from model.runtime.cold_items import EncodedBy
 from model.runtime.grown import Grown, GrownRows
 from service.ops.process import with_pauses
+from service.serving.attributes import Attributes, AttributesBuilder
 
 KEPT_LABELS = 16_384
 """About 200 bytes each: 3 MB in every worker, however large the catalogue."""
@@ -114,6 +115,7 @@ class Catalogue:
     embeddings_IVMD: Grown
     foldin_IVMD: Grown
     rows_of_category: Mapping[str, NDArray[np.intp]]
+    attributes: Attributes
     label: Callable[[int], tuple[str, str | None]]
     """Id and title (None if unknown) of a row; cached for items shown lately."""
     by: Sequence[EncodedBy] = ()
@@ -124,6 +126,7 @@ class Catalogue:
         """Build from the tensors of an artifact; ArtifactError if they are not usable."""
         metadata = StringTable(tensors["item_metadata_blob"], tensors["item_metadata_offsets"])
         ids = IdTable(tensors["item_ids_blob"], tensors["item_ids_offsets"])
+        rows_of_category, attributes = _columns(metadata)
         return cls(
             ids=ItemIds(ids),
             metadata=ItemMetadata(metadata),
@@ -132,7 +135,8 @@ class Catalogue:
             bias_I=tensors["item_bias"],
             embeddings_IVMD=tensors["item_embeddings"],
             foldin_IVMD=tensors["item_foldin"],
-            rows_of_category=_rows_of_category(metadata),
+            rows_of_category=rows_of_category,
+            attributes=attributes,
             label=lru_cache(KEPT_LABELS)(lambda row: (ids[row], _title(metadata.raw(row)))),
         )
 
@@ -147,6 +151,11 @@ class Catalogue:
     def title(self, row: int) -> str | None:
         """The title of an item, None if unknown."""
         return _title(self.metadata.raw(row))
+
+    def record(self, row: int) -> dict[str, Any]:
+        """The metadata of an item."""
+        record: dict[str, Any] = orjson.loads(self.metadata.raw(row))
+        return record
 
     def rows(self, item_ids: Sequence[str]) -> tuple[NDArray[np.intp], list[str]]:
         """Rows of the known ids, each once, in the order of their last mention; and unknown ids."""
@@ -200,6 +209,9 @@ class Catalogue:
             embeddings_IVMD=_behind(base.embeddings_IVMD, arrays["item_embeddings"]),
             foldin_IVMD=_behind(base.foldin_IVMD, arrays["item_foldin"]),
             rows_of_category=self._moved(changed),
+            attributes=self.attributes.changed(
+                {row: orjson.loads(text) for row, text in changed.items()}
+            ),
             label=label,
             by=added.by,
         )
@@ -238,15 +250,20 @@ def _categories(text: bytes) -> list[str]:
     return categories
 
 
-def _rows_of_category(metadata: StringTable) -> dict[str, NDArray[np.intp]]:
+def _columns(metadata: StringTable) -> tuple[dict[str, NDArray[np.intp]], Attributes]:
+    """The rows of each category, and all attributes: all metadata are read once."""
     rows: defaultdict[str, list[int]] = defaultdict(list)
+    builder = AttributesBuilder()
     for row, text in enumerate(with_pauses(metadata)):
         try:
-            categories = orjson.loads(text).get("categories", [])
+            record = orjson.loads(text)
+            categories = record.get("categories", [])
         except (ValueError, AttributeError) as error:
             raise ArtifactError(
                 f"the metadata of item row {row} is not a JSON object: {error}; export it again"
             ) from error
         for category in categories:
             rows[category].append(row)
-    return {category: np.array(rows_C, dtype=np.intp) for category, rows_C in rows.items()}
+        builder.add(row, record)
+    found = {category: np.array(rows_C, dtype=np.intp) for category, rows_C in rows.items()}
+    return found, builder.attributes()

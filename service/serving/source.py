@@ -34,7 +34,7 @@ from model.artifact.files import (
 from model.artifact.manifest import ArtifactManifest
 from service.schemas.errors import SourceUnavailable
 from service.serving.cache import ModelCache
-from service.store.shared_state import HiddenItems
+from service.store.shared_state import DefaultRules, HiddenItems
 from service.store.store import RedisStore, Wanted
 from service.store.users import PER_USER, DiskUsers, RedisUsers, UserSource
 
@@ -148,6 +148,7 @@ class RedisSource(ModelSource):
         self._user_cache_size = user_cache_size
         self._cache = cache
         self._hidden = HiddenItems(store)
+        self._rules = DefaultRules()
 
     async def wanted(self) -> Wanted:
         """The live version and the canary, as Redis names them."""
@@ -225,7 +226,12 @@ class RedisSource(ModelSource):
     def _opened(self, artifact: Artifact, folder: Path | None = None) -> OpenedModel:
         manifest, tensors = artifact.manifest, artifact.tensors
         users = RedisUsers(
-            self._store, manifest, tensors, hidden=self._hidden, cache_size=self._user_cache_size
+            self._store,
+            manifest,
+            tensors,
+            hidden=self._hidden,
+            rules=self._rules,
+            cache_size=self._user_cache_size,
         )
         return OpenedModel(
             manifest=manifest, tensors=tensors, files=artifact.files, users=users, folder=folder

@@ -1,9 +1,10 @@
-"""What all replicas share through Redis beside models: hidden items, and feedback on its way.
+"""What all replicas share through Redis beside models: hidden items, default rules, feedback.
 
 Changes are scripts, not transactions: see `service.store.store`.
 """
 
 import asyncio
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -14,6 +15,7 @@ from model.artifact.tables import IdTable
 from model.registry.records import EVENT_FIELD, FeedbackEvent
 from model.runtime.top_k import Rows
 from service.schemas.errors import FeedbackFull
+from service.schemas.rules import NO_RULES, Rules
 from service.store.live_events import now_ms
 from service.store.store import RedisStore
 
@@ -51,6 +53,8 @@ return {#fresh, waiting + #fresh, fresh}
 A server without memory refuses the first write, so nothing is changed."""
 
 assert f"'{EVENT_FIELD}'" in _APPEND
+
+_logger = logging.getLogger(__name__)
 
 
 class ItemTable(Protocol):
@@ -128,6 +132,52 @@ class Availability:
             await self._store.client.eval(
                 change, 2, keys.unavailable, keys.availability_revision, item_id
             )
+
+
+class DefaultRules:
+    """The rules of the namespace as last read; one per process, for all model versions."""
+
+    def __init__(self) -> None:
+        self.latest = NO_RULES
+        self._text: bytes | None = None
+
+    def follow(self, text: bytes | None) -> None:
+        """Take over what Redis holds now; what cannot be read counts as no rules, and is logged."""
+        if text == self._text:
+            return
+        self._text, self.latest = text, NO_RULES
+        try:
+            self.latest = parse_rules(text)
+        except ValueError as error:
+            _logger.warning("the default rules are not in force, put them again: %s", error)
+
+
+def parse_rules(text: bytes | str | None) -> Rules:
+    """Rules as they are kept; ValueError."""
+    return NO_RULES if text is None else Rules.model_validate_json(text)
+
+
+class RulesStore:
+    """Reads and changes the default rules. Every method raises SourceUnavailable."""
+
+    def __init__(self, store: RedisStore) -> None:
+        self._store = store
+
+    async def get(self) -> Rules:
+        """The rules that hold now."""
+        with self._store.answering():
+            return parse_rules(await self._store.client.get(self._store.keys.rules))
+
+    async def put(self, rules: Rules) -> None:
+        """Let rules hold from the next request on, instead of the present ones."""
+        text = rules.model_dump_json(exclude_defaults=True)
+        with self._store.answering():
+            await self._store.client.set(self._store.keys.rules, text)
+
+    async def delete(self) -> None:
+        """Let no rules hold from the next request on."""
+        with self._store.answering():
+            await self._store.client.delete(self._store.keys.rules)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -77,6 +77,8 @@ class LiveValues:
     """What the user has done lately, newest first."""
     recent_ids: Sequence[str]
     """Further items that they have seen, by replicas of earlier releases."""
+    rules: bytes | None
+    """The default rules, JSON; None if there are none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,13 +174,16 @@ class RedisStore:
     async def _read_all(
         self, reads: Sequence[_Read], since: float
     ) -> Sequence[tuple[list[bytes], LiveValues] | Exception]:
-        commands: list[tuple[str | int, ...]] = [("GET", self.keys.availability_revision)]
+        commands: list[tuple[str | int, ...]] = [
+            ("GET", self.keys.availability_revision),
+            ("GET", self.keys.rules),
+        ]
         for read in reads:
             commands += self._commands(read)
         async with self._promptly(since):
             parts = iter(await self._exchange(commands))
-            revision = int(next(parts) or 0)
-            return [self._answer(read, revision, parts) for read in reads]
+            revision, rules = int(next(parts) or 0), next(parts)
+            return [self._answer(read, revision, rules, parts) for read in reads]
 
     def _commands(self, read: _Read) -> Iterator[tuple[str | int, ...]]:
         if read.user_id is not None:
@@ -188,7 +193,7 @@ class RedisStore:
                 yield "GETRANGE", self.keys.chunk(read.version, span.blob, chunk), first, last
 
     def _answer(
-        self, read: _Read, revision: int, parts: Iterator[Any]
+        self, read: _Read, revision: int, rules: bytes | None, parts: Iterator[Any]
     ) -> tuple[list[bytes], LiveValues] | SourceUnavailable:
         sets = ((), ()) if read.user_id is None else (next(parts), next(parts))
         events, recent_ids = of_replies(*sets)
@@ -196,7 +201,7 @@ class RedisStore:
         if any(len(data) != span.num_bytes for data, span in zip(rows, read.spans, strict=True)):
             return SourceUnavailable(f"version {read.version} is no longer whole in {self.address}")
         return rows, LiveValues(
-            availability_revision=revision, events=events, recent_ids=recent_ids
+            availability_revision=revision, events=events, recent_ids=recent_ids, rules=rules
         )
 
     async def hidden_items(self) -> tuple[int, frozenset[str]]:

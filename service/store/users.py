@@ -5,7 +5,7 @@ Letters: V views, M modalities, D dimension, N items seen, H history length.
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,9 @@ from model.artifact.manifest import ArtifactManifest
 from model.artifact.stored import layout_of
 from model.runtime.top_k import Rows
 from service.schemas.errors import SourceUnavailable
+from service.schemas.rules import Rules
 from service.store.live_events import LiveEvent
-from service.store.shared_state import HiddenItems, ItemTable
+from service.store.shared_state import DefaultRules, HiddenItems, ItemTable
 from service.store.store import RedisStore, RowSpan
 
 PER_USER = ("user_embeddings", "seen_items")
@@ -50,8 +51,10 @@ class UserState:
     """Further items that they have seen lately, see `LiveValues`."""
     hidden_rows: Rows
     """Items that must not be shown to anybody."""
+    default_rules: Rules = field(default_factory=Rules)
+    """Those of the namespace."""
     trouble: SourceUnavailable | None = None
-    """Why something could not be read: events are then none, hidden ones as last known."""
+    """Why something could not be read: events are then none, all else as last known."""
 
 
 class DiskUsers:
@@ -97,10 +100,12 @@ class RedisUsers:
         tensors: Mapping[str, NDArray[Any]],
         *,
         hidden: HiddenItems,
+        rules: DefaultRules,
         cache_size: int,
     ) -> None:
         self._store = store
         self._hidden = hidden
+        self._rules = rules
         self._version = manifest.model_version
         self._num_items = manifest.num_items
         self._shape_VMD = manifest.tensors["user_embeddings"].shape[1:]
@@ -131,6 +136,7 @@ class RedisUsers:
         try:
             parts, live = await self._store.read(self._version, spans, user_id)
             events, recent_ids = live.events, live.recent_ids
+            self._rules.follow(live.rules)
             await self._hidden.follow(live.availability_revision)
             if row is not None and record is None:
                 record = self._keep(row, parts)
@@ -143,6 +149,7 @@ class RedisUsers:
             events=events,
             recent_ids=recent_ids,
             hidden_rows=self._hidden.rows(items),
+            default_rules=self._rules.latest,
             trouble=trouble,
         )
 

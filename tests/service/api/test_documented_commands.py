@@ -45,7 +45,13 @@ def films(make_artifact: Callable[..., Artifact]) -> Artifact:
         "user_ids": IdTable.of(sorted(str(user) for user in range(num_users))),
         "item_ids": IdTable.of(sorted(str(item) for item in range(num_items))),
         "item_metadata": StringTable.of(
-            json.dumps({"title": f"Film {item}", "categories": [("Comedy", "Drama")[item % 2]]})
+            json.dumps(
+                {
+                    "title": f"Film {item}",
+                    "year": 1990 + item % 10,
+                    "categories": [("Comedy", "Drama")[item % 2]],
+                }
+            )
             for item in range(num_items)
         ),
     }

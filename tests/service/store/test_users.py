@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from model.artifact.manifest import ArtifactManifest
 from model.artifact.stored import RowLayout
 from service.schemas.errors import SourceUnavailable
-from service.store.shared_state import HiddenItems
+from service.store.shared_state import DefaultRules, HiddenItems
 from service.store.store import LiveValues, RowSpan
 from service.store.users import RedisUsers
 
@@ -40,12 +40,14 @@ class CountingStore:
     async def read(self, version, spans, user_id) -> tuple[list[bytes], LiveValues]:
         self.reads += 1
         parts = [self.tensors[span.blob][span.start : span.stop].tobytes() for span in spans]
-        return parts, LiveValues(availability_revision=0, events=[], recent_ids=[])
+        return parts, LiveValues(availability_revision=0, events=[], recent_ids=[], rules=None)
 
 
 def users_of(store: CountingStore, manifest: ArtifactManifest, cache_size: int) -> RedisUsers:
     hidden = HiddenItems(store)
-    return RedisUsers(store, manifest, store.tensors, hidden=hidden, cache_size=cache_size)
+    return RedisUsers(
+        store, manifest, store.tensors, hidden=hidden, rules=DefaultRules(), cache_size=cache_size
+    )
 
 
 def read(users: RedisUsers, *rows: int) -> None:

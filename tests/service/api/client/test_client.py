@@ -65,6 +65,21 @@ def test_a_list_to_rank_and_why(ask) -> None:
     assert ask("explain", "i003", session_items=["i000"]).source == "session"
 
 
+def test_rules_of_one_list_and_of_every_list(ask) -> None:
+    boost = {"filters": [{"attribute": "category", "op": "==", "value": "even"}], "points": 9.0}
+    lifted = ask("recommend", "u000", k=3, boosts=[boost], pins=[{"item_id": "i001", "rank": 2}])
+    assert lifted.items[1].item_id == "i001"
+    assert [each.points for each in lifted.items[0].adjustments] == [9.0]
+    why = ask("explain", lifted.items[0].item_id, user_id="u000", boosts=[boost])
+    assert why.adjustments == lifted.items[0].adjustments
+    rules = {"filters": [{"attribute": "category", "op": "!=", "value": "even"}]}
+    assert ask("put_rules", rules).warnings == []
+    assert ask("rules").rules["filters"][0]["op"] == "!="
+    odd = {int(item.item_id[1:]) % 2 for item in ask("recommend", "u000", k=9).items}
+    assert odd <= {1}
+    assert ask("delete_rules").rules["filters"] == []
+
+
 def test_looking_around(ask) -> None:
     found = ask("items", limit=2)
     assert len(found.items) == 2
