@@ -3,6 +3,7 @@
 import { call, segment } from "./api.js";
 import { lines } from "./charts.js";
 import { byId, element, number, table } from "./dom.js";
+import { experiment } from "./experiment.js";
 
 const moment = (text) => new Date(text).toLocaleString();
 
@@ -68,7 +69,7 @@ function canary(latest) {
     + `${moment(latest.started_at)}, ${latest.answers} answers.${end}`);
 }
 
-function versions(published, change) {
+function versions(published, tried, change) {
   const state = (version) => [
     version.live ? "live" : null, version.previous ? "previous" : null, version.pinned ? "pinned" : null,
     version.canary ? `canary, ${percent(published.canary.share)}` : null, version.early ? "early" : null, version.usable ? null : "damaged",
@@ -89,7 +90,7 @@ function versions(published, change) {
     version.pinned ? element("button", { type: "button", onclick: () => change("v1/models:unpin") }, "Unpin") : null);
   const listed = table("Published versions", ["version", "published", "state", "change"],
     published.models.map((version) => [version.model_version, moment(version.published_at), state(version), actions(version)]));
-  return [listed, published.canary ? canary(published.canary) : null];
+  return [listed, published.canary ? canary(published.canary) : null, ...(tried ? experiment(tried) : [])];
 }
 
 // `guarded(work)` runs work and deals with refusals; `say` tells what has happened.
@@ -97,21 +98,23 @@ export async function showModel(guarded, say) {
   const view = byId("view-model");
   const model = await call("v1/model");
   let published = null;
+  let tried = null;
   try {
     published = await call("v1/models");
+    if (published.canary) tried = await call("v1/experiments/current");
   } catch (error) {
     if (error.status !== 501) throw error;  // a folder has no versions
   }
   const change = (path, body) => guarded(async () => {
     const now = await call(path, { method: "POST", body });
-    const tried = now.canary && !now.canary.outcome ? now.canary.model_version : "none";
-    say(`Live: ${now.live}; pinned: ${now.pinned ?? "none"}; canary: ${tried}. Each replica switches by itself.`);
+    const running = now.canary && !now.canary.outcome ? now.canary.model_version : "none";
+    say(`Live: ${now.live}; pinned: ${now.pinned ?? "none"}; canary: ${running}. Each replica switches by itself.`);
     await showModel(guarded, say);
   });
   view.replaceChildren(...[
     element("div", { class: "row" }, element("h2", {}, "The model that is served"),
       element("button", { type: "button", onclick: () => guarded(async () => { await showModel(guarded, say); say("The model was looked up again"); }) }, "Reload")),
     facts(model), metrics(model), training(model), experts(model),
-    ...(published ? versions(published, change) : []),
+    ...(published ? versions(published, tried, change) : []),
   ].filter(Boolean));
 }

@@ -6,6 +6,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
+from model.registry.canary import Canary
 from model.registry.keys import KeySpace
 
 pytestmark = pytest.mark.timeout(180)
@@ -55,3 +56,27 @@ def test_the_model_tab_tries_a_version_on_some_users_and_stops_that(
     page.get_by_role("button", name="Stop canary").click()
     expect(page.get_by_text("It was stopped at")).to_be_visible()
     assert service.get("/v1/models").json()["canary"]["outcome"] == "stopped"
+
+
+def test_the_model_tab_says_whether_the_canary_is_better(
+    open_page, service, redis_url, valkey_server, make_artifact, publish
+) -> None:
+    publish(redis_url, make_artifact("v2", 2), live=False)
+    counts = {"champion_version": "v1", "since_ms": 1767268800000}
+    for variant, clicked in (("champion", 100), ("challenger", 200)):
+        counts |= {f"{variant}:users": 1000, f"{variant}:users_clicked": clicked}
+    with valkey_server.client() as redis:
+        redis.zadd(KeySpace().versions, {"v2": time.time()})
+        assert service.post("/v1/models/v2:canary", json={"share": 0.5}).status_code == 200
+        canary = Canary.parse(redis.get(KeySpace().canary))
+        key, *_ = KeySpace().experiment(canary.version, canary.started_at)
+        redis.hset(key, mapping=counts | {"share": canary.share})
+    page = open_page()
+    page.get_by_role("tab", name="Model").click()
+    compared = page.get_by_role("region", name="Which is better")
+    row = compared.get_by_role("row").filter(has_text="users who clicked")
+    expect(row.get_by_role("cell")).to_have_text(["100 (10.0 %)", "200 (20.0 %)"])
+    expect(page.get_by_text("The challenger is better: 20.0% of 1,000 users")).to_be_visible()
+    told = "users who clicked: 10.00 percentage points; 95 % for one look: "
+    expect(page.get_by_text(told)).to_be_visible()
+    assert Axe().run(page).violations_count == 0
