@@ -158,7 +158,7 @@ class Call:
     def shown(self, models: Models, answer: Recommendation) -> None:
         """Count a list for the experiment, if one runs; one without items is none."""
         if self.services.shared is not None and answer["items"]:
-            self.services.shared.experiment.shown(models, answer["user_id"])
+            self.services.shared.experiment.shown(models, answer["user_id"], answer["variant"])
 
     def check_k(self, k: int, field: str) -> None:
         """InvalidRequest if a list is longer than the settings allow."""

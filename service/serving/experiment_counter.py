@@ -8,9 +8,10 @@ import hashlib
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import get_args
 
 from model.registry.canary import Canary
-from model.registry.records import EVENT_WEIGHTS, FeedbackEvent
+from model.registry.records import EVENT_WEIGHTS, FeedbackEvent, Variant
 from service.ops.metrics import Metrics
 from service.schemas.errors import SourceUnavailable
 from service.serving.served import Models, ServedCanary
@@ -28,13 +29,14 @@ class ExperimentCounter:
     def __init__(self, experiments: Experiments, metrics: Metrics) -> None:
         self._experiments = experiments
         self._metrics = metrics
+        self._shown = {each: metrics.experiment_lists.labels(each) for each in get_args(Variant)}
         self._canary: Canary | None = None
         """The one of `_lists`."""
         self._champion_version = ""
         self._lists: Counter[str] = Counter()
         """Lists by user since the last report."""
 
-    def shown(self, models: Models, user_id: str | None) -> None:
+    def shown(self, models: Models, user_id: str | None, variant: Variant) -> None:
         """Note a list for a user, if an experiment runs here.
 
         Sessions without a user are not drawn by chance, so they are no part of it.
@@ -43,7 +45,7 @@ class ExperimentCounter:
             return
         self._turn_to(models, models.canary)
         self._lists[user_id] += 1
-        self._metrics.experiment_lists.labels(models.of(user_id).variant).inc()
+        self._shown[variant].inc()
 
     async def report(self) -> None:
         """Add what was gathered to the counts of all replicas; SourceUnavailable."""
@@ -65,7 +67,7 @@ class ExperimentCounter:
 
     def _turn_to(self, models: Models, canary: ServedCanary) -> None:
         """Forget what was gathered for another canary, or before its share changed."""
-        if canary.record != self._canary:
+        if canary.record is not self._canary and canary.record != self._canary:
             self._canary, self._champion_version = canary.record, models.live.snapshot.version
             self._lists = Counter()
 

@@ -172,7 +172,7 @@ const newId = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte
 const report = (found, item, type) => guarded(async () => {
   await call("v1/feedback", { method: "POST", body: { events: [{
     event_id: newId(), user_id: state.user, item_id: item.item_id, type, timestamp: new Date().toISOString(),
-    model_version: found.model_version, variant: found.variant, rank: item.rank,
+    model_version: found.model_version, variant: found.variant, request_id: found.request_id, rank: item.rank,
   }] } });
   await refresh();
   say(`${type} of ${nameOf(item)} is kept for training; the list leaves it out from now on`);
