@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from model.runtime.grown import Grown
+from model.runtime.grown import Grown, GrownRows
 from model.runtime.item_item import NO_SCORES, ItemItemModel, ItemItemScores, recency_weights
 
 Vectors = NDArray[np.float32]
@@ -43,7 +43,9 @@ def fold_in(foldin_HVMD: Vectors) -> Vectors:
     As `model.network.encoder.fold_in`: its direction is what the history is about, its length how
     coherent the history is.
     """
-    user_VMD: Vectors = of_equal_total(foldin_HVMD).sum(axis=0)
+    total_VM = np.sqrt(np.einsum("hvmd,hvmd->hvm", foldin_HVMD, foldin_HVMD)).sum(axis=0)
+    total_VM[total_VM == 0] = 1
+    user_VMD: Vectors = foldin_HVMD.sum(axis=0) / total_VM[..., None]
     return user_VMD
 
 
@@ -98,15 +100,21 @@ class ProfileMaker:
         """
         return Profile(vector_VMD, self.item_item.of_history(history_H, self.recency_power))
 
-    def of_changed(self, vector_VMD: Vectors, history_H: History, now_H: History) -> Profile:
-        """Of a user of the model whose history has changed since the vector was made.
+    def changed(self, vector_VMD: Vectors, history_H: History, now_H: History) -> Vectors:
+        """The vector of a user of the model whose history has changed since it was made.
 
         The fold-in of the history now, and the free part: what the vector has beside the fold-in of
         the history then. So does the export make it, but for the free part, which training changes.
         """
         free_VMD = vector_VMD - self._fold_in(history_H)
         free_VMD[np.linalg.norm(free_VMD, axis=-1) < _ROUNDING] = 0
-        return self.of_user(self._fold_in(now_H) + free_VMD, now_H)
+        return self._fold_in(now_H) + free_VMD
+
+    def are_of_artifact(self, rows_H: History) -> bool:
+        """Whether all of some rows are those of the artifact, which keep their meaning."""
+        rows_X = self.foldin_IVMD
+        num_base = len(rows_X.base if isinstance(rows_X, GrownRows) else rows_X)
+        return not len(rows_H) or bool(rows_H.max() < num_base)
 
     def of_history(self, history_H: History) -> Profile:
         """Of a history alone; its vector is zero if none of its items has a fold-in row."""

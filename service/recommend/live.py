@@ -46,17 +46,17 @@ class LiveItems:
 
     def changed(self, history_H: History) -> History:
         """What a history of the model, oldest first, is now; the same array if nothing changes."""
-        said = np.concatenate([self.liked, self.disliked, self.undone])
-        if not len(said):
+        rows = history_H.tolist()
+        said = {*self.liked.tolist(), *self.disliked.tolist(), *self.undone.tolist()}
+        if not len(self.liked) and said.isdisjoint(rows):
             return history_H
-        kept_H = history_H[np.isin(history_H, said, invert=True)]
-        if not len(self.liked) and len(kept_H) == len(history_H):
-            return history_H
-        return np.concatenate([kept_H, self.liked])
+        kept_H = [row for row in rows if row not in said]
+        return np.concatenate([_rows(kept_H), self.liked])
 
     def num_used(self, history_H: History | None, *, scored: bool) -> int:
         """How many events an answer is made with; likes only if they are scored."""
-        taken_back = 0 if history_H is None else int(np.isin(self.undone, history_H).sum())
+        had = set() if history_H is None or not len(self.undone) else {*history_H.tolist()}
+        taken_back = sum(row in had for row in self.undone.tolist())
         return len(self.disliked) + taken_back + (len(self.liked) if scored else 0)
 
 
@@ -70,13 +70,13 @@ def live_items(snapshot: Snapshot, user: UserState) -> LiveItems:
     row_of = snapshot.items.ids.row
     latest: dict[int, str] = {}
     words: dict[int, tuple[Word, float]] = {}
-    for place, event in enumerate(user.events):
-        row = row_of(event.item_id)
+    for place, (item_id, kind, at) in enumerate(user.events):
+        row = row_of(item_id)
         if row is None:
             continue
-        latest.setdefault(row, event.type)
-        if place < MAX_EVENTS and event.type in _WORDS:
-            words.setdefault(row, (_WORDS[event.type], event.at))
+        latest.setdefault(row, kind)
+        if place < MAX_EVENTS and row not in words and kind in _WORDS:
+            words[row] = _WORDS[kind], at
     learnt = _learnt(snapshot, user)
     rows_of: dict[Word, list[int]] = {"like": [], "dislike": [], "undo": []}
     for row, (word, at) in words.items():
@@ -88,7 +88,7 @@ def live_items(snapshot: Snapshot, user: UserState) -> LiveItems:
         liked=_rows(rows_of["like"][::-1]),
         disliked=_rows(rows_of["dislike"]),
         undone=_rows(rows_of["undo"]),
-        seen=np.append(further, _rows(seen)),
+        seen=np.concatenate([further, _rows(seen)]),
     )
 
 
@@ -104,4 +104,4 @@ def _learnt(snapshot: Snapshot, user: UserState) -> Callable[[int, float], bool]
 
 
 def _rows(rows: list[int]) -> Rows:
-    return np.array(rows, dtype=np.intp)
+    return np.array(rows, dtype=np.intp) if rows else _NO_ROWS

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from model.runtime.profile import History, Profile, ProfileMaker
+from model.runtime.profile import History, Profile, ProfileMaker, Vectors
 from model.runtime.top_k import Rows
 from service.recommend.adjustments import ItemPoints
 from service.recommend.dislikes import of_dislikes
@@ -24,7 +24,7 @@ from service.schemas.responses import Source
 from service.schemas.rules import NO_RULES, MaxPer
 from service.serving.served import Served
 from service.serving.snapshot import Snapshot
-from service.store.users import UserState
+from service.store.users import UserRecord, UserState
 
 STALE = (
     "the store cannot be reached: hidden items and default rules may be out of date, "
@@ -141,10 +141,25 @@ def _own(
         now_H = live.changed(history_H)
         if now_H is history_H:  # the usual request
             return "model", profiles.of_user(vector_VMD, history_H), history_H
-        profile = profiles.of_changed(vector_VMD, history_H, now_H)
-        return ("model", profile, now_H) if profile.vector_VMD.any() else None
+        changed_VMD = _changed(profiles, user.record, now_H)
+        return ("model", profiles.of_user(changed_VMD, now_H), now_H) if changed_VMD.any() else None
     of_events = profiles.of_session(live.liked)
     return None if of_events is None else ("live", of_events, live.liked)
+
+
+def _changed(profiles: ProfileMaker, record: UserRecord, now_H: History) -> Vectors:
+    """The vector of a record whose history has changed; the latest one is kept beside it.
+
+    Made anew it reads the rows of the whole history, which no other request of the user does.
+    """
+    key = now_H.tobytes()
+    found = record.changed.get(key)
+    if found is None:
+        found = profiles.changed(record.vector_VMD, record.history_H, now_H)
+        if profiles.are_of_artifact(now_H):  # behind its rows, a number may come to mean another
+            record.changed.clear()
+            record.changed[key] = found
+    return found
 
 
 def item_row(snapshot: Snapshot, item_id: str) -> int:

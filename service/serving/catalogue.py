@@ -31,7 +31,7 @@ _NO_ROWS: NDArray[np.intp] = np.empty(0, dtype=np.intp)
 class ItemIds:
     """The id of every row, and the row of every id."""
 
-    __slots__ = ("_added", "_row_of", "base", "gone_rows")
+    __slots__ = ("_added", "_base_row", "_row_of", "base", "gone_rows")
 
     def __init__(
         self,
@@ -45,6 +45,7 @@ class ItemIds:
         self.gone_rows = gone_rows
         """Rows behind the artifact's whose item was deleted, or has a newer row."""
         self._added = added
+        self._base_row = lru_cache(KEPT_LABELS)(base.row)
         self._row_of = {} if row_of is None else row_of
 
     def __len__(self) -> int:
@@ -57,7 +58,7 @@ class ItemIds:
     def row(self, item_id: str) -> int | None:
         """The row of an id, or None for one that is not here."""
         row = self._row_of.get(item_id)
-        return self.base.row(item_id) if row is None else row
+        return self._base_row(item_id) if row is None else row
 
     def added_among(self, item_ids: Iterable[str]) -> list[int]:
         """Rows behind the artifact's of those of some ids that have one."""

@@ -8,7 +8,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from model.registry.keys import KeySpace
 from model.registry.records import SHOWN_ONLY, TAKEN_BACK, FeedbackEvent
@@ -22,8 +22,7 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class LiveEvent:
+class LiveEvent(NamedTuple):
     """Something that a user has done lately."""
 
     item_id: str

@@ -34,6 +34,8 @@ class UserRecord:
     """Rows of all items that the user has interacted with."""
     history_H: NDArray[np.int32]
     """The rows of `seen_N` that the vector is made of, oldest first."""
+    changed: dict[bytes, NDArray[np.float32]] = field(default_factory=dict, repr=False)
+    """The vector that the latest events make of it, by the history that it then has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -128,7 +128,7 @@ def test_events_make_of_a_user_what_training_makes_of_the_longer_history(artifac
         free_VMD = exported.vector_VMD - profiles.of_history(history_H).vector_VMD
         before_VMD = profiles.of_history(known_H).vector_VMD + free_VMD
         events = np.concatenate([known_H, live_H])
-        after = profiles.of_changed(before_VMD, known_H, events)
+        after = profiles.of_user(profiles.changed(before_VMD, known_H, events), events)
         assert after.vector_VMD == pytest.approx(exported.vector_VMD, abs=1e-5)
         assert scorer.scorer.score(after) == pytest.approx(scorer.scorer.score(exported), abs=1e-4)
         assert not free_VMD[:, 1:].round(5).any()

@@ -90,7 +90,7 @@ def test_a_history_goes_on(retrained, done, history) -> None:
 def test_what_the_model_has_learnt_does_not_count_again(retrained) -> None:
     events = user(("click", 20), ("click", 21)).events
     learnt, live = (
-        replace(event, at=1000 * UNTIL.timestamp() + seconds)
+        event._replace(at=1000 * UNTIL.timestamp() + seconds)
         for event, seconds in zip(events, (-1, 1), strict=True)
     )
     found = live_items(retrained, replace(user(), events=[live, learnt]))

@@ -49,7 +49,7 @@ def test_the_documented_rights_suffice(
         for number in range(2, 6):
             publish_to(trainer, make_artifact(f"v{number}", number))
         until(lambda: client.recommend("u001")["model_version"] == "v5")
-        clicked = {"event_id": "a", "user_id": "u001", "item_id": "i001", "type": "click"}
+        clicked = {"event_id": "a", "user_id": "visitor", "item_id": "i001", "type": "click"}
         clicked["timestamp"] = "2026-01-01T12:00:00Z"
         for method, path, body in (
             ("POST", "/v1/feedback", {"events": [clicked]}),
@@ -62,6 +62,8 @@ def test_the_documented_rights_suffice(
         ):
             answer = client.request(method, path, json=body)
             assert answer.status_code == 200, (path, answer.text)
+        listed = client.recommend("visitor")
+        assert (listed["live_events"], listed["warnings"]) == (1, [])
         until(lambda: client.get("/v1/model").json()["challenger"] == "v5")
         for number in range(20):
             client.recommend(f"u{number:03d}")
