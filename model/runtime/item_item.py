@@ -8,7 +8,8 @@ interaction view, after routing (docs/adr/0014). In the artifact and its graphs 
 called `neighbourhood`.
 
 Letters: I items, C candidates, H items of a history, N items that a history says something for,
-E entries of all rows of a history.
+E entries of all rows of a history, R items of a list,
+S slots of a table.
 """
 
 from collections.abc import Mapping
@@ -36,6 +37,9 @@ stay as they are, as adding all of them to a user's cosines takes less than pick
 _KEPT_SHARES = 1_024
 """Lengths of histories whose weights are kept."""
 _LOW_WORD = np.int64(2**32 - 1)
+_SLOTS = 2**13
+"""Of a table of items that are looked for, at least: of the entries of a history, which are many,
+it lets one in some hundreds through that name another item."""
 
 
 def recency_weights(age_H: NDArray[np.integer], power: float) -> Floats:
@@ -189,10 +193,19 @@ class ItemItemModel:
 
     def of_history(self, rows_H: NDArray[np.integer], recency_power: float) -> ItemItemScores:
         """What a history, oldest first, adds to items."""
+        return self.said(rows_H, recency_power).scores
+
+    def said(self, rows_H: NDArray[np.integer], recency_power: float) -> "Said":
+        """The same, and what it is made of."""
         if not len(self.items) or not len(rows_H) or self.deviation == 0:
-            return NO_SCORES
-        found = self._sums(rows_H, recency_power)
-        return found.times(self._factor(found))
+            return Said(NO_SCORES, NO_SCORES.rows_N, NO_SCORES.values_N, np.zeros_like(rows_H), 0.0)
+        place_E, length_H = self._places(rows_H)
+        share_H = recency_shares(len(rows_H), recency_power)
+        item_E = self.items.take(place_E)
+        value_E = self.weights.take(place_E) * np.repeat(share_H, length_H)
+        found = self._sums(item_E, value_E)
+        factor = self._factor(found)
+        return Said(found.times(factor), item_E, value_E, length_H.cumsum(), factor)
 
     def _factor(self, found: ItemItemScores) -> float:
         """What brings the sums of a history to `deviation`; 0 if they are all alike."""
@@ -201,27 +214,13 @@ class ItemItemModel:
         spread = found.deviation(len(self.offsets) - 1)
         return self.deviation / spread if spread > 0 else 0.0
 
-    def _sums(self, rows_H: NDArray[np.integer], recency_power: float) -> ItemItemScores:
-        """Weighted means of the rows of a history."""
-        place_E, length_H = self._places(rows_H)
-        share_H = _shares(len(rows_H), recency_power)
-        rows_E = self.items.take(place_E)
-        values_E = self.weights.take(place_E) * np.repeat(share_H, length_H)
+    def _sums(self, item_E: NDArray[np.integer], value_E: Floats) -> ItemItemScores:
+        """Of the weighted entries of a history."""
         num_items = len(self.offsets) - 1
-        if num_items > max(_COUNTED_ITEMS, len(rows_E)):
-            return _sorted_sums(rows_E, values_E)
-        value_I = np.bincount(rows_E, values_E, minlength=num_items)
+        if num_items > max(_COUNTED_ITEMS, len(item_E)):
+            return _sorted_sums(item_E, value_E)
+        value_I = np.bincount(item_E, value_E, minlength=num_items)
         return DenseScores(value_I.astype(np.float32))
-
-    def parts(self, rows_H: NDArray[np.integer], recency_power: float, row: int) -> Floats:
-        """What each item of a history adds to one item [H]; their sum is the item's value."""
-        place_E, length_H = self._places(rows_H)
-        weight_E = np.where(self.items[place_E] == row, self.weights[place_E], 0)
-        owner_E = np.repeat(np.arange(len(rows_H)), length_H)
-        said_H = np.bincount(owner_E, weight_E, minlength=len(rows_H))
-        factor = self._factor(self._sums(rows_H, recency_power)) if said_H.any() else 0.0
-        part_H: Floats = said_H.astype(np.float32) * _shares(len(rows_H), recency_power)
-        return part_H * np.float32(factor)
 
     def _places(self, rows_H: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Where the entries of some items lie, one item after the other; how many each has.
@@ -235,11 +234,45 @@ class ItemItemModel:
         return np.arange(num_entries) + np.repeat(start_H - end_H + length_H, length_H), length_H
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Said:
+    """What a history adds to items, and the entries of W that it is the sum of."""
+
+    scores: ItemItemScores
+    items_E: NDArray[np.integer]
+    """The entries of one item of the history after those of another, oldest first."""
+    values_E: Floats
+    """Times the history item's share; `factor` times their sums are the scores."""
+    end_H: NDArray[np.integer]
+    """Where the entries of each item of the history end."""
+    factor: float
+
+    def parts(self, rows_R: Rows, newest: int) -> Floats:
+        """What each of the newest items of the history adds to some different items [R, H]."""
+        first = max(0, len(self.end_H) - newest)
+        start = int(self.end_H[first - 1]) if first else 0
+        item_E = self.items_E[start:]
+        slots = _SLOTS
+        while len(set((rows_R & (slots - 1)).tolist())) < len(rows_R):
+            slots *= 2
+        place_S = np.zeros(slots, dtype=np.int16)  # most entries name none of the items
+        place_S[rows_R & (slots - 1)] = np.arange(1, len(rows_R) + 1)
+        place_E = place_S.take(item_E & (slots - 1))
+        hit_N = place_E.nonzero()[0]
+        place_N = place_E.take(hit_N) - 1
+        hit_N, place_N = (x[rows_R.take(place_N) == item_E.take(hit_N)] for x in (hit_N, place_N))
+        teller_N = self.end_H[first:].searchsorted(hit_N + start, side="right")
+        part_RH = np.zeros((len(rows_R), len(self.end_H) - first), dtype=np.float32)
+        np.add.at(part_RH, (place_N, teller_N), self.values_E.take(hit_N + start))
+        part_RH *= np.float32(self.factor)
+        return part_RH
+
+
 @lru_cache(_KEPT_SHARES)
-def _shares(num_items: int, recency_power: float) -> Floats:
+def recency_shares(num_items: int, recency_power: float) -> Floats:
     """What each item of a history counts for, oldest first; 1 in sum. Not to be written to."""
     weight_H = recency_weights(np.arange(num_items)[::-1], recency_power)
-    share_H: Floats = weight_H / weight_H.sum()
+    share_H: Floats = weight_H / weight_H.sum() if num_items else weight_H
     return share_H
 
 

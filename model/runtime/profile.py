@@ -5,7 +5,7 @@ Both halves go together from here to the graph, so that nothing can score one wi
 Letters: I items, H items of a history, V views, M modalities, D dimension.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -13,7 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.runtime.grown import Grown, GrownRows
-from model.runtime.item_item import NO_SCORES, ItemItemModel, ItemItemScores, recency_weights
+from model.runtime.item_item import (
+    NO_SCORES,
+    ItemItemModel,
+    ItemItemScores,
+    Said,
+    recency_weights,
+)
 
 Vectors = NDArray[np.float32]
 History = NDArray[np.integer]
@@ -55,6 +61,8 @@ class Profile:
 
     vector_VMD: Vectors
     item_item: ItemItemScores
+    said: tuple[Said, ...] = ()
+    """What each history that it is made of has said, in the order of these."""
 
     def blended_with(self, session: "Profile") -> "Profile":
         """Half the user, half the session, in both parts (ours).
@@ -63,7 +71,8 @@ class Profile:
         for more. Where one side is zero, the other one's direction is used.
         """
         mean_VMD = (self.vector_VMD + session.vector_VMD) / np.float32(2)
-        return Profile(mean_VMD, self.item_item.mean_with(session.item_item))
+        item_item = self.item_item.mean_with(session.item_item)
+        return Profile(mean_VMD, item_item, self.said + session.said)
 
     def by_vector_alone(self) -> "Profile":
         """As the router sees it, which reads cosines only."""
@@ -98,7 +107,8 @@ class ProfileMaker:
 
         Made for each request: kept in memory it would take ten times what the vector does.
         """
-        return Profile(vector_VMD, self.item_item.of_history(history_H, self.recency_power))
+        said = self.item_item.said(history_H, self.recency_power)
+        return Profile(vector_VMD, said.scores, (said,))
 
     def changed(self, vector_VMD: Vectors, history_H: History, now_H: History) -> Vectors:
         """The vector of a user of the model whose history has changed since it was made.
@@ -129,20 +139,3 @@ class ProfileMaker:
             return None
         profile = self.of_history(rows_H)
         return profile if profile.vector_VMD.any() else None
-
-    def taken_apart(
-        self, profile: Profile, histories: Sequence[History], row: int
-    ) -> tuple[Vectors, NDArray[np.float32]]:
-        """What each item of a profile's histories, which count equally, adds to both of its halves.
-
-        Rows [H + 1, V, M, D] whose sum points where the vector does, and parts [H + 1] of the
-        item-item score of the item at `row`. Last comes what no item has brought: the free part of
-        a user whom the model knows.
-        """
-        power = self.recency_power
-        vectors = [of_equal_total(history_rows(self.foldin_IVMD, h, power)) for h in histories]
-        parts = [self.item_item.parts(h, power, row) / len(histories) for h in histories]
-        rows_HVMD = np.concatenate(vectors)
-        free_1VMD = (len(histories) * profile.vector_VMD - rows_HVMD.sum(axis=0))[None]
-        part_H1 = np.concatenate([*parts, [0.0]]).astype(np.float32)
-        return np.concatenate([rows_HVMD, free_1VMD]), part_H1

@@ -1,7 +1,7 @@
 """Recommends: the journey of a request from the user's id to a list with its reasons.
 
-Letters: B requests, N items shown, V views, M modalities, D dimension, K experts, F = V * M * D,
-P items of a pool.
+Letters: B requests, N items shown, R these and others beside them, V views, M modalities,
+D dimension, K experts, F = V * M * D, P items of a pool.
 """
 
 import math
@@ -10,9 +10,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from model.runtime.top_k import Rows
 from service.ops.batching import Batcher, in_a_thread
 from service.ops.metrics import Metrics
 from service.recommend.adjustments import listed, sum_of_points
+from service.recommend.because import COMPARED, POPULAR, VERBS, Reasons, because
 from service.recommend.explanation import ListExplanation, explain_lists, named, plain_numbers
 from service.recommend.resolution import ResolvedRequest, read_user, resolve
 from service.recommend.rules import check_rules, limited, with_pins
@@ -38,6 +40,8 @@ _ONLY: Mapping[Source, list[str]] = {
 }
 Asked = tuple[Served, RecommendationRequest, UserState]
 """The model that a request has captured, the request, and the user that it names."""
+Explained = tuple[ListExplanation, Reasons]
+"""What adds up to the scores of a list, and who speaks for its items."""
 
 
 class RecommendationEngine:
@@ -84,7 +88,7 @@ class RecommendationEngine:
         found = self._retrieve_and_route(resolved)
         with self._metrics.stage("rank"):
             shown = [_page(*each) for each in zip(resolved, found, strict=True)]
-        explained = self._explain(resolved, shown)
+        explained = self._explain(resolved, found, shown)
         return [self._answer(*each) for each in zip(resolved, shown, explained, strict=True)]
 
     async def close(self) -> None:
@@ -111,25 +115,30 @@ class RecommendationEngine:
         ]
 
     def _explain(
-        self, resolved: Sequence[ResolvedRequest], shown: Sequence[Ranked]
-    ) -> list[ListExplanation | None]:
+        self, resolved: Sequence[ResolvedRequest], found: Sequence[Ranked], shown: Sequence[Ranked]
+    ) -> list[Explained | None]:
         """What adds up to the scores; lists of one model and length share a run of the graph."""
-        explained: list[ListExplanation | None] = [None] * len(resolved)
+        explained: list[Explained | None] = [None] * len(resolved)
         for places in _places_by(map(_explained_with, resolved, shown)):
-            served = resolved[places[0]].served
+            asked = [resolved[place] for place in places]
+            served, snapshot = asked[0].served, asked[0].served.snapshot
             with self._metrics.stage("explain"):
                 rows_BN = np.stack([shown[place].rows for place in places])
-                profiles = [resolved[place].profile for place in places]
-                breakdowns = served.snapshot.scorer.explain_all(profiles, rows_BN)
-                lists = explain_lists(served.snapshot, rows_BN, breakdowns)
-            for place, explanation in zip(places, lists, strict=True):
-                explained[place] = explanation
+                profiles = [each.profile for each in asked]
+                breakdowns = snapshot.scorer.explain_all(profiles, rows_BN)
+                lists = explain_lists(snapshot, rows_BN, breakdowns)
+                for place, parts, breakdown in zip(places, lists, breakdowns, strict=True):
+                    each = resolved[place]
+                    source = (each.profile, each.choice.histories)
+                    rows_R = _compared(found[place], shown[place])
+                    verb = VERBS[each.choice.source]
+                    explained[place] = parts, because(snapshot, source, verb, rows_R, breakdown)
             weight_K = np.sum([each.weight_CK.sum(axis=0) for each in breakdowns], axis=0)
             served.statistics.routed(len(places), weight_K)
         return explained
 
     def _answer(
-        self, resolved: ResolvedRequest, shown: Ranked, explained: ListExplanation | None
+        self, resolved: ResolvedRequest, shown: Ranked, explained: Explained | None
     ) -> Recommendation:
         served, choice = resolved.served, resolved.choice
         if choice.fallback_reason is not None:
@@ -161,6 +170,8 @@ def _places_by(keys: Iterable[Hashable | None]) -> list[list[int]]:
 def _wanted(request: RecommendationRequest) -> int:
     """How many of the best items the answer is made of."""
     end = request.offset + request.k
+    if request.explain != "none":
+        end = max(end, COMPARED)
     return max(end, POOL) if request.diversity > 0 else end
 
 
@@ -225,6 +236,14 @@ def _diverse(resolved: ResolvedRequest, ranked: Ranked, wanted: int) -> Ranked:
     return Ranked(ranked.rows[places], ranked.scores[places])
 
 
+def _compared(found: Ranked, shown: Ranked) -> Rows:
+    """What is shown, filled up to `COMPARED` with the best items that are not."""
+    if len(shown.rows) >= COMPARED:
+        return shown.rows
+    best = [*shown.rows.tolist(), *found.rows[:COMPARED].tolist()]
+    return np.array(list(dict.fromkeys(best))[:COMPARED], dtype=np.intp)
+
+
 def _explained_with(resolved: ResolvedRequest, shown: Ranked) -> tuple[int, int] | None:
     """Equal for lists that are explained together; None for one that is not explained."""
     if resolved.choice.profile is None or resolved.request.explain == "none":
@@ -233,7 +252,7 @@ def _explained_with(resolved: ResolvedRequest, shown: Ranked) -> tuple[int, int]
 
 
 def _items(
-    resolved: ResolvedRequest, shown: Ranked, explained: ListExplanation | None
+    resolved: ResolvedRequest, shown: Ranked, explained: Explained | None
 ) -> list[RecommendedItem]:
     """The items as they are answered, without reasons where nothing is explained."""
     snapshot, source = resolved.served.snapshot, resolved.choice.source
@@ -254,6 +273,7 @@ def _items(
             "bias": bias,
             "source": source,
             "reasons": [],
+            "because": [],
             "experts": None,
             "by_modality": None,
             "by_view": None,
@@ -264,14 +284,18 @@ def _items(
         )
     ]
     for item in items if source == "popular" else ():
-        item["reasons"] = [f"Popular: {item['score']} interactions in the training data"]
+        item["reasons"] = [POPULAR, f"Popular: {item['score']} interactions in the training data"]
     if explained is not None:
+        parts, reasons = explained
         more = _ONLY.get(source, [])
-        for item, reason, experts in zip(items, explained.reasons, explained.experts, strict=True):
-            item["reasons"], item["experts"] = [reason, *more], experts
+        for item, sentence, who, numbers, experts in zip(
+            items, reasons.sentences, reasons.because, parts.reasons, parts.experts, strict=True
+        ):
+            item["reasons"], item["because"] = [sentence, numbers, *more], who
+            item["experts"] = experts
         if resolved.request.explain == "full":
             manifest = snapshot.manifest
-            modality_NM, view_NV = explained.modality_NM.tolist(), explained.view_NV.tolist()
+            modality_NM, view_NV = parts.modality_NM.tolist(), parts.view_NV.tolist()
             for item, modality_M, view_V in zip(items, modality_NM, view_NV, strict=True):
                 item["by_modality"] = named(manifest.modalities, modality_M)
                 item["by_view"] = named(manifest.views, view_V)

@@ -13,7 +13,8 @@ from anyio import CapacityLimiter, to_thread
 from numpy.typing import NDArray
 
 from model.artifact.manifest import ArtifactManifest
-from model.runtime.profile import Profile, Vectors
+from model.runtime.evidence import evidence
+from model.runtime.profile import Profile
 from model.runtime.top_k import Rows
 from service.ops.metrics import Metrics
 from service.recommend.adjustments import listed, sum_of_points
@@ -224,15 +225,20 @@ def _history(
     Then what the user's free part adds to the score.
     """
     items = snapshot.items
-    rows_H = np.concatenate(choice.histories)
-    foldin_HVMD, item_item_H = snapshot.profiles.taken_apart(profile, choice.histories, row)
-    item_VMD = items.embeddings_IVMD[row]
-    *of_items, beyond = history_evidence(item_VMD, foldin_HVMD, item_item_H, contribution_KVM)
-    parts_H = np.array(of_items)
+    contribution_1G = contribution_KVM.sum(axis=0).reshape(1, -1)
+    found = evidence(
+        snapshot.profiles,
+        items.embeddings_IVMD[row][None],
+        (profile, choice.histories),
+        np.array([row]),
+        contribution_1G,
+    )
+    rows_H, parts_H = found.tellers.rows_H, found.points_RH[0]
+    beyond = contribution_1G.sum() - parts_H.sum() if choice.source == "model" else 0.0
     parts_H = np.where((parts_H > 0) & (rows_H != row), parts_H, 0.0)
     total = parts_H.sum()
     best = [place for place in np.argsort(-parts_H, kind="stable")[:MAX_EVIDENCE] if parts_H[place]]
-    evidence = [
+    listed_items = [
         HistoryEvidence(
             item_id=items.ids[rows_H[place]],
             title=items.title(rows_H[place]),
@@ -241,7 +247,7 @@ def _history(
         )
         for place in best
     ]
-    return evidence, plain(beyond)
+    return listed_items, plain(beyond)
 
 
 def _sentence(
@@ -251,7 +257,7 @@ def _sentence(
     if largest["contribution"] > 0:
         sentence += f" The expert that contributes most is {largest['name'].replace('_', ' ')}."
     if history:
-        names = "; ".join(evidence["title"] or evidence["item_id"] for evidence in history[:3])
+        names = "; ".join(each["title"] or each["item_id"] for each in history[:3])
         whose = _WHOSE.get(source, "user's history")
         sentence += f" The items of the {whose} that contribute most: {names}."
     return sentence
@@ -317,37 +323,3 @@ def gate_entropy(weight_K: Weights) -> float:
         return 0.0
     positive = weight_K[weight_K > 0].astype(np.float64)
     return plain(max(0.0, -float((positive * np.log(positive)).sum()) / math.log(len(weight_K))))
-
-
-def history_evidence(
-    item_VMD: Vectors,
-    foldin_HVMD: Vectors,
-    item_item_H: NDArray[np.float32],
-    contribution_KVM: Weights,
-) -> NDArray[np.float64]:
-    """What each history item adds to the score of one item [H], in points of the score.
-
-    Ours. A score holds, per view and modality, a contribution that is proportional to the
-    similarity of user and item: their cosine and, in the first view and modality, the item-item
-    score. A user's direction is that of the sum of the history's weighted rows f_h and of the free
-    part, which counts as one more row, so it is linear in the items, and so is the item-item
-    score. The part of item h is the contribution times its share of the similarity,
-    <f_h, item> / |sum of f| plus its part of the item-item score. All parts add up to the score
-    less its bias.
-
-    Args:
-        item_VMD: the item's rows, as an artifact has them.
-        foldin_HVMD: what each item adds to the user's vector, by `ProfileMaker.taken_apart`.
-        item_item_H: what each item adds to the item-item score, by the same.
-        contribution_KVM: of the pair, by the graph.
-    """
-    part_HVM = np.einsum("hvmd,vmd->hvm", foldin_HVMD, item_VMD, dtype=np.float64)
-    length_VM = np.linalg.norm(foldin_HVMD.sum(axis=0, dtype=np.float64), axis=-1)
-    part_HVM /= np.where(length_VM > 0, length_VM, 1)
-    part_HVM[:, 0, 0] += item_item_H
-    similarity_VM = part_HVM.sum(axis=0)
-    contribution_VM = contribution_KVM.sum(axis=0, dtype=np.float64)
-    usable_VM = np.abs(similarity_VM) > 1e-6  # below it the quotient is rounding noise
-    scale_VM = np.where(usable_VM, contribution_VM / np.where(usable_VM, similarity_VM, 1), 0)
-    parts_H: NDArray[np.float64] = (part_HVM * scale_VM).sum(axis=(1, 2))
-    return parts_H

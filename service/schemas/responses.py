@@ -46,6 +46,17 @@ class Adjustment(TypedDict):
     points: Annotated[float, Field(examples=[0.5])]
 
 
+class Because(TypedDict):
+    """One item of the user's history, or of the session, that a reason names."""
+
+    item_id: Annotated[str, Field(examples=["183"])]
+    title: Annotated[str | None, Field(examples=["Alien (1979)"])]
+    share: Annotated[
+        float,
+        Field(description="Of all that those items add which speak for this one", examples=[0.23]),
+    ]
+
+
 class RecommendedItem(TypedDict):
     """One item of an answer; score = bias + contributions of the experts + points."""
 
@@ -55,7 +66,20 @@ class RecommendedItem(TypedDict):
     score: Annotated[float, Field(description="For source `popular`: interactions in training")]
     bias: float
     source: Source
-    reasons: list[str]
+    reasons: Annotated[
+        list[str],
+        Field(
+            description="The first for shoppers, the others for engineers",
+            examples=[["Because you liked Alien (1979) and Heat (1995)"]],
+        ),
+    ]
+    because: Annotated[
+        list[Because],
+        Field(
+            description="At most three items, the most telling first: they say more for this item "
+            "than for others"
+        ),
+    ]
     experts: Annotated[
         list[ExpertContribution] | None,
         Field(description="Those with a weight above zero; null where nothing is explained"),

@@ -61,11 +61,12 @@ def test_it_is_the_mean_of_the_historys_rows_by_recency_at_one_deviation(
     assert expected_I[largest] == pytest.approx(-np.sort(-expected_I)[: len(largest)], abs=1e-6)
     assert found.at(np.arange(num_items)) == pytest.approx(expected_I, abs=1e-6)
     assert found.between(1, num_items) == pytest.approx(expected_I[1:], abs=1e-6)
-    row = int(rng.integers(num_items))
-    parts_H = matrix.parts(history_H, power, row)
-    part_H = factor * weight_H * dense_II[history_H, row] / weight_H.sum()
-    assert parts_H == pytest.approx(part_H, abs=1e-6)
-    assert parts_H.sum() == pytest.approx(expected_I[row], abs=1e-6)
+    rows_R = rng.permutation(num_items)[: rng.integers(1, num_items + 1)]
+    part_RH = factor * (weight_H[:, None] * dense_II[history_H][:, rows_R]).T / weight_H.sum()
+    for newest in (1, 3, len(history_H)):
+        found_RH = matrix.said(history_H, power).parts(rows_R, newest)
+        assert found_RH == pytest.approx(part_RH[:, -newest:], abs=1e-6)
+    assert found_RH.sum(axis=1) == pytest.approx(expected_I[rows_R], abs=1e-6)
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 30))
@@ -82,12 +83,23 @@ def test_dense_and_sparse_scores_have_the_same_deviation(seed: int, num_items: i
         assert twice.deviation(num_items) == pytest.approx(2 * expected, abs=1e-6)
 
 
+def test_items_far_apart_that_share_a_slot_are_told_apart() -> None:
+    size = 3 * item_item._SLOTS
+    rows_R = np.array([5, 5 + item_item._SLOTS, 5 + 2 * item_item._SLOTS])
+    items, weights = np.append(rows_R[:2], 7 + item_item._SLOTS), np.array([1, 2, 3])
+    offsets = np.full(size + 1, 3)
+    offsets[0] = 0
+    said = matrix_of(offsets, items, weights.astype(np.float32)).said(np.array([0]), 0)
+    assert said.parts(rows_R, 1).tolist() == [[1], [2], [0]]
+    assert said.parts(np.array([7, 5]), 1).tolist() == [[0], [1]]
+
+
 def test_a_deviation_of_zero_silences_the_model() -> None:
     offsets, items = np.array([0, 1, 2]), np.array([1, 0])
     matrix = matrix_of(offsets, items, np.ones(2, dtype=np.float32), 0.0)
     history_H = np.array([0])
     assert matrix.of_history(history_H, 0).largest_size == 0
-    assert matrix.parts(history_H, 0, 1).tolist() == [0]
+    assert matrix.said(history_H, 0).parts(np.array([1]), 1).tolist() == [[0]]
 
 
 def test_scores_that_are_all_alike_say_nothing() -> None:
@@ -144,7 +156,7 @@ def test_who_has_no_history_has_no_scores(entries: int) -> None:
     for found in (matrix.of_history(nobody, 0.5), matrix.of_history(np.array([0, 2]), 0.5)):
         assert found.largest_size == 0
         assert found.at(np.arange(3)).tolist() == [0, 0, 0]
-    assert matrix.parts(np.array([0, 2]), 0.5, 1).tolist() == [0, 0]
+    assert matrix.said(np.array([0, 2]), 0.5).parts(np.array([1]), 2).tolist() == [[0, 0]]
     assert matrix.of_history(np.array([1]), 0.5).at(np.arange(entries)).tolist() == [1] * entries
 
 

@@ -37,38 +37,6 @@ def test_blend_takes_the_direction_of_the_side_that_has_one() -> None:
     assert blend(user, np.zeros_like(user)) == pytest.approx(np.array([[[0.25, 0]]]))
 
 
-@pytest.mark.parametrize("histories", [[[4, 9, 2]], [[4, 9, 2], [7, 7, 30]]])
-@pytest.mark.parametrize("deviation", [None, 0.3])
-def test_taken_apart_it_is_the_items_of_its_histories_and_the_users_free_part(
-    artifact, histories: list[list[int]], deviation: float | None
-) -> None:
-    profiles = ProfileMaker.of(artifact.tensors, recency_power=0.5, item_item_deviation=deviation)
-    rows = [np.array(history) for history in histories]
-    made = [profiles.of_history(history_H) for history_H in rows]
-    free_VMD = np.zeros_like(made[0].vector_VMD)
-    free_VMD[:, 0] = [[0.3, -0.2, 0.1, 0, 0, 0, 0, 0.5]] * 2
-    profile = Profile(made[0].vector_VMD + free_VMD, made[0].item_item)
-    for session in made[1:]:
-        profile = profile.blended_with(session)
-    num_items = sum(map(len, histories))
-    for item in range(0, 80, 7):
-        rows_HVMD, parts_H = profiles.taken_apart(profile, rows, item)
-        assert len(rows_HVMD) == len(parts_H) == num_items + 1
-        assert rows_HVMD[-1] == pytest.approx(free_VMD, abs=1e-6)
-        assert rows_HVMD.sum(0) == pytest.approx(len(rows) * profile.vector_VMD, abs=1e-6)
-        assert parts_H[-1] == 0
-        said = profile.item_item.at(np.array([item]))[0]
-        assert parts_H.sum() == pytest.approx(said, abs=1e-6)
-
-
-def test_of_a_session_nothing_is_beyond_its_items(artifact) -> None:
-    profiles = ProfileMaker.of(artifact.tensors, recency_power=0.0, item_item_deviation=0.3)
-    session_H = np.array([3, 9])
-    rows_HVMD, parts_H = profiles.taken_apart(profiles.of_history(session_H), [session_H], 5)
-    assert rows_HVMD[-1] == pytest.approx(0, abs=1e-7)
-    assert parts_H[-1] == 0
-
-
 def test_a_changed_history_is_folded_in_anew_and_the_free_part_stays(artifact) -> None:
     profiles = ProfileMaker.of(artifact.tensors, recency_power=0.5, item_item_deviation=0.3)
     history, now = np.array([4, 9, 2]), np.array([4, 2, 30, 9, 7])

@@ -106,6 +106,8 @@ def test_a_user_without_a_vector_gets_popular_items(disk_client, artifact, user_
     for item, count in zip(answer["items"], counts, strict=True):
         assert (item["experts"], item["source"]) == (None, "popular")
         assert item["score"] == item["bias"] == count
+        assert item["reasons"][0] == "Popular right now"
+        assert item["because"] == []
 
 
 def test_seen_items_are_left_out_of_popular_ones_too(disk_client, seen) -> None:
@@ -197,7 +199,8 @@ def test_levels_of_explanation_do_not_change_the_list(disk_client) -> None:
         assert usual["by_modality"] is None
         for parts in (item["by_modality"], item["by_view"]):
             assert item["bias"] + sum(parts.values()) == pytest.approx(item["score"], abs=1e-5)
-        assert len(item["reasons"]) == 1
+        assert len(item["reasons"]) == 2
+        assert bare["reasons"] == bare["because"] == []
 
 
 def test_every_answer_names_its_request_and_version(disk_client) -> None:

@@ -1,10 +1,8 @@
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from model.runtime.item_item import NO_SCORES
-from model.runtime.profile import Profile, fold_in
+from model.runtime.profile import Profile
 from model.runtime.top_k import top_places
 from service.recommend import pair_explanation
 from service.recommend.pair_explanation import (
@@ -12,7 +10,6 @@ from service.recommend.pair_explanation import (
     compared_with,
     expert_details,
     gate_entropy,
-    history_evidence,
 )
 from service.retrieval.query import Eligible, Query, Ranked
 
@@ -81,49 +78,3 @@ def test_every_cut_of_a_score_has_the_same_sum(pair) -> None:
 )
 def test_gate_entropy(weights: list[float], entropy: float) -> None:
     assert gate_entropy(np.array(weights, dtype=np.float32)) == pytest.approx(entropy)
-
-
-def unit(vectors: np.ndarray) -> np.ndarray:
-    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
-
-
-@given(st.integers(0, 2**32 - 1), st.integers(1, 6), st.sampled_from([0, 0.2, 20]))
-def test_history_adds_up_to_the_score_less_its_bias(seed: int, num_history: int, scale) -> None:
-    rng = np.random.default_rng(seed)
-    foldin_HVMD = rng.normal(size=(num_history, 2, 3, 8)).astype(np.float32)
-    item_item_H = (scale * rng.normal(size=num_history)).astype(np.float32)
-    item_VMD = unit(rng.normal(size=(2, 3, 8))).astype(np.float32)
-    similarity_VM = np.einsum("vmd,vmd->vm", unit(fold_in(foldin_HVMD)), item_VMD)
-    similarity_VM[0, 0] += item_item_H.sum()
-    contribution_KVM = rng.uniform(0.1, 2, size=(5, 2, 3)) * similarity_VM
-    parts_H = history_evidence(item_VMD, foldin_HVMD, item_item_H, contribution_KVM)
-    assert parts_H.sum() == pytest.approx(contribution_KVM.sum(), abs=1e-3)
-
-
-def test_the_history_item_that_points_at_the_item_gets_the_credit() -> None:
-    foldin_HVMD = np.array([[[[1, 0]]], [[[0, 1]]]], dtype=np.float32)
-    user_VMD = fold_in(foldin_HVMD)
-    item_VMD = np.array([[[1, 0]]], dtype=np.float32)
-    contribution_KVM = np.einsum("vmd,vmd->vm", unit(user_VMD), item_VMD)[None] * 3
-    parts_H = history_evidence(
-        item_VMD, foldin_HVMD, np.zeros(2, dtype=np.float32), contribution_KVM
-    )
-    assert parts_H == pytest.approx([contribution_KVM.sum(), 0])
-
-
-def test_the_history_item_that_speaks_for_the_item_gets_the_credit() -> None:
-    foldin_HVMD = np.array([[[[1, 0]]], [[[1, 0]]]], dtype=np.float32)
-    item_VMD = np.array([[[0.5, 0]]], dtype=np.float32)  # half a cosine, a quarter from each
-    item_item_H = np.array([0.75, -0.25], dtype=np.float32)
-    contribution_KVM = np.array([[[4 * (0.5 + 0.75 - 0.25)]]], dtype=np.float32)
-    parts_H = history_evidence(item_VMD, foldin_HVMD, item_item_H, contribution_KVM)
-    assert parts_H == pytest.approx([4 * (0.25 + 0.75), 4 * (0.25 - 0.25)])
-
-
-def test_an_item_item_score_counts_where_the_history_has_no_vector() -> None:
-    nothing_HVMD = np.zeros((2, 1, 1, 2), dtype=np.float32)
-    item_VMD = np.array([[[1, 0]]], dtype=np.float32)
-    item_item_H = np.array([0.3, 0.1], dtype=np.float32)
-    contribution_KVM = np.array([[[0.8]]], dtype=np.float32)
-    parts_H = history_evidence(item_VMD, nothing_HVMD, item_item_H, contribution_KVM)
-    assert parts_H == pytest.approx([0.6, 0.2])
