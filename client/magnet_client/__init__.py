@@ -12,6 +12,7 @@
 from magnet_client.answers import (
     Adjustment,
     BatchResponse,
+    Because,
     CatalogueItem,
     Comparison,
     ExperimentResponse,
@@ -55,6 +56,7 @@ __all__ = [
     "Adjustment",
     "AsyncClient",
     "BatchResponse",
+    "Because",
     "Boost",
     "CatalogueItem",
     "Client",

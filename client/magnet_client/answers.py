@@ -39,6 +39,15 @@ class Adjustment(_Part):
     points: float
 
 
+class Because(_Part):
+    """One item of the user's history, or of the session, that a reason names."""
+
+    item_id: str
+    title: str | None
+    share: float
+    """Of all that those items add which speak for the recommended one."""
+
+
 class RecommendedItem(_Part):
     """One item of a list; score = bias + contributions of the experts + points."""
 
@@ -49,6 +58,9 @@ class RecommendedItem(_Part):
     bias: float
     source: str
     reasons: list[str]
+    """The first is for shoppers, the others for engineers."""
+    because: list[Because] = []
+    """At most three, the most telling first; empty from a service that names none."""
     experts: list[ExpertContribution] | None
     """None if the item is popular rather than scored, or if nothing was to be explained."""
     by_modality: dict[str, float] | None

@@ -28,6 +28,12 @@ function button(text, item, run) {
   }, drawn ?? SHORT[text] ?? text);
 }
 
+// Who else speaks for the item, beside those whom its first reason names.
+function also(item) {
+  const others = (item.because ?? []).filter((each) => !item.reasons[0].includes(nameOf(each)));
+  return others.length ? `Also: ${others.map(nameOf).join(", ")}` : "";
+}
+
 // `actions`: name shown -> what to do with the item.
 export function card(item, details, range, actions) {
   const categories = details?.categories.join(", ") ?? "";
@@ -37,8 +43,10 @@ export function card(item, details, range, actions) {
       element("h3", {}, element("span", { class: "rank" }, `${item.rank}`), ` ${nameOf(item)}`),
       categories ? element("p", { class: "quiet" }, categories) : null,
       item.experts ? bar(item, range) : null,
+      item.reasons.length ? element("p", {}, item.reasons[0]) : null,
+      also(item) ? element("p", { class: "quiet" }, also(item)) : null,
       element("p", { class: "quiet" },
-        item.experts ? `${number(item.score)}: ${item.reasons.join(". ")}` : item.reasons.join(". ")),
+        item.experts ? `${number(item.score)}: ${item.reasons.slice(1).join(". ")}` : item.reasons.slice(1).join(". ")),
       element("div", { class: "actions" },
         Object.entries(actions).map(([text, run]) => button(text, item, run)))));
 }

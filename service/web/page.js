@@ -80,7 +80,7 @@ async function popular(signal) {
   const shown = found.items.filter((item) => item.available).slice(0, state.k);
   const items = shown.map((item, place) => ({
     ...item, rank: place + 1, experts: null,
-    reasons: [`Popular: ${item.popularity} interactions in the training data`],
+    reasons: ["Popular right now", `Popular: ${item.popularity} interactions in the training data`],
   }));
   return { ...found, items };
 }
@@ -159,7 +159,7 @@ function show(heading, parts) {
 const explain = (item) => guarded(async () => {
   const { user_id, session_items } = request();
   const found = await call("v1/explain", { method: "POST", body: { user_id, session_items, item_id: item.item_id } });
-  show(`Why ${nameOf(item)}?`, explanation(found));
+  show(`Why ${nameOf(item)}?`, explanation(found, item));
 });
 
 const showSimilar = (item) => guarded(async () => {

@@ -35,12 +35,18 @@ function parts(found) {
     })));
 }
 
-export function explanation(found) {
+// `item`: as it stands in the list, with the reason that its card says.
+export function explanation(found, item) {
   const speaking = { ...found, experts: found.experts.filter((expert) => expert.weight > 0) };
   const notes = (found.seen ? "Ranked among what was not seen and this item, which was. " : "")
     + (found.available ? "" : "It is hidden at the moment. ");
   return [
-    element("p", {}, found.sentence),
+    item.reasons.length ? element("p", {}, `${item.reasons[0]}.`) : null,
+    element("p", { class: "quiet" }, found.sentence),
+    item.because?.length
+      ? table("Says more for this item than for others", ["item", "share"],
+        item.because.map((each) => [nameOf(each), percent(each.share)]))
+      : null,
     bar(speaking, reach([speaking])),
     element("p", { class: "quiet" },
       `Score ${number(found.score, 3)} = popularity or newness ${number(found.bias, 3)} + experts ${number(found.score - found.bias, 3)}. ${notes}`

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from model.artifact.files import Artifact, read_artifact
 from model.runtime.artifact import ArtifactScorer
-from model.runtime.profile import Profile
+from model.runtime.profile import History, Profile, ProfileMaker
 from model.runtime.scorer import OnnxScorer
 from training.data.dataset import DataConfig, Dataset, load_dataset
 from training.data.tables import DataError
@@ -26,6 +26,7 @@ class ArtifactEvaluation:
         self.artifact, self.dataset = artifact, dataset
         scorer = ArtifactScorer.of(artifact)
         self.scorer: OnnxScorer = scorer.scorer
+        self.profiles: ProfileMaker = scorer.profiles
         self._whole = scorer
 
     @classmethod
@@ -49,11 +50,17 @@ class ArtifactEvaluation:
             )
         return cls(opened, dataset)
 
+    def history(self, user: int) -> History:
+        """Rows of a user's training history, oldest first."""
+        histories = self.dataset.train_histories
+        first, stop = histories.offset_U1[user : user + 2]
+        rows_H: History = histories.item_P[first:stop]
+        return rows_H
+
     def profile(self, user: int) -> Profile:
         """A user's profile from their training history, and the free part that the artifact has."""
-        histories, profiles = self.dataset.train_histories, self._whole.profiles
-        first, stop = histories.offset_U1[user : user + 2]
-        known = profiles.of_history(histories.item_P[first:stop])
+        profiles = self.profiles
+        known = profiles.of_history(self.history(user))
         served = self._whole.user(user).vector_VMD
         free_VMD = served - profiles.of_history(self._whole.history(user)).vector_VMD
         return Profile(known.vector_VMD + free_VMD, known.item_item, known.said)

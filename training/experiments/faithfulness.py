@@ -1,4 +1,4 @@
-"""Are an artifact's explanations true? Additivity, the deletion test, and planted tastes.
+"""Are an artifact's explanations true? Additivity, the deletion test, planted tastes, and reasons.
 
 The deletion test takes a part of a score (an expert's share, or a modality's) away from every
 candidate at once and compares ranks: an item should fall furthest without the part that leads its
@@ -8,6 +8,9 @@ Two readings of "the part that leads" are measured side by side. `largest`: the 
 score. `above_usual`: the share that exceeds by most its own mean over the user's candidates, since
 a share that every candidate has ranks nothing. The second is each part's Shapley value against the
 catalogue, the score being a sum of parts (arXiv:1705.07874, Corollary 1).
+
+Reasons name items of the history, by the same two readings: an item that says much for every
+candidate would lead every reason of a list.
 
 Letters: C candidates, L listed items, X parts, K experts, V views, M modalities, P pairs.
 """
@@ -20,11 +23,14 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from model.runtime.evidence import evidence, named
 from training.evaluate.artifact import ArtifactEvaluation
 from training.evaluate.protocol import top_items
 
 LISTED = 20
 """Length of the recommendation list whose explanations are tested."""
+LED = (10, 20)
+"""Lengths of lists whose reasons are looked at: the usual one, and all that are tested."""
 _ALL_OF_IT = 1e-6
 """A weight this close to 1 leaves nothing to share out."""
 
@@ -113,6 +119,9 @@ class Faithfulness:
     """Largest distance between a score and the sum of its parts; relative for scores over 1."""
     deletion: dict[Removal, dict[Reading, DeletionTest]]
     """Without the parts of which a score has one only."""
+    most_led: dict[int, dict[Reading, float]]
+    """By length of the list: the share of it that the item of the history leads which leads most,
+    the mean over users."""
     planted: dict[Pairs, dict[Reading, Agreement]]
     """Without the kinds of which there is no pair; empty where no tastes are planted."""
 
@@ -130,6 +139,8 @@ class _Findings:
     """The leading expert of each listed item."""
     modality_L: dict[Pairs, dict[Reading, Rows]]
     """The leading modality of each listed item, and of each test item."""
+    most_led: dict[int, dict[Reading, float]]
+    """The share of the list that one item of the history leads, by the list's length."""
 
 
 def measure_faithfulness(
@@ -166,6 +177,13 @@ def measure_faithfulness(
                 for reading in READINGS
             }
             for removal in findings[0].fall_LX
+        },
+        most_led={
+            length: {
+                reading: fmean(found.most_led[length][reading] for found in findings)
+                for reading in READINGS
+            }
+            for length in LED
         },
         planted=_planted(findings, manifest.modalities) if planted else {},
     )
@@ -207,7 +225,35 @@ def _findings(evaluation: ArtifactEvaluation, user: int, drivers: tuple[str, ...
             "recommended": leading(modality_CM, listed_L),
             "test": leading(modality_CM, test_L),
         },
+        most_led=most_led(
+            evaluation, user, unseen_C[listed_L], contribution_CKVM[listed_L].sum(axis=1)
+        ),
     )
+
+
+def most_led(
+    evaluation: ArtifactEvaluation, user: int, rows_L: Rows, contribution_LVM: Numbers
+) -> dict[int, dict[Reading, float]]:
+    """The share of a list that one item of the user's history leads, by the list's length."""
+    source = evaluation.profile(user), [evaluation.history(user)]
+    found = evidence(
+        evaluation.profiles,
+        evaluation.artifact.tensors["item_embeddings"][rows_L],
+        source,
+        rows_L,
+        contribution_LVM.reshape(len(rows_L), -1).astype(np.float32),
+    )
+    lead_L: dict[Reading, Rows] = {
+        "largest": found.points_RH.argmax(axis=1),
+        "above_usual": named(found, rows_L, len(rows_L)).column_NX[:, 0],
+    }
+    return {
+        length: {
+            reading: float(np.bincount(lead_L[reading][:length]).max() / min(length, len(rows_L)))
+            for reading in READINGS
+        }
+        for length in LED
+    }
 
 
 def _planted(
@@ -257,11 +303,14 @@ _PAIRS: dict[Pairs, str] = {
 def as_text(result: Faithfulness) -> Iterator[str]:
     """The figures as lines: a share per pair, for both readings of what leads."""
     yield f"{result.users} users; largest error of a sum of parts: {result.additivity_error:.1e}"
-    yield f"{'':42s}{'pairs':>8s}{'largest':>10s}{'above usual':>13s}"
+    yield f"{'':46s}{'pairs':>8s}{'largest':>10s}{'above usual':>13s}"
     for removal, tests in result.deletion.items():
         largest, above = tests["largest"], tests["above_usual"]
         yield _row(_REMOVALS[removal], largest.passed, above.passed, largest.pairs)
         yield _row("  undecided", largest.undecided, above.undecided)
+    for length, led in result.most_led.items():
+        label = f"of {length} reasons, one item of the history leads"
+        yield _row(label, led["largest"], led["above_usual"])
     for pairs, agreements in result.planted.items():
         readings = agreements["largest"], agreements["above_usual"]
         yield _row(_PAIRS[pairs], readings[0].share, readings[1].share, readings[0].pairs)
@@ -271,4 +320,4 @@ def as_text(result: Faithfulness) -> Iterator[str]:
 
 def _row(label: str, largest: float, above_usual: float, pairs: int | None = None) -> str:
     count = "" if pairs is None else f"{pairs:,}"
-    return f"{label:42s}{count:>8s}{largest:10.4f}{above_usual:13.4f}"
+    return f"{label:46s}{count:>8s}{largest:10.4f}{above_usual:13.4f}"

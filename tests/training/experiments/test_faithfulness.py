@@ -46,6 +46,8 @@ def test_parts_add_up_and_every_removal_is_tested(evaluation: ArtifactEvaluation
             assert test.pairs == 59 * 20
             assert 0 <= test.passed <= 1 - test.undecided < 1
         assert tests["largest"].passed > 0  # a model this small has hardly any other leader
+    for led in result.most_led.values():
+        assert 0 < led["above_usual"] < led["largest"] <= 1
     assert result.planted == {}
 
 
@@ -89,6 +91,7 @@ def test_the_command_prints_and_writes_the_figures(
     verdict = figures["deletion"]["expert"]["above_usual"]
     assert f"{verdict['passed']:.4f}" in said
     assert f"{verdict['pairs']}" in said
+    assert f"{figures['most_led']['20']['above_usual']:.4f}" in said
     assert "planted" not in said
 
 
