@@ -98,9 +98,11 @@ def _learnt(snapshot: Snapshot, user: UserState) -> Callable[[int, float], bool]
     if until is not None:
         until_ms = 1000 * until.timestamp()
         return lambda _row, at: at <= until_ms
-    # Nobody knows which events it has learnt, so its users' own items do not count again.
+    # Nobody knows which of the events before it was made it has learnt, so of these its users' own
+    # items do not count again.
     known = frozenset[int]() if user.record is None else frozenset(user.record.seen_N.tolist())
-    return lambda row, _at: row in known
+    made_ms = 1000 * snapshot.created_at.timestamp()
+    return lambda row, at: at <= made_ms and row in known
 
 
 def _rows(rows: list[int]) -> Rows:

@@ -1,7 +1,7 @@
 """What a user's events say about items, and until when."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -104,9 +104,10 @@ def test_a_dislike_counts_after_a_model_has_seen_it(retrained) -> None:
 
 
 def test_of_a_model_that_does_not_say_the_users_own_items_do_not_count_again(snapshot) -> None:
-    done = [("click", 10), ("click", 13), ("click", 20)]
-    assert live_items(snapshot, user(*done)).liked.tolist() == [20]
-    assert live_items(snapshot, user(*done, record=None)).liked.tolist() == [10, 13, 20]
+    made_later = replace(snapshot, created_at=UNTIL + timedelta(hours=2.5))
+    done = [("click", 10), ("click", 13), ("click", 20), ("click", 12)]
+    assert live_items(made_later, user(*done)).liked.tolist() == [20, 12], "12 was clicked since"
+    assert live_items(made_later, user(*done, record=None)).liked.tolist() == [10, 13, 20, 12]
 
 
 def test_only_the_latest_events_are_scored_with_but_all_were_seen(retrained) -> None:
