@@ -10,3 +10,5 @@ HEAD_COLUMNS = ("head_id", "head")
 RELATION_COLUMNS = ("relation_id", "relation")
 TAIL_COLUMNS = ("tail_id", "tail")
 ENTITY_COLUMNS = ("entity_id", "entity")
+MAX_ATTRIBUTE = 256
+"""Characters of a text that is kept as an attribute: longer ones are no values to filter by."""

@@ -5,7 +5,7 @@ out.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from training.data.folder import (
     DESCRIPTION_COLUMNS,
     ENTITY_COLUMNS,
     HEAD_COLUMNS,
+    MAX_ATTRIBUTE,
     PICTURE_COLUMNS,
     RELATION_COLUMNS,
     TAIL_COLUMNS,
@@ -29,6 +30,9 @@ WORD_FIELDS = ("title", *DESCRIPTION_COLUMNS)
 _WORD = re.compile(r"[^\W_]{2,}")
 _SEPARATORS = ("|", ",", " ")
 _MAX_YEAR_DIGITS = 4
+_NUMBER = re.compile(r"-?(0|[1-9]\d{0,14})(\.\d+)?")
+"""Codes with leading zeros, and such that no float holds, are texts."""
+_TRUTH = ("true", "false")
 
 Metadata = dict[str, object]
 
@@ -96,8 +100,8 @@ class ItemTable:
     path: Path
     ids: list[str]
     metadata: list[Metadata]
-    """`title` (str), `year` (int), `categories` (list of str), `picture_url` (str), and every
-    other column that is not all numbers, under its own name (str)."""
+    """`title` (str), `year` (int), `categories` (list of str), `picture_url` (str), descriptions
+    under the names of their columns (str), and all other columns in `attributes` (a dict)."""
 
 
 def read_items(folder: Path) -> ItemTable | None:
@@ -141,17 +145,45 @@ def _metadata(table: Table, id_column: str) -> list[Metadata]:
         if column == id_column:
             continue
         values = [value.strip() for value in table.frame[column].to_list()]
-        field = known.get(column, column)
-        if field == column and column not in known and _all_numbers(values):
+        if column not in known and column not in DESCRIPTION_COLUMNS:
+            _add_attribute(rows, column, values)
             continue
+        field = known.get(column, column)
         for row, value in zip(rows, _parse(field, values), strict=True):
             if value:
                 row[field] = value
     return rows
 
 
-def _all_numbers(values: Sequence[str]) -> bool:
-    return all(value.replace(".", "", 1).isdigit() for value in values if value)
+def _add_attribute(rows: Sequence[Metadata], name: str, values: Sequence[str]) -> None:
+    """Numbers if all values are, truth values if all are `true` or `false`, else texts."""
+    present = [value for value in values if value]
+    if all(map(_NUMBER.fullmatch, present)):
+        read: Callable[[str], object] = _number
+    elif all(value.lower() in _TRUTH for value in present):
+        read = _truth
+    else:
+        read = str
+    for row, value in zip(rows, values, strict=True):
+        if value and len(value) <= MAX_ATTRIBUTE:
+            attributes = row.setdefault("attributes", {})
+            assert isinstance(attributes, dict)
+            attributes[name] = read(value)
+
+
+def _number(value: str) -> int | float:
+    return int(value) if value.lstrip("-").isdecimal() else float(value)
+
+
+def _truth(value: str) -> bool:
+    return value.lower() == "true"
+
+
+def shown(metadata: Metadata) -> Metadata:
+    """What an artifact keeps of an item's metadata: descriptions are one field there."""
+    kept = {name: value for name, value in metadata.items() if name not in DESCRIPTION_COLUMNS}
+    words = " ".join(str(metadata[name]) for name in DESCRIPTION_COLUMNS if name in metadata)
+    return kept | {"description": words} if words else kept
 
 
 def _parse(field: str, values: Sequence[str]) -> Sequence[object]:

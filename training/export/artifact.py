@@ -22,6 +22,7 @@ from model.network.head import FusionHead
 from model.runtime.artifact import ArtifactScorer, record_golden
 from model.runtime.item_item import ItemItemModel
 from training.data.dataset import Dataset
+from training.data.items import shown
 from training.data.tables import DataError
 from training.export.item_encoder import export_item_encoder
 from training.export.onnx import export_head
@@ -158,7 +159,9 @@ def _tensors(model: TrainedModel, dataset: Dataset) -> Tensors:
         },
         user_ids=dataset.user_ids,
         item_ids=dataset.item_ids,
-        item_metadata=(json.dumps(each, ensure_ascii=False) for each in dataset.item_metadata),
+        item_metadata=(
+            json.dumps(shown(each), ensure_ascii=False) for each in dataset.item_metadata
+        ),
     )
 
 

@@ -5,7 +5,7 @@ Letters: I items, R rows of a feature file, F width of a vector.
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,10 +18,12 @@ from training.data.files import sync
 from training.data.tables import DataError, writing
 from training.ingest.formats import UNREADABLE
 from training.ingest.items import (
+    ATTRIBUTE,
     CATEGORIES,
     DESCRIPTION,
     HIDDEN,
     ID,
+    PICTURE_URL,
     PUBLIC,
     ROW,
     TITLE,
@@ -109,6 +111,7 @@ def write_interactions(interactions: pl.DataFrame, threshold: float | None, path
 def write_items(items: Items, folder: Path) -> None:
     """The item table, the pictures and the list of items that may not be shown."""
     table = items.table.select(name for name in _COLUMNS if name in items.table.columns)
+    table = table.with_columns(**_attributes(items.table, [*table.columns, PICTURE_URL]))
     urls = items.pictures.urls
     _write_table(table.with_columns(urls) if (urls != "").any() else table, folder / "items.tsv")
     if items.pictures.files:
@@ -122,6 +125,16 @@ def write_items(items: Items, folder: Path) -> None:
     if HIDDEN in items.table.columns:
         hidden = items.table.filter(HIDDEN)[PUBLIC]
         (folder / UNAVAILABLE).write_text("".join(f"{x}\n" for x in hidden), "utf-8")
+
+
+def _attributes(table: pl.DataFrame, taken: Collection[str]) -> dict[str, pl.Series]:
+    """Further columns by name; what follows a colon would be read as a type."""
+    names = {
+        column.removeprefix(ATTRIBUTE).replace(":", "_"): column
+        for column in table.columns
+        if column.startswith(ATTRIBUTE)
+    }
+    return {name: table[column] for name, column in names.items() if name not in taken}
 
 
 def _write_table(table: pl.DataFrame, path: Path) -> None:

@@ -12,6 +12,8 @@ from typing import Self
 import polars as pl
 
 from model.artifact.files import PICTURE_FOLDER, pictures_in
+from model.registry.items import MAX_ATTRIBUTES
+from training.data.folder import MAX_ATTRIBUTE
 from training.data.tables import DataError
 from training.ingest.formats import DEFAULT_ENCODING
 from training.ingest.mapping import NAMES, Mapping, mapping_text, named, plain
@@ -368,10 +370,19 @@ def item_columns(table: Sampled, ids: Sequence[str], proposal: Proposal) -> Colu
     texts = [name for name in table.candidates("text") if name not in taken]
     if texts:
         found["text"] = texts
+    others = table.names if table.headed else []
+    attributes = [name for name in others if name not in {*taken, *texts}]
+    if attributes := [name for name in attributes if _is_attribute(table.present(name))]:
+        found["attributes"] = attributes[:MAX_ATTRIBUTES]
     pictures = pictures_in(table.path.parent / PICTURE_FOLDER)
     if "id" in found and not pictures.keys().isdisjoint(table.rows[str(found["id"])]):
         found["picture_folder"] = PICTURE_FOLDER
     return found
+
+
+def _is_attribute(values: pl.Series) -> bool:
+    """Whether items may be told apart by it: no long texts, not the same for all."""
+    return values.n_unique() > 1 and bool((values.str.len_chars() <= MAX_ATTRIBUTE).all())
 
 
 def _id_pair(table: Sampled, interactions: Sequence[str]) -> Columns:

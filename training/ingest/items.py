@@ -13,11 +13,13 @@ from training.ingest.mapping import ItemMapping, Mapping
 from training.ingest.rejects import LINE, Check, Rejects, id_checks, passed
 from training.ingest.sources import Given, Source
 from training.ingest.tables import FILE, ITEM, Interactions, PublicIds, check_rejected
-from training.ingest.values import missing, numbers
+from training.ingest.values import DECIMAL_COMMA, missing, numbers
 
 ID, PUBLIC, PICTURE, ROW, HIDDEN = "id", "item_id", "picture", "row", "hidden"
 TITLE, YEAR, CATEGORIES, DESCRIPTION = "title", "year", "categories", "description"
 PICTURE_URL = "picture_url"
+ATTRIBUTE = "attribute "
+"""What the names of further columns begin with, so that they are no other column's."""
 _NO = (
     "false", "f", "no", "n", "sold out", "out of stock", "outofstock", "unavailable",
     "discontinued",
@@ -98,10 +100,10 @@ def read_item_table(
 ) -> tuple[pl.DataFrame, int]:
     """The items, one row each, and how many rows were merged.
 
-    Columns: id, item_id (the public one), file (the place of the source), row, and what the mapping
-    names; `row` counts all records that can be parsed, from 0; `hidden` marks items that may not be
-    shown. The first row of an item stays. Its other rows are rejected, or merged if items are
-    `repeated` because the table is one of interactions.
+    Columns: id, item_id (the public one), file (the place of the source), row, what the mapping
+    names, and its attributes behind `ATTRIBUTE`; `row` counts all records that can be parsed, from
+    0; `hidden` marks items that may not be shown. The first row of an item stays. Its other rows
+    are rejected, or merged if items are `repeated` because the table is one of interactions.
     """
     known: set[str] = set()
     parts, num_rows, num_merged = [], 0, 0
@@ -139,6 +141,7 @@ def _parsed(batch: pl.DataFrame, mapping: ItemMapping) -> pl.DataFrame:
         columns.append(_categories(column, separator).alias(CATEGORIES))
     if mapping.text:
         columns.append(_words(mapping.text).alias(DESCRIPTION))
+    columns += [_attribute(name) for name in mapping.attributes]
     if mapping.picture is not None:
         columns.append(_present(_stripped(mapping.picture)).alias(PICTURE))
     if mapping.available is not None:
@@ -162,6 +165,14 @@ def _words(columns: Sequence[str]) -> pl.Expr:
         for name in columns
     ]
     return pl.concat_str(parts, separator=" ", ignore_nulls=True)
+
+
+def _attribute(column: str) -> pl.Expr:
+    """One line; numbers with a decimal point, as the reader of the table knows them."""
+    text = _stripped(column).str.replace_all(_SPACES, " ")
+    number = text.str.contains(DECIMAL_COMMA)
+    pointed = pl.when(number).then(text.str.replace(",", ".", literal=True)).otherwise(text)
+    return _present(pointed).alias(f"{ATTRIBUTE}{column}")
 
 
 def _categories(column: pl.Expr, separator: str) -> pl.Expr:

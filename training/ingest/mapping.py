@@ -127,6 +127,8 @@ class ItemMapping(TableMapping):
     categories_separator: str = Field(default="|", min_length=1)
     text: list[str] = []
     """Columns whose words describe the item, the most important first."""
+    attributes: list[str] = []
+    """Further columns to keep, for filters."""
     picture: str | None = None
     """A column of web addresses, or of files, relative to the table's folder."""
     picture_folder: str | None = None
@@ -143,7 +145,11 @@ class ItemMapping(TableMapping):
             *(self.id, self.public_id, self.title, self.year),
             *(self.categories, self.picture, self.available),
         )
-        return list(dict.fromkeys(name for name in [*single, *self.text] if name is not None))
+        return list(
+            dict.fromkeys(
+                name for name in [*single, *self.text, *self.attributes] if name is not None
+            )
+        )
 
 
 class UserMapping(TableMapping):

@@ -11,7 +11,7 @@ import polars as pl
 
 MISSING = ("", "na", "n/a", "nan", "none", "null", "nil", "\\n", "-", "?")
 """How absent values are written, in lower case: pandas, SQL dumps, spreadsheets, people."""
-_DECIMAL_COMMA = r"^[+-]?\d+,\d+$"
+DECIMAL_COMMA = r"^[+-]?\d+,\d+$"
 _THOUSANDS = r"^[+-]?\d{1,3}(,\d{3})+$"
 
 DateOrder = Literal["day-first", "month-first"]
@@ -56,7 +56,7 @@ def numbers(text: pl.Expr) -> pl.Expr:
     pointed = (
         pl.when(text.str.contains(_THOUSANDS))
         .then(pl.lit(None, dtype=pl.String))
-        .when(text.str.contains(_DECIMAL_COMMA))
+        .when(text.str.contains(DECIMAL_COMMA))
         .then(text.str.replace(",", ".", literal=True))
         .otherwise(text)
     )

@@ -105,19 +105,31 @@ def test_recbole_files_with_typed_headers(folder: Folder):
     ]
 
 
-def test_other_text_joins_the_metadata_and_plain_numbers_do_not(folder: Folder):
+def test_other_columns_are_attributes_of_the_kind_of_all_their_values(folder: Folder):
     path = folder(
         x__inter="user\titem\nu\ta\n",
-        items__tsv="item\ttitle\tgenres\timage\tdirector\tprice\n"
-        "a\tA film\tSci-Fi|Film noir\thttps://pictures.example/a.jpg\tSomebody\t9.5\n",
+        items__tsv="item\ttitle\tgenres\timage\tdirector\tprice\tsale\tcode\tsize\toverview\n"
+        "a\tA film\tSci-Fi|Film noir\thttps://pictures.example/a.jpg\tSomebody\t9.5\ttrue\t007"
+        "\t3\tLong ago.\n"
+        f"b\t\t\t\t{'x' * 300}\t-12\tFalse\t70\tlarge\t\n"
+        "c\t\t\t\t\t\t\t\t\t\n",
     )
     assert load_dataset(DataConfig(folder=path)).item_metadata == [
         {
             "title": "A film",
             "categories": ["Sci-Fi", "Film noir"],
             "picture_url": "https://pictures.example/a.jpg",
-            "director": "Somebody",
-        }
+            "overview": "Long ago.",
+            "attributes": {
+                "director": "Somebody",
+                "price": 9.5,
+                "sale": True,
+                "code": "007",
+                "size": "3",
+            },
+        },
+        {"attributes": {"price": -12, "sale": False, "code": "70", "size": "large"}},
+        {},
     ]
 
 
