@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from model.artifact.files import Artifact
 from model.artifact.manifest import TensorSpec
 from model.artifact.tables import IdTable
-from service.api import admin, catalogue, health, items, recommend
+from service.api import admin, catalogue, experiments, health, items, recommend, rules
 from service.auth.keys import SCOPES, ApiKey
 
 VERSION, CANDIDATE = "20260101-120000-1a2b3c4d", "20260102-120000-5e6f7a8b"
@@ -81,7 +81,7 @@ def assert_as_documented(method: str, template: str, answer) -> None:
     """Every property is documented and every documented one is there, of the very type."""
     (shape,) = (
         route.response_model
-        for resource in (recommend, catalogue, admin, health, items)
+        for resource in (recommend, catalogue, rules, admin, health, items, experiments)
         for route in resource.router.routes
         if isinstance(route, APIRoute) and route.path_format == template and method in route.methods
     )

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from training.data.dataset import DataConfig, load_dataset
+from training.data.items import shown
 from training.data.tables import DataError
 
 HEADER = "userID\titemID\trating\ttimestamp\n"
@@ -114,7 +115,8 @@ def test_other_columns_are_attributes_of_the_kind_of_all_their_values(folder: Fo
         f"b\t\t\t\t{'x' * 300}\t-12\tFalse\t70\tlarge\t\n"
         "c\t\t\t\t\t\t\t\t\t\n",
     )
-    assert load_dataset(DataConfig(folder=path)).item_metadata == [
+    metadata = load_dataset(DataConfig(folder=path)).item_metadata
+    assert metadata == [
         {
             "title": "A film",
             "categories": ["Sci-Fi", "Film noir"],
@@ -131,6 +133,10 @@ def test_other_columns_are_attributes_of_the_kind_of_all_their_values(folder: Fo
         {"attributes": {"price": -12, "sale": False, "code": "70", "size": "large"}},
         {},
     ]
+    kept = shown(metadata[0])
+    assert kept.pop("description") == "Long ago."
+    assert kept == {name: value for name, value in metadata[0].items() if name != "overview"}
+    assert shown(metadata[2]) == {}
 
 
 def test_equal_input_has_equal_digest_and_any_change_another(folder: Folder):

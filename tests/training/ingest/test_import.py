@@ -189,6 +189,23 @@ def test_items_words_and_categories(tmp_path: Path, imported, table) -> None:
     assert (summary.catalogue.unknown, summary.catalogue.never_chosen) == (1, 0)
 
 
+def test_further_columns_are_kept_as_attributes(tmp_path: Path, imported, table) -> None:
+    (tmp_path / "x.csv").write_text("user,item\nu,1\nu,2\n")
+    (tmp_path / "items.csv").write_text(
+        'item,name,price,brand:of,id,year\n1,Tea,"12,5",A  B,x,1999\n2,Wool,3,n/a,y,\n'
+    )
+    kept = {"title": "name", "year": "year", "attributes": ["price", "brand:of", "id", "year"]}
+    imported("x.csv", "items.csv", items=kept)
+    assert table("items.tsv") == [
+        ("item_id", "title", "year", "price", "brand_of", "id"),
+        ("1", "Tea", "1999", "12.5", "A B", "x"),
+        ("2", "Wool", "", "3", "", "y"),
+    ]
+    dataset = load_dataset(DataConfig(folder=tmp_path / "out"))
+    assert dataset.item_metadata[0]["attributes"] == {"price": 12.5, "brand_of": "A B", "id": "x"}
+    assert dataset.item_metadata[1]["attributes"] == {"price": 3.0, "id": "y"}
+
+
 def test_an_item_table_with_other_ids(tmp_path: Path, imported) -> None:
     (tmp_path / "x.csv").write_text("user,item\nu,p1\nu,p2\n")
     (tmp_path / "items.csv").write_text("item,title\n1,A\n2,B\n")
