@@ -165,6 +165,67 @@ class SimilarResponse(_Answered):
     items: list[SimilarItem]
 
 
+class UserItem(_Part):
+    """One item of a user's history."""
+
+    item_id: str
+    title: str | None
+    live: bool
+    """Liked since the model was made."""
+
+
+class LiveEventRecord(_Part):
+    """Something that a user has done lately."""
+
+    item_id: str
+    title: str | None
+    type: str
+    received_at: datetime
+
+
+class CategoryShare(_Part):
+    """How much of a history is of one category."""
+
+    name: str
+    share: float
+
+
+class UsualExpert(_Part):
+    """An expert that speaks for a user's best items."""
+
+    name: str
+    role: str
+    modality: str | None
+    weight: float
+
+
+class Taste(_Part):
+    """What a user's best items are good for."""
+
+    items: int
+    by_modality: dict[str, float]
+    experts: list[UsualExpert]
+    categories: list[CategoryShare]
+
+
+class UserResponse(_Answered):
+    """What is known of a user."""
+
+    model_version: str
+    variant: str
+    user_id: str
+    in_model: bool
+    source: str
+    live_events: int
+    warnings: list[str]
+    history: list[UserItem]
+    """Newest first."""
+    history_items: int
+    events: list[LiveEventRecord]
+    """Newest first."""
+    taste: Taste | None
+
+
 class FeedbackResponse(_Answered):
     """What became of some events."""
 

@@ -27,6 +27,7 @@ from magnet_client.answers import (
     RecommendationResponse,
     RulesResponse,
     SimilarResponse,
+    UserResponse,
 )
 from magnet_client.errors import PROBLEMS, InvalidAnswer, Problem, ProblemError
 from magnet_client.rules import Boost, Rules
@@ -168,6 +169,12 @@ def similar(item_id: str, *, k: int = 10, modality: str | None = None) -> Call[S
     params = {"k": k} if modality is None else {"k": k, "modality": modality}
     path = f"/v1/items/{quote(item_id, safe='')}/similar"
     return Call(method="GET", path=path, kind=SimilarResponse, params=params)
+
+
+def user(user_id: str, *, limit: int = 50) -> Call[UserResponse]:
+    """What is known of a user: history, at most `limit` items of it, latest events, taste."""
+    path = f"/v1/users/{quote(user_id, safe='')}"
+    return Call(method="GET", path=path, kind=UserResponse, params={"limit": limit})
 
 
 def feedback(*events: Event) -> Call[FeedbackResponse]:

@@ -50,6 +50,7 @@ SECTIONS = {
         Entry("recommend", "ask for a list, with reasons", f"{_ASK}:recommend", "local"),
         Entry("explain", "ask why an item has its score", f"{_ASK}:explain", "local"),
         Entry("similar", "ask for items that are like one", f"{_ASK}:similar", "local"),
+        Entry("user", "ask what is known of a user", f"{_ASK}:user", "local"),
     ),
     "Your own data": (
         Entry(

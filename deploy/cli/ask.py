@@ -1,4 +1,4 @@
-"""The commands that ask a running service: `recommend`, `explain`, `similar`."""
+"""The commands that ask a running service: `recommend`, `explain`, `similar`, `user`."""
 
 import asyncio
 import os
@@ -26,6 +26,7 @@ from magnet_client import (
     ServiceAway,
     SimilarResponse,
     Unauthenticated,
+    UserResponse,
 )
 from training.cli.options import FILE, FOLDER, Command, Several, checked
 
@@ -330,6 +331,20 @@ def similar(item: str, k: int, modality: str | None, url: str, as_json: bool) ->
         show_similar(answer, console())
 
 
+@click.command(name="user")
+@click.argument("user_id", metavar="USER", help="the user's id")
+@click.option("--limit", type=int, default=20, show_default=True, help="most items of the history")
+@service_options
+def user(user_id: str, limit: int, url: str, as_json: bool) -> None:
+    """Ask a running service what is known of a user: history, latest events, taste."""
+    with asking(url) as client:
+        answer = client.user(user_id, limit=limit)
+    if as_json:
+        click.echo(answer.model_dump_json(indent=1))
+    else:
+        show_user(answer, console())
+
+
 def show(answer: RecommendationResponse, out: Console) -> None:
     """Print a list."""
     for warning in answer.warnings:
@@ -369,4 +384,31 @@ def show_similar(answer: SimilarResponse, out: Console) -> None:
         title.truncate(_TITLE_WIDTH, overflow="ellipsis")
         table.add_row(Text(item.item_id), title, f"{item.similarity:.2f}", *by_modality)
     out.print(table)
+    out.print(Text(f"model {answer.model_version}, {answer.took_ms:.1f} ms", style="dim"))
+
+
+def show_user(answer: UserResponse, out: Console) -> None:
+    """Print what is known of a user."""
+    for warning in answer.warnings:
+        out.print(Text(f"warning: {warning}", style="yellow"))
+    known = "known to the model" if answer.in_model else "known by events only"
+    out.print(Text(f"{answer.user_id}: {known}, lists are from: {answer.source}", style="bold"))
+    if answer.taste is not None:
+        taste = answer.taste
+        for name, shares in (
+            ("modalities", list(taste.by_modality.items())),
+            ("categories", [(each.name, each.share) for each in taste.categories]),
+            ("experts", [(each.name, each.weight) for each in taste.experts]),
+        ):
+            out.print(Text(f"{name}: " + ", ".join(f"{x} {share:.0%}" for x, share in shares)))
+    history = _table(f"history, newest of {answer.history_items} first", "")
+    for item in answer.history:
+        history.add_row(Text(item.title or item.item_id), "new" if item.live else "")
+    out.print(history)
+    if answer.events:
+        events = _table("latest events", "type", "received")
+        for event in answer.events:
+            received = f"{event.received_at:%Y-%m-%d %H:%M}"
+            events.add_row(Text(event.title or event.item_id), event.type, received)
+        out.print(events)
     out.print(Text(f"model {answer.model_version}, {answer.took_ms:.1f} ms", style="dim"))

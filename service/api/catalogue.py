@@ -1,20 +1,33 @@
-"""The routes of the catalogue: items, categories, users."""
+"""The routes that look up: items, categories, users."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated
 
 from anyio import to_thread
 from fastapi import APIRouter, Query, Response
 
 from model.runtime.top_k import Rows
-from service.api.dependencies import GUARDED, REFUSED, Call, CallDep, SnapshotDep, needs
+from service.api.dependencies import (
+    GUARDED,
+    NOT_FOUND,
+    REFUSED,
+    Call,
+    CallDep,
+    ModelsDep,
+    SnapshotDep,
+    needs,
+)
+from service.http.problems import UserId
 from service.recommend.resolution import read_user
 from service.recommend.search import category_sizes, described, find_items, find_users
+from service.recommend.user_detail import user_detail
 from service.schemas.requests import ItemLookup, ItemSearch
 from service.schemas.responses import (
     CatalogueItem,
     CategoriesResponse,
     ItemsResponse,
+    UserResponse,
     UsersResponse,
 )
 from service.serving.snapshot import Snapshot
@@ -80,3 +93,22 @@ async def users(
     return call.answer(
         UsersResponse, model_version=snapshot.version, user_ids=find_users(snapshot, prefix, limit)
     )
+
+
+@router.get("/users/{user_id:id}", response_model=UserResponse, responses=NOT_FOUND)
+async def user(
+    user_id: UserId,
+    models: ModelsDep,
+    call: CallDep,
+    limit: Annotated[int, Query(ge=1, le=1000, description="Most items of the history")] = 50,
+) -> Response:
+    """What is known of a user: history, latest events, and the taste that follows from them.
+
+    404 if neither the model nor Redis knows them. The taste is that of the 50 best items that they
+    have not seen.
+    """
+    served = models.of(user_id)
+    state = await read_user(served.snapshot, user_id)
+    work = partial(user_detail, served, state, limit)
+    found = await to_thread.run_sync(work, limiter=call.services.limiter)
+    return call.answer(UserResponse, **found)

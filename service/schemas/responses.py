@@ -340,6 +340,78 @@ class UsersResponse(Answered):
     user_ids: list[str]
 
 
+class UserItem(TypedDict):
+    """One item of a user's history."""
+
+    item_id: Annotated[str, Field(examples=["242"])]
+    title: Annotated[str | None, Field(examples=["Kolya (1996)"])]
+    live: Annotated[bool, Field(description="Liked since the model was made")]
+
+
+class LiveEventRecord(TypedDict):
+    """Something that a user has done lately."""
+
+    item_id: Annotated[str, Field(examples=["242"])]
+    title: Annotated[str | None, Field(description="Null if the model does not have the item")]
+    type: Annotated[str, Field(examples=["click"])]
+    received_at: datetime
+
+
+class CategoryShare(TypedDict):
+    """How much of a history is of one category."""
+
+    name: str
+    share: Annotated[float, Field(description="Of the items that have categories")]
+
+
+class UsualExpert(TypedDict):
+    """An expert that speaks for a user's best items."""
+
+    name: Annotated[str, Field(examples=["dominant_text"])]
+    role: Annotated[str, Field(examples=["dominant"])]
+    modality: Annotated[str | None, Field(examples=["text"])]
+    weight: Annotated[float, Field(description="Mean over these items")]
+
+
+class Taste(TypedDict):
+    """What a user's best items are good for."""
+
+    items: Annotated[int, Field(description="The best that they have not seen, at most 50")]
+    by_modality: Annotated[
+        dict[str, float], Field(description="Share of what raises these items' scores")
+    ]
+    experts: Annotated[list[UsualExpert], Field(description="Largest mean weight first")]
+    categories: Annotated[
+        list[CategoryShare], Field(description="Of the history, largest share first, at most 10")
+    ]
+
+
+class UserDetail(TypedDict):
+    """What is known of a user."""
+
+    model_version: str
+    variant: OfVariant
+    user_id: str
+    in_model: Annotated[bool, Field(description="False: only events are known")]
+    source: Annotated[Source, Field(description="What their lists are made of")]
+    live_events: LiveEvents
+    warnings: list[str]
+    history: Annotated[
+        list[UserItem],
+        Field(description="What their vector is made of, newest first, events included"),
+    ]
+    history_items: Annotated[int, Field(description="All of it")]
+    events: Annotated[
+        list[LiveEventRecord],
+        Field(description="What they have done lately, newest first; one for each item and type"),
+    ]
+    taste: Annotated[Taste | None, Field(description="Null if nothing can be scored for them")]
+
+
+class UserResponse(UserDetail, Answered):
+    """What is known of a user, answered."""
+
+
 class ExpertSummary(TypedDict):
     """One expert of the model."""
 

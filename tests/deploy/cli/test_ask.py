@@ -123,6 +123,21 @@ def test_items_that_are_like_one(
     assert "smell" in capsys.readouterr().err
 
 
+def test_what_is_known_of_a_user(
+    url: str, client: Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["user", "u004", "--limit", "3", "--url", url]) == 0
+    printed = capsys.readouterr().out
+    answer = client.user("u004", limit=3)
+    assert printed.startswith("u004: known to the model, lists are from: model\n")
+    assert all(item.title in printed for item in answer.history)
+    assert answer.taste is not None
+    first = answer.taste.experts[0]
+    assert f"experts: {first.name} {first.weight:.0%}" in printed
+    assert main(["user", "nobody", "--url", url]) == 1
+    assert "'nobody' is not known" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("rest", ["127.0.0.1:9", "127.0.0.1:bad", "[::1"])
 def test_a_password_in_the_address_is_not_repeated(
     rest: str, capsys: pytest.CaptureFixture[str]

@@ -106,6 +106,7 @@ def test_the_documentation_shows_every_route_and_its_problems(disk_client) -> No
     schema = disk_client.get("/openapi.json").json()
     assert schema["paths"].keys() == {
         "/v1/users",
+        "/v1/users/{user_id}",
         "/v1/users/{user_id}/recommendations",
         "/v1/recommendations",
         "/v1/recommendations:batch",
