@@ -2,8 +2,9 @@
 
 import { bar } from "./bars.js";
 import { element, nameOf, number, svg } from "./dom.js";
+import { mark } from "./moves.js";
 
-function picture(item, details) {
+export function picture(item, details) {
   const initial = () => element("div", { class: "picture none", "aria-hidden": "true" }, nameOf(item).slice(0, 1));
   if (!details?.picture_url) return initial();
   return element("img", {
@@ -20,11 +21,12 @@ const DRAWN = {
 const SHORT = { "Add to session": "+ Session" };
 
 // Two opinions are drawn, so that all buttons fit one line; what is drawn is said and shown as a tip.
-function button(text, item, run) {
+// `pressed`: whether an opinion is held already; null for a button that is none.
+function button(text, item, run, pressed) {
   const drawn = DRAWN[text] ? svg("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" }, svg("path", { d: DRAWN[text] })) : null;
   return element("button", {
     type: "button", "aria-label": `${text}: ${nameOf(item)}`, title: drawn ? text : null,
-    class: drawn ? "drawn" : null, onclick: () => run(item),
+    class: drawn ? "drawn" : null, "aria-pressed": pressed === null ? null : `${pressed}`, onclick: (event) => run(item, event),
   }, drawn ?? SHORT[text] ?? text);
 }
 
@@ -34,19 +36,29 @@ function also(item) {
   return others.length ? `Also: ${others.map(nameOf).join(", ")}` : "";
 }
 
-// `actions`: name shown -> what to do with the item.
-export function card(item, details, range, actions) {
+const OPINIONS = { "Like": "like", "Not for me": "dislike" };
+
+// What a rule or a dislike does to the item, in words.
+const adjusted = ({ adjustments = [] }) => adjustments.map(({ kind, name, points }) =>
+  kind === "dislike" ? `Pushed down: like ${name}` : `Moved ${points < 0 ? "down" : "up"} by a rule: ${name}`);
+
+// `shown`: how far bars of the list reach (`range`), what buttons do (`actions`: name shown -> what to do
+// with the item), the user's `opinion` of it, and its `rise` since the list before, undefined if none.
+export function card(item, details, { range, actions, opinion, rise }) {
   const categories = details?.categories.join(", ") ?? "";
-  return element("li", { class: "card" },
+  return element("li", { class: "card", "data-item": item.item_id },
     picture(item, details),
     element("div", { class: "about" },
-      element("h3", {}, element("span", { class: "rank" }, `${item.rank}`), ` ${nameOf(item)}`),
+      element("h3", {}, element("span", { class: "rank" }, `${item.rank}`), " ", element("span", { class: "name" }, nameOf(item))),
+      rise === undefined ? null : element("p", { class: "mark" }, mark(rise)),
       categories ? element("p", { class: "quiet" }, categories) : null,
       item.experts ? bar(item, range) : null,
       item.reasons.length ? element("p", {}, item.reasons[0]) : null,
       also(item) ? element("p", { class: "quiet" }, also(item)) : null,
       element("p", { class: "quiet" },
         item.experts ? `${number(item.score)}: ${item.reasons.slice(1).join(". ")}` : item.reasons.slice(1).join(". ")),
+      adjusted(item).map((text) => element("p", { class: "quiet" }, text)),
       element("div", { class: "actions" },
-        Object.entries(actions).map(([text, run]) => button(text, item, run)))));
+        Object.entries(actions).map(([text, run]) =>
+          button(text, item, run, text in OPINIONS ? opinion === OPINIONS[text] : null)))));
 }

@@ -5,12 +5,17 @@ import { legend, reach } from "./bars.js";
 import { card } from "./cards.js";
 import { byId, element, nameOf } from "./dom.js";
 import { showModel } from "./model.js";
+import { changes, glide, moves } from "./moves.js";
+import { isVisitor, opinionOf, opinions, tell, visitor } from "./visitor.js";
+import { offer, showPicked } from "./welcome.js";
 import { explanation, similar } from "./why.js";
 
 const DELAY_MS = 200;  // of typing and sliding before the service is asked
 const state = { user: "", session: [], k: 12, diversity: 0, category: "", excludeSeen: true };
 let asked = new AbortController();
 let served = { version: null, roles: [] };
+let shown = [];  // ids in the list
+const left = new Set();  // of these, ids that were rated since
 
 // --- the address -----------------------------------------------------------------------------
 
@@ -85,6 +90,8 @@ async function popular(signal) {
   return { ...found, items };
 }
 
+const POPULAR = "these are popular items";  // as the service warns
+
 const recommended = (signal) =>
   call("v1/recommendations", { method: "POST", body: request(), signal });
 
@@ -98,7 +105,12 @@ async function rolesBehind(version, signal) {
   return served.roles;
 }
 
-async function refresh() {
+// `rated`: the item whose rating is why the list is asked for again; what moved is then marked, and
+// answered in words, or null where a later call has overtaken this one.
+async function refresh(rated = null) {
+  let told = null;
+  if (rated) left.add(rated.item_id);
+  else { left.clear(); hideToast(); }
   writeAddress();
   asked.abort();
   asked = new AbortController();
@@ -106,6 +118,7 @@ async function refresh() {
   const cards = byId("cards");
   cards.setAttribute("aria-busy", "true");
   await guarded(async () => {
+    showOpinions();
     const found = await (state.user || state.session.length ? recommended : popular)(signal);
     const ids = found.items.map((item) => item.item_id);
     const [known, roles] = await Promise.all([
@@ -113,27 +126,45 @@ async function refresh() {
     ]);
     const details = new Map(known.map((item) => [item.item_id, item]));
     const range = reach(found.items);
-    cards.replaceChildren(...found.items.map((item) => card(item, details.get(item.item_id), range, actions(found))));
+    const moved = rated ? moves(shown, ids, left) : new Map();
+    const drawn = found.items.map((item) => card(item, details.get(item.item_id), {
+      range, actions: actions(found), opinion: opinionOf(state.user, item.item_id), rise: moved.get(item.item_id),
+    }));
+    glide(cards, () => cards.replaceChildren(...drawn));
+    shown = ids;
+    left.clear();
     byId("legend").replaceChildren(...legend(found.items, roles));
     byId("warnings").replaceChildren(...warnings(found).map((text) => element("p", { class: "warning" }, text)));
     byId("version").textContent = `model ${found.model_version} · ${found.took_ms.toFixed(1)} ms`;
     byId("list-title").textContent = title();
-    say(`${found.items.length} items, first ${found.items.length ? nameOf(found.items[0]) : "none"}`);
+    byId("counted").textContent = counted(found.live_events);
+    if (rated) told = changes(moved, ids.length);
+    else say(`${found.items.length} items, first ${found.items.length ? nameOf(found.items[0]) : "none"}`);
+    byId("welcome").hidden = !isVisitor(state.user);
+    if (isVisitor(state.user)) await offer((item, event) => rate(item, "like", { event }));
+    showPicked(state.user);
   });
   if (!signal.aborted) cards.setAttribute("aria-busy", "false");
+  return told;
 }
 
+const counted = (events) => events
+  ? `${events} ${events === 1 ? "choice" : "choices"} made since the model was trained ${events === 1 ? "counts" : "count"} here.` : "";
+
 function title() {
-  if (state.user && state.session.length) return `For ${state.user}, in this session`;
-  if (state.user) return `For ${state.user}`;
+  const user = isVisitor(state.user) ? "you" : state.user;
+  if (user && state.session.length) return `For ${user}, in this session`;
+  if (user) return `For ${user}`;
   return state.session.length ? "For this session" : "Popular";
 }
 
 function warnings(found) {
-  if (!state.user && !state.session.length) return ["Nobody is asked for: popular items. Choose a user, or add items to the session."];
+  if (!state.user && !state.session.length) return ["Nobody is asked for: popular items. Give a heart, choose a user, or add items to the session."];
+  const welcome = found.fallback && isVisitor(state.user) ? ["You are new here, so these are popular items. Hearts make the list yours."] : [];
+  const fallback = welcome.length ? [`user '${state.user}' is not known`, POPULAR] : [];
   const missing = found.missing_ids.length ? [`not in the model: ${found.missing_ids.join(", ")}`] : [];
   const none = found.items.length ? [] : ["No item passes the filters."];
-  return [...found.warnings, ...missing, ...none];
+  return [...welcome, ...found.warnings.filter((text) => !fallback.includes(text)), ...missing, ...none];
 }
 
 function actions(found) {
@@ -141,10 +172,8 @@ function actions(found) {
   if (found.items.some((item) => item.experts)) all["Why?"] = (item) => explain(item);
   all["Similar"] = (item) => showSimilar(item);
   all["Add to session"] = (item) => addToSession(item);
-  if (state.user) {
-    all["Like"] = (item) => report(found, item, "like");
-    all["Not for me"] = (item) => report(found, item, "dislike");
-  }
+  all["Like"] = (item, event) => rate(item, "like", { found, event });
+  all["Not for me"] = (item, event) => rate(item, "dislike", { found, event });
   return all;
 }
 
@@ -167,17 +196,66 @@ const showSimilar = (item) => guarded(async () => {
   show(`Similar to ${nameOf(item)}`, similar(found, addToSession));
 });
 
-const newId = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+// --- hearts ------------------------------------------------------------------------------------
 
-const report = (found, item, type) => guarded(async () => {
-  await call("v1/feedback", { method: "POST", body: { events: [{
-    event_id: newId(), user_id: state.user, item_id: item.item_id, type, timestamp: new Date().toISOString(),
-    model_version: found.model_version, variant: found.variant, request_id: found.request_id, rank: item.rank,
-  }] } });
-  await refresh();
-  say(`${type} of ${nameOf(item)} is kept for training; the list leaves it out from now on`);
-  byId("list-title").focus();
+const SAID = { like: "Liked", dislike: "Not for you:", undo: "Undone:" };
+
+const NOT_TAKEN = {
+  403: "Hearts do not count here: the key in use has no right to send feedback (scope `feedback`).",
+  501: "Hearts do not count here: this service serves a folder and keeps no feedback.",
+};
+
+// What a heart or a cross does, of a card (`found`: its list) or of the offer: a second click takes it
+// back. Nobody in particular becomes the visitor of this tab.
+const rate = (item, type, from = {}) => {
+  const user = state.user || visitor();
+  return send(user, item, opinionOf(user, item.item_id) === type ? "undo" : type, from);
+};
+
+const send = (user, item, type, { found, event } = {}) => guarded(async () => {
+  const button = event?.currentTarget;
+  button?.setAttribute("aria-pressed", type !== "undo");
+  try {
+    await tell(user, item, type, found);
+  } catch (error) {
+    button?.setAttribute("aria-pressed", type === "undo");
+    if (!(error.status in NOT_TAKEN)) throw error;
+    showToast(NOT_TAKEN[error.status]);
+    return;
+  }
+  state.user = user;
+  fillInputs();
+  const told = await refresh(item);
+  if (told === null) return;
+  showToast(`${SAID[type]} ${nameOf(item)}. ${told}.`, type === "undo" ? null : () => send(user, item, "undo"));
+  if (document.activeElement === document.body)  // what was clicked has gone
+    byId("list-title").focus({ preventScroll: event?.detail !== 0 });
 });
+
+let undo = null;
+
+function showToast(text, takeBack = null) {
+  undo = takeBack;
+  byId("toast-text").textContent = text;
+  byId("toast-undo").hidden = !undo;
+  byId("toast").hidden = false;
+  say(text);
+}
+
+function hideToast() {
+  byId("toast").hidden = true;
+}
+
+// What the user has said in this tab, each with a button that takes it back.
+function showOpinions() {
+  const said = opinions(state.user);
+  byId("said-before").hidden = !said.length;
+  byId("opinions").replaceChildren(...said.map((item) => element("li", {},
+    `${item.type === "like" ? "♥" : "✕"} ${nameOf(item)} `,
+    element("button", {
+      type: "button", "aria-label": `Undo: ${nameOf(item)}`, onclick: () => send(state.user, item, "undo"),
+    }, "×"))));
+}
 
 function addToSession(item) {
   state.session = [...state.session.filter((other) => other.item_id !== item.item_id), item];
@@ -215,6 +293,16 @@ const findItems = later(() => guarded(async () => {
   if (text) say(`${found.length} items found`);
 }));
 
+// Somebody whom the service has never seen; once more, somebody else.
+async function beNew() {
+  Object.assign(state, { user: visitor({ anew: isVisitor(state.user) }), session: [] });
+  fillInputs();
+  showSession();
+  byId("welcome").open = true;
+  await refresh();
+  byId("list-title").focus();
+}
+
 const refreshLater = later(refresh);
 
 function listen() {
@@ -224,6 +312,9 @@ function listen() {
     (byId("view-list").hidden ? byId("main") : byId("list-title")).focus();
   });
   byId("user").addEventListener("input", () => { state.user = byId("user").value.trim(); suggestUsers(); refreshLater(); });
+  byId("new-here").addEventListener("click", beNew);
+  byId("toast-undo").addEventListener("click", () => undo());
+  byId("toast-close").addEventListener("click", () => { hideToast(); byId("list-title").focus({ preventScroll: true }); });
   byId("find").addEventListener("input", findItems);
   byId("category").addEventListener("change", () => { state.category = byId("category").value; refresh(); });
   byId("exclude-seen").addEventListener("change", () => { state.excludeSeen = byId("exclude-seen").checked; refresh(); });

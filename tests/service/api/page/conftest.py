@@ -7,6 +7,7 @@ from playwright.sync_api import Browser, Page, expect
 from model.artifact.files import Artifact
 from model.artifact.manifest import EpochRecord
 from model.registry.keys import KeySpace
+from tests.service.api.conftest import Service
 
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 
@@ -58,22 +59,31 @@ def open_page(browser: Browser, service) -> Iterator[Callable[..., Page]]:
     complaints: list[str] = []
     contexts = []
 
-    def open_at(path: str = "/", **options: object) -> Page:
+    def open_at(
+        path: str = "/", *, of: Service = service, key: str | None = None, **options: object
+    ) -> Page:
         context = browser.new_context(**({"viewport": DESK} | options))
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(30_000)
         expect.set_options(timeout=30_000)
-        page.on("console", lambda message: complaints.append(message.text))
+        if key is not None:
+            page.add_init_script(f"sessionStorage.setItem('magnet-api-key', '{key}')")
+        page.on("console", lambda message: None if refused(message) else complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on(
-            "request", lambda request: complaints.append(request.url) if foreign(request) else 0
+            "request",
+            lambda request: complaints.append(request.url) if foreign(request, of) else 0,
         )
-        page.goto(f"{service.base_url}{path.lstrip('/')}")
+        page.goto(f"{of.base_url}{path.lstrip('/')}")
         return page
 
-    def foreign(request) -> bool:
-        return not request.url.startswith((str(service.base_url), "data:"))
+    def foreign(request, of: Service) -> bool:
+        return not request.url.startswith((str(of.base_url), "data:"))
+
+    def refused(message) -> bool:
+        """The browser's own note of an answer such as 403."""
+        return message.text.startswith("Failed to load resource") and "feedback" in message.location["url"]
 
     yield open_at
     for context in contexts:
