@@ -1,5 +1,6 @@
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -7,7 +8,6 @@ from playwright.sync_api import Browser, Page, expect
 from model.artifact.files import Artifact
 from model.artifact.manifest import EpochRecord
 from model.registry.keys import KeySpace
-from tests.service.api.conftest import Service
 
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 
@@ -60,7 +60,7 @@ def open_page(browser: Browser, service) -> Iterator[Callable[..., Page]]:
     contexts = []
 
     def open_at(
-        path: str = "/", *, of: Service = service, key: str | None = None, **options: object
+        path: str = "/", *, of: Any = service, key: str | None = None, **options: object
     ) -> Page:
         context = browser.new_context(**({"viewport": DESK} | options))
         contexts.append(context)
@@ -69,7 +69,9 @@ def open_page(browser: Browser, service) -> Iterator[Callable[..., Page]]:
         expect.set_options(timeout=30_000)
         if key is not None:
             page.add_init_script(f"sessionStorage.setItem('magnet-api-key', '{key}')")
-        page.on("console", lambda message: None if refused(message) else complaints.append(message.text))
+        page.on(
+            "console", lambda message: None if refused(message) else complaints.append(message.text)
+        )
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on(
             "request",
@@ -78,12 +80,15 @@ def open_page(browser: Browser, service) -> Iterator[Callable[..., Page]]:
         page.goto(f"{of.base_url}{path.lstrip('/')}")
         return page
 
-    def foreign(request, of: Service) -> bool:
+    def foreign(request, of: Any) -> bool:
         return not request.url.startswith((str(of.base_url), "data:"))
 
     def refused(message) -> bool:
         """The browser's own note of an answer such as 403."""
-        return message.text.startswith("Failed to load resource") and "feedback" in message.location["url"]
+        return (
+            message.text.startswith("Failed to load resource")
+            and "feedback" in message.location["url"]
+        )
 
     yield open_at
     for context in contexts:

@@ -128,11 +128,13 @@ def test_a_heart_on_the_popular_list_makes_nobody_a_visitor_who_stays_one(open_p
 
 
 def test_where_a_key_may_not_send_feedback_hearts_say_so_and_nothing_breaks(
-    open_page, redis_url, make_artifact, publish, serving, following, until
+    open_page, valkey_server, make_artifact, publish, serving, until
 ) -> None:
-    publish(redis_url, make_artifact("v1", 0))
+    url = valkey_server.connection_url
+    publish(url, make_artifact("v1", 0), namespace="guarded")
     key, secret = ApiKey.new("page", ["read"])
-    with serving(following(keys=key.line())) as client:
+    settings = Settings(redis_url=url, namespace="guarded", keys=key.line(), poll_seconds=0.05)
+    with serving(settings) as client:
         until(client.ready)
         hearts_explain(open_page("/#k=8", of=client, key=secret), "no right to send feedback")
 
