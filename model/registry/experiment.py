@@ -29,6 +29,9 @@ MIN_EXPECTED = 10
 were equal; with fewer the normal approximation fails."""
 MOST_USERS = 10_000_000
 """Where a forecast of the users needed ends."""
+LOST_DEVIATIONS = 4.5
+"""How far the number of the challenger's users may be from what the share leads to, in standard
+deviations: by chance it is further in one look of 150,000."""
 _DEVIATIONS = 1.959963984540054
 """Half the width of a 95 % interval in standard deviations."""
 _RHO_SQUARED = (-2 * math.log(ALPHA) + math.log(-2 * math.log(ALPHA) + 1)) / TUNED_USERS
@@ -200,6 +203,8 @@ class Experiment(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
+    share: float | None = None
+    """Of the users who get the challenger; None before anything was counted."""
     champion_version: str | None = None
     """The version that was live; None before anything was counted."""
     counted_since: AwareDatetime | None = None
@@ -212,7 +217,9 @@ class Experiment(BaseModel):
     def of(cls, stored: Mapping[bytes, bytes]) -> Self:
         """Parse the hash `KeySpace.experiment`; an empty one is an experiment before its start."""
         champion, since = stored.get(b"champion_version"), stored.get(b"since_ms")
+        share = stored.get(b"share")
         return cls(
+            share=None if share is None else float(share),
             champion_version=None if champion is None else champion.decode(),
             counted_since=None if since is None else datetime.fromtimestamp(int(since) / 1000, UTC),
             variants={variant: Tally.of(stored, variant) for variant in get_args(Variant)},
@@ -230,10 +237,30 @@ class Experiment(BaseModel):
         return compare(*self._responses("users_purchased"))
 
     @property
+    def verdict(self) -> Verdict:
+        """Which variant's users click more often, as far as can be said."""
+        return "undecided" if self.loses_users else self.clicks.verdict
+
+    @property
+    def loses_users(self) -> bool:
+        """Whether a variant has far fewer users than were drawn for it.
+
+        Then something keeps some of them from being counted, and those who remain differ. Ref:
+        Fabijan et al. (2019), Diagnosing sample ratio mismatch in online controlled experiments,
+        KDD.
+        """
+        champion, challenger = (self.variants[each].users for each in get_args(Variant))
+        users = champion + challenger
+        if self.share is None or users == 0:
+            return False
+        deviation = math.sqrt(users * self.share * (1 - self.share))
+        return abs(challenger - self.share * users) > LOST_DEVIATIONS * deviation
+
+    @property
     def users_needed(self) -> int | None:
         """How many more users would settle it; None if nobody can say, or it is settled."""
         clicks = self.clicks
-        if clicks.verdict != "undecided" or clicks.always_valid_interval is None:
+        if self.verdict != "undecided" or clicks.always_valid_interval is None or self.loses_users:
             return None
         return users_needed(*self._responses("users_clicked"))
 
@@ -246,6 +273,12 @@ class Experiment(BaseModel):
             return (
                 "Undecided: users of both variants have to be answered lists first, and events "
                 "have to be reported with the `variant` of the list."
+            )
+        if self.loses_users:
+            return (
+                f"Undecided, and not to be trusted: {challenger.users:,} of "
+                f"{champion.users + challenger.users:,} users got the challenger, though "
+                f"{self.share:.1%} were drawn. Does one variant fail or time out more often?"
             )
         counted = (
             f"{challenger.rate:.1%} of {challenger.users:,} users clicked with the challenger, "
@@ -261,14 +294,14 @@ class Experiment(BaseModel):
             f"the difference is between {100 * ends.low:+.1f} and {100 * ends.high:+.1f} "
             "percentage points"
         )
-        if clicks.verdict != "undecided":
-            better = clicks.verdict.removesuffix(" better")
+        if self.verdict != "undecided":
+            better = self.verdict.removesuffix(" better")
             return f"The {better} is better: {counted}; {between}."
         return f"Undecided: {counted}; {between}. {self._forecast()}"
 
     def _forecast(self) -> str:
         if self.full:
-            return "No further user is counted: the two are as good as each other."
+            return "No further user is counted: if they differ, it is by too little to be seen."
         needed = self.users_needed
         if needed is None:
             return "They are so close that millions more users would not settle it."

@@ -55,7 +55,7 @@ async def experiment(
         champion=_counts(found.variants["champion"], found.champion_version),
         challenger=_counts(found.variants["challenger"], canary.version),
         **clicks.model_dump(),
-        verdict=clicks.verdict,
+        verdict=found.verdict,
         users_needed=found.users_needed,
         summary=found.summary,
         purchases=found.purchases.model_dump(),

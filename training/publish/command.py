@@ -118,7 +118,7 @@ def _doubt(registry: Registry, version: str) -> str | None:
     if running is None or running.version != version:
         return f"it is no canary, so nothing was compared; try it first: `canary {version}`"
     found = registry.experiment(running)
-    return None if found.clicks.verdict == "challenger better" else found.summary
+    return None if found.verdict == "challenger better" else found.summary
 
 
 @click.command

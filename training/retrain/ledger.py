@@ -117,6 +117,6 @@ def verdict(
         return f"{name} and is to do so until {ready_at:%Y-%m-%d %H:%M} UTC at least"
     if answers < settings.min_answers:
         return f"{name} and has given {answers} answers, at least {settings.min_answers} are needed"
-    if settings.if_better and experiment.clicks.verdict != "challenger better":
+    if settings.if_better and experiment.verdict != "challenger better":
         return f"{name} and must be better first. {experiment.summary} `canary --stop` ends it"
     return None

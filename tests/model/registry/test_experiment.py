@@ -156,6 +156,22 @@ def test_the_summary_says_it_in_plain_words() -> None:
     assert stored(champion=100, challenger=100).summary.endswith("would not settle it.")
 
 
+@pytest.mark.parametrize(("challengers", "lost"), [(900, False), (1100, False), (600, True)])
+def test_a_variant_that_loses_users_makes_the_verdict_worthless(
+    challengers: int, lost: bool
+) -> None:
+    counts = {"champion:users": 1000, "champion:users_clicked": 100, "share": 0.5}
+    counts |= {"challenger:users": challengers, "challenger:users_clicked": 300}
+    found = Experiment.of({name.encode(): str(value).encode() for name, value in counts.items()})
+    assert found.clicks.verdict == "challenger better"
+    assert (found.loses_users, found.verdict) == (
+        lost,
+        "undecided" if lost else "challenger better",
+    )
+    told = "not to be trusted: 600 of 1,600 users got the challenger, though 50.0% were drawn"
+    assert (told in found.summary) == lost
+
+
 def test_a_hash_is_read_whole() -> None:
     found = Experiment.of(
         {
