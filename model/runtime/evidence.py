@@ -209,7 +209,7 @@ def named(found: Evidence, rows_R: Rows, num_shown: int) -> Named:
     silent_NH = shown_NH <= 0
     silent_NH |= rows_R[:num_shown, None] == rows_H
     against_NH = np.where(silent_NH, np.float32(np.inf), -above_NH)
-    column_NX = np.argsort(against_NH, axis=1, kind="stable")[:, :NAMED]
+    column_NX = np.argsort(against_NH, axis=1)[:, :NAMED]
     speaking_NH = np.where(silent_NH, np.float32(0), shown_NH)
     total_N1 = speaking_NH @ np.ones((num_tellers, 1), dtype=np.float32)
     place_N1 = np.arange(num_shown)[:, None]

@@ -259,13 +259,16 @@ class Said:
         place_S[rows_R & (slots - 1)] = np.arange(1, len(rows_R) + 1)
         place_E = place_S.take(item_E & (slots - 1))
         hit_N = place_E.nonzero()[0]
-        place_N = place_E.take(hit_N) - 1
-        hit_N, place_N = (x[rows_R.take(place_N) == item_E.take(hit_N)] for x in (hit_N, place_N))
+        place_N = place_E.take(hit_N).astype(np.intp) - 1
+        is_it_N = rows_R.take(place_N) == item_E.take(hit_N)
+        if not is_it_N.all():
+            hit_N, place_N = hit_N[is_it_N], place_N[is_it_N]
         teller_N = self.end_H[first:].searchsorted(hit_N + start, side="right")
-        part_RH = np.zeros((len(rows_R), len(self.end_H) - first), dtype=np.float32)
-        np.add.at(part_RH, (place_N, teller_N), self.values_E.take(hit_N + start))
-        part_RH *= np.float32(self.factor)
-        return part_RH
+        num_tellers = len(self.end_H) - first
+        cell_N = place_N * num_tellers + teller_N
+        value_N = self.values_E.take(hit_N + start) * np.float32(self.factor)
+        part_C = np.bincount(cell_N, value_N, minlength=len(rows_R) * num_tellers)
+        return part_C.astype(np.float32).reshape(len(rows_R), num_tellers)
 
 
 @lru_cache(_KEPT_SHARES)
