@@ -7,6 +7,7 @@ Letters: N items of a list, R the same and others beside them, X named items, V 
 G = V * M channels, K experts.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -51,6 +52,8 @@ _WORDS = {
     "genre": "genre",
 }
 """What shoppers call a modality. A sentence names no other."""
+_SORTED = re.compile(r"(.+), (The|An?|Les?|La|Der|Die|Das|Il|El|Los|Las)( \(\d{4}\))?")
+"""Title, article, and perhaps a year."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +149,7 @@ def _alike(modalities: Sequence[str], part_M: Weights) -> list[str]:
 
 def _sentence(who: list[Because], facts: _Facts, place: int, verb: str) -> str:
     """The first rule that holds decides."""
-    names = [each["title"] or each["item_id"] for each in who]
+    names = [_spoken(each["title"] or each["item_id"]) for each in who]
     if place in facts.alike:
         alike = f" in {_and(facts.alike[place])}" if facts.alike[place] else ""
         return f"New, and like {names[0]}{alike}" if names else "New"
@@ -159,6 +162,12 @@ def _sentence(who: list[Because], facts: _Facts, place: int, verb: str) -> str:
     if facts.by_others[place]:
         return f"Popular with people who liked {names[0]}"
     return f"Because you {verb} {names[0]}"
+
+
+def _spoken(title: str) -> str:
+    """A title that lists sort by, `Fugitive, The`, as people say it."""
+    found = _SORTED.fullmatch(title)
+    return title if found is None else f"{found[2]} {found[1]}{found[3] or ''}"
 
 
 def _and(words: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ from deploy.benchmarks.serving.grown import _clusters, grown_artifact
 from model.artifact.files import Artifact
 from model.runtime.artifact import ArtifactScorer
 from model.runtime.evidence import evidence, named
-from service.recommend.because import COMPARED, _alike, _and
+from service.recommend.because import COMPARED, _alike, _and, _spoken
 
 ITEMS, USERS, SEED = 2_000, 48, 0
 
@@ -73,3 +73,17 @@ def test_words_are_joined() -> None:
     assert _and(["a"]) == "a"
     assert _and(["a", "b"]) == "a and b"
     assert _and(["a", "b", "c"]) == "a, b and c"
+
+
+@pytest.mark.parametrize(
+    ("title", "spoken"),
+    [
+        ("Fugitive, The", "The Fugitive"),
+        ("Fish Called Wanda, A (1988)", "A Fish Called Wanda (1988)"),
+        ("Good, the Bad and the Ugly, The", "The Good, the Bad and the Ugly"),
+        ("Me, Myself & Irene", "Me, Myself & Irene"),
+        ("Alien", "Alien"),
+    ],
+)
+def test_titles_are_said_as_people_say_them(title: str, spoken: str) -> None:
+    assert _spoken(title) == spoken
