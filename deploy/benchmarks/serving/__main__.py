@@ -13,6 +13,7 @@ from deploy.benchmarks.serving import (
     engine_part,
     http_part,
     import_part,
+    reasons_part,
     size_part,
 )
 from deploy.benchmarks.serving.rig import Part
@@ -66,6 +67,11 @@ PARTS = (
         name="bytes",
         summary="memory of the server over the bytes that were published",
         measure=size_part.measure_bytes,
+    ),
+    Part(
+        name="reasons",
+        summary="what naming items of the history adds to a list",
+        measure=reasons_part.measure,
     ),
     Part(name="import", summary="own data, beside reading alone", measure=import_part.measure),
 )
