@@ -16,7 +16,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from deploy.cli.rules import given_rules, rule_options
 from magnet_client import (
+    Adjustment,
     Client,
     ExpertContribution,
     ExplanationResponse,
@@ -106,9 +108,14 @@ class Term:
     value: float
 
 
-def terms(bias: float, experts: Sequence[ExpertContribution]) -> list[Term]:
+def terms(
+    bias: float,
+    experts: Sequence[ExpertContribution],
+    adjustments: Sequence[Adjustment] = (),
+) -> list[Term]:
     """The summands of a score, those of no weight left out."""
-    parts = [Term(each.name, each.role, each.contribution) for each in experts]
+    parts = [Term(each.name, each.kind, each.points) for each in adjustments]
+    parts += [Term(each.name, each.role, each.contribution) for each in experts]
     return [each for each in (Term(BIAS, BIAS, bias), *parts) if each.value != 0]
 
 
@@ -180,7 +187,7 @@ def show_explanation(answer: ExplanationResponse, out: Console) -> None:
     """Print an explanation."""
     for warning in answer.warnings:
         out.print(Text(f"warning: {warning}", style="yellow"))
-    parts = terms(answer.bias, answer.experts)
+    parts = terms(answer.bias, answer.experts, answer.adjustments)
     out.print(Text(answer.sentence, style="bold"))
     experts = sum(expert.contribution for expert in answer.experts)
     about = "about " if answer.ranks_are_estimates else ""
@@ -264,6 +271,7 @@ _TITLE_WIDTH = 38
     show_default=True,
     help="0: best first, to 1: most unlike each other",
 )
+@rule_options
 @click.option("--all", "everybody", is_flag=True, help="all users, without a service; needs --out")
 @click.option("--out", type=FILE, help="with --all: the Parquet file that gets the lists")
 @click.option(
@@ -280,6 +288,7 @@ def recommend(
     Prints each item's score as the sum of what the experts say. With --all it computes every user's
     list itself; after an interruption the same command goes on where it ended.
     """
+    options = given_rules(options)
     options["categories"] = list(options.pop("category"))
     everybody, out, artifact = (options.pop(name) for name in ("everybody", "out", "artifact"))
     if everybody != (out is not None) or (artifact is not None and not everybody):
@@ -303,6 +312,7 @@ def _recommend_to_all(out: Path, artifact: Path | None, options: dict[str, Any])
     # The service and its numerical libraries take a second to load, which asking does not need.
     from deploy.cli.bulk import SETTINGS, BulkError, write_lists  # noqa: PLC0415
     from service.ops.settings import Settings  # noqa: PLC0415
+    from service.schemas.errors import RequestRefused  # noqa: PLC0415
     from service.schemas.requests import RecommendationRequest  # noqa: PLC0415
 
     chosen = {} if artifact is None else {"artifact_dir": artifact}
@@ -311,7 +321,7 @@ def _recommend_to_all(out: Path, artifact: Path | None, options: dict[str, Any])
         count = asyncio.run(
             write_lists(Settings.from_environment(**SETTINGS, **chosen), request, out)
         )
-    except (BulkError, OSError) as error:
+    except (BulkError, OSError, RequestRefused) as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"{out}: the lists of {count:,} users")
 
@@ -354,7 +364,7 @@ def show(answer: RecommendationResponse, out: Console) -> None:
     if answer.fallback is not None:
         whom = answer.user_id or "the session"
         out.print(Text(f"nothing is known about {whom}: {answer.fallback} items", "yellow"))
-    scored = [terms(item.bias, item.experts or []) for item in answer.items]
+    scored = [terms(item.bias, item.experts or [], item.adjustments) for item in answer.items]
     reach = longest(scored)
     for item, parts in zip(answer.items, scored, strict=True):
         title = Text(item.title or item.item_id, style="bold")

@@ -6,6 +6,7 @@ import re
 import pytest
 
 from deploy.cli.app import main
+from deploy.cli.rules import filter_of
 from magnet_client import Client
 
 USER = "u004"
@@ -42,6 +43,44 @@ def test_the_longest_bar_is_that_of_the_highest_score(
     bars = [len(bar) for bar in re.findall(r"[░█▒▓]{2,}$", capsys.readouterr().out, re.MULTILINE)]
     assert len(bars) > 5
     assert max(bars) == 24
+
+
+def test_rules(url: str, client: Client, capsys: pytest.CaptureFixture[str]) -> None:
+    best, second = (item.item_id for item in client.recommend(USER, k=2).items)
+    words = ["--pin", f"{second}=1", "--boost", f"item_id=={best}:-50", "--url", url]
+    assert main(["recommend", USER, "-k", "3", *words]) == 0
+    said = capsys.readouterr().out
+    assert said.splitlines()[1].split()[0] == second
+    assert best not in said
+    limits = ["--filter", f"item_id in {best}, {second}", "--max-per", "item_id=1"]
+    assert main(["recommend", USER, *limits, "--no-default-rules", "--url", url]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2 * 2 + 1
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("price<=20", ("price", "<=", 20)),
+        ("list price >= -1.5", ("list price", ">=", -1.5)),
+        ("brand = a b", ("brand", "==", "a b")),
+        ('code=="7"', ("code", "==", "7")),
+        ("sale != true", ("sale", "!=", True)),
+        ("brand in a, 7", ("brand", "in", ["a", 7])),
+        ("brand not in a", ("brand", "not_in", ["a"])),
+        ("sale", ("sale", "exists", None)),
+    ],
+)
+def test_conditions_in_words(text: str, meant: tuple[object, ...]) -> None:
+    found = filter_of(text)
+    assert (found["attribute"], found["op"], found.get("value")) == meant
+
+
+@pytest.mark.parametrize(
+    "words", [["--boost", "brand==a"], ["--pin", "50"], ["--pin", "50=x"], ["--max-per", "=2"]]
+)
+def test_rules_that_cannot_be_read(words, url, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["recommend", USER, *words, "--url", url]) == 2
+    assert "is not like" in capsys.readouterr().err
 
 
 def test_a_session_and_a_stranger(url: str, capsys: pytest.CaptureFixture[str]) -> None:
