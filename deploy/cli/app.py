@@ -160,6 +160,11 @@ SECTIONS = {
             f"{_RESEARCH}:cold_start",
         ),
         Entry(
+            "live-events",
+            "measure lists after a user's first events, beside training with them",
+            f"{_RESEARCH}:live_events",
+        ),
+        Entry(
             "schedule",
             "compare the entropy trigger with fixed two-stage schedules",
             f"{_RESEARCH}:schedule",

@@ -27,6 +27,7 @@ from training.data.synthetic import read_planted
 from training.data.tables import DataError
 from training.evaluate.artifact import ArtifactEvaluation
 from training.experiments import cold_start as cold_starts
+from training.experiments import live_events as live_event_studies
 from training.experiments import schedules
 from training.experiments.benchmark import costs as measured_costs
 from training.experiments.benchmark import leaders
@@ -161,6 +162,39 @@ def cold_start(
         ) from error
     section = cold_starts.as_markdown(result, as_typed(_WITHOUT))
     outputs.write(f"{dataset.name} cold-start", section, cold_starts.as_json(result))
+
+
+@click.command("live-events", cls=Command)
+@data_options
+@click.option(
+    "--share",
+    type=float,
+    default=0.1,
+    show_default=True,
+    callback=between_zero_and_one,
+    help="of the users that is withheld",
+)
+@seeds_option(1)
+@set_option
+@outputs_options
+def live_events(
+    data: DataConfig, config: TrainingConfig, share: float, seeds: int, outputs: Outputs
+) -> None:
+    """Serve users who were withheld from training by their first events, and say how well.
+
+    After 1, 3, 5 and 10 events the lists of a model that has never seen these users are compared
+    with those of a model that was trained with these events, and with popularity. Trains five
+    models for each seed.
+    """
+    dataset = _loaded(data)
+    try:
+        result = live_event_studies.run_live_events(dataset, config, range(seeds), share)
+    except cold_starts.NothingToMeasureError as error:
+        raise DataError(
+            data.folder, str(error), "raise --share or choose another --split"
+        ) from error
+    section = live_event_studies.as_markdown(result, as_typed(_WITHOUT))
+    outputs.write(f"{dataset.name} live-events", section, live_event_studies.as_json(result))
 
 
 @click.command(cls=Command)

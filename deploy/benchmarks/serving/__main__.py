@@ -13,6 +13,7 @@ from deploy.benchmarks.serving import (
     engine_part,
     http_part,
     import_part,
+    live_part,
     reasons_part,
     size_part,
 )
@@ -42,6 +43,11 @@ PARTS = (
         name="http",
         summary="requests per second over HTTP, beside implicit, Cornac and an empty route",
         measure=http_part.measure,
+    ),
+    Part(
+        name="live",
+        summary="processor time of a request with live events, and from a click to the list",
+        measure=live_part.measure,
     ),
     Part(
         name="reload",

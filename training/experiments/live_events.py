@@ -1,0 +1,213 @@
+"""Live events: how good lists are after a user's first events, beside training with them.
+
+Users are withheld from training. Then their training positives come as events, oldest first: after
+each number of them, the model that has never seen these users folds them in, as the service does,
+and another model is trained with them. Both are measured on the same test positives.
+
+Letters: U users, I items, P positives.
+"""
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from training.cli.progress import epochs_shown
+from training.data.dataset import Dataset
+from training.data.histories import Histories
+from training.evaluate.protocol import Evaluation, evaluate, only_users
+from training.experiments.cold_start import (
+    Mask,
+    NothingToMeasureError,
+    drawn,
+    popularity,
+    within,
+)
+from training.experiments.figures import Lead, figure, opening, paired_lead, spread
+from training.fit.config import TrainingConfig
+from training.fit.early import Watch
+from training.fit.trained_model import TrainedModel
+from training.fit.trainer import train
+from training.reporting.documents import table
+
+log = logging.getLogger(__name__)
+
+EVENTS = (1, 3, 5, 10)
+"""After so many events lists are measured."""
+_METRIC = "ndcg@20"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AfterEvents:
+    """Lists after one number of events; one evaluation per seed."""
+
+    events: int
+    live: tuple[Evaluation, ...]
+    retrained: tuple[Evaluation, ...]
+    popular: tuple[Evaluation, ...]
+
+    @property
+    def users(self) -> int:
+        """How many had so many events, and have test positives."""
+        return len(self.live[0].users)
+
+    @property
+    def lead(self) -> Lead:
+        """Live events minus training."""
+        return paired_lead(self.live, self.retrained, _METRIC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveEvents:
+    """The study of one data set."""
+
+    dataset_name: str
+    summary: str
+    seeds: tuple[int, ...]
+    share: float
+    withheld_users: int
+    after: list[AfterEvents]
+
+
+def with_first_events(dataset: Dataset, user_U: Mask, events: int) -> Dataset:
+    """Training has the first positives of some users only, and validation none of theirs."""
+    histories = dataset.train_histories
+    user_P = np.repeat(np.arange(len(user_U)), histories.length_U)
+    place_P = np.arange(len(user_P)) - histories.offset_U1[user_P]
+    kept_P = ~user_U[user_P] | (place_P < events)
+    user_P, item_P = user_P[kept_P], histories.item_P[kept_P]
+    kept = Histories.of(user_P, item_P, np.arange(len(user_P), dtype=float), dataset.train.shape)
+    pairs = csr_array((np.ones(len(user_P), dtype="f4"), (user_P, item_P)), dataset.train.shape)
+    digest = hashlib.sha256(dataset.sha256.encode())
+    digest.update(np.packbits(user_U).tobytes() + bytes([events]))
+    return replace(
+        dataset,
+        train=csr_array(dataset.train.multiply(pairs)),
+        valid=within(dataset.valid, ~user_U, np.ones(dataset.train.shape[1], dtype=np.bool_)),
+        train_histories=replace(kept, ordered=histories.ordered),
+        sha256=digest.hexdigest(),
+    )
+
+
+def run_live_events(
+    dataset: Dataset, config: TrainingConfig, seeds: Sequence[int], share: float
+) -> LiveEvents:
+    """Per seed, train without the users, and once for each of `EVENTS` with their first events.
+
+    The config's seed is replaced. The share, between 0 and 1, is of users with training positives.
+
+    Raises:
+        NothingToMeasureError: no withheld user has a test positive.
+        TrainingError: a model cannot be trained.
+    """
+    length_U = np.diff(dataset.train.indptr)
+    user_U = drawn(length_U, share)
+    targets = {
+        events: only_users(dataset.test, np.flatnonzero(user_U & (length_U >= events)))
+        for events in EVENTS
+    }
+    targets = {events: target for events, target in targets.items() if target.nnz}
+    if not targets:
+        raise NothingToMeasureError(f"the {user_U.sum()} withheld users have no test positive")
+    found: dict[int, list[tuple[Evaluation, Evaluation, Evaluation]]] = {x: [] for x in targets}
+    for seed in seeds:
+        seeded = config.model_copy(update={"seed": seed})
+        stranger = _trained(with_first_events(dataset, user_U, 0), seeded, "without the users")
+        popular = popularity(dataset.train, seed)
+        for events, target in targets.items():
+            known = with_first_events(dataset, user_U, events)
+            histories = known.train_histories.recency_weighted(stranger.recency_power)
+            live = replace(stranger, train_weight_UI=histories)
+            retrained = _trained(known, seeded, f"with their first {events} events")
+            live_test, retrained_test, popular_test = (
+                evaluate(score, dataset, target) for score in (live.score, retrained.score, popular)
+            )
+            found[events].append((live_test, retrained_test, popular_test))
+    return LiveEvents(
+        dataset_name=dataset.name,
+        summary=dataset.summary,
+        seeds=tuple(seeds),
+        share=share,
+        withheld_users=int(user_U.sum()),
+        after=[
+            AfterEvents(
+                events=events,
+                live=tuple(each[0] for each in tests),
+                retrained=tuple(each[1] for each in tests),
+                popular=tuple(each[2] for each in tests),
+            )
+            for events, tests in found.items()
+        ],
+    )
+
+
+def _trained(dataset: Dataset, config: TrainingConfig, what: str) -> TrainedModel:
+    log.info(f"MAGNET {what}, seed {config.seed}:")
+    with epochs_shown(config) as on_epoch:
+        return train(dataset, config, watch=Watch(on_epoch=on_epoch))
+
+
+_PROTOCOL = """\
+Protocol: {share:.0%} of the users with training positives, drawn once ({users:,}), lose all their
+training and validation positives; a model is trained without them. Then their training positives
+come one by one, oldest first. After some of them the model folds them in, as the service does with
+live events, and another model is trained with just these events. Both rank every item but the
+users' training items for the users who have so many events and a test positive. ± is the standard
+deviation over seeds; intervals are 95 % of a paired bootstrap over users, and where one holds zero
+it is a tie."""
+_HEADER = [
+    "events",
+    "users",
+    "live, NDCG@20",
+    "trained with them",
+    "popularity",
+    "live minus trained",
+]
+
+
+def as_markdown(result: LiveEvents, command: str) -> str:
+    """The data set's section; `command` is what made it."""
+    rows = [
+        [
+            str(each.events),
+            f"{each.users:,}",
+            *(figure(_values(tests)) for tests in (each.live, each.retrained, each.popular)),
+            str(each.lead),
+        ]
+        for each in result.after
+    ]
+    return "\n\n".join(
+        [
+            *opening(f"{result.dataset_name}: live events", result.summary, result.seeds, command),
+            _PROTOCOL.format(share=result.share, users=result.withheld_users),
+            table(_HEADER, rows),
+        ]
+    )
+
+
+def as_json(result: LiveEvents) -> dict[str, object]:
+    """Numbers by how many events there were."""
+    return {
+        "dataset": result.dataset_name,
+        "summary": result.summary,
+        "seeds": list(result.seeds),
+        "share": result.share,
+        "withheld": result.withheld_users,
+        "after": {
+            str(each.events): {
+                "tested_users": each.users,
+                "live": spread(_values(each.live)),
+                "retrained": spread(_values(each.retrained)),
+                "popularity": spread(_values(each.popular)),
+                "live_minus_retrained": each.lead.as_json(),
+            }
+            for each in result.after
+        },
+    }
+
+
+def _values(tests: Sequence[Evaluation]) -> list[float]:
+    return [test.metrics[_METRIC] for test in tests]
