@@ -14,7 +14,16 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 from threadpoolctl import threadpool_limits
 
-from service.api import admin, catalogue, experiments, health, items, recommend, rules
+from service.api import (
+    admin,
+    catalogue,
+    erasures,
+    experiments,
+    health,
+    items,
+    recommend,
+    rules,
+)
 from service.api.dependencies import Services, SharedState
 from service.api.hot import hot_routes
 from service.auth.authenticator import Authenticator, host_of_command, is_local
@@ -24,6 +33,7 @@ from service.http.problems import PROBLEM_MEDIA_TYPE, install_handlers
 from service.ops.logs import configure_logging
 from service.ops.metrics import Metrics, metrics_port
 from service.ops.process import Drain, repeat, stop, tune_process
+from service.ops.pseudonyms import Pseudonyms
 from service.ops.settings import Settings
 from service.recommend.engine import RecommendationEngine
 from service.serving.cache import ModelCache
@@ -31,6 +41,7 @@ from service.serving.canary_guard import CanaryGuard
 from service.serving.experiment_counter import REPORT_SECONDS, ExperimentCounter
 from service.serving.follower import ModelFollower
 from service.serving.source import DiskSource, ModelSource, RedisSource
+from service.store.erasures import Erased, Erasures
 from service.store.experiments import Experiments
 from service.store.items import ItemStore
 from service.store.registry import Registry
@@ -58,7 +69,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """
     if settings is None:
         return _for_this_process()
-    metrics = Metrics()
+    metrics, pseudonyms = Metrics(), Pseudonyms()
     authenticator = Authenticator(
         metrics,
         keys=settings.keys,
@@ -70,12 +81,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[State]:
         port = metrics_port(settings.metrics_host, settings.metrics_port, metrics.registry)
-        async with port, running_services(settings, metrics, authenticator) as services:
+        running = running_services(settings, metrics, authenticator, pseudonyms)
+        async with port, running as services:
             yield State(services=services)
 
     app = _Application(
         settings,
         metrics,
+        pseudonyms,
         routes=hot_routes(),
         title="MAGNET recommender",
         description="Top-K recommendations in which every score is the sum of what the experts "
@@ -86,7 +99,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
     )
     install_handlers(app)
-    for resource in (recommend, catalogue, rules, admin, health, items, experiments):
+    routers = (recommend, catalogue, rules, admin, health, items, experiments, erasures)
+    for resource in routers:
         app.include_router(resource.router)
     install_documentation(app)
     install_page(app)
@@ -114,13 +128,17 @@ def _for_this_process() -> FastAPI:
 
 @asynccontextmanager
 async def running_services(
-    settings: Settings, metrics: Metrics, authenticator: Authenticator
+    settings: Settings,
+    metrics: Metrics,
+    authenticator: Authenticator,
+    pseudonyms: Pseudonyms | None = None,
 ) -> AsyncIterator[Services]:
     """What routes work with, for as long as the application runs."""
     store = None if settings.artifact_dir is not None else RedisStore(settings)
+    erased = None if store is None else Erased(store, pseudonyms)
     item_store = None if store is None else ItemStore(store)
     follower = ModelFollower(
-        _source(settings, store),
+        _source(settings, store, erased),
         metrics,
         namespace=settings.namespace,
         poll_seconds=settings.poll_seconds,
@@ -135,7 +153,9 @@ async def running_services(
     shared = None if store is None else _shared(settings, store, metrics)
     running = [follower.run()]
     if shared is not None:
+        assert erased is not None
         running.append(repeat(follower.follow_items, ITEMS_SECONDS, "changes of items"))
+        running.append(repeat(erased.look, settings.poll_seconds, "the users who were erased"))
         running += _watches(settings, follower, shared, metrics)
     tasks = [asyncio.create_task(each) for each in running]
     try:
@@ -160,7 +180,7 @@ async def running_services(
             await store.close()
 
 
-def _source(settings: Settings, store: RedisStore | None) -> ModelSource:
+def _source(settings: Settings, store: RedisStore | None, erased: Erased | None) -> ModelSource:
     if store is None:
         assert settings.artifact_dir is not None
         _logger.info("serving from disk: %s", settings.artifact_dir)
@@ -169,7 +189,7 @@ def _source(settings: Settings, store: RedisStore | None) -> ModelSource:
     cache = None
     if settings.cache_dir is not None:
         cache = ModelCache(settings.cache_dir, settings.namespace, left_out=PER_USER)
-    return RedisSource(store, settings.user_cache_size, cache)
+    return RedisSource(store, settings.user_cache_size, cache, erased)
 
 
 def _shared(settings: Settings, store: RedisStore, metrics: Metrics) -> SharedState:
@@ -179,6 +199,7 @@ def _shared(settings: Settings, store: RedisStore, metrics: Metrics) -> SharedSt
         feedback=FeedbackStream(store, capacity=settings.feedback_capacity),
         registry=Registry(store),
         items=ItemStore(store),
+        erasures=Erasures(store),
         experiments=experiments,
         experiment=ExperimentCounter(experiments, metrics),
         rules=RulesStore(store),
@@ -201,8 +222,11 @@ def _watches(
 
 
 class _Application(FastAPI):
-    def __init__(self, settings: Settings, metrics: Metrics, **options: Any) -> None:
+    def __init__(
+        self, settings: Settings, metrics: Metrics, pseudonyms: Pseudonyms, **options: Any
+    ) -> None:
         super().__init__(**options)
+        self._pseudonyms = pseudonyms
         self._settings = settings
         self._metrics = metrics
 
@@ -211,6 +235,7 @@ class _Application(FastAPI):
         return RequestMiddleware(
             super().build_middleware_stack(),
             metrics=self._metrics,
+            pseudonyms=self._pseudonyms,
             max_body_bytes=self._settings.max_body_bytes,
             max_bulk_bytes=self._settings.max_bulk_bytes,
             seconds=self._settings.request_timeout_seconds,

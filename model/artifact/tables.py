@@ -47,16 +47,32 @@ class StringTable(Sequence[str]):
             return [self[i] for i in range(*row.indices(len(self)))]
         if not 0 <= row < len(self):
             raise IndexError(row)
+        return self._text(row)
+
+    def _text(self, row: int) -> str:
         return self.raw(row).decode()
+
+
+BLANK = 0xFF
+"""A byte that no UTF-8 text has: all bytes of an id that was blanked."""
+_BLANK = bytes([BLANK])
+_BLOCK = 2**20
 
 
 class IdTable(StringTable):
     """Distinct external ids in UTF-8 byte order; the position of an id is its row everywhere.
 
-    An id is found by bisection, without a dictionary in memory.
+    An id is found by bisection, without a dictionary in memory. A blanked id is never found, and
+    reads as an empty text.
     """
 
-    __slots__ = ()
+    __slots__ = ("_place",)
+
+    def __init__(self, blob: NDArray[np.uint8], offsets: NDArray[np.int64]) -> None:
+        super().__init__(blob, offsets)
+        blocks = (blob[start : start + _BLOCK] for start in range(0, len(blob), _BLOCK))
+        has_blanks = any((block == BLANK).any() for block in blocks)
+        self._place = self._before if has_blanks else self.raw
 
     @classmethod
     def of(cls, strings: Iterable[str]) -> Self:
@@ -69,5 +85,22 @@ class IdTable(StringTable):
     def row(self, external_id: str) -> int | None:
         """The row of an id, or None for one that is not here. O(log N), some microseconds."""
         raw = external_id.encode()
-        row = bisect_left(range(len(self)), raw, key=self.raw)
+        row = self.first_from(raw)
         return row if row < len(self) and self.raw(row) == raw else None
+
+    def first_from(self, raw: bytes) -> int:
+        """The first row whose id is not before some bytes; the number of rows if all are."""
+        return bisect_left(range(len(self)), raw, key=self._place)
+
+    def is_blank(self, row: int) -> bool:
+        """Whether the id of a row was blanked."""
+        return self.raw(row).startswith(_BLANK)
+
+    def _text(self, row: int) -> str:
+        return "" if self.is_blank(row) else super()._text(row)
+
+    def _before(self, row: int) -> bytes:
+        """Where a row stands in the order: a blanked one right behind the id before it."""
+        while row >= 0 and self.is_blank(row):
+            row -= 1
+        return self.raw(row) if row >= 0 else b""

@@ -64,6 +64,14 @@ class KeySpace:
     """Stream of events that training has not taken over; training deletes what it takes."""
     feedback_ids: str = field(init=False)
     """Sorted set of event ids taken in lately, scored by the server's clock in Unix ms."""
+    erasures: str = field(init=False)
+    """Hash of erasure id -> record (`model.registry.erasures`) of a user to be forgotten, JSON."""
+    erasures_revision: str = field(init=False)
+    """Counter that every change of `erasures` raises in the same step."""
+    user_hash_key: str = field(init=False)
+    """32 random bytes: the key of the hashes that stand for users in logs and in `erasures`."""
+    rewrites: str = field(init=False)
+    """Counter that training raises after it has taken users out of stored versions."""
 
     def __post_init__(self) -> None:
         check_name(self.namespace, "namespace")

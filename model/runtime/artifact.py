@@ -107,10 +107,15 @@ def record_golden(
     )
 
 
-def check_golden(golden: Golden, scorer: OnnxScorer, profiles: Sequence[Profile]) -> None:
-    """Compute the golden pairs again; GoldenMismatch names the first user who differs."""
+def check_golden(golden: Golden, scorer: OnnxScorer, profiles: Sequence[Profile | None]) -> None:
+    """Compute the golden pairs again; GoldenMismatch names the first user who differs.
+
+    Users who have been erased since have no profile, and are left out.
+    """
     rows_C = np.array(golden.item_rows, dtype=np.intp)
     for place, profile in enumerate(profiles):
+        if profile is None:
+            continue
         score_C = scorer.score(profile, rows_C)
         contribution_CK = scorer.by_expert(profile, rows_C)
         sum_C = scorer.bias_I[rows_C] + contribution_CK.sum(axis=1)

@@ -90,6 +90,7 @@ async def users(
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> Response:
     """Users whom the model knows, by the beginning of their ids."""
+    await read_user(snapshot, None)  # who has been erased by now
     return call.answer(
         UsersResponse, model_version=snapshot.version, user_ids=find_users(snapshot, prefix, limit)
     )

@@ -23,6 +23,7 @@ from service.serving.experiment_counter import ExperimentCounter
 from service.serving.follower import ModelFollower
 from service.serving.served import Models
 from service.serving.snapshot import Snapshot
+from service.store.erasures import Erasures
 from service.store.experiments import Experiments
 from service.store.items import ItemStore
 from service.store.registry import Registry
@@ -67,6 +68,7 @@ class SharedState:
     feedback: FeedbackStream
     registry: Registry
     items: ItemStore
+    erasures: Erasures
     experiments: Experiments
     experiment: ExperimentCounter
     """Counts for the one that runs."""

@@ -21,9 +21,8 @@ from service.api.dependencies import (
     CallDep,
     Services,
     ServicesDep,
-    SharedState,
+    SharedDep,
     SnapshotDep,
-    get_shared_state,
     needs,
 )
 from service.http.problems import ItemId
@@ -50,8 +49,6 @@ from service.store.items import ItemPut, Written
 
 SEEN_SECONDS = 0.5
 """So long an answer waits until this replica has the change too; it usually takes milliseconds."""
-
-SharedDep = Annotated[SharedState, Depends(get_shared_state)]
 
 
 async def get_growing(services: ServicesDep) -> GrowingModel:

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.http.problems import problem_answer
 from service.ops.logs import request_id
 from service.ops.metrics import Metrics
+from service.ops.pseudonyms import Pseudonyms
 from service.schemas.errors import TooLarge, TooLate
 
 HEADERS = {
@@ -52,6 +53,7 @@ class RequestMiddleware:
     Args:
         app: the application, including its answers to failures.
         metrics: where requests are counted.
+        pseudonyms: what is logged instead of users' ids.
         max_body_bytes: longest body. The framework's own `max_body_size` would answer in plain
             text.
         max_bulk_bytes: longest body of a path that ends in `:bulk`.
@@ -63,12 +65,14 @@ class RequestMiddleware:
         app: ASGIApp,
         *,
         metrics: Metrics,
+        pseudonyms: Pseudonyms,
         max_body_bytes: int,
         max_bulk_bytes: int,
         seconds: float,
     ) -> None:
         self._app = app
         self._metrics = metrics
+        self._pseudonyms = pseudonyms
         self._max_body_bytes = max_body_bytes
         self._max_bulk_bytes = max_bulk_bytes
         self._seconds = seconds
@@ -124,7 +128,7 @@ class RequestMiddleware:
                 level,
                 "%s %s %d",
                 scope["method"],
-                scope["path"],
+                self._pseudonyms.of_path(scope["path"]),
                 status,
                 extra={"route": route, "status": status, "ms": round(seconds * 1000, 2)},
             )

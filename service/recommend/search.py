@@ -5,8 +5,7 @@ For people who look around, not for ranking.
 Letters: N items found, I items, V views, M modalities, D dimension.
 """
 
-from bisect import bisect_left
-from itertools import islice
+from itertools import islice, takewhile
 
 import numpy as np
 import orjson
@@ -155,6 +154,8 @@ def category_sizes(snapshot: Snapshot) -> list[CategorySize]:
 def find_users(snapshot: Snapshot, prefix: str, limit: int) -> list[str]:
     """Ids of users that begin with a text, in the order of their bytes."""
     users, raw = snapshot.user_ids, prefix.encode()
-    first = bisect_left(range(len(users)), raw, key=users.raw)
-    rows = islice(range(first, len(users)), limit)
-    return [users[row] for row in rows if users.raw(row).startswith(raw)]
+    rows = range(users.first_from(raw), len(users))
+    known = (row for row in rows if not users.is_blank(row))
+    among = takewhile(lambda user_id: user_id.encode().startswith(raw), (users[x] for x in known))
+    here = (user_id for user_id in among if not snapshot.users.is_erased(user_id))
+    return list(islice(here, limit))

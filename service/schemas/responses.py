@@ -12,6 +12,7 @@ from typing_extensions import TypedDict
 
 from model.artifact.manifest import EpochRecord
 from model.registry.canary import Outcome
+from model.registry.erasures import Part
 from model.registry.experiment import Comparison, Interval, Verdict
 from model.registry.records import Variant
 from service.schemas.rules import Rules
@@ -302,6 +303,14 @@ class ItemsChangeResponse(Answered):
         dict[str, int], Field(description="How many of them the live model knows by what")
     ]
     revision: Annotated[int, Field(description="Of the catalogue; it grows with every change")]
+
+
+class ErasureResponse(Answered):
+    """A user is forgotten."""
+
+    erasure_id: Annotated[str, Field(description="`magnet users erased` tells how far it is")]
+    requested_at: Annotated[datetime, Field(description="What came until then is erased")]
+    waiting: Annotated[list[Part], Field(description="What the next retraining rewrites")]
 
 
 class ItemDeletedResponse(Answered):

@@ -40,6 +40,11 @@ class ProbeUser:
     vector_VMD: NDArray[np.float32]
     history_H: History
 
+    @property
+    def is_blank(self) -> bool:
+        """Whether zeros were written over the user, who was erased; no model has such a user."""
+        return bool(len(self.history_H) and not self.vector_VMD.any() and not self.history_H.any())
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeUsers:
@@ -130,7 +135,11 @@ def build_snapshot(
         recency_power=opened.manifest.recency_power,
         item_item_deviation=opened.manifest.item_item_deviation,
     )
-    check_golden(opened.manifest.golden, scorer, _profiles(profiles, users.golden))
+    of_golden = [
+        None if user.is_blank else profiles.of_user(user.vector_VMD, user.history_H)
+        for user in users.golden
+    ]
+    check_golden(opened.manifest.golden, scorer, of_golden)
     chosen = choose_retriever(
         retrieval,
         scorer,

@@ -34,9 +34,10 @@ from model.artifact.files import (
 from model.artifact.manifest import ArtifactManifest
 from service.schemas.errors import SourceUnavailable
 from service.serving.cache import ModelCache
+from service.store.erasures import Erased
 from service.store.shared_state import DefaultRules, HiddenItems
 from service.store.store import RedisStore, Wanted
-from service.store.users import PER_USER, DiskUsers, RedisUsers, UserSource
+from service.store.users import PER_USER, Changing, DiskUsers, RedisUsers, UserSource
 
 LONGEST_WAIT_SECONDS = 60.0
 """For the turn to load a model; a load takes a few seconds."""
@@ -139,16 +140,22 @@ class RedisSource(ModelSource):
         store: where they are.
         user_cache_size: users kept in memory, per version.
         cache: versions kept on this machine; None: they are kept in memory only.
+        erased: who is to be forgotten.
     """
 
     def __init__(
-        self, store: RedisStore, user_cache_size: int, cache: ModelCache | None = None
+        self,
+        store: RedisStore,
+        user_cache_size: int,
+        cache: ModelCache | None = None,
+        erased: Erased | None = None,
     ) -> None:
         self._store = store
         self._user_cache_size = user_cache_size
         self._cache = cache
-        self._hidden = HiddenItems(store)
-        self._rules = DefaultRules()
+        self._changing = Changing(
+            hidden=HiddenItems(store), rules=DefaultRules(), erased=erased or Erased(store)
+        )
 
     async def wanted(self) -> Wanted:
         """The live version and the canary, as Redis names them."""
@@ -229,8 +236,7 @@ class RedisSource(ModelSource):
             self._store,
             manifest,
             tensors,
-            hidden=self._hidden,
-            rules=self._rules,
+            changing=self._changing,
             cache_size=self._user_cache_size,
         )
         return OpenedModel(

@@ -73,6 +73,7 @@ class LiveValues:
     """Values that change while a version is served, read together with a user's row."""
 
     availability_revision: int
+    erasures_revision: int
     events: Sequence[LiveEvent]
     """What the user has done lately, newest first."""
     recent_ids: Sequence[str]
@@ -89,6 +90,8 @@ class Wanted:
     """None if nothing has been published."""
     canary: Canary | None = None
     """The latest, running or ended."""
+    rewrites: int = 0
+    """How often stored versions have been rewritten without users who were erased."""
 
 
 class RedisStore:
@@ -124,11 +127,14 @@ class RedisStore:
     async def wanted(self) -> Wanted:
         """The live version and the canary, read together."""
         with self.answering():
-            found: Any = await self.bulk_client.mget(self.keys.current, self.keys.canary)
-        live, canary = found
+            found: Any = await self.bulk_client.mget(
+                self.keys.current, self.keys.canary, self.keys.rewrites
+            )
+        live, canary, rewrites = found
         return Wanted(
             live=None if live is None else live.decode(errors="replace"),
             canary=Canary.parse(canary),
+            rewrites=int(rewrites or 0),
         )
 
     async def manifest(self, version: str) -> ArtifactManifest:
@@ -174,16 +180,14 @@ class RedisStore:
     async def _read_all(
         self, reads: Sequence[_Read], since: float
     ) -> Sequence[tuple[list[bytes], LiveValues] | Exception]:
-        commands: list[tuple[str | int, ...]] = [
-            ("GET", self.keys.availability_revision),
-            ("GET", self.keys.rules),
-        ]
+        shared = (self.keys.availability_revision, self.keys.erasures_revision, self.keys.rules)
+        commands: list[tuple[str | int, ...]] = [("MGET", *shared)]
         for read in reads:
             commands += self._commands(read)
         async with self._promptly(since):
             parts = iter(await self._exchange(commands))
-            revision, rules = int(next(parts) or 0), next(parts)
-            return [self._answer(read, revision, rules, parts) for read in reads]
+            values = next(parts)
+            return [self._answer(read, values, parts) for read in reads]
 
     def _commands(self, read: _Read) -> Iterator[tuple[str | int, ...]]:
         if read.user_id is not None:
@@ -193,7 +197,7 @@ class RedisStore:
                 yield "GETRANGE", self.keys.chunk(read.version, span.blob, chunk), first, last
 
     def _answer(
-        self, read: _Read, revision: int, rules: bytes | None, parts: Iterator[Any]
+        self, read: _Read, values: Sequence[bytes | None], parts: Iterator[Any]
     ) -> tuple[list[bytes], LiveValues] | SourceUnavailable:
         sets = ((), ()) if read.user_id is None else (next(parts), next(parts))
         events, recent_ids = of_replies(*sets)
@@ -201,7 +205,11 @@ class RedisStore:
         if any(len(data) != span.num_bytes for data, span in zip(rows, read.spans, strict=True)):
             return SourceUnavailable(f"version {read.version} is no longer whole in {self.address}")
         return rows, LiveValues(
-            availability_revision=revision, events=events, recent_ids=recent_ids, rules=rules
+            availability_revision=int(values[0] or 0),
+            erasures_revision=int(values[1] or 0),
+            rules=values[2],
+            events=events,
+            recent_ids=recent_ids,
         )
 
     async def hidden_items(self) -> tuple[int, frozenset[str]]:

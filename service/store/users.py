@@ -16,6 +16,7 @@ from model.artifact.stored import layout_of
 from model.runtime.top_k import Rows
 from service.schemas.errors import SourceUnavailable
 from service.schemas.rules import Rules
+from service.store.erasures import Erased
 from service.store.live_events import LiveEvent
 from service.store.shared_state import DefaultRules, HiddenItems, ItemTable
 from service.store.store import RedisStore, RowSpan
@@ -77,6 +78,10 @@ class DiskUsers:
             history_H=seen_N[: self._history_lengths[row]],
         )
 
+    def is_erased(self, user_id: str) -> bool:  # noqa: ARG002  # nobody is, in a folder
+        """Whether a user of the model is to be forgotten."""
+        return False
+
     async def state(
         self,
         user_id: str | None,
@@ -92,8 +97,20 @@ class DiskUsers:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changing:
+    """What changes while versions are served, as last read; one per process."""
+
+    hidden: HiddenItems
+    rules: DefaultRules
+    erased: Erased
+
+
 class RedisUsers:
-    """Reads users row by row, and keeps the latest. A version never changes, so none gets stale."""
+    """Reads users row by row, and keeps the latest.
+
+    None gets stale: a version changes only by the erasure of users, who are unknown from then on.
+    """
 
     def __init__(
         self,
@@ -101,13 +118,13 @@ class RedisUsers:
         manifest: ArtifactManifest,
         tensors: Mapping[str, NDArray[Any]],
         *,
-        hidden: HiddenItems,
-        rules: DefaultRules,
+        changing: Changing,
         cache_size: int,
     ) -> None:
         self._store = store
-        self._hidden = hidden
-        self._rules = rules
+        self._hidden, self._rules = changing.hidden, changing.rules
+        self._erased = changing.erased
+        self._erasures = manifest.erasures
         self._version = manifest.model_version
         self._num_items = manifest.num_items
         self._shape_VMD = manifest.tensors["user_embeddings"].shape[1:]
@@ -125,10 +142,15 @@ class RedisUsers:
             record = self._keep(row, parts)
         return record
 
+    def is_erased(self, user_id: str) -> bool:
+        """Whether a user of the model is to be forgotten, as far as this process knows."""
+        return self._erased.since(user_id, self._erasures)
+
     async def state(self, user_id: str | None, row: int | None, items: ItemTable) -> UserState:
         """The state of a user whose row is given, in one round trip; never raises.
 
-        Hidden items are those of a catalogue that has these ids.
+        Hidden items are those of a catalogue that has these ids. Who was erased is not in the
+        model.
         """
         record = None if row is None else self._kept(row)
         spans = () if row is None or record is not None else self._spans(row)
@@ -140,10 +162,14 @@ class RedisUsers:
             events, recent_ids = live.events, live.recent_ids
             self._rules.follow(live.rules)
             await self._hidden.follow(live.availability_revision)
+            await self._erased.follow(live.erasures_revision)
             if row is not None and record is None:
                 record = self._keep(row, parts)
         except SourceUnavailable as error:
             trouble = error
+        if user_id is not None and row is not None and self.is_erased(user_id):
+            self._cache.pop(row, None)
+            row = record = None
         return UserState(
             user_id=user_id,
             in_model=row is not None,

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from model.artifact.manifest import ArtifactManifest
 from model.artifact.stored import RowLayout
 from service.schemas.errors import SourceUnavailable
+from service.store.erasures import Erased
 from service.store.shared_state import DefaultRules, HiddenItems
 from service.store.store import LiveValues, RowSpan
-from service.store.users import RedisUsers
+from service.store.users import Changing, RedisUsers
 
 
 @given(st.data())
@@ -40,14 +41,15 @@ class CountingStore:
     async def read(self, version, spans, user_id) -> tuple[list[bytes], LiveValues]:
         self.reads += 1
         parts = [self.tensors[span.blob][span.start : span.stop].tobytes() for span in spans]
-        return parts, LiveValues(availability_revision=0, events=[], recent_ids=[], rules=None)
+        values = LiveValues(
+            availability_revision=0, erasures_revision=0, events=[], recent_ids=[], rules=None
+        )
+        return parts, values
 
 
 def users_of(store: CountingStore, manifest: ArtifactManifest, cache_size: int) -> RedisUsers:
-    hidden = HiddenItems(store)
-    return RedisUsers(
-        store, manifest, store.tensors, hidden=hidden, rules=DefaultRules(), cache_size=cache_size
-    )
+    changing = Changing(hidden=HiddenItems(store), rules=DefaultRules(), erased=Erased(store))
+    return RedisUsers(store, manifest, store.tensors, changing=changing, cache_size=cache_size)
 
 
 def read(users: RedisUsers, *rows: int) -> None:
