@@ -208,6 +208,15 @@ class Taste(_Part):
     categories: list[CategoryShare]
 
 
+class ErasureResponse(_Answered):
+    """A user is forgotten."""
+
+    erasure_id: str
+    requested_at: datetime
+    waiting: list[str]
+    """What the next retraining rewrites."""
+
+
 class UserResponse(_Answered):
     """What is known of a user."""
 

@@ -18,6 +18,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from magnet_client.answers import (
     BatchResponse,
+    ErasureResponse,
     ExperimentResponse,
     ExplanationResponse,
     FeedbackResponse,
@@ -175,6 +176,15 @@ def user(user_id: str, *, limit: int = 50) -> Call[UserResponse]:
     """What is known of a user: history, at most `limit` items of it, latest events, taste."""
     path = f"/v1/users/{quote(user_id, safe='')}"
     return Call(method="GET", path=path, kind=UserResponse, params={"limit": limit})
+
+
+def erase_user(user_id: str) -> Call[ErasureResponse]:
+    """Forget a user, who is unknown from then on; needs a key of scope `admin`.
+
+    Sent again until it is answered, as a repeated call goes on with the same erasure.
+    """
+    path = f"/v1/users/{quote(user_id, safe='')}"
+    return Call(method="DELETE", path=path, kind=ErasureResponse)
 
 
 def feedback(*events: Event) -> Call[FeedbackResponse]:

@@ -108,6 +108,7 @@ SECTIONS = {
             "feedback events: drain the stream into the log, inspect, export, compact",
             "training.feedback.command:events",
         ),
+        Entry("users", "forget users, and see how far that has come", "deploy.cli.users:users"),
         Entry(
             "retrain",
             "drain feedback, train, compare with the live model, publish if no worse",

@@ -1,8 +1,8 @@
 """The route of experiments: a canary's users beside those of the live model."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Response
 
 from model.registry.experiment import Tally
 from service.api.dependencies import (
@@ -11,8 +11,7 @@ from service.api.dependencies import (
     REFUSED,
     SHARED,
     CallDep,
-    SharedState,
-    get_shared_state,
+    SharedDep,
     needs,
 )
 from service.schemas.errors import NoExperiment
@@ -28,9 +27,7 @@ router = APIRouter(responses=GUARDED | REFUSED | SHARED)
     dependencies=[needs("read")],
     tags=["model"],
 )
-async def experiment(
-    shared: Annotated[SharedState, Depends(get_shared_state)], call: CallDep
-) -> Response:
+async def experiment(shared: SharedDep, call: CallDep) -> Response:
     """Which is better, the live model or the canary: the one that runs, or the latest.
 
     Users are compared, as a user always gets the same variant: those with a click, of those who

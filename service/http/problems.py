@@ -34,7 +34,14 @@ class _AnyText(StringConvertor):
     regex = "(?s:.*)"
 
 
+class _User(StringConvertor):
+    """`{user_id:user}`: as `id`, but nothing that is the path of another route of a user."""
+
+    regex = "(?s:(?!.*/(?:recommendations|explanations/.*)$).*)"
+
+
 register_url_convertor("id", _AnyText())
+register_url_convertor("user", _User())
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 MAX_FAULTS = 20

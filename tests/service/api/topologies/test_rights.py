@@ -64,6 +64,9 @@ def test_the_documented_rights_suffice(
             assert answer.status_code == 200, (path, answer.text)
         listed = client.recommend("visitor")
         assert (listed["live_events"], listed["warnings"]) == (1, [])
+        assert client.delete("/v1/users/u029").status_code == 202
+        assert client.recommend("u029")["fallback"] == "popular"
+        assert main(["users", "erased", "--redis-url", trainer]) == 1
         until(lambda: client.get("/v1/model").json()["challenger"] == "v5")
         for number in range(20):
             client.recommend(f"u{number:03d}")
