@@ -8,9 +8,9 @@ from rich.table import Table
 from deploy.cli.ask import asking, console, service_options
 from model.registry.erasures import PARTS, Erasure
 from model.registry.keys import KeySpace
-from training.publish.erasures import ErasureRecords
 from training.publish.command import server_options
 from training.publish.connection import connected
+from training.publish.erasures import ErasureRecords
 
 
 @click.group
