@@ -26,7 +26,6 @@ from service.api.dependencies import (
     needs,
 )
 from service.http.problems import ItemId
-from service.ops.process import in_background
 from service.recommend.items import (
     BulkPut,
     deleted,
@@ -173,7 +172,7 @@ async def put_items(
     All lines are checked first, and faults are named by line; then all items are put, or none.
     """
     body = await request.body()
-    bulk = await in_background(partial(BulkPut, growing, body))
+    bulk = await to_thread.run_sync(partial(BulkPut, growing, body))
     written = await shared.items.put(bulk.arguments)
     return call.answer(
         ItemsChangeResponse,

@@ -6,10 +6,11 @@ Letters: I items, C candidates, B users, V views, M modalities, D dimension, K e
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 
+from model.runtime.item_item import ItemItemScores
 from model.runtime.quantised import QuantisedBounds
 from model.runtime.scorer import OnnxScorer
 from model.runtime.top_k import Rows, top_places
@@ -33,6 +34,13 @@ _BOUNDS_BYTES = 64 * 1024 * 1024
 """Most memory for the bounds of one batch of users."""
 
 
+class Bounds(Protocol):
+    """The most that every item's score can be."""
+
+    def of(self, users_BVMD: Floats, item_item: Sequence[ItemItemScores]) -> Floats:
+        """Bounds [B, I] for some users and their item-item scores."""
+
+
 class ExactRetriever:
     """Finds the best items of one model version; safe to share by threads."""
 
@@ -44,15 +52,14 @@ class ExactRetriever:
         tensors: Tensors,
         templates_KM: Sequence[Sequence[float]],
         *,
-        is_changing: bool = False,
+        bounds: Bounds | None = None,
     ) -> None:
-        """`is_changing`: the items change so often that a rounded copy would not pay."""
+        """`bounds`: those of the items, if they have been made already."""
         self._scorer = scorer
         items_IVMD, bias_I = tensors["item_embeddings"], tensors["item_bias"]
         templates = np.array(templates_KM, dtype=np.float32)
-        is_rounded = not is_changing and items_IVMD.size <= _QUANTISED_NUMBERS
-        kind = QuantisedBounds if is_rounded else FloatBounds
-        self._bounds = kind(items_IVMD, bias_I, templates, scorer.reach())
+        kind = QuantisedBounds if items_IVMD.size <= _QUANTISED_NUMBERS else FloatBounds
+        self._bounds = bounds or kind(items_IVMD, bias_I, templates, scorer.reach())
         self.most_users = max(1, _BOUNDS_BYTES // max(1, bias_I.nbytes))
 
     def best(self, queries: Sequence[Query]) -> list[Ranked]:
@@ -80,21 +87,16 @@ class ExactRetriever:
         )
         first: list[Rows] = []
         for query, bound_I in zip(queries, bound_BI, strict=True):
-            eligible = query.eligible
-            if query.points_I is not None:
-                bound_I += query.points_I
-            if eligible.only is None:
-                bound_I[eligible.left_out] = -np.inf
-            else:
-                bound_I[~eligible.mask_I] = -np.inf
+            _narrow(bound_I, query)
             first.append(_highest(bound_I, max(FIRST_ROUTED, 2 * query.count)))
         best = self._routed(queries, first)
         left: dict[int, Rows] = {}
         for place, (query, ranked) in enumerate(zip(queries, best, strict=True)):
             bound_I = bound_BI[place]
             bound_I[first[place]] = -np.inf
-            slack = _SLACK * (1 + query.profile.item_item.largest_size + _largest_points(query))
-            rest = np.flatnonzero(bound_I >= ranked.scores[-1] - slack)
+            if not len(first[place]):  # none is good enough
+                continue
+            rest = np.flatnonzero(bound_I >= ranked.scores[-1] - _slack(query))
             if len(rest):
                 left[place] = rest
         if left:
@@ -104,12 +106,33 @@ class ExactRetriever:
         return best
 
     def _routed(self, queries: Sequence[Query], rows: Sequence[Rows]) -> list[Ranked]:
-        """The best of each query's own rows."""
-        scores = self._scorer.score_own([query.profile for query in queries], rows)
-        return [
-            Ranked.of(rows_C, query.pointed(rows_C, scores_C), query.count)
-            for query, rows_C, scores_C in zip(queries, rows, scores, strict=True)
-        ]
+        """The best of each query's own rows; nothing for one without rows."""
+        found = [Ranked(rows_C, np.empty(0, dtype=np.float32)) for rows_C in rows]
+        places = [place for place, rows_C in enumerate(rows) if len(rows_C)]
+        if places:
+            profiles = [queries[place].profile for place in places]
+            scores = self._scorer.score_own(profiles, [rows[place] for place in places])
+            for place, scores_C in zip(places, scores, strict=True):
+                query, rows_C = queries[place], rows[place]
+                found[place] = Ranked.of(rows_C, query.pointed(rows_C, scores_C), query.count)
+        return found
+
+
+def _narrow(bound_I: Floats, query: Query) -> None:
+    """Add points to bounds, and put what need not be found at -inf."""
+    eligible = query.eligible
+    if query.points_I is not None:
+        bound_I += query.points_I
+    if eligible.only is None:
+        bound_I[eligible.left_out] = -np.inf
+    else:
+        bound_I[~eligible.mask_I] = -np.inf
+    if query.above > -np.inf:
+        bound_I[bound_I < query.above - _slack(query)] = -np.inf
+
+
+def _slack(query: Query) -> float:
+    return _SLACK * (1 + query.profile.item_item.largest_size + _largest_points(query))
 
 
 def _largest_points(query: Query) -> float:

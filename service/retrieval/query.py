@@ -108,6 +108,8 @@ class Query:
     """At least 1."""
     points_I: Floats | None = None
     """Added to the score of every item; None: nothing is."""
+    above: float = -np.inf
+    """Items of a lower score need not be found."""
 
     def pointed(self, rows_C: Rows, scores_C: NDArray[np.float32]) -> NDArray[np.float32]:
         """Scores of some rows and the points of these rows."""

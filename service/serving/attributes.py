@@ -29,6 +29,8 @@ YEAR, TITLE = "year", "title"
 KINDS: tuple[Kind, ...] = ("number", "text", "truth value")
 _KIND_OF: dict[type, Kind] = {bool: "truth value", int: "number", float: "number", str: "text"}
 _TYPES: dict[Kind, Any] = {"number": np.float64, "text": np.int32, "truth value": np.bool_}
+_FEW_TEXTS = 64
+"""More new texts than that are sorted in together."""
 _CODES: dict[Kind, str] = {"number": "d", "text": "i", "truth value": "b"}
 
 
@@ -130,6 +132,11 @@ class Column:
         new = {str(value) for value in values if self._place(value) is None}
         if not new:
             return self
+        if len(new) > _FEW_TEXTS:
+            texts = sorted([*self.texts, *new])
+            place_of = {text: place for place, text in enumerate(texts)}
+            place_U = np.array([place_of[text] for text in self.texts], dtype=np.int32)
+            return replace(self, texts=texts, values_N=place_U[self.values_N])
         texts, place_U = list(self.texts), np.arange(len(self.texts), dtype=np.int32)
         for text in new:
             place_U += place_U >= bisect_left(texts, text)

@@ -22,6 +22,7 @@ from model.runtime.cold_items import EncodedBy
 from model.runtime.grown import Grown, GrownRows
 from service.ops.process import with_pauses
 from service.serving.attributes import Attributes, AttributesBuilder
+from service.serving.overlay import Overlay
 
 KEPT_LABELS = 16_384
 """About 200 bytes each: 3 MB in every worker, however large the catalogue."""
@@ -37,7 +38,7 @@ class ItemIds:
         self,
         base: IdTable,
         added: Sequence[str] = (),
-        row_of: Mapping[str, int] | None = None,
+        row_of: Overlay[str, int] | None = None,
         gone_rows: NDArray[np.intp] = _NO_ROWS,
     ) -> None:
         self.base = base
@@ -46,7 +47,7 @@ class ItemIds:
         """Rows behind the artifact's whose item was deleted, or has a newer row."""
         self._added = added
         self._base_row = lru_cache(KEPT_LABELS)(base.row)
-        self._row_of = {} if row_of is None else row_of
+        self._row_of = Overlay[str, int]() if row_of is None else row_of
 
     def __len__(self) -> int:
         return len(self.base) + len(self._added)
@@ -64,7 +65,8 @@ class ItemIds:
         """Rows behind the artifact's of those of some ids that have one."""
         if not self._row_of:
             return []
-        return [self._row_of[item_id] for item_id in item_ids if item_id in self._row_of]
+        rows = map(self._row_of.get, item_ids)
+        return [row for row in rows if row is not None]
 
 
 class ItemMetadata:
@@ -72,9 +74,9 @@ class ItemMetadata:
 
     __slots__ = ("_changed", "base")
 
-    def __init__(self, base: StringTable, changed: Mapping[int, bytes] | None = None) -> None:
+    def __init__(self, base: StringTable, changed: Overlay[int, bytes] | None = None) -> None:
         self.base = base
-        self._changed = {} if changed is None else changed
+        self._changed = Overlay[int, bytes]() if changed is None else changed
 
     def raw(self, row: int) -> bytes:
         """Its bytes."""
@@ -87,7 +89,7 @@ class ItemMetadata:
 
     def with_changes(self, changed: Mapping[int, bytes]) -> "ItemMetadata":
         """The same but for some rows."""
-        return ItemMetadata(self.base, {**self._changed, **changed})
+        return ItemMetadata(self.base, self._changed.with_changes(changed))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +97,7 @@ class AddedItems:
     """All items behind the artifact's."""
 
     ids: Sequence[str]
-    row_of: Mapping[str, int]
+    row_of: Overlay[str, int]
     gone_rows: NDArray[np.intp]
     by: Sequence[EncodedBy]
     """What each was made of."""

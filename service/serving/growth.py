@@ -11,20 +11,21 @@ import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 import orjson
+from anyio import to_thread
 
 from model.registry.items import ItemRecord
 from model.runtime.cold_items import CategoryMeans, ColdItems, EncodedBy
 from model.runtime.grown import GrowingRows
 from model.runtime.item_encoder import ItemEncoder
-from service.ops.process import in_background, with_pauses
+from service.ops.process import with_pauses
 from service.retrieval.exact import ExactRetriever
-from service.retrieval.grown import GrownRetriever
+from service.retrieval.grown import GrowingBounds, GrownRetriever
 from service.serving.catalogue import AddedItems, Catalogue
+from service.serving.overlay import Overlay
 from service.serving.snapshot import Snapshot
 from service.serving.source import OpenedModel
 from service.store.items import READ_AT_ONCE, ItemStore
@@ -77,17 +78,20 @@ class GrowingModel:
         """The model with all items up to the revision."""
         self.revision = 0
         self._ids: list[str] = []
-        self._row_of: dict[str, int] = {}
-        self._made_of: dict[str, int] = {}
-        """Of each added item, a hash of the content that its row was made of."""
+        self._row_of = Overlay[str, int]()
+        self._made_of: list[int] = []
+        """Of each added row, a hash of the content that it was made of."""
         self._gone: list[int] = []
         self._by: list[EncodedBy] = []
         self._rows: dict[str, GrowingRows] = {}
+        self._bounds = GrowingBounds(_templates(self.base), self.base.scorer.reach())
 
     async def follow(self, store: ItemStore) -> bool:
         """Take in what has changed; whether there is a new snapshot. SourceUnavailable.
 
-        Records are read in pages, and worked on in a thread of low priority.
+        Records are read in pages, and worked on in a thread with pauses. Its priority is that of
+        requests: a thread of a lower one that waits for a processor with Python's lock in its hands
+        keeps them waiting.
         """
         async with self._following:
             latest = await store.revision()
@@ -101,7 +105,7 @@ class GrowingModel:
                 part = ids[start : start + MOST_AT_ONCE]
                 for first in range(0, len(part), READ_AT_ONCE):
                     texts += await store.read(part[first : first + READ_AT_ONCE])
-                await in_background(partial(self.take_in, map(ItemRecord.parse, texts)))
+                await to_thread.run_sync(self.take_in, map(ItemRecord.parse, texts))
             self.revision = max(revision, latest) if ids else latest
             return True
 
@@ -111,23 +115,28 @@ class GrowingModel:
     def take_in(self, records: Iterable[ItemRecord | None]) -> None:
         """Make a new snapshot with some records. Blocking; one call at a time."""
         changed: dict[int, bytes] = {}
-        unmade: list[ItemRecord] = []
-        row_of = self._row_of.copy()  # snapshots keep theirs
+        unmade: list[tuple[ItemRecord, int]] = []
+        moved: dict[str, int | None] = {}
         for record in with_pauses(records):
             if record is None:
                 continue
             row = self.base.items.ids.base.row(record.item_id)
             if row is not None:
                 changed[row] = self._of_artifact(record, row)
-            elif record.retired:
-                self._drop(record.item_id, row_of, changed)
-            elif self._made_of.get(record.item_id) == _content(record):
-                changed[row_of[record.item_id]] = orjson.dumps(record.over({}))
-            else:
-                self._drop(record.item_id, row_of, changed)
-                unmade.append(record)
-        self._append(unmade, row_of, changed)
-        self._row_of = row_of
+                continue
+            row = self._row_of.get(record.item_id)
+            content = None if record.retired else _content(record)
+            if row is not None and content == self._made_of[row - len(self.base.items)]:
+                changed[row] = orjson.dumps(record.over({}))
+                continue
+            moved[record.item_id] = None
+            if row is not None:
+                self._gone.append(row)
+                changed[row] = b"{}"
+            if content is not None:
+                unmade.append((record, content))
+        self._append(unmade, moved, changed)
+        self._row_of = self._row_of.with_changes(moved)
         self._renew(changed)
 
     def _of_artifact(self, record: ItemRecord, row: int) -> bytes:
@@ -137,25 +146,22 @@ class GrowingModel:
             return text
         return orjson.dumps(record.over(orjson.loads(text)))
 
-    def _drop(self, item_id: str, row_of: dict[str, int], changed: dict[int, bytes]) -> None:
-        row = row_of.pop(item_id, None)
-        self._made_of.pop(item_id, None)
-        if row is not None:
-            self._gone.append(row)
-            changed[row] = b"{}"
-
     def _append(
-        self, records: Sequence[ItemRecord], row_of: dict[str, int], changed: dict[int, bytes]
+        self,
+        unmade: Sequence[tuple[ItemRecord, int]],
+        moved: dict[str, int | None],
+        changed: dict[int, bytes],
     ) -> None:
-        if not records:
+        """Make the rows of new items, each with the hash of its content."""
+        if not unmade:
             return
-        made = self.encoder.encode(records)
+        made = self.encoder.encode([record for record, _ in unmade])
         first = len(self.base.items) + len(self._ids)
-        for row, record in enumerate(records, first):
-            row_of[record.item_id] = row
-            self._made_of[record.item_id] = _content(record)
+        for row, (record, content) in enumerate(with_pauses(unmade), first):
+            moved[record.item_id] = row
             changed[row] = orjson.dumps(record.over({}))
-        self._ids += [record.item_id for record in records]
+            self._ids.append(record.item_id)
+            self._made_of.append(content)
         self._by += made.by
         for name, rows_X in made.arrays().items():
             if name not in self._rows:
@@ -180,11 +186,11 @@ class GrowingModel:
         self.snapshot = replace(self.snapshot, items=items)
         if not count:
             return
-        templates_KM = [expert.template for expert in base.manifest.experts]
+        templates_KM = _templates(base)
         scorer = base.scorer.of_items(arrays)
         retriever = GrownRetriever(
             base.chosen.retriever,
-            ExactRetriever(scorer, arrays, templates_KM, is_changing=True),
+            ExactRetriever(scorer, arrays, templates_KM, bounds=self._bounds.of_rows(arrays)),
             num_base=len(base.items),
         )
         self.snapshot = replace(
@@ -193,6 +199,10 @@ class GrowingModel:
             profiles=replace(base.profiles, foldin_IVMD=items.foldin_IVMD),
             chosen=replace(base.chosen, retriever=retriever),
         )
+
+
+def _templates(base: Snapshot) -> list[list[float]]:
+    return [expert.template for expert in base.manifest.experts]
 
 
 class _First(Sequence[Any]):
