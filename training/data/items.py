@@ -28,7 +28,8 @@ from training.data.tables import DataError, Table
 
 WORD_FIELDS = ("title", *DESCRIPTION_COLUMNS)
 _WORD = re.compile(r"[^\W_]{2,}")
-_SEPARATORS = ("|", ",", " ")
+CATEGORY_SEPARATOR = "|"
+_SEPARATORS = (CATEGORY_SEPARATOR, ",", " ")
 _MAX_YEAR_DIGITS = 4
 _NUMBER = re.compile(r"-?(0|[1-9]\d{0,14})(\.\d+)?")
 """Codes with leading zeros, and such that no float holds, are texts."""
@@ -192,9 +193,10 @@ def _parse(field: str, values: Sequence[str]) -> Sequence[object]:
             int(value) if value.isdecimal() and len(value) <= _MAX_YEAR_DIGITS else None
             for value in values
         ]
-    if field == "categories":
-        separator = next((s for s in _SEPARATORS if any(s in value for value in values)), " ")
-        return [
-            [part.strip() for part in value.split(separator) if part.strip()] for value in values
-        ]
-    return values
+    return parse_categories(values) if field == "categories" else values
+
+
+def parse_categories(values: Sequence[str]) -> list[list[str]]:
+    """The categories of every row; the file has one separator, the first that is found in it."""
+    separator = next((s for s in _SEPARATORS if any(s in value for value in values)), " ")
+    return [[part.strip() for part in value.split(separator) if part.strip()] for value in values]

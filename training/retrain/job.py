@@ -6,12 +6,13 @@ clears up.
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from model.artifact.files import ArtifactError, read_artifact
+from model.registry.items import ItemRecord
 from training.cli.progress import metrics_table
 from training.data.dataset import Dataset, load_dataset
 from training.data.files import peak_mb, reset_peak, write_durably
@@ -117,13 +118,14 @@ class Retraining:
         if wait is not None:
             return self._end("unchanged", wait)
         with self._step("assemble"):
+            items = self.ledger.items()
             assembled = assemble(
-                config.data, events.read(), config.events.weights, self.folder.data
+                config.data, events.read(), config.events.weights, self.folder.data, items
             )
             live = find_live_model(
                 Runs(config.state), self.ledger.versions().live, assembled.tested_from
             )
-            self._note_data(assembled, live, events)
+            self._note_data(assembled, live, events, items)
         needed = config.gate.min_new_events
         if nothing_new := live.nothing_new(record.inputs, record.new_events, needed):
             return self._end("unchanged", nothing_new)
@@ -215,14 +217,20 @@ class Retraining:
             self.record.last_promoted_at = now
         return wait
 
-    def _note_data(self, assembled: Assembled, live: LiveModel, events: EventLog) -> None:
+    def _note_data(
+        self,
+        assembled: Assembled,
+        live: LiveModel,
+        events: EventLog,
+        items: Sequence[ItemRecord],
+    ) -> None:
         record = self.record
         record.champion = live.version
         record.comparable = live.why_not
         record.events = assembled.events
         record.newest_event = events.newest()
         record.new_events = events.count_since(live.newest_event)
-        record.inputs = inputs_digest(self.config)
+        record.inputs = inputs_digest(self.config, items)
         record.rejected |= assembled.rejected
         record.density = assembled.density
         record.data |= {
@@ -234,6 +242,7 @@ class Retraining:
             "items": assembled.items,
             "new users": assembled.new_users,
             "new items": assembled.new_items,
+            "items put": len(items),
         }
         log.info(
             f"{assembled.pairs} pairs, {assembled.positives} positives, of {assembled.base_pairs} "

@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from model.registry.canary import Canary
 from model.registry.experiment import Experiment
+from model.registry.items import ItemRecord
 from model.registry.keys import KeySpace
 from model.registry.state import State
 from training.feedback.stream import FeedbackStream
@@ -23,6 +25,8 @@ from training.publish.lock import RetrainLock
 from training.publish.registry import Registry
 from training.retrain.runs import RunRecord
 from training.retrain.settings import CanarySettings
+
+_RECORDS_AT_ONCE = 1_000
 
 
 class Ledger:
@@ -78,6 +82,14 @@ class Ledger:
     def stream(self) -> FeedbackStream:
         """The feedback stream."""
         return FeedbackStream(self._client, self._keys)
+
+    def items(self) -> list[ItemRecord]:
+        """The items that the API has put; a record that cannot be read is left out."""
+        client: Any = self._client
+        with self._explaining():
+            found = client.hscan_iter(self._keys.items, count=_RECORDS_AT_ONCE)
+            records = (ItemRecord.parse(text) for _, text in found)
+            return [record for record in records if record is not None]
 
     def check_lock(self) -> None:
         """Raise LockLostError if another retraining may have begun."""

@@ -7,7 +7,7 @@ Letters: N interactions of the folder.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from model.registry.items import ItemRecord
 from model.registry.records import SHOWN_ONLY, TAKEN_BACK, EventType
 from training.data.dataset import DataConfig
 from training.data.files import make_folder
@@ -28,13 +29,15 @@ from training.data.interactions import (
     read_interactions,
 )
 from training.data.tables import DataError
+from training.retrain.catalogue import merge_items, usable_records
 from training.retrain.settings import DataSettings, RetrainConfig
 
 _ENOUGH = 1 - 1e-9
 """From here on a sum of weights counts as 1, despite rounding."""
 _LATEST_SECONDS = 1e11
 """The year 5138: a larger timestamp is not in seconds."""
-_CONTENT = ("items.tsv", "*.item", "*.kg", "*.link", f"*{FEATURE_SUFFIX}")
+_FACTS = ("*.kg", "*.link")
+_ITEMS = ("items.tsv", "*.item", f"*{FEATURE_SUFFIX}")
 _PAIR = ["user_id", "item_id"]
 
 
@@ -76,7 +79,11 @@ class Assembled:
 
 
 def assemble(
-    data: DataSettings, events: pl.DataFrame, weights: Mapping[EventType, float], folder: Path
+    data: DataSettings,
+    events: pl.DataFrame,
+    weights: Mapping[EventType, float],
+    folder: Path,
+    records: Sequence[ItemRecord] = (),
 ) -> Assembled:
     """Write the training set into a new `folder`; content files are linked, not copied.
 
@@ -85,12 +92,14 @@ def assemble(
         events: rows of the event log.
         weights: of each type of event; 0 for a type that is not named.
         folder: does not exist yet.
+        records: items that the API has put.
 
     Raises:
         DataError: the data folder cannot be used, or has no times.
     """
     base = _base(data)
-    known_items = None if _has_item_table(data.folder) else base["item_id"].unique()
+    has_table = records or _has_item_table(data.folder)
+    known_items = None if has_table else base["item_id"].unique()
     usable, rejected = _usable(events, known_items)
     done = usable.select(
         *_PAIR,
@@ -106,9 +115,12 @@ def assemble(
         separator="\t",
         quote_style="never",
     )
-    for pattern in _CONTENT:
+    put = usable_records(records)
+    for pattern in _FACTS if put else (*_FACTS, *_ITEMS):
         for path in data.folder.glob(pattern):
             (folder / path.name).symlink_to(path.resolve())
+    if put:
+        merge_items(data.folder, folder, put)
     liked = pairs.filter(pl.col("rating") == 1)["timestamp"].sort().to_numpy()
     first_valid, first_test = global_time_cuts(len(liked))
     return Assembled(
@@ -128,13 +140,15 @@ def assemble(
     )
 
 
-def inputs_digest(config: RetrainConfig) -> str:
-    """A digest of the data folder's files and of the settings that decide what is trained."""
+def inputs_digest(config: RetrainConfig, records: Sequence[ItemRecord] = ()) -> str:
+    """A digest of the data folder's files, of the items put, and of the settings that decide."""
     digest = hashlib.sha256()
     for path in sorted(path for path in config.data.folder.glob("*") if path.is_file()):
         with path.open("rb") as content:
             checksum = hashlib.file_digest(content, "sha256").hexdigest()
         digest.update(f"{path.name}\0{checksum}\n".encode())
+    for record in usable_records(records):
+        digest.update(record.dump().encode())
     settings = config.model_dump_json(include={"data", "events", "training"})
     digest.update(settings.replace(str(config.data.folder), "").encode())
     return digest.hexdigest()
