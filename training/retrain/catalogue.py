@@ -7,7 +7,7 @@ Letters: R rows of the item table, F width of a feature file.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -119,22 +119,27 @@ def _with_records(
         for row, cell in given.items():
             cells[row] = cell
         columns[column] = cells
-    _set_attributes(columns, row_of, records)
+    _set_attributes(columns, {id_column, *_TAKEN}, row_of, records)
     return pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String))
 
 
 def _set_attributes(
-    columns: dict[str, list[str]], row_of: Mapping[str, int], records: Sequence[ItemRecord]
+    columns: dict[str, list[str]],
+    taken: Collection[str],
+    row_of: Mapping[str, int],
+    records: Sequence[ItemRecord],
 ) -> None:
-    """Write the attributes of records that have given any, each into its column."""
+    """Write the attributes of records that have given any, each into its column.
+
+    A year stays unless another is given.
+    """
     given = [each for each in records if "attributes" in each.model_fields_set]
-    taken = {*columns, *_TAKEN} - {YEAR_COLUMNS[0]}
-    fresh = {name for each in given for name in each.attributes if _is_cell(name)} - taken
-    plain = [name for name in columns if name not in _TAKEN]
-    for name in [*plain, *sorted(fresh)]:
+    named = {name for each in given for name in each.attributes if _is_cell(name)}
+    for name in sorted({*columns, *named}.difference(taken)):
         cells = columns.setdefault(name, [""] * len(row_of))
         for each in given:
-            cells[row_of[each.item_id]] = _cell(each.attributes.get(name))
+            if name in each.attributes or name not in YEAR_COLUMNS:
+                cells[row_of[each.item_id]] = _cell(each.attributes.get(name))
 
 
 def _cell(value: object) -> str:
