@@ -10,6 +10,7 @@ G = V * M channels, K experts.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -54,6 +55,7 @@ _WORDS = {
 """What shoppers call a modality. A sentence names no other."""
 _SORTED = re.compile(r"(.+), (The|An?|Les?|La|Der|Die|Das|Il|El|Los|Las)( \(\d{4}\))?")
 """Title, article, and perhaps a year."""
+_KEPT_TITLES = 4_096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +151,7 @@ def _alike(modalities: Sequence[str], part_M: Weights) -> list[str]:
 
 def _sentence(who: list[Because], facts: _Facts, place: int, verb: str) -> str:
     """The first rule that holds decides."""
-    names = [_spoken(each["title"] or each["item_id"]) for each in who]
+    names = [_spoken(each["title"] or each["item_id"]) for each in who[:2]]
     if place in facts.alike:
         alike = f" in {_and(facts.alike[place])}" if facts.alike[place] else ""
         return f"New, and like {names[0]}{alike}" if names else "New"
@@ -164,6 +166,7 @@ def _sentence(who: list[Because], facts: _Facts, place: int, verb: str) -> str:
     return f"Because you {verb} {names[0]}"
 
 
+@lru_cache(_KEPT_TITLES)
 def _spoken(title: str) -> str:
     """A title that lists sort by, `Fugitive, The`, as people say it."""
     found = _SORTED.fullmatch(title)
