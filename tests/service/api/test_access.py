@@ -47,6 +47,8 @@ def test_each_scope_opens_its_routes_and_no_other(guarded) -> None:
         "admin": [
             ("PUT", "/v1/items/i001/availability", {"available": True}),
             ("POST", "/v1/models:unpin", None),
+            ("PUT", "/v1/rules", {}),
+            ("DELETE", "/v1/rules", None),
         ],
         "metrics": [("GET", "/metrics", None)],
     }

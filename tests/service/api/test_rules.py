@@ -316,6 +316,32 @@ def test_default_rules_hold_for_every_replica_until_they_are_taken_back(
         assert ids(listed(other)) == before
 
 
+def test_rules_know_items_that_are_put_and_changed(
+    redis_url, shop, publish, serving, following, until
+) -> None:
+    publish(redis_url, shop)
+    dear = {"attribute": "price", "op": ">", "value": 1000}
+    lucas = {"filters": [{"attribute": "brand", "op": "==", "value": "lucas"}], "points": 90.0}
+    with serving(following()) as service:
+        until(service.ready)
+        assert ids(listed(service, filters=[dear])) == []
+        content = {"title": "New", "attributes": {"price": 2000, "brand": "lucas"}}
+        assert service.put("/v1/items/new", json=content).status_code == 201
+        until(lambda: ids(listed(service, filters=[dear])) == ["new"])
+        first = listed(service, boosts=[lucas])["items"][0]
+        assert first["item_id"] == "new"
+        assert adds_up(first)
+        pinned = listed(service, pins=[{"item_id": "new", "rank": 2}], filters=[PRICE])
+        assert ids(pinned)[1] == "new"
+        changed = service.patch("/v1/items/i003", json={"attributes": {"price": 3000}})
+        assert changed.status_code == 200
+        until(lambda: set(ids(listed(service, filters=[dear]))) == {"new", "i003"})
+        most_of_each = {"attribute": "brand", "count": 1}
+        assert len(ids(listed(service, k=40, max_per=most_of_each))) == 5
+        service.delete("/v1/items/new")
+        until(lambda: ids(listed(service, filters=[dear])) == ["i003"])
+
+
 def test_hidden_items_are_not_pinned(redis_url, shop, publish, serving, following, until) -> None:
     publish(redis_url, shop)
     with serving(following()) as service:
