@@ -29,7 +29,7 @@ def main() -> None:
         for name, look in LOOKS.items():
             page = browser.new_page(**look)
             page.goto(url)
-            page.locator(".card .bar").first.wait_for()
+            page.locator(".card").first.wait_for()
             if name == "page-dark":
                 page.get_by_role("button", name="Why?").first.click()
                 page.locator("dialog table").first.wait_for()

@@ -1,15 +1,17 @@
 // One recommended item as a card. Knows what an item looks like, not what its buttons do.
 
 import { bar } from "./bars.js";
-import { element, nameOf, number, svg } from "./dom.js";
+import { cover } from "./covers.js";
+import { element, number, svg } from "./dom.js";
 import { mark } from "./moves.js";
+import { nameOf, pieces, spoken, yearOf } from "./titles.js";
 
 export function picture(item, details) {
-  const initial = () => element("div", { class: "picture none", "aria-hidden": "true" }, nameOf(item).slice(0, 1));
-  if (!details?.picture_url) return initial();
+  const drawn = () => cover(item, details?.categories ?? []);
+  if (!details?.picture_url) return drawn();
   return element("img", {
     class: "picture", src: details.picture_url.replace(/^\/(?!\/)/, ""), alt: "", loading: "lazy",
-    onerror: (event) => event.target.replaceWith(initial()),
+    onerror: (event) => event.target.replaceWith(drawn()),
   });
 }
 
@@ -30,35 +32,51 @@ function button(text, item, run, pressed) {
   }, drawn ?? SHORT[text] ?? text);
 }
 
-// Who else speaks for the item, beside those whom its first reason names.
-function also(item) {
-  const others = (item.because ?? []).filter((each) => !item.reasons[0].includes(nameOf(each)));
-  return others.length ? `Also: ${others.map(nameOf).join(", ")}` : "";
+// An item of a reason as a link that asks why it has its score itself.
+const link = (item, explain) => element("button", { type: "button", class: "link", onclick: () => explain(item) }, nameOf(item));
+
+// The first reason, and who else speaks for the item.
+function reason({ reasons, because = [] }, explain) {
+  if (!reasons.length) return [];
+  const said = pieces(reasons[0], because);
+  const others = because.filter((item) => !said.includes(item));
+  const linked = (parts) => parts.map((part) => typeof part === "string" ? part : link(part, explain));
+  return [
+    element("p", { class: "reason" }, linked(said)),
+    others.length ? element("p", { class: "quiet" }, "Also: ", linked(others.flatMap((item, place) => place ? [", ", item] : [item]))) : null,
+  ];
 }
 
 const OPINIONS = { "Like": "like", "Not for me": "dislike" };
 
 // What a rule or a dislike does to the item, in words.
 const adjusted = ({ adjustments = [] }) => adjustments.map(({ kind, name, points }) =>
-  kind === "dislike" ? `Pushed down: like ${name}` : `Moved ${points < 0 ? "down" : "up"} by a rule: ${name}`);
+  kind === "dislike" ? `Pushed down: like ${spoken(name)}` : `Moved ${points < 0 ? "down" : "up"} by a rule: ${name}`);
 
-// `shown`: how far bars of the list reach (`range`), what buttons do (`actions`: name shown -> what to do
-// with the item), the user's `opinion` of it, and its `rise` since the list before, undefined if none.
-export function card(item, details, { range, actions, opinion, rise }) {
-  const categories = details?.categories.join(", ") ?? "";
+// What engineers want to see of a score: its terms as a bar, and the other reasons.
+function score(item, range) {
+  const others = item.reasons.slice(1).join(". ");
+  return [
+    item.experts ? bar(item, range) : null,
+    element("p", { class: "quiet" }, item.experts ? `${number(item.score)}: ${others}` : others),
+  ];
+}
+
+// `shown`: how far bars of the list reach (`range`, null for a list without them), what a link to an
+// item of a reason does (`explain`) and what buttons do (`actions`: name shown -> what to do with the
+// item), the user's `opinion` of it, and its `rise` since the list before, undefined if none.
+export function card(item, details, { range, explain, actions, opinion, rise }) {
+  const facts = [yearOf(item), details?.categories.join(", ")].filter(Boolean).join(" · ");
   return element("li", { class: "card", "data-item": item.item_id },
     picture(item, details),
     element("div", { class: "about" },
       element("h3", {}, element("span", { class: "rank" }, `${item.rank}`), " ", element("span", { class: "name" }, nameOf(item))),
       rise === undefined ? null : element("p", { class: "mark" }, mark(rise)),
-      categories ? element("p", { class: "quiet" }, categories) : null,
-      item.experts ? bar(item, range) : null,
-      item.reasons.length ? element("p", {}, item.reasons[0]) : null,
-      also(item) ? element("p", { class: "quiet" }, also(item)) : null,
-      element("p", { class: "quiet" },
-        item.experts ? `${number(item.score)}: ${item.reasons.slice(1).join(". ")}` : item.reasons.slice(1).join(". ")),
+      reason(item, explain),
+      facts ? element("p", { class: "quiet" }, facts) : null,
       adjusted(item).map((text) => element("p", { class: "quiet" }, text)),
-      element("div", { class: "actions" },
-        Object.entries(actions).map(([text, run]) =>
-          button(text, item, run, text in OPINIONS ? opinion === OPINIONS[text] : null)))));
+      range ? score(item, range) : null),
+    element("div", { class: "actions" },
+      Object.entries(actions).map(([text, run]) =>
+        button(text, item, run, text in OPINIONS ? opinion === OPINIONS[text] : null))));
 }

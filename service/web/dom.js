@@ -24,8 +24,6 @@ function filled(node, attributes, children) {
 
 export const number = (value, digits = 2) => value.toFixed(digits).replace("-", "\u2212");
 
-export const nameOf = (item) => item.title || item.item_id;
-
 const row = ([first, ...rest]) => element("tr", {},
   element("th", { scope: "row" }, first), rest.map((cell) => element("td", {}, cell)));
 

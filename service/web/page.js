@@ -3,15 +3,16 @@
 import { ApiError, call, query, rememberKey, segment } from "./api.js";
 import { legend, reach } from "./bars.js";
 import { card } from "./cards.js";
-import { byId, element, nameOf } from "./dom.js";
+import { byId, element } from "./dom.js";
 import { showModel } from "./model.js";
 import { changes, glide, moves } from "./moves.js";
+import { nameOf } from "./titles.js";
 import { isVisitor, opinionOf, opinions, tell, visitor } from "./visitor.js";
 import { offer, showPicked } from "./welcome.js";
 import { explanation, similar } from "./why.js";
 
 const DELAY_MS = 200;  // of typing and sliding before the service is asked
-const state = { user: "", session: [], k: 12, diversity: 0, category: "", excludeSeen: true };
+const state = { user: "", session: [], k: 12, diversity: 0, category: "", excludeSeen: true, scores: false };
 let asked = new AbortController();
 let served = { version: null, roles: [] };
 let shown = [];  // ids in the list
@@ -27,12 +28,13 @@ function readAddress() {
   state.diversity = Number(params.get("diversity")) || 0;
   state.category = params.get("category") ?? "";
   state.excludeSeen = params.get("seen") !== "shown";
+  state.scores = params.get("scores") === "shown";
 }
 
 function writeAddress() {
   history.replaceState(null, "", `#${query({
     user: state.user, item: state.session.map((item) => item.item_id), k: state.k,
-    diversity: state.diversity || "", category: state.category, seen: state.excludeSeen ? "" : "shown",
+    diversity: state.diversity || "", category: state.category, seen: state.excludeSeen ? "" : "shown", scores: state.scores ? "shown" : "",
   }).slice(1)}`);
 }
 
@@ -125,15 +127,15 @@ async function refresh(rated = null) {
       ids.length ? named(ids, signal) : [], rolesBehind(found.model_version, signal),
     ]);
     const details = new Map(known.map((item) => [item.item_id, item]));
-    const range = reach(found.items);
+    const range = state.scores ? reach(found.items) : null;
     const moved = rated ? moves(shown, ids, left) : new Map();
     const drawn = found.items.map((item) => card(item, details.get(item.item_id), {
-      range, actions: actions(found), opinion: opinionOf(state.user, item.item_id), rise: moved.get(item.item_id),
+      range, explain, actions: actions(found), opinion: opinionOf(state.user, item.item_id), rise: moved.get(item.item_id),
     }));
     glide(cards, () => cards.replaceChildren(...drawn));
     shown = ids;
     left.clear();
-    byId("legend").replaceChildren(...legend(found.items, roles));
+    byId("legend").replaceChildren(...(state.scores ? legend(found.items, roles) : []));
     byId("warnings").replaceChildren(...warnings(found).map((text) => element("p", { class: "warning" }, text)));
     byId("version").textContent = `model ${found.model_version} · ${found.took_ms.toFixed(1)} ms`;
     byId("list-title").textContent = title();
@@ -318,6 +320,7 @@ function listen() {
   byId("find").addEventListener("input", findItems);
   byId("category").addEventListener("change", () => { state.category = byId("category").value; refresh(); });
   byId("exclude-seen").addEventListener("change", () => { state.excludeSeen = byId("exclude-seen").checked; refresh(); });
+  byId("scores").addEventListener("change", () => { state.scores = byId("scores").checked; refresh(); });
   for (const name of ["k", "diversity"]) {
     byId(name).addEventListener("input", () => {
       state[name] = Number(byId(name).value);
@@ -351,7 +354,9 @@ function select(tab, tabs) {
 
 function fillInputs() {
   byId("user").value = state.user;
+  byId("new-here").textContent = isVisitor(state.user) ? "Start over as somebody new" : "I'm new here";
   byId("exclude-seen").checked = state.excludeSeen;
+  byId("scores").checked = state.scores;
   for (const name of ["k", "diversity"]) {
     byId(name).value = state[name];
     byId(`${name}-shown`).textContent = state[name];

@@ -2,7 +2,8 @@
 
 import { call } from "./api.js";
 import { picture } from "./cards.js";
-import { byId, element, nameOf } from "./dom.js";
+import { byId, element } from "./dom.js";
+import { nameOf } from "./titles.js";
 import { opinionOf, opinions } from "./visitor.js";
 
 const OFFERED = 12, LOOKED_AT = 60, ENOUGH = 3;

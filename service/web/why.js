@@ -1,7 +1,8 @@
 // The contents of the two dialogs: why an item has its score, and what is like it.
 
 import { bar, reach } from "./bars.js";
-import { element, groupedTable, nameOf, number, table } from "./dom.js";
+import { element, groupedTable, number, table } from "./dom.js";
+import { nameOf } from "./titles.js";
 
 const percent = (share) => `${Math.round(100 * share)} %`;
 

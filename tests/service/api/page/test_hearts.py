@@ -18,7 +18,8 @@ def service(valkey_server, make_artifact, publish, serving, until):
         redis.flushall()
     url = valkey_server.connection_url
     publish(url, make_artifact("v1", 0))
-    with serving(Settings(redis_url=url, poll_seconds=0.05)) as client:
+    settings = Settings(redis_url=url, poll_seconds=0.05, redis_timeout_seconds=10)
+    with serving(settings) as client:
         until(client.ready)
         yield client
 
@@ -123,7 +124,7 @@ def test_a_heart_on_the_popular_list_makes_nobody_a_visitor_who_stays_one(open_p
     expect(page.get_by_role("heading", name="For you")).to_be_visible()
     expect(picked).to_have_attribute("aria-pressed", "true")
     expect(page.locator("#counted")).to_contain_text("1 choice made")
-    page.get_by_role("button", name="I'm new here").click()
+    page.get_by_role("button", name="Start over as somebody new").click()
     expect(picked).to_have_attribute("aria-pressed", "false")
 
 

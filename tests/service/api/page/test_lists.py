@@ -17,10 +17,13 @@ def first_title(page: Page) -> str:
     return page.locator(".card h3").first.inner_text()
 
 
-def test_the_first_user_is_shown_with_bars_that_say_what_they_are(open_page) -> None:
+def test_the_first_user_is_shown_and_on_demand_bars_that_say_what_they_are(open_page) -> None:
     page = open_page()
     expect(page.get_by_role("heading", name="For u000")).to_be_visible()
     expect(page.locator(".card")).to_have_count(12)
+    expect(page.locator(".bar")).to_have_count(0)
+    page.get_by_label("show how scores add up").check()
+    expect(page.locator(".card .bar")).to_have_count(12)
     said = page.locator(".card .bar").first.get_attribute("aria-label")
     score, *terms = [
         float(x.replace("\u2212", "-")) for x in re.findall(r"[\u2212]?\d+\.\d+", said)
@@ -31,7 +34,7 @@ def test_the_first_user_is_shown_with_bars_that_say_what_they_are(open_page) -> 
 def test_the_legend_has_the_roles_of_the_model_and_no_others(
     open_page, service, redis_url, make_artifact, publish, until
 ) -> None:
-    page = open_page()
+    page = open_page("/#user=u000&scores=shown")
     legend = page.locator("#legend > span")
     expect(legend).to_have_text(
         ["dominant expert", "balanced", "complementary", "popularity or newness"]
@@ -45,7 +48,7 @@ def test_the_legend_has_the_roles_of_the_model_and_no_others(
 
 
 def test_without_bars_there_is_no_legend(open_page) -> None:
-    page = open_page("/#k=8")
+    page = open_page("/#k=8&scores=shown")
     expect(page.locator(".card")).to_have_count(8)
     expect(page.locator("#legend > span")).to_have_count(0)
 
@@ -194,4 +197,4 @@ def test_pictures_of_the_data_folder_are_on_the_cards(
         until(lambda: page.locator(".card img").evaluate_all(loaded))
         (tmp_path / "images" / f"{client.recommend('u000')['items'][0]['item_id']}.gif").unlink()
         page.reload()
-        expect(page.locator(".card .none")).to_have_count(1, timeout=30_000)
+        expect(page.locator(".card .cover")).to_have_count(1, timeout=30_000)

@@ -1,0 +1,27 @@
+// Titles as people say them: the article in front, the year apart.
+
+const YEAR = /\s*\((\d{4})(?:[-–]\d{0,4})?\)\s*$/;
+const ARTICLE_BEHIND = /([^()\s][^()]*?), (The|An?|L[aeo]s?|L'|Une?|Il|Das|De[rns]|Die|Eine?|El)(?=\s*(?:[()]|$))/g;
+
+// "Fugitive, The (1993)" is "The Fugitive".
+export function spoken(title) {
+  const name = title.replace(YEAR, "");
+  return (name || title).replace(ARTICLE_BEHIND, (_, rest, article) => article.endsWith("'") ? article + rest : `${article} ${rest}`);
+}
+
+export const nameOf = (item) => item.title ? spoken(item.title) : item.item_id;
+
+export const yearOf = (item) => item.title?.match(YEAR)?.[1] ?? null;
+
+// A sentence of the service in which these items' titles stand: texts, and items in their place.
+export function pieces(sentence, items) {
+  const found = [];
+  let rest = sentence;
+  for (const item of items) {
+    const title = item.title || item.item_id, place = rest.indexOf(title);
+    if (place < 0) break;
+    found.push(rest.slice(0, place), item);
+    rest = rest.slice(place + title.length);
+  }
+  return [...found, rest];
+}
