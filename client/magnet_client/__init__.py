@@ -24,6 +24,10 @@ from magnet_client.answers import (
     FeedbackResponse,
     HistoryEvidence,
     Interval,
+    ItemChangeResponse,
+    ItemDeletedResponse,
+    ItemResponse,
+    ItemsChangeResponse,
     ItemsResponse,
     LiveEventRecord,
     ModelResponse,
@@ -41,7 +45,7 @@ from magnet_client.answers import (
     UsualExpert,
     VariantCounts,
 )
-from magnet_client.calls import Event, EventType, RecommendationRequest
+from magnet_client.calls import Event, EventType, Item, ItemFields, RecommendationRequest
 from magnet_client.client import AsyncClient, Client, Retries
 from magnet_client.errors import (
     FieldFault,
@@ -84,6 +88,12 @@ __all__ = [
     "Interval",
     "InvalidAnswer",
     "InvalidRequest",
+    "Item",
+    "ItemChangeResponse",
+    "ItemDeletedResponse",
+    "ItemFields",
+    "ItemResponse",
+    "ItemsChangeResponse",
     "ItemsResponse",
     "LiveEventRecord",
     "MagnetError",

@@ -263,6 +263,41 @@ class CatalogueItem(_Part):
     available: bool
 
 
+class ItemResponse(CatalogueItem, _Answered):
+    """One item, and what the live model knows it by."""
+
+    model_version: str
+    description: str | None
+    attributes: dict[str, str | float | bool]
+    encoded_by: str
+
+
+class ItemChangeResponse(_Answered):
+    """What became of an item that was put or patched."""
+
+    model_version: str
+    item_id: str
+    encoded_by: str
+    revision: int
+
+
+class ItemsChangeResponse(_Answered):
+    """What became of the items of a bulk call."""
+
+    model_version: str
+    items: int
+    new: int
+    encoded_by: dict[str, int]
+    revision: int
+
+
+class ItemDeletedResponse(_Answered):
+    """An item that nobody is shown any more."""
+
+    item_id: str
+    revision: int
+
+
 class ItemsResponse(_Answered):
     """A part of the catalogue."""
 

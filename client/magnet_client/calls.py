@@ -4,12 +4,13 @@ Nothing is sent here: `magnet_client.client` makes a method of both clients of e
 service checks the limits of every value.
 """
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from time import time
-from typing import Any, Generic, Literal, TypeVar, Unpack
+from typing import Any, Generic, Literal, TypedDict, TypeVar, Unpack
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -22,6 +23,10 @@ from magnet_client.answers import (
     ExperimentResponse,
     ExplanationResponse,
     FeedbackResponse,
+    ItemChangeResponse,
+    ItemDeletedResponse,
+    ItemResponse,
+    ItemsChangeResponse,
     ItemsResponse,
     ModelResponse,
     ModelsResponse,
@@ -75,6 +80,26 @@ class RecommendationRequest(RecommendationOptions, total=False):
     user_id: str
 
 
+class ItemFields(TypedDict, total=False):
+    """What is known of an item beside its id."""
+
+    title: str | None
+    categories: list[str] | None
+    description: str | None
+    picture_url: str | None
+    attributes: dict[str, Any] | None
+    """Numbers, texts and truth values by name."""
+    features: dict[str, list[float]] | None
+    """A vector of each content modality, as wide as the model's features."""
+    available: bool
+
+
+class Item(ItemFields):
+    """An item of a bulk call."""
+
+    item_id: str
+
+
 class Event(BaseModel):
     """Something that a user did.
 
@@ -108,6 +133,15 @@ class Call(Generic[Answer]):
     kind: type[Answer]
     params: Mapping[str, Any] | None = None
     body: Mapping[str, Any] | None = None
+    lines: bytes | None = None
+    """JSON lines instead of a body."""
+
+    @property
+    def sent(self) -> dict[str, Any]:
+        """What is sent, as httpx2 takes it."""
+        if self.lines is None:
+            return {"json": self.body}
+        return {"content": self.lines, "headers": {"Content-Type": "application/x-ndjson"}}
 
     def read(self, response: Response) -> Answer:
         """The answer in a response.
@@ -223,6 +257,40 @@ def items_named(item_ids: Sequence[str]) -> Call[ItemsResponse]:
     """Some items, in the order in which they are named."""
     body = {"item_ids": list(item_ids)}
     return Call(method="POST", path="/v1/items:lookup", kind=ItemsResponse, body=body)
+
+
+def item(item_id: str) -> Call[ItemResponse]:
+    """One item, and what the live model knows it by."""
+    return Call(method="GET", path=_item_path(item_id), kind=ItemResponse)
+
+
+def put_item(item_id: str, **fields: Unpack[ItemFields]) -> Call[ItemChangeResponse]:
+    """Put an item, new or not, all of it: it is recommended within a second."""
+    path = _item_path(item_id)
+    return Call(method="PUT", path=path, kind=ItemChangeResponse, body={**fields})
+
+
+def patch_item(item_id: str, **fields: Unpack[ItemFields]) -> Call[ItemChangeResponse]:
+    """Change some fields of an item; None takes one away."""
+    path = _item_path(item_id)
+    return Call(method="PATCH", path=path, kind=ItemChangeResponse, body={**fields})
+
+
+def delete_item(item_id: str) -> Call[ItemDeletedResponse]:
+    """Retire an item: from the next request on nobody is shown it."""
+    return Call(method="DELETE", path=_item_path(item_id), kind=ItemDeletedResponse)
+
+
+def put_items(items: Iterable[Item] | bytes) -> Call[ItemsChangeResponse]:
+    """Put up to 10,000 items, or JSON lines of them: all of them, or none."""
+    if not isinstance(items, bytes):
+        items = "\n".join(map(json.dumps, items)).encode()
+    path = "/v1/items:bulk"
+    return Call(method="POST", path=path, kind=ItemsChangeResponse, lines=items)
+
+
+def _item_path(item_id: str) -> str:
+    return f"/v1/items/{quote(item_id, safe='')}"
 
 
 def model() -> Call[ModelResponse]:

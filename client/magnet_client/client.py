@@ -1,7 +1,7 @@
 """The two clients: one for code that waits for its answers, one for asyncio.
 
 Both have one method per function of `magnet_client.calls`, with its parameters. Every call may be
-repeated: all but feedback only ask, and an event counts once by its id.
+repeated: most only ask, an event counts once by its id, and putting an item twice is as once.
 """
 
 import asyncio
@@ -170,6 +170,11 @@ class Client:
     delete_rules = _waiting(calls.delete_rules)
     items = _waiting(calls.items)
     items_named = _waiting(calls.items_named)
+    item = _waiting(calls.item)
+    put_item = _waiting(calls.put_item)
+    patch_item = _waiting(calls.patch_item)
+    delete_item = _waiting(calls.delete_item)
+    put_items = _waiting(calls.put_items)
     model = _waiting(calls.model)
     models = _waiting(calls.models)
     experiment = _waiting(calls.experiment)
@@ -186,9 +191,7 @@ class Client:
 
     def _attempt(self, call: Call[Answer]) -> Answer:
         try:
-            response = self._http.request(
-                call.method, call.path, params=call.params, json=call.body
-            )
+            response = self._http.request(call.method, call.path, params=call.params, **call.sent)
         except httpx2.TransportError as error:
             raise _away(self._http.base_url, error) from error
         return call.read(response)
@@ -234,6 +237,11 @@ class AsyncClient:
     delete_rules = _awaited(calls.delete_rules)
     items = _awaited(calls.items)
     items_named = _awaited(calls.items_named)
+    item = _awaited(calls.item)
+    put_item = _awaited(calls.put_item)
+    patch_item = _awaited(calls.patch_item)
+    delete_item = _awaited(calls.delete_item)
+    put_items = _awaited(calls.put_items)
     model = _awaited(calls.model)
     models = _awaited(calls.models)
     experiment = _awaited(calls.experiment)
@@ -251,7 +259,7 @@ class AsyncClient:
     async def _attempt(self, call: Call[Answer]) -> Answer:
         try:
             response = await self._http.request(
-                call.method, call.path, params=call.params, json=call.body
+                call.method, call.path, params=call.params, **call.sent
             )
         except httpx2.TransportError as error:
             raise _away(self._http.base_url, error) from error

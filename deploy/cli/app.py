@@ -104,6 +104,12 @@ SECTIONS = {
             "keys", "make, list and remove API keys", "service.auth.keys:keys_command", "service"
         ),
         Entry(
+            "items",
+            "put, change, retire and show items of a running service",
+            "deploy.cli.items:items",
+            "local",
+        ),
+        Entry(
             "events",
             "feedback events: drain the stream into the log, inspect, export, compact",
             "training.feedback.command:events",

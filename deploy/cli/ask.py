@@ -68,7 +68,7 @@ def asking(url: str) -> Iterator[Client]:
         ) from error
     except (Unauthenticated, Forbidden) as error:
         raise click.ClickException(
-            f"{error}; put a key with the scope `read` into {KEY_VARIABLE} (`magnet keys new`)"
+            f"{error}; put a key that has the scope into {KEY_VARIABLE} (`magnet keys new`)"
         ) from error
     except (MagnetError, ValueError) as error:
         raise click.ClickException(str(error)) from error

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from deploy.cli.app import main
 from model.artifact.files import read_artifact
 
 WITHIN = 1.0
@@ -221,3 +222,26 @@ def test_features_are_encoded_as_the_model_was_trained(
 def test_a_folder_shows_items_and_takes_none(disk_client) -> None:
     assert disk_client.get("/v1/items/i044").json()["title"] == "Title 44"
     assert disk_client.put("/v1/items/new", json={"title": "x"}).status_code == 501
+
+
+def test_the_command_changes_the_catalogue(replicas, tmp_path, capsys) -> None:
+    one, _ = replicas
+    url = str(one.base_url).rstrip("/")
+
+    def items(*words: object) -> str:
+        assert main(["items", *map(str, words), "--url", url]) == 0
+        return capsys.readouterr().out
+
+    words = ("--title", "Brand new", "--category", "odd", "--attribute", "price=12.5")
+    assert "known by: categories" in items("put", "new", *words, "--attribute", "brand=1x")
+    items("patch", "new", "--title", "Renamed", "--hidden")
+    detail = json.loads(items("show", "new", "--json"))
+    assert (detail["title"], detail["available"]) == ("Renamed", False)
+    assert detail["attributes"] == {"price": 12.5, "brand": "1x"}
+    file = tmp_path / "items.jsonl"
+    file.write_text("".join(f'{{"item_id": "n{n}", "title": "x"}}\n' for n in range(5_003)))
+    assert items("bulk", file).splitlines()[-1].startswith("5003 items are put")
+    assert "retired" in items("delete", "new")
+    file.write_text('{"item_id": "good"}\n{"item_id": 1}\n')
+    assert main(["items", "bulk", str(file), "--url", url]) == 1
+    assert "line 2.item_id" in capsys.readouterr().err

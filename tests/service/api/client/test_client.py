@@ -93,6 +93,19 @@ def test_looking_around(ask) -> None:
     assert ask("models").live == "v1"
 
 
+def test_the_catalogue_is_changed(ask) -> None:
+    put = ask("put_item", "a/b", title="New", categories=["odd"], attributes={"price": 2.5})
+    assert (put.item_id, put.encoded_by) == ("a/b", "categories")
+    later = ask("patch_item", "a/b", title="Newer", attributes={"brand": "x"})
+    assert later.revision > put.revision
+    found = ask("item", "a/b")
+    assert (found.title, found.attributes) == ("Newer", {"price": 2.5, "brand": "x"})
+    assert ask("put_items", [{"item_id": "c"}, {"item_id": "a/b", "title": "Last"}]).new == 1
+    assert ask("delete_item", "a/b").item_id == "a/b"
+    with pytest.raises(NotFound):
+        ask("patch_item", "a/b", title="x")
+
+
 def test_an_event_counts_once_and_its_item_is_seen(ask) -> None:
     best = ask("recommend", "u003", k=1)
     event = Event(

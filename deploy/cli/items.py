@@ -1,0 +1,155 @@
+"""The command `items`: the catalogue of a running service, changed item by item or by file."""
+
+import json
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any, BinaryIO
+
+import click
+from pydantic import BaseModel
+
+from deploy.cli.ask import asking, service_options
+from magnet_client import ItemFields
+
+LINES_AT_ONCE = 5_000
+"""Of one call; the service takes 10,000, and 32 MB."""
+
+
+def _fields(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say what is known of an item."""
+    for option in reversed(
+        (
+            click.option("--title"),
+            click.option("--category", multiple=True, help="repeat it for several"),
+            click.option("--description"),
+            click.option("--picture-url"),
+            click.option(
+                "--attribute",
+                multiple=True,
+                metavar="NAME=VALUE",
+                help="a number, true, false or a text; repeat it for several",
+            ),
+            click.option(
+                "--features",
+                type=click.File("r"),
+                metavar="FILE",
+                help="JSON: a vector of each modality, by name",
+            ),
+            click.option("--available/--hidden", default=None, help="whether it may be shown"),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+def _given(options: dict[str, Any]) -> ItemFields:
+    """The fields of those options that were given."""
+    fields: ItemFields = {}
+    for name in ("title", "description", "picture_url", "available"):
+        if options[name] is not None:
+            fields[name] = options[name]
+    if options["category"]:
+        fields["categories"] = [*options["category"]]
+    if options["attribute"]:
+        fields["attributes"] = dict(map(_attribute, options["attribute"]))
+    if options["features"] is not None:
+        try:
+            fields["features"] = json.load(options["features"])
+        except ValueError as error:
+            raise click.UsageError(f"--features: it is no JSON: {error}") from error
+    return fields
+
+
+def _attribute(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise click.UsageError(f"--attribute {text!r}: write it as NAME=VALUE")
+    try:
+        read = json.loads(value)
+    except ValueError:
+        return name, value
+    return name, read if isinstance(read, bool | int | float) else value
+
+
+@click.group
+def items() -> None:
+    """Put, change, retire and show items of a running service.
+
+    A change counts within a second, on every replica and in later models. The key in MAGNET_API_KEY
+    needs the scope `catalogue`; to show an item it needs `read`.
+    """
+
+
+@items.command
+@click.argument("item", help="the item's id")
+@_fields
+@service_options
+def put(item: str, url: str, as_json: bool, **options: Any) -> None:
+    """Put an item, new or not, all of it: what is left out is taken away."""
+    with asking(url) as client:
+        answer = client.put_item(item, **_given(options))
+    _tell(answer, f"{item} is put; known by: {answer.encoded_by}", as_json=as_json)
+
+
+@items.command
+@click.argument("item", help="the item's id")
+@_fields
+@service_options
+def patch(item: str, url: str, as_json: bool, **options: Any) -> None:
+    """Change some fields of an item; what is left out stays."""
+    with asking(url) as client:
+        answer = client.patch_item(item, **_given(options))
+    _tell(answer, f"{item} is changed; known by: {answer.encoded_by}", as_json=as_json)
+
+
+@items.command
+@click.argument("item", help="the item's id")
+@service_options
+def delete(item: str, url: str, as_json: bool) -> None:
+    """Retire an item: from the next request on nobody is shown it."""
+    with asking(url) as client:
+        answer = client.delete_item(item)
+    _tell(answer, f"{item} is retired", as_json=as_json)
+
+
+@items.command("show")
+@click.argument("item", help="the item's id")
+@service_options
+def show_item(item: str, url: str, as_json: bool) -> None:
+    """Show an item, and what the live model knows it by."""
+    with asking(url) as client:
+        answer = client.item(item)
+    told = answer.model_dump(exclude={"request_id", "took_ms"})
+    _tell(answer, "\n".join(f"{name}: {value}" for name, value in told.items()), as_json=as_json)
+
+
+@items.command
+@click.argument(
+    "file", type=click.File("rb"), help="JSON lines, each an item with `item_id`; - for stdin"
+)
+@service_options
+def bulk(file: BinaryIO, url: str, as_json: bool) -> None:
+    """Put the items of a file, 5,000 a call; each call puts all of its items or none.
+
+    A file that was put in part may be put again.
+    """
+    done = 0
+    with asking(url) as client:
+        for lines in _parts(file):
+            try:
+                answer = client.put_items(b"".join(lines))
+            except Exception:
+                click.echo(f"{done} items are put; lines count from the next one on", err=True)
+                raise
+            done += answer.items
+            said = ", ".join(f"{count} by {name}" for name, count in answer.encoded_by.items())
+            _tell(answer, f"{done} items are put; known: {said}", as_json=as_json)
+
+
+def _parts(file: BinaryIO) -> Iterator[list[bytes]]:
+    while lines := list(islice(file, LINES_AT_ONCE)):
+        yield lines
+
+
+def _tell(answer: BaseModel, words: str, *, as_json: bool) -> None:
+    click.echo(answer.model_dump_json() if as_json else words)
