@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from model.runtime.grown import Grown, GrownRows
+from model.runtime.grown import Grown
 from model.runtime.item_item import (
     NO_SCORES,
     ItemItemModel,
@@ -119,12 +119,6 @@ class ProfileMaker:
         free_VMD = vector_VMD - self._fold_in(history_H)
         free_VMD[np.linalg.norm(free_VMD, axis=-1) < _ROUNDING] = 0
         return self._fold_in(now_H) + free_VMD
-
-    def are_of_artifact(self, rows_H: History) -> bool:
-        """Whether all of some rows are those of the artifact, which keep their meaning."""
-        rows_X = self.foldin_IVMD
-        num_base = len(rows_X.base if isinstance(rows_X, GrownRows) else rows_X)
-        return not len(rows_H) or bool(rows_H.max() < num_base)
 
     def of_history(self, history_H: History) -> Profile:
         """Of a history alone; its vector is zero if none of its items has a fold-in row."""

@@ -7,7 +7,7 @@ Letters: H items of a history.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -16,6 +16,7 @@ from model.registry.records import EVENT_WEIGHTS, TAKEN_BACK
 from model.runtime.profile import History
 from model.runtime.top_k import Rows
 from service.serving.snapshot import Snapshot
+from service.store.memo import Memo
 from service.store.users import UserState
 
 MAX_EVENTS = 100
@@ -43,6 +44,8 @@ class LiveItems:
     """Newest first. What the model knows of them does not count."""
     seen: Rows
     """In any order."""
+    memo: Memo = field(default_factory=Memo, repr=False, compare=False)
+    """What has been made of these and the user's record."""
 
     def changed(self, history_H: History) -> History:
         """What a history of the model, oldest first, is now; the same array if nothing changes."""
@@ -67,6 +70,13 @@ def live_items(snapshot: Snapshot, user: UserState) -> LiveItems:
     """What a user's events say; items that the model does not have are left out."""
     if not user.events and not user.recent_ids:  # the usual request need not pay
         return NOTHING
+    if user.record is None:
+        return _looked_up(snapshot, user)
+    key = (user.events, user.recent_ids, snapshot.items.serial)
+    return user.record.memo.get(key, lambda: _looked_up(snapshot, user))
+
+
+def _looked_up(snapshot: Snapshot, user: UserState) -> LiveItems:
     row_of = snapshot.items.ids.row
     latest: dict[int, str] = {}
     words: dict[int, tuple[Word, float]] = {}

@@ -137,29 +137,27 @@ def _own(
     """What the user's history and events make, and the history that this is; None for nothing."""
     if status == "known":
         assert user.record is not None
-        vector_VMD, history_H = user.record.vector_VMD, user.record.history_H
-        now_H = live.changed(history_H)
-        if now_H is history_H:  # the usual request
-            return "model", profiles.of_user(vector_VMD, history_H), history_H
-        changed_VMD = _changed(profiles, user.record, now_H)
-        return ("model", profiles.of_user(changed_VMD, now_H), now_H) if changed_VMD.any() else None
+        record = user.record
+        if live is NOTHING:  # the usual request
+            profile = profiles.of_user(record.vector_VMD, record.history_H)
+            return "model", profile, record.history_H
+        # Made anew, it reads the rows of the whole history, which nothing else does.
+        vector_VMD, now_H = live.memo.get(None, lambda: _changed(profiles, record, live))
+        if not vector_VMD.any():
+            return None
+        return "model", profiles.of_user(vector_VMD, now_H), now_H
     of_events = profiles.of_session(live.liked)
     return None if of_events is None else ("live", of_events, live.liked)
 
 
-def _changed(profiles: ProfileMaker, record: UserRecord, now_H: History) -> Vectors:
-    """The vector of a record whose history has changed; the latest one is kept beside it.
-
-    Made anew it reads the rows of the whole history, which no other request of the user does.
-    """
-    key = now_H.tobytes()
-    found = record.changed.get(key)
-    if found is None:
-        found = profiles.changed(record.vector_VMD, record.history_H, now_H)
-        if profiles.are_of_artifact(now_H):  # behind its rows, a number may come to mean another
-            record.changed.clear()
-            record.changed[key] = found
-    return found
+def _changed(
+    profiles: ProfileMaker, record: UserRecord, live: LiveItems
+) -> tuple[Vectors, History]:
+    """The vector and the history that live events make of a record."""
+    now_H = live.changed(record.history_H)
+    if now_H is record.history_H:
+        return record.vector_VMD, now_H
+    return profiles.changed(record.vector_VMD, record.history_H, now_H), now_H
 
 
 def item_row(snapshot: Snapshot, item_id: str) -> int:

@@ -6,9 +6,10 @@ catalogue that has grown is a new one over the same arrays.
 Letters: I items, V views, M modalities, D dimension.
 """
 
+import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Self
 
@@ -26,6 +27,7 @@ from service.serving.overlay import Overlay
 
 KEPT_LABELS = 16_384
 """About 200 bytes each: 3 MB in every worker, however large the catalogue."""
+_serials = itertools.count()
 _NO_ROWS: NDArray[np.intp] = np.empty(0, dtype=np.intp)
 
 
@@ -123,6 +125,8 @@ class Catalogue:
     """Id and title (None if unknown) of a row; cached for items shown lately."""
     by: Sequence[EncodedBy] = ()
     """What each item behind the artifact's was made of."""
+    serial: int = field(default_factory=_serials.__next__)
+    """No two catalogues of a process have the same."""
 
     @classmethod
     def of(cls, tensors: Mapping[str, NDArray[Any]]) -> Self:
@@ -217,6 +221,7 @@ class Catalogue:
             ),
             label=label,
             by=added.by,
+            serial=next(_serials),
         )
 
     def _moved(self, changed: Mapping[int, bytes]) -> Mapping[str, NDArray[np.intp]]:

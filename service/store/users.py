@@ -18,6 +18,7 @@ from service.schemas.errors import SourceUnavailable
 from service.schemas.rules import Rules
 from service.store.erasures import Erased
 from service.store.live_events import LiveEvent
+from service.store.memo import Memo
 from service.store.shared_state import DefaultRules, HiddenItems, ItemTable
 from service.store.store import RedisStore, RowSpan
 
@@ -35,8 +36,8 @@ class UserRecord:
     """Rows of all items that the user has interacted with."""
     history_H: NDArray[np.int32]
     """The rows of `seen_N` that the vector is made of, oldest first."""
-    changed: dict[bytes, NDArray[np.float32]] = field(default_factory=dict, repr=False)
-    """The vector that the latest events make of it, by the history that it then has."""
+    memo: Memo = field(default_factory=Memo, repr=False, compare=False)
+    """What the latest events make of it: until there are others, it is made once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
