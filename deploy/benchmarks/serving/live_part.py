@@ -30,8 +30,9 @@ _PROTOCOL = f"""### Live events
 worker on a CPU of its own, for {USERS} users without live events and for {USERS} others with
 {EVENTS} each, in turns; processor time of the service, median over rounds of {CONNECTIONS}
 connections. The events are clicks on items of the users' own lists, which make their histories of
-50 items 70 long. Then, one after the other, a click is reported and a list is asked for: the time
-from the report to the answer, which has to be made with that click."""
+50 items 70 long; what they make of a user is made once and kept until there are others. Then, one
+after the other, a click is reported and a list is asked for: the time from the report to the
+answer, which has to be made with that click."""
 
 
 def measure() -> Outcome:

@@ -12,6 +12,7 @@ from service.recommend.resolution import known_rows
 from service.serving.snapshot import ProbeUsers, Snapshot, build_snapshot
 from service.serving.source import OpenedModel
 from service.store.live_events import LiveEvent
+from service.store.memo import Memo
 from service.store.users import UserRecord, UserState
 
 NO_ROWS = np.empty(0, dtype=np.intp)
@@ -138,3 +139,14 @@ def test_the_latest_dislikes_push(retrained) -> None:
     live = live_items(retrained, user(*(("hide", row) for row in range(20, 40))))
     names = [each.name for each in of_dislikes(retrained, live)]
     assert names == [f"Title {row}" for row in range(39, 39 - MAX_DISLIKES, -1)]
+
+
+def test_what_events_say_is_looked_up_once_until_there_are_others(retrained) -> None:
+    record = replace(RECORD, memo=Memo())
+    one, again = user(("like", 20), record=record), user(("like", 20), record=record)
+    live = live_items(retrained, one)
+    assert live_items(retrained, again) is live
+    more = live_items(retrained, user(("like", 20), ("like", 21), record=record))
+    assert more.liked.tolist() == [20, 21]
+    grown = replace(retrained, items=replace(retrained.items, serial=-1))
+    assert live_items(grown, user(("like", 20), ("like", 21), record=record)) is not more

@@ -84,6 +84,9 @@ def test_the_first_runs_of_a_namespace(
     artifact = read_artifact(state / "runs" / first.run_id / "artifact")
     tensors = artifact.tensors
     assert artifact.manifest.training.held_out == "trained"
+    assert artifact.manifest.events_until == first.events_until
+    before_start = (first.started_at - first.events_until).total_seconds()
+    assert 0 < before_start <= 60, "events that were on their way may not be in the log"
     assert tensors["item_popularity"].sum() == first.data["positives"]
     measured = artifact.manifest.metrics["test/ndcg@20"]
     assert measured == first.metrics["challenger"]["ndcg@20"]
