@@ -27,7 +27,7 @@ from service.serving.follower import BEGINNING, ModelFollower
 from service.serving.served import Models
 from training.cli.progress import progress_shown
 
-SETTINGS: dict[str, Any] = {"max_batch": 64, "max_waiting": 1024}
+SETTINGS: dict[str, Any] = {"max_batch": 64, "max_waiting": 256}
 """Of the engine: one pass over the items for 64 users."""
 PART_USERS = 4096
 """Users of one part: some seconds' work, which is lost when a run is killed."""
@@ -91,8 +91,8 @@ async def write_lists(settings: Settings, request: RecommendationRequest, out: P
                 path = folder / f"{part:06}.parquet"
                 if not path.exists():
                     requests = [request.model_copy(update={"user_id": users[row]}) for row in rows]
-                    answers = await _answers(services.engine, models, requests)
-                    _write_whole(_frame(answers).lazy(), path)
+                    lists = await _lists(services.engine, models, requests)
+                    _write_whole(lists.lazy(), path)
                 show(rows.stop, "")
             _write_whole(pl.scan_parquet(sorted(folder.glob("*.parquet"))), out)
     return plan.num_users
@@ -125,17 +125,16 @@ def _parts_of(out: Path, plan: Plan) -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-async def _answers(
+async def _lists(
     engine: RecommendationEngine, models: Models, requests: Sequence[RecommendationRequest]
-) -> list[Recommendation]:
-    """One for each request, in order; not more at once than the engine lets wait."""
-    answers: list[Recommendation] = []
+) -> pl.DataFrame:
+    """Those of all requests, in order; not more at once than the engine lets wait."""
+    frames = []
     for start in range(0, len(requests), SETTINGS["max_waiting"]):
         group = requests[start : start + SETTINGS["max_waiting"]]
-        answers += await asyncio.gather(
-            *(engine.recommend(models.of(request.user_id), request) for request in group)
-        )
-    return answers
+        asked = (engine.recommend(models.of(request.user_id), request) for request in group)
+        frames.append(_frame(await asyncio.gather(*asked)))
+    return pl.concat(frames)
 
 
 def _frame(answers: Sequence[Recommendation]) -> pl.DataFrame:

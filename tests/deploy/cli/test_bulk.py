@@ -45,15 +45,15 @@ def test_a_run_that_was_stopped_goes_on_where_it_ended(
     command = ["recommend", "--all", "--k", "7", "--out", str(out), "--artifact", str(artifact_dir)]
 
     made = []
-    answers = bulk._answers
+    lists_of = bulk._lists
 
     async def until_the_third(*asked):
         if len(made) == 2:
             raise OSError("no space left on device")
         made.append(asked)
-        return await answers(*asked)
+        return await lists_of(*asked)
 
-    monkeypatch.setattr(bulk, "_answers", until_the_third)
+    monkeypatch.setattr(bulk, "_lists", until_the_third)
     assert main(command) == 1
     assert not out.exists()
     done = sorted((tmp_path / "again.parquet.parts").glob("*.parquet"))
@@ -61,7 +61,7 @@ def test_a_run_that_was_stopped_goes_on_where_it_ended(
     times = [path.stat().st_mtime_ns for path in done]
 
     made.clear()
-    monkeypatch.setattr(bulk, "_answers", answers)
+    monkeypatch.setattr(bulk, "_lists", lists_of)
     kept = shutil.copytree(tmp_path / "again.parquet.parts", tmp_path / "kept")
     assert [path.stat().st_mtime_ns for path in sorted(kept.glob("*.parquet"))] == times
     assert main(command) == 0
