@@ -321,6 +321,7 @@ def _recommend_to_all(out: Path, artifact: Path | None, options: dict[str, Any])
     from service.schemas.errors import RequestRefused  # noqa: PLC0415
     from service.schemas.requests import RecommendationRequest  # noqa: PLC0415
 
+    gc.set_threshold(_GARBAGE)
     chosen = {} if artifact is None else {"artifact_dir": artifact}
     request = checked(RecommendationRequest, options | {"user_id": "everybody"})
     try:
