@@ -1,24 +1,29 @@
-// A score as a bar of its terms: the bias, then what each expert adds. Roles keep their colours.
+// A score as a bar of its terms: the bias, what each expert adds, then rules and dislikes. Roles keep their colours.
 
 import { element, number } from "./dom.js";
 
-const LEGEND = { dominant: "dominant expert", balanced: "balanced", complementary: "complementary", bias: "popularity or newness" };
+const LEGEND = { dominant: "dominant expert", balanced: "balanced", complementary: "complementary", bias: "popularity or newness", rules: "rules and dislikes" };
 
 // What the colours of a list's bars stand for: `roles` of the model, and those in the list.
 export function legend(items, roles) {
   const drawn = items.filter((item) => item.experts);
   if (!drawn.length) return [];
-  const used = new Set(["bias", ...roles, ...drawn.flatMap((item) => item.experts.map((expert) => expert.role))]);
+  const used = new Set(["bias", ...roles, ...drawn.flatMap((item) => item.experts.map((expert) => expert.role)),
+    ...drawn.filter((item) => item.adjustments.length).map(() => "rules")]);
   return Object.keys(LEGEND).filter((role) => used.has(role)).map((role) => element("span", {},
     element("span", { class: `swatch ${role}`, "aria-hidden": "true" }), LEGEND[role]));
 }
 
+const sum = (values) => values.reduce((total, value) => total + value, 0);
+
+// What rules and dislikes add to the score.
+export const points = (item) => sum(item.adjustments.map((each) => each.points));
+
 const terms = (item) => [
   { role: "bias", name: LEGEND.bias, value: item.bias },
   ...item.experts.map((expert) => ({ role: expert.role, name: expert.name.replaceAll("_", " "), value: expert.contribution })),
+  { role: "rules", name: LEGEND.rules, value: points(item) },
 ];
-
-const sum = (values) => values.reduce((total, value) => total + value, 0);
 
 // How far the bars of a list reach to both sides of zero.
 export function reach(items) {

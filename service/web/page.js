@@ -189,8 +189,10 @@ function show(heading, parts) {
 
 const explain = (item) => guarded(async () => {
   const { user_id, session_items } = request();
-  const found = await call("v1/explain", { method: "POST", body: { user_id, session_items, item_id: item.item_id } });
-  show(`Why ${nameOf(item)}?`, explanation(found, item));
+  const [found, [known]] = await Promise.all([
+    call("v1/explain", { method: "POST", body: { user_id, session_items, item_id: item.item_id } }), named([item.item_id]),
+  ]);
+  show(`Why ${nameOf(item)}?`, explanation(found, item, known?.popularity ?? 0));
 });
 
 const showSimilar = (item) => guarded(async () => {

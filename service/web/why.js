@@ -1,30 +1,102 @@
 // The contents of the two dialogs: why an item has its score, and what is like it.
 
-import { bar, reach } from "./bars.js";
+import { bar, legend, points, reach } from "./bars.js";
 import { element, groupedTable, number, table } from "./dom.js";
-import { nameOf } from "./titles.js";
+import { term } from "./terms.js";
+import { nameOf, pieces, spoken } from "./titles.js";
+
+const LEAST = 0.005;  // what is shown as more than 0.00
 
 const percent = (share) => `${Math.round(100 * share)} %`;
 
-const named = (expert) => element("span", {},
-  element("span", { class: `swatch ${expert.role}`, "aria-hidden": "true" }), expert.name.replaceAll("_", " "));
+const named = (expert, word = null) => element("span", {},
+  element("span", { class: `swatch ${expert.role}`, "aria-hidden": "true" }), term(expert.name.replaceAll("_", " "), word));
+
+function length(share, className) {
+  const node = element("span", { class: `length ${className}`, "aria-hidden": "true" });
+  node.style.width = `${Math.min(100, 100 * share)}%`;
+  return node;
+}
 
 // A number over a bar of its size; one below zero is hollow.
-function measured(value, most, role) {
-  const length = element("span", { class: `length ${value < 0 ? "against" : ""} ${role}`, "aria-hidden": "true" });
-  length.style.width = `${Math.min(100, 100 * Math.abs(value) / most)}%`;
-  return element("span", { class: "measured" }, number(value), length);
+const measured = (value, most, role) => element("span", { class: "measured" }, number(value),
+  length(Math.abs(value) / most, `${value < 0 ? "against" : ""} ${role}`));
+
+// --- for everybody -----------------------------------------------------------------------------
+
+// What the card says; of an item without a card, who of the history says most.
+function lead(found, item) {
+  const titles = found.history.slice(0, 2).map(nameOf).join(" and ");
+  const reason = item.reasons?.length
+    ? pieces(item.reasons[0], item.because ?? []).map((part) => typeof part === "string" ? part : nameOf(part)).join("")
+    : titles ? `Close to ${titles}` : "Close to what people choose in general";
+  return element("p", { class: "lead" }, `${reason}.`);
+}
+
+function evidence(found, item) {
+  if (!found.history.length) return null;
+  const most = Math.max(...found.history.map(({ share }) => share));
+  const distinct = new Set((item.because ?? []).map(({ item_id }) => item_id));
+  return [
+    table("Earlier items that speak most for it", ["item", "share of what they say"],
+      found.history.map((each) => [
+        nameOf(each) + (distinct.has(each.item_id) ? " *" : ""),
+        element("span", { class: "measured" }, percent(each.share), length(each.share / most, "all")),
+      ])),
+    found.history.some((each) => distinct.has(each.item_id))
+      ? element("p", { class: "quiet" }, "* says more for this item than for others of the list") : null,
+  ];
+}
+
+function notes(found) {
+  return [
+    ...found.adjustments.filter(({ kind }) => kind === "dislike").map(({ name }) => `Pushed down: like ${spoken(name)}, which you did not like.`),
+    found.seen ? "You know it already: its rank is among what you have not seen, and this item." : "",
+    found.available ? "" : "It is hidden at the moment.",
+  ].filter(Boolean).map((text) => element("p", {}, text));
+}
+
+// --- for the curious ---------------------------------------------------------------------------
+
+// The score three times: by who adds to it, by kind of information, by network.
+function sums(found) {
+  const bias = found.reasonOfBias;
+  const rest = points(found);
+  const always = [[term(bias), found.bias, "bias"], [term("rules and dislikes", "rules"), rest, "rules"]];
+  const groups = [
+    ["Experts", "expert", found.experts.map((expert) => [named(expert, expert.role), expert.contribution, expert.role])],
+    ["Modalities", "modality", Object.entries(found.by_modality).map(([name, value]) => [name, value, "all"])],
+    ["Views", "view", Object.entries(found.by_view).map(([name, value]) => [term(name), value, "all"])],
+  ];
+  const kept = (rows) => rows.filter(([, value]) => Math.abs(value) >= LEAST);
+  const most = Math.max(LEAST, ...[...always, ...groups.flatMap(([, , rows]) => rows)].map(([, value]) => Math.abs(value)));
+  const drawn = (rows) => kept(rows).map(([name, value, role]) => [name, measured(value, most, role)]);
+  return groupedTable("The parts of the score", ["part", "points"], [
+    { name: "The same for everybody, and rules", rows: drawn(always) },
+    ...groups.map(([name, word, rows]) => ({ name: term(`${name}, together ${number(found.score - found.bias - rest)}`, word), rows: drawn(rows) })),
+  ].filter(({ rows }) => rows.length));
+}
+
+const speaking = (found) => found.experts.filter((expert) => expert.weight > 0);
+
+function experts(found) {
+  return table("Experts", ["expert", "weight", "usual weight", "contribution", "rank without it"].map((word) => term(word)),
+    speaking(found).map((expert) => [
+      named(expert),
+      number(expert.weight), number(expert.usual_weight), number(expert.contribution), `${expert.rank_without}`,
+    ]));
 }
 
 // What each expert that speaks adds through every modality and view, then all of them together.
 function parts(found) {
   const views = Object.keys(found.by_view), modalities = Object.keys(found.by_modality);
-  const all = { role: "all", matrix: found.matrix, contribution: found.score - found.bias };
-  const speaking = [...found.experts.filter((expert) => expert.weight > 0), all];
-  const most = Math.max(1e-9, ...speaking.flatMap(({ matrix }) =>
+  const contribution = modalities.reduce((sum, name) => sum + found.by_modality[name], 0);
+  const all = { role: "all", matrix: found.matrix, contribution };
+  const each = [...speaking(found), all];
+  const most = Math.max(1e-9, ...each.flatMap(({ matrix }) =>
     modalities.flatMap((modality) => views.map((view) => Math.abs(matrix[modality][view])))));
   return groupedTable("Contribution by expert, modality and view", ["view", ...modalities, "sum"],
-    speaking.map((expert) => ({
+    each.map((expert) => ({
       name: expert === all ? "all experts together" : named(expert),
       rows: [
         ...views.map((view) => [view,
@@ -36,34 +108,32 @@ function parts(found) {
     })));
 }
 
-// `item`: as it stands in the list, with the reason that its card says.
-export function explanation(found, item) {
-  const speaking = { ...found, experts: found.experts.filter((expert) => expert.weight > 0) };
-  const notes = (found.seen ? "Ranked among what was not seen and this item, which was. " : "")
-    + (found.available ? "" : "It is hidden at the moment. ");
-  return [
-    item.reasons.length ? element("p", {}, `${item.reasons[0]}.`) : null,
+function addsUp(found) {
+  const heard = { ...found, experts: speaking(found) };
+  const rest = points(found);
+  return element("details", { class: "adds-up" },
+    element("summary", {}, "How the score adds up"),
     element("p", { class: "quiet" }, found.sentence),
-    item.because?.length
-      ? table("Says more for this item than for others", ["item", "share"],
-        item.because.map((each) => [nameOf(each), percent(each.share)]))
-      : null,
-    bar(speaking, reach([speaking])),
-    element("p", { class: "quiet" },
-      `Score ${number(found.score, 3)} = popularity or newness ${number(found.bias, 3)} + experts ${number(found.score - found.bias, 3)}. ${notes}`
-      + `How evenly experts speak: ${number(found.gate_entropy)} (0: one decides, 1: all alike).`),
-    table("Experts", ["expert", "weight", "usual weight", "contribution", "rank without it"],
-      found.experts.map((expert) => [
-        named(expert),
-        number(expert.weight), number(expert.usual_weight), number(expert.contribution), `${expert.rank_without}`,
-      ])),
-    parts(found),
-    found.history.length
-      ? table("Earlier items that contribute most", ["item", "contribution", "share"],
-        found.history.map((item) => [nameOf(item), number(item.contribution), percent(item.share)]))
-      : null,
+    element("div", {}, term("Score", "score"), ` ${number(found.score, 3)} = ${found.reasonOfBias} ${number(found.bias, 3)} + experts ${number(found.score - found.bias - rest, 3)}`
+      + (found.adjustments.length ? ` + rules and dislikes ${number(rest, 3)}.` : ".")),
+    bar(heard, reach([heard])),
+    element("p", { class: "legend" }, legend([heard], [])),
+    sums(found),
+    element("details", { class: "adds-up" },
+      element("summary", {}, "Every expert, modality and view"),
+      element("p", { class: "quiet" }, `How evenly experts speak: ${number(found.gate_entropy)} (0: one decides, 1: all alike). `
+        + `What is known of the user beyond their items adds ${number(found.beyond_history)}.`),
+      experts(found), parts(found)));
+}
+
+// `item`: as it stands in the list, with the reason that its card says, or just its id and title;
+// `chosen`: how many people have chosen it.
+export function explanation(found, item, chosen) {
+  const told = { ...found, reasonOfBias: chosen ? "popularity" : "newness" };
+  return [
+    lead(told, item), evidence(told, item), notes(told), addsUp(told),
     found.warnings.map((text) => element("p", { class: "warning" }, text)),
-  ];
+  ].flat();
 }
 
 export function similar(found, add) {

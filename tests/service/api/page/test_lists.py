@@ -92,29 +92,6 @@ def test_a_session_is_built_by_finding_and_clicking_items(open_page, service) ->
     expect(page.get_by_role("heading", name="Popular")).to_be_visible()
 
 
-def test_why_names_every_expert_and_what_speaks_for_the_item(open_page, trained) -> None:
-    page = open_page()
-    page.get_by_role("button", name="Why?").first.click()
-    dialog = page.get_by_role("dialog")
-    expect(dialog).to_contain_text("Rank 1 of")
-    experts = dialog.get_by_role("region", name="Experts").get_by_role("rowheader")
-    expect(experts).to_have_count(len(trained.manifest.experts))
-    parts = dialog.get_by_role("region", name="Contribution by expert, modality and view")
-    views, modalities = trained.manifest.views, trained.manifest.modalities
-    groups = parts.locator("tbody")
-    assert groups.count() >= 2  # of one expert at least, and of all together
-    for group in groups.all():
-        expect(group.get_by_role("row")).to_have_count(1 + len(views) + 1)
-        expect(group.get_by_role("cell")).to_have_count((len(views) + 1) * (len(modalities) + 1))
-    totals = [
-        float(group.get_by_role("cell").last.inner_text().replace("\u2212", "-"))
-        for group in groups.all()
-    ]
-    assert sum(totals[:-1]) == pytest.approx(totals[-1], abs=0.006 * len(totals))
-    page.keyboard.press("Escape")
-    expect(dialog).to_be_hidden()
-
-
 def test_similar_items_can_be_added_to_the_session(open_page, viewport: dict[str, int]) -> None:
     page = open_page(viewport=viewport)
     page.get_by_role("button", name="Similar").first.click()
