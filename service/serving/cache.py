@@ -111,6 +111,22 @@ class ModelCache:
         finally:
             shutil.rmtree(staging, ignore_errors=True)
 
+    def kept(self) -> list[str]:
+        """The versions that are kept."""
+        return sorted(path.parent.name for path in self._folder.glob(f"[!.]*/{MANIFEST}"))
+
+    def manifest(self, version: str) -> ArtifactManifest | None:
+        """The manifest of a version as it is kept; None if it is not usable."""
+        path = self.folder(version) / MANIFEST
+        try:
+            return parse_manifest(path.read_bytes(), str(path))
+        except (OSError, ArtifactError):
+            return None
+
+    def remove(self, version: str) -> None:
+        """Keep a version no longer."""
+        shutil.rmtree(self.folder(version), ignore_errors=True)
+
     def last_good(self) -> tuple[Artifact, dict[str, NDArray[Any]]] | None:
         """The version that was last served, and its probe users."""
         try:

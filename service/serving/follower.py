@@ -178,6 +178,8 @@ class LiveFollower:
         self._metrics = metrics
         self._namespace = namespace
         self._looked_back = False
+        self.stale = False
+        """What is served has been rewritten since, and is to be loaded again."""
         self.growing: GrowingModel | None = None
         """What is served, and grows."""
 
@@ -196,16 +198,18 @@ class LiveFollower:
                 f"no model has been published to namespace {self._namespace}: "
                 "run `magnet publish ARTIFACT`"
             )
-        elif self.served is not None and self.served.snapshot.version == version:
+        elif self.served is not None and self.served.snapshot.version == version and not self.stale:
             self.note(None)
         elif not self._loader.is_refused(version):
             beside_requests = self.served is not None
             try:
+                loaded = None if self.stale else loaded
                 loaded = loaded or await self._loader.load(version, beside_requests=beside_requests)
             except NotLoaded as error:
                 self.note(str(error))
                 return
             self._serve(loaded, "store")
+            self.stale = False
             self.note(None)
             await self._source.remember(loaded.opened, loaded.probe_users.arrays())
 
@@ -254,6 +258,8 @@ class CanaryFollower:
         """The latest canary, running or ended, as last read."""
         self.served: ServedCanary | None = None
         """None: everybody gets the live model."""
+        self.stale = False
+        """As that of `LiveFollower`."""
         self.trouble: str | None = None
         self._loader = loader
         self._metrics = metrics
@@ -275,11 +281,12 @@ class CanaryFollower:
             self._loaded = self.loaded(wanted.live)
         elif canary.is_same(self._withdrawn):
             self._note(f"the canary {canary.version} is withdrawn: it misbehaved here")
-        elif self.loaded(canary.version) is not None:
+        elif self.loaded(canary.version) is not None and not self.stale:
             self._serve(canary)
         else:
-            self._loaded = None
-            self._serve(None)
+            if self.loaded(canary.version) is None:
+                self._loaded = None
+                self._serve(None)
             if not self._loader.is_refused(canary.version):
                 await self._load(canary, beside_requests=beside_requests)
 
@@ -303,6 +310,8 @@ class CanaryFollower:
         except (SourceUnavailable, NotLoaded) as error:
             self._note(f"its users get the live model, the canary is not served: {error}")
             return
+        if self.stale:  # the same canary, anew
+            self.served, self.stale = None, False
         self._serve(canary)
         self._note(None)
         _logger.info(
@@ -354,6 +363,8 @@ class ModelFollower:
         self._poll_seconds = poll_seconds
         self._failures = 0
         """Of the source, in a row."""
+        self._rewrites: int | None = None
+        """As last seen; None before the source has answered."""
 
     @property
     def models(self) -> Models | None:
@@ -405,12 +416,25 @@ class ModelFollower:
             self.live.note(str(error))
             return
         self._answered()
+        await self._follow_rewrites(wanted)
         # The canary first: a restarted replica is ready with both, and no user changes variant.
         await self.canary.follow(wanted, beside_requests=self.live.served is not None)
         try:
             await self.live.follow(wanted.live, self.canary.loaded(wanted.live))
         except SourceUnavailable as error:
             self._fail(str(error))
+
+    async def _follow_rewrites(self, wanted: Wanted) -> None:
+        """Have no copy of versions as they were before users were taken out of them."""
+        if wanted.rewrites == self._rewrites:
+            return
+        if self._rewrites is not None or wanted.rewrites:
+            self.live.stale = self.live.served is not None
+            self.canary.stale = self.canary.served is not None
+        canary = None if wanted.canary is None else wanted.canary.version
+        with suppress(SourceUnavailable):
+            await self._source.forget([x for x in (wanted.live, canary) if x is not None])
+            self._rewrites = wanted.rewrites
 
     def _answered(self) -> None:
         self._failures = 0

@@ -6,7 +6,7 @@ memory; a `UserSource` reads its users one at a time.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import (
     AbstractAsyncContextManager,
     AsyncExitStack,
@@ -96,6 +96,9 @@ class ModelSource:
 
     async def remember(self, opened: OpenedModel, probe_users: Arrays) -> None:
         """Note that a version is being served."""
+
+    async def forget(self, served: Collection[str]) -> None:
+        """Drop copies of versions that have been rewritten, but for those that are served."""
 
     async def wait(self, seconds: float) -> None:
         """Return after `seconds`, or earlier if the live version may have changed."""
@@ -208,6 +211,23 @@ class RedisSource(ModelSource):
             await to_thread.run_sync(self._cache.remember, version, probe_users)
         except OSError as error:
             _logger.warning("what is served could not be noted on disk: %s", error)
+
+    async def forget(self, served: Collection[str]) -> None:
+        """Drop copies on disk that are not what Redis has; SourceUnavailable.
+
+        Those that are served are replaced when they are loaded again.
+        """
+        if self._cache is None:
+            return
+        for version in await to_thread.run_sync(self._cache.kept):
+            if version not in served:
+                try:
+                    stored = await self._store.manifest(version)
+                except ArtifactError:
+                    stored = None
+                kept = await to_thread.run_sync(self._cache.manifest, version)
+                if stored is None or kept != stored:
+                    await to_thread.run_sync(self._cache.remove, version)
 
     async def wait(self, seconds: float) -> None:
         """Sleep until a publish is announced, at most `seconds`."""

@@ -12,7 +12,7 @@ import polars as pl
 from model.registry.keys import KeySpace
 from training.cli.options import FOLDER
 from training.feedback.log import KEEP_DAYS, KEEP_MB, EventLog, EventLogError
-from training.feedback.stream import FeedbackStream, drain
+from training.feedback.stream import FeedbackStream, drain, erase_from_log
 from training.publish.command import server_options
 from training.publish.connection import connected
 
@@ -36,10 +36,11 @@ def events() -> None:
 @log_option
 @server_options
 def drain_command(log: Path, redis_url: str, namespace: str) -> None:
-    """Take what waits in Redis over into the log."""
+    """Take what waits in Redis over into the log, and users who are to be forgotten out of it."""
     with connected(redis_url) as client:
         stream = FeedbackStream(client, KeySpace(namespace))
         drained = drain(stream, EventLog(log))
+        erase_from_log(client, KeySpace(namespace), EventLog(log))
         left = len(stream)
     click.echo(
         f"{drained.events} new events, {drained.duplicates} known already, "

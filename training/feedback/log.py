@@ -7,9 +7,10 @@ Every event id counts once, wherever it stands, so a file that a killed compacti
 parts does no harm.
 """
 
+import json
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -173,6 +174,39 @@ class LogWriter:
         """Keep entries that were no events, for people to look at."""
         self._write(rejects, "rejects")
 
+    def erase(self, until: Mapping[str, datetime]) -> set[str]:
+        """Remove events of users, and rejects that name them; returns the ids of the events.
+
+        Args:
+            until: by user, when the last event to be removed was received.
+        """
+        erased = pl.DataFrame(
+            {"user_id": list(until), "until": list(until.values())},
+            schema={"user_id": _TEXT, "until": _TIME},
+        ).lazy()
+        ids: set[str] = set()
+        for folder in self._log.days().values():
+            for part in sorted(folder.glob("*.parquet")):
+                events = _scan_parts([part], EVENTS)
+                hers = events.join(erased, on="user_id").filter(
+                    pl.col("received_at") <= pl.col("until")
+                )
+                gone = self._log.collect(hers.select("event_id"))["event_id"]
+                if len(gone):
+                    ids.update(gone)
+                    kept = events.filter(~pl.col("event_id").is_in(gone.implode()))
+                    _replace(part, self._log.collect(kept))
+        names = [json.dumps(user_id, ensure_ascii=False).encode() for user_id in until]
+        for folder in _days(self._log.folder / "rejects").values():
+            for part in sorted(folder.glob("*.parquet")):
+                rejects = self._log.collect(_scan_parts([part], REJECTS))
+                usable = rejects.filter(
+                    [not any(name in payload for name in names) for payload in rejects["payload"]]
+                )
+                if len(usable) < len(rejects):
+                    _replace(part, usable)
+        return ids
+
     def compact(self, before: date) -> int:
         """Merge the files of each day before a date; returns how many days were compacted."""
         compacted = 0
@@ -233,7 +267,12 @@ def _days(folder: Path) -> dict[date, Path]:
 
 
 def _scan(folders: Iterable[Path], schema: pl.Schema) -> pl.LazyFrame:
-    parts = [part for folder in folders for part in sorted(folder.glob("*.parquet"))]
+    return _scan_parts(
+        [part for folder in folders for part in sorted(folder.glob("*.parquet"))], schema
+    )
+
+
+def _scan_parts(parts: list[Path], schema: pl.Schema) -> pl.LazyFrame:
     if not parts:
         return pl.LazyFrame(schema=schema)
     # Files of earlier releases have fewer columns.
@@ -246,6 +285,15 @@ def _once(frame: pl.LazyFrame, key: str) -> pl.LazyFrame:
 
 def _new_part(folder: Path) -> Path:
     return folder / f"{len(list(folder.glob('*.parquet'))):06d}-{uuid.uuid4().hex}.parquet"
+
+
+def _replace(part: Path, frame: pl.DataFrame) -> None:
+    """Put other rows in the place of a part; a part without rows goes."""
+    if len(frame):
+        write_durably(part, frame.write_parquet)
+    else:
+        part.unlink()
+        sync(part.parent)
 
 
 def _num_bytes(folder: Path) -> int:

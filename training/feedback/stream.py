@@ -18,6 +18,7 @@ from model.registry.keys import KeySpace
 from model.registry.records import EVENT_FIELD, FeedbackEvent
 from training.feedback.log import Entry, EventLog, parse
 from training.publish.connection import Client, connected, text
+from training.publish.erasures import ErasureRecords, forget_event_ids
 
 log = logging.getLogger(__name__)
 GROUP = "event-log"
@@ -131,6 +132,18 @@ def drain(stream: FeedbackStream, into: EventLog) -> Drained:
             "shows them"
         )
     return drained
+
+
+def erase_from_log(client: Client, keys: KeySpace, log: EventLog) -> None:
+    """Take users who are to be forgotten out of the log, and note that; EventLogError."""
+    records = ErasureRecords(client, keys)
+    # Also those that are marked as done: that may have been another log.
+    waiting = [each for each in records.all() if each.user_id is not None]
+    if waiting:
+        with log.writing() as writer:
+            gone = writer.erase({x.user_id: x.requested_at for x in waiting if x.user_id})
+        forget_event_ids(client, keys, gone)
+        records.mark("log", waiting)
 
 
 def send(redis_url: str, namespace: str, events: Iterable[FeedbackEvent]) -> None:

@@ -66,6 +66,8 @@ class TrainedModel:
     held_out: HeldOut = "unseen"
     events_until: datetime | None = None
     """Of the feedback among its data, see `ArtifactManifest`."""
+    erasures: int = 0
+    """What its data were rewritten for, see there."""
 
     @classmethod
     def encoded(

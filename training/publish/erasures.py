@@ -1,12 +1,15 @@
 """The records of erasures in Redis: the sync driver of `model.registry.erasures`."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 from model.registry.erasures import Erasure, Part, all_of
 from model.registry.keys import KeySpace
 from training.publish.connection import Client, Transaction
+
+_BATCH_IDS = 1000
 
 
 class ErasureRecords:
@@ -19,10 +22,6 @@ class ErasureRecords:
         """Every record, oldest first."""
         client: Any = self._client
         return all_of(client.hgetall(self._keys.erasures))
-
-    def waiting(self) -> list[Erasure]:
-        """Those that are not done, oldest first."""
-        return [each for each in self.all() if each.user_id is not None]
 
     def mark(self, part: Part, of: Iterable[Erasure]) -> None:
         """Note that a part is done; the record has no id after its last part.
@@ -61,3 +60,15 @@ class ErasureRecords:
                 pipe.incr(keys.erasures_revision)
 
         self._client.transaction(write, keys.erasures)
+
+
+def ids_of(erasures: Iterable[Erasure]) -> list[str]:
+    """The users whom some erasures still name."""
+    return [each.user_id for each in erasures if each.user_id is not None]
+
+
+def forget_event_ids(client: Client, keys: KeySpace, event_ids: Collection[str]) -> None:
+    """Remove ids from those of events taken in lately."""
+    left = iter(event_ids)
+    while batch := list(islice(left, _BATCH_IDS)):
+        client.zrem(keys.feedback_ids, *batch)

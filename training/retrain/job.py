@@ -23,6 +23,7 @@ from training.feedback.log import EventLog
 from training.feedback.stream import drain
 from training.fit.trained_model import TrainedModel
 from training.publish import PublishError, PublishPolicy
+from training.publish.erasures import ids_of
 from training.retrain.candidate import (
     changed_lists,
     measure_all,
@@ -30,6 +31,7 @@ from training.retrain.candidate import (
     train_candidate,
     utilisation,
 )
+from training.retrain.erasure import erase_from_data, erase_from_runs
 from training.retrain.ledger import Ledger, verdict
 from training.retrain.live_model import LiveModel, SavedWeights, find_live_model
 from training.retrain.report import render
@@ -113,6 +115,8 @@ class Retraining:
         config, record = self.config, self.record
         with self._step("drain"):
             events = self._take_over()
+        with self._step("erase"):
+            erasures = self._erase(events)
         with self._step("canary"):
             wait = self._settle_canary()
         if wait is not None:
@@ -138,7 +142,7 @@ class Retraining:
         with self._step("train"):
             model, record.comparable = train_candidate(dataset, config, live)
             served = served_candidate(dataset, config, live, model)
-            served = replace(served, events_until=record.events_until)
+            served = replace(served, events_until=record.events_until, erasures=erasures)
             record.warm = not record.comparable
             record.history = list(model.history)
             record.experts = [x.name for x in model.magnet.head.templates.experts]
@@ -203,6 +207,25 @@ class Retraining:
             f"{drained.rejected} rejected, {expired.events} expired"
         )
         return events
+
+    def _erase(self, events: EventLog) -> int:
+        """Take users who are to be forgotten out of all that is kept; the latest one's number."""
+        known = self.ledger.erasures()
+        number = max((each.number for each in known), default=0)
+        waiting = [each for each in known if each.waiting]
+        if waiting:
+            user_ids = ids_of(waiting)
+            self.ledger.erase_from_log(events)
+            erase_from_data(self.config.data.folder, user_ids)
+            self.ledger.note_erased("data", waiting)
+            erase_from_runs(Runs(self.config.state), user_ids, number)
+            self.ledger.note_erased("artifacts", waiting)
+            self.ledger.erase_from_redis(waiting, number)
+            self.ledger.note_erased("redis", waiting)
+            log.info(f"{len(waiting)} users are erased")
+        self.ledger.drop_old_erasures()
+        self.record.data["users erased"] = len(waiting)
+        return number
 
     def _settle_canary(self) -> str | None:
         """Promote a canary that has held for long enough; why this run must wait, or None."""

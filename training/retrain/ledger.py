@@ -1,17 +1,19 @@
 """What a retraining does in Redis, under its lock: read versions, publish, write its record."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from model.registry.canary import Canary
+from model.registry.erasures import Erasure, Part
 from model.registry.experiment import Experiment
 from model.registry.items import ItemRecord
 from model.registry.keys import KeySpace
 from model.registry.state import State
-from training.feedback.stream import FeedbackStream
+from training.feedback.log import EventLog
+from training.feedback.stream import FeedbackStream, erase_from_log
 from training.publish import PublishPolicy, publish_artifact
 from training.publish.connection import (
     Client,
@@ -21,8 +23,10 @@ from training.publish.connection import (
     connected,
     explaining,
 )
+from training.publish.erasures import ErasureRecords, ids_of
 from training.publish.lock import RetrainLock
 from training.publish.registry import Registry
+from training.publish.rewriting import rewrite_versions
 from training.retrain.runs import RunRecord
 from training.retrain.settings import CanarySettings
 
@@ -91,6 +95,31 @@ class Ledger:
             records = (ItemRecord.parse(text) for _, text in found)
             return [record for record in records if record is not None]
 
+    def erasures(self) -> list[Erasure]:
+        """Users who are to be forgotten, or have been, oldest first."""
+        with self._explaining():
+            return ErasureRecords(self._client, self._keys).all()
+
+    def erase_from_redis(self, erasures: Sequence[Erasure], number: int) -> None:
+        """Take users out of every stored version."""
+        with self._explaining():
+            rewrite_versions(self._client, self._keys, ids_of(erasures), number, self._lock)
+
+    def erase_from_log(self, events: EventLog) -> None:
+        """Take users out of the event log, and note that."""
+        with self._explaining():
+            erase_from_log(self._client, self._keys, events)
+
+    def note_erased(self, part: Part, erasures: Sequence[Erasure]) -> None:
+        """Note that a part of some erasures is done."""
+        with self._explaining():
+            ErasureRecords(self._client, self._keys).mark(part, erasures)
+
+    def drop_old_erasures(self) -> None:
+        """Remove the records of erasures that were done long ago."""
+        with self._explaining():
+            ErasureRecords(self._client, self._keys).drop_outdated()
+
     def check_lock(self) -> None:
         """Raise LockLostError if another retraining may have begun."""
         with self._explaining():
@@ -107,7 +136,7 @@ class Ledger:
 
         def put(pipe: Transaction) -> None:
             pipe.multi()
-            pipe.set(self._keys.runs, record.model_dump_json(exclude={"history"}))
+            pipe.set(self._keys.runs, record.model_dump_json(exclude={"history", "changed"}))
 
         with self._explaining():
             self._lock.guard(put)

@@ -5,7 +5,8 @@ A version's trained weights are kept for that, because an artifact holds embeddi
 Letters: C items in common, D dimension, F feature width, I items.
 """
 
-from dataclasses import asdict, dataclass
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from pickle import UnpicklingError
@@ -78,6 +79,19 @@ class SavedWeights:
             return cls(**torch.load(path, map_location="cpu", weights_only=True))
         except (OSError, EOFError, RuntimeError, TypeError, UnpicklingError) as error:
             raise WeightsError(f"{path} cannot be read ({error})") from error
+
+    def without(self, user_ids: Collection[str]) -> "SavedWeights | None":
+        """The weights without what some users have of them; None if they have nothing."""
+        kept = [row for row, user_id in enumerate(self.user_ids) if user_id not in user_ids]
+        if len(kept) == len(self.user_ids):
+            return None
+        users_UD = self.state["user_behaviour_UD"][kept].clone()
+        return replace(
+            self,
+            user_ids=[self.user_ids[row] for row in kept],
+            trust_U1=self.trust_U1[kept].clone(),
+            state=self.state | {"user_behaviour_UD": users_UD},
+        )
 
     def on(self, dataset: Dataset) -> Magnet:
         """The model with the items of another data set.

@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ import redis
 from model.artifact.stored import layout_of
 from model.registry.erasures import Erasure, hashed
 from model.registry.keys import KeySpace
+from training.publish.lock import PublishLock
+from training.publish.rewriting import rewrite_versions
 
 KEYS = KeySpace()
 _number = itertools.count()
@@ -60,6 +63,11 @@ def keys_with(url: str, user_id: str) -> set[bytes]:
     """Keys whose name or value holds an id."""
     raw = user_id.encode()
     return {key for key, value in contents(url).items() if raw in key or raw in value}
+
+
+def files_with(folder: Path, user_id: str) -> list[Path]:
+    raw = user_id.encode()
+    return [x for x in folder.rglob("*") if x.is_file() and raw in x.read_bytes()]
 
 
 @pytest.fixture
@@ -196,3 +204,34 @@ def test_logs_name_users_by_hash(replicas, redis_url, caplog, until) -> None:
     assert "u004" not in "".join(lines)
     assert f"DELETE /v1/users/{mark} 202" in lines
     assert f"GET /v1/users/{mark}/recommendations 200" in lines
+
+
+def test_caches_follow_when_training_has_taken_a_user_out(
+    redis_url, valkey_server, make_artifact, publish, serving, following, until, tmp_path, proxy
+) -> None:
+    """The copies of what is served, and of what was served before."""
+    line = proxy(valkey_server.port)
+    kept = following(line.url, cache_dir=tmp_path)
+    with serving(kept) as client, redis.Redis.from_url(redis_url) as server:
+        for number in (1, 2):
+            publish(redis_url, make_artifact(f"v{number}", number))
+            server.zadd(KEYS.versions, {f"v{number}": number})
+            until(client.ready)
+            until(lambda n=number: client.recommend("u005")["model_version"] == f"v{n}")
+        asked = client.recommend("u005")["items"]
+        until(lambda: (tmp_path / "default" / "v2" / "trial_users.npz").is_file())
+        assert {path.parent.name for path in files_with(tmp_path, "u004")} == {"v1", "v2"}
+        erase(client, "u004")
+        with PublishLock(server, KEYS, lock_seconds=30) as lock:
+            assert rewrite_versions(server, KEYS, ["u004"], 1, lock) == ["v1", "v2"]
+        until(lambda: files_with(tmp_path, "u004") == [])
+        assert keys_with(redis_url, "u004") == {KEYS.erasures.encode()}
+        until(lambda: client.get("/v1/model").json()["num_users"] == 30)
+        assert client.recommend("u005")["items"] == asked
+        assert client.recommend("u004")["fallback"] == "popular"
+        assert client.warnings() == ""
+        until(lambda: (tmp_path / "default" / "v2" / "trial_users.npz").is_file())
+    line.cut()
+    with serving(kept) as restarted:
+        until(restarted.ready)
+        assert restarted.recommend("u004")["fallback"] == "popular"
