@@ -79,7 +79,8 @@ def test_the_first_runs_of_a_namespace(
     assert first.data["new users"] == first.data["new items"] == 1
     assert client.xlen(KEYS.feedback) == 0
     assert set(first.seconds) == {
-        "drain", "canary", "assemble", "load", "train", "evaluate", "export", "gate", "publish"
+        "drain", "erase", "canary", "assemble", "load", "train", "evaluate", "export", "gate",
+        "publish",
     }  # fmt: skip
     artifact = read_artifact(state / "runs" / first.run_id / "artifact")
     tensors = artifact.tensors
