@@ -64,7 +64,7 @@ router = APIRouter(tags=["items"], responses=GUARDED | REFUSED)
 
 
 @router.get(
-    "/v1/items/{item_id:id}",
+    "/v1/items/{item_id:item}",
     response_model=ItemResponse,
     responses=NOT_FOUND,
     dependencies=[needs("read")],
@@ -79,7 +79,7 @@ async def item(item_id: ItemId, snapshot: SnapshotDep, call: CallDep) -> Respons
 
 
 @router.put(
-    "/v1/items/{item_id:id}",
+    "/v1/items/{item_id:item}",
     response_model=ItemChangeResponse,
     responses=SHARED | {201: {"model": ItemChangeResponse, "description": "It is new"}},
     dependencies=[needs("catalogue")],
@@ -100,7 +100,7 @@ async def put_item(
 
 
 @router.patch(
-    "/v1/items/{item_id:id}",
+    "/v1/items/{item_id:item}",
     response_model=ItemChangeResponse,
     responses=SHARED | NOT_FOUND,
     dependencies=[needs("catalogue")],
@@ -122,7 +122,7 @@ async def patch_item(
 
 
 @router.delete(
-    "/v1/items/{item_id:id}",
+    "/v1/items/{item_id:item}",
     response_model=ItemDeletedResponse,
     responses=SHARED | NOT_FOUND,
     dependencies=[needs("catalogue")],

@@ -40,7 +40,14 @@ class _User(StringConvertor):
     regex = "(?s:(?!.*/(?:recommendations|explanations/.*)$).*)"
 
 
+class _Item(StringConvertor):
+    """`{name:item}` at the end of a route: as `id`, but not what is said of an item."""
+
+    regex = "(?s:.*)(?<!/similar)(?<!/availability)"
+
+
 register_url_convertor("id", _AnyText())
+register_url_convertor("item", _Item())
 register_url_convertor("user", _User())
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"

@@ -76,7 +76,10 @@ def item_patched(
             fields[name] = [] if name == "categories" else {}
     known = {} if before is None else before.model_dump(exclude_unset=True)
     record = {**known, **fields, "item_id": item_id, "updated_at": datetime.now(UTC)}
-    return ItemPut(record=ItemRecord.model_validate(record), available=patch.available)
+    try:
+        return ItemPut(record=ItemRecord.model_validate(record), available=patch.available)
+    except ValidationError as error:  # the whole may be too much where the change is not
+        raise _refused(_fault("body", fault) for fault in error.errors()[:MAX_FAULTS]) from error
 
 
 def deleted(item_id: str) -> ItemPut:

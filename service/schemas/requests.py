@@ -190,7 +190,7 @@ class ItemPatch(ItemContent):
 
     model_config = shown({"title": "Kolya (1996)", "attributes": {"price": 9.5, "brand": None}})
 
-    categories: list[str] | None = Field(None, max_length=MAX_CATEGORIES)  # type: ignore[assignment]
+    categories: list[Name] | None = Field(None, max_length=MAX_CATEGORIES)  # type: ignore[assignment]
     attributes: dict[Name, Value | None] | None = Field(  # type: ignore[assignment]
         None, max_length=MAX_ATTRIBUTES
     )

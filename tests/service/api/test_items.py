@@ -100,6 +100,11 @@ def test_items_of_the_model_are_changed_at_once(replicas, until) -> None:
     one.patch("/v1/items/i044", json={"attributes": {"brand": None}, "available": False})
     assert "i044" not in ranked(other, user_id="u001")
     assert one.patch("/v1/items/nothing", json={"title": "x"}).status_code == 404
+    for part in "ab":
+        many = {f"{part}{n}": n for n in range(60)}
+        answer = one.patch("/v1/items/i044", json={"attributes": many})
+    assert answer.status_code == 422, "120 attributes in all"
+    assert answer.json()["errors"][0]["field"] == "body.attributes"
 
 
 def test_a_deleted_item_is_gone_everywhere_at_once(replicas, until) -> None:
@@ -217,6 +222,14 @@ def test_features_are_encoded_as_the_model_was_trained(
         assert items["new"]["bias"] == pytest.approx(items["i038"]["bias"], abs=1e-6)
         # i038 counts among the neighbours of the new one
         assert items["new"]["score"] == pytest.approx(items["i038"]["score"], abs=0.3)
+
+
+def test_an_items_id_may_have_slashes_and_no_other_route_is_taken(replicas) -> None:
+    one, _ = replicas
+    assert put(one, "a%2Fb%0Ac", title="Odd").json()["item_id"] == "a/b\nc"
+    assert one.get("/v1/items/a%2Fb%0Ac").json()["title"] == "Odd"
+    assert one.put("/v1/items/a/similar", json={"title": "x"}).status_code == 405
+    assert one.delete("/v1/items/a/availability").status_code == 405
 
 
 def test_a_folder_shows_items_and_takes_none(disk_client) -> None:
