@@ -17,6 +17,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 import click
 from pydantic import BaseModel, ValidationError
 
+from model.artifact.erasure import ROWS
 from model.artifact.files import ArtifactError
 from model.artifact.stored import read_manifest
 from model.registry.keys import KeySpace
@@ -25,6 +26,7 @@ from model.registry.state import State
 from training.cli.options import usable_namespace
 from training.errors import ExplainedError
 from training.publish.connection import Client, connected
+from training.publish.erasures import ErasureRecords
 from training.publish.publisher import verify_blobs
 from training.publish.registry import Registry
 
@@ -311,7 +313,10 @@ def _live_version(found: Status, redis_url: str | None, namespace: str) -> Findi
     try:
         with connected(redis_url) as client:
             manifest = read_manifest(client.get(keys.manifest(version)), version)
-            num_bytes = sum(verify_blobs(client, keys, manifest))
+            waiting = any(each.waiting for each in ErasureRecords(client, keys).all())
+            # The rows of users who are to be forgotten have been overwritten already.
+            blobs = {*manifest.tensors, *manifest.files} - set(ROWS if waiting else ())
+            num_bytes = sum(verify_blobs(client, keys, manifest, blobs))
     except (ExplainedError, ArtifactError) as error:
         return Finding(name, False, f"{error}; or go back: `magnet rollback`")
     if found.served not in (None, version):

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from model.artifact.manifest import ArtifactManifest, Golden, TensorSpec
 from model.artifact.tables import BLANK, IdTable
 
-REWRITTEN = ("user_embeddings", "seen_items", "user_ids_blob")
+ROWS = ("user_embeddings", "seen_items")
+"""What the service overwrites at once. Checksums follow with the next retraining."""
+REWRITTEN = (*ROWS, "user_ids_blob")
 """The arrays that hold users. The ids come last: as long as they are there, rows are found."""
 
 

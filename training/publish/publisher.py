@@ -7,7 +7,7 @@ import hashlib
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -210,14 +210,23 @@ def write_blobs(client: Client, keys: KeySpace, artifact: Artifact) -> Iterator[
             yield batch[-1].stop - batch[0].start
 
 
-def verify_blobs(client: Client, keys: KeySpace, manifest: ArtifactManifest) -> Iterator[int]:
-    """Read every blob back against the manifest's checksums; yields the bytes of each batch.
+def verify_blobs(
+    client: Client,
+    keys: KeySpace,
+    manifest: ArtifactManifest,
+    blobs: Collection[str] | None = None,
+) -> Iterator[int]:
+    """Read some blobs, by default all, back against the manifest's checksums.
+
+    Yields the bytes of each batch.
 
     Raises:
         DamagedCopyError: a chunk is missing or a checksum differs.
     """
     specs: dict[str, TensorSpec | FileSpec] = {**manifest.tensors, **manifest.files}
     for name, spec in specs.items():
+        if blobs is not None and name not in blobs:
+            continue
         digest = hashlib.sha256()
         for batch in batches(chunks(keys, manifest, [name])):
             with client.pipeline(transaction=False) as pipe:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import redis
 
+from deploy.cli.app import main
 from model.artifact.stored import layout_of
 from model.registry.erasures import Erasure, hashed
 from model.registry.keys import KeySpace
@@ -161,6 +162,14 @@ def test_a_replica_that_starts_later_serves_the_version_without_the_user(
         until(later.ready)
         assert later.recommend(golden)["fallback"] == "popular"
         assert later.warnings() == ""
+
+
+def test_the_doctor_finds_nothing_wrong_with_overwritten_rows(replicas, redis_url, capsys) -> None:
+    one, _ = replicas
+    erase(one, "u004")
+    main(["doctor", "--url", str(one.base_url), "--redis-url", redis_url])
+    (line,) = [x for x in capsys.readouterr().out.splitlines() if "live version" in x]
+    assert line.startswith("ok"), line
 
 
 def test_without_redis_nothing_is_erased(
