@@ -9,7 +9,7 @@ const LEAST = 0.005;  // what is shown as more than 0.00
 
 const percent = (share) => `${Math.round(100 * share)} %`;
 
-const named = (expert, word = null) => element("span", {},
+const named = (expert, word = null) => element("span", { class: "named" },
   element("span", { class: `swatch ${expert.role}`, "aria-hidden": "true" }), term(expert.name.replaceAll("_", " "), word));
 
 function length(share, className) {
@@ -33,19 +33,18 @@ function lead(found, item) {
   return element("p", { class: "lead" }, `${reason}.`);
 }
 
+// First those that the reason names, which need not say most: they say more for this item than for others.
 function evidence(found, item) {
-  if (!found.history.length) return null;
-  const most = Math.max(...found.history.map(({ share }) => share));
-  const distinct = new Set((item.because ?? []).map(({ item_id }) => item_id));
-  return [
-    table("Earlier items that speak most for it", ["item", "share of what they say"],
-      found.history.map((each) => [
-        nameOf(each) + (distinct.has(each.item_id) ? " *" : ""),
-        element("span", { class: "measured" }, percent(each.share), length(each.share / most, "all")),
-      ])),
-    found.history.some((each) => distinct.has(each.item_id))
-      ? element("p", { class: "quiet" }, "* says more for this item than for others of the list") : null,
-  ];
+  const because = item.because ?? [], named = new Set(because.map(({ item_id }) => item_id));
+  const others = found.history.filter(({ item_id }) => !named.has(item_id));
+  const most = Math.max(...[...because, ...found.history].map(({ share }) => share));
+  const rows = (items) => items.map((each) => [
+    nameOf(each), element("span", { class: "measured" }, percent(each.share), length(each.share / most, "all")),
+  ]);
+  const groups = [
+    { name: "More for this one than for others", rows: rows(because) }, { name: "Most, whatever the item", rows: rows(others) },
+  ].filter((group) => group.rows.length);
+  return groups.length ? groupedTable("Earlier items that speak for it", ["item", "share of what they say"], groups) : null;
 }
 
 function notes(found) {

@@ -18,11 +18,12 @@ def test_why_says_the_reason_and_the_history_and_keeps_the_numbers_for_the_curio
     page.get_by_role("button", name="Why?").first.click()
     dialog = page.get_by_role("dialog")
     expect(dialog.locator(".lead")).to_have_text(f"{reason}.")
-    item_id = page.locator(".card").first.get_attribute("data-item")
-    history = service.get(f"/v1/users/u000/explanations/{item_id}").json()["history"]
-    evidence = dialog.get_by_role("region", name="Earlier items that speak most for it")
-    expect(evidence.get_by_role("rowheader")).to_have_count(len(history))
-    expect(evidence.get_by_role("rowheader").first).to_contain_text(history[0]["title"])
+    shown, *_ = service.recommend("u000", k=12)["items"]
+    named = {each["item_id"]: each["title"] for each in shown["because"]}
+    history = service.get(f"/v1/users/u000/explanations/{shown['item_id']}").json()["history"]
+    others = [each["title"] for each in history if each["item_id"] not in named]
+    evidence = dialog.get_by_role("region", name="Earlier items that speak for it")
+    expect(evidence.locator("tbody th[scope=row]")).to_have_text([*named.values(), *others])
     expect(dialog).not_to_contain_text("expert", use_inner_text=True)
     open_all(page)
     expect(dialog).to_contain_text("Rank 1 of")
