@@ -54,3 +54,12 @@ export function bar(item, { below, above }) {
   node.append(zero);
   return node;
 }
+
+export const percent = (share) => `${Math.round(100 * share)} %`;
+
+// A number over a bar of its size; one below zero is hollow.
+export function measured(value, most, className, worded = number) {
+  const length = element("span", { class: `length ${value < 0 ? "against" : ""} ${className}`, "aria-hidden": "true" });
+  length.style.width = `${Math.min(100, 100 * Math.abs(value) / most)}%`;
+  return element("span", { class: "measured" }, worded(value), length);
+}

@@ -4,6 +4,7 @@ import { ApiError, call, query, rememberKey, segment } from "./api.js";
 import { legend, reach } from "./bars.js";
 import { card } from "./cards.js";
 import { byId, element } from "./dom.js";
+import { known, path } from "./known.js";
 import { showModel } from "./model.js";
 import { changes, glide, moves } from "./moves.js";
 import { nameOf } from "./titles.js";
@@ -121,6 +122,7 @@ async function refresh(rated = null) {
   cards.setAttribute("aria-busy", "true");
   await guarded(async () => {
     showOpinions();
+    byId("known").hidden = !state.user;
     const found = await (state.user || state.session.length ? recommended : popular)(signal);
     const ids = found.items.map((item) => item.item_id);
     const [known, roles] = await Promise.all([
@@ -189,10 +191,20 @@ function show(heading, parts) {
 
 const explain = (item) => guarded(async () => {
   const { user_id, session_items } = request();
-  const [found, [known]] = await Promise.all([
+  const [found, [details]] = await Promise.all([
     call("v1/explain", { method: "POST", body: { user_id, session_items, item_id: item.item_id } }), named([item.item_id]),
   ]);
-  show(`Why ${nameOf(item)}?`, explanation(found, item, known?.popularity ?? 0));
+  show(`Why ${nameOf(item)}?`, explanation(found, item, details?.popularity ?? 0));
+});
+
+const showKnown = () => guarded(async () => {
+  const whom = isVisitor(state.user) ? "you" : state.user;
+  try {
+    show(`What is known of ${whom}`, known(await call(path(state.user))));
+  } catch (error) {
+    if (error.status !== 404) throw error;
+    show(`What is known of ${whom}`, [element("p", {}, "Nothing yet.")]);
+  }
 });
 
 const showSimilar = (item) => guarded(async () => {
@@ -317,6 +329,7 @@ function listen() {
   });
   byId("user").addEventListener("input", () => { state.user = byId("user").value.trim(); suggestUsers(); refreshLater(); });
   byId("new-here").addEventListener("click", beNew);
+  byId("known").addEventListener("click", showKnown);
   byId("toast-undo").addEventListener("click", () => undo());
   byId("toast-close").addEventListener("click", () => { hideToast(); byId("list-title").focus({ preventScroll: true }); });
   byId("find").addEventListener("input", findItems);

@@ -1,26 +1,14 @@
 // The contents of the two dialogs: why an item has its score, and what is like it.
 
-import { bar, legend, points, reach } from "./bars.js";
+import { bar, legend, measured, percent, points, reach } from "./bars.js";
 import { element, groupedTable, number, table } from "./dom.js";
 import { term } from "./terms.js";
 import { nameOf, pieces, spoken } from "./titles.js";
 
 const LEAST = 0.005;  // what is shown as more than 0.00
 
-const percent = (share) => `${Math.round(100 * share)} %`;
-
 const named = (expert, word = null) => element("span", { class: "named" },
   element("span", { class: `swatch ${expert.role}`, "aria-hidden": "true" }), term(expert.name.replaceAll("_", " "), word));
-
-function length(share, className) {
-  const node = element("span", { class: `length ${className}`, "aria-hidden": "true" });
-  node.style.width = `${Math.min(100, 100 * share)}%`;
-  return node;
-}
-
-// A number over a bar of its size; one below zero is hollow.
-const measured = (value, most, role) => element("span", { class: "measured" }, number(value),
-  length(Math.abs(value) / most, `${value < 0 ? "against" : ""} ${role}`));
 
 // --- for everybody -----------------------------------------------------------------------------
 
@@ -39,10 +27,10 @@ function evidence(found, item) {
   const others = found.history.filter(({ item_id }) => !named.has(item_id));
   const most = Math.max(...[...because, ...found.history].map(({ share }) => share));
   const rows = (items) => items.map((each) => [
-    nameOf(each), element("span", { class: "measured" }, percent(each.share), length(each.share / most, "all")),
+    nameOf(each), measured(each.share, most, "all", percent),
   ]);
   const groups = [
-    { name: "More for this one than for others", rows: rows(because) }, { name: "Most, whatever the item", rows: rows(others) },
+    { name: "More for this one than for others", rows: rows(because) }, { name: "As much for others", rows: rows(others) },
   ].filter((group) => group.rows.length);
   return groups.length ? groupedTable("Earlier items that speak for it", ["item", "share of what they say"], groups) : null;
 }

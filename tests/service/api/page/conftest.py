@@ -85,9 +85,8 @@ def open_page(browser: Browser, service) -> Iterator[Callable[..., Page]]:
 
     def refused(message) -> bool:
         """The browser's own note of an answer such as 403."""
-        return (
-            message.text.startswith("Failed to load resource")
-            and "feedback" in message.location["url"]
+        return message.text.startswith("Failed to load resource") and any(
+            part in message.location["url"] for part in ("/feedback", "/users/visitor-")
         )
 
     yield open_at
