@@ -59,8 +59,8 @@ def fit(
         ParityError: ONNX does not compute what torch does.
         ProcessesError: one of the processes has ended, or cannot work with the others.
     """
-    checkpoint, final_checkpoint = _checkpoint(out), _checkpoint(out, ".final")
     check_target(out)
+    checkpoint, final_checkpoint = _checkpoint(out), _checkpoint(out, ".final")
     dataset = load_dataset(data)
     log.info(dataset.summary)
     if checkpoint.exists():
@@ -106,13 +106,13 @@ def export(data: DataConfig, config: TrainingConfig, out: Path) -> ArtifactManif
     The run can go on afterwards: its checkpoint stays. Errors are those of `fit`, and FitError if
     there is no such run.
     """
+    check_target(out)
     checkpoint = _checkpoint(out)
     if not checkpoint.exists():
         raise FitError(
             f"{checkpoint}: there is no training to export; `fit` with the same --data and --out "
             "saves one after each epoch, and exports by itself when it ends"
         )
-    check_target(out)
     dataset = load_dataset(data)
     log.info(dataset.summary)
     job = _Job(dataset=dataset, data=data, config=config, out=out)

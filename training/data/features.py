@@ -109,13 +109,22 @@ def _load(path: Path) -> NDArray[np.floating]:
         raise DataError(
             path, f"is not a readable .npy array ({error})", "write it with numpy.save"
         ) from error
+    check_matrix(path, array)
+    return array
+
+
+def check_matrix(path: Path, array: object) -> None:
+    """DataError unless what `numpy.load` has read is a table of numbers [rows, F]."""
+    if not isinstance(array, np.ndarray):
+        raise DataError(
+            path, "is an archive of arrays (.npz), expected one array", "write it with numpy.save"
+        )
     if array.ndim != 2 or array.shape[1] == 0 or array.dtype.kind != "f":
         raise DataError(
             path,
             f"is {array.dtype}{list(array.shape)}, expected float16, float32 or float64 [rows, F]",
             "save one vector of numbers per item",
         )
-    return array
 
 
 def read_content(

@@ -48,6 +48,14 @@ def writing(path: Path, remedy: str = "name another folder with --out") -> Itera
         raise DataError(path, f"cannot be written ({error.strerror})", remedy) from error
 
 
+def check_named(out: Path) -> None:
+    """DataError for a folder to write that has no name of its own, such as `.`."""
+    if out.name in ("", ".."):
+        raise DataError(
+            out, "is no name for a folder that is made", "name a new one, such as --out result"
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
     """The rows of one file; row r stands on line r + 2."""

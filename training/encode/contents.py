@@ -4,6 +4,7 @@ Letters: C colour channels, H height, W width.
 """
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +18,7 @@ from PIL import Image, ImageOps
 from model.artifact.files import PICTURE_FOLDER, file_stem, is_web_address, pictures_in
 from training.data.items import WORD_FIELDS
 
+_EIGHT_BITS, _SIXTEEN_BITS = 255.0, 65_535.0
 T_co = TypeVar("T_co", covariant=True)
 _TITLE, *_DESCRIPTIONS = WORD_FIELDS
 _BACKGROUND = "white"
@@ -108,13 +110,25 @@ class Picture:
         """The upright picture in RGB; of an animation, the first frame."""
         try:
             with Image.open(self.path) as image:
-                upright = ImageOps.exif_transpose(image)
+                upright = _of_eight_bits(ImageOps.exif_transpose(image))
                 if not upright.has_transparency_data:
                     return upright.convert("RGB")
                 page = Image.new("RGBA", upright.size, _BACKGROUND)
                 return Image.alpha_composite(page, upright.convert("RGBA")).convert("RGB")
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise UnreadableContentError(f"{self.path} ({error})") from error
+
+
+def _of_eight_bits(image: Image.Image) -> Image.Image:
+    """A picture of deep grey values scaled to eight bits, as `convert` would not; others as is."""
+    if image.mode not in {"I", "F"} and not image.mode.startswith("I;"):
+        return image
+    grey_HW = np.asarray(image, dtype=np.float64)
+    most = float(grey_HW.max())
+    tops = {"F": [1.0, _EIGHT_BITS], "I": [_EIGHT_BITS]}.get(image.mode, [])
+    top = next((each for each in tops if most <= each), max(_SIXTEEN_BITS, most))
+    scaled_HW = np.clip(np.nan_to_num(grey_HW) / top, 0, 1) * _EIGHT_BITS
+    return Image.fromarray(scaled_HW.round().astype(np.uint8))
 
 
 def pictures(
@@ -130,12 +144,23 @@ def pictures(
     found: list[Picture | None] = []
     for item_id, fields in zip(item_ids, metadata, strict=True):
         named = str(fields.get("picture_url", ""))
-        if named and not is_web_address(named) and (folder / named).is_file():
-            found.append(Picture(folder / named))
+        if (path := _within(folder, named)) is not None:
+            found.append(Picture(path))
         else:
             path = filed.get(item_id, filed.get(file_stem(item_id)))
             found.append(None if path is None else Picture(path))
     return found
+
+
+def _within(folder: Path, name: str) -> Path | None:
+    """The file of this name in the data folder or below; None if there is none."""
+    if not name or is_web_address(name):
+        return None
+    path = Path(os.path.normpath(folder / name))
+    try:
+        return path if path.is_relative_to(os.path.normpath(folder)) and path.is_file() else None
+    except (OSError, ValueError):  # too long for a name, or with a zero byte: not a file's name
+        return None
 
 
 Channels = tuple[float, float, float]

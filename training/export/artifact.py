@@ -23,7 +23,7 @@ from model.runtime.artifact import ArtifactScorer, record_golden
 from model.runtime.item_item import ItemItemModel
 from training.data.dataset import Dataset
 from training.data.items import shown
-from training.data.tables import DataError
+from training.data.tables import DataError, check_named
 from training.export.item_encoder import export_item_encoder
 from training.export.onnx import export_head
 from training.fit.trained_model import TrainedModel
@@ -74,7 +74,8 @@ def export_artifact(
 
 
 def check_target(folder: Path) -> None:
-    """DataError if `folder` holds something that is not an artifact."""
+    """DataError if `folder` cannot be made, or holds something that is not an artifact."""
+    check_named(folder)
     is_file = folder.exists() and not folder.is_dir()
     if is_file or (folder.is_dir() and any(folder.iterdir()) and not (folder / MANIFEST).exists()):
         raise DataError(folder, "exists and is not an artifact", "choose another --out")

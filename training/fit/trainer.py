@@ -104,7 +104,7 @@ def train(
     if trainable == 0 or dataset.valid.nnz == 0:
         raise TrainingError(
             f"{dataset.name} has {trainable} training positives with a history to predict them "
-            f"from and {dataset.valid.nnz} validation positives; both are needed (users with two "
+            f"from and {dataset.valid.nnz} validation positives; both are needed (users with three "
             "positives or more; check --min-rating and --split)"
         )
     return _finished(_Run(dataset, config, processes, start), checkpoint, watch)

@@ -14,7 +14,8 @@ from training.data.tables import writing
 from training.ingest.formats import DEFAULT_ENCODING
 from training.ingest.guess import propose
 from training.ingest.job import run_import
-from training.ingest.mapping import Mapping, read_mapping
+from training.ingest.mapping import read_mapping
+from training.ingest.proposal import Proposal
 from training.ingest.sources import Given
 from training.ingest.summary import summary_page, summary_text
 
@@ -34,6 +35,8 @@ class ImportOptions:
     """None: guess."""
     encoding: str | None = None
     max_rejected: float | None = None
+    yes: bool = False
+    """Take the likeliest answer to every question about columns."""
     force: bool = False
     report: Path | None = None
     as_json: bool = False
@@ -45,14 +48,20 @@ def import_files(options: ImportOptions) -> int:
     Raises:
         DataError: files, mapping or folder cannot be used.
     """
-    mapping = _guessed(options) if options.mapping is None else read_mapping(options.mapping)
-    if mapping is None:
-        return UNCLEAR
+    notes: list[str] = []
+    if options.mapping is not None:
+        mapping = read_mapping(options.mapping)
+    else:
+        proposal = propose(Given.of(options.files), options.encoding or DEFAULT_ENCODING)
+        notes = proposal.notes
+        if not _told(proposal, options):
+            return UNCLEAR
+        mapping = proposal.mapping
     if options.out is None:
         return 0
     instead = {"encoding": options.encoding, "max_rejected": options.max_rejected}
     mapping = mapping.model_copy(update={k: v for k, v in instead.items() if v is not None})
-    summary = run_import(options.files, mapping, options.out, force=options.force)
+    summary = run_import(options.files, mapping, options.out, force=options.force, notes=notes)
     if options.report is not None:
         remedy = "the import is done; give --force and another --report to do it again"
         with writing(options.report, remedy):
@@ -78,6 +87,9 @@ def import_files(options: ImportOptions) -> int:
 @click.option("--mapping", type=FILE, metavar="TOML", help="what the columns mean")
 @click.option("--guess", is_flag=True, help="guess what the columns mean (the default)")
 @click.option(
+    "--yes", is_flag=True, help="where two columns fit equally, take the first, and say so"
+)
+@click.option(
     "--encoding",
     metavar="NAME",
     help="of text files that are not UTF-8, such as cp1252  [default: the mapping's, or none]",
@@ -99,27 +111,31 @@ def import_command(guess: bool, **options: Any) -> int:
     not clear, the command says which line to write and exits with 2. Rows that cannot be used are
     written to rejects.csv, each with the reason. docs/own-data.md is a tutorial.
     """
-    if guess and options["mapping"] is not None:
-        raise click.UsageError("--mapping and --guess exclude each other: give one of them")
+    if (guess or options["yes"]) and options["mapping"] is not None:
+        wanted = "--guess" if guess else "--yes"
+        raise click.UsageError(f"--mapping and {wanted} exclude each other: give one of them")
     return import_files(ImportOptions(**options))
 
 
-def _guessed(options: ImportOptions) -> Mapping | None:
-    """Print the guessed mapping and return it; print open questions and return None."""
-    proposal = propose(Given.of(options.files), options.encoding or DEFAULT_ENCODING)
-    if not proposal.questions:
-        if options.out is None:
-            sys.stdout.write(proposal.toml)
-        else:
-            log.info(f"guessed, and written to {options.out / 'mapping.toml'}:\n{proposal.toml}")
-        return proposal.mapping
+def _told(proposal: Proposal, options: ImportOptions) -> bool:
+    """Print the guessed mapping and open questions; returns whether there are none."""
+    if options.yes:
+        for line in proposal.settle():
+            sys.stderr.write(f"not clear, and taken because of --yes: {line}\n")
+    if options.out is not None and not proposal.questions:
+        log.info(f"guessed, and written to {options.out / 'mapping.toml'}:\n{proposal.toml}")
+        return True
     sys.stdout.write(proposal.toml)
+    for note in proposal.notes:
+        sys.stderr.write(f"not used: {note}\n")
     for question in proposal.questions:
-        lines = "".join(f"\n    {line}" for line in question.lines)
+        lines = "".join(f"\n    {line}" for text in question.lines for line in text.split("\n"))
         write = "write one of" if len(question.lines) > 1 else "write"
         sys.stderr.write(f"not clear: {question.text}; {write}{lines}\n")
-    sys.stderr.write(
-        "keep the mapping above (add > my.toml), take the # off one line for each question, "
-        "correct what is wrong, and give it back with --mapping my.toml\n"
-    )
-    return None
+    if proposal.questions:
+        sys.stderr.write(
+            "keep the mapping above (add > my.toml), take the # off one line for each question, "
+            "correct what is wrong, and give it back with --mapping my.toml; or give --yes to "
+            "take the first line of each\n"
+        )
+    return not proposal.questions

@@ -14,8 +14,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from model.artifact.files import PICTURE_FOLDER, file_stem
+from training.data.features import check_matrix
 from training.data.files import sync
-from training.data.tables import DataError, writing
+from training.data.tables import DataError, check_named, writing
 from training.ingest.formats import UNREADABLE
 from training.ingest.items import (
     ATTRIBUTE,
@@ -43,6 +44,7 @@ _COLUMNS = (PUBLIC, TITLE, YEAR, CATEGORIES, DESCRIPTION)
 
 def check_target(out: Path, force: bool) -> None:
     """DataError if `out` exists, unless it is empty, or it is an import and `force` is given."""
+    check_named(out)
     _restore(out)
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
@@ -151,6 +153,7 @@ def write_features(
     """
     if items is None or mapping is None:
         for file in files:
+            _opened(file)
             shutil.copyfile(file, folder / file.name)
         return
     if not files:
@@ -207,4 +210,5 @@ def _opened(file: Path) -> NDArray[np.generic]:
         raise DataError(
             file, f"is not a readable .npy array ({error})", "write it with numpy.save"
         ) from error
+    check_matrix(file, x_RF)
     return x_RF

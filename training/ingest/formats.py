@@ -1,24 +1,21 @@
-"""The formats of tables: delimited text, JSON Lines and Parquet, each as records of strings.
+"""Text files, compressed by gzip or not and in any encoding, and delimited text in them.
 
-Text may be compressed by gzip and in any encoding. In delimited text, a quote that is never closed,
-or closed too late, costs the line on which it stands and no other. In JSON Lines, objects within
-objects become columns with dots in their names, and lists become values with bars between them.
+A quote that is never closed, or closed too late, costs the line on which it stands and no other.
 """
 
 import codecs
 import csv
 import gzip
 import io
-import json
+import re
+import zlib
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import IO, NamedTuple, cast
-
-import polars as pl
 
 from training.data.tables import DataError
 
@@ -27,15 +24,15 @@ _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _COMPRESSED = ".gz"
 _READ_BYTES = 2**20
 
-SEPARATORS = (",", "\t", ";", "|")
+SEPARATORS = (",", "\t", ";", "|", "::")
 ATOMIC_SUFFIXES = frozenset({".inter", ".item", ".user"})
 """RecBole's; their headers carry types (`item_id:token`)."""
 _TABBED_SUFFIXES = frozenset({".tsv", *ATOMIC_SUFFIXES})
+_SAID = re.compile(r"sep=(\S|\t)\s*$", re.IGNORECASE)
+_UNUSED = "\x1f"
+"""ASCII's unit separator: stands for a separator of several characters."""
 _SAMPLE = 50
 """How many records are read to find the separator."""
-_JSON_SAMPLE = 1000
-"""How many records are read to find the columns."""
-_DECODER = json.JSONDecoder(parse_int=str, parse_float=str)
 
 WRONG_FIELDS = "wrong number of fields"
 BROKEN_QUOTES = "quotes that do not match"
@@ -74,7 +71,7 @@ def text_lines(path: Path, encoding: str) -> Iterator[Iterator[str]]:
             yield text
     except UnicodeError as error:
         raise _not_encoded(path, encoding) from error
-    except (EOFError, gzip.BadGzipFile) as error:
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(path, f"is damaged ({error})", "get it again, or unpack it") from error
     except OSError as error:
         raise DataError(
@@ -137,6 +134,8 @@ class Dialect:
     separator: str
     quoted: bool
     """Whether a field may stand in double quotes, and then hold separators and line ends."""
+    skipped: int = 0
+    """Lines before the first record: one that names the separator for a spreadsheet."""
 
 
 class Record(NamedTuple):
@@ -156,20 +155,25 @@ def dialect_of(path: Path, encoding: str, separator: str | None, quoted: bool | 
     """
     if separator is None and plain_suffix(path) in _TABBED_SUFFIXES:
         separator = "\t"
+    skipped = 0
     if separator is None:
         with text_lines(path, encoding) as lines:
             sample = list(islice(lines, _SAMPLE))
+        if sample and (said := _SAID.match(sample[0])):
+            separator, skipped = said[1], 1
+    if separator is None:
         if not any(line.strip() for line in sample):
             raise DataError(path, "is empty", "expected a header line with column names")
         separator = max(SEPARATORS, key=lambda candidate: _fit(sample, candidate))
         if _fit(sample, separator)[0] == 0:
             raise DataError(
                 path,
-                "has one column only (columns by commas, tabs, semicolons or bars were looked for)",
+                "has one column only (looked for commas, tabs, semicolons, bars and ::)",
                 'name the separator in a mapping, for example separator = "#"',
                 line=1,
             )
-    return Dialect(separator=separator, quoted=separator != "\t" if quoted is None else quoted)
+    usual = separator != "\t" and len(separator) == 1
+    return Dialect(separator=separator, quoted=usual if quoted is None else quoted, skipped=skipped)
 
 
 def _fit(sample: Sequence[str], separator: str) -> tuple[float, int]:
@@ -183,10 +187,12 @@ def _fit(sample: Sequence[str], separator: str) -> tuple[float, int]:
 
 def records(lines: Iterator[str], dialect: Dialect) -> Iterator[Record]:
     """All records but blank lines; the first is the header, and all must have as many fields."""
+    for _ in range(dialect.skipped):
+        next(lines, None)
     again = _Again(lines)
     reader = _reader(again, dialect)
     width: int | None = None
-    line = 1
+    line = 1 + dialect.skipped
     while True:
         again.taken.clear()
         fault = None
@@ -227,123 +233,12 @@ class _Again:
 
 
 def _reader(lines: Iterator[str], dialect: Dialect) -> Iterator[list[str]]:
+    mark = dialect.separator
+    if len(mark) > 1:  # csv knows single characters only
+        lines, mark = (line.replace(dialect.separator, _UNUSED) for line in lines), _UNUSED
     return csv.reader(
         lines,
-        delimiter=dialect.separator,
+        delimiter=mark,
         quoting=csv.QUOTE_MINIMAL if dialect.quoted else csv.QUOTE_NONE,
         strict=True,
     )
-
-
-def json_columns_of(path: Path, encoding: str) -> list[str]:
-    """Keys of the first records in their order; DataError if there are none."""
-    with text_lines(path, encoding) as lines:
-        first = next(lines, "")
-        if first.lstrip().startswith("["):
-            raise DataError(
-                path,
-                "is one list, not one object per line",
-                f"convert it, for example with `jq -c '.[]' {path.name} > {path.stem}.jsonl`",
-                line=1,
-            )
-        names = dict.fromkeys(
-            name
-            for _, fields in islice(objects(chain([first], lines)), _JSON_SAMPLE)
-            if isinstance(fields, dict)
-            for name in _columns("", fields)
-        )
-    if not names:
-        raise DataError(
-            path,
-            "has no JSON object on any of its first lines",
-            'expected one per line, such as {"user": "u1", "item": "i1"}',
-            line=1,
-        )
-    return list(names)
-
-
-def objects(lines: Iterator[str]) -> Iterator[tuple[int, dict[str, object] | str]]:
-    """Line number and object, its numbers as they are written; a line without one as it is."""
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            value = _DECODER.decode(line)
-        except (ValueError, RecursionError):
-            value = None
-        yield number, value if isinstance(value, dict) else line.strip()
-
-
-def text_of(fields: Mapping[str, object], column: str) -> str:
-    """The value of a column of an object, empty if there is none."""
-    value = fields.get(column)
-    if value is None and "." in column:
-        outer, _, inner = column.partition(".")
-        within = fields.get(outer)
-        return text_of(within, inner) if isinstance(within, dict) else ""
-    return value if isinstance(value, str) else _text(value)
-
-
-def _columns(prefix: str, fields: Mapping[str, object]) -> Iterator[str]:
-    for name, value in fields.items():
-        if isinstance(value, dict):
-            yield from _columns(f"{prefix}{name}.", value)
-        else:
-            yield prefix + name
-
-
-def _text(value: object) -> str:
-    if isinstance(value, str):
-        return value
-    if value is None:
-        return ""
-    if isinstance(value, list):
-        return "|".join(map(_text, value))
-    return json.dumps(value, ensure_ascii=False)
-
-
-def parquet_columns_of(path: Path) -> list[str]:
-    """Column names; DataError if it is no Parquet file."""
-    with _parquet_explained(path):
-        return list(pl.read_parquet_schema(path))
-
-
-def parquet_frames(path: Path, columns: Sequence[str], rows: int) -> Iterator[pl.DataFrame]:
-    """The table in frames of some rows each, as strings; an absent value is empty."""
-    with _parquet_explained(path):
-        whole = pl.scan_parquet(path).select(columns)
-        schema = whole.collect_schema()
-        texts = whole.select(_as_text(name, dtype) for name, dtype in schema.items())
-        height = pl.scan_parquet(path).select(pl.len()).collect().item()
-        for start in range(0, height, rows):
-            yield texts.slice(start, rows).collect()
-
-
-def _as_text(name: str, dtype: pl.DataType) -> pl.Expr:
-    column = pl.col(name)
-    if isinstance(dtype, pl.List):
-        column = column.cast(pl.List(pl.String)).list.join("|", ignore_nulls=True)
-    elif dtype.is_float():
-        # Whole numbers with gaps are often stored as floats: user 7.0 is user 7.
-        whole = column.cast(pl.Int64, strict=False)
-        column = (
-            pl.when(whole == column).then(whole.cast(pl.String)).otherwise(column.cast(pl.String))
-        )
-    elif isinstance(dtype, pl.Binary):
-        column = column.cast(pl.String, strict=False)
-    elif isinstance(dtype, pl.Datetime) and dtype.time_zone is not None:
-        column = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None).cast(pl.String)
-    else:
-        column = column.cast(pl.String)
-    return column.fill_null("").alias(name)
-
-
-@contextmanager
-def _parquet_explained(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (pl.exceptions.PolarsError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise DataError(
-            path, f"cannot be read as Parquet ({reason})", "check that it is whole"
-        ) from error

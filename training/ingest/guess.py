@@ -1,13 +1,10 @@
 """The mapping that names and first rows of the files suggest.
 
-Where several tables or columns fit, nothing is decided: it becomes a question.
+Where several tables or columns fit, or one that looks meant cannot be read, nothing is decided: it
+becomes a question. What is left out is noted with the reason.
 """
 
-import json
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Self
+from collections.abc import Collection, Iterator, Sequence
 
 import polars as pl
 
@@ -15,179 +12,25 @@ from model.artifact.files import PICTURE_FOLDER, pictures_in
 from model.registry.items import MAX_ATTRIBUTES
 from training.data.folder import MAX_ATTRIBUTE
 from training.data.tables import DataError
+from training.ingest.events import weights_of
 from training.ingest.formats import DEFAULT_ENCODING
-from training.ingest.mapping import NAMES, Mapping, mapping_text, named, plain
-from training.ingest.rejects import Rejects
+from training.ingest.mapping import NAMES, named, plain
+from training.ingest.proposal import Columns, Proposal
+from training.ingest.sampled import Sampled, examples
 from training.ingest.sources import Given, Source
-from training.ingest.values import missing, numbers, order_of, seconds
+from training.ingest.times import SPREADSHEET, like_days, order_of
+from training.ingest.values import thousands_of, wholes
 
-_ROWS = 5000
-_MOSTLY = 0.8
-"""Share of a column's values that must be what the column is taken for; bad rows are usual."""
-_MOST_EVENTS = 20
-"""Kinds of events; a column of more kinds names something else."""
-_SAME_ID = 0.5
-"""Share of one table's ids that another has, if both use the same ids; both are only sampled, and
-the other may lack some."""
-_NAMING = 0.95
-"""Least share of distinct values in a column that identifies the rows."""
-_SOME = 0.1
-"""Least share of the ids that a column must hold to refer to them; ratings hold few."""
 _MOST_RATINGS = 20
 """Most distinct values of ratings; a column with more numbers is more likely a price."""
 _MOST_OFFERED = 12
 """Columns that a question lists."""
-_LABELS = ("0", "1", "2", "0.0", "1.0", "2.0")
-_SEPARATORS = ("|", ";", ",")
-_DISLIKES = frozenset(
-    {"dislike", "downvote", "unlike", "return", "refund", "skip", "remove", "hide", "cancel"}
-)
+_LATE = 1e8
+"""Seconds since 1970: larger numbers, from 1973 on, may be moments."""
+_FILLED = 0.9
+"""Least share of the rows that say what happened, if it is to be known of every row."""
 _ITEM_IDS, _USER_IDS = "i_id_mapping", "u_id_mapping"
 """MMRec's names of the files that say which row number is which item or user."""
-
-Columns = dict[str, object]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """What a mapping leaves open."""
-
-    table: str
-    text: str
-    lines: list[str]
-    """One of them is to be written into the mapping."""
-    about_files: bool = False
-
-
-@dataclass(slots=True, kw_only=True)
-class Proposal:
-    """A mapping in the making."""
-
-    values: dict[str, object] = field(default_factory=dict)
-    questions: list[Question] = field(default_factory=list)
-
-    @property
-    def mapping(self) -> Mapping:
-        """The mapping; there must be no questions."""
-        assert not self.questions
-        return Mapping.model_validate(self.values)
-
-    @property
-    def toml(self) -> str:
-        """The mapping; lines to choose from are comments."""
-        lines = [(x.table, line) for x in self.questions for line in [f"{x.text}:", *x.lines]]
-        return mapping_text(self.values, lines)
-
-    def ask(self, table: str, key: str, text: str, values: Sequence[object]) -> None:
-        """Ask which of some values a key has."""
-        lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for value in values]
-        question = Question(table=table, text=text, lines=lines, about_files=key == "files")
-        self.questions.append(question)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Sampled:
-    """A table and its first rows."""
-
-    path: Path
-    names: list[str]
-    rows: pl.DataFrame
-    """Stripped strings."""
-    headed: bool = True
-    """Whether the names are the file's own."""
-
-    @classmethod
-    def of(cls, source: Source) -> Self:
-        """Read the first rows."""
-        sample = next(source.batches(source.names, Rejects(), _ROWS))
-        rows = sample.select(pl.col(source.names).str.strip_chars())
-        return cls(path=source.path, names=source.names, rows=rows)
-
-    def candidates(self, role: str) -> list[str]:
-        """Columns that may have this role by name and by content."""
-        holds = _CONTENT.get(role, len)
-        return [name for name in named(role, self.names) if holds(self.present(name))]
-
-    def dated(self) -> list[str]:
-        """Columns of dates, by content alone; plain numbers may be anything and do not count."""
-        return [
-            name
-            for name in self.names
-            if self.present(name).cast(pl.Float64, strict=False).is_null().all()
-            and _is_time(self.present(name))
-        ]
-
-    def all_named(self, role: str) -> list[str]:
-        """Columns that may have this role by name, however unlikely."""
-        return [name for name in self.names if named(role, [name])]
-
-    def about(self, item: str, other: Collection[str]) -> "Sampled":
-        """The columns that say the same in nearly all rows of an item, and so are about items.
-
-        Args:
-            item: the column of items' ids.
-            other: columns that are known to be about something else.
-        """
-        names = [item, *(x for x in self.names if x not in other and self._is_set_by(x, item))]
-        return Sampled(path=self.path, names=names, rows=self.rows)
-
-    def _is_set_by(self, column: str, item: str) -> bool:
-        again = self.rows.filter(~pl.col(item).is_first_distinct())
-        firsts = self.rows.unique(item, keep="first").select(item, first=column)
-        same = again.join(firsts, on=item).select(pl.col(column) == pl.col("first")).to_series()
-        return len(same) > 0 and same.sum() >= _MOSTLY * len(same)
-
-    def present(self, column: str) -> pl.Series:
-        """Its values that are not missing."""
-        return self.rows.filter(~missing(pl.col(column)))[column]
-
-    def separator(self, column: str) -> str:
-        """Between the categories of one item; RecBole's sequences have spaces."""
-        values = self.present(column)
-        found = (mark for mark in _SEPARATORS if values.str.contains(mark, literal=True).any())
-        return next(found, " " if self.path.suffix == ".item" else "|")
-
-    def references(self, other: "Sampled") -> list[tuple[str, str]]:
-        """Pairs of a column here, whose values repeat, and the ids in another table it names."""
-        return [
-            (ours, theirs)
-            for theirs in other.names
-            if len(ids := other.present(theirs)) > 1 and ids.n_unique() >= _NAMING * len(ids)
-            for ours in self.names
-            if self._repeats(ours, ids) and self.overlap(ours, ids) >= _SAME_ID
-        ]
-
-    def _repeats(self, column: str, ids: pl.Series) -> bool:
-        """Whether the column names many of the ids, some of them several times."""
-        values = self.present(column)
-        least = _SOME * min(len(ids), len(values))
-        return least <= values.n_unique() < len(values)
-
-    def overlap(self, column: str, other: pl.Series) -> float:
-        """Share of the column's values that are among others."""
-        return float(self.present(column).is_in(other.implode()).mean() or 0.0)  # type: ignore[arg-type]
-
-
-def _is_number(values: pl.Series) -> bool:
-    return _mostly(pl.select(numbers(pl.lit(values))).to_series())
-
-
-def _is_time(values: pl.Series) -> bool:
-    return any(_mostly(seconds(values, order=order)) for order in ("day-first", "month-first"))
-
-
-def _mostly(read: pl.Series) -> bool:
-    return len(read) > 0 and read.null_count() <= (1 - _MOSTLY) * len(read)
-
-
-_CONTENT: dict[str, Callable[[pl.Series], object]] = {
-    "rating": _is_number,
-    "count": _is_number,
-    "year": _is_number,
-    "timestamp": _is_time,
-    "event": lambda values: 0 < values.n_unique() <= _MOST_EVENTS,
-    "label": lambda values: len(values) > 0 and bool(values.is_in(_LABELS).all()),
-}
 
 
 def propose(given: Given, encoding: str) -> Proposal:
@@ -206,7 +49,9 @@ def propose(given: Given, encoding: str) -> Proposal:
     others = [table for table in rest if table not in interactions]
     items = item_ids or _find_items(others, interactions, proposal)
     open_files = any(question.about_files for question in proposal.questions)
-    ignored = [x.path.name for x in others if x not in items and not open_files]
+    left_out = [x for x in others if x not in items and not open_files]
+    proposal.notes += [_why_ignored(table, interactions, items) for table in left_out]
+    ignored = [x.path.name for x in left_out]
     if encoding != DEFAULT_ENCODING:
         proposal.values["encoding"] = encoding
     if ignored:
@@ -225,14 +70,29 @@ def propose(given: Given, encoding: str) -> Proposal:
         proposal.values["users"] = _files(user_ids) | _id_pair(user_ids[0], names)
     _ask_for_names("interactions", interactions, proposal)
     _ask_for_names("items", items, proposal)
+    proposal.ask_about_unread()
     return proposal
+
+
+def _why_ignored(table: Sampled, interactions: Sequence[Sampled], items: Sequence[Sampled]) -> str:
+    if table.candidates("user") and table.candidates("item") and interactions:
+        why = f"interactions are in {interactions[0].path.name}"
+    elif table.is_about_people:
+        why = "it is about users, of whom only ids are used"
+    elif items:
+        why = f"items are in {items[0].path.name}"
+    else:
+        why = "it names no items of the interactions"
+    return f"{table.path.name}: {why}"
 
 
 def _read(given: Given, encoding: str) -> list[Sampled]:
     read = [Sampled.of(Source.open(path, encoding)) for path in given.tables]
     if read and all(table.rows.is_empty() for table in read):
         raise DataError(given.first, "has no rows", "give a file that has some")
-    return [_with_names(table) if _is_headless(table) else table for table in read]
+    return [
+        _with_names(table) if not table.headed or _is_headless(table) else table for table in read
+    ]
 
 
 def _find_interactions(tables: Sequence[Sampled], proposal: Proposal) -> list[Sampled]:
@@ -254,7 +114,8 @@ def _find_items(
     tables: Sequence[Sampled], interactions: Sequence[Sampled], proposal: Proposal
 ) -> list[Sampled]:
     """All parts of the table that says most about items, and nothing about users."""
-    found = [x for x in tables if x.candidates("id") and not x.candidates("user")]
+    tables = [x for x in tables if not x.is_about_people]
+    found = [x for x in tables if x.candidates("id")]
     if not found:
         found = [x for x in tables if any(each.references(x) for each in interactions)]
     titled = [table for table in found if table.candidates("title")]
@@ -295,7 +156,7 @@ def _shared_id(
             (our, their)
             for our in interactions[0].all_named("item")
             for their in items[0].all_named("id")
-            if interactions[0].overlap(our, items[0].rows[their]) >= _SAME_ID
+            if interactions[0].shares_ids(our, items[0].rows[their])
         ]
         pairs = [(our, their) for our, their in pairs if our == their] or pairs
     else:
@@ -325,33 +186,101 @@ def _add_items(
 def interaction_columns(table: Sampled, items: Sequence[str], proposal: Proposal) -> Columns:
     """Keys of `[interactions]`; `items` are the columns that may be the item's id."""
     asking = _Asking("interactions", table, proposal)
-    found = asking.found
     users = table.candidates("user")
     asking.required("user", users, besides=[*items, *table.dated()])
     asking.required("item", items, besides=[*users, *table.dated()])
-    if not asking.optional("rating", table.candidates("rating")):
-        _events_or_counts(table, asking)
+    _add_value(asking)
     asking.optional("timestamp", table.candidates("timestamp") or table.dated())
     asking.optional("label", table.candidates("label"))
-    if "timestamp" in found:
-        order = order_of(table.present(str(found["timestamp"])))
-        if order == "unclear":
-            text = "whether 03/04/2024 is in March or in April"
-            proposal.ask("interactions", "dates", text, ["day-first", "month-first"])
-        elif order is not None:
-            found["dates"] = order
-    return found
+    for role in ("timestamp", "label"):
+        asking.note_unreadable(role)
+    if "timestamp" in asking.found:
+        _add_dates(asking)
+    return asking.found
 
 
-def _events_or_counts(table: Sampled, asking: "_Asking") -> None:
-    if asking.optional("event", table.candidates("event")):
-        if "event" in asking.found:
-            kinds = table.present(str(asking.found["event"])).value_counts()
-            first = kinds.sort("count", kinds.columns[0], descending=[True, False]).to_series()
-            weights = {kind: 0 if plain(kind) in _DISLIKES else 1 for kind in first}
-            asking.found["weights"] = weights
-    elif asking.optional("rating", table.candidates("count")):
-        asking.found |= {"min_rating": 1, "repeats": "sum"}  # every count is a like
+def _add_dates(asking: "_Asking") -> None:
+    """What comes first in the dates, and what numbers count, if the values show it."""
+    values = asking.table.present(str(asking.found["timestamp"]))
+    order = order_of(values)
+    if order == "unclear":
+        several = ["day-first", "month-first"]
+        if values.str.contains(r"^\d{1,2}[/.-]\d{1,2}[/.-]\d{2}\b").any():
+            several.append("year-first")
+        asking.ask("dates", f"what comes first in dates such as {examples(values)}", several)
+    elif order is not None:
+        asking.found["dates"] = order
+    if like_days(values):
+        text = f"what numbers such as {examples(values)} count: days of a spreadsheet, or seconds"
+        asking.ask("timestamp_format", text, [SPREADSHEET, "s"])
+
+
+def _add_value(asking: "_Asking") -> None:
+    """Ratings, or else events, or else counts, of what the table says how much an item is liked."""
+    table, found = asking.table, asking.found
+    by_role = {role: table.candidates(role) for role in ("rating", "event", "count")}
+    by_role["event"] = [x for x in by_role["event"] if _tells_likes(table, x, asking)]
+    used = next((role for role, columns in by_role.items() if columns), None)
+    for role in by_role:
+        asking.note_unreadable(role, instead=used)
+    if used is None:
+        return
+    columns = by_role[used]
+    if used == "event":
+        asking.choose("event", [_events(table, column) for column in columns])
+    else:
+        asking.required("rating", columns)
+    if "rating" in found:
+        _add_style(asking)
+    if used == "count":
+        found |= {"min_rating": 1, "repeats": "sum"}  # every count is a like
+    for role, others in by_role.items():
+        if role != used:
+            asking.note(others, f"{' or '.join(columns)} says how much an item is liked")
+
+
+def _tells_likes(table: Sampled, column: str, asking: "_Asking") -> bool:
+    """Whether all rows say what happened; a status says it only if it is not always good."""
+    *_, states = NAMES["event"]
+    weights = weights_of(table.present(column).unique())
+    if plain(column) in states:
+        if min(weights.values()) >= 0:
+            asking.note([column], "no value of it takes an interaction back")
+            return False
+        filled = len(table.present(column)) / max(1, len(table.rows))
+        if filled < _FILLED:
+            asking.refuse(column, f"says what became of only {filled:.0%} of the rows")
+            return False
+    return True
+
+
+def _events(table: Sampled, column: str) -> Columns:
+    """Keys for a column of events; DataError if no event in it is a like."""
+    kinds = table.present(column).value_counts()
+    first = kinds.sort("count", kinds.columns[0], descending=[True, False]).to_series()
+    weights = weights_of(first)
+    if max(weights.values()) <= 0:
+        raise DataError(
+            table.path,
+            f"no event in it is a like: {', '.join(first)}",
+            "give the file of the others too, or a mapping with weights, of which one is above 0",
+            column=column,
+        )
+    return {"event": column, "weights": weights}
+
+
+def _add_style(asking: "_Asking") -> None:
+    """How the numbers of the rating are written."""
+    values = asking.table.present(str(asking.found["rating"]))
+    thousands, parts = thousands_of(values), wholes(values)
+    if thousands == "unclear":
+        marked = values.filter(values.str.contains(r"[.,]"))
+        text = f"which mark is between thousands in {examples(marked)}"
+        asking.ask("thousands", text, [",", "."])
+    elif thousands is not None:
+        asking.found["thousands"] = thousands
+    if parts:
+        asking.found["rating_out_of"] = parts[0]
 
 
 def item_columns(table: Sampled, ids: Sequence[str], proposal: Proposal) -> Columns:
@@ -360,9 +289,9 @@ def item_columns(table: Sampled, ids: Sequence[str], proposal: Proposal) -> Colu
     asking.required("id", ids)
     found, taken = asking.found, set(ids)
     for role in ("title", "year", "categories", "picture", "available"):
-        for name in table.candidates(role)[:1]:
-            found[role] = name
-            taken.add(name)
+        columns = [name for name in table.candidates(role) if name not in taken]
+        asking.optional(role, columns)
+        taken.update(columns)
     if "categories" in found:
         separator = table.separator(str(found["categories"]))
         if separator != "|":
@@ -396,26 +325,55 @@ class _Asking:
     """Settles which column of one table has which role, and asks where it is not clear."""
 
     def __init__(self, name: str, table: Sampled, proposal: Proposal) -> None:
-        self._name, self._table, self._proposal = name, table, proposal
+        self._name, self.table, self._proposal = name, table, proposal
         self.found: Columns = {}
 
     def required(self, key: str, candidates: Sequence[str], besides: Collection[str] = ()) -> None:
         """Take the only candidate, or ask; without candidates, offer all columns but `besides`."""
-        if len(candidates) == 1:
-            self.found[key] = candidates[0]
-            return
-        others = [name for name in self._table.names if name not in besides]
-        offered = list(candidates or others or self._table.names)
-        text = f"which column of {self._table.path.name} is the {key}"
-        if len(offered) > _MOST_OFFERED:
-            text += f" (of {len(offered)}; every row should be one choice of one item by one user)"
-        self._proposal.ask(self._name, key, text, offered[:_MOST_OFFERED])
+        others = [name for name in self.table.names if name not in besides]
+        self.choose(key, [{key: x} for x in candidates or others or self.table.names], candidates)
 
-    def optional(self, key: str, candidates: Sequence[str]) -> bool:
-        """Whether there is such a column, even if it is not clear which."""
+    def optional(self, key: str, candidates: Sequence[str]) -> None:
+        """As `required`, if there are candidates."""
         if candidates:
             self.required(key, candidates)
-        return bool(candidates)
+
+    def choose(
+        self, key: str, answers: Sequence[Columns], certain: Sequence[object] | None = None
+    ) -> None:
+        """Take the only answer, or ask; with `certain` given, the only one if that has one."""
+        if len(answers if certain is None else certain) == 1:
+            self.found |= answers[0]
+            return
+        text = f"which column of {self.table.path.name} is the {key}"
+        if len(answers) > _MOST_OFFERED:
+            text += f" (of {len(answers)}; every row should be one choice of one item by one user)"
+        self._proposal.ask_for(self._name, text, answers[:_MOST_OFFERED])
+
+    def ask(self, key: str, text: str, values: Sequence[object]) -> None:
+        """Ask for the value of a key."""
+        self._proposal.ask(self._name, key, text, values)
+
+    def note(self, columns: Sequence[str], why: str) -> None:
+        """Say why columns are not used."""
+        file = self.table.path.name
+        self._proposal.notes += [f"column {column!r} of {file}: {why}" for column in columns]
+
+    def refuse(self, column: str, why: str) -> None:
+        """Ask about a column that looks meant and cannot be used."""
+        self._proposal.unread.setdefault(self._name, {})[column] = (
+            f"column {column!r} of {self.table.path.name} looks meant, but {why}"
+        )
+
+    def note_unreadable(self, role: str, instead: str | None = None) -> None:
+        """Ask about columns that have a role by name only, or say that another is used."""
+        used = self.found.values()
+        for column in self.table.unreadable(role):
+            why = self.table.unlike(role, column)
+            if role == "event" or instead is not None or role in self.found:
+                self.note([column], why)
+            elif column not in used:
+                self.refuse(column, f"as {role}, {why}")
 
 
 def _is_headless(table: Sampled) -> bool:
@@ -440,7 +398,8 @@ def _usual_names(table: Sampled) -> Iterator[str]:
     usual = iter(("item", "title") if is_item_table else ("user", "item"))
     dated, rest = table.dated(), ["rating", "timestamp"]
     for place, column in enumerate(table.names, 1):
-        found = "timestamp" if column in dated else next(usual, None) or _rated(table, column)
+        found = next(usual, None) if column not in dated else "timestamp"
+        found = found or _rated(table, column) or _counted_from_1970(table, column)
         if found in rest:
             rest.remove(found)
         elif found in ("rating", "timestamp", None):
@@ -452,6 +411,12 @@ def _rated(table: Sampled, column: str) -> str | None:
     values = table.present(column)
     few = 1 < values.n_unique() <= _MOST_RATINGS
     return "rating" if few and all(map(_is_plain_number, values.unique())) else None
+
+
+def _counted_from_1970(table: Sampled, column: str) -> str | None:
+    values = table.present(column).cast(pl.Float64, strict=False)
+    late = values.null_count() == 0 and bool((values > _LATE).all())
+    return "timestamp" if late and not table.unlike("timestamp", column) else None
 
 
 def _is_plain_number(text: str) -> bool:

@@ -1,5 +1,6 @@
 """The table of items as it is read: rows checked, words made fit for one line, pictures found."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,20 +14,29 @@ from training.ingest.mapping import ItemMapping, Mapping
 from training.ingest.rejects import LINE, Check, Rejects, id_checks, passed
 from training.ingest.sources import Given, Source
 from training.ingest.tables import FILE, ITEM, Interactions, PublicIds, check_rejected
-from training.ingest.values import DECIMAL_COMMA, missing, numbers
+from training.ingest.values import DECIMAL_COMMA, ids, missing, numbers
+from training.ingest.words import flat_lists, without_markup
 
 ID, PUBLIC, PICTURE, ROW, HIDDEN = "id", "item_id", "picture", "row", "hidden"
 TITLE, YEAR, CATEGORIES, DESCRIPTION = "title", "year", "categories", "description"
 PICTURE_URL = "picture_url"
 ATTRIBUTE = "attribute "
 """What the names of further columns begin with, so that they are no other column's."""
-_NO = (
-    "false", "f", "no", "n", "sold out", "out of stock", "outofstock", "unavailable",
-    "discontinued",
+NO = (
+    "false", "f", "no", "n", "sold out", "out of stock", "outofstock", "out_of_stock",
+    "unavailable", "discontinued", "draft", "archived", "inactive", "disabled", "nein", "non",
 )  # fmt: skip
 """Values in lower case that say that an item is not available; so do numbers up to zero."""
+YES = (
+    "true", "t", "yes", "y", "in stock", "instock", "in_stock", "available", "preorder",
+    "backorder", "active", "enabled", "published", "ja", "oui",
+)  # fmt: skip
+"""Usual values for the opposite; anything else is taken for it too."""
 _YEAR = r"^(\d{4})(\.0)?$"
 _SPACES = r"\s+"
+_MOST_CHARACTERS = 1024
+"""Of a picture's file name with its folders."""
+_SHOWN_CHARACTERS = 60
 _EXAMPLES = 3
 """Ids that a message names."""
 
@@ -111,6 +121,7 @@ def read_item_table(
         for batch in source.batches(mapping.named, rejects):
             parsed = _parsed(batch, mapping).with_row_index(ROW, offset=num_rows)
             num_rows += len(batch)
+            rejects.count_whole("item", batch[mapping.id])
             named = passed(parsed, id_checks("item", ID), source.path, rejects)
             if mapping.public_id is not None:
                 named = passed(named, id_checks("item", PUBLIC), source.path, rejects)
@@ -128,8 +139,8 @@ def read_item_table(
 
 def _parsed(batch: pl.DataFrame, mapping: ItemMapping) -> pl.DataFrame:
     columns = [
-        _stripped(mapping.id).alias(ID),
-        _stripped(mapping.public_id or mapping.id).alias(PUBLIC),
+        ids(pl.col(mapping.id)).alias(ID),
+        ids(pl.col(mapping.public_id or mapping.id)).alias(PUBLIC),
         LINE,
     ]
     if mapping.title is not None:
@@ -146,7 +157,7 @@ def _parsed(batch: pl.DataFrame, mapping: ItemMapping) -> pl.DataFrame:
         columns.append(_present(_stripped(mapping.picture)).alias(PICTURE))
     if mapping.available is not None:
         text = _stripped(mapping.available).str.to_lowercase()
-        columns.append((text.is_in(_NO) | (numbers(text) <= 0).fill_null(False)).alias(HIDDEN))
+        columns.append((text.is_in(NO) | (numbers(text) <= 0).fill_null(False)).alias(HIDDEN))
     return batch.select(columns)
 
 
@@ -161,7 +172,9 @@ def _present(text: pl.Expr) -> pl.Expr:
 def _words(columns: Sequence[str]) -> pl.Expr:
     """The words of all columns in one line, as a tab-separated table needs."""
     parts = [
-        _present(_stripped(name).str.replace_all(_SPACES, " ")).replace("", None)
+        _present(
+            without_markup(pl.col(name)).str.replace_all(_SPACES, " ").str.strip_chars()
+        ).replace("", None)
         for name in columns
     ]
     return pl.concat_str(parts, separator=" ", ignore_nulls=True)
@@ -178,12 +191,21 @@ def _attribute(column: str) -> pl.Expr:
 def _categories(column: pl.Expr, separator: str) -> pl.Expr:
     """Each followed by a bar, so that the reader of the table finds no other separator."""
     parts = (
-        column.str.replace_all(_SPACES, " ")
+        without_markup(flat_lists(column, separator))
+        .str.replace_all(_SPACES, " ")
         .str.split(separator)
         .list.eval(_present(pl.element().str.strip_chars()))
         .list.eval(pl.element().filter(pl.element() != "") + "|")
     )
     return parts.list.join("")
+
+
+def _beside(folder: Path, name: str) -> Path | None:
+    """A file in the folder or below; None for a name that leads out of it, or is none."""
+    if len(name) > _MOST_CHARACTERS or "\0" in name:  # an encoded picture, for example
+        return None
+    path = Path(os.path.normpath(folder / name))
+    return path if path.is_relative_to(os.path.normpath(folder)) else None
 
 
 def find_pictures(
@@ -211,11 +233,11 @@ def find_pictures(
     for public, item_id, file, name in zip(
         items[PUBLIC], items[ID], items[FILE], named, strict=True
     ):
-        web = is_web_address(name)
+        web = is_web_address(name) and name[:5].lower() != "data:"
         urls.append(name if web else "")
-        path = folders[file] / name if name and not web else filed.get(item_id)
+        path = _beside(folders[file], name) if name and not web else filed.get(item_id)
         if path is not None and path.is_file():
             files[public] = path
-        elif path is not None:
-            absent.append(name)
+        elif name and not web:
+            absent.append(name[:_SHOWN_CHARACTERS])
     return Pictures(files=files, urls=pl.Series(PICTURE_URL, urls, pl.String), absent=absent)

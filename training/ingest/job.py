@@ -27,8 +27,22 @@ from training.ingest.summary import Summary, summarised
 from training.ingest.tables import Interactions, load_users
 
 
-def run_import(files: Sequence[Path], mapping: Mapping, out: Path, *, force: bool) -> Summary:
+def run_import(
+    files: Sequence[Path],
+    mapping: Mapping,
+    out: Path,
+    *,
+    force: bool,
+    notes: Sequence[str] = (),
+) -> Summary:
     """Write the data folder `out`, whole or not at all; `force` replaces an earlier import.
+
+    Args:
+        files: and folders of them.
+        mapping: what their columns mean.
+        out: the data folder.
+        force: replace an earlier import.
+        notes: what is known not to be used, and why; for the summary.
 
     Raises:
         DataError: files, mapping or `out` cannot be used; nothing was changed.
@@ -57,10 +71,10 @@ def run_import(files: Sequence[Path], mapping: Mapping, out: Path, *, force: boo
             (folder / MAPPING).write_text(
                 mapping_text(mapping.model_dump(exclude_defaults=True)), encoding="utf-8"
             )
-            features = [path.name for path in given.features]
             summary = summarised(
-                out.name, interactions, items, threshold, features, time.perf_counter() - start
+                out.name, mapping, interactions, items, given, time.perf_counter() - start
             )
+            summary = summary.model_copy(update={"not_used": [*notes, *summary.not_used]})
             text = summary.model_dump_json(indent=2) + "\n"
             (folder / SUMMARY).write_text(text, encoding="utf-8")
     return summary

@@ -14,7 +14,8 @@ from pydantic_core import ErrorDetails
 
 from training.data.tables import DataError
 from training.ingest.formats import DEFAULT_ENCODING
-from training.ingest.values import DateOrder, is_format
+from training.ingest.times import DateOrder, is_format
+from training.ingest.values import Style, Thousands
 
 _NAMES = tomllib.loads(Path(__file__).with_name("column_names.toml").read_text(encoding="utf-8"))
 NAMES: Dict[str, Sequence[frozenset[str]]] = {
@@ -50,12 +51,17 @@ class TableMapping(BaseModel):
 
     files: list[str] = Field(min_length=1)
     """Names without folders; `*` and `?` stand for any part."""
-    separator: str | None = Field(default=None, min_length=1, max_length=1)
+    separator: str | None = Field(default=None, min_length=1, max_length=4)
     """Between fields; None to find it by the file."""
     quoted: bool | None = None
     """Whether fields may stand in double quotes; None: yes, unless tabs separate them."""
     columns: list[str] | None = Field(default=None, min_length=1)
-    """Names of the columns of a file that has no header."""
+    """Names of the columns of a file that has no header, or another one."""
+    header: bool | None = None
+    """Whether the first line of a file is a header though `columns` are given; None: if it holds
+    one of these names in its place."""
+    unused: list[str] = []
+    """Columns that look as if they were meant and are left out."""
 
 
 class InteractionMapping(TableMapping):
@@ -65,6 +71,11 @@ class InteractionMapping(TableMapping):
     item: str
     rating: str | None = None
     """A column of numbers; without it and without `event`, every row is a like."""
+    rating_out_of: float | None = Field(default=None, gt=0)
+    """The best rating, where ratings are written as `4/5` or `80%` (out of 100)."""
+    thousands: Thousands | None = None
+    """The mark between thousands in ratings: with a comma `1,000` is a thousand, with a point one.
+    """
     event: str | None = None
     """A column that names what happened, each worth `weights`."""
     weights: dict[str, float] = {}
@@ -74,9 +85,10 @@ class InteractionMapping(TableMapping):
     times the scale's top, which `fit` finds, or for the least positive weight."""
     timestamp: str | None = None
     timestamp_format: str | None = None
-    """`s`, `ms`, `us`, `ns` or a format of strptime; None to find it value by value."""
+    """`s`, `ms`, `us`, `ns`, `spreadsheet` or a format of strptime; None to find it value by
+    value."""
     dates: DateOrder | None = None
-    """What comes first in 03/04/2024."""
+    """What comes first in 03/04/2024 and 03.04.24."""
     label: str | None = None
     """A column of 0 (training), 1 (validation), 2 (test)."""
     repeats: Repeats | None = None
@@ -101,6 +113,17 @@ class InteractionMapping(TableMapping):
         if self.min_rating is not None and self.rating is None and self.event is None:
             raise ValueError("min_rating needs rating or event")
         return self
+
+    @property
+    def style(self) -> Style:
+        """How ratings are written."""
+        return Style(thousands=self.thousands, out_of=self.rating_out_of)
+
+    @property
+    def named(self) -> list[str]:
+        """All columns that are named, each once."""
+        names = (self.user, self.item, self.rating, self.event, self.timestamp, self.label)
+        return list(dict.fromkeys(name for name in names if name is not None))
 
     @property
     def merging(self) -> Repeats:
@@ -218,12 +241,16 @@ def mapping_text(values: Dict[str, object], open_lines: Sequence[tuple[str, str]
         open_lines: table and key = value of lines to choose from, which stay comments.
     """
     tables = {name: value for name, value in values.items() if isinstance(value, dict)}
-    lines = [f"{name} = {_value(value)}" for name, value in values.items() if name not in tables]
+    lines = key_lines({name: value for name, value in values.items() if name not in tables})
     for table, content in tables.items():
-        lines += ["", f"[{table}]"]
-        lines += [f"{name} = {_value(value)}" for name, value in content.items()]
-        lines += [f"# {line}" for name, line in open_lines if name == table]
+        lines += ["", f"[{table}]", *key_lines(content)]
+        lines += [f"# {x}" for name, text in open_lines if name == table for x in text.split("\n")]
     return "\n".join(lines).lstrip("\n") + "\n"
+
+
+def key_lines(values: Dict[str, object]) -> list[str]:
+    """A line of TOML for each key."""
+    return [f"{name} = {_value(value)}" for name, value in values.items()]
 
 
 def _value(value: object) -> str:

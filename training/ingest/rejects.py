@@ -7,10 +7,11 @@ from pathlib import Path
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
-from training.ingest.values import missing
+from training.ingest.values import SHORTENED, WHOLE_FLOAT, missing
 
-LINE = "__line__"
-"""The column that says on which line, or in which row of a Parquet file, a row begins; from 1."""
+LINE = "\0line"
+"""The column that says on which line, or in which row of a Parquet file, a row begins; from 1. No
+file has a column of this name."""
 _SCHEMA = {"file": pl.String, "line": pl.UInt32, "reason": pl.String, "value": pl.String}
 _SHOWN_CHARACTERS = 200
 """Most characters of a value in the rejects file, so that it stays readable."""
@@ -35,6 +36,14 @@ class Rejects:
     def __init__(self) -> None:
         self._rows: list[tuple[str, int, str, str]] = []
         self._frames: list[pl.DataFrame] = []
+        self.whole_ids: dict[str, int] = {}
+        """By what is identified: how many ids were stored with decimals, as 12.0."""
+
+    def count_whole(self, what: str, ids: pl.Series) -> None:
+        """Count the ids that are read as whole numbers."""
+        found = int(ids.str.strip_chars().str.contains(WHOLE_FLOAT).sum())
+        if found:
+            self.whole_ids[what] = self.whole_ids.get(what, 0) + found
 
     def add(self, path: Path, line: int, reason: str, value: str) -> None:
         """Add one row."""
@@ -83,6 +92,7 @@ def id_checks(what: str, column: str) -> list[Check]:
     return [
         Check(f"no {what} id", missing(value), value),
         Check(f"{what} id with a tab or a line break", value.str.contains(_BREAKS), value),
+        Check(f"{what} id shortened by a spreadsheet", value.str.contains(SHORTENED), value),
     ]
 
 

@@ -3,6 +3,8 @@
 Memory holds one batch.
 """
 
+import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -18,17 +20,15 @@ from training.ingest.formats import (
     ATOMIC_SUFFIXES,
     NOT_AN_OBJECT,
     Dialect,
+    Record,
     dialect_of,
-    json_columns_of,
-    objects,
-    parquet_columns_of,
-    parquet_frames,
     plain_suffix,
     records,
     text_lines,
-    text_of,
 )
-from training.ingest.mapping import Mapping, TableMapping
+from training.ingest.json_records import json_columns_of, objects, text_of
+from training.ingest.mapping import NAMES, Mapping, TableMapping, plain
+from training.ingest.parquet import parquet_columns_of, parquet_frames, vector_columns_of
 from training.ingest.rejects import LINE, Rejects
 
 BATCH_ROWS = 131_072
@@ -36,11 +36,12 @@ BATCH_ROWS = 131_072
 _DELIMITED = frozenset({".csv", ".tsv", ".txt", ".dat", ".data", *ATOMIC_SUFFIXES})
 _JSON, _PARQUET = frozenset({".jsonl", ".ndjson", ".json"}), frozenset({".parquet", ".pq"})
 TABLE_SUFFIXES = _DELIMITED | _JSON | _PARQUET
-_NAMED_ONLY = frozenset({".txt", ".dat", ".data", ".json"})
+NAMED_ONLY = frozenset({".txt", ".dat", ".data", ".json"})
 """Tables if given by name; in a folder such a file is more likely a README or settings."""
-_FOLDER_SUFFIXES = sorted(TABLE_SUFFIXES - _NAMED_ONLY)
+_FOLDER_SUFFIXES = sorted(TABLE_SUFFIXES - NAMED_ONLY)
 _KNOWLEDGE = frozenset({".kg", ".link"})
 SHEET_SUFFIXES = frozenset({".xlsx", ".xls", ".ods"})
+_BY_PLACE = re.compile(r"column \d+")
 SAVE_SHEETS = "save each sheet as .csv"
 
 
@@ -64,6 +65,7 @@ class Source:
         separator: str | None = None,
         quoted: bool | None = None,
         columns: Sequence[str] | None = None,
+        header: bool | None = None,
     ) -> Self:
         """Read the header; DataError if there is none, or if the format is not known.
 
@@ -72,13 +74,19 @@ class Source:
             encoding: of a text file.
             separator: of a delimited file; None to find it by suffix and content.
             quoted: whether fields may stand in quotes; None: yes, unless tabs separate them.
-            columns: of a delimited file that has no header.
+            columns: of a delimited file that has no header, or another one.
+            header: whether it has one though `columns` are given; None to find out.
         """
         suffix = plain_suffix(path)
-        dialect = None
+        dialect, headed = None, True
         if suffix in _DELIMITED:
             dialect = dialect_of(path, encoding, separator, quoted)
-            names = _names(path, encoding, dialect, columns)
+            first = _first_record(path, encoding, dialect)
+            names, headed = (
+                _own_names(path, first)
+                if columns is None
+                else _given_names(path, first, columns, header)
+            )
         elif suffix in _JSON:
             names = json_columns_of(path, encoding)
         elif suffix in _PARQUET:
@@ -91,7 +99,17 @@ class Source:
                 remedy
                 or f"name it {', '.join(sorted(TABLE_SUFFIXES))}; text may be compressed (.gz)",
             )
-        return cls(path=path, names=names, encoding=encoding, dialect=dialect, headed=not columns)
+        return cls(path=path, names=names, encoding=encoding, dialect=dialect, headed=headed)
+
+    @property
+    def vectors(self) -> list[str]:
+        """Columns that are no text, of a Parquet file."""
+        return vector_columns_of(self.path) if plain_suffix(self.path) in _PARQUET else []
+
+    @staticmethod
+    def is_named(column: str) -> bool:
+        """Whether the file itself names a column."""
+        return not _BY_PLACE.fullmatch(column)
 
     def batches(
         self, columns: Sequence[str], rejects: Rejects, rows: int = BATCH_ROWS
@@ -104,7 +122,7 @@ class Source:
         if absent:
             raise DataError(
                 self.path,
-                f"has no column {absent[0]!r} (found: {', '.join(self.names)})",
+                f"has no column {absent[0]!r} that can be read (found: {', '.join(self.names)})",
                 "correct its name in the mapping",
             )
         batches = self._batches(columns, rejects, rows)
@@ -141,7 +159,7 @@ class Source:
     def _json_rows(
         self, lines: Iterator[str], columns: Sequence[str], rejects: Rejects
     ) -> Iterator[list[str | int]]:
-        for line, fields in objects(lines):
+        for line, fields in objects(lines, self.path):
             if isinstance(fields, str):
                 rejects.add(self.path, line, NOT_AN_OBJECT, fields)
             else:
@@ -153,34 +171,61 @@ def _frame(names: Sequence[str], columns: Sequence[Sequence[object]]) -> pl.Data
     return pl.DataFrame(list(columns) or None, schema=schema, orient="col")
 
 
-def _names(path: Path, encoding: str, dialect: Dialect, columns: Sequence[str] | None) -> list[str]:
+def _first_record(path: Path, encoding: str, dialect: Dialect) -> Record:
     with text_lines(path, encoding) as lines:
         first = next(records(lines, dialect), None)
     if first is None or first.fault is not None:
         raise DataError(path, "has no header", "expected a line with column names", line=1)
-    if columns is not None:
-        if len(first.fields) != len(columns):
-            raise DataError(
-                path,
-                f"has {len(first.fields)} columns, but the mapping names {len(columns)}",
-                "name all columns of the file in columns = [...]",
-                line=1,
-            )
-        return list(columns)
+    return first
+
+
+def _given_names(
+    path: Path, first: Record, columns: Sequence[str], header: bool | None
+) -> tuple[list[str], bool]:
+    """The names of a mapping, and whether the file has a header that they replace."""
+    if len(first.fields) != len(columns):
+        raise DataError(
+            path,
+            f"has {len(first.fields)} columns, but the mapping names {len(columns)}",
+            "name all columns of the file in columns = [...]",
+            line=1,
+        )
+    if header is None:
+        same = map(_same_name, first.fields, columns)
+        header = any(same)
+    return list(columns), header
+
+
+def _same_name(found: str, given: str) -> bool:
+    return plain(found) != "" and plain(found) == plain(given)
+
+
+def _own_names(path: Path, first: Record) -> tuple[list[str], bool]:
+    """The names in the first line, and whether it is a header; else names by place."""
     names = [name.strip() for name in first.fields]
     if plain_suffix(path) in ATOMIC_SUFFIXES:
         names = [name.split(":", 1)[0] for name in names]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice or all(name.replace(".", "").isdigit() for name in names):
-        problem = f"names column {twice[0]!r} more than once" if twice else "has only numbers"
+    twice = sorted({name for name in names if name and names.count(name) > 1})
+    places = [_by_place(place) for place in range(1, len(names) + 1)]
+    known = any(plain(name) in group for name in names for x in NAMES.values() for group in x)
+    numbers = [name for name in names if name.replace(".", "", 1).isdigit()]
+    if numbers and not known and (twice or len(numbers) == len(names)):
+        return places, False
+    if twice:
+        replaced = json.dumps([f"column {n}" for n in range(1, len(names) + 1)])
         raise DataError(
             path,
-            f"{problem} in its first line, which should be the header",
-            "put column names there, each once, or name them in a mapping, for example "
-            'columns = ["user", "item", "rating", "timestamp"]',
+            f"names column {twice[0]!r} more than once in its first line",
+            "rename one of them, or give all columns other names in a mapping: "
+            f"columns = {replaced} and header = true",
             line=1,
         )
-    return names
+    return [name or place for name, place in zip(names, places, strict=True)], True
+
+
+def _by_place(place: int) -> str:
+    """What a column without a name is called."""
+    return f"column {place}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,12 +237,14 @@ class Given:
     """`*_feat.npy`"""
     knowledge: list[Path]
     """RecBole's `.kg` and `.link`."""
+    passed_over: list[Path]
+    """Other files of the folders, and folders in them with such files."""
 
     @classmethod
     def of(cls, paths: Sequence[Path]) -> Self:
         """Sort files, and the files of folders; DataError for what is neither."""
-        given = cls(tables=[], features=[], knowledge=[])
-        for path in dict.fromkeys(_expanded(paths)):
+        given = cls(tables=[], features=[], knowledge=[], passed_over=[])
+        for path in dict.fromkeys(_expanded(paths, given.passed_over)):
             if path.name.endswith(FEATURE_SUFFIX):
                 given.features.append(path)
             elif path.suffix in _KNOWLEDGE:
@@ -223,6 +270,11 @@ class Given:
                     f'add it to the files of a table, or to ignore = ["{path.name}"] at the top',
                 )
 
+    @staticmethod
+    def of_table(path: Path, table: TableMapping) -> bool:
+        """Whether a file is one of a table."""
+        return _matches(path, table.files)
+
     def sources(self, table: TableMapping, mapping: Mapping) -> list[Source]:
         """The files of one table; DataError if one is missing."""
         for name in table.files:
@@ -234,20 +286,30 @@ class Given:
                     "give it to the command, or correct files in the mapping",
                 )
         return [
-            Source.open(path, mapping.encoding, table.separator, table.quoted, table.columns)
+            Source.open(
+                path,
+                mapping.encoding,
+                table.separator,
+                table.quoted,
+                table.columns,
+                table.header,
+            )
             for path in self.tables
             if _matches(path, table.files)
         ]
 
 
-def _expanded(paths: Iterable[Path]) -> Iterator[Path]:
+def _expanded(paths: Iterable[Path], passed_over: list[Path]) -> Iterator[Path]:
     for path in paths:
         if not path.is_dir():
             if not path.exists():
                 raise DataError(path, "is not there", "check its path")
             yield path
             continue
-        found = [inner for inner in sorted(path.iterdir()) if inner.is_file() and _of_use(inner)]
+        files = [x for x in sorted(path.iterdir()) if x.is_file() and not x.name.startswith(".")]
+        found = [inner for inner in files if _of_use(inner)]
+        inner = [x for x in sorted(path.iterdir()) if x.is_dir() and any(map(_of_use, x.iterdir()))]
+        passed_over += [x for x in (*files, *inner) if x not in found]
         if not found:
             sheets = any(inner.suffix in SHEET_SUFFIXES for inner in path.iterdir())
             remedy = f"expected files that end in {', '.join(_FOLDER_SUFFIXES)}"
@@ -256,7 +318,7 @@ def _expanded(paths: Iterable[Path]) -> Iterator[Path]:
 
 
 def _of_use(path: Path) -> bool:
-    return not path.name.startswith(".") and (
+    return (
         plain_suffix(path) in _FOLDER_SUFFIXES
         or path.suffix in _KNOWLEDGE
         or path.name.endswith(FEATURE_SUFFIX)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
@@ -22,14 +23,18 @@ from training.ingest.items import (
     YEAR,
     Items,
 )
+from training.ingest.mapping import Mapping as TableMappings
 from training.ingest.rejects import Rejected, Rejects
-from training.ingest.sources import Source
+from training.ingest.sources import Given, Source
 from training.ingest.tables import ITEM, TIME, USER, VALUE, Interactions
+from training.ingest.unused import unused
 from training.reporting import pages
 
 _MOST_BARS = 20
 """Distinct ratings that have a bar of their own; star scales with halves have ten."""
 _BINS = 10
+_FIRST = 3
+"""Rows that are shown as they were understood."""
 _TOP_PERCENT = (1, 10, 20, 50)
 
 
@@ -43,6 +48,17 @@ class Spread(_Figures):
     least: int
     median: float
     most: int
+
+
+class FirstRow(_Figures):
+    """A row as it was understood."""
+
+    user: str
+    item: str
+    value: float | None
+    """Rating or points; None where every row is a like."""
+    time: str | None
+    """UTC, ISO 8601."""
 
 
 class Rows(_Figures):
@@ -102,29 +118,39 @@ class Summary(_Figures):
     months: dict[str, int] | None
     catalogue: Catalogue | None
     features: list[str]
+    weights: dict[str, float]
+    """Points by event, if there are events."""
+    whole_ids: dict[str, int]
+    """By what is identified: ids that were stored with decimals (12.0) and are whole (12)."""
+    first: list[FirstRow]
+    not_used: list[str]
+    """Files and columns, with the reason where it is known."""
     seconds: float
     peak_mb: float
 
 
 def summarised(
     name: str,
+    mapping: TableMappings,
     interactions: Interactions,
     items: Items | None,
-    threshold: float | None,
-    features: Sequence[str],
+    given: Given,
     seconds: float,
 ) -> Summary:
     """All figures.
 
     Args:
         name: of the data folder.
+        mapping: of the import.
         interactions: of the import.
         items: of the import.
-        threshold: value from which a row is a like; None for what `fit` chooses.
-        features: names of the feature files.
+        given: the files.
         seconds: that the import has taken so far.
     """
     kept, top = interactions.kept, None
+    threshold = mapping.interactions.threshold
+    sources = [*interactions.sources, *(items.sources if items else [])]
+    whole = [interactions.rejects.whole_ids, *([items.rejects.whole_ids] if items else [])]
     if threshold is None and VALUE in kept.columns:
         top = scale_top(kept[VALUE].to_numpy())
         threshold = POSITIVE_SHARE * top
@@ -151,10 +177,31 @@ def summarised(
         top_items=_top_items(kept),
         months=_months(kept),
         catalogue=None if items is None else _catalogue_of(items, kept[ITEM].unique()),
-        features=list(features),
+        features=[path.name for path in given.features],
+        weights=mapping.interactions.weights,
+        whole_ids={what: sum(x.get(what, 0) for x in whole) for x in whole for what in x},
+        first=_first_rows(interactions.read),
+        not_used=list(unused(given, mapping, sources)),
         seconds=seconds,
         peak_mb=peak_mb(),
     )
+
+
+def _first_rows(read: pl.DataFrame) -> list[FirstRow]:
+    head = read.head(_FIRST).to_dicts()
+    return [
+        FirstRow(
+            user=row[USER],
+            item=row[ITEM],
+            value=row.get(VALUE),
+            time=_moment(row[TIME]) if TIME in row else None,
+        )
+        for row in head
+    ]
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat(" ", "seconds")
 
 
 def _rows(
@@ -307,6 +354,7 @@ def _lines(summary: Summary, out: Path) -> Iterator[str]:
             f"{summary.above_scale:12,} have a rating above {summary.scale_top:g}, taken for the "
             "scale's top: correct them if they are slips"
         )
+    yield from _understood(summary)
     if summary.catalogue is not None:
         yield ""
         yield f"items from {', '.join(summary.catalogue.rows.files)}"
@@ -314,6 +362,10 @@ def _lines(summary: Summary, out: Path) -> Iterator[str]:
         yield from (f"{count:12,} {text}" for count, text in _known(summary.catalogue, out))
     if summary.features:
         yield f"features: {', '.join(summary.features)}"
+    if summary.not_used:
+        yield ""
+        yield "not used"
+        yield from (f"  {line}" for line in summary.not_used)
     yield ""
     yield f"per user     {_spread(summary.per_user)}"
     yield f"per item     {_spread(summary.per_item)}"
@@ -328,6 +380,22 @@ def _lines(summary: Summary, out: Path) -> Iterator[str]:
     yield ""
     yield f"wrote {out} in {summary.seconds:.1f} s, {summary.peak_mb:,.0f} MB of memory at most"
     yield f"next: magnet run --data {out}    (encodes what can be, trains, publishes and serves)"
+
+
+def _understood(summary: Summary) -> Iterator[str]:
+    """What events and ids were taken for, and the first rows."""
+    likes = [event for event, points in summary.weights.items() if points > 0]
+    others = [f"{event} {points:+g}" for event, points in summary.weights.items() if points <= 0]
+    if likes:
+        yield f"  likes: {', '.join(likes)}" + (
+            f"; no likes: {', '.join(others)}" if others else ""
+        )
+    for what, count in summary.whole_ids.items():
+        yield f"{count:12,} {what} ids such as 12.0 were read as 12"
+    yield "  the first rows:"
+    for row in summary.first:
+        value = "like" if row.value is None else f"{row.value:g}"
+        yield "    " + ", ".join(x for x in (row.user, row.item, value, row.time) if x is not None)
 
 
 def _counted(rows: Rows, out: Path, of: str) -> Iterator[str]:
@@ -353,7 +421,10 @@ def _known(catalogue: Catalogue, out: Path) -> list[tuple[int, str]]:
     absent = catalogue.absent_pictures
     others = [
         (catalogue.pictures, "have a picture"),
-        (len(absent), f"name a picture that is not there: {', '.join(absent[:_ABSENT])}"),
+        (
+            len(absent),
+            f"name a picture that is not there: {', '.join(absent[:_ABSENT])}",
+        ),
         (catalogue.unavailable, f"are not available, see {out / UNAVAILABLE}"),
         (catalogue.never_chosen, "have no interactions"),
         (catalogue.unknown, "items of the interactions are not in this table"),

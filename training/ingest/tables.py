@@ -9,11 +9,14 @@ from typing import Self
 
 import polars as pl
 
+from training.data.interactions import scale_top
 from training.data.tables import DataError
 from training.ingest.mapping import InteractionMapping, Mapping, Repeats
 from training.ingest.rejects import LINE, Check, Rejects, id_checks, passed
 from training.ingest.sources import BATCH_ROWS, Given, Source
-from training.ingest.values import missing, numbers, seconds
+from training.ingest.times import seconds
+from training.ingest.values import ids as plain_ids
+from training.ingest.values import missing, numbers
 
 log = logging.getLogger(__name__)
 USER, ITEM, VALUE, TIME, LABEL, FILE = "user", "item", "value", "time", "label", "file"
@@ -51,7 +54,7 @@ def load_users(given: Given, mapping: Mapping, rejects: Rejects) -> PublicIds | 
         return None
     sources = given.sources(columns, mapping)
     names = {"id": columns.id, "public": columns.public_id}
-    read = [pl.col(column).str.strip_chars().alias(name) for name, column in names.items()]
+    read = [plain_ids(pl.col(column)).alias(name) for name, column in names.items()]
     checks = [check for name in names for check in id_checks("user", name)]
     table = pl.concat(
         passed(batch.select(*read, LINE), checks, source.path, rejects)
@@ -118,14 +121,22 @@ def read_interactions(
                 log.info(f"{source.path.name}: {number * BATCH_ROWS:,} rows")
             texts = batch.select(
                 *(
-                    pl.col(column).str.strip_chars().alias(f"{x} text")
+                    (plain_ids(pl.col(column)) if x in (USER, ITEM) else _stripped(column)).alias(
+                        f"{x} text"
+                    )
                     for x, column in columns.items()
                 ),
                 LINE,
             )
+            for x in (USER, ITEM):
+                rejects.count_whole(x, batch[columns[x]])
             usable = passed(*_parsed(texts, mapping, users, items), source.path, rejects)
             parts.append(usable.select(*columns, LINE, pl.lit(place, pl.UInt16).alias(FILE)))
     return pl.concat(parts)
+
+
+def _stripped(column: str) -> pl.Expr:
+    return pl.col(column).str.strip_chars()
 
 
 def _parsed(
@@ -153,12 +164,12 @@ def _parsed(
         parsed.append(points.alias(VALUE))
         checks += _value_checks(VALUE, "event", "event without a weight")
     elif mapping.rating is not None:
-        parsed.append(numbers(pl.col(f"{VALUE} text")).alias(VALUE))
+        parsed.append(numbers(pl.col(f"{VALUE} text"), mapping.style).alias(VALUE))
         checks += _value_checks(VALUE, "rating", "rating is not a number")
     if mapping.timestamp is not None:
         times = seconds(texts[f"{TIME} text"], mapping.timestamp_format, mapping.dates)
         parsed.append(times.alias(TIME))
-        checks += _value_checks(TIME, "timestamp", "timestamp is not a moment")
+        checks += _value_checks(TIME, "timestamp", "timestamp is no moment from 1970 to next year")
     if mapping.label is not None:
         label = numbers(pl.col(f"{LABEL} text"))
         parsed.append(pl.when(label.is_in(_LABELS)).then(label.cast(pl.Int8)).alias(LABEL))
@@ -233,6 +244,12 @@ def _check_left(
             "choose smaller minimums",
         )
     threshold = columns.threshold
+    if threshold is None and columns.rating is not None and scale_top(kept[VALUE].to_numpy()) <= 0:
+        raise DataError(
+            path,
+            "has no rating above 0, so nothing is a like",
+            "name the column of ratings in the mapping, or say with min_rating what a like is",
+        )
     if threshold is not None and not (kept[VALUE] >= threshold).any():
         largest = kept.sort(VALUE)[VALUE][-1]
         raise DataError(

@@ -1,10 +1,10 @@
-"""Values as people and programs write them: absent values, numbers, and times.
+"""Values as people and programs write them: absent values, ids and numbers.
 
-A time becomes seconds since 1970 (UTC); one without a zone is taken as UTC. `03/04/2024` is only
-read if it is known whether the day or the month comes first.
+`1,000` may mean 1 or 1000, and is only read if it is known which. A rating may be a part of
+something: `4/5`, `4.0 out of 5 stars`, `80%` and `★★★★☆` are read if it is known of what.
 """
 
-from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Literal
 
 import polars as pl
@@ -12,38 +12,33 @@ import polars as pl
 MISSING = ("", "na", "n/a", "nan", "none", "null", "nil", "\\n", "-", "?")
 """How absent values are written, in lower case: pandas, SQL dumps, spreadsheets, people."""
 DECIMAL_COMMA = r"^[+-]?\d+,\d+$"
-_THOUSANDS = r"^[+-]?\d{1,3}(,\d{3})+$"
+WHOLE_FLOAT = r"^(\d+)\.0+$"
+"""An id that a program has stored as a number with decimals."""
+SHORTENED = r"^\d([.,]\d+)?[Ee]\+\d+$"
+"""An id that a spreadsheet has shortened: its last digits are lost."""
+_NUMBER = r"[+-]?\d+(?:[.,]\d+)*"
+_PART = rf"^({_NUMBER})\s*(?:/|out of|of|von|sur|de|di)\s*(\d+(?:[.,]\d+)?)(?:\s*\pL+)?$"
+_PERCENT = rf"^({_NUMBER})\s*%$"
+_STARS = r"^[★☆]+$"
+_UNIT = rf"^({_NUMBER})\s*(?:★|[Ss]tars?|[Ss]terne?)$"
+_GROUPED = r"(\d)[ \u{a0}\u{202f}'\u{2019}](\d{3})"
+"""Thousands by a space or an apostrophe mean nothing else."""
 
-DateOrder = Literal["day-first", "month-first"]
-UNITS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
-"""Of times that are numbers: how many make a second."""
-_LARGEST = {"s": 1e11, "ms": 1e14, "us": 1e17}
-"""Smaller numbers are taken to be in this unit: in seconds until the year 5138, and in milliseconds
-from 1973 on."""
-_PLAIN_DATE = r"^(19|20)\d{6}$"
-_CLOCKS = ("", " %H:%M:%S%.f", " %H:%M", " %I:%M:%S %p", " %I:%M %p")
-_DATES = (
-    "%Y-%m-%d",
-    "%Y/%m/%d",
-    "%d.%m.%Y",
-    "%b %d, %Y",
-    "%B %d, %Y",
-    "%b %d %Y",
-    "%d %b %Y",
-    "%d %B %Y",
-    "%d-%b-%Y",
-    "%Y%m%d",
-)
-_SLASHED: dict[DateOrder, tuple[str, ...]] = {
-    "day-first": ("%d/%m/%Y", "%d-%m-%Y"),
-    "month-first": ("%m/%d/%Y", "%m-%d-%Y"),
-}
-_ZONED = ("%Y-%m-%d %H:%M:%S%.f%z", "%Y-%m-%d %H:%M%z", "%d %b %Y %H:%M:%S %z")
-_WEEKDAY = r"^(?i:mon|tue|wed|thu|fri|sat|sun)[a-z]*,? +"
-_T = r"^(\d{4}-\d{2}-\d{2})T"
-_ZULU = r"\s*(Z|UTC|GMT)$"
-_LOOKED_AT = 100
-"""How many strings decide which formats are tried first."""
+Thousands = Literal[",", "."]
+_OTHER: dict[str, Thousands] = {",": ".", ".": ","}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Style:
+    """How the numbers of a column are written."""
+
+    thousands: Thousands | None = None
+    """Between thousands; the other mark is the decimal one. None: not between thousands."""
+    out_of: float | None = None
+    """The most that a number written as a part of it can be."""
+
+
+PLAIN = Style()
 
 
 def missing(text: pl.Expr) -> pl.Expr:
@@ -51,93 +46,89 @@ def missing(text: pl.Expr) -> pl.Expr:
     return text.str.to_lowercase().is_in(MISSING)
 
 
-def numbers(text: pl.Expr) -> pl.Expr:
-    """Finite numbers; null for anything else, and for `1,000`, which may mean 1 or 1000."""
-    pointed = (
-        pl.when(text.str.contains(_THOUSANDS))
-        .then(pl.lit(None, dtype=pl.String))
-        .when(text.str.contains(DECIMAL_COMMA))
-        .then(text.str.replace(",", ".", literal=True))
-        .otherwise(text)
-    )
-    number = pointed.cast(pl.Float64, strict=False)
+def ids(text: pl.Expr) -> pl.Expr:
+    """Stripped ids; 12.0 is 12."""
+    stripped = text.str.strip_chars()
+    return pl.coalesce(stripped.str.extract(WHOLE_FLOAT), stripped)
+
+
+def numbers(text: pl.Expr, style: Style = PLAIN) -> pl.Expr:
+    """Finite numbers; null for anything else, and for what the style does not make clear."""
+    number = _number(pl.coalesce(text.str.extract(_UNIT), text), style.thousands)
+    if style.out_of is not None:
+        part, whole = _part(text)
+        number = (
+            pl.when(_number(whole, None) == style.out_of)
+            .then(_number(part, style.thousands))
+            .when(whole.is_null())
+            .then(number)
+        )
     return pl.when(number.is_finite()).then(number)
 
 
-def seconds(text: pl.Series, fmt: str | None = None, order: DateOrder | None = None) -> pl.Series:
-    """Seconds since 1970 [N] of stripped strings [N]; null for what is no time.
-
-    Args:
-        text: numbers, or dates with or without a time of the day; they may be mixed.
-        fmt: a unit (`s`, `ms`, `us`, `ns`) or a format of strptime, if all are written alike.
-        order: of day and month in dates such as 03/04/2024.
-    """
-    if fmt in UNITS:
-        return text.cast(pl.Float64, strict=False) / UNITS[fmt]
-    if fmt is not None:
-        return _parsed(text, fmt)
-    found = _unix_times(text)
-    place = found.is_null().arg_true()
-    rest = _simplified(text.gather(place))
-    # What reads most of the first strings comes first: one format is mostly enough.
-    head = rest.head(_LOOKED_AT)
-    for each in sorted(_formats(order), key=lambda each: _parsed(head, each).null_count()):
-        if rest.is_empty():
-            break
-        times = _parsed(rest, each)
-        found = found.scatter(place, times)
-        place, rest = place.filter(times.is_null()), rest.filter(times.is_null())
-    return found
+def wholes(text: pl.Series) -> list[float]:
+    """Of what numbers are parts, each once: 5 of `4/5`, 100 of `80%`."""
+    whole = pl.select(_number(_part(pl.lit(text))[1], None)).to_series()
+    return whole.drop_nulls().unique().sort().to_list()
 
 
-def is_format(fmt: str) -> bool:
-    """Whether `seconds` can read by it."""
-    try:
-        seconds(pl.Series([""]), fmt)
-    except pl.exceptions.PolarsError:
-        return False
-    return True
+def thousands_of(text: pl.Series) -> Thousands | Literal["unclear"] | None:
+    """The mark between thousands that a column's numbers show; None if there is none."""
+    part = pl.select(pl.coalesce(_part(pl.lit(text))[0], pl.lit(text))).to_series().unique()
+    for mark, other in _OTHER.items():
+        if _written(part, rf"(\{mark}\d{{3}}){{2,}}(\{other}\d+)?|(\{mark}\d{{3}})+\{other}\d+"):
+            return _OTHER[other]
+    open_comma, open_point = (_written(part, rf"{mark}\d{{3}}") for mark in (",", r"\."))
+    comma, point = (_decimal(part, mark) for mark in (",", r"\."))
+    if open_comma:
+        return "." if comma else "," if point else "unclear"
+    if open_point and not point:
+        whole = part.str.contains(r"^[+-]?\d+$").any()
+        return "." if comma else "unclear" if whole else None
+    return None
 
 
-def order_of(text: pl.Series) -> DateOrder | Literal["unclear"] | None:
-    """The order that dates with slashes or dashes show; None if there are no such dates."""
-    parts = text.str.extract_groups(r"^(\d{1,2})[/-](\d{1,2})[/-]\d{4}").struct.unnest()
-    first, second = (parts.to_series(place).cast(pl.Int64).drop_nulls() for place in (0, 1))
-    if len(first) == 0:
-        return None
-    day_first, month_first = (first > 12).any(), (second > 12).any()
-    if day_first == month_first:
-        return "unclear"
-    return "day-first" if day_first else "month-first"
+def _written(text: pl.Series, tail: str) -> bool:
+    """Whether a number begins with one to three digits and ends like this."""
+    return bool(text.str.contains(rf"^[+-]?[1-9]\d{{0,2}}(?:{tail})$").any())
 
 
-def _unix_times(text: pl.Series) -> pl.Series:
-    number = text.set(text.str.contains(_PLAIN_DATE), None).cast(pl.Float64, strict=False)
-    size = pl.col("n").abs()
-    unit = pl.lit(UNITS["ns"])
-    for name, largest in reversed(_LARGEST.items()):
-        unit = pl.when(size < largest).then(UNITS[name]).otherwise(unit)
-    finite = pl.when(pl.col("n").is_finite()).then(pl.col("n") / unit)
-    return pl.select(n=number).select(finite).to_series()
+def _decimal(text: pl.Series, mark: str) -> bool:
+    """Whether the mark stands where none of thousands can."""
+    inside = rf"(?:0|\d{{4,}}){mark}\d+|\d+{mark}(?:\d{{1,2}}|\d{{4,}})"
+    return bool(text.str.contains(rf"^[+-]?(?:{inside})$").any())
 
 
-def _simplified(text: pl.Series) -> pl.Series:
-    """Without weekdays, a T between date and time, and zones that mean UTC."""
-    return (
-        text.str.replace(_WEEKDAY, "")
-        .str.replace(_T, "${1} ")
-        .str.replace(_ZULU, "")
-        .str.strip_chars()
+def _part(text: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
+    """A part and its whole, as text; null where the text is neither a share nor stars."""
+    stars = text.str.contains(_STARS)
+    part = (
+        pl.when(stars)
+        .then(text.str.count_matches("★").cast(pl.String))
+        .otherwise(pl.coalesce(text.str.extract(_PART, 1), text.str.extract(_PERCENT)))
     )
+    whole = (
+        pl.when(stars)
+        .then(text.str.len_chars().cast(pl.String))
+        .when(text.str.contains(_PERCENT))
+        .then(pl.lit("100"))
+        .otherwise(text.str.extract(_PART, 2))
+    )
+    return part, whole
 
 
-def _formats(order: DateOrder | None) -> Iterator[str]:
-    dates = (*_DATES, *(_SLASHED[order] if order else ()))
-    yield from (date + clock for clock in _CLOCKS for date in dates)
-    yield from _ZONED
-
-
-def _parsed(text: pl.Series, fmt: str) -> pl.Series:
-    zone = "UTC" if "%z" in fmt else None
-    times = text.str.to_datetime(fmt, time_unit="us", time_zone=zone, strict=False)
-    return times.dt.timestamp("us") / 1e6
+def _number(text: pl.Expr, thousands: Thousands | None) -> pl.Expr:
+    text = text.str.replace_all(_GROUPED, "${1}${2}")
+    if thousands == ",":
+        grouped = text.str.contains(r"^[+-]?\d{1,3}(,\d{3})+(\.\d+)?$")
+        bare = pl.when(grouped).then(text.str.replace_all(",", "", literal=True)).otherwise(text)
+    elif thousands == ".":
+        grouped = text.str.contains(r"^[+-]?(\d{1,3}(\.\d{3})+|\d+)(,\d+)?$")
+        pointed = text.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True)
+        bare = pl.when(grouped).then(pointed)
+    else:
+        unclear = text.str.contains(r"^[+-]?\d{1,3}(,\d{3})+$")
+        pointed = text.str.replace(",", ".", literal=True)
+        comma = text.str.contains(DECIMAL_COMMA)
+        bare = pl.when(~unclear).then(pl.when(comma).then(pointed).otherwise(text))
+    return bare.cast(pl.Float64, strict=False)

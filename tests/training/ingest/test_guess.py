@@ -75,7 +75,7 @@ def test_events_counts_and_parts(tmp_path: Path) -> None:
         "user": "visitor_id",
         "item": "product_id",
         "event": "event",
-        "weights": {"refund": 0, "view": 1},
+        "weights": {"refund": -5.0, "view": 1.0},
         "timestamp": "ts",
         "dates": "day-first",
     }
@@ -208,10 +208,11 @@ def test_dates_are_known_by_what_they_hold(tmp_path: Path) -> None:
 
 
 def test_what_a_column_holds_counts_more_than_its_name(tmp_path: Path) -> None:
-    text = "user,item,rating,score,date\n" + "u,i,good,4,never\n" * 5
-    values = guessed(tmp_path, x_csv=text)
-    assert "rating" not in values["interactions"]
-    assert "timestamp" not in values["interactions"]
+    text = "user,item,rating,score\n" + "u,i,good,4\n" * 5
+    (tmp_path / "x.csv").write_text(text)
+    proposal = propose(Given.of([tmp_path]), "utf-8")
+    assert proposal.mapping.interactions.rating == "score"
+    assert proposal.notes == ["column 'rating' of x.csv: only 0% can be read, not 'good'"]
 
 
 def test_names_in_other_languages(tmp_path: Path) -> None:

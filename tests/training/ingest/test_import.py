@@ -52,7 +52,7 @@ def test_a_messy_file(tmp_path: Path, imported, table) -> None:
         ("orders.csv", "9", "no item id", "NULL"),
         ("orders.csv", "10", "rating is not a number", "great"),
         ("orders.csv", "11", "no rating", ""),
-        ("orders.csv", "12", "timestamp is not a moment", "someday"),
+        ("orders.csv", "12", "timestamp is no moment from 1970 to next year", "someday"),
         ("orders.csv", "15", "rating is not a number", "1,000"),
         ("orders.csv", "16", "wrong number of fields", "c4;p/1;5"),
         ("orders.csv", "17", "quotes that do not match", 'c4;"p/1;5;2024-01-05;never closed'),
@@ -250,5 +250,5 @@ def test_nothing_to_use(text: str, tmp_path: Path, imported) -> None:
 
 def test_a_column_that_is_not_there(tmp_path: Path, imported) -> None:
     (tmp_path / "x.csv").write_text("user,thing\nu,i\n")
-    with pytest.raises(DataError, match=r"has no column 'item' \(found: user, thing\)"):
+    with pytest.raises(DataError, match=r"has no column 'item' .*\(found: user, thing\)"):
         imported("x.csv")

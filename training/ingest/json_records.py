@@ -1,0 +1,124 @@
+"""JSON as records: one object per line, or one list of objects, or objects over several lines.
+
+Objects within objects become columns with dots in their names, and lists become values with bars
+between them.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from itertools import chain, islice
+from pathlib import Path
+
+from training.data.tables import DataError
+from training.ingest.formats import text_lines
+from training.ingest.words import labels
+
+_SAMPLE = 1000
+"""How many records are read to find the columns."""
+_DECODER = json.JSONDecoder(parse_int=str, parse_float=str)
+_LIST = re.compile(r"\[\s*(?:\{|$)")
+_BETWEEN = re.compile(r"[\s,\[\]]*")
+_MOST_CHARACTERS = 2**24
+"""Of one object that goes over several lines; more text without an end is no object."""
+
+
+def json_columns_of(path: Path, encoding: str) -> list[str]:
+    """Keys of the first records in their order; DataError if there are none."""
+    with text_lines(path, encoding) as lines:
+        names = dict.fromkeys(
+            name
+            for _, fields in islice(objects(lines, path), _SAMPLE)
+            if isinstance(fields, dict)
+            for name in _columns("", fields)
+        )
+    if not names:
+        raise DataError(
+            path,
+            "has no JSON object on any of its first lines",
+            'expected objects such as {"user": "u1", "item": "i1"}, one per line or in one list',
+            line=1,
+        )
+    return list(names)
+
+
+def objects(lines: Iterator[str], path: Path) -> Iterator[tuple[int, dict[str, object] | str]]:
+    """Place and object, its numbers as they are written; what is no object as it is.
+
+    The place is the line, or the number of the object where several may stand on one line.
+
+    Raises:
+        DataError: one list, or objects over several lines, that cannot be read to the end.
+    """
+    before = []
+    for line in lines:
+        before.append(line)
+        if line.strip():
+            break
+    first = before[-1].strip() if before else ""
+    of_lines = isinstance(_decoded(first), dict) or (first != "{" and not _LIST.match(first))
+    whole = chain(before, lines)
+    yield from _by_line(whole) if of_lines else _spread(whole, path)
+
+
+def _by_line(lines: Iterator[str]) -> Iterator[tuple[int, dict[str, object] | str]]:
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            value = _decoded(line)
+            yield number, value if isinstance(value, dict) else line.strip()
+
+
+def _decoded(text: str) -> object:
+    try:
+        return _DECODER.decode(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _spread(lines: Iterator[str], path: Path) -> Iterator[tuple[int, dict[str, object] | str]]:
+    """Objects wherever they begin and end, with commas and the brackets of a list between them."""
+    text, line, place, count = "", 1, 0, 0
+    for more in lines:
+        text, place = text[place:] + more, 0
+        while place < len(text) <= _MOST_CHARACTERS + len(more):
+            begin = _BETWEEN.match(text, place).end()  # type: ignore[union-attr]
+            line += text.count("\n", place, begin)
+            place = begin
+            try:
+                value, end = _DECODER.raw_decode(text, place)
+            except (ValueError, RecursionError):
+                break  # it goes on in the next line
+            count += 1
+            yield count, value if isinstance(value, dict) else text[place:end]
+            line += text.count("\n", place, end)
+            place = end
+    if text[place:].strip():
+        raise DataError(path, "cannot be read as JSON from here on", "repair it", line=line)
+
+
+def text_of(fields: Mapping[str, object], column: str) -> str:
+    """The value of a column of an object, empty if there is none."""
+    value = fields.get(column)
+    if value is None and "." in column:
+        outer, _, inner = column.partition(".")
+        within = fields.get(outer)
+        return text_of(within, inner) if isinstance(within, dict) else ""
+    return value if isinstance(value, str) else _text(value)
+
+
+def _columns(prefix: str, fields: Mapping[str, object]) -> Iterator[str]:
+    for name, value in fields.items():
+        if isinstance(value, dict):
+            yield from _columns(f"{prefix}{name}.", value)
+        else:
+            yield prefix + name
+
+
+def _text(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    if isinstance(value, list):
+        return "|".join(labels(value))
+    return json.dumps(value, ensure_ascii=False)

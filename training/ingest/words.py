@@ -1,0 +1,69 @@
+"""Words as shops store them: markup becomes plain text, stored lists become categories."""
+
+import ast
+import csv
+import html
+import json
+import re
+from collections.abc import Callable
+
+import polars as pl
+
+_HIDDEN = r"(?is)<!--.*?-->|<(script|style)\b.*?</(script|style)\s*>"
+_INLINE = r"(?i)</?(?:a|abbr|b|em|font|i|mark|small|span|strong|sub|sup|u|wbr)(?:\s[^<>]*)?/?>"
+_TAG = r"(?s)</?[a-zA-Z][a-zA-Z0-9:-]*(?:\s[^<>]*)?/?>|<!doctype[^<>]*>"
+_MARKED = r"(?i)<[a-z!/]|&(?:#\d+|#x[0-9a-f]+|[a-z][a-z0-9]+);"
+_STORED = r"^\s*(?:\[.*\]|\{.*\})\s*$"
+_LABELS = ("name", "title", "label", "value", "slug")
+"""Of an object that stands for a category: what it is called."""
+_FLAT = "|"
+
+
+def without_markup(text: pl.Expr) -> pl.Expr:
+    """Text without tags, comments and entities; also if the markup was stored escaped."""
+    marked = pl.when(text.str.contains(_MARKED)).then(text)
+    plain = _stripped(_mapped(_stripped(marked), html.unescape))
+    return pl.coalesce(plain, text)
+
+
+def _stripped(text: pl.Expr) -> pl.Expr:
+    for pattern, replacement in ((_HIDDEN, " "), (_INLINE, ""), (_TAG, " ")):
+        text = text.str.replace_all(pattern, replacement)
+    return text
+
+
+def flat_lists(text: pl.Expr, mark: str = _FLAT) -> pl.Expr:
+    """Lists stored as text (JSON, Python, PostgreSQL) with a mark between their values."""
+    stored = pl.when(text.str.contains(_STORED)).then(text)
+    return pl.coalesce(_mapped(stored, lambda each: flat_list(each, mark)), text)
+
+
+def _mapped(text: pl.Expr, function: Callable[[str], str]) -> pl.Expr:
+    return text.map_elements(function, return_dtype=pl.String, skip_nulls=True)
+
+
+def flat_list(text: str, mark: str = _FLAT) -> str:
+    """One such list; the text as it is if it is none."""
+    for read in (json.loads, ast.literal_eval, _of_postgres):
+        try:
+            return mark.join(labels(read(text)))
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError, csv.Error):
+            continue
+    return text
+
+
+def labels(value: object) -> list[str]:
+    """The texts in a value of JSON; of an object, what it is called, or else all its texts."""
+    if isinstance(value, list | tuple | set):
+        return [label for each in value for label in labels(each)]
+    if isinstance(value, dict):
+        called = next((value[key] for key in _LABELS if isinstance(value.get(key), str)), None)
+        return labels(list(value.values()) if called is None else called)
+    return [] if value is None else [str(value)]
+
+
+def _of_postgres(text: str) -> list[str]:
+    """`{Tea,"Green tea"}`; ValueError for anything else."""
+    if not re.fullmatch(r"\s*\{[^{}:]*\}\s*", text):
+        raise ValueError(text)
+    return next(csv.reader([text.strip()[1:-1]], strict=True), [])
