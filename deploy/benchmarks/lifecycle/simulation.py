@@ -158,8 +158,10 @@ def simulate(
             TOLD: lambda user_id, liked: _top(frozen, user_id, liked),
         }
         for yesterday, today in pairwise(days):
-            for replica in (nightly, frozen):
-                _report(replica, replay.events(yesterday.start, yesterday.stop))
+            events = replay.events(yesterday.start, yesterday.stop)
+            _report(nightly, events)
+            # As seen only: live events would make the model of the start know of them.
+            _report(frozen, [event.model_copy(update={"type": "view"}) for event in events])
             began = time.process_time()
             night = retrain(config)
             cpu_seconds = time.process_time() - began
