@@ -57,6 +57,11 @@ SERVICES = {
     FROZEN: "the model of the start",
     TOLD: "the model of the start, told with each request what the user has liked since",
 }
+MORNING, LIVE = "morning", "live"
+WITHIN_A_DAY = {
+    MORNING: "retrained every night, no live events",
+    LIVE: "retrained every night, and live events since",
+}
 KNOWN, JOINED, NEW = "there at the start", "come since", "on their first day"
 GROUPS = (KNOWN, JOINED, NEW)
 LENGTH = 20
@@ -73,6 +78,8 @@ class Visit:
     """One of `GROUPS`."""
     value: dict[str, dict[str, float]]
     """By service and metric."""
+    next_like: dict[str, dict[str, float]]
+    """Of the list before each like of the day, in the mean: by `MORNING` or `LIVE`, and metric."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +133,8 @@ def _per_user(visits: Iterable[Visit], service: str, metric: str) -> NDArray[np.
     """Each user's mean over their days [U], in the order of first visits."""
     values: dict[str, list[float]] = {}
     for visit in visits:
-        values.setdefault(visit.user_id, []).append(visit.value[service][metric])
+        of = visit.next_like if service in WITHIN_A_DAY else visit.value
+        values.setdefault(visit.user_id, []).append(of[service][metric])
     return np.array([np.mean(each) for each in values.values()])
 
 
@@ -144,6 +152,7 @@ def as_markdown(simulation: Simulation, command: str, picture: str | None) -> st
         f"```\n{command}\n```",
         _groups(simulation),
         _leads(simulation.visits()),
+        _within_a_day(simulation.visits()),
         _nights(simulation),
     ]
     if picture is not None:
@@ -171,6 +180,18 @@ def _leads(visits: list[Visit]) -> str:
         said = ", ".join(f"{_TITLES[m]} {x}" for m, x in leads.items() if x)
         lines.append(f"- retrained every night minus {SERVICES[other]}: {said or 'nobody came'}")
     return "\n".join(lines)
+
+
+def _within_a_day(visits: list[Visit]) -> str:
+    """How well the list before each like has that item, with live events and without."""
+    header = ["the item liked next", *_TITLES.values()]
+    rows = [
+        [words, *(_figure(quality(visits, way, metric)) for metric in METRICS)]
+        for way, words in WITHIN_A_DAY.items()
+    ]
+    leads = {metric: lead(visits, LIVE, MORNING, metric) for metric in METRICS}
+    said = ", ".join(f"{_TITLES[m]} {x}" for m, x in leads.items() if x) or "nobody came"
+    return f"{table(header, rows)}\n\n- live events minus none: {said}"
 
 
 def _nights(simulation: Simulation) -> str:
@@ -244,6 +265,7 @@ def draw(simulation: Simulation) -> str:
         for name, values, dashes, width in bounds
     )
     panels.append(Panel(title="Lead in NDCG@20 so far", series=lines))
+    panels.append(_next_like_panel(simulation, days))
     return draw_lines(f"{simulation.dataset}: one retraining a night", panels, unit="night")
 
 
@@ -260,6 +282,19 @@ def _quality_panel(simulation: Simulation, metric: str, days: range) -> Panel:
     return Panel(title=f"{_TITLES[metric]} so far", series=tuple(lines))
 
 
+def _next_like_panel(simulation: Simulation, days: range) -> Panel:
+    lines = [
+        Series(
+            name=way,
+            values=tuple(quality(simulation.visits(n), way, "ndcg@20") for n in days),
+            colour=colour,
+            width=2,
+        )
+        for way, colour in ((LIVE, _COLOURS[NIGHTLY]), (MORNING, _COLOURS[FROZEN]))
+    ]
+    return Panel(title="NDCG@20 of the next like so far", series=tuple(lines))
+
+
 def as_json(simulation: Simulation) -> dict[str, object]:
     """Every night, every visit and the leads, for JSON."""
     visits = simulation.visits()
@@ -274,6 +309,11 @@ def as_json(simulation: Simulation) -> dict[str, object]:
             }
             for other in (FROZEN, TOLD)
         },
+        "live": {
+            metric: found.as_json()
+            for metric in METRICS
+            if (found := lead(visits, LIVE, MORNING, metric))
+        },
         "start": simulation.start.model_dump(mode="json", exclude={"history", "changed"}),
         "days": [
             {
@@ -281,7 +321,10 @@ def as_json(simulation: Simulation) -> dict[str, object]:
                 "interactions": day.day.stop - day.day.start,
                 "cpu_seconds": day.cpu_seconds,
                 "night": day.night.model_dump(mode="json", exclude={"history", "changed"}),
-                "visits": [{"user_id": x.user_id, "group": x.group, **x.value} for x in day.visits],
+                "visits": [
+                    {"user_id": x.user_id, "group": x.group, **x.value, **x.next_like}
+                    for x in day.visits
+                ],
             }
             for day in simulation.days
         ],

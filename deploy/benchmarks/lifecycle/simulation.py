@@ -15,6 +15,8 @@ from deploy.benchmarks.lifecycle.report import (
     JOINED,
     KNOWN,
     LENGTH,
+    LIVE,
+    MORNING,
     NEW,
     NIGHTLY,
     TOLD,
@@ -39,12 +41,14 @@ _SETTINGS = {"MAGNET_RECENT_ITEMS": "10000"}
 """No user of a simulation has more: `exclude_seen` covers everything that was reported."""
 
 
-def _top(replica: Replica, user_id: str, session_items: Sequence[str] = ()) -> list[str]:
+def _top(
+    replica: Replica, user_id: str, session_items: Sequence[str] = (), length: int = LENGTH
+) -> list[str]:
     """The best items that a user has not seen; a session that is too long loses its oldest."""
     body = {
         "user_id": user_id,
         "session_items": list(session_items[-MAX_SESSION:]),
-        "k": LENGTH,
+        "k": length,
         "exclude_seen": True,
         "explain": "none",
     }
@@ -68,6 +72,10 @@ class Visitors:
 
     replay: Replay
     first: int
+    top: Callable[[str, int], list[str]]
+    """The nightly service's list for a user, of a length."""
+    tell: Callable[[ReportedEvent], None]
+    """Reports to it what a user has just done."""
 
     def of(self, today: Day, services: Mapping[str, Ask]) -> Iterator[Visit]:
         """Everybody who likes something today that they have never interacted with."""
@@ -81,6 +89,9 @@ class Visitors:
         session: dict[str, list[str]] = {}
         for user_id, item_id in self._liked(self.first, before):
             session.setdefault(user_id, []).append(item_id)
+        done: dict[str, list[ReportedEvent]] = {}
+        for event in replay.events(today.start, today.stop):
+            done.setdefault(event.user_id, []).append(event)
         for user_id, items in likes.items():
             liked = session.get(user_id, [])
             lists = {service: ask(user_id, liked) for service, ask in services.items()}
@@ -88,7 +99,30 @@ class Visitors:
                 user_id=user_id,
                 group=KNOWN if user_id in at_start else JOINED if user_id in since else NEW,
                 value={service: _value(top, items) for service, top in lists.items()},
+                next_like=self._next_likes(user_id, items, done[user_id]),
             )
+
+    def _next_likes(
+        self, user_id: str, items: set[str], events: Sequence[ReportedEvent]
+    ) -> dict[str, dict[str, float]]:
+        """Tell the nightly service what a user does, and before each like ask for a list.
+
+        Without live events the list would be that of the morning, less what was seen since.
+        """
+        morning = self.top(user_id, LENGTH + len(events))
+        seen: set[str] = set()
+        values: dict[str, list[dict[str, float]]] = {MORNING: [], LIVE: []}
+        for event in events:
+            if event.item_id in items - seen:
+                left = [item for item in morning if item not in seen][:LENGTH]
+                values[MORNING].append(_value(left, {event.item_id}))
+                values[LIVE].append(_value(self.top(user_id, LENGTH), {event.item_id}))
+            self.tell(event)
+            seen.add(event.item_id)
+        return {
+            way: {metric: float(np.mean([one[metric] for one in each])) for metric in each[0]}
+            for way, each in values.items()
+        }
 
     def _liked(self, start: int, stop: int) -> Iterator[tuple[str, str]]:
         for n in np.flatnonzero(self.replay.liked_N[start:stop]).tolist():
@@ -151,7 +185,12 @@ def simulate(
             for namespace in (NIGHTLY, FROZEN)
         )
         simulation = Simulation(dataset=replay.source.stem, first=days[0], start=start)
-        visitors = Visitors(replay, days[0].start)
+        visitors = Visitors(
+            replay,
+            days[0].start,
+            top=lambda user_id, length: _top(nightly, user_id, length=length),
+            tell=lambda event: _report(nightly, [event]),
+        )
         lists: dict[str, Ask] = {
             NIGHTLY: lambda user_id, _: _top(nightly, user_id),
             FROZEN: lambda user_id, _: _top(frozen, user_id),
@@ -159,7 +198,7 @@ def simulate(
         }
         for yesterday, today in pairwise(days):
             events = replay.events(yesterday.start, yesterday.stop)
-            _report(nightly, events)
+            _report(nightly, events)  # those of visitors it has been told: they count once
             # As seen only: live events would make the model of the start know of them.
             _report(frozen, [event.model_copy(update={"type": "view"}) for event in events])
             began = time.process_time()

@@ -79,6 +79,8 @@ def test_nightly_retraining_gets_to_know_who_comes(
     assert {visit["group"] for visit in visits} == {"come since"}
     assert len(visits) == 2 * NEWCOMERS
     assert found["leads"]["frozen"]["recall@20"]["verdict"] == "ahead"
+    assert set(found["live"]) == {"recall@20", "ndcg@20"}
+    assert all(0 < visit["live"]["recall@20"] <= 1 for visit in visits)
     assert files["svg"].read_text().startswith("<svg")
     assert "(month.svg)" in files["md"].read_text()
     out, err = capsys.readouterr()

@@ -11,6 +11,8 @@ from deploy.benchmarks.lifecycle.report import (
     FROZEN,
     JOINED,
     KNOWN,
+    LIVE,
+    MORNING,
     NIGHTLY,
     TOLD,
     Day,
@@ -37,7 +39,8 @@ def night(result: Result, reason: str = "") -> RunRecord:
 def visit(user_id: str, group: str, nightly: float, frozen: float) -> Visit:
     values = {NIGHTLY: nightly, FROZEN: frozen, TOLD: frozen}
     value = {name: {"recall@20": x, "ndcg@20": x / 2} for name, x in values.items()}
-    return Visit(user_id=user_id, group=group, value=value)
+    next_like = {LIVE: value[NIGHTLY], MORNING: value[FROZEN]}
+    return Visit(user_id=user_id, group=group, value=value, next_like=next_like)
 
 
 @pytest.fixture
@@ -90,7 +93,7 @@ def test_the_picture_begins_when_somebody_comes(simulation: Simulation) -> None:
     picture = draw(simulation)
     groups = ElementTree.fromstring(picture).iter("{http://www.w3.org/2000/svg}g")
     lines = [group[0].get("d", "") for group in groups if group.get("class") == "series"]
-    assert len(lines) == 3 + 3 + 4
+    assert len(lines) == 3 + 3 + 4 + 2
     assert all(line.count("M") + line.count("L") == 2 for line in lines)
     assert ">night</text>" in picture
 
