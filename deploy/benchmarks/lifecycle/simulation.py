@@ -37,8 +37,9 @@ from training.retrain.job import retrain
 from training.retrain.runs import Runs
 from training.retrain.settings import RetrainConfig
 
-_SETTINGS = {"MAGNET_RECENT_ITEMS": "10000"}
-"""No user of a simulation has more: `exclude_seen` covers everything that was reported."""
+_SETTINGS = {"MAGNET_RECENT_ITEMS": "10000", "MAGNET_MAX_K": "20000"}
+"""No user of a simulation has more: `exclude_seen` covers everything that was reported, and a list
+of the morning is long enough for a day."""
 
 
 def _top(
