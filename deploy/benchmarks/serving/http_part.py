@@ -50,12 +50,12 @@ that takes time."""
 
 _LIMITS = """The aims are 1.0x implicit and 4x Cornac, and a p99 of at most 4 times the p50. What
 limits the rates is processor time. Of MAGNET's at 16 connections two thirds are the worker
-thread's (by the system's count per thread): it multiplies each user with all item vectors of six
-channels, six times the numbers of implicit's one product, routes some hundred and fifty items for
-each user and takes twenty apart, which together is more than implicit's whole request. Of the event
-loop's part a quarter is uvicorn and uvloop, an eighth the hand-over to the worker and back, a tenth
-JSON, less than that the shared round trips to Redis; the rest is reading the request, its way
-through the layers and what is counted (sampled with py-spy). A machine that is busy otherwise
+thread's (by the system's count per thread): it bounds all items for each user, routes some two
+hundred of them, takes twenty apart and names the items of the history that speak for each, which
+together is more than implicit's whole request. Of the event loop's part a quarter is uvicorn and
+uvloop, an eighth the hand-over to the worker and back, a tenth JSON, less than that the shared
+round trips to Redis; the rest is reading the request, its way through the layers and what is
+counted (sampled with py-spy, before there were reasons). A machine that is busy otherwise
 lowers all rates, MAGNET's more than others', as its items no longer stay in the processor's last
 cache, and stretches the p99: compare within a column."""
 
