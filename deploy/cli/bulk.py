@@ -61,7 +61,7 @@ class Plan:
 
 
 async def write_lists(settings: Settings, request: RecommendationRequest, out: Path) -> int:
-    """Write the list of every user of the live model; returns how many users there are.
+    """Write the list of every user of the live model; returns how many users have one.
 
     Args:
         settings: where models are, as for the service.
@@ -90,12 +90,16 @@ async def write_lists(settings: Settings, request: RecommendationRequest, out: P
                 rows = range(start, min(start + PART_USERS, len(users)))
                 path = folder / f"{part:06}.parquet"
                 if not path.exists():
-                    requests = [request.model_copy(update={"user_id": users[row]}) for row in rows]
+                    requests = [
+                        request.model_copy(update={"user_id": users[row]})
+                        for row in rows
+                        if not users.is_blank(row)
+                    ]
                     lists = await _lists(services.engine, models, requests)
                     _write_whole(lists.lazy(), path)
                 show(rows.stop, "")
             _write_whole(pl.scan_parquet(sorted(folder.glob("*.parquet"))), out)
-    return plan.num_users
+    return int(pl.scan_parquet(out).select(pl.col("user_id").n_unique()).collect().item())
 
 
 async def _loaded(follower: ModelFollower) -> Models:
@@ -128,12 +132,17 @@ def _parts_of(out: Path, plan: Plan) -> Iterator[Path]:
 async def _lists(
     engine: RecommendationEngine, models: Models, requests: Sequence[RecommendationRequest]
 ) -> pl.DataFrame:
-    """Those of all requests, in order; not more at once than the engine lets wait."""
-    frames = []
+    """Those of all requests, in order; not more at once than the engine lets wait.
+
+    An erased user gets none. Who is erased is read together with every user.
+    """
+    is_erased = models.live.snapshot.users.is_erased
+    frames = [_frame([])]
     for start in range(0, len(requests), SETTINGS["max_waiting"]):
         group = requests[start : start + SETTINGS["max_waiting"]]
         asked = (engine.recommend(models.of(request.user_id), request) for request in group)
-        frames.append(_frame(await asyncio.gather(*asked)))
+        answers = await asyncio.gather(*asked)
+        frames.append(_frame([each for each in answers if not is_erased(str(each["user_id"]))]))
     return pl.concat(frames)
 
 

@@ -45,11 +45,6 @@ class ScoreBound:
     reach: float
     """What a pair gets above its bias where every similarity is 1."""
 
-    @classmethod
-    def of(cls, templates_KM: Sequence[Sequence[float]], reach: float) -> "ScoreBound":
-        """The bound for experts with these templates."""
-        return cls(np.array(templates_KM, dtype=np.float32), reach)
-
     def above_bias(self, similarity_GBC: Floats) -> Floats:
         """The most by which each pair's score can exceed the item's bias [B, C]."""
         num_modalities = self.templates_KM.shape[1]

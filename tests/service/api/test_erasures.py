@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 import redis
 
@@ -244,3 +245,19 @@ def test_caches_follow_when_training_has_taken_a_user_out(
     with serving(kept) as restarted:
         until(restarted.ready)
         assert restarted.recommend("u004")["fallback"] == "popular"
+
+
+def test_lists_for_all_leave_out_who_is_erased(replicas, redis_url, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    erase(replicas[0], "u004")
+    for step in ("before the id is rewritten", "after"):
+        out = tmp_path / f"{step}.parquet"
+        assert main(["recommend", "--all", "-k", "2", "--out", str(out)]) == 0
+        users = set(pl.read_parquet(out)["user_id"])
+        assert "u003" in users
+        assert not users & {"u004", ""}, step
+        with (
+            redis.Redis.from_url(redis_url) as server,
+            PublishLock(server, KEYS, lock_seconds=30) as lock,
+        ):
+            rewrite_versions(server, KEYS, ["u004"], 1, lock)

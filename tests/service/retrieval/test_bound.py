@@ -16,12 +16,12 @@ def test_no_routing_gets_above_it(seed: int, num_modalities: int, num_experts: i
     view_C = rng.random(50)
     fused_MC = similarity_VMC[0] * view_C + similarity_VMC[1] * (1 - view_C)
     score_C = 5 * np.einsum("ck,km,mc->c", weight_CK, templates_KM, fused_MC)
-    bound = ScoreBound.of(templates_KM.tolist(), 5.0)
+    bound = ScoreBound(templates_KM.astype(np.float32), 5.0)
     similarity_GBC = similarity_VMC.reshape(2 * num_modalities, 1, 50).astype(np.float32)
     assert (bound.above_bias(similarity_GBC)[0] >= score_C - 1e-5).all()
 
 
 def test_it_is_reached_where_one_expert_decides() -> None:
-    bound = ScoreBound.of([[0.8, 0.2], [0.2, 0.8]], 5.0)
+    bound = ScoreBound(np.array([[0.8, 0.2], [0.2, 0.8]], dtype=np.float32), 5.0)
     similarity_GBC = np.array([[[0.9]], [[0.1]], [[0.5]], [[0.0]]], dtype=np.float32)
     assert np.allclose(bound.above_bias(similarity_GBC), 5 * (0.8 * 0.9 + 0.2 * 0.1))
