@@ -33,6 +33,7 @@ class Facts(TypedDict):
     recency_power: float
     item_item_deviation: NotRequired[float | None]
     events_until: NotRequired[datetime | None]
+    items_until: NotRequired[datetime | None]
     erasures: NotRequired[int]
     golden: Golden
     metrics: dict[str, float]

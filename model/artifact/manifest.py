@@ -154,6 +154,9 @@ class ArtifactManifest(_Frozen):
     in version 3, which takes them as they are."""
     events_until: AwareDatetime | None = None
     """The model has learnt from feedback that was received until then; None if nobody knows."""
+    items_until: AwareDatetime | None = None
+    """What was said of items until then is in their metadata; None, as in earlier releases: until
+    the model was made."""
     erasures: int = Field(default=0, ge=0, exclude_if=lambda number: not number)
     """The users of erasures up to this number (`model.registry.erasures`) are not in it, unless
     they came back; left out if it is 0, since earlier releases do not know it."""

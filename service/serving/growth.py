@@ -63,6 +63,7 @@ class GrowingModel:
             opened: what that was made of.
         """
         self.base = base
+        self._items_until = base.manifest.items_until or base.created_at
         self._tensors = opened.tensors
         self.encoder: NewItemEncoder = ItemEncoder.of(
             opened.files,
@@ -140,9 +141,9 @@ class GrowingModel:
         self._renew(changed)
 
     def _of_artifact(self, record: ItemRecord, row: int) -> bytes:
-        """The metadata of an item of the artifact; what was given later counts."""
+        """The metadata of an item of the artifact, with what training has not read over them."""
         text = self.base.items.metadata.raw(row)
-        if record.updated_at <= self.base.created_at:
+        if record.updated_at <= self._items_until:
             return text
         return orjson.dumps(record.over(orjson.loads(text)))
 

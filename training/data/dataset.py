@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -70,6 +71,8 @@ class Dataset:
     split: Split
     sha256: str
     """Of ids, matrices, orders, features and metadata: equal for equal training input."""
+    items_until: datetime | None = None
+    """When the metadata were written; what is said of an item later is not among them."""
 
     @property
     def summary(self) -> str:
@@ -150,6 +153,7 @@ def load_dataset(config: DataConfig) -> Dataset:
             histories,
             features,
         ),
+        items_until=datetime.fromtimestamp(table.path.stat().st_mtime if table else 0, UTC),
     )
 
 

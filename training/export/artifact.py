@@ -121,6 +121,7 @@ def _artifact(
         recency_power=model.recency_power,
         item_item_deviation=_deviation(model),
         events_until=model.events_until,
+        items_until=dataset.items_until,
         erasures=model.erasures,
         golden=record_golden(scorer.scorer, profiles, users, items),
         metrics=metrics,

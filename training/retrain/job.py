@@ -122,6 +122,7 @@ class Retraining:
         if wait is not None:
             return self._end("unchanged", wait)
         with self._step("assemble"):
+            items_until = datetime.now(UTC) - _ON_ITS_WAY
             items = self.ledger.items()
             assembled = assemble(
                 config.data, events.read(), config.events.weights, self.folder.data, items
@@ -137,7 +138,7 @@ class Retraining:
             data = assembled.config.model_copy(
                 update={"modalities": config.data.modalities, "seed": config.training.seed}
             )
-            dataset = load_dataset(data)
+            dataset = replace(load_dataset(data), items_until=items_until)
             log.info(dataset.summary)
         with self._step("train"):
             model, record.comparable = train_candidate(dataset, config, live)

@@ -1,6 +1,8 @@
 """Items that are put while a model is served: on every replica, within a second."""
 
 import json
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -137,6 +139,37 @@ def test_a_replica_that_starts_and_a_new_model_have_it_too(
     assert found(one, "brand new") == ["new"]
     assert found(one, "another") == ["i044"], "said later than the model was made"
     assert "new" in ranked(one, user_id="u001")
+
+
+def test_what_is_said_while_a_model_is_trained_counts_in_it(
+    replicas, make_artifact, redis_url, publish, until
+) -> None:
+    one, other = replicas
+    for row in (44, 45, 46, 47):
+        one.patch(f"/v1/items/i0{row}", json={"title": f"Early {row}"})
+    put(one, "early", title="Before", categories=["even"])
+    assert one.delete("/v1/items/i046").status_code == 200
+    read_at = datetime.now(UTC)  # by training; all that follows comes too late for it
+    one.patch("/v1/items/i044", json={"title": "Late patch"})
+    put(one, "i045", title="Late put", categories=["rare"])
+    put(one, "i046", title="Back", categories=["odd"])
+    assert one.delete("/v1/items/i047").status_code == 200
+    one.patch("/v1/items/i048", json={"available": False})
+    assert one.delete("/v1/items/early").status_code == 200
+    made = make_artifact("v2", 2)
+    times = {"items_until": read_at, "created_at": datetime.now(UTC).isoformat()}
+    publish(redis_url, replace(made, manifest=made.manifest.model_copy(update=times)))
+    for client in (one, other):
+        until(lambda client=client: client.get("/v1/model").json()["model_version"] == "v2")
+        assert found(client, "late patch") == ["i044"]
+        assert found(client, "late put") == ["i045"]
+        assert found(client, "back") == ["i046"]
+        assert found(client, "early") == [], "the model says what training has read"
+        assert "i045" in ranked(client, user_id="nobody", categories=["rare"])
+        shown = ranked(client, user_id="nobody")
+        assert {"i044", "i045", "i046"} <= shown.keys()
+        assert not {"i047", "i048", "early"} & shown.keys()
+        assert client.get("/v1/items/early").status_code == 404
 
 
 def test_many_at_once(replicas, until) -> None:

@@ -1,4 +1,6 @@
+import os
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -147,6 +149,16 @@ def test_equal_input_has_equal_digest_and_any_change_another(folder: Folder):
     assert load_dataset(DataConfig(folder=path, split="random", seed=1)).sha256 != first
     folder(x__inter=text + "u\ti9\t1\t9\n")
     assert load_dataset(DataConfig(folder=path)).sha256 != first
+
+
+def test_metadata_are_as_old_as_the_item_table(folder: Folder):
+    path = folder(x__inter="user\titem\na\t1\n", items__tsv="item_id\ttitle\n1\tOne\n")
+    os.utime(path / "items.tsv", (1_000_000_000, 1_000_000_000))
+    dataset = load_dataset(DataConfig(folder=path))
+    assert dataset.items_until == datetime(2001, 9, 9, 1, 46, 40, tzinfo=UTC)
+    (path / "items.tsv").unlink()
+    untitled = load_dataset(DataConfig(folder=path))
+    assert untitled.items_until == datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def test_summary_counts_what_was_read(folder: Folder):
