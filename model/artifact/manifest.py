@@ -1,9 +1,11 @@
 """The manifest: what one model version is, what it is made of, and how to check it.
 
-Letters: U users, I items, V views, M modalities, D dimension, K experts, E epochs.
+Letters: U users, I items, V views, M modalities, D dimension, K experts, E epochs, T terms.
 """
 
 import hashlib
+import math
+from collections.abc import Set
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -23,6 +25,9 @@ ITEM_ENCODER = "item_encoder.onnx"
 """Encodes items that come after training. Artifacts of earlier releases, and models without content
 have none, nor its tensors."""
 ITEM_ENCODER_TENSORS = frozenset({"item_content", "item_lengths"})
+TEXT_ENCODER_TENSORS = frozenset({"text_terms_blob", "text_terms_offsets", "text_idf", "text_axes"})
+"""What text features were made with. Artifacts of earlier releases, and models with other text
+features or none, have none of them."""
 
 Role = Literal["dominant", "balanced", "complementary"]
 HeldOut = Literal["unseen", "encoded", "trained"]
@@ -174,7 +179,7 @@ class ArtifactManifest(_Frozen):
         check_name(self.model_version, "model version")
         for name, expected in expected_tensors(self).items():
             spec = self.tensors.get(name)
-            if spec is None and name in ITEM_ENCODER_TENSORS and ITEM_ENCODER not in self.files:
+            if spec is None and name in self._spared():
                 continue
             if spec is None:
                 raise ValueError(f"tensor {name!r} is missing")
@@ -193,6 +198,12 @@ class ArtifactManifest(_Frozen):
             raise ValueError("an expert's template does not have one weight per modality")
         return self
 
+    def _spared(self) -> Set[str]:
+        """Tensors that this artifact need not have."""
+        encoder = ITEM_ENCODER_TENSORS if ITEM_ENCODER not in self.files else frozenset()
+        without_texts = TEXT_ENCODER_TENSORS.isdisjoint(self.tensors)
+        return encoder | TEXT_ENCODER_TENSORS if without_texts else encoder
+
 
 def expected_tensors(manifest: ArtifactManifest) -> dict[str, tuple[str, tuple[int | None, ...]]]:
     """Name -> (dtype, shape) of every tensor of an artifact; None stands for any length.
@@ -210,6 +221,11 @@ def expected_tensors(manifest: ArtifactManifest) -> dict[str, tuple[str, tuple[i
                      `item_encoder.onnx`, as the next
     item_lengths     [I, M] what brings `item_embeddings` of the interaction view to the length of
                      what was propagated
+    text_terms_*     `IdTable` of the terms that text features are made of, if training made them of
+                     the items' texts
+    text_idf         [T] the inverse document frequency of each term
+    text_axes        [T, any] what brings the weights of an item's terms, at unit length, to its
+                     text features
     neighbourhood_*  the item-item model, CSR of item rows per item: what an item of a history adds
                      to each other one. Of a pair, the mean of these weights over the history, by
                      recency weight, brought to `item_item_deviation`, is added to the cosine of
@@ -222,6 +238,8 @@ def expected_tensors(manifest: ArtifactManifest) -> dict[str, tuple[str, tuple[i
     item_metadata_*  `StringTable` of one JSON object per item (title, picture_url, categories, ...)
     """
     users, items = manifest.num_users, manifest.num_items
+    idf = manifest.tensors.get("text_idf")
+    terms = None if idf is None else math.prod(idf.shape)
     vectors = (len(manifest.views), len(manifest.modalities), manifest.embedding_dim)
     return {
         "user_embeddings": ("<f4", (users, *vectors)),
@@ -232,6 +250,10 @@ def expected_tensors(manifest: ArtifactManifest) -> dict[str, tuple[str, tuple[i
         "item_popularity": ("<i8", (items,)),
         "item_content": ("<f2", (items, None)),
         "item_lengths": ("<f4", (items, len(manifest.modalities))),
+        "text_terms_blob": ("|u1", (None,)),
+        "text_terms_offsets": ("<i8", (None if terms is None else terms + 1,)),
+        "text_idf": ("<f4", (terms,)),
+        "text_axes": ("<f4", (terms, None)),
         "neighbourhood_offsets": ("<i8", (items + 1,)),
         "neighbourhood_items": ("<i4", (None,)),
         "neighbourhood_weights": ("<f4", (None,)),

@@ -1,7 +1,8 @@
 """The exported item encoder: new items by their features, as a model encodes cold items.
 
-Its content neighbours are found as training finds them: the items of the artifact with the most
-similar centred features. They bring their behaviour and their content into the augmented view.
+Features are sent, or made of an item's text as training has made them (`TextEncoder`). Content
+neighbours are found as training finds them: the items of the artifact with the most similar centred
+features. They bring their behaviour and their content into the augmented view.
 
 Letters: X new items, I items, B items of a block, E content modalities, M = E + 1 modalities,
 V views, D dimension, F width of a modality's features, G width that its encoder takes, N
@@ -9,6 +10,7 @@ neighbours.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Self
 
@@ -19,6 +21,7 @@ from model.artifact.manifest import ITEM_ENCODER
 from model.registry.items import ItemRecord
 from model.runtime.cold_items import CategoryMeans, ColdItems, EncodedBy, Floats
 from model.runtime.scorer import open_session
+from model.runtime.text_encoder import TextEncoder
 
 INPUTS = ("given", "neighbours")
 """Beside the features of each modality: which of them are given [X, E], and the mean rows of the
@@ -26,6 +29,8 @@ content neighbours of each kind [X, E, M, D]."""
 OUTPUTS = ("item", "foldin", "routing", "bias")
 NEIGHBOURS = 10
 """As in training (`training.fit.graphs`)."""
+TEXT = "text"
+"""The content modality whose features are made of texts."""
 _ITEMS_AT_ONCE = 512
 _BLOCK_ROWS = 8_192
 
@@ -40,8 +45,26 @@ def key_output(m: int) -> str:
     return f"key_{m}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """What is known of some items."""
+
+    features: Sequence[Floats]
+    """Of each content modality [X, F]; zeros where there are none."""
+    given_XE: Floats
+    """1 where there are, else 0."""
+    sent_X: NDArray[np.bool_]
+    """Whether any were sent; texts may have given the others."""
+
+    def of(self, places: NDArray[np.intp]) -> "_Content":
+        """Of some of the items."""
+        return _Content(
+            [x_XF[places] for x_XF in self.features], self.given_XE[places], self.sent_X[places]
+        )
+
+
 class ItemEncoder:
-    """Encodes new items of one model version; those without features by their categories."""
+    """Encodes new items of one model version; those that it has no features of by category."""
 
     def __init__(
         self,
@@ -56,8 +79,9 @@ class ItemEncoder:
             graph: `item_encoder.onnx`.
             tensors: the artifact's.
             contents: names of the content modalities.
-            categories: for items without usable features.
+            categories: for items without usable features, sent or made of their texts.
         """
+        self._texts = TextEncoder.of(tensors) if TEXT in contents else None
         self._session = open_session(ITEM_ENCODER, graph)
         self._categories = categories
         self._tensors = tensors
@@ -84,21 +108,26 @@ class ItemEncoder:
 
     def encoded_by(self, record: ItemRecord) -> EncodedBy:
         """What an item would be made of."""
-        return "features" if self._usable(record) else self._categories.encoded_by(record)
+        if self._usable(record):
+            return "features"
+        if self._texts is not None and self._texts.knows(record):
+            return "encoder"
+        return self._categories.encoded_by(record)
 
     def encode(self, records: Sequence[ItemRecord]) -> ColdItems:
         """New items. Blocking."""
         found = self._categories.encode(records)
         by = list(found.by)
-        places = [place for place, record in enumerate(records) if self._usable(record)]
-        for start in range(0, len(places), _ITEMS_AT_ONCE):
-            part = places[start : start + _ITEMS_AT_ONCE]
-            made = self._encode([self._usable(records[place]) for place in part])
-            arrays = (found.embeddings_XVMD, found.foldin_XVMD, found.routing_XJ, found.bias_X)
-            for array, rows_X in zip(arrays, made, strict=True):
-                array[part] = rows_X
-            for place in part:
-                by[place] = "features"
+        arrays = (found.embeddings_XVMD, found.foldin_XVMD, found.routing_XJ, found.bias_X)
+        for start in range(0, len(records), _ITEMS_AT_ONCE):
+            content = self._content(records[start : start + _ITEMS_AT_ONCE])
+            chosen = np.flatnonzero(content.given_XE.any(axis=1))
+            if not len(chosen):
+                continue
+            for array, rows_X in zip(arrays, self._encode(content.of(chosen)), strict=True):
+                array[start + chosen] = rows_X
+            for place in chosen.tolist():
+                by[start + place] = "features" if content.sent_X[place] else "encoder"
         return ColdItems(
             embeddings_XVMD=found.embeddings_XVMD,
             foldin_XVMD=found.foldin_XVMD,
@@ -115,19 +144,28 @@ class ItemEncoder:
             if self.widths.get(name) == len(vector) and any(vector)
         }
 
-    def _encode(self, features: Sequence[Mapping[str, Sequence[float]]]) -> list[Floats]:
-        """What the graph makes of the features of some items."""
-        given_XE = np.zeros((len(features), len(self._contents)), dtype=np.float32)
-        feeds: dict[str, Floats] = {}
-        for m, name in enumerate(self._contents):
-            x_XF = np.zeros((len(features), self.widths[name]), dtype=np.float32)
-            for place, of_item in enumerate(features):
-                if name in of_item:
-                    x_XF[place], given_XE[place, m] = of_item[name], 1
-            feeds[feature_input(m)] = x_XF
+    def _content(self, records: Sequence[ItemRecord]) -> "_Content":
+        """What is known of some items: the features sent, and those of texts where none are."""
+        x_XF = [np.zeros((len(records), self.widths[x]), np.float32) for x in self._contents]
+        given_XE = np.zeros((len(records), len(self._contents)), dtype=np.float32)
+        for place, record in enumerate(records):
+            for name, vector in self._usable(record).items():
+                m = self._contents.index(name)
+                x_XF[m][place], given_XE[place, m] = vector, 1
+        sent_X = np.asarray(given_XE.any(axis=1))
+        if self._texts is not None:
+            m = self._contents.index(TEXT)
+            bare = np.flatnonzero(given_XE[:, m] == 0).tolist()
+            x_XF[m][bare] = made_XF = self._texts.encode([records[place] for place in bare])
+            given_XE[bare, m] = made_XF.any(axis=1)
+        return _Content(x_XF, given_XE, sent_X)
+
+    def _encode(self, content: "_Content") -> list[Floats]:
+        """What the graph makes of some items."""
         num_modalities, dim = self._tensors["item_embeddings"].shape[2:]
-        nobody = np.zeros((*given_XE.shape, num_modalities, dim), dtype=np.float32)
-        feeds |= dict(zip(INPUTS, (given_XE, nobody), strict=True))
+        nobody = np.zeros((*content.given_XE.shape, num_modalities, dim), dtype=np.float32)
+        feeds = {feature_input(m): x_XF for m, x_XF in enumerate(content.features)}
+        feeds |= dict(zip(INPUTS, (content.given_XE, nobody), strict=True))
         names = [key_output(m) for m in range(len(self._contents))]
         keys = self._session.run(names, feeds)
         rows = [self._mean_rows(*each) for each in zip(keys, self._columns, strict=True)]

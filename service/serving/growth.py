@@ -21,6 +21,7 @@ from model.registry.items import ItemRecord
 from model.runtime.cold_items import CategoryMeans, ColdItems, EncodedBy
 from model.runtime.grown import GrowingRows
 from model.runtime.item_encoder import ItemEncoder
+from model.runtime.text_encoder import year_of
 from service.ops.process import with_pauses
 from service.retrieval.exact import ExactRetriever
 from service.retrieval.grown import GrowingBounds, GrownRetriever
@@ -225,4 +226,5 @@ class _First(Sequence[Any]):
 def _content(record: ItemRecord) -> int:
     """A hash of what an item's row is made of."""
     features = tuple((name, tuple(vector)) for name, vector in sorted(record.features.items()))
-    return hash((record.title, record.description, tuple(record.categories), features))
+    words = (record.title, record.description, year_of(record), *record.categories)
+    return hash((words, features))

@@ -30,11 +30,23 @@ _MIN_ITEMS_PER_TOKEN = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TermWeights:
+    """What makes features of tokens; see `model.runtime.text_encoder`."""
+
+    terms: list[str]
+    """Sorted."""
+    idf_T: NDArray[np.float64]
+    axis_TF: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModalityFeatures:
     """One modality's vectors; the row of an item without one is zero."""
 
     x_IF: NDArray[np.float32]
     present_I: NDArray[np.bool_]
+    made_with: TermWeights | None = None
+    """None for features that were read."""
 
 
 def features_of_tokens(tokens: Sequence[Sequence[str]], seed: int) -> ModalityFeatures | None:
@@ -53,14 +65,18 @@ def features_of_tokens(tokens: Sequence[Sequence[str]], seed: int) -> ModalityFe
     weight_IT = weighting.fit_transform(tokens)
     present_I = np.diff(weight_IT.indptr) > 0
     if len(vocabulary) <= WIDEST_FEATURES:
-        x_IF = weight_IT.toarray()
+        axis_TF = np.eye(len(vocabulary))
     else:
         # The number of threads would change the last bits, and with them the data set's digest.
         with threadpool_limits(limits=1):
-            left_IF, singular_F, _ = randomized_svd(weight_IT, WIDEST_FEATURES, random_state=seed)
-        x_IF = left_IF * singular_F
-    x_IF[~present_I] = 0.0
-    return ModalityFeatures(x_IF=x_IF.astype(np.float32), present_I=present_I)
+            _, _, axis_FT = randomized_svd(weight_IT, WIDEST_FEATURES, random_state=seed)
+        axis_TF = axis_FT.T
+    x_IF = weight_IT @ axis_TF  # not left times singular: an item that comes later has only terms
+    return ModalityFeatures(
+        x_IF=x_IF.astype(np.float32),
+        present_I=present_I,
+        made_with=TermWeights(terms=vocabulary, idf_T=weighting.idf_, axis_TF=axis_TF),
+    )
 
 
 def read_feature_file(path: Path, row_I: NDArray[np.int64], num_rows: int) -> ModalityFeatures:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
+from model.runtime.text_encoder import tokens_of
 from training.data.folder import (
     CATEGORY_COLUMNS,
     DESCRIPTION_COLUMNS,
@@ -27,7 +28,6 @@ from training.data.interactions import ITEM_COLUMNS
 from training.data.tables import DataError, Table
 
 WORD_FIELDS = ("title", *DESCRIPTION_COLUMNS)
-_WORD = re.compile(r"[^\W_]{2,}")
 CATEGORY_SEPARATOR = "|"
 _SEPARATORS = (CATEGORY_SEPARATOR, ",", " ")
 _MAX_YEAR_DIGITS = 4
@@ -84,14 +84,11 @@ def _items_of_entity(table: Table, item_ids: Sequence[str]) -> dict[str, list[in
 
 def text_tokens(metadata: Mapping[str, object]) -> list[str]:
     """Lower-case words without English stop words, plus `year=`, `decade=` and `category=`."""
-    text = "\n".join(str(metadata.get(field, "")) for field in WORD_FIELDS).lower()
-    tokens = [word for word in _WORD.findall(text) if word not in ENGLISH_STOP_WORDS]
-    year = metadata.get("year")
-    if isinstance(year, int):
-        tokens += [f"year={year}", f"decade={year // 10}"]
     categories = metadata.get("categories", [])
     assert isinstance(categories, list)
-    return tokens + [f"category={category.lower()}" for category in categories]
+    texts = (str(metadata.get(field, "")) for field in WORD_FIELDS)
+    tokens = tokens_of(texts, metadata.get("year"), categories)
+    return [token for token in tokens if token not in ENGLISH_STOP_WORDS]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import Tensor, nn
 
+from model.artifact.build import Tensors
 from model.artifact.manifest import ITEM_ENCODER, little_endian
+from model.artifact.tables import IdTable
 from model.network.config import VIEWS
 from model.network.magnet import Magnet
 from model.network.rows import unit_rows
-from model.runtime.item_encoder import INPUTS, OUTPUTS, feature_input, key_output
+from model.runtime.item_encoder import INPUTS, OUTPUTS, TEXT, feature_input, key_output
 from model.runtime.scorer import open_session
 from training.data.features import ModalityFeatures, Standardisation
 from training.export.onnx import PARITY_TOLERANCE, ParityError
@@ -63,7 +65,7 @@ _ITEM = """
 
 def export_item_encoder(
     model: TrainedModel, features: Mapping[str, ModalityFeatures]
-) -> tuple[dict[str, bytes], dict[str, NDArray[np.float16] | NDArray[np.float32]]]:
+) -> tuple[dict[str, bytes], Tensors]:
     """The graph and the tensors that go with it; nothing for a model without content.
 
     Args:
@@ -84,6 +86,21 @@ def export_item_encoder(
     return {ITEM_ENCODER: graph}, {
         "item_content": little_endian(torch.cat(keys, dim=1).cpu().numpy().astype(np.float16)),
         "item_lengths": little_endian(_lengths(model)),
+        **text_encoder_tensors(features),
+    }
+
+
+def text_encoder_tensors(features: Mapping[str, ModalityFeatures]) -> Tensors:
+    """What text features were made with; nothing if they were read."""
+    made_with = features[TEXT].made_with if TEXT in features else None
+    if made_with is None:
+        return {}
+    terms = IdTable.of(made_with.terms)
+    return {
+        "text_terms_blob": terms.blob,
+        "text_terms_offsets": terms.offsets,
+        "text_idf": little_endian(made_with.idf_T.astype(np.float32)),
+        "text_axes": little_endian(made_with.axis_TF.astype(np.float32)),
     }
 
 

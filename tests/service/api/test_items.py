@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from deploy.cli.app import main
-from model.artifact.files import read_artifact
+from model.artifact.files import Artifact, read_artifact
+from model.artifact.manifest import TensorSpec
+from model.artifact.tables import IdTable
 
 WITHIN = 1.0
 """Seconds until every replica has a change."""
@@ -255,6 +257,38 @@ def test_features_are_encoded_as_the_model_was_trained(
         assert items["new"]["bias"] == pytest.approx(items["i038"]["bias"], abs=1e-6)
         # i038 counts among the neighbours of the new one
         assert items["new"]["score"] == pytest.approx(items["i038"]["score"], abs=0.3)
+
+
+def test_texts_are_encoded_where_the_model_says_how(
+    redis_url, artifact_dir, tiny_data, publish, serving, following, until
+) -> None:
+    trained = read_artifact(artifact_dir)
+    terms = IdTable.of(["category=wool", "knit"])
+    x = np.load(tiny_data / "text_feat.npy")
+    made_with = {
+        "text_terms_blob": terms.blob,
+        "text_terms_offsets": terms.offsets,
+        "text_idf": np.ones(2, dtype=np.float32),
+        "text_axes": x[[37, 38]],
+    }
+    specs = trained.manifest.tensors | {n: TensorSpec.of(a) for n, a in made_with.items()}
+    manifest = trained.manifest.model_copy(update={"tensors": specs})
+    tensors = trained.tensors | made_with
+    publish(redis_url, Artifact(manifest=manifest, tensors=tensors, files=trained.files))
+    with serving(following()) as client:
+        until(client.ready)
+        answer = put(client, "put", title="Knit, knit!", categories=["none"])
+        assert answer.json()["encoded_by"] == "encoder"
+        put(client, "sent", features={"text": x[38].tolist()})
+        one, other = (ranked(client, user_id="u001")[item_id] for item_id in ("put", "sent"))
+        assert one["score"] == pytest.approx(other["score"], abs=1e-5)
+        put(client, "put", title="Unheard of", categories=["Wool"])
+        put(client, "sent", features={"text": x[37].tolist()})
+        assert ranked(client, user_id="u001")["put"]["score"] == pytest.approx(
+            ranked(client, user_id="u001")["sent"]["score"], abs=1e-5
+        )
+        put(client, "put", title="Unheard of", categories=["none"])
+        assert client.get("/v1/items/put").json()["encoded_by"] == "none"
 
 
 def test_an_items_id_may_have_slashes_and_no_other_route_is_taken(replicas) -> None:

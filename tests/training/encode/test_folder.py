@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+import os
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +66,9 @@ def test_everything_that_training_reads_is_carried_over(tmp_path: Path) -> None:
         "text_feat.npy",
     )
     out = filled(tmp_path / "out", "items.tsv", "text_feat.npy")
+    os.utime(data / "items.tsv", (1_000_000_000, 1_000_000_000))
     carry_over(data, out)
+    assert (out / "items.tsv").stat().st_mtime == 1_000_000_000, "as old as what it says"
     assert names_in(out) == names_in(data)
     assert (out / "items.tsv").read_text() == "items.tsv of data"
     assert (out / "text_feat.npy").read_text() == "text_feat.npy of out"
