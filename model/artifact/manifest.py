@@ -4,7 +4,6 @@ Letters: U users, I items, V views, M modalities, D dimension, K experts, E epoc
 """
 
 import hashlib
-import math
 from collections.abc import Set
 from typing import Any, Literal, Self
 
@@ -198,6 +197,15 @@ class ArtifactManifest(_Frozen):
             raise ValueError("an expert's template does not have one weight per modality")
         return self
 
+    @model_validator(mode="after")
+    def _texts_agree(self) -> Self:
+        if not TEXT_ENCODER_TENSORS.isdisjoint(self.tensors):
+            names = ("text_terms_offsets", "text_idf", "text_axes")
+            offsets, idf, axes = (self.tensors[name].shape[0] for name in names)
+            if not offsets - 1 == idf == axes:
+                raise ValueError(f"{offsets - 1} terms have {idf} frequencies and {axes} axes")
+        return self
+
     def _spared(self) -> Set[str]:
         """Tensors that this artifact need not have."""
         encoder = ITEM_ENCODER_TENSORS if ITEM_ENCODER not in self.files else frozenset()
@@ -238,8 +246,6 @@ def expected_tensors(manifest: ArtifactManifest) -> dict[str, tuple[str, tuple[i
     item_metadata_*  `StringTable` of one JSON object per item (title, picture_url, categories, ...)
     """
     users, items = manifest.num_users, manifest.num_items
-    idf = manifest.tensors.get("text_idf")
-    terms = None if idf is None else math.prod(idf.shape)
     vectors = (len(manifest.views), len(manifest.modalities), manifest.embedding_dim)
     return {
         "user_embeddings": ("<f4", (users, *vectors)),
@@ -251,9 +257,9 @@ def expected_tensors(manifest: ArtifactManifest) -> dict[str, tuple[str, tuple[i
         "item_content": ("<f2", (items, None)),
         "item_lengths": ("<f4", (items, len(manifest.modalities))),
         "text_terms_blob": ("|u1", (None,)),
-        "text_terms_offsets": ("<i8", (None if terms is None else terms + 1,)),
-        "text_idf": ("<f4", (terms,)),
-        "text_axes": ("<f4", (terms, None)),
+        "text_terms_offsets": ("<i8", (None,)),
+        "text_idf": ("<f4", (None,)),
+        "text_axes": ("<f4", (None, None)),
         "neighbourhood_offsets": ("<i8", (items + 1,)),
         "neighbourhood_items": ("<i4", (None,)),
         "neighbourhood_weights": ("<f4", (None,)),

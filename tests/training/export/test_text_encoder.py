@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from model.artifact.files import Artifact, read_artifact
+from model.artifact.manifest import ArtifactManifest, TensorSpec
 from model.artifact.tables import StringTable
 from model.registry.items import ItemRecord
 from model.runtime.cold_items import CategoryMeans
@@ -114,3 +115,20 @@ def test_an_item_with_a_text_alone_is_as_if_it_had_been_in_training(of_texts: Ar
     of_text = made.embeddings_XVMD[:, 0, text]
     assert of_text[0] == pytest.approx(tensors["item_embeddings"][39, 0, text], abs=1e-5)
     assert of_text[2] == pytest.approx(of_text[0], abs=1e-6), "texts complete what is sent"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"text_idf": np.ones(3, dtype=np.float32)}, "have 3 frequencies"),
+        ({"text_idf": None}, "tensor 'text_idf' is missing"),
+    ],
+)
+def test_half_a_text_encoder_is_no_artifact(of_texts: Artifact, change, said: str) -> None:
+    specs = dict(of_texts.manifest.tensors)
+    for name, array in change.items():
+        del specs[name]
+        if array is not None:
+            specs[name] = TensorSpec.of(array)
+    with pytest.raises(ValueError, match=said):
+        ArtifactManifest.model_validate(of_texts.manifest.model_dump() | {"tensors": specs})
