@@ -175,6 +175,7 @@ def _start(launch: Launch, stack: ExitStack) -> tuple[list[Child], Models]:
             encode=launch.encode,
             again=launch.fit_again,
             say=_say,
+            progress_url=redis_url,
         ).begun()
     )
     live = live_version(redis_url, launch.namespace)

@@ -121,6 +121,8 @@ class Fitting:
     again: bool
     """Whether to train even if a model stands that was made from the same."""
     say: Callable[[str], None]
+    progress_url: str | None = None
+    """Redis of a service whose page shows the training while it runs."""
 
     def run(self) -> Fitted:
         """A model of the data as they are now.
@@ -188,4 +190,6 @@ class Fitting:
         """Run a command; its progress goes to our output. We publish what it makes."""
         words = [sys.executable, "-m", "deploy.cli", command, *options]
         env = {name: value for name, value in os.environ.items() if name != "REDIS_URL"}
+        if self.progress_url is not None:  # not an option, as it may hold a password
+            env["MAGNET_PROGRESS_URL"] = self.progress_url
         return Child(name, words, env=env, cwd=PROJECT)

@@ -48,6 +48,10 @@ class KeySpace:
     """Counter from which fencing tokens are drawn."""
     runs: str = field(init=False)
     """The record of the latest retraining, JSON."""
+    training: str = field(init=False)
+    """Stream of what the latest training tells (`model.registry.progress`); it expires."""
+    training_alive: str = field(init=False)
+    """The id of the training that runs; it expires unless the training renews it."""
     unavailable: str = field(init=False)
     """Set of the ids of items that no answer may show."""
     availability_revision: str = field(init=False)

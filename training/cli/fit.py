@@ -13,7 +13,13 @@ from model.artifact.files import MANIFEST, ArtifactError, parse_manifest
 from model.artifact.manifest import ArtifactManifest
 from training.cli.config import data_options, training_options
 from training.cli.options import FOLDER, Command
-from training.cli.progress import epochs_shown, log_final_epoch, metrics_table
+from training.cli.progress import (
+    UNHEARD,
+    Listener,
+    metrics_table,
+    watched,
+    watched_to_the_end,
+)
 from training.data.dataset import DataConfig, Dataset, load_dataset
 from training.errors import ExplainedError
 from training.evaluate.artifact import ArtifactEvaluation
@@ -21,7 +27,7 @@ from training.evaluate.protocol import Evaluation, evaluate, unflattened
 from training.export.artifact import check_target, export_artifact
 from training.fit.config import TrainingConfig
 from training.fit.distributed import ALONE, Processes
-from training.fit.early import EarlyModel, Watch
+from training.fit.early import EarlyModel
 from training.fit.final_model import train_on_all
 from training.fit.trained_model import TrainedModel
 from training.fit.trainer import best_so_far, train
@@ -39,6 +45,7 @@ def fit(
     out: Path,
     processes: Processes = ALONE,
     on_early: Callable[[Path], object] | None = None,
+    listener: Listener = UNHEARD,
 ) -> ArtifactManifest:
     """Train on `data` and write an artifact to `out`, resuming a run that was killed.
 
@@ -51,6 +58,7 @@ def fit(
         processes: all that train together.
         on_early: called with `out` whenever an early model has been written there. None: early
             models are not written. They take no finished one's place.
+        listener: who is told how it goes.
 
     Raises:
         DataError: the data folder cannot be used, or `out` is something else.
@@ -61,13 +69,15 @@ def fit(
     """
     check_target(out)
     checkpoint, final_checkpoint = _checkpoint(out), _checkpoint(out, ".final")
+    listener.step("load")
     dataset = load_dataset(data)
     log.info(dataset.summary)
+    listener.data(dataset, config)
     if checkpoint.exists():
         log.info(f"going on from {checkpoint}")
     else:
         final_checkpoint.unlink(missing_ok=True)  # of a run that was given up
-    job = _Job(dataset=dataset, data=data, config=config, out=out)
+    job = _Job(dataset=dataset, data=data, config=config, out=out, listener=listener)
     if on_early is not None and (standing := job.finished_before):
         log.info(
             f"no early models are written: {out} holds {standing}, whose training was finished; "
@@ -75,9 +85,11 @@ def fit(
         )
         on_early = None
     on_better = None if on_early is None else partial(job.hand_over, on_early)
-    with epochs_shown(config) as on_epoch:
-        watch = Watch(on_epoch=on_epoch, on_better=on_better)
+    listener.step("train")
+    with watched(config, listener) as watch:
+        watch = replace(watch, on_better=on_better)
         found = train(dataset, config, checkpoint=checkpoint, watch=watch, processes=processes)
+    listener.step("evaluate")
     parts = job.measure(found)
     if config.held_out != "unseen":
         log.info(
@@ -90,9 +102,10 @@ def fit(
         config,
         found,
         checkpoint=final_checkpoint,
-        watch=Watch(on_epoch=log_final_epoch),
+        watch=watched_to_the_end(config, found, listener),
         processes=processes,
     )
+    listener.step("export")
     log.info("exporting, and checking ONNX against torch ...")
     manifest = job.write(served, parts)
     for path in (checkpoint, final_checkpoint):
@@ -128,6 +141,7 @@ class _Job:
     data: DataConfig
     config: TrainingConfig
     out: Path
+    listener: Listener = UNHEARD
 
     @property
     def finished_before(self) -> str | None:
@@ -152,7 +166,8 @@ class _Job:
             f"early model after {early.seconds:.0f} s, {early.model.best_epoch or 'no'} epochs: "
             f"validation NDCG@20 {ndcg:.4f}, the most popular items reach {popular:.4f}"
         )
-        self.write_early(on_early, early.model, {"valid": early.valid})
+        parts = {"valid": early.valid, "baseline/popularity/valid": early.popular}
+        self.write_early(on_early, early.model, parts)
 
     def write_early(
         self,
@@ -205,6 +220,7 @@ class _Job:
             },
         )
         log.info(f"wrote {self.out}: model version {manifest.model_version}")
+        self.listener.model(manifest)
         return manifest
 
 

@@ -1,4 +1,4 @@
-"""What a person sees while a model trains, and the table of its metrics.
+"""What a person sees while a model trains, who else is told of it, and the table of its metrics.
 
 Where standard error is no terminal, no bar is drawn and lines are written instead.
 """
@@ -11,15 +11,41 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from model.artifact.manifest import EpochRecord
+from model.artifact.manifest import ArtifactManifest, EpochRecord
+from training.data.dataset import Dataset
 from training.evaluate.protocol import USER_GROUPS, unflattened
 from training.fit.config import TrainingConfig
+from training.fit.early import Watch
+from training.fit.final_model import repeated
+from training.fit.trained_model import TrainedModel
 
 log = logging.getLogger(__name__)
 _COLUMNS = ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
 Draw = Callable[[int, str], None]
 """How much is done, and what to say beside the bar."""
 _REPORT_EVERY_S = 10.0
+
+
+class Listener:
+    """Who is told how a training goes, beside the terminal: nobody.
+
+    `training.publish.progress` tells a service. No method may fail or take time.
+    """
+
+    def step(self, name: str) -> None:
+        """A step begins."""
+
+    def data(self, dataset: Dataset, config: TrainingConfig) -> None:
+        """The data have been read."""
+
+    def epoch(self, record: EpochRecord, most: int, *, everything: bool = False) -> None:
+        """An epoch of at most so many is done, perhaps one that learns what was held out too."""
+
+    def model(self, manifest: ArtifactManifest) -> None:
+        """A model has been written."""
+
+
+UNHEARD = Listener()
 
 
 @contextmanager
@@ -90,6 +116,31 @@ def epochs_shown(config: TrainingConfig) -> Iterator[Callable[[EpochRecord], Non
 
     with drawn_bar("training", config.max_epochs) as draw:
         yield show
+
+
+@contextmanager
+def watched(config: TrainingConfig, listener: Listener) -> Iterator[Watch]:
+    """Yield what `train` tells: a person, and a listener."""
+
+    def on_epoch(record: EpochRecord) -> None:
+        show(record)
+        listener.epoch(record, config.max_epochs)
+
+    with epochs_shown(config) as show:
+        yield Watch(on_epoch=on_epoch, on_fusion=lambda: listener.step("fusion"))
+
+
+def watched_to_the_end(config: TrainingConfig, found: TrainedModel, listener: Listener) -> Watch:
+    """What `train_on_all` tells of `found`."""
+    most = repeated(config, found)[0].max_epochs
+
+    def on_epoch(record: EpochRecord) -> None:
+        log_final_epoch(record)
+        listener.epoch(record, most, everything=True)
+
+    if config.held_out == "trained":
+        listener.step("everything")
+    return Watch(on_epoch=on_epoch)
 
 
 def _line(record: EpochRecord, mark: str, max_epochs: int) -> str:

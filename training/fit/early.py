@@ -46,6 +46,8 @@ class Watch:
     on_better: Callable[[EarlyModel], None] | None = None
     """Called with the best model so far, first before the first epoch, if it is better than
     popularity; then rarely, see `HandOvers`. None: nobody wants early models."""
+    on_fusion: Callable[[], None] = lambda: None
+    """Called when the epochs are over and what training cannot know is chosen on validation."""
 
 
 NOBODY = Watch()

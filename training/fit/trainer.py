@@ -157,6 +157,7 @@ def _finished(run: "_Run", checkpoint: Path | None, watch: Watch) -> TrainedMode
         watch.on_epoch(run.epoch())
         if checkpoint is not None:
             write_durably(checkpoint, partial(torch.save, asdict(run.snapshot())))
+    watch.on_fusion()
     return run.result()
 
 

@@ -14,6 +14,7 @@ from training.data.dataset import DataConfig
 from training.fit.config import TrainingConfig
 from training.fit.distributed import joined
 from training.publish.connection import PublishError
+from training.publish.progress import listening
 from training.publish.publisher import live_version, publish_artifact
 from training.publish.registry import PublishPolicy
 
@@ -46,6 +47,12 @@ FINISHED = PublishPolicy(wait_seconds=60.0)
     callback=usable_namespace,
     help="of --redis-url",
 )
+@click.option(
+    "--progress-url",
+    envvar="MAGNET_PROGRESS_URL",
+    help="Redis of a service whose page shows this training while it runs  [default: --redis-url "
+    "with --publish-early]",
+)
 def fit_command(
     data: DataConfig,
     config: TrainingConfig,
@@ -53,6 +60,7 @@ def fit_command(
     publish_early: bool,
     redis_url: str | None,
     namespace: str,
+    progress_url: str | None,
 ) -> None:
     """Train on a folder of interactions and write an artifact.
 
@@ -62,18 +70,24 @@ def fit_command(
     typed = click.get_current_context().get_parameter_source("redis_url")
     if not publish_early and typed == ParameterSource.COMMANDLINE:
         raise click.UsageError("--redis-url needs --publish-early; `publish` publishes an artifact")
+    if publish_early and progress_url is None:
+        progress_url = redis_url
     with joined() as processes:
         if not processes.leads:
             assist(data, config, processes)
-        elif not publish_early:
-            fit(data, config, out, processes)
-        elif redis_url is None:
-            fit(data, config, out, processes, on_early=lambda _: None)
-        else:
-            publish = partial(publish_artifact, redis_url=redis_url, namespace=namespace)
-            live_version(redis_url, namespace)  # whatever stands in the way is known at once
-            fit(data, config, out, processes, on_early=partial(publish, policy=EARLY))
-            _publish_finished(out, partial(publish, policy=FINISHED))
+            return
+        with listening(progress_url, namespace) as listener:
+            train = partial(fit, data, config, out, processes, listener=listener)
+            if not publish_early:
+                train()
+            elif redis_url is None:
+                train(on_early=lambda _: None)
+            else:
+                publish = partial(publish_artifact, redis_url=redis_url, namespace=namespace)
+                live_version(redis_url, namespace)  # whatever stands in the way is known at once
+                train(on_early=partial(publish, policy=EARLY))
+                listener.step("publish")
+                _publish_finished(out, partial(publish, policy=FINISHED))
 
 
 def _publish_finished(out: Path, publish: Callable[[Path], str]) -> None:

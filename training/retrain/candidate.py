@@ -8,10 +8,9 @@ import numpy as np
 
 from model.artifact.manifest import ArtifactManifest
 from model.network.magnet import Magnet
-from training.cli.progress import epochs_shown, log_final_epoch
+from training.cli.progress import Listener, watched, watched_to_the_end
 from training.data.dataset import Dataset
 from training.evaluate.protocol import Evaluation, evaluate, popularity_scores
-from training.fit.early import Watch
 from training.fit.final_model import BOTH, train_on_all
 from training.fit.trained_model import TrainedModel
 from training.fit.trainer import train
@@ -26,7 +25,7 @@ _EXAMPLES, _LIST = 5, 10
 
 
 def train_candidate(
-    dataset: Dataset, config: RetrainConfig, live: LiveModel
+    dataset: Dataset, config: RetrainConfig, live: LiveModel, listener: Listener
 ) -> tuple[TrainedModel, str]:
     """The new model, and why it did not start from the live one's weights; empty if it did.
 
@@ -43,12 +42,16 @@ def train_candidate(
         training = training.model_copy(
             update={"max_epochs": warm.max_epochs, "patience": warm.patience}
         )
-    with epochs_shown(training) as on_epoch:
-        return train(dataset, training, watch=Watch(on_epoch=on_epoch), start=start), why_cold
+    with watched(training, listener) as watch:
+        return train(dataset, training, watch=watch, start=start), why_cold
 
 
 def served_candidate(
-    dataset: Dataset, config: RetrainConfig, live: LiveModel, found: TrainedModel
+    dataset: Dataset,
+    config: RetrainConfig,
+    live: LiveModel,
+    found: TrainedModel,
+    listener: Listener,
 ) -> TrainedModel:
     """What `found` of `train_candidate` becomes when it learns from the held-out parts too.
 
@@ -56,7 +59,7 @@ def served_candidate(
         TrainingError: it cannot be trained.
     """
     start, _ = _start(dataset.merged(*BOTH), config, live)
-    watch = Watch(on_epoch=log_final_epoch)
+    watch = watched_to_the_end(config.training, found, listener)
     return train_on_all(dataset, config.training, found, start=start, watch=watch)
 
 

@@ -24,6 +24,7 @@ from training.feedback.stream import drain
 from training.fit.trained_model import TrainedModel
 from training.publish import PublishError, PublishPolicy
 from training.publish.erasures import ids_of
+from training.publish.progress import Reporter
 from training.retrain.candidate import (
     changed_lists,
     measure_all,
@@ -82,7 +83,12 @@ def retrain(config: RetrainConfig) -> RunRecord:
                 ledger.announce(record)
             raise
         try:
-            return Retraining(config=config, ledger=ledger, folder=folder, record=record).run()
+            with Reporter.open(
+                config.redis_url, config.namespace, record.run_id, "retraining"
+            ) as reporter:
+                return Retraining(
+                    config=config, ledger=ledger, folder=folder, record=record, reporter=reporter
+                ).run()
         finally:
             _clean(runs, ledger, config)
 
@@ -100,6 +106,7 @@ class Retraining:
     ledger: Ledger
     folder: RunFolder
     record: RunRecord
+    reporter: Reporter
 
     def run(self) -> RunRecord:
         """Run all steps; an error is recorded before it is raised."""
@@ -140,9 +147,10 @@ class Retraining:
             )
             dataset = replace(load_dataset(data), items_until=items_until)
             log.info(dataset.summary)
+            self.reporter.data(dataset, config.training)
         with self._step("train"):
-            model, record.comparable = train_candidate(dataset, config, live)
-            served = served_candidate(dataset, config, live, model)
+            model, record.comparable = train_candidate(dataset, config, live, self.reporter)
+            served = served_candidate(dataset, config, live, model, self.reporter)
             served = replace(served, events_until=record.events_until, erasures=erasures)
             record.warm = not record.comparable
             record.history = list(model.history)
@@ -309,6 +317,7 @@ class Retraining:
             return [Rule(name="loads as it was trained", passed=False, text=str(error))]
         SavedWeights.of(model, dataset, assembled.trained_until).save(self.folder.weights)
         record.version = manifest.model_version
+        self.reporter.model(manifest)
         return [
             Rule(
                 name="loads as it was trained",
@@ -330,6 +339,7 @@ class Retraining:
         self.ledger.check_lock()
         self.record.step = name
         self.folder.write(self.record)
+        self.reporter.step(name)
         log.info(f"{name} ...")
         started = time.monotonic()
         yield
@@ -354,6 +364,7 @@ class Retraining:
         record = self.record
         record.peak_mb = peak_mb()
         record.end(result, reason)
+        self.reporter.end(result, reason)
         page = render(record)
         write_durably(self.folder.report, lambda path: path.write_text(page, encoding="utf-8"))
         self.folder.write(record)
