@@ -23,6 +23,7 @@ from service.api import (
     items,
     recommend,
     rules,
+    training,
 )
 from service.api.dependencies import Services, SharedState
 from service.api.hot import hot_routes
@@ -47,10 +48,13 @@ from service.store.items import ItemStore
 from service.store.registry import Registry
 from service.store.shared_state import Availability, FeedbackStream, RulesStore
 from service.store.store import RedisStore
+from service.store.training import TrainingStream
 from service.store.users import PER_USER
 
 ITEMS_SECONDS = 0.25
 """Between looks for items that were put: they are in lists well within a second."""
+MOST_STREAMS = 64
+"""Clients of one process that follow a training at a time; each asks Redis once a second."""
 
 _logger = logging.getLogger(__name__)
 
@@ -99,7 +103,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
     )
     install_handlers(app)
-    routers = (recommend, catalogue, rules, admin, health, items, experiments, erasures)
+    routers = (recommend, catalogue, rules, admin, health, items, experiments, erasures, training)
     for resource in routers:
         app.include_router(resource.router)
     install_documentation(app)
@@ -160,7 +164,7 @@ async def running_services(
     tasks = [asyncio.create_task(each) for each in running]
     try:
         # Requests and workers run in parallel; BLAS threads would compete with them for cores.
-        with threadpool_limits(limits=1), drain.on_sigterm():
+        with threadpool_limits(limits=1), drain.on_signals():
             yield Services(
                 engine=engine,
                 follower=follower,
@@ -170,6 +174,7 @@ async def running_services(
                 limiter=limiter,
                 max_k=settings.max_k,
                 pictures=PictureFolder(settings.pictures_dir),
+                streams=CapacityLimiter(MOST_STREAMS),
                 shared=shared,
             )
     finally:
@@ -203,6 +208,7 @@ def _shared(settings: Settings, store: RedisStore, metrics: Metrics) -> SharedSt
         experiments=experiments,
         experiment=ExperimentCounter(experiments, metrics),
         rules=RulesStore(store),
+        training=TrainingStream(store),
     )
 
 
@@ -254,7 +260,8 @@ class _Application(FastAPI):
                 for status, response in operation["responses"].items():
                     if status.startswith(("4", "5")):
                         content = response["content"]
-                        content[PROBLEM_MEDIA_TYPE] = content.pop("application/json")
+                        _, problem = content.popitem()  # under the type of good answers
+                        content[PROBLEM_MEDIA_TYPE] = problem
             for length in lengths:
                 length["maximum"] = self._settings.max_k
         assert self.openapi_schema is not None

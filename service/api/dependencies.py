@@ -28,6 +28,7 @@ from service.store.experiments import Experiments
 from service.store.items import ItemStore
 from service.store.registry import Registry
 from service.store.shared_state import Availability, FeedbackStream, RulesStore
+from service.store.training import TrainingStream
 
 
 def _problems(descriptions: dict[int, str]) -> dict[int | str, dict[str, Any]]:
@@ -73,6 +74,7 @@ class SharedState:
     experiment: ExperimentCounter
     """Counts for the one that runs."""
     rules: RulesStore
+    training: TrainingStream
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +89,8 @@ class Services:
     limiter: CapacityLimiter
     max_k: int
     pictures: PictureFolder
+    streams: CapacityLimiter
+    """Of those who follow a training."""
     shared: SharedState | None
     """None without Redis."""
 

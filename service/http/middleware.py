@@ -104,6 +104,7 @@ class RequestMiddleware:
     ) -> None:
         try:
             async with asyncio.timeout(self._seconds) as limit:
+                scope["state"]["deadline"] = limit  # which a stream may put off
                 if b"content-length" in sent or b"transfer-encoding" in sent:
                     is_bulk = scope["path"].endswith(":bulk")
                     most = self._max_bulk_bytes if is_bulk else self._max_body_bytes

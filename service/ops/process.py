@@ -125,6 +125,8 @@ class Drain:
     """On SIGTERM: report not ready, serve on for some seconds, then let uvicorn stop.
 
     Uvicorn stops listening at once, but a load balancer needs some seconds until it stops sending.
+    On SIGINT (Ctrl-C) uvicorn stops at once. Either way `begun` tells streams to end: uvicorn waits
+    for them.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -132,8 +134,8 @@ class Drain:
         self._seconds = seconds
 
     @contextmanager
-    def on_sigterm(self) -> Iterator[None]:
-        """Delay whatever SIGTERM does; a second SIGTERM acts at once.
+    def on_signals(self) -> Iterator[None]:
+        """Delay whatever SIGTERM does, and note both signals; a second SIGTERM acts at once.
 
         Only the main thread gets signals; in any other thread (an application in a test) this does
         nothing.
@@ -142,16 +144,20 @@ class Drain:
             yield
             return
         loop = asyncio.get_running_loop()
-        usual = signal.getsignal(signal.SIGTERM)
+        usual = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
         def leave(number: int, frame: FrameType | None) -> None:
-            signal.signal(signal.SIGTERM, usual)
+            act = usual[signal.Signals(number)]
+            signal.signal(number, act)
             self.begun = True
-            if callable(usual):
-                loop.call_soon_threadsafe(loop.call_later, self._seconds, usual, number, frame)
+            seconds = self._seconds if number == signal.SIGTERM else 0
+            if callable(act):
+                loop.call_soon_threadsafe(loop.call_later, seconds, act, number, frame)
 
-        signal.signal(signal.SIGTERM, leave)
+        for number in usual:
+            signal.signal(number, leave)
         try:
             yield
         finally:
-            signal.signal(signal.SIGTERM, usual)
+            for number, act in usual.items():
+                signal.signal(number, act)

@@ -1,6 +1,7 @@
 """The command `fit`: train and write the artifact, and publish models while training goes on."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from click.core import ParameterSource
 
 from training.cli.config import data_options, training_options
 from training.cli.fit import assist, fit
-from training.cli.options import FOLDER, Command, usable_namespace
+from training.cli.options import FOLDER, Command, replacing, usable_namespace
 from training.data.dataset import DataConfig
 from training.fit.config import TrainingConfig
 from training.fit.distributed import joined
@@ -21,6 +22,15 @@ from training.publish.registry import PublishPolicy
 EARLY = PublishPolicy(gives_way=True)
 FINISHED = PublishPolicy(wait_seconds=60.0)
 """Someone may be publishing by hand."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """The Redis that models go to, and the one that is told how training goes."""
+
+    redis_url: str | None
+    namespace: str
+    progress_url: str | None
 
 
 @click.command("fit", cls=Command)
@@ -53,14 +63,9 @@ FINISHED = PublishPolicy(wait_seconds=60.0)
     help="Redis of a service whose page shows this training while it runs  [default: --redis-url "
     "with --publish-early]",
 )
+@replacing(("redis_url", "namespace", "progress_url"), "told", Told)
 def fit_command(
-    data: DataConfig,
-    config: TrainingConfig,
-    out: Path,
-    publish_early: bool,
-    redis_url: str | None,
-    namespace: str,
-    progress_url: str | None,
+    data: DataConfig, config: TrainingConfig, out: Path, publish_early: bool, told: Told
 ) -> None:
     """Train on a folder of interactions and write an artifact.
 
@@ -70,21 +75,21 @@ def fit_command(
     typed = click.get_current_context().get_parameter_source("redis_url")
     if not publish_early and typed == ParameterSource.COMMANDLINE:
         raise click.UsageError("--redis-url needs --publish-early; `publish` publishes an artifact")
-    if publish_early and progress_url is None:
-        progress_url = redis_url
+    watching_url = told.progress_url or (told.redis_url if publish_early else None)
     with joined() as processes:
         if not processes.leads:
             assist(data, config, processes)
             return
-        with listening(progress_url, namespace) as listener:
+        with listening(watching_url, told.namespace) as listener:
             train = partial(fit, data, config, out, processes, listener=listener)
             if not publish_early:
                 train()
-            elif redis_url is None:
+            elif told.redis_url is None:
                 train(on_early=lambda _: None)
             else:
-                publish = partial(publish_artifact, redis_url=redis_url, namespace=namespace)
-                live_version(redis_url, namespace)  # whatever stands in the way is known at once
+                url, namespace = told.redis_url, told.namespace
+                publish = partial(publish_artifact, redis_url=url, namespace=namespace)
+                live_version(url, namespace)  # whatever stands in the way is known at once
                 train(on_early=partial(publish, policy=EARLY))
                 listener.step("publish")
                 _publish_finished(out, partial(publish, policy=FINISHED))

@@ -129,6 +129,7 @@ def test_the_documentation_shows_every_route_and_its_problems(disk_client) -> No
         "/v1/models/{version}:canary",
         "/v1/models:stop-canary",
         "/v1/experiments/current",
+        "/v1/training/events",
         "/livez",
         "/readyz",
         "/metrics",

@@ -42,7 +42,9 @@ EPOCH = EpochRecord(
 
 
 def told(client: redis.Redis) -> list[TrainingEvent]:
-    events = [parse_event(fields[EVENT_FIELD.encode()]) for _, fields in client.xrange(KEYS.training)]
+    events = [
+        parse_event(fields[EVENT_FIELD.encode()]) for _, fields in client.xrange(KEYS.training)
+    ]
     assert None not in events
     return [event for event in events if event is not None]
 
@@ -101,13 +103,14 @@ def test_a_training_that_fails_says_so_without_the_reason(
 def test_a_stopped_training_says_so_and_one_that_runs_is_alive(
     redis_url: str, client: redis.Redis
 ) -> None:
-    with (
-        pytest.raises(KeyboardInterrupt),
-        Reporter.open(redis_url, "default", "a", "fit"),
-    ):
-        wait(lambda: client.get(KEYS.training_alive) == b"a")
-        assert 0 < client.ttl(KEYS.training_alive) <= progress.SILENT_SECONDS
-        raise KeyboardInterrupt
+    def run() -> None:
+        with Reporter.open(redis_url, "default", "a", "fit"):
+            wait(lambda: client.get(KEYS.training_alive) == b"a")
+            assert 0 < client.ttl(KEYS.training_alive) <= progress.SILENT_SECONDS
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run()
     assert told(client)[-1].result == "stopped"
 
 

@@ -18,6 +18,7 @@ from deploy.cli.app import main
 from model.artifact.files import read_artifact
 from model.artifact.tables import IdTable
 from model.registry.keys import KeySpace
+from model.registry.progress import EVENT_FIELD, EpochDone, RunEnded, StepBegan, parse_event
 from training.feedback.log import EventLog
 from training.publish.lock import RetrainLock
 from training.retrain.live_model import SavedWeights
@@ -78,6 +79,15 @@ def test_the_first_runs_of_a_namespace(
     assert first.version == live(client)
     assert first.data["new users"] == first.data["new items"] == 1
     assert client.xlen(KEYS.feedback) == 0
+    told = [parse_event(x[EVENT_FIELD.encode()]) for _, x in client.xrange(KEYS.training)]
+    assert {event.run_id for event in told} == {first.run_id}
+    steps = [event.step for event in told if isinstance(event, StepBegan)]
+    assert set(first.seconds) <= set(steps)
+    assert steps[-1] == "publish"
+    assert isinstance(told[-1], RunEnded)
+    assert told[-1].result == "promoted"
+    epochs = [x.epoch for x in told if isinstance(x, EpochDone) and not x.everything]
+    assert epochs == [record.epoch for record in records(state)[0].history]
     assert set(first.seconds) == {
         "drain", "erase", "canary", "assemble", "load", "train", "evaluate", "export", "gate",
         "publish",
