@@ -15,10 +15,11 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.http.problems import problem_answer
+from service.ops.attempt import Attempt, current_attempt, may_be_done
 from service.ops.logs import request_id
 from service.ops.metrics import Metrics
 from service.ops.pseudonyms import Pseudonyms
-from service.schemas.errors import TooLarge, TooLate
+from service.schemas.errors import OutcomeUnknown, TooLarge, TooLate
 
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -90,6 +91,7 @@ class RequestMiddleware:
         current = given.decode() if sane else f"{self._random.getrandbits(128):032x}"
         # Never reset: the server runs each request in its own task, and logs its failure there.
         request_id.set(current)
+        current_attempt.set(Attempt())
         scope.setdefault("state", {})["request_id"] = current
         answer = _Answer(send, current)
         try:
@@ -116,8 +118,13 @@ class RequestMiddleware:
         except TimeoutError:
             if answer.begun or not limit.expired():
                 raise
-            late = TooLate(f"given up after {self._seconds:g} s; try again, or ask for less")
-            await problem_answer(Request(scope), late)(scope, receive, answer.send)
+            late = f"given up after {self._seconds:g} s"
+            refusal = (
+                OutcomeUnknown(late)
+                if may_be_done()
+                else TooLate(f"{late}; try again, or ask for less")
+            )
+            await problem_answer(Request(scope), refusal)(scope, receive, answer.send)
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path_format", OTHER)

@@ -15,9 +15,11 @@ from pydantic import BaseModel, Field
 from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 
+from service.ops.attempt import may_be_done
 from service.schemas.errors import (
     FieldFault,
     InvalidRequest,
+    OutcomeUnknown,
     RequestRefused,
     SourceUnavailable,
     StoreUnavailable,
@@ -110,7 +112,10 @@ def _document(request: Request, headers: Mapping[str, str], **problem: Any) -> J
 def refusal(request: Request, error: Exception) -> JSONResponse:
     """The answer to a request that is refused, or that needs the store while it is away."""
     if isinstance(error, SourceUnavailable):
-        error = StoreUnavailable(f"{error}; nothing was changed, try again")
+        if may_be_done():
+            error = OutcomeUnknown(str(error))
+        else:
+            error = StoreUnavailable(f"{error}; nothing was changed, try again")
     assert isinstance(error, RequestRefused)
     return problem_answer(request, error)
 

@@ -1,7 +1,8 @@
 """What can go wrong, and the status and the title that each is answered with.
 
 `service.http.problems` makes them HTTP answers. A `SourceUnavailable` is answered as
-`StoreUnavailable` unless somebody catches it: reading falls back, writing is refused.
+`StoreUnavailable` or `OutcomeUnknown` unless somebody catches it: reading falls back, writing does
+not.
 """
 
 from http import HTTPStatus
@@ -182,8 +183,22 @@ class FeedbackFull(RequestRefused):
 
 
 class StoreUnavailable(RequestRefused):
-    """How a SourceUnavailable is answered that nobody has caught."""
+    """How a SourceUnavailable is answered that nobody has caught, if nothing was changed."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     kind = "store-unavailable"
     title = "The store cannot be reached at the moment"
+
+
+class OutcomeUnknown(RequestRefused):
+    """A change was sent to the store, and no answer came."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    kind = "outcome-unknown"
+    title = "It is not known whether this was done"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(
+            f"{detail}; what was asked for may or may not have been done: "
+            "send the same again, which does no harm"
+        )

@@ -9,6 +9,7 @@ from typing import Any
 from hiredis import pack_command
 from redis.asyncio import Redis
 from redis.asyncio.cluster import ClusterNode, RedisCluster
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
@@ -23,6 +24,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from model.registry.address import RedisAddress
+from service.ops.attempt import Attempt, current_attempt
 from service.schemas.errors import SourceUnavailable
 
 
@@ -56,8 +58,40 @@ class _Importing:
                 await self._node.disconnect()
 
 
+class _Noting(AbstractConnection):
+    """Notes what the request that uses it has sent: what was not sent was not done."""
+
+    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
+        if not self.is_connected:
+            await self.connect_check_health(check_health=False)
+        attempt = current_attempt.get()
+        if attempt is not None and attempt.is_writing:
+            attempt.sent += 1
+        await super().send_packed_command(command, check_health)
+
+    async def on_connect_check_health(self, check_health: bool = True) -> None:
+        """Greet the server, which changes nothing."""
+        attempt = current_attempt.get() or Attempt()
+        was_writing, attempt.is_writing = attempt.is_writing, False
+        try:
+            await super().on_connect_check_health(check_health)
+        finally:
+            attempt.is_writing = was_writing
+
+
+def _noting(kind: type[AbstractConnection]) -> type[AbstractConnection]:
+    return type(kind.__name__, (_Noting, kind), {})
+
+
 class ClusterClient(RedisCluster):
     """A client that finds keys while slots move, also to a node that had none before."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        kwargs = self.nodes_manager.connection_kwargs  # of the nodes that it finds
+        kwargs["connection_class"] = _noting(kwargs["connection_class"])
+        for node in self.startup_nodes:
+            node.connection_class = kwargs["connection_class"]
 
     def get_node(
         self, host: str | None = None, port: int | None = None, node_name: str | None = None
@@ -113,10 +147,12 @@ def connect(
             sentinels = Sentinel(  # type: ignore[no-untyped-call]  # untyped in redis-py
                 address.hosts, sentinel_kwargs={**common, **address.sentinel_keywords}
             )
-            master: Redis = sentinels.master_for(address.master, **server)
-            return master
+            client: Redis = sentinels.master_for(address.master, **server)
         case "server" | "socket":
-            return Redis(**server)
+            client = Redis(**server)
+    pool: Any = client.connection_pool
+    pool.connection_class = _noting(pool.connection_class)
+    return client
 
 
 async def transact(client: Client, change: Callable[[Any], Awaitable[None]], *watched: str) -> None:
@@ -215,3 +251,25 @@ def answering(address: RedisAddress) -> Iterator[None]:
     except (ValueError, TypeError, AttributeError) as error:
         # Raised by redis-py's parser, or by a caller, for bytes that do not answer the question.
         raise SourceUnavailable(f"Redis at {address} answers nonsense: {error}") from error
+
+
+@contextmanager
+def writing(address: RedisAddress, *, as_one: bool = True) -> Iterator[Attempt]:
+    """As `answering`, around what changes something: the request's `Attempt` counts what is sent.
+
+    Args:
+        address: names the server.
+        as_one: whether all is done or nothing, so that nothing is when the server refuses.
+    """
+    attempt = current_attempt.get() or Attempt()
+    before, attempt.is_writing = attempt.sent, True
+    try:
+        with answering(address):
+            yield attempt
+    except SourceUnavailable as error:
+        # A refusal answers what was sent last; what was sent before it may have been done.
+        if as_one and isinstance(error.__cause__, ResponseError) and attempt.sent == before + 1:
+            attempt.sent = before
+        raise
+    finally:
+        attempt.is_writing = False

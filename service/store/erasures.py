@@ -153,7 +153,7 @@ class Erasures:
             requested_at=datetime.now(UTC),
         )
         names = (keys.erasures, keys.erasures_revision, keys.feedback)
-        with self._store.answering():
+        with self._store.writing(as_one=False):
             text, newest = await client.eval(_ADD, len(names), *names, wanted.model_dump_json())
             recorded = Erasure.model_validate_json(text)
             for name in (keys.live(user_id), keys.recent(user_id)):
@@ -170,7 +170,7 @@ class Erasures:
         start: bytes | None = b"-"
         while start is not None:
             arguments = (start, newest, _PAGE, to_json(user_id), user_id)
-            with self._store.answering():
+            with self._store.writing():
                 last = await self._store.bulk_client.eval(
                     _FORGET_EVENTS, len(names), *names, *arguments
                 )
@@ -205,7 +205,7 @@ class Erasures:
             for chunk, begin, last in span.pieces():
                 key = self._store.keys.chunk(version, span.blob, chunk)
                 zeros = bytes(last + 1 - begin)
-                with self._store.answering():
+                with self._store.writing():
                     await self._store.bulk_client.eval(_OVERWRITE, 1, key, begin, zeros)
 
     async def _row(self, manifest: ArtifactManifest, raw: bytes) -> int | None:

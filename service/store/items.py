@@ -74,7 +74,7 @@ class ItemStore:
 
     async def put(self, arguments: Sequence[str]) -> Written:
         """Write items, all or none: the `ItemPut.arguments` of each, one after the other."""
-        with self._store.answering():
+        with self._store.writing():
             revision, new = await self._store.bulk_client.eval(
                 _PUT, len(self._keys), *self._keys, *arguments
             )
@@ -89,7 +89,7 @@ class ItemStore:
 
     async def replace(self, before: bytes, put: ItemPut) -> Written | None:
         """Write one item unless its stored record is another than `before`; None if it is."""
-        with self._store.answering():
+        with self._store.writing():
             done = await self._store.client.eval(
                 _REPLACE + _PUT, len(self._keys), *self._keys, *put.arguments(), before
             )

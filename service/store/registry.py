@@ -124,10 +124,12 @@ class Registry:
             changes.append(change)
             pipe.multi()
             if change.begins_to_serve <= whole:
+                attempt.is_writing = True
                 for command in change.commands(keys):
                     pipe.execute_command(*command)
 
-        with self._store.answering():
+        with self._store.writing() as attempt:
+            attempt.is_writing = False  # before the transaction ends, it only reads
             await transact(self._store.client, step, *keys.watched)
         return changes[-1]
 

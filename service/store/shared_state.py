@@ -128,7 +128,7 @@ class Availability:
         """Show or hide an item, from the next request on."""
         keys = self._store.keys
         change = _SHOW if available else _HIDE
-        with self._store.answering():
+        with self._store.writing():
             await self._store.client.eval(
                 change, 2, keys.unavailable, keys.availability_revision, item_id
             )
@@ -171,12 +171,12 @@ class RulesStore:
     async def put(self, rules: Rules) -> None:
         """Let rules hold from the next request on, instead of the present ones."""
         text = rules.model_dump_json(exclude_defaults=True)
-        with self._store.answering():
+        with self._store.writing():
             await self._store.client.set(self._store.keys.rules, text)
 
     async def delete(self) -> None:
         """Let no rules hold from the next request on."""
-        with self._store.answering():
+        with self._store.writing():
             await self._store.client.delete(self._store.keys.rules)
 
 
@@ -206,7 +206,7 @@ class FeedbackStream:
         """Append the events whose ids are new; FeedbackFull if they do not all fit."""
         keys = self._store.keys
         texts = [part for event in events for part in (event.event_id, event.model_dump_json())]
-        with self._store.answering():
+        with self._store.writing():
             accepted, waiting, fresh = await self._store.client.eval(
                 _APPEND, 2, keys.feedback, keys.feedback_ids, self._capacity, REMEMBERED_MS, *texts
             )
@@ -224,5 +224,5 @@ class FeedbackStream:
         pipe: Any = self._store.client.pipeline(transaction=False)
         for command in self._store.live.writing(events, now_ms()):
             pipe.execute_command(*command)
-        with self._store.answering():
+        with self._store.writing(as_one=False):
             await pipe.execute()

@@ -17,10 +17,11 @@ from model.artifact.manifest import ArtifactManifest
 from model.artifact.stored import Chunk, RowLayout, batches, chunks, layout_of, read_manifest
 from model.registry.canary import Canary
 from model.registry.keys import KeySpace
+from service.ops.attempt import Attempt
 from service.ops.batching import Batcher
 from service.ops.settings import Settings
 from service.schemas.errors import SourceUnavailable
-from service.store.connection import FAULTS, Exchange, answering, close, connect
+from service.store.connection import FAULTS, Exchange, answering, close, connect, writing
 from service.store.live_events import LiveEvent, LiveSets, now_ms, of_replies
 
 MAX_SHARED = 64
@@ -98,8 +99,8 @@ class RedisStore:
     """One namespace of one server.
 
     Every method ends within the timeouts of the settings, and raises SourceUnavailable if the
-    server does not answer. Writers use `client`, inside `answering`, or `bulk_client`, which
-    waits as long as for loading.
+    server does not answer. Writers use `client`, inside `writing`, or `bulk_client`, which waits as
+    long as for loading.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -274,6 +275,10 @@ class RedisStore:
     def answering(self) -> AbstractContextManager[None]:
         """Turn what the client raises into SourceUnavailable, which names the server."""
         return answering(self.address)
+
+    def writing(self, *, as_one: bool = True) -> AbstractContextManager[Attempt]:
+        """The same around what changes something; see `service.store.connection.writing`."""
+        return writing(self.address, as_one=as_one)
 
     @asynccontextmanager
     async def _promptly(self, since: float) -> AsyncIterator[None]:

