@@ -155,7 +155,8 @@ class Fitting:
         if contents:
             self._encode(contents)
         self.say(f"training on {data}: {why_not or 'as asked for'}")
-        options = ["--data", str(data), "--out", str(self.folder.artifact), "--publish-early"]
+        options = ["--data", str(data), "--out", str(self.folder.artifact)]
+        options += ["--publish-early", "--force"]
         with self._step("the training", "fit", [*options, *self.fit_arguments]) as child:
             try:
                 yield Training(child=child, folder=self.folder, recipe=recipe, data=data)

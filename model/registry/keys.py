@@ -66,6 +66,8 @@ class KeySpace:
     """The default rules of lists, JSON; absent while there are none."""
     feedback: str = field(init=False)
     """Stream of events that training has not taken over; training deletes what it takes."""
+    event_log: str = field(init=False)
+    """The event log that takes the stream over (`model.registry.records.LogOwner`), JSON."""
     feedback_ids: str = field(init=False)
     """Sorted set of event ids taken in lately, scored by the server's clock in Unix ms."""
     erasures: str = field(init=False)

@@ -134,3 +134,14 @@ class RetrainingSummary(BaseModel):
         if self.finished_at is None:
             return None
         return (self.finished_at - self.started_at).total_seconds()
+
+
+class LogOwner(BaseModel):
+    """The event log that takes the events of a namespace; JSON at `KeySpace.event_log`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    log_id: str
+    place: str
+    """Where its folder was when it took the namespace, for people."""
+    since: AwareDatetime

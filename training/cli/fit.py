@@ -6,11 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TypeGuard
 
 import click
 
 from model.artifact.files import MANIFEST, ArtifactError, parse_manifest
 from model.artifact.manifest import ArtifactManifest
+from model.network.config import VIEWS
 from training.cli.config import data_options, training_options
 from training.cli.options import FOLDER, Command
 from training.cli.progress import (
@@ -21,6 +23,8 @@ from training.cli.progress import (
     watched_to_the_end,
 )
 from training.data.dataset import DataConfig, Dataset, load_dataset
+from training.data.disk import check_room, full_disk_explained
+from training.data.tables import DataError, writing
 from training.errors import ExplainedError
 from training.evaluate.artifact import ArtifactEvaluation
 from training.evaluate.protocol import Evaluation, evaluate, unflattened
@@ -33,10 +37,27 @@ from training.fit.trained_model import TrainedModel
 from training.fit.trainer import best_so_far, train
 
 log = logging.getLogger(__name__)
+_FLOAT_BYTES = 4
+_CHECKPOINT_COPIES = 2 * 5
+"""Of the free parts in two checkpoints: as they are, on average, the best, and two moments."""
 
 
 class FitError(ExplainedError):
     """A job cannot be done; the message says why and what to do. Nothing was changed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outputs:
+    """What `fit` writes besides the finished model, and what it may replace."""
+
+    on_early: Callable[[Path], object] | None = None
+    """Called with `out` whenever an early model has been written there. None: early models are not
+    written. They take no finished one's place."""
+    force: bool = False
+    """Replace a model that was made from other data or settings."""
+
+
+FINISHED_ONLY = Outputs()
 
 
 def fit(
@@ -44,7 +65,7 @@ def fit(
     config: TrainingConfig,
     out: Path,
     processes: Processes = ALONE,
-    on_early: Callable[[Path], object] | None = None,
+    outputs: Outputs = FINISHED_ONLY,
     listener: Listener = UNHEARD,
 ) -> ArtifactManifest:
     """Train on `data` and write an artifact to `out`, resuming a run that was killed.
@@ -56,28 +77,37 @@ def fit(
         config: hyperparameters.
         out: the artifact's folder.
         processes: all that train together.
-        on_early: called with `out` whenever an early model has been written there. None: early
-            models are not written. They take no finished one's place.
+        outputs: early models, and what may be replaced.
         listener: who is told how it goes.
 
     Raises:
-        DataError: the data folder cannot be used, or `out` is something else.
+        DataError: the data folder cannot be used, or `out` is something else, or cannot be written.
+        DiskFullError: there is no room for the model or its checkpoint.
         TrainingError: training cannot go on.
         CheckpointError: the checkpoint is damaged, or of other data or settings.
         ParityError: ONNX does not compute what torch does.
         ProcessesError: one of the processes has ended, or cannot work with the others.
     """
     check_target(out)
-    checkpoint, final_checkpoint = _checkpoint(out), _checkpoint(out, ".final")
     listener.step("load")
     dataset = load_dataset(data)
     log.info(dataset.summary)
     listener.data(dataset, config)
+    job = _Job(dataset=dataset, data=data, config=config, out=out, listener=listener)
+    job.check_out(outputs.force)
+    with full_disk_explained(out.parent, "make room and run it again, or choose another --out"):
+        return _fitted(job, processes, outputs.on_early)
+
+
+def _fitted(
+    job: "_Job", processes: Processes, on_early: Callable[[Path], object] | None
+) -> ArtifactManifest:
+    dataset, config, out, listener = job.dataset, job.config, job.out, job.listener
+    checkpoint, final_checkpoint = _checkpoint(out), _checkpoint(out, ".final")
     if checkpoint.exists():
         log.info(f"going on from {checkpoint}")
     else:
         final_checkpoint.unlink(missing_ok=True)  # of a run that was given up
-    job = _Job(dataset=dataset, data=data, config=config, out=out, listener=listener)
     if on_early is not None and (standing := job.finished_before):
         log.info(
             f"no early models are written: {out} holds {standing}, whose training was finished; "
@@ -149,10 +179,39 @@ class _Job:
         standing = self._standing()
         return None if standing is None or standing.training.early else standing.model_version
 
+    def check_out(self, force: bool) -> None:
+        """See that the model can be written, and replaces no other one but by `force`.
+
+        Raises:
+            DataError: `out` holds a model of other data or settings, or cannot be written.
+            DiskFullError: there is no room.
+        """
+        out, standing = self.out, self._standing()
+        if (out / MANIFEST).exists() and not force and not self._has_made(standing):
+            name = "a model that cannot be read" if standing is None else standing.model_version
+            raise DataError(
+                out,
+                f"holds {name}, which was made from other data or with other settings",
+                "choose another --out, or replace it with --force",
+            )
+        with writing(out, "choose another --out"):
+            check_room(out.parent, self._least_bytes)
+
+    @property
+    def _least_bytes(self) -> int:
+        """Of checkpoints and the embeddings of an artifact, which are most of what is written."""
+        users, items = len(self.dataset.user_ids), len(self.dataset.item_ids)
+        modalities = 1 + len(self.dataset.features)
+        of_checkpoints = _CHECKPOINT_COPIES * (users + items)
+        of_artifact = len(VIEWS) * modalities * (users + 2 * items)
+        return _FLOAT_BYTES * self.config.embedding_dim * (of_checkpoints + of_artifact)
+
     def measure(self, found: TrainedModel) -> dict[str, Evaluation]:
         """The model that validation has chosen on the held-out parts."""
         dataset = self.dataset
-        log.info(f"best epoch {found.best_epoch}, specialisation after epoch {found.trigger_epoch}")
+        began = found.trigger_epoch
+        when = "did not begin" if began is None else f"after epoch {began}"
+        log.info(f"best epoch {found.best_epoch}, specialisation {when}")
         parts = {"valid": evaluate(found.score, dataset, dataset.valid)}
         if dataset.test.nnz > 0:
             parts["test"] = evaluate(found.score, dataset, dataset.test)
@@ -186,11 +245,13 @@ class _Job:
     def _has_written(self, model: TrainedModel) -> bool:
         """Whether `out` holds this model already, from before this training was resumed."""
         standing = self._standing()
-        if standing is None:
-            return False
-        record = standing.training
-        written = (record.data_sha256, record.config, record.best_epoch)
-        return written == (self.dataset.sha256, self._settings, model.best_epoch)
+        return self._has_made(standing) and standing.training.best_epoch == model.best_epoch
+
+    def _has_made(self, standing: ArtifactManifest | None) -> TypeGuard[ArtifactManifest]:
+        """Whether a model was made from these data with these settings."""
+        record = standing and standing.training
+        made_from = record and (record.data_sha256, record.config)
+        return made_from == (self.dataset.sha256, self._settings)
 
     def _standing(self) -> ArtifactManifest | None:
         """What `out` holds, if it can be read."""

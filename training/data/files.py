@@ -35,14 +35,18 @@ def write_durably(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a file beside `path`, then put it in its place in one step.
 
     The file's bytes reach the disk before its name does, and the name before this returns. After a
-    power cut `path` is the old file or the new one, whole.
+    power cut `path` is the old file or the new one, whole; after an error nothing else is left.
     """
     make_folder(path.parent)
     partial = path.with_name(f".{path.name}{_PARTIAL}")
     partial.touch()  # what cannot be written is an OSError that names it, whatever `write` raises
-    write(partial)
-    sync(partial)
-    partial.replace(path)
+    try:
+        write(partial)
+        sync(partial)
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
     sync(path.parent)
 
 

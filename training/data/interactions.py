@@ -199,6 +199,13 @@ def liked_rows(interactions: Interactions, min_rating: float | None) -> NDArray[
             )
         return np.arange(len(interactions.user_N))
     largest = float(rating_N.max())
+    if min_rating is None and scale_top(rating_N) <= 0:
+        raise DataError(
+            interactions.path,
+            f"no rating shows a like: the largest is {largest:g}",
+            "say with --min-rating from which one on a row is a like, or take the column out if "
+            "every row is one",
+        )
     threshold = POSITIVE_SHARE * scale_top(rating_N) if min_rating is None else min_rating
     rows = np.flatnonzero(rating_N >= threshold)
     if len(rows) == 0:

@@ -44,8 +44,10 @@ def writing(path: Path, remedy: str = "name another folder with --out") -> Itera
     """Raise errors of the file system as DataError: `path` cannot be written."""
     try:
         yield
-    except OSError as error:
-        raise DataError(path, f"cannot be written ({error.strerror})", remedy) from error
+    except (OSError, pl.exceptions.ComputeError) as error:
+        # Polars gives no number of the error, and of a Parquet file it says only that it failed.
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise DataError(path, f"cannot be written ({reason})", remedy) from error
 
 
 def check_named(out: Path) -> None:

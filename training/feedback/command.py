@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import polars as pl
 
 from model.registry.keys import KeySpace
 from training.cli.options import FOLDER
+from training.data.files import write_durably
+from training.data.tables import writing
 from training.feedback.log import KEEP_DAYS, KEEP_MB, EventLog, EventLogError
 from training.feedback.stream import FeedbackStream, drain, erase_from_log
 from training.publish.command import server_options
@@ -46,6 +49,21 @@ def drain_command(log: Path, redis_url: str, namespace: str) -> None:
         f"{drained.events} new events, {drained.duplicates} known already, "
         f"{drained.rejected} rejected; {left} have come in meanwhile"
     )
+
+
+@events.command
+@log_option
+@server_options
+def claim(log: Path, redis_url: str, namespace: str) -> None:
+    """Let a log take the events of a namespace from now on, in the place of another one.
+
+    Needed only when the log that took them so far is lost. The events in that one stay there.
+    """
+    with connected(redis_url) as client, EventLog(log).writing() as writer:
+        stream = FeedbackStream(client, KeySpace(namespace))
+        before = stream.owner()
+        stream.give_to(writer.owner())
+    click.echo(f"{log} takes the events of {namespace}; before: {before and before.place}")
 
 
 @events.command
@@ -122,13 +140,15 @@ def export(log: Path, out: Path, since: datetime | None, until: datetime | None)
     """Write events to a .parquet, .csv or .jsonl file."""
     if out.suffix not in _WRITERS:
         raise EventLogError(f"--out {out}: the name must end in {', '.join(_WRITERS)}")
-    logged = _existing(log).scan()
+    existing = _existing(log)
+    logged = existing.scan()
     day = pl.col("received_at").dt.date()
     if since is not None:
         logged = logged.filter(day >= since.date())
     if until is not None:
         logged = logged.filter(day <= until.date())
-    _WRITERS[out.suffix](logged, out)
+    with writing(out, "name another file with --out"), existing.explaining():
+        write_durably(out, partial(_WRITERS[out.suffix], logged))
 
 
 @events.command

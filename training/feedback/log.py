@@ -2,6 +2,7 @@
 
     events/day=2026-01-31/<place>-<unique>.parquet     see EVENTS
     rejects/day=2026-01-31/<place>-<unique>.parquet    see REJECTS
+    id                                                 by which its namespace knows it
 
 Every event id counts once, wherever it stands, so a file that a killed compaction leaves beside its
 parts does no harm.
@@ -9,6 +10,7 @@ parts does no harm.
 
 import json
 import shutil
+import socket
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,7 +23,7 @@ from filelock import FileLock, Timeout
 from polars.exceptions import PolarsError
 from pydantic import ValidationError
 
-from model.registry.records import EVENT_FIELD, FeedbackEvent
+from model.registry.records import EVENT_FIELD, FeedbackEvent, LogOwner
 from training.data.files import make_folder, remove_partials, sync, write_durably
 from training.errors import ExplainedError
 
@@ -146,12 +148,21 @@ class EventLog:
 
     def collect(self, frame: pl.LazyFrame) -> pl.DataFrame:
         """A query over `scan`, in memory; EventLogError if a file is damaged."""
-        try:
+        with self.explaining():
             return frame.collect()
+
+    @contextmanager
+    def explaining(self) -> Iterator[None]:
+        """Raise errors of a query that come of a damaged file as EventLogError, which names it."""
+        try:
+            yield
         except (PolarsError, OSError) as error:
+            damaged = next(filter(None, map(_fault, sorted(self.folder.rglob("*.parquet")))), None)
+            if damaged is None:
+                raise
             raise EventLogError(
-                f"the event log {self.folder} cannot be read: {error}; restore the file from a "
-                "backup, or move it away and lose its events"
+                f"{damaged}; restore the file from a backup, or move it out of the event log and "
+                "lose its events"
             ) from error
 
 
@@ -160,6 +171,15 @@ class LogWriter:
 
     def __init__(self, log: EventLog) -> None:
         self._log = log
+
+    def owner(self) -> LogOwner:
+        """Which log this is, wherever its folder is moved to; made when it is first asked for."""
+        path = self._log.folder / "id"
+        if not path.exists():
+            log_id = uuid.uuid4().hex
+            write_durably(path, lambda partial: partial.write_text(log_id))
+        place = f"{self._log.folder.resolve()} on {socket.gethostname()}"
+        return LogOwner(log_id=path.read_text(), place=place, since=datetime.now(UTC))
 
     def append(self, events: pl.DataFrame) -> pl.DataFrame:
         """Add the events whose ids are new, and return them once they are on disk."""
@@ -277,6 +297,16 @@ def _scan_parts(parts: list[Path], schema: pl.Schema) -> pl.LazyFrame:
         return pl.LazyFrame(schema=schema)
     # Files of earlier releases have fewer columns.
     return pl.scan_parquet(parts, schema=schema, missing_columns="insert")
+
+
+def _fault(part: Path) -> str | None:
+    """Why a file of the log cannot be read, if it cannot."""
+    schema = REJECTS if part.parents[1].name == "rejects" else EVENTS
+    try:
+        _scan_parts([part], schema).collect()
+    except (PolarsError, OSError) as error:
+        return f"{part} cannot be read ({str(error).splitlines()[0]})"
+    return None
 
 
 def _once(frame: pl.LazyFrame, key: str) -> pl.LazyFrame:

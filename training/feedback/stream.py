@@ -15,8 +15,8 @@ from typing import Any
 from redis.exceptions import ResponseError
 
 from model.registry.keys import KeySpace
-from model.registry.records import EVENT_FIELD, FeedbackEvent
-from training.feedback.log import Entry, EventLog, parse
+from model.registry.records import EVENT_FIELD, FeedbackEvent, LogOwner
+from training.feedback.log import Entry, EventLog, EventLogError, parse
 from training.publish.connection import Client, connected, text
 from training.publish.erasures import ErasureRecords, forget_event_ids
 
@@ -42,7 +42,7 @@ class FeedbackStream:
         claim_idle_seconds: float = CLAIM_IDLE_SECONDS,
     ) -> None:
         self._client = client
-        self._key = keys.feedback
+        self._keys, self._key = keys, keys.feedback
         self._consumer = consumer or socket.gethostname()
         self._batch_entries = batch_entries
         self._claim_idle_ms = round(claim_idle_seconds * 1000)
@@ -50,6 +50,28 @@ class FeedbackStream:
     def __len__(self) -> int:
         """The number of entries that are not acknowledged yet."""
         return self._client.xlen(self._key)
+
+    def owner(self) -> LogOwner | None:
+        """The log that takes the events of this namespace; None before the first one has."""
+        stored: Any = self._client.get(self._keys.event_log)
+        return None if stored is None else LogOwner.model_validate_json(stored)
+
+    def check_owner(self, owner: LogOwner) -> None:
+        """Make this log the namespace's if none is; EventLogError if another one is."""
+        self._client.set(self._keys.event_log, owner.model_dump_json(), nx=True)
+        standing = self.owner()
+        if standing is not None and standing.log_id != owner.log_id:
+            namespace = self._keys.namespace
+            raise EventLogError(
+                f"the events of namespace {namespace!r} belong to the event log {standing.place} "
+                f"since {standing.since:%Y-%m-%d}, not to {owner.place}; nothing was taken. Choose "
+                "another namespace, or let this log have them from now on: magnet events claim "
+                f"--log FOLDER --namespace {namespace}"
+            )
+
+    def give_to(self, owner: LogOwner) -> None:
+        """Make a log the namespace's, whichever was it before."""
+        self._client.set(self._keys.event_log, owner.model_dump_json())
 
     def batches(self) -> Iterator[list[Entry]]:
         """Entries that we took but did not acknowledge, those of dead consumers, then new ones.
@@ -114,10 +136,15 @@ class Drained:
 
 
 def drain(stream: FeedbackStream, into: EventLog) -> Drained:
-    """Empty the stream into the log; EventLogError if that is damaged or being written to."""
+    """Empty the stream into the log.
+
+    Raises:
+        EventLogError: the log is damaged or being written to, or the stream belongs to another.
+    """
     entries = added = 0
     reasons: Counter[str] = Counter()
     with into.writing() as writer:
+        stream.check_owner(writer.owner())
         for batch in stream.batches():
             events, rejects = parse(batch)
             added += len(writer.append(events))

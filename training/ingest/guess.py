@@ -142,14 +142,14 @@ def _files(tables: Sequence[Sampled]) -> Columns:
 
 def _shared_id(
     interactions: Sequence[Sampled], items: Sequence[Sampled]
-) -> tuple[list[str], list[str]]:
+) -> tuple[Sequence[str], Sequence[str]]:
     """Columns that may be the item's id in the interactions and in the item table.
 
     Where names leave several, those that hold the same ids.
     """
     ours = interactions[0].candidates("item") if interactions else []
     if not items:
-        return ours, []
+        return (interactions[0].with_siblings(ours) if interactions else ours), []
     theirs = items[0].candidates("id")
     if ours and theirs:
         pairs = [
@@ -186,7 +186,7 @@ def _add_items(
 def interaction_columns(table: Sampled, items: Sequence[str], proposal: Proposal) -> Columns:
     """Keys of `[interactions]`; `items` are the columns that may be the item's id."""
     asking = _Asking("interactions", table, proposal)
-    users = table.candidates("user")
+    users = table.with_siblings(table.candidates("user"))
     asking.required("user", users, besides=[*items, *table.dated()])
     asking.required("item", items, besides=[*users, *table.dated()])
     _add_value(asking)

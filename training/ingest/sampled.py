@@ -1,6 +1,6 @@
 """A table's first rows, and what its columns may be by their names and contents."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -125,6 +125,18 @@ class Sampled:
         firsts = self.rows.unique(key, keep="first").select(key, first=column)
         same = again.join(firsts, on=key).select(pl.col(column) == pl.col("first")).to_series()
         return float(same.sum() / len(same)) if len(same) else 0.0
+
+    def with_siblings(self, ids: Sequence[str]) -> Sequence[str]:
+        """Columns that may be an id, and what stands beside the only one in an object.
+
+        All of them may make up the id, unless they say the same whenever the id comes again.
+        """
+        if len(ids) != 1 or "." not in ids[0]:
+            return ids
+        stem = ids[0].rpartition(".")[0] + "."
+        beside = [x for x in self.names if x.startswith(stem) and x != ids[0]]
+        sure = all(self._set_by(name, ids[0]) >= _SAME for name in beside)
+        return ids if sure else [*ids, *beside]
 
     def present(self, column: str) -> pl.Series:
         """Its values that are not missing."""

@@ -9,7 +9,7 @@ import click
 from click.core import ParameterSource
 
 from training.cli.config import data_options, training_options
-from training.cli.fit import assist, fit
+from training.cli.fit import Outputs, assist, fit
 from training.cli.options import FOLDER, Command, replacing, usable_namespace
 from training.data.dataset import DataConfig
 from training.fit.config import TrainingConfig
@@ -38,6 +38,9 @@ class Told:
 @click.option("--out", type=FOLDER, required=True, help="the artifact folder to write")
 @training_options
 @click.option(
+    "--force", is_flag=True, help="replace a model of other data or settings that stands at --out"
+)
+@click.option(
     "--publish-early",
     is_flag=True,
     help="write a model to --out as soon as it is better than the most popular items (seconds), "
@@ -65,13 +68,18 @@ class Told:
 )
 @replacing(("redis_url", "namespace", "progress_url"), "told", Told)
 def fit_command(
-    data: DataConfig, config: TrainingConfig, out: Path, publish_early: bool, told: Told
+    data: DataConfig,
+    config: TrainingConfig,
+    out: Path,
+    told: Told,
+    **flags: bool,
 ) -> None:
     """Train on a folder of interactions and write an artifact.
 
     A run that was killed goes on where it was when started again with the same data and options.
     On several processors: torchrun --nproc-per-node=2 --no-python magnet fit ...
     """
+    publish_early, force = flags["publish_early"], flags["force"]
     typed = click.get_current_context().get_parameter_source("redis_url")
     if not publish_early and typed == ParameterSource.COMMANDLINE:
         raise click.UsageError("--redis-url needs --publish-early; `publish` publishes an artifact")
@@ -83,14 +91,14 @@ def fit_command(
         with listening(watching_url, told.namespace) as listener:
             train = partial(fit, data, config, out, processes, listener=listener)
             if not publish_early:
-                train()
+                train(Outputs(force=force))
             elif told.redis_url is None:
-                train(on_early=lambda _: None)
+                train(Outputs(on_early=lambda _: None, force=force))
             else:
                 url, namespace = told.redis_url, told.namespace
                 publish = partial(publish_artifact, redis_url=url, namespace=namespace)
                 live_version(url, namespace)  # whatever stands in the way is known at once
-                train(on_early=partial(publish, policy=EARLY))
+                train(Outputs(on_early=partial(publish, policy=EARLY), force=force))
                 listener.step("publish")
                 _publish_finished(out, partial(publish, policy=FINISHED))
 

@@ -35,23 +35,26 @@ def preview(config: RetrainConfig) -> str:
     """
     keys = KeySpace(config.namespace)
     with connected(config.redis_url) as client:
-        waiting = len(FeedbackStream(client, keys))
+        stream = FeedbackStream(client, keys)
+        waiting, owner = len(stream), stream.owner()
         registry = Registry(client, keys)
         state = registry.state()
         canary = _of_canary(state, registry, config)
     event_log = EventLog(config.state / "events")
     events = event_log.read()
     with tempfile.TemporaryDirectory(prefix="retrain-") as scratch:
-        assembled = assemble(config.data, events, config.events.weights, Path(scratch) / "data")
+        assembled = assemble(config.data, events, config.events, Path(scratch) / "data")
         data = assembled.config.model_copy(update={"modalities": config.data.modalities})
         summary = load_dataset(data).summary
     model = find_live_model(Runs(config.state), state.live, assembled.tested_from)
     lines = [
         f"would take over {waiting} entries that wait in Redis",
+        *([f"  they belong to the event log {owner.place}"] if owner else []),
         f"training set without them: {summary}",
         f"  from {assembled.base_pairs} pairs of {config.data.folder} and {assembled.counted} of "
         f"{assembled.events} events in the log",
         *(f"  {count} events rejected: {reason}" for reason, count in assembled.rejected.items()),
+        *(f"  {line}" for line in assembled.left_out),
         f"live: {state.live or 'nothing'}",
         *canary,
         _of_training(model, config, waiting + event_log.count_since(model.newest_event)),

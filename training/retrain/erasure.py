@@ -113,8 +113,12 @@ def _erase_from_weights(path: Path, user_ids: Collection[str]) -> None:
 
 def _erase_from_record(folder: RunFolder, user_ids: Collection[str]) -> None:
     record = folder.read()
-    if record is None or all(each.user_id not in user_ids for each in record.changed):
+    if record is None or not {
+        *record.capped_users,
+        *(x.user_id for x in record.changed),
+    }.intersection(user_ids):
         return
+    record.capped_users = {x: n for x, n in record.capped_users.items() if x not in user_ids}
     record.changed = [each for each in record.changed if each.user_id not in user_ids]
     page = render(record)
     write_durably(folder.report, lambda path: path.write_text(page, encoding="utf-8"))

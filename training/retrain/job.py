@@ -15,6 +15,7 @@ from model.artifact.files import ArtifactError, read_artifact
 from model.registry.items import ItemRecord
 from training.cli.progress import metrics_table
 from training.data.dataset import Dataset, load_dataset
+from training.data.disk import full_disk_explained
 from training.data.files import peak_mb, reset_peak, write_durably
 from training.evaluate.protocol import Evaluation
 from training.export.artifact import export_artifact
@@ -43,7 +44,6 @@ from training.retrain.runs import (
     RunRecord,
     Runs,
     flat_metrics,
-    full_disk_explained,
 )
 from training.retrain.settings import RetrainConfig
 from training.retrain.training_set import Assembled, assemble, inputs_digest
@@ -52,6 +52,10 @@ log = logging.getLogger(__name__)
 
 _WAIT_FOR_PUBLISHER_SECONDS = 60.0
 """Someone may be publishing by hand."""
+_MAKE_ROOM = (
+    "nothing live was changed and no event is lost: make room, then run it again "
+    "(docs/operations.md says what may go)"
+)
 _ON_ITS_WAY = timedelta(minutes=1)
 """So long before the drain an event may have been received that was not in the stream yet: a call
 takes seconds, and clocks differ."""
@@ -64,15 +68,17 @@ def retrain(config: RetrainConfig) -> RunRecord:
         LockHeldError: another one is running.
         PublishError: Redis cannot be used, or the lock was lost.
         DataError: the data folder cannot be used.
-        EventLogError: the event log cannot be written or read.
+        EventLogError: the event log cannot be written or read, or the namespace is another's.
         TrainingError: the model cannot be trained.
         DiskFullError: there is no room for the event log, the run or its model.
     """
     with (
         Ledger.open(config.redis_url, config.namespace, config.lock_seconds) as ledger,
-        full_disk_explained(config.state),
+        full_disk_explained(config.state, _MAKE_ROOM),
     ):
         runs = Runs(config.state)
+        with EventLog(config.state / "events").writing() as writer:
+            ledger.stream().check_owner(writer.owner())
         try:
             _clean(runs, ledger, config)
             folder, record = runs.begin(config.namespace)
@@ -131,9 +137,7 @@ class Retraining:
         with self._step("assemble"):
             items_until = datetime.now(UTC) - _ON_ITS_WAY
             items = self.ledger.items()
-            assembled = assemble(
-                config.data, events.read(), config.events.weights, self.folder.data, items
-            )
+            assembled = assemble(config.data, events.read(), config.events, self.folder.data, items)
             live = find_live_model(
                 Runs(config.state), self.ledger.versions().live, assembled.tested_from
             )
@@ -264,6 +268,7 @@ class Retraining:
         record.new_events = events.count_since(live.newest_event)
         record.inputs = inputs_digest(self.config, items)
         record.rejected |= assembled.rejected
+        record.capped_users, record.capped_items = assembled.capped_users, assembled.capped_items
         record.density = assembled.density
         record.data |= {
             "pairs of the data folder": assembled.base_pairs,
@@ -280,6 +285,8 @@ class Retraining:
             f"{assembled.pairs} pairs, {assembled.positives} positives, of {assembled.base_pairs} "
             f"pairs and {assembled.events} events ({record.new_events} of them new)"
         )
+        for line in assembled.left_out:
+            log.warning(line)
 
     def _note_metrics(self, measured: Mapping[str, Evaluation]) -> None:
         self.record.metrics |= {name: flat_metrics(found) for name, found in measured.items()}

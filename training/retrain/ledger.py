@@ -136,7 +136,10 @@ class Ledger:
 
         def put(pipe: Transaction) -> None:
             pipe.multi()
-            pipe.set(self._keys.runs, record.model_dump_json(exclude={"history", "changed"}))
+            pipe.set(
+                self._keys.runs,
+                record.model_dump_json(exclude={"history", "changed", "capped_users"}),
+            )
 
         with self._explaining():
             self._lock.guard(put)

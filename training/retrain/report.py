@@ -37,6 +37,10 @@ def render(record: RunRecord) -> str:
         changed=[[x.user_id, "; ".join(x.gone), "; ".join(x.came)] for x in record.changed],
         data=_data(record),
         rejected=list(record.rejected.items()),
+        capped=[
+            *((f"user {x}", n) for x, n in record.capped_users.items()),
+            *((f"unknown item {x}", n) for x, n in record.capped_items.items()),
+        ],
         seconds=[(name, f"{x:.1f}") for name, x in record.seconds.items()],
     )
 

@@ -4,11 +4,9 @@ runs/20260131T030000.123Z-1a2b/    run.json, report.html, artifact/, weights.pt,
                                    while it runs; names are in the order of time
 """
 
-import errno
 import secrets
 import shutil
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,16 +17,11 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from model.artifact.manifest import EpochRecord
 from training.data.files import make_folder, remove_partials, write_durably
-from training.errors import ExplainedError
 from training.evaluate.protocol import Evaluation
 from training.retrain.rules import Rule
 
 _KEPT_RECORDS = 400
 """Runs whose record and report stay: a year of nights; some 100 kB each."""
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-_NO_ROOM_BYTES = 2**20
-"""With less left than this, any unexplained error is taken for a full disk: PyTorch only says that
-a write failed."""
 
 Result = Literal["promoted", "canary", "refused", "unchanged", "failed", "killed"]
 
@@ -86,6 +79,10 @@ class RunRecord(BaseModel):
     """Share of all user-item combinations that are positive."""
     rejected: dict[str, int] = {}
     """Entries and events that cannot be used, by reason."""
+    capped_users: dict[str, int] = {}
+    """User-item pairs left out, by user who has more of them than one may weigh."""
+    capped_items: dict[str, int] = {}
+    """The same, by item that nobody has described."""
     rules: list[Rule] = []
     metrics: dict[str, dict[str, float]] = {}
     """Of `challenger`, `champion` and `popular`: flat names as in the manifest."""
@@ -241,30 +238,3 @@ def _close(
         record.end("killed", f"in the step {record.step!r}; nothing live was changed")
         folder.drop_model()
     folder.write(record)
-
-
-class DiskFullError(ExplainedError):
-    """There is no room for what a retraining writes."""
-
-
-@contextmanager
-def full_disk_explained(folder: Path) -> Iterator[None]:
-    """Raise errors that come of a full disk below a folder as DiskFullError."""
-    try:
-        yield
-    except ExplainedError:
-        raise
-    except Exception as error:
-        if not _is_full(error, folder):
-            raise
-        raise DiskFullError(
-            f"the disk of {folder} is full ({error}); nothing live was changed and no event is "
-            "lost: make room, then run it again (docs/operations.md says what may go)"
-        ) from error
-
-
-def _is_full(error: Exception, folder: Path) -> bool:
-    if isinstance(error, OSError) and error.errno in _FULL:
-        return True
-    there = next((path for path in (folder, *folder.parents) if path.exists()), Path())
-    return shutil.disk_usage(there).free < _NO_ROOM_BYTES

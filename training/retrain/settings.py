@@ -40,6 +40,11 @@ class EventSettings(_Settings):
     data folder counting 1. A negative weight takes back what came before it, whatever its size; so
     does an `undo`, after which the item is not even seen. A type that is not named counts 0: the
     item was seen."""
+    max_share: float = Field(default=0.01, gt=0, le=1)
+    """Share of all user-item pairs that one user's events may make, or the events on one item that
+    is in no catalogue: a tenth of what tests a model. A few pairs are always accepted."""
+    known_items_only: bool = False
+    """Whether only items of the item table, and those that the API has put, are accepted."""
     keep_days: int = Field(default=KEEP_DAYS, ge=1)
     keep_mb: float = Field(default=KEEP_MB, gt=0)
 

@@ -7,7 +7,7 @@ Letters: N interactions of the folder.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,7 +17,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from model.registry.items import ItemRecord
-from model.registry.records import SHOWN_ONLY, TAKEN_BACK, EventType
+from model.registry.records import SHOWN_ONLY, TAKEN_BACK
 from training.data.dataset import DataConfig
 from training.data.files import make_folder
 from training.data.folder import FEATURE_SUFFIX
@@ -29,8 +29,9 @@ from training.data.interactions import (
     read_interactions,
 )
 from training.data.tables import DataError
+from training.retrain.caps import catalogue_of, within_caps
 from training.retrain.catalogue import merge_items, usable_records
-from training.retrain.settings import DataSettings, RetrainConfig
+from training.retrain.settings import DataSettings, EventSettings, RetrainConfig
 
 _ENOUGH = 1 - 1e-9
 """From here on a sum of weights counts as 1, despite rounding."""
@@ -39,6 +40,8 @@ _LATEST_SECONDS = 1e11
 _FACTS = ("*.kg", "*.link")
 _ITEMS = ("items.tsv", "*.item", f"*{FEATURE_SUFFIX}")
 _PAIR = ["user_id", "item_id"]
+_NAMED = 5
+"""Items that a line names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,9 +54,13 @@ class Assembled:
     events: int
     """Events in the log."""
     counted: int
-    """Those that say what a user did; the others say what they were shown, or were rejected."""
+    """Those that say what a user did; others say what they were shown, or are left out."""
     rejected: dict[str, int]
     """Events that cannot be used, by reason."""
+    capped_users: dict[str, int]
+    """User-item pairs beyond `events.max_share`, by user."""
+    capped_items: dict[str, int]
+    """The same by item that is not in the data folder and was not put."""
     pairs: int
     positives: int
     users: int
@@ -73,6 +80,24 @@ class Assembled:
         return self.positives / (self.users * self.items)
 
     @property
+    def left_out(self) -> list[str]:
+        """Lines on whose events were more than one may weigh; users are not named."""
+        lines = []
+        if self.capped_users:
+            lines.append(
+                f"{len(self.capped_users)} users have more than events.max_share allows: "
+                f"{sum(self.capped_users.values())} pairs left out, see the report"
+            )
+        if self.capped_items:
+            named = ", ".join(list(self.capped_items)[:_NAMED])
+            lines.append(
+                f"{len(self.capped_items)} items that nobody has described have more than "
+                f"events.max_share allows: {sum(self.capped_items.values())} pairs left out "
+                f"({named})"
+            )
+        return lines
+
+    @property
     def config(self) -> DataConfig:
         """How to read it."""
         return DataConfig(folder=self.folder, min_rating=1, split="global-time")
@@ -81,7 +106,7 @@ class Assembled:
 def assemble(
     data: DataSettings,
     events: pl.DataFrame,
-    weights: Mapping[EventType, float],
+    settings: EventSettings,
     folder: Path,
     records: Sequence[ItemRecord] = (),
 ) -> Assembled:
@@ -90,7 +115,7 @@ def assemble(
     Args:
         data: the data folder.
         events: rows of the event log.
-        weights: of each type of event; 0 for a type that is not named.
+        settings: what events weigh; a type that is not named weighs 0.
         folder: does not exist yet.
         records: items that the API has put.
 
@@ -100,10 +125,17 @@ def assemble(
     base = _base(data)
     has_table = records or _has_item_table(data.folder)
     known_items = None if has_table else base["item_id"].unique()
+    catalogue = catalogue_of(data.folder, records)
+    base_items = base["item_id"].unique()
+    if settings.known_items_only:
+        known_items = base_items if catalogue is None else catalogue
     usable, rejected = _usable(events, known_items)
-    done = usable.select(
+    described = base_items if catalogue is None else pl.concat([base_items, catalogue])
+    capped = within_caps(usable, described, len(base), settings.max_share)
+    weights = dict(settings.weights)
+    done = capped.events.select(
         *_PAIR,
-        weight=pl.col("type").replace_strict(dict(weights), default=0.0, return_dtype=pl.Float64),
+        weight=pl.col("type").replace_strict(weights, default=0.0, return_dtype=pl.Float64),
         undo=pl.col("type").is_in(sorted(TAKEN_BACK)),
         # a client's clock may be ahead of ours
         timestamp=pl.min_horizontal("timestamp", "received_at").dt.timestamp("us") / 1e6,
@@ -127,8 +159,10 @@ def assemble(
         folder=folder,
         base_pairs=len(base),
         events=len(events),
-        counted=len(usable),
+        counted=len(capped.events),
         rejected=rejected,
+        capped_users=capped.users,
+        capped_items=capped.items,
         pairs=len(pairs),
         positives=len(liked),
         users=pairs["user_id"].n_unique(),
@@ -208,7 +242,7 @@ def _usable(
     }
     if known_items is not None:
         unknown = ~pl.col("item_id").is_in(known_items.implode())
-        faults["an item without a row in the feature files (add an item table)"] = unknown
+        faults["an item that is not known (add it to the item table, or put it)"] = unknown
     rejected: dict[str, int] = {}
     for reason, fault in faults.items():
         kept = events.filter(~fault)

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -41,7 +42,7 @@ def test_fit_shows_progress_and_evaluate_repeats_its_table(
     quick = ["--max-epochs", "3", "--batch-size", "64", "--set", "held_out=unseen"]
     assert main([*arguments, *quick]) == 0
     fitted = caplog.text
-    for heading in ("ndcg@20", "coverage", "pair", "left", "specialisation after epoch"):
+    for heading in ("ndcg@20", "coverage", "pair", "left", "specialisation "):
         assert heading in fitted
     assert not out.with_name("artifact.checkpoint").exists()
     manifest = read_artifact(out).manifest
@@ -51,6 +52,35 @@ def test_fit_shows_progress_and_evaluate_repeats_its_table(
     table = caplog.text.split("test part:")[1].strip()
     assert table in fitted
     assert f"{manifest.metrics['test/ndcg@20']:.4f}" in table
+
+
+def test_fit_replaces_no_other_model_unasked(
+    tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "artifact"
+    command = ["fit", "--data", str(tiny_data), "--out", str(out), *QUICK]
+    assert main(command) == 0
+    first = read_artifact(out).manifest
+    assert main(command) == 0
+    same = read_artifact(out).manifest
+    assert (same.model_version != first.model_version, same.tensors) == (True, first.tensors)
+    other = [*command, "--set", "seed=1"]
+    assert refused(capsys, *other).startswith(
+        f"error: {out}: holds {same.model_version}, which was made from other data or with other"
+    )
+    assert read_artifact(out).manifest == same
+    assert main([*other, "--force"]) == 0
+    assert read_artifact(out).manifest.training.seed == 1
+
+
+def test_fit_looks_for_room_before_it_trains(
+    tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch
+) -> None:
+    out = tmp_path / "there" / "artifact"
+    command = ["fit", "--data", str(tiny_data), "--out", str(out), *QUICK]
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=50_000))
+    assert "has 0.1 MB left, and at least 0.1 MB are needed" in refused(capsys, *command)
+    assert list(out.parent.iterdir()) == []
 
 
 def test_what_has_learnt_from_the_test_part_is_not_measured_on_it(

@@ -257,6 +257,14 @@ def test_a_threshold_that_nothing_reaches(folder: Folder):
         load_dataset(DataConfig(folder=path, min_rating=4))
 
 
+@pytest.mark.parametrize("ratings", [(0, 0), (-1, -1), (0, -5)])
+def test_ratings_of_which_none_is_a_like(folder: Folder, ratings: tuple[int, int]):
+    first, second = ratings
+    path = folder(x__inter=HEADER + f"u\ta\t{first}\t1\nv\ta\t{second}\t1\n")
+    with pytest.raises(DataError, match=f"no rating shows a like: the largest is {max(ratings)}"):
+        load_dataset(DataConfig(folder=path))
+
+
 def test_an_item_described_twice(folder: Folder):
     path = folder(x__inter="user\titem\nu\ta\n", items__tsv="item\ttitle\na\tA\nb\tB\na\tC\n")
     with pytest.raises(DataError, match=r"items\.tsv:4: column 'item': item 'a' is already on li"):

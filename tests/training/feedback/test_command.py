@@ -86,3 +86,24 @@ def test_compact_keeps_within_limits(folder: Path, capsys: pytest.CaptureFixture
 def test_mistakes(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["events", *arguments]) == 1
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv", "jsonl"])
+def test_an_export_of_a_damaged_log_names_the_file(
+    suffix: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    part = sorted(folder.rglob("*.parquet"))[1]
+    part.write_bytes(part.read_bytes()[:-10])
+    out = tmp_path / f"events.{suffix}"
+    assert main(["events", "export", "--log", str(folder), "--out", str(out)]) == 1
+    assert f"error: {part} cannot be read" in capsys.readouterr().err
+    assert list(tmp_path.glob("*events.*")) == []
+
+
+def test_an_export_that_cannot_be_written_says_so(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "taken").write_text("")
+    out = tmp_path / "taken" / "events.csv"
+    assert main(["events", "export", "--log", str(folder), "--out", str(out)]) == 1
+    assert f"error: {out}: cannot be written" in capsys.readouterr().err

@@ -119,10 +119,10 @@ def test_one_writer_at_a_time(log: EventLog) -> None:
 
 
 def test_a_damaged_file_is_named(fill: Callable[..., EventLog]) -> None:
-    log = fill(1)
-    part = next(log.folder.rglob("*.parquet"))
+    log = fill(1, 30)
+    part = sorted(log.folder.rglob("*.parquet"))[-1]
     part.write_bytes(part.read_bytes()[:-10])
-    with pytest.raises(EventLogError, match=r"cannot be read.*backup"):
+    with pytest.raises(EventLogError, match=rf"^{part} cannot be read.*backup"):
         log.read()
 
 

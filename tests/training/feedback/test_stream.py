@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import redis
 
+from deploy.cli.app import main
 from model.registry.keys import KeySpace
 from model.registry.records import EVENT_FIELD, FeedbackEvent
-from training.feedback.log import EventLog
+from training.feedback.log import EventLog, EventLogError
 from training.feedback.stream import GROUP, Drained, FeedbackStream, drain
 
 KEYS = KeySpace()
@@ -126,3 +127,31 @@ def test_killed_before_any_step(
         assert client.xlen(KEYS.feedback) == 0
     assert step > 20
     assert {"fsync", "replace", "send_packed_command"} <= set(steps)
+
+
+def test_a_namespace_belongs_to_one_log(
+    client: redis.Redis, send: Callable[..., None], log: EventLog, tmp_path: Path
+) -> None:
+    send(*range(3))
+    drain(stream_of(client), log)
+    send(*range(3, 5))
+    stranger = EventLog(tmp_path / "stranger")
+    with pytest.raises(EventLogError, match=rf"belong to the event log {log.folder} on .* claim"):
+        drain(stream_of(client), stranger)
+    assert (len(stream_of(client)), len(stranger.read())) == (2, 0)
+    moved = EventLog(log.folder.rename(tmp_path / "moved"))
+    assert drain(stream_of(client), moved) == Drained(events=2)
+
+
+def test_a_lost_log_gives_its_namespace_up(
+    client: redis.Redis, send: Callable[..., None], redis_url: str, tmp_path: Path, capsys
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    drain(stream_of(client), EventLog(first))
+    send(7)
+    command = ["--log", str(second), "--redis-url", redis_url]
+    assert main(["events", "drain", *command]) == 1
+    assert main(["events", "claim", *command]) == 0
+    assert f"before: {first} on" in capsys.readouterr().out
+    assert main(["events", "drain", *command]) == 0
+    assert len(EventLog(second).read()) == 1

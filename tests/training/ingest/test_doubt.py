@@ -272,9 +272,9 @@ def test_only_columns_in_use_must_be_readable(tmp_path: Path, run: Run) -> None:
     (tmp_path / "in").mkdir()
     pl.DataFrame(
         {
-            "user": ["u", "v"],
-            "product": [{"id": "a", "n": 1}, {"id": "b", "n": 2}],
-            "vector": [[0.5, 1.0], [0.1, 0.2]],
+            "user": ["u", "v", "w"],
+            "product": [{"id": "a", "n": 1}, {"id": "b", "n": 2}, {"id": "b", "n": 2}],
+            "vector": [[0.5, 1.0], [0.1, 0.2], [0.3, 0.4]],
         },
         schema_overrides={"vector": pl.Array(pl.Float32, 2)},
     ).write_parquet(tmp_path / "in" / "x.parquet")
@@ -282,3 +282,15 @@ def test_only_columns_in_use_must_be_readable(tmp_path: Path, run: Run) -> None:
     assert status == 0
     assert [row["item"] for row in summary["first"]] == ["a", "b"]
     assert any("'vector'" in line for line in summary["not_used"])
+
+
+def test_an_object_that_may_be_one_id_is_asked_about(tmp_path: Path, run: Run) -> None:
+    orders = [{"user": f"u{n % 3}", "product": {"id": n % 2, "size": n % 3}} for n in range(12)]
+    status, _, said = run(x_jsonl="\n".join(map(json.dumps, orders)))
+    assert status == 2
+    assert 'item = "product.id"\n    item = "product.size"' in said
+    for order in orders:
+        order["product"]["size"] = order["product"]["id"] + 5
+    status, _, _ = run(x_jsonl="\n".join(map(json.dumps, orders)))
+    assert status == 0
+    assert mapping_of(tmp_path)["interactions"]["item"] == "product.id"

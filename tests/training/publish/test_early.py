@@ -11,7 +11,7 @@ from deploy.cli.app import main
 from model.artifact.files import read_artifact
 from model.artifact.manifest import ArtifactManifest, EpochRecord
 from model.registry.keys import KeySpace
-from training.cli.fit import fit
+from training.cli.fit import Outputs, fit
 from training.data.dataset import DataConfig
 from training.fit import trainer
 from training.fit.config import TrainingConfig
@@ -176,6 +176,6 @@ def test_a_killed_training_goes_on_and_writes_no_model_twice(
     after_the_first_epoch(kill)
     for _ in range(2):
         with pytest.raises(Killed):
-            fit(data, CONFIG, out, on_early=publish)
+            fit(data, CONFIG, out, outputs=Outputs(on_early=publish))
     assert published == [manifest(out).model_version] * 2
     assert manifest(out).training.early

@@ -36,8 +36,8 @@ def merged(tiny_data: Path, tmp_path: Path):
 
     def run(*records: ItemRecord) -> Dataset:
         events = pl.DataFrame([], schema=EVENTS)
-        weights = EventSettings().weights
-        out = assemble(DataSettings(folder=data), events, weights, tmp_path / "assembled", records)
+        settings = EventSettings()
+        out = assemble(DataSettings(folder=data), events, settings, tmp_path / "assembled", records)
         return load_dataset(out.config)
 
     return run

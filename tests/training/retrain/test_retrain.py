@@ -20,6 +20,7 @@ from model.artifact.tables import IdTable
 from model.registry.keys import KeySpace
 from model.registry.progress import EVENT_FIELD, EpochDone, RunEnded, StepBegan, parse_event
 from training.feedback.log import EventLog
+from training.feedback.stream import FeedbackStream
 from training.publish.lock import RetrainLock
 from training.retrain.live_model import SavedWeights
 from training.retrain.runs import RunRecord, Runs
@@ -186,6 +187,19 @@ def test_the_second_of_two_at_once_leaves(run: Run, state: Path, client: redis.R
 
 
 @pytest.mark.timeout(300)
+def test_a_stranger_takes_nothing_from_a_namespace(
+    run: Run, state: Path, client: redis.Redis, click: Callable[..., None], tmp_path: Path
+) -> None:
+    with EventLog(state / "events").writing() as writer:
+        FeedbackStream(client, KEYS).give_to(writer.owner())
+    click(("u000", "i021"))
+    status, out = run(state=f'"{tmp_path / "other"}"')
+    assert status == 1
+    assert f"'default' belong to the event log {state / 'events'} on" in out
+    assert client.xlen(KEYS.feedback) == 1
+    assert client.get(KEYS.runs) is None
+
+
 def test_of_two_trainers_started_at_once_one_runs(
     config_file: Path, state: Path, client: redis.Redis
 ) -> None:

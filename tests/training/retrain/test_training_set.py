@@ -14,7 +14,7 @@ from training.feedback.log import EVENTS
 from training.retrain.settings import DataSettings, EventSettings
 from training.retrain.training_set import Assembled, assemble
 
-WEIGHTS = EventSettings().weights
+EVENT_SETTINGS = EventSettings()
 NOW = 1_700_000_000
 
 
@@ -43,11 +43,19 @@ def assembled(tmp_path: Path) -> Callable[..., tuple[Assembled, dict[tuple[str, 
     header = "user_id\titem_id\trating\ttimestamp"
     (data / "shop.inter").write_text("\n".join([header, *lines]) + "\n")
 
-    def run(*events: tuple[str, str, str, int], items: str = "") -> tuple[Assembled, dict]:
+    def run(
+        *events: tuple[str, str, str, int],
+        items: str = "",
+        folder: str = "assembled",
+        **settings: object,
+    ) -> tuple[Assembled, dict]:
         if items:
             (data / "items.tsv").write_text(items)
         out = assemble(
-            DataSettings(folder=data), events_of(*events), WEIGHTS, tmp_path / "assembled"
+            DataSettings(folder=data),
+            events_of(*events),
+            EventSettings(**settings),
+            tmp_path / folder,
         )
         rows = (out.folder / "shop.inter").read_text().splitlines()
         assert rows[0].split("\t") == ["user_id", "item_id", "rating", "timestamp"]
@@ -145,6 +153,41 @@ def test_content_travels_along(assembled: Callable) -> None:
 def test_milliseconds_are_noticed(tmp_path: Path) -> None:
     (tmp_path / "x.inter").write_text("user_id\titem_id\ttimestamp\na\tb\t1700000000000\n")
     with pytest.raises(DataError, match='timestamp_unit = "ms"'):
-        assemble(DataSettings(folder=tmp_path), events_of(), WEIGHTS, tmp_path / "out")
+        assemble(DataSettings(folder=tmp_path), events_of(), EVENT_SETTINGS, tmp_path / "out")
     settings = DataSettings(folder=tmp_path, timestamp_unit="ms")
-    assert assemble(settings, events_of(), WEIGHTS, tmp_path / "out").tested_from == NOW
+    assert assemble(settings, events_of(), EVENT_SETTINGS, tmp_path / "out").tested_from == NOW
+
+
+def test_one_user_cannot_fill_the_newest_tenth(assembled: Callable) -> None:
+    flood = [("spammer", f"spam{n:03d}", "purchase", n) for n in range(300)]
+    honest = [(f"u{n}", f"old{n % 10}", "purchase", n) for n in range(50)]
+    out, pairs = assembled(*flood, *honest)
+    # A hundredth of 361 pairs is less than what anybody may weigh.
+    assert out.capped_users == {"spammer": 280}
+    assert [item for user, item in pairs if user == "spammer"] == [
+        f"spam{n:03d}" for n in range(280, 300)
+    ]
+    assert sum(user.startswith("u") for user, _ in pairs) == 50
+    assert out.left_out == [
+        "1 users have more than events.max_share allows: 280 pairs left out, see the report"
+    ]
+
+
+def test_one_unknown_item_cannot_either(assembled: Callable) -> None:
+    bots = [(f"bot{n}", "spam", "purchase", n) for n in range(40)]
+    fans = [(f"fan{n}", "old1", "purchase", n) for n in range(40)]
+    out, pairs = assembled(*bots, *fans)
+    assert (out.capped_users, out.capped_items) == ({}, {"spam": 20})
+    assert sum(item == "old1" for _, item in pairs) == 41
+    described, _ = assembled(*bots, *fans, items="item_id\ttitle\nspam\tNew\n", folder="again")
+    assert described.capped_items == {}
+    with_share, _ = assembled(*bots, max_share=1.0, items="item_id\nold1\n", folder="all")
+    assert with_share.capped_items == {}
+
+
+def test_only_what_the_catalogue_has_if_asked_for(assembled: Callable) -> None:
+    events = [("u", "spam", "purchase", 1), ("u", "new", "purchase", 2)]
+    table = "item_id\ttitle\nold1\tOne\nnew\tNew\n"
+    out, pairs = assembled(*events, items=table, known_items_only=True)
+    assert [item for user, item in pairs if user == "u"] == ["new"]
+    assert sum(out.rejected.values()) == 1
