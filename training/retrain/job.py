@@ -77,9 +77,9 @@ def retrain(config: RetrainConfig) -> RunRecord:
         full_disk_explained(config.state, _MAKE_ROOM),
     ):
         runs = Runs(config.state)
-        with EventLog(config.state / "events").writing() as writer:
-            ledger.stream().check_owner(writer.owner())
         try:
+            with EventLog(config.state / "events").writing() as writer:
+                ledger.stream().check_owner(writer.owner())
             _clean(runs, ledger, config)
             folder, record = runs.begin(config.namespace)
         except OSError as error:
