@@ -112,7 +112,7 @@ def test_a_run_that_was_killed_in_its_final_training_goes_on_there(
 
     out = tmp_path / "artifact"
     with monkeypatch.context() as patched:
-        patched.setattr("training.cli.fit.log_final_epoch", killed)
+        patched.setattr("training.cli.progress.log_final_epoch", killed)
         with pytest.raises(KeyboardInterrupt):
             fit(data, config, out)
         assert not out.exists()
