@@ -32,6 +32,7 @@ class Facts(TypedDict):
     gate_threshold: float
     recency_power: float
     item_item_deviation: NotRequired[float | None]
+    newcomer_popularity: NotRequired[float]
     events_until: NotRequired[datetime | None]
     items_until: NotRequired[datetime | None]
     erasures: NotRequired[int]

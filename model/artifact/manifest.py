@@ -156,6 +156,10 @@ class ArtifactManifest(_Frozen):
     item_item_deviation: float | None = Field(default=None, ge=0)
     """Standard deviation over all items that the item-item scores of a history are brought to; None
     in version 3, which takes them as they are."""
+    newcomer_popularity: float = Field(default=0, ge=0, exclude_if=lambda number: not number)
+    """Of a user who is not in the model and of whom n items are known, popularity says 1 +
+    `newcomer_popularity` / n times as much; left out if it is 0, since earlier releases do not know
+    it."""
     events_until: AwareDatetime | None = None
     """The model has learnt from feedback that was received until then; None if nobody knows."""
     items_until: AwareDatetime | None = None

@@ -31,6 +31,9 @@ class Magnet(nn.Module):
       part of the score need not spend itself on popularity (ours).
     - `cold_offset`: added to the score of items that nobody has chosen yet, which may be popular
       later; calibrated after training (ours, docs/adr/0016).
+    - `newcomer_popularity`: of a user whom training did not know and of whom n items are known,
+      popularity says 1 + `newcomer_popularity` / n times as much; calibrated after training (ours,
+      docs/adr/0029).
     - `item_item_deviation`: standard deviation that the item-item model's scores of a history are
       brought to before they join the cosines; calibrated after training, 0 for no such model
       (ours, docs/adr/0014).
@@ -40,6 +43,7 @@ class Magnet(nn.Module):
     log_popularity_I: Tensor
     known_I1: Tensor
     cold_offset: Tensor
+    newcomer_popularity: Tensor
     item_item_deviation: Tensor
     trust_U1: Tensor
 
@@ -73,7 +77,7 @@ class Magnet(nn.Module):
             ("trust_U1", trust_U.unsqueeze(1)),
         ):
             self.register_buffer(name, buffer, persistent=False)
-        for name in ("cold_offset", "item_item_deviation"):
+        for name in ("cold_offset", "newcomer_popularity", "item_item_deviation"):
             self.register_buffer(name, torch.zeros(()))
         self._reset_parameters(generator)
 

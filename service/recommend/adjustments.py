@@ -24,14 +24,13 @@ class ItemPoints:
     """Of every item, 0 for those that it does not concern."""
 
 
-def sum_of_points(adjustments: Sequence[ItemPoints]) -> Floats | None:
-    """All points of every item together; None if nothing is adjusted."""
-    if not adjustments:
-        return None
-    first, *others = adjustments
-    total_I = first.points_I
-    for other in others:
-        total_I = total_I + other.points_I
+def sum_of_points(
+    adjustments: Sequence[ItemPoints], popular_I: Floats | None = None
+) -> Floats | None:
+    """All points of every item together, and what popularity says more; None if there are none."""
+    total_I = popular_I
+    for each in adjustments:
+        total_I = each.points_I if total_I is None else total_I + each.points_I
     return total_I
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from model.runtime.evidence import Evidence, Named, Source, evidence, named
 from model.runtime.scorer import Breakdown
@@ -79,7 +80,12 @@ class _Facts:
 
 
 def because(
-    snapshot: Snapshot, source: Source, verb: str, rows_R: Rows, breakdown: Breakdown
+    snapshot: Snapshot,
+    source: Source,
+    verb: str,
+    rows_R: Rows,
+    breakdown: Breakdown,
+    bias_N: Weights,
 ) -> Reasons:
     """Who is named for the items of a list, and the sentences.
 
@@ -89,6 +95,7 @@ def because(
         verb: what was done with the items of the histories, see `VERBS`.
         rows_R: the N items, then others to compare them with.
         breakdown: of the N items' scores.
+        bias_N: what the scores begin with.
     """
     items, maker = snapshot.items, snapshot.profiles
     num_shown, num_experts = breakdown.weight_CK.shape
@@ -100,7 +107,8 @@ def because(
     found = evidence(maker, items_RVMD, source, rows_R, contribution_NG, NEWEST)
     chosen = named(found, rows_R, num_shown)
     lists = _because(snapshot, found, chosen)
-    facts = _facts(snapshot, found, chosen, rows_R[:num_shown], contribution_NG)
+    popular_N = (bias_N > 0) & (bias_N >= contribution_NG.sum(axis=1))
+    facts = _facts(snapshot, found, chosen, rows_R[:num_shown], popular_N)
     sentences = [_sentence(who, facts, place, verb) for place, who in enumerate(lists)]
     return Reasons(because=lists, sentences=sentences)
 
@@ -125,18 +133,17 @@ def _because(snapshot: Snapshot, found: Evidence, chosen: Named) -> list[list[Be
 
 
 def _facts(
-    snapshot: Snapshot, found: Evidence, chosen: Named, rows_N: Rows, contribution_NG: Weights
+    snapshot: Snapshot, found: Evidence, chosen: Named, rows_N: Rows, popular_N: NDArray[np.bool_]
 ) -> _Facts:
     items, modalities = snapshot.items, snapshot.manifest.modalities
     first_NG = found.by_channel(np.arange(len(rows_N)), chosen.column_NX[:, 0])
     first_NM = first_NG.reshape(len(rows_N), -1, len(modalities)).sum(axis=1)
-    bias_N = items.bias_I.take(rows_N)
     return _Facts(
         alike={
             place: _alike(modalities, first_NM[place])
             for place in np.flatnonzero(items.popularity_I.take(rows_N) == 0).tolist()
         },
-        popular=((bias_N > 0) & (bias_N >= contribution_NG.sum(axis=1))).tolist(),
+        popular=popular_N.tolist(),
         by_others=(first_NM[:, 0] > _MOSTLY * np.maximum(first_NM, 0).sum(axis=1)).tolist(),
     )
 

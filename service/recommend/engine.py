@@ -13,7 +13,7 @@ import numpy as np
 from model.runtime.top_k import Rows
 from service.ops.batching import Batcher, in_a_thread
 from service.ops.metrics import Metrics
-from service.recommend.adjustments import listed, sum_of_points
+from service.recommend.adjustments import listed
 from service.recommend.because import COMPARED, POPULAR, VERBS, Reasons, because
 from service.recommend.explanation import ListExplanation, explain_lists, named, plain_numbers
 from service.recommend.resolution import ResolvedRequest, read_user, resolve
@@ -126,13 +126,21 @@ class RecommendationEngine:
                 rows_BN = np.stack([shown[place].rows for place in places])
                 profiles = [each.profile for each in asked]
                 breakdowns = snapshot.scorer.explain_all(profiles, rows_BN)
-                lists = explain_lists(snapshot, rows_BN, breakdowns)
-                for place, parts, breakdown in zip(places, lists, breakdowns, strict=True):
+                bias_BN = np.stack(
+                    [each.bias(rows_N) for each, rows_N in zip(asked, rows_BN, strict=True)]
+                )
+                lists = explain_lists(snapshot, rows_BN, bias_BN, breakdowns)
+                for place, parts, breakdown, bias_N in zip(
+                    places, lists, breakdowns, bias_BN, strict=True
+                ):
                     each = resolved[place]
                     source = (each.profile, each.choice.histories)
                     rows_R = _compared(found[place], shown[place])
                     verb = VERBS[each.choice.source]
-                    explained[place] = parts, because(snapshot, source, verb, rows_R, breakdown)
+                    explained[place] = (
+                        parts,
+                        because(snapshot, source, verb, rows_R, breakdown, bias_N),
+                    )
             weight_K = np.sum([each.weight_CK.sum(axis=0) for each in breakdowns], axis=0)
             served.statistics.routed(len(places), weight_K)
         return explained
@@ -176,8 +184,8 @@ def _wanted(request: RecommendationRequest) -> int:
 
 
 def _query(resolved: ResolvedRequest) -> Query:
-    points_I = sum_of_points(resolved.adjustments)
-    return Query(resolved.profile, resolved.eligible, _wanted(resolved.request), points_I)
+    wanted = _wanted(resolved.request)
+    return Query(resolved.profile, resolved.eligible, wanted, resolved.points_I)
 
 
 def _limited(resolved: ResolvedRequest, retriever: Retriever) -> Ranked:
@@ -193,7 +201,7 @@ def _limited(resolved: ResolvedRequest, retriever: Retriever) -> Ranked:
 def _popular(resolved: ResolvedRequest) -> Ranked:
     items = resolved.served.snapshot.items
     count = _wanted(resolved.request)
-    points_I = sum_of_points(resolved.adjustments)
+    points_I = resolved.points_I
 
     def find(eligible: Eligible, count: int) -> Ranked:
         if points_I is not None:
@@ -261,7 +269,7 @@ def _items(
         biases = scores
     else:
         scores = plain_numbers(shown.scores)
-        biases = plain_numbers(snapshot.items.bias_I[shown.rows])
+        biases = plain_numbers(resolved.bias(shown.rows))
     labels = map(snapshot.items.label, shown.rows.tolist())
     adjusted = listed(resolved.adjustments, shown.rows)
     items: list[RecommendedItem] = [

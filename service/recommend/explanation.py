@@ -56,7 +56,7 @@ class ListExplanation:
 
 
 def explain_lists(
-    snapshot: Snapshot, rows_BN: Rows, breakdowns: Sequence[Breakdown]
+    snapshot: Snapshot, rows_BN: Rows, bias_BN: Weights, breakdowns: Sequence[Breakdown]
 ) -> list[ListExplanation]:
     """Explain several lists with as many items each: in arrays first, in plain values last."""
     manifest, items = snapshot.manifest, snapshot.items
@@ -66,7 +66,7 @@ def explain_lists(
     sums = contribution_CKVM.reshape(len(weight_CK), -1) @ _summands(*shape_KVM)
     expert_CK, view_CV, modality_CM = np.split(sums, np.cumsum(shape_KVM[:-1]), axis=1)
     rows_C = rows_BN.reshape(-1)
-    bias_C2 = bias_parts(items.bias_I[rows_C], items.popularity_I[rows_C])
+    bias_C2 = bias_parts(bias_BN.reshape(-1), items.popularity_I[rows_C])
     names = [*manifest.modalities, *BIAS_PARTS]
     words = largest_parts(names, np.column_stack([modality_CM, bias_C2]))
     reasons = list(map(sentence_case, words))

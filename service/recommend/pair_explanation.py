@@ -32,6 +32,7 @@ from service.recommend.explanation import (
 from service.recommend.live import live_items
 from service.recommend.resolution import (
     ProfileChoice,
+    bias,
     choose_profile,
     item_row,
     known_rows,
@@ -151,7 +152,8 @@ def _explain(
         hidden_rows=user.hidden_rows,
     )
     adjustments = [*rules.boosts, *of_dislikes(snapshot, live)]
-    points_I = sum_of_points(adjustments)
+    popular_I = choice.popularity(snapshot)
+    points_I = sum_of_points(adjustments, popular_I)
     with metrics.stage("retrieve"):
         out = np.concatenate([known, user.hidden_rows])
         eligible = Eligible(len(items), out, within_I=rules.within_I)
@@ -169,7 +171,8 @@ def _explain(
         history, beyond_history = _history(snapshot, choice, profile, row, contribution_KVM)
     by_modality = named(manifest.modalities, contribution_KVM.sum(axis=(0, 1)).tolist())
     experts = expert_details(manifest, weight_K, contribution_KVM, rank_without_K)
-    (of_bias,) = bias_parts(items.bias_I[[row]], items.popularity_I[[row]])
+    bias_1 = bias(snapshot, popular_I, np.array([row]))
+    (of_bias,) = bias_parts(bias_1, items.popularity_I[[row]])
     (parts,) = largest_parts(
         [*by_modality, *BIAS_PARTS], np.array([[*by_modality.values(), *of_bias]])
     )
@@ -187,7 +190,7 @@ def _explain(
         item_id=items.ids[row],
         title=items.title(row),
         score=plain(scores_C[place]),
-        bias=plain(items.bias_I[row]),
+        bias=plain(bias_1[0]),
         rank=rank,
         ranked_items=others.num_items,
         ranks_are_estimates=not others.is_exact,

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from model.runtime.profile import History, Profile, ProfileMaker, Vectors
 from model.runtime.top_k import Rows
-from service.recommend.adjustments import ItemPoints
+from service.recommend.adjustments import ItemPoints, sum_of_points
 from service.recommend.dislikes import of_dislikes
 from service.recommend.live import NOTHING, LiveItems, live_items
 from service.recommend.rules import PinnedItem, apply_rules
-from service.retrieval.query import Eligible
+from service.retrieval.query import Eligible, Floats
 from service.schemas.errors import UnknownItem
 from service.schemas.requests import RecommendationRequest
 from service.schemas.responses import Source
@@ -72,6 +72,17 @@ class ProfileChoice:
     fallback_reason: str | None
     """Why the user who was asked for could not be used; None if they were, or nobody was asked."""
     warnings: list[str]
+
+    def popularity(self, snapshot: Snapshot) -> Floats | None:
+        """What popularity says of every item beyond its bias [I], see `Magnet`; None for nothing.
+
+        Of users who are not in the model it says the more, the fewer of their items are known.
+        """
+        more = snapshot.manifest.newcomer_popularity
+        if not more or self.source not in ("live", "session"):
+            return None
+        known = sum(map(len, self.histories))
+        return np.float32(more / known) * snapshot.items.popularity_bias()
 
 
 def choose_profile(
@@ -199,6 +210,8 @@ class ResolvedRequest:
     warnings: list[str]
     adjustments: Sequence[ItemPoints] = ()
     """What is added to the scores of items."""
+    popular_I: Floats | None = None
+    """What popularity says beyond the items' bias."""
     live_events: int = 0
     """How many events since the model was made the answer is made with."""
     pins: Sequence[PinnedItem] = ()
@@ -210,6 +223,21 @@ class ResolvedRequest:
         """What is scored, unless popular items are the answer."""
         assert self.choice.profile is not None
         return self.choice.profile
+
+    @property
+    def points_I(self) -> Floats | None:
+        """What every score has beside what the model says of known users; None for nothing."""
+        return sum_of_points(self.adjustments, self.popular_I)
+
+    def bias(self, rows_N: Rows) -> Floats:
+        """Of some items' scores, what is the same for all users of whom as much is known."""
+        return bias(self.served.snapshot, self.popular_I, rows_N)
+
+
+def bias(snapshot: Snapshot, popular_I: Floats | None, rows_N: Rows) -> Floats:
+    """The bias of some items [N], with what popularity says beyond it."""
+    bias_N: Floats = snapshot.items.bias_I.take(rows_N)
+    return bias_N if popular_I is None else bias_N + popular_I[rows_N]
 
 
 def resolve(served: Served, request: RecommendationRequest, user: UserState) -> ResolvedRequest:
@@ -261,6 +289,7 @@ def resolve(served: Served, request: RecommendationRequest, user: UserState) -> 
         unavailable_ids=list(dict.fromkeys([*unavailable, *rules.unavailable_ids])),
         warnings=[*warnings, *rules.warnings],
         adjustments=[*rules.boosts, *of_dislikes(served.snapshot, live)],
+        popular_I=choice.popularity(served.snapshot),
         live_events=num_used(live, user, choice),
         pins=rules.pins,
         limits=rules.limits,

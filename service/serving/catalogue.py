@@ -155,6 +155,13 @@ class Catalogue:
         """Items of the artifact."""
         return len(self.ids.base)
 
+    def popularity_bias(self) -> NDArray[np.float32]:
+        """What popularity adds to every score [I]; to a new item's, as to the least popular's."""
+        bias_I, chosen_I = np.asarray(self.bias_I), np.asarray(self.popularity_I) > 0
+        if not chosen_I.any():
+            return np.zeros_like(bias_I)
+        return np.where(chosen_I, bias_I, bias_I[chosen_I].min())
+
     def title(self, row: int) -> str | None:
         """The title of an item, None if unknown."""
         return _title(self.metadata.raw(row))

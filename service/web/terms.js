@@ -4,7 +4,7 @@ import { element } from "./dom.js";
 
 const MEANINGS = {
   score: "What the list is sorted by: the sum of the parts below. It can be compared within one list only.",
-  popularity: "How often people choose the item, whoever asks. It is the same for everybody.",
+  popularity: "How often people choose the item, whoever asks. It counts for more where little is known of the user.",
   newness: "What the model gives items that nobody has chosen yet. It is the same for everybody.",
   expert: "A part of the model that compares you with the item in its own way: one listens to who chose what, another to texts or pictures.",
   dominant: "It gives one kind of information at least half of its attention.",

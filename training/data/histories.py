@@ -71,6 +71,13 @@ class Histories:
             self, offset_U1=np.append(0, np.cumsum(length_U)), item_P=self.item_P[kept_P]
         )
 
+    def first(self, count: int) -> "Histories":
+        """The `count` oldest positives of every user, or all where there are fewer."""
+        length_U = self.length_U
+        place_P = np.arange(len(self.item_P)) - np.repeat(self.offset_U1[:-1], length_U)
+        offset_U1 = np.append(0, np.cumsum(np.minimum(length_U, count)))
+        return replace(self, offset_U1=offset_U1, item_P=self.item_P[place_P < count])
+
     def users(self, position_B: Rows) -> Rows:
         """The users [B] of some positions in `item_P`."""
         return np.searchsorted(self.offset_U1, position_B, side="right") - 1

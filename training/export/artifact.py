@@ -120,6 +120,7 @@ def _artifact(
         gate_threshold=head.config.gate_threshold,
         recency_power=model.recency_power,
         item_item_deviation=_deviation(model),
+        newcomer_popularity=float(model.magnet.newcomer_popularity),
         events_until=model.events_until,
         items_until=dataset.items_until,
         erasures=model.erasures,

@@ -49,6 +49,8 @@ class Fusion:
     content: Mapping[str, float] = field(default_factory=dict)
     """Of each content modality, beside 1 for behaviour."""
     cold: float = 0.0
+    newcomers: float = 0.0
+    """`Magnet.newcomer_popularity`."""
     ndcg20: float = 0.0
     """What it reaches on validation."""
 
@@ -61,6 +63,7 @@ class Fusion:
             item_item=float(magnet.item_item_deviation),
             content=dict(zip(magnet.config.modalities[1:], weight_M[1:], strict=True)),
             cold=float(magnet.cold_offset),
+            newcomers=float(magnet.newcomer_popularity),
         )
 
     def weights(self) -> dict[str, float]:
@@ -82,6 +85,7 @@ class Fusion:
             magnet.popularity_weight.fill_(self.popularity)
             magnet.item_item_deviation.fill_(self.item_item)
             magnet.cold_offset.fill_(self.cold)
+            magnet.newcomer_popularity.fill_(self.newcomers)
 
 
 class HeldOut:

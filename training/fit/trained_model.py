@@ -116,7 +116,22 @@ class TrainedModel:
     def score(self, user_B: NDArray[np.int64]) -> NDArray[np.float32]:
         """Scores [B, I] of every item for some users, from their training histories."""
         weight_BI = self.train_weight_UI[user_B]
-        return self.score_with(self.known_users(user_B, weight_BI), self.item_item(weight_BI))
+        score_BI = self.score_with(self.known_users(user_B, weight_BI), self.item_item(weight_BI))
+        return score_BI + self._popular_with_newcomers(user_B, weight_BI)
+
+    def _popular_with_newcomers(
+        self, user_B: NDArray[np.int64], weight_BI: csr_array
+    ) -> NDArray[np.float32]:
+        """What popularity says more of users [B, 1 or I] whom training did not know."""
+        magnet = self.magnet
+        if not magnet.newcomer_popularity:
+            return np.zeros((len(user_B), 1), dtype=np.float32)
+        known_B = magnet.trust_U1.squeeze(1).cpu().numpy()[user_B] > 0
+        items_B = np.diff(weight_BI.indptr)
+        more_B = np.where(known_B | (items_B == 0), 0, float(magnet.newcomer_popularity))
+        more_B = (more_B / np.maximum(items_B, 1)).astype(np.float32)
+        popular_I: NDArray[np.float32] = magnet.popularity_bias().detach().cpu().numpy()
+        return more_B[:, None] * popular_I
 
     def item_item(self, weight_BI: csr_array) -> NDArray[np.float32]:
         """Item-item scores [B, I] of weighted histories, as they join the cosines."""

@@ -32,6 +32,7 @@ from training.fit.distributed import ALONE, Processes, choose_device
 from training.fit.early import NOBODY, HandOvers, Watch
 from training.fit.graphs import build_graph
 from training.fit.item_item import item_item_weights, no_weights
+from training.fit.newcomers import for_newcomers
 from training.fit.objective import encoder_terms, routing_objective
 from training.fit.sampler import Batch, Sampler
 from training.fit.trained_model import TrainedModel, build_magnet, user_trust
@@ -510,6 +511,7 @@ class _Run:
             fusion = self.plan.fusion
         else:
             fusion = HeldOut(model, self.dataset, self.valid).fuse(magnet)
+            fusion = for_newcomers(fusion, model, self.dataset, self.valid)
         fusion.settle(magnet)
         if fusion.item_item > 0:
             return model
