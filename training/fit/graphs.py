@@ -1,7 +1,7 @@
 """Sparse operators of the dual view's graph, and where behaviour embeddings start.
 
 Cost and memory grow linearly with interactions (plus I * neighbours item-item edges). Letters:
-U users, I items, B items of a block, K neighbours, F feature width, D dimension.
+U users, I items, K neighbours, F feature width, D dimension.
 """
 
 import warnings
@@ -16,10 +16,10 @@ from torch import Tensor
 
 from model.network.graph import Graph, SparseOperator
 from training.data.features import ModalityFeatures
+from training.fit.neighbours import nearest
 
 NEIGHBOURS = 10
 """Content neighbours of an item per modality (as FREEDOM and MGCN use)."""
-_BLOCK = 1024
 _LENGTH_PER_ROOT_DIM = 0.1
 """All starting rows have the length of LightGCN's random start. Otherwise an item that few have
 chosen, which hardly contributes to the leading directions, would start near zero."""
@@ -67,6 +67,7 @@ def spectral_start(train: csr_array, dim: int) -> NDArray[np.float32]:
 def content_neighbours(features: ModalityFeatures, k: int = NEIGHBOURS) -> csr_array:
     """Row-stochastic item-item kNN [I, I] by cosine of centred features; similarities are weights.
 
+    Nearly all are found in catalogues of more than `neighbours.EXACT_ITEMS`, all in smaller ones.
     Features are centred because a large common mean hides the differences between items. Items
     without features and pairs of negative similarity have no edges.
     """
@@ -75,15 +76,7 @@ def content_neighbours(features: ModalityFeatures, k: int = NEIGHBOURS) -> csr_a
     x_IF /= np.maximum(np.linalg.norm(x_IF, axis=1, keepdims=True), 1e-12)
     num_items = len(x_IF)
     k = min(k, num_items - 1)
-    column_IK = np.empty((num_items, k), dtype=np.int64)
-    weight_IK = np.empty((num_items, k), dtype=np.float32)
-    for start in range(0, num_items, _BLOCK):
-        similarity_BI = x_IF[start : start + _BLOCK] @ x_IF.T
-        row_B = np.arange(len(similarity_BI))
-        similarity_BI[row_B, start + row_B] = -np.inf
-        block_BK = np.argpartition(-similarity_BI, k - 1, axis=1)[:, :k]
-        column_IK[start : start + _BLOCK] = block_BK
-        weight_IK[start : start + _BLOCK] = np.take_along_axis(similarity_BI, block_BK, axis=1)
+    column_IK, weight_IK = nearest(x_IF, k)
     weight_IK = np.maximum(weight_IK, 0)
     weight_IK /= np.maximum(weight_IK.sum(axis=1, keepdims=True), 1e-12)
     indptr = k * np.arange(num_items + 1)
