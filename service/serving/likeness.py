@@ -54,5 +54,5 @@ def _mean_cosines(own_VMD: Vectors, others_IVMD: Vectors) -> Floats:
     square_VM1 = np.square(own_VMD).sum(axis=-1, keepdims=True)
     unit_VMD = np.divide(own_VMD, square_VM1, out=np.zeros_like(own_VMD), where=square_VM1 > 0)
     mean_F = (unit_VMD / np.float32(square_VM1.size)).reshape(-1)
-    cosine_I: Floats = others_IVMD.reshape(len(others_IVMD), -1) @ mean_F
+    cosine_I: Floats = others_IVMD.reshape(len(others_IVMD), len(mean_F)) @ mean_F
     return np.maximum(cosine_I, 0)
