@@ -5,6 +5,7 @@
 # BENCH      parts of `make bench`, with commas (all of them if not given)
 # BENCH_SCALE  share of their full sizes and lengths that long parts of it run for (1 if not given)
 # PYTHON     the interpreter that .venv is made with (3.11 or newer)
+# STEPS, SEED  how many steps `make stateful` takes, and which
 # PORT       where `make run` serves
 # TESTERS    processes that run the tests; many tests wait for servers, hence one more than processors
 
@@ -19,6 +20,8 @@ PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(
 PIP_ARGS ?=
 PORT ?= 8000
 BENCH ?=
+STEPS ?= 10000
+SEED ?= 1
 TESTERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 export PORT
 
@@ -31,7 +34,7 @@ ENCODERS := $(BIN)/.encoders
 DEV := $(BIN)/.dev
 PEERS := $(BIN)/.peers
 
-.PHONY: help run retrain setup install test check lint format e2e kill cron month rehearse up benchmark bench docs clean
+.PHONY: help run retrain setup install test check lint format e2e stateful kill cron month rehearse up benchmark bench docs clean
 
 help: ## list the commands
 	@sed -nE 's/^([a-z0-9]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -64,6 +67,9 @@ format: $(DEV) ## rewrite the code in the project's format
 
 e2e: $(DEV) ## only the tests of the main job, over real sockets
 	$(BIN)/python -m pytest -m e2e
+
+stateful: $(DEV) ## STEPS calls and faults in any order (SEED), beside a model of what must be true
+	SHRINK=1 STEPS=$(STEPS) SEED=$(SEED) $(BIN)/python -m pytest --timeout 0 tests/service/api/stateful
 
 rehearse: $(DEV) ## docker-compose.yml without an engine: images made, stack up, checked (root; minutes)
 	$(BIN)/python -m tests.rehearsal

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from model.registry.records import FeedbackEvent, ReportedEvent
 from service.ops.metrics import Metrics
-from service.schemas.errors import FeedbackFull, InvalidRequest
+from service.schemas.errors import InvalidRequest
 from service.schemas.responses import FeedbackReceipt
 from service.serving.experiment_counter import ExperimentCounter
 from service.serving.served import Models
@@ -45,14 +45,16 @@ async def keep_events(
             raise InvalidRequest.of(
                 f"events.{place}.timestamp", f"{event.timestamp.isoformat()} is in the future"
             )
-    events = [FeedbackEvent.of(_with_variant(event, models), now) for event in reported]
-    # First, so that seen items are known even while the stream is full; twice does no harm.
-    await stream.remember(events)
-    try:
-        appended = await stream.append(events)
-    except FeedbackFull:
+    # In any order, as reported: their times tell.
+    in_order = sorted(reported, key=lambda event: event.timestamp)
+    events = [FeedbackEvent.of(_with_variant(event, models), now) for event in in_order]
+    appended = await stream.append(events)
+    # Also while the stream is full, and again for what is sent again: the first time it may have
+    # come to nothing here.
+    await stream.remember(events, appended.arrived)
+    if appended.is_full:
         metrics.feedback.labels("refused").inc(len(events))
-        raise
+        raise stream.full(appended.waiting)
     duplicates = len(events) - appended.accepted
     metrics.feedback.labels("accepted").inc(appended.accepted)
     metrics.feedback.labels("duplicate").inc(duplicates)

@@ -1,20 +1,19 @@
 """What users have done lately: one sorted set per user, read together with their row.
 
-A member tells what was done with which item; its score is when it arrived, in Unix milliseconds. So
-what is done again replaces the earlier time, and a set is as long as its user's items are many.
+A member tells what was done with which item; its score is when it arrived, in Unix milliseconds by
+Redis's clock, so that it does not matter which replica took it in. What is done again replaces the
+earlier time, and a set is as long as its user's items are many. A time is never replaced by an
+earlier one: an event that is sent twice counts when it came first.
 """
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from model.registry.keys import KeySpace
 from model.registry.records import SHOWN_ONLY, TAKEN_BACK, FeedbackEvent
-
-_PLACES = 1024
-"""An event's place within its call is a fraction of a millisecond, exact in 64 bits."""
 
 
 def now_ms() -> int:
@@ -53,34 +52,39 @@ class LiveSets:
         yield "ZRANGE", self.keys.recent(user_id), 0, -1, "REV"
 
     def writing(
-        self, events: Sequence[FeedbackEvent], now: int
+        self, events: Sequence[FeedbackEvent], arrived: Sequence[float]
     ) -> Iterator[tuple[str | int | float, ...]]:
-        """The commands that note events, all of which arrive now; impressions are none."""
-        by_user: defaultdict[str, list[FeedbackEvent]] = defaultdict(list)
-        for event in sorted(events, key=lambda event: event.timestamp):
+        """The commands that note events and when they arrived; impressions are none."""
+        by_user: defaultdict[str, dict[tuple[str, str], float]] = defaultdict(dict)
+        for event, at in zip(events, arrived, strict=True):
             if event.type not in SHOWN_ONLY:
-                by_user[event.user_id].append(event)
+                done = by_user[event.user_id]
+                what = event.type, event.item_id
+                done[what] = max(at, done.get(what, 0.0))
         for user_id, done in by_user.items():
-            key, oldest = self.keys.live(user_id), now - self.lasting_ms
-            members: dict[str, float] = {}
-            for place, event in enumerate(done):
-                members[f"{event.type} {event.item_id}"] = now + place / _PLACES
-            yield "ZADD", key, *(part for member, at in members.items() for part in (at, member))
+            key, oldest = self.keys.live(user_id), max(done.values()) - self.lasting_ms
+            members = (part for (kind, item), at in done.items() for part in (at, f"{kind} {item}"))
+            yield "ZADD", key, "GT", *members
             yield "ZREMRANGEBYSCORE", key, "-inf", oldest
             yield "ZREMRANGEBYRANK", key, 0, -self.most - 1
             yield "PEXPIRE", key, self.lasting_ms
-            yield from self._for_earlier_releases(user_id, done, now)
+            yield from self._for_earlier_releases(user_id, done)
 
     def _for_earlier_releases(
-        self, user_id: str, done: Sequence[FeedbackEvent], now: int
+        self, user_id: str, done: Mapping[tuple[str, str], float]
     ) -> Iterator[tuple[str | int | float, ...]]:
         """Their replicas may run beside this one for as long as a roll-out takes."""
         key = self.keys.recent(user_id)
-        seen = {event.item_id: event.type not in TAKEN_BACK for event in done}
-        for item_id, is_seen in seen.items():
-            yield ("ZADD", key, now, item_id) if is_seen else ("ZREM", key, item_id)
+        latest = {item: (kind, at) for (kind, item), at in sorted(done.items(), key=_when)}
+        for item_id, (kind, at) in latest.items():
+            seen = kind not in TAKEN_BACK
+            yield ("ZADD", key, "GT", at, item_id) if seen else ("ZREM", key, item_id)
         yield "ZREMRANGEBYRANK", key, 0, -self.most - 1
         yield "PEXPIRE", key, self.lasting_ms
+
+
+def _when(done: tuple[tuple[str, str], float]) -> float:
+    return done[1]
 
 
 def of_replies(live: Sequence[Any], recent: Sequence[bytes]) -> tuple[list[LiveEvent], list[str]]:

@@ -16,7 +16,6 @@ from model.registry.records import EVENT_FIELD, FeedbackEvent
 from model.runtime.top_k import Rows
 from service.schemas.errors import FeedbackFull
 from service.schemas.rules import NO_RULES, Rules
-from service.store.live_events import now_ms
 from service.store.store import RedisStore
 
 REMEMBERED_MS = 48 * 3600 * 1000
@@ -31,26 +30,37 @@ _HIDE, _SHOW = (
 )
 _APPEND = """
 local waiting = redis.call('XLEN', KEYS[1])
-local fresh, listed = {}, {}
+local arrived, fresh, places = {}, {}, {}
 for place = 3, #ARGV, 2 do
   local id = ARGV[place]
-  if not listed[id] and not redis.call('ZSCORE', KEYS[2], id) then
-    listed[id] = true
+  arrived[id] = arrived[id] or redis.call('ZSCORE', KEYS[2], id)
+  if not arrived[id] and not places[id] then
+    places[id] = place
     table.insert(fresh, place)
   end
 end
-if waiting + #fresh > tonumber(ARGV[1]) then return {-1, waiting, {}} end
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local fits = waiting + #fresh <= tonumber(ARGV[1])
 for _, place in ipairs(fresh) do
-  redis.call('ZADD', KEYS[2], now, ARGV[place])
-  redis.call('XADD', KEYS[1], '*', 'event', ARGV[place + 1])
+  local at = string.format('%d', now)
+  if fits then
+    local entry = redis.call('XADD', KEYS[1], '*', 'event', ARGV[place + 1])
+    local ms, number = string.match(entry, '(%d+)-(%d+)')
+    at = string.format('%.17g', ms + math.min(number, 4095) / 4096)
+    redis.call('ZADD', KEYS[2], at, ARGV[place])
+  end
+  arrived[ARGV[place]] = at
 end
 redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now - tonumber(ARGV[2]))
-return {#fresh, waiting + #fresh, fresh}
+local times = {}
+for place = 3, #ARGV, 2 do table.insert(times, arrived[ARGV[place]]) end
+if not fits then return {-1, waiting, {}, times} end
+return {#fresh, waiting + #fresh, fresh, times}
 """
-"""Appends all events of a call or none. An id is remembered exactly if its event is in the stream.
-A server without memory refuses the first write, so nothing is changed."""
+"""Appends all events of a call or none, and tells when each arrived, or had arrived before. An id
+is remembered exactly if its event is in the stream. A server without memory refuses the first
+write, so nothing is changed. The ids of a stream never go back, whatever the clock does."""
 
 assert f"'{EVENT_FIELD}'" in _APPEND
 
@@ -188,6 +198,10 @@ class Appended:
     """The events that had not been reported before."""
     waiting: int
     """Events that training has not taken over."""
+    arrived: Sequence[float]
+    """When each event of the call arrived, or did so before, by Redis's clock in Unix ms."""
+    is_full: bool
+    """Whether they do not all fit, so that none was appended."""
 
     @property
     def accepted(self) -> int:
@@ -203,26 +217,29 @@ class FeedbackStream:
         self._capacity = capacity
 
     async def append(self, events: Sequence[FeedbackEvent]) -> Appended:
-        """Append the events whose ids are new; FeedbackFull if they do not all fit."""
+        """Append the events whose ids are new, in their order, if they all fit."""
         keys = self._store.keys
         texts = [part for event in events for part in (event.event_id, event.model_dump_json())]
         with self._store.writing():
-            accepted, waiting, fresh = await self._store.client.eval(
+            accepted, waiting, fresh, arrived = await self._store.client.eval(
                 _APPEND, 2, keys.feedback, keys.feedback_ids, self._capacity, REMEMBERED_MS, *texts
-            )
-        if accepted < 0:
-            raise FeedbackFull(
-                f"{waiting} events wait for training, at most {self._capacity} are kept; "
-                "run the retraining, which takes them over, and send these again"
             )
         # The arguments are two limits, then an id and a text for each event; Lua counts from one.
         kept = [events[(place - 3) // 2] for place in fresh]
-        return Appended(fresh=kept, waiting=waiting)
+        times = [float(at) for at in arrived]
+        return Appended(fresh=kept, waiting=waiting, arrived=times, is_full=accepted < 0)
 
-    async def remember(self, events: Sequence[FeedbackEvent]) -> None:
-        """Note what users have done, for their next requests."""
+    async def remember(self, events: Sequence[FeedbackEvent], arrived: Sequence[float]) -> None:
+        """Note what users have done and when, for their next requests; twice changes nothing."""
         pipe: Any = self._store.client.pipeline(transaction=False)
-        for command in self._store.live.writing(events, now_ms()):
+        for command in self._store.live.writing(events, arrived):
             pipe.execute_command(*command)
         with self._store.writing(as_one=False):
             await pipe.execute()
+
+    def full(self, waiting: int) -> FeedbackFull:
+        """Why the events of a call were not appended."""
+        return FeedbackFull(
+            f"{waiting} events wait for training, at most {self._capacity} are kept; "
+            "run the retraining, which takes them over, and send these again"
+        )

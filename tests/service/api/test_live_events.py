@@ -1,6 +1,7 @@
 """What a user has just done is in their next list, whoever took it in and whoever answers."""
 
 import itertools
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +17,7 @@ KEYS = KeySpace()
 _number = itertools.count()
 
 
-def report(client, user_id: str, *item_ids: str, kind: str = "click") -> None:
+def report(client, user_id: str, *item_ids: str, kind: str = "click") -> list[dict[str, Any]]:
     events = [
         {
             "event_id": f"live{next(_number)}",
@@ -30,6 +31,7 @@ def report(client, user_id: str, *item_ids: str, kind: str = "click") -> None:
     # Reported in any order: the timestamps tell.
     answer = client.post("/v1/feedback", json={"events": events[::-1]})
     assert answer.status_code == 200, answer.text
+    return events
 
 
 def recommend(client, **body: Any) -> dict[str, Any]:
@@ -165,6 +167,57 @@ def test_an_undo_takes_back_whatever_was_done(replicas, user_id: str) -> None:
     after = recommend(other, user_id=user_id, k=80)
     assert scores(after) == scores(before)
     assert (after["live_events"], after["fallback"]) == (0, before["fallback"])
+
+
+def test_a_call_that_is_sent_again_changes_nothing(replicas) -> None:
+    one, other = replicas
+    before = scores(recommend(other, user_id="u004", k=80))
+    clicks = report(one, "u004", "i041", "i042")
+    report(one, "u004", "i041", "i042", kind="undo")
+    answer = other.post("/v1/feedback", json={"events": clicks})
+    assert answer.json()["duplicates"] == 2
+    assert scores(recommend(other, user_id="u004", k=80)) == before
+
+
+def test_a_call_that_was_kept_in_part_is_mended_when_it_is_sent_again(
+    replicas, valkey_server
+) -> None:
+    one, other = replicas
+    clicks = report(one, "u004", "i041")
+    with valkey_server.client() as redis:
+        redis.delete(KEYS.live("u004"), KEYS.recent("u004"))
+    assert recommend(other, user_id="u004")["live_events"] == 0
+    one.post("/v1/feedback", json={"events": clicks})
+    assert recommend(other, user_id="u004")["live_events"] == 1
+
+
+def test_a_replicas_clock_that_goes_back_does_not_change_the_order(replicas, monkeypatch) -> None:
+    one, other = replicas
+    report(one, "visitor", "i041")
+    now_ns = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: now_ns() - 3600 * 10**9)
+    report(one, "visitor", "i041", kind="undo")
+    assert recommend(other, user_id="visitor")["fallback"] == "popular"
+
+
+def test_a_clock_of_redis_that_goes_back_does_not_change_the_order(replicas, valkey_server) -> None:
+    one, other = replicas
+    with valkey_server.client() as redis:
+        ahead = time.time_ns() // 10**6 + 3600 * 1000
+        redis.xadd(KEYS.feedback, {"event": "of an hour that has not come yet"}, id=f"{ahead}-7")
+    for turn in range(3):
+        report(one, "visitor", "i041", "i042")
+        assert recommend(other, user_id="visitor")["live_events"] == 2, turn
+        report(one, "visitor", "i042", "i041", kind="undo")
+        assert recommend(other, user_id="visitor")["fallback"] == "popular", turn
+
+
+def test_a_dislike_counts_beside_an_item_that_was_changed(replicas) -> None:
+    one, other = replicas
+    report(one, "u004", "i041", kind="dislike")
+    before = scores(recommend(other, user_id="u004", k=80))
+    assert one.patch("/v1/items/i050", json={"title": "Another"}).status_code == 200
+    assert scores(recommend(one, user_id="u004", k=80)) == before
 
 
 def test_an_item_of_the_history_can_be_taken_back(replicas) -> None:

@@ -42,8 +42,11 @@ class Expected:
 
     def copy(self) -> "Expected":
         """The state as it is now, whatever becomes of this one."""
-        mine = {name: type(value)(value) for name, value in vars(self).items()
-                if isinstance(value, (list, set))}
+        mine = {
+            name: type(value)(value)
+            for name, value in vars(self).items()
+            if isinstance(value, (list, set))
+        }
         events = {user: list(done) for user, done in self.events.items()}
         return replace(self, **mine, titles=dict(self.titles), events=events)
 
