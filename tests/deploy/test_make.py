@@ -38,7 +38,18 @@ def test_make_alone_lists_the_commands(checkout: Path) -> None:
         "format",
         "clean",
     }
-    more = {"e2e", "kill", "cron", "month", "rehearse", "up", "benchmark", "bench", "docs"}
+    more = {
+        "e2e",
+        "stateful",
+        "kill",
+        "cron",
+        "month",
+        "rehearse",
+        "up",
+        "benchmark",
+        "bench",
+        "docs",
+    }
     assert listed == everyday | more
 
 
