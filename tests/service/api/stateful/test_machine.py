@@ -28,7 +28,7 @@ from service.recommend.resolution import STALE
 from tests.service.api.stateful.expected import KINDS, Expected, Version
 from tests.service.api.stateful.world import World
 
-STEPS = int(os.environ.get("STEPS", "300"))
+STEPS = int(os.environ.get("STEPS", "200"))
 SEED = int(os.environ.get("SEED", "1"))
 STORY = 60
 """Steps after which everything begins anew."""
