@@ -169,24 +169,24 @@ class HeldOut:
                     replace(fusion, content={m: x * y / most for m, y in fusion.content.items()})
                     for x in CONTENT_WEIGHTS
                 ]
-                fusion = _chosen(found, tried, cost=FREE_COST, largest=True)
+                fusion = chosen(found, tried, cost=FREE_COST, largest=True)
             for name in contents if len(contents) > 1 else ():
                 tried = [
                     replace(fusion, content={**fusion.content, name: x}) for x in CONTENT_WEIGHTS
                 ]
-                fusion = _chosen(found, tried, cost=0.0, largest=True)
+                fusion = chosen(found, tried, cost=0.0, largest=True)
             tried = [replace(fusion, popularity=x) for x in POPULARITY_WEIGHTS]
-            fusion = _chosen(found, tried, cost=PARSIMONY, largest=False)
+            fusion = chosen(found, tried, cost=PARSIMONY, largest=False)
             if has_item_item:
                 tried = [replace(fusion, item_item=x) for x in ITEM_ITEM_DEVIATIONS]
-                fusion = _chosen(found, tried, cost=PARSIMONY, largest=False)
+                fusion = chosen(found, tried, cost=PARSIMONY, largest=False)
             if self._has_new_items:
                 tried = [replace(fusion, cold=x) for x in COLD_OFFSETS]
-                fusion = _chosen(found, tried, cost=FREE_COST, largest=True)
+                fusion = chosen(found, tried, cost=FREE_COST, largest=True)
         return fusion
 
 
-def _chosen(found: Candidates, choices: Sequence[Fusion], *, cost: float, largest: bool) -> Fusion:
+def chosen(found: Candidates, choices: Sequence[Fusion], *, cost: float, largest: bool) -> Fusion:
     """The first, or the last, of the choices whose NDCG@20 is the best but for `cost`."""
     ndcg = np.array([found.ndcg20(each.weights()) for each in choices])
     good = np.flatnonzero(ndcg >= (1 - cost) * ndcg.max())

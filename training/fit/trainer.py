@@ -32,6 +32,7 @@ from training.fit.distributed import ALONE, Processes, choose_device
 from training.fit.early import NOBODY, HandOvers, Watch
 from training.fit.graphs import build_graph
 from training.fit.item_item import item_item_weights, no_weights
+from training.fit.new_items import for_new_items
 from training.fit.newcomers import for_newcomers
 from training.fit.objective import encoder_terms, routing_objective
 from training.fit.sampler import Batch, Sampler
@@ -511,6 +512,10 @@ class _Run:
             fusion = self.plan.fusion
         else:
             fusion = HeldOut(model, self.dataset, self.valid).fuse(magnet)
+            everything = torch.arange(len(self.dataset.item_ids), device=self.device)
+            with torch.no_grad():
+                cold_XVMD = self.encoder.of(magnet).embed(cold_X=everything).cold_IVMD
+            fusion = for_new_items(fusion, model, self.dataset, self.valid, cold_XVMD)
             fusion = for_newcomers(fusion, model, self.dataset, self.valid)
         fusion.settle(magnet)
         if fusion.item_item > 0:
