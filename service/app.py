@@ -42,14 +42,15 @@ from service.serving.canary_guard import CanaryGuard
 from service.serving.experiment_counter import REPORT_SECONDS, ExperimentCounter
 from service.serving.follower import ModelFollower
 from service.serving.source import DiskSource, ModelSource, RedisSource
-from service.store.erasures import Erased, Erasures
+from service.store.erasures import Erasures
 from service.store.experiments import Experiments
 from service.store.items import ItemStore
+from service.store.local_state import LocalState
 from service.store.registry import Registry
 from service.store.shared_state import Availability, FeedbackStream, RulesStore
 from service.store.store import RedisStore
 from service.store.training import TrainingStream
-from service.store.users import PER_USER
+from service.store.users import PER_USER, Changing
 
 ITEMS_SECONDS = 0.25
 """Between looks for items that were put: they are in lists well within a second."""
@@ -139,10 +140,11 @@ async def running_services(
 ) -> AsyncIterator[Services]:
     """What routes work with, for as long as the application runs."""
     store = None if settings.artifact_dir is not None else RedisStore(settings)
-    erased = None if store is None else Erased(store, pseudonyms)
-    item_store = None if store is None else ItemStore(store)
+    local = _local_state(settings)
+    changing = None if store is None else Changing(store, local, pseudonyms)
+    item_store = None if store is None else ItemStore(store, local)
     follower = ModelFollower(
-        _source(settings, store, erased),
+        _source(settings, store, changing),
         metrics,
         namespace=settings.namespace,
         poll_seconds=settings.poll_seconds,
@@ -154,12 +156,12 @@ async def running_services(
         metrics=metrics, max_batch=settings.max_batch, max_waiting=settings.max_waiting
     )
     drain = Drain(settings.drain_seconds)
-    shared = None if store is None else _shared(settings, store, metrics)
     running = [follower.run()]
-    if shared is not None:
-        assert erased is not None
+    shared = None
+    if store is not None and changing is not None:
+        shared = _shared(settings, store, changing, metrics)
         running.append(repeat(follower.follow_items, ITEMS_SECONDS, "changes of items"))
-        running.append(repeat(erased.look, settings.poll_seconds, "the users who were erased"))
+        running.append(repeat(changing.look, settings.poll_seconds, "what is hidden"))
         running += _watches(settings, follower, shared, metrics)
     tasks = [asyncio.create_task(each) for each in running]
     try:
@@ -181,12 +183,19 @@ async def running_services(
         await engine.close()
         for task in tasks:
             await stop(task)
+        if changing is not None:
+            await changing.hidden.close()
         if store is not None:
             await store.close()
 
 
-def _source(settings: Settings, store: RedisStore | None, erased: Erased | None) -> ModelSource:
-    if store is None:
+def _local_state(settings: Settings) -> LocalState | None:
+    folder = settings.cache_dir
+    return None if folder is None else LocalState(folder / settings.namespace)
+
+
+def _source(settings: Settings, store: RedisStore | None, changing: Changing | None) -> ModelSource:
+    if store is None or changing is None:
         assert settings.artifact_dir is not None
         _logger.info("serving from disk: %s", settings.artifact_dir)
         return DiskSource(settings.artifact_dir)
@@ -194,10 +203,12 @@ def _source(settings: Settings, store: RedisStore | None, erased: Erased | None)
     cache = None
     if settings.cache_dir is not None:
         cache = ModelCache(settings.cache_dir, settings.namespace, left_out=PER_USER)
-    return RedisSource(store, settings.user_cache_size, cache, erased)
+    return RedisSource(store, settings.user_cache_size, changing, cache)
 
 
-def _shared(settings: Settings, store: RedisStore, metrics: Metrics) -> SharedState:
+def _shared(
+    settings: Settings, store: RedisStore, changing: Changing, metrics: Metrics
+) -> SharedState:
     experiments = Experiments(store)
     return SharedState(
         availability=Availability(store),
@@ -209,6 +220,7 @@ def _shared(settings: Settings, store: RedisStore, metrics: Metrics) -> SharedSt
         experiment=ExperimentCounter(experiments, metrics),
         rules=RulesStore(store),
         training=TrainingStream(store),
+        changing=changing,
     )
 
 

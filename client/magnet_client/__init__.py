@@ -11,6 +11,7 @@
 
 from magnet_client.answers import (
     Adjustment,
+    AvailabilitiesResponse,
     BatchResponse,
     Because,
     CatalogueItem,
@@ -66,6 +67,7 @@ from magnet_client.rules import Boost, Filter, MaxPer, Pin, Rules
 __all__ = [
     "Adjustment",
     "AsyncClient",
+    "AvailabilitiesResponse",
     "BatchResponse",
     "Because",
     "Boost",

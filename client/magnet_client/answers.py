@@ -272,6 +272,15 @@ class ItemResponse(CatalogueItem, _Answered):
     encoded_by: str
 
 
+class AvailabilitiesResponse(_Answered):
+    """What a call did to the items that it named."""
+
+    available: bool
+    items: int
+    changed: int
+    missing_ids: list[str]
+
+
 class ItemChangeResponse(_Answered):
     """What became of an item that was put or patched."""
 

@@ -18,6 +18,7 @@ from httpx2 import Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from magnet_client.answers import (
+    AvailabilitiesResponse,
     BatchResponse,
     ErasureResponse,
     ExperimentResponse,
@@ -287,6 +288,22 @@ def put_items(items: Iterable[Item] | bytes) -> Call[ItemsChangeResponse]:
         items = "\n".join(map(json.dumps, items)).encode()
     path = "/v1/items:bulk"
     return Call(method="POST", path=path, kind=ItemsChangeResponse, lines=items)
+
+
+def hide(item_ids: Sequence[str]) -> Call[AvailabilitiesResponse]:
+    """Have nobody be shown up to 10,000 items, from the next list on; the scope is `admin`."""
+    return _availability(item_ids, available=False)
+
+
+def show(item_ids: Sequence[str]) -> Call[AvailabilitiesResponse]:
+    """Let up to 10,000 hidden items be shown again; needs a key of scope `admin`."""
+    return _availability(item_ids, available=True)
+
+
+def _availability(item_ids: Sequence[str], *, available: bool) -> Call[AvailabilitiesResponse]:
+    body = {"item_ids": list(item_ids), "available": available}
+    path = "/v1/items:availability"
+    return Call(method="POST", path=path, kind=AvailabilitiesResponse, body=body)
 
 
 def _item_path(item_id: str) -> str:

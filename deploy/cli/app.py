@@ -109,6 +109,8 @@ SECTIONS = {
             "deploy.cli.items:items",
             "local",
         ),
+        Entry("hide", "have items in no list", "deploy.cli.items:hide", "local"),
+        Entry("show", "let hidden items be in lists again", "deploy.cli.items:show", "local"),
         Entry(
             "events",
             "feedback events: drain the stream into the log, inspect, export, compact",

@@ -1,15 +1,15 @@
-"""The command `items`: the catalogue of a running service, changed item by item or by file."""
+"""The commands `items`, `hide` and `show`: the catalogue of a running service."""
 
 import json
 from collections.abc import Callable, Iterator
-from itertools import islice
-from typing import Any, BinaryIO
+from itertools import chain, islice
+from typing import Any, BinaryIO, TextIO
 
 import click
 from pydantic import BaseModel
 
 from deploy.cli.ask import asking, service_options
-from magnet_client import ItemFields
+from magnet_client import AvailabilitiesResponse, ItemFields
 
 LINES_AT_ONCE = 5_000
 """Of one call; the service takes 10,000, and 32 MB."""
@@ -144,6 +144,57 @@ def bulk(file: BinaryIO, url: str, as_json: bool) -> None:
             done += answer.items
             said = ", ".join(f"{count} by {name}" for name, count in answer.encoded_by.items())
             _tell(answer, f"{done} items are put; known: {said}", as_json=as_json)
+
+
+def _availability(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The items that may be shown or not."""
+    file = click.option(
+        "--file", type=click.File("r", encoding="utf-8"), help="one id on each line; - for stdin"
+    )
+    item_ids = click.argument("item_ids", nargs=-1, metavar="[ITEM]...", help="ids of items")
+    return item_ids(file(service_options(function)))
+
+
+@click.command
+@_availability
+def hide(item_ids: tuple[str, ...], file: TextIO | None, url: str, as_json: bool) -> None:
+    """Have a running service show items to nobody, from the next list on.
+
+    The key in MAGNET_API_KEY needs the scope `admin`. Items stay hidden in later models until they
+    are shown again. A file that was sent in part may be sent again.
+    """
+    with asking(url) as client:
+        for part in _named(item_ids, file):
+            answer = client.hide(part)
+            _tell(answer, _told(answer, "hidden"), as_json=as_json)
+
+
+@click.command
+@_availability
+def show(item_ids: tuple[str, ...], file: TextIO | None, url: str, as_json: bool) -> None:
+    """Have a running service show hidden items again, as `magnet hide` takes them."""
+    with asking(url) as client:
+        for part in _named(item_ids, file):
+            answer = client.show(part)
+            _tell(answer, _told(answer, "shown again"), as_json=as_json)
+
+
+def _named(item_ids: tuple[str, ...], file: TextIO | None) -> Iterator[list[str]]:
+    """The ids of the command line and of the file, as many as a call takes."""
+    of_file = () if file is None else (line.strip() for line in file)
+    ids = chain(item_ids, filter(None, of_file))
+    part = list(islice(ids, LINES_AT_ONCE))
+    if not part:
+        raise click.UsageError("which items? Name some, or --file FILE")
+    while part:
+        yield part
+        part = list(islice(ids, LINES_AT_ONCE))
+
+
+def _told(answer: AvailabilitiesResponse, done: str) -> str:
+    unknown = len(answer.missing_ids)
+    more = f"; the model does not know {unknown} of them" if unknown else ""
+    return f"{answer.items} items are {done}, {answer.changed} of them were not yet{more}"
 
 
 def _parts(file: BinaryIO) -> Iterator[list[bytes]]:

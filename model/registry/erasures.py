@@ -7,7 +7,7 @@ one.
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Literal, Self, get_args
 
@@ -70,7 +70,7 @@ class Erasure(BaseModel):
             return None
 
 
-def all_of(stored: Mapping[bytes, bytes]) -> list[Erasure]:
+def all_of(stored: Iterable[bytes]) -> list[Erasure]:
     """The records of the hash `KeySpace.erasures`, oldest first; unusable ones are left out."""
-    found = (Erasure.parse(text) for text in stored.values())
+    found = map(Erasure.parse, stored)
     return sorted((each for each in found if each is not None), key=lambda each: each.number)

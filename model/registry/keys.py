@@ -56,6 +56,8 @@ class KeySpace:
     """Set of the ids of items that no answer may show."""
     availability_revision: str = field(init=False)
     """Counter that every change of `unavailable` raises in the same step."""
+    availability_log: str = field(init=False)
+    """Stream of the latest changes of `unavailable`; the id of each begins with its revision."""
     items: str = field(init=False)
     """Hash of item id -> record (`model.registry.items`) of what was put while serving, JSON."""
     item_changes: str = field(init=False)

@@ -3,9 +3,11 @@
 A service without Redis offers none of them.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
+from anyio import to_thread
 from fastapi import APIRouter, Path, Response
 
 from model.registry.state import State
@@ -24,11 +26,13 @@ from service.http.problems import ItemId
 from service.recommend.feedback import keep_events
 from service.schemas.requests import (
     ActivationRequest,
+    AvailabilitiesRequest,
     AvailabilityRequest,
     CanaryRequest,
     FeedbackRequest,
 )
 from service.schemas.responses import (
+    AvailabilitiesResponse,
     AvailabilityResponse,
     FeedbackResponse,
     ModelsResponse,
@@ -95,8 +99,28 @@ async def put_availability(
     A hidden item is in no list, whatever the list is made from; candidates that are left out are
     named in `unavailable_ids`. It outlives models, and an item may be hidden before a model has it.
     """
-    await shared.availability.put(item_id, available=request.available)
+    await shared.availability.put([item_id], available=request.available)
     return _availability(call, item_id, available=request.available)
+
+
+@router.post(
+    "/v1/items:availability",
+    response_model=AvailabilitiesResponse,
+    dependencies=[needs("admin")],
+    tags=["items"],
+)
+async def put_availabilities(
+    request: AvailabilitiesRequest, shared: SharedDep, call: CallDep
+) -> Response:
+    """Hide or show up to 10,000 items at once, as one `PUT` of each: all of them, or none."""
+    changed = await shared.availability.put(request.item_ids, available=request.available)
+    return call.answer(
+        AvailabilitiesResponse,
+        available=request.available,
+        items=len(request.item_ids),
+        changed=changed,
+        missing_ids=await to_thread.run_sync(_unknown, call, request.item_ids),
+    )
 
 
 @router.get(
@@ -172,14 +196,19 @@ async def stop_canary(shared: SharedDep, call: CallDep) -> Response:
 
 
 def _availability(call: Call, item_id: str, *, available: bool) -> Response:
-    snapshot = call.services.follower.snapshot
-    unknown = snapshot is not None and snapshot.items.ids.row(item_id) is None
     return call.answer(
         AvailabilityResponse,
         item_id=item_id,
         available=available,
-        missing_ids=[item_id] if unknown else [],
+        missing_ids=_unknown(call, [item_id]),
     )
+
+
+def _unknown(call: Call, item_ids: Sequence[str]) -> list[str]:
+    """Those of some ids that the live model does not know."""
+    snapshot = call.services.follower.snapshot
+    row = None if snapshot is None else snapshot.items.ids.row
+    return [] if row is None else [each for each in item_ids if row(each) is None]
 
 
 def _pointers(state: State) -> dict[str, Any]:

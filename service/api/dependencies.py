@@ -29,6 +29,7 @@ from service.store.items import ItemStore
 from service.store.registry import Registry
 from service.store.shared_state import Availability, FeedbackStream, RulesStore
 from service.store.training import TrainingStream
+from service.store.users import Changing
 
 
 def _problems(descriptions: dict[int, str]) -> dict[int | str, dict[str, Any]]:
@@ -75,6 +76,8 @@ class SharedState:
     """Counts for the one that runs."""
     rules: RulesStore
     training: TrainingStream
+    changing: Changing
+    """What this process knows of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -91,6 +91,8 @@ async def readyz(snapshot: SnapshotDep, services: ServicesDep) -> Response:
     warnings = [] if live.trouble is None else [f"{live.trouble}; {what} {snapshot.version}"]
     if canary.trouble is not None:
         warnings.append(canary.trouble)
+    if services.shared is not None and services.shared.changing.trouble is not None:
+        warnings.append(services.shared.changing.trouble)
     return json_response(
         Readiness(
             status="ready", model_version=snapshot.version, loaded_from=origin, warnings=warnings

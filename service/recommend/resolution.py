@@ -24,6 +24,7 @@ from service.schemas.responses import Source
 from service.schemas.rules import NO_RULES, MaxPer
 from service.serving.served import Served
 from service.serving.snapshot import Snapshot
+from service.store.hidden import is_among
 from service.store.users import UserRecord, UserState
 
 STALE = (
@@ -264,7 +265,7 @@ def resolve(served: Served, request: RecommendationRequest, user: UserState) -> 
         candidate_rows, unknown = items.rows(request.candidates)
         only.append(candidate_rows)
         missing += unknown
-        hidden = candidate_rows[np.isin(candidate_rows, user.hidden_rows)]
+        hidden = candidate_rows[is_among(candidate_rows, user.hidden_rows)]
         unavailable = [items.ids[row] for row in hidden]
     if request.categories:
         only.append(items.rows_in_any(request.categories))

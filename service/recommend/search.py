@@ -23,6 +23,7 @@ from service.schemas.requests import ItemSearch
 from service.schemas.responses import CatalogueItem, CategorySize, Neighbours, SimilarItem
 from service.serving.catalogue import Catalogue
 from service.serving.snapshot import Snapshot
+from service.store.hidden import is_among
 
 MAX_LOOKED_AT = 100_000
 """Titles read for one search, the most popular items first: half a second's work."""
@@ -60,9 +61,9 @@ def described(
     items: Catalogue, rows_N: Rows, hidden_rows: Rows, pictures: PictureFolder
 ) -> list[CatalogueItem]:
     """Items as people see them; the hidden ones are flagged. Blocking."""
-    hidden = set(hidden_rows.tolist())
     found: list[CatalogueItem] = []
-    for row in rows_N.tolist():
+    is_hidden_N = is_among(rows_N, hidden_rows).tolist()
+    for row, is_hidden in zip(rows_N.tolist(), is_hidden_N, strict=True):
         item_id, fields = items.ids[row], orjson.loads(items.metadata.raw(row))
         found.append(
             CatalogueItem(
@@ -71,7 +72,7 @@ def described(
                 categories=fields.get("categories", []),
                 picture_url=pictures.address(item_id, fields.get("picture_url")),
                 popularity=int(items.popularity_I[row]),
-                available=row not in hidden,
+                available=not is_hidden,
             )
         )
     return found

@@ -240,6 +240,15 @@ class AvailabilityRequest(Body):
     available: bool
 
 
+class AvailabilitiesRequest(Body):
+    """Whether some items may be shown."""
+
+    model_config = shown({"item_ids": ["9001", "9002"], "available": False})
+
+    item_ids: list[Id] = Field(min_length=1, max_length=MAX_LIST)
+    available: bool
+
+
 class ActivationRequest(Body):
     """How a version becomes live."""
 

@@ -240,6 +240,15 @@ class AvailabilityResponse(Answered):
     missing_ids: Annotated[list[str], Field(description="The item, if the model does not know it")]
 
 
+class AvailabilitiesResponse(Answered):
+    """What a call did to the items that it named."""
+
+    available: bool
+    items: Annotated[int, Field(description="How many were named")]
+    changed: Annotated[int, Field(description="How many of them were not so already")]
+    missing_ids: Annotated[list[str], Field(description="Those that the model does not know")]
+
+
 class RulesResponse(Answered):
     """The default rules."""
 

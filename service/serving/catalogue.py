@@ -24,17 +24,27 @@ from model.runtime.grown import Grown, GrownRows
 from service.ops.process import with_pauses
 from service.serving.attributes import Attributes, AttributesBuilder
 from service.serving.overlay import Overlay
+from service.store.hidden import Hashes
 
 KEPT_LABELS = 16_384
 """About 200 bytes each: 3 MB in every worker, however large the catalogue."""
 _serials = itertools.count()
+_NO_HASHES: Hashes = np.empty(0, dtype=np.uint64)
 _NO_ROWS: NDArray[np.intp] = np.empty(0, dtype=np.intp)
 
 
 class ItemIds:
     """The id of every row, and the row of every id."""
 
-    __slots__ = ("_added", "_base_row", "_row_of", "base", "gone_rows")
+    __slots__ = (
+        "__weakref__",
+        "_added",
+        "_base_row",
+        "_row_of",
+        "added_hashes",
+        "base",
+        "gone_rows",
+    )
 
     def __init__(
         self,
@@ -42,11 +52,14 @@ class ItemIds:
         added: Sequence[str] = (),
         row_of: Overlay[str, int] | None = None,
         gone_rows: NDArray[np.intp] = _NO_ROWS,
+        added_hashes: Hashes = _NO_HASHES,
     ) -> None:
         self.base = base
         """Those of the artifact."""
         self.gone_rows = gone_rows
         """Rows behind the artifact's whose item was deleted, or has a newer row."""
+        self.added_hashes = added_hashes
+        """Of the id of each row behind the artifact's (`service.store.hidden`)."""
         self._added = added
         self._base_row = lru_cache(KEPT_LABELS)(base.row)
         self._row_of = Overlay[str, int]() if row_of is None else row_of
@@ -62,13 +75,6 @@ class ItemIds:
         """The row of an id, or None for one that is not here."""
         row = self._row_of.get(item_id)
         return self._base_row(item_id) if row is None else row
-
-    def added_among(self, item_ids: Iterable[str]) -> list[int]:
-        """Rows behind the artifact's of those of some ids that have one."""
-        if not self._row_of:
-            return []
-        rows = map(self._row_of.get, item_ids)
-        return [row for row in rows if row is not None]
 
 
 class ItemMetadata:
@@ -103,6 +109,8 @@ class AddedItems:
     gone_rows: NDArray[np.intp]
     by: Sequence[EncodedBy]
     """What each was made of."""
+    hashes: Hashes
+    """Of their ids."""
     arrays: Mapping[str, NDArray[Any]]
     """Their part of an artifact's tensors."""
 
@@ -213,7 +221,7 @@ class Catalogue:
         arrays = added.arrays
         return replace(
             self,
-            ids=ItemIds(base_ids, added.ids, added.row_of, added.gone_rows),
+            ids=ItemIds(base_ids, added.ids, added.row_of, added.gone_rows, added.hashes),
             metadata=metadata,
             popularity_I=_behind(base.popularity_I, np.zeros(count, dtype=np.int64)),
             popular_order_I=_behind(

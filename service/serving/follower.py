@@ -118,6 +118,7 @@ class VersionLoader:
                 run = in_background if beside_requests else to_thread.run_sync
                 growing = GrowingModel(await run(build), opened)
                 await self._take_in(growing)
+                await growing.prepare()
         except SourceUnavailable as error:
             self._metrics.loads.labels("failure", "unreachable").inc()
             raise SourceUnavailable(
@@ -135,10 +136,9 @@ class VersionLoader:
         return self._loaded(opened, users, growing, started)
 
     async def _take_in(self, growing: GrowingModel) -> None:
-        """Serve it with the items that have been put so far, if they can be read now."""
+        """Serve it with the items that have been put so far."""
         if self._items is not None:
-            with suppress(SourceUnavailable):
-                await growing.follow(self._items)
+            await growing.follow(self._items)
 
     async def load_kept(self, kept: Kept) -> Loaded:
         """Load this machine's copy; raises whatever a damaged copy provokes."""
@@ -146,6 +146,9 @@ class VersionLoader:
         opened, users = kept[0], ProbeUsers.of(kept[1])
         build = partial(build_snapshot, opened, users, self._retrieval)
         growing = GrowingModel(await to_thread.run_sync(build), opened)
+        if self._items is not None:
+            await growing.look_back(self._items)
+        await growing.prepare()
         return self._loaded(opened, users, growing, started)
 
     def _loaded(

@@ -29,6 +29,7 @@ from service.serving.catalogue import AddedItems, Catalogue
 from service.serving.overlay import Overlay
 from service.serving.snapshot import Snapshot
 from service.serving.source import OpenedModel
+from service.store.hidden import hashes_of
 from service.store.items import READ_AT_ONCE, ItemStore
 
 MOST_AT_ONCE = 10_000
@@ -66,6 +67,7 @@ class GrowingModel:
         self.base = base
         self._items_until = base.manifest.items_until or base.created_at
         self._tensors = opened.tensors
+        self._users = opened.users
         self.encoder: NewItemEncoder = ItemEncoder.of(
             opened.files,
             opened.tensors,
@@ -85,6 +87,7 @@ class GrowingModel:
         """Of each added row, a hash of the content that it was made of."""
         self._gone: list[int] = []
         self._by: list[EncodedBy] = []
+        self._hashes = GrowingRows(np.empty(0, dtype=np.uint64))
         self._rows: dict[str, GrowingRows] = {}
         self._bounds = GrowingBounds(_templates(self.base), self.base.scorer.reach())
 
@@ -99,7 +102,10 @@ class GrowingModel:
             latest = await store.revision()
             if latest == self.revision:
                 return False
-            if latest < self.revision or self._is_worn():  # the server was replaced, or emptied
+            if latest < self.revision:  # the server was replaced, or emptied
+                await store.drop_kept()
+                self._begin()
+            elif self._is_worn():
                 self._begin()
             ids, revision = await store.changed_since(self.revision)
             for start in range(0, len(ids), MOST_AT_ONCE):
@@ -109,7 +115,17 @@ class GrowingModel:
                     texts += await store.read(part[first : first + READ_AT_ONCE])
                 await to_thread.run_sync(self.take_in, map(ItemRecord.parse, texts))
             self.revision = max(revision, latest) if ids else latest
+            await self.prepare()
             return True
+
+    async def look_back(self, store: ItemStore) -> None:
+        """Take in what this machine has kept; all is read again as soon as Redis answers."""
+        records = map(ItemRecord.parse, await store.kept())
+        await to_thread.run_sync(self.take_in, records)
+
+    async def prepare(self) -> None:
+        """Know what is hidden among the items, before they are served."""
+        await self._users.prepare(self.snapshot.items.ids)
 
     def _is_worn(self) -> bool:
         return len(self._gone) > max(FEWEST_GONE, len(self._ids) // 2)
@@ -165,6 +181,8 @@ class GrowingModel:
             self._ids.append(record.item_id)
             self._made_of.append(content)
         self._by += made.by
+        added_ids = (record.item_id.encode() for record, _ in unmade)
+        self._hashes.append(hashes_of(added_ids, len(unmade)))
         for name, rows_X in made.arrays().items():
             if name not in self._rows:
                 self._rows[name] = GrowingRows(self._tensors[name])
@@ -180,6 +198,7 @@ class GrowingModel:
             # Only appended to: what a snapshot sees of them never changes.
             ids=_First(self._ids, count),
             by=_First(self._by, count),
+            hashes=self._hashes.rows(),
             row_of=self._row_of,
             gone_rows=np.array(sorted(self._gone), dtype=np.intp),
             arrays=arrays,

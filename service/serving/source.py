@@ -34,8 +34,6 @@ from model.artifact.files import (
 from model.artifact.manifest import ArtifactManifest
 from service.schemas.errors import SourceUnavailable
 from service.serving.cache import ModelCache
-from service.store.erasures import Erased
-from service.store.shared_state import DefaultRules, HiddenItems
 from service.store.store import RedisStore, Wanted
 from service.store.users import PER_USER, Changing, DiskUsers, RedisUsers, UserSource
 
@@ -142,23 +140,21 @@ class RedisSource(ModelSource):
     Args:
         store: where they are.
         user_cache_size: users kept in memory, per version.
+        changing: what changes while they are served.
         cache: versions kept on this machine; None: they are kept in memory only.
-        erased: who is to be forgotten.
     """
 
     def __init__(
         self,
         store: RedisStore,
         user_cache_size: int,
+        changing: Changing,
         cache: ModelCache | None = None,
-        erased: Erased | None = None,
     ) -> None:
         self._store = store
         self._user_cache_size = user_cache_size
         self._cache = cache
-        self._changing = Changing(
-            hidden=HiddenItems(store), rules=DefaultRules(), erased=erased or Erased(store)
-        )
+        self._changing = changing
 
     async def wanted(self) -> Wanted:
         """The live version and the canary, as Redis names them."""
@@ -178,7 +174,11 @@ class RedisSource(ModelSource):
             yield
 
     async def open(self, version: str) -> OpenedModel:
-        """Fetch the items and the graphs; of the users' rows, only check that they are there."""
+        """Fetch the items and the graphs; of the users' rows, only check that they are there.
+
+        What changes while they are served is read first.
+        """
+        await self._changing.look()
         manifest = await self._store.manifest(version)
         await self._store.check_present(manifest, PER_USER)
         if self._cache is not None:
@@ -192,11 +192,17 @@ class RedisSource(ModelSource):
         return self._opened(Artifact(manifest=manifest, tensors=tensors, files=files))
 
     async def last_good(self) -> Kept | None:
-        """What this machine served last; its users are read from Redis, as soon as it is back."""
+        """What this machine served last; its users are read from Redis, as soon as it is back.
+
+        It is not served by a machine that does not know what is hidden.
+        """
         if self._cache is None:
             return None
         kept = await to_thread.run_sync(self._cache.last_good)
         if kept is None:
+            return None
+        if not await self._changing.look_back():
+            _logger.warning("the model kept on disk is not served: what is hidden is not known")
             return None
         artifact, probe_users = kept
         folder = self._cache.folder(artifact.manifest.model_version)

@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
+import orjson
+from anyio import to_thread
 from pydantic_core import to_json
 
 from model.artifact.files import ArtifactError
@@ -20,9 +22,12 @@ from model.artifact.stored import layout_of
 from model.artifact.tables import BLANK
 from model.registry.erasures import Erasure, all_of, hashed
 from model.registry.records import EVENT_FIELD
+from service.ops.process import with_pauses
 from service.ops.pseudonyms import KEY_BYTES, Pseudonyms
+from service.store.local_state import LocalState
 from service.store.store import RedisStore, RowSpan
 
+_KEPT = "erased"
 _PAGE = 1000
 """Waiting events that one call of the script looks at: about a millisecond of the server."""
 _IDS = ("user_ids_blob", "user_ids_offsets", "seen_offsets")
@@ -73,11 +78,18 @@ class Erased:
 
     Args:
         store: where that is recorded.
+        local: where it is kept on this machine, if anywhere.
         pseudonyms: gets the namespace's key.
     """
 
-    def __init__(self, store: RedisStore, pseudonyms: Pseudonyms | None = None) -> None:
+    def __init__(
+        self,
+        store: RedisStore,
+        local: LocalState | None = None,
+        pseudonyms: Pseudonyms | None = None,
+    ) -> None:
         self._store = store
+        self._local = local
         self._pseudonyms = pseudonyms or Pseudonyms()
         self._revision = 0
         self._key = b""
@@ -92,33 +104,44 @@ class Erased:
         return self._numbers.get(hashed(user_id, self._key), 0) > number
 
     async def follow(self, revision: int) -> None:
-        """Read the records again if they have changed; SourceUnavailable."""
-        if revision == self._revision:
+        """Read the records again if they have changed; SourceUnavailable.
+
+        A server without any is another one, which knows nothing: who was erased stays so.
+        """
+        if revision in (self._revision, 0):
             return
         async with self._reading:
             if revision != self._revision:
                 await self._read()
 
-    async def look(self) -> None:
-        """Read the records and the namespace's key, which is made if there is none.
-
-        Raises:
-            SourceUnavailable: Redis does not answer.
-        """
+    async def share_key(self) -> None:
+        """Take the namespace's key, which is made if there is none; SourceUnavailable."""
         self._pseudonyms.key = await hash_key(self._store)
-        with self._store.answering():
-            revision = await self._store.client.get(self._store.keys.erasures_revision)
-        await self.follow(int(revision or 0))
+
+    async def look_back(self) -> None:
+        """Begin with what this machine has kept."""
+        if self._local is not None and not self._revision:
+            text = await to_thread.run_sync(self._local.get, _KEPT)
+            if text:
+                kept = orjson.loads(text)
+                self._key, self._numbers = bytes.fromhex(kept["key"]), kept["numbers"]
 
     async def _read(self) -> None:
         keys = self._store.keys
         names = (keys.erasures_revision, keys.erasures, keys.user_hash_key)
         with self._store.answering():
             revision, stored, key = await self._store.client.eval(_READ, len(names), *names)
-            records = all_of(dict(zip(stored[::2], stored[1::2], strict=True)))
         self._key = key or b""
-        self._numbers = {each.user_hash: each.number for each in records}
+        self._numbers = await to_thread.run_sync(self._take, stored[1::2])
         self._revision = int(revision or 0)
+
+    def _take(self, stored: Sequence[bytes]) -> dict[str, int]:
+        """The latest erasure of each user, kept on this machine too. Blocking."""
+        records = all_of(with_pauses(stored))
+        numbers = {each.user_hash: each.number for each in records}
+        if self._local is not None:
+            self._local.put(_KEPT, orjson.dumps({"key": self._key.hex(), "numbers": numbers}))
+        return numbers
 
 
 async def hash_key(store: RedisStore) -> bytes:

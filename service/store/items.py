@@ -7,15 +7,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from anyio import to_thread
+
 from model.registry.items import ItemRecord
+from service.store.hidden import CHANGE, availability_keys
+from service.store.local_state import LocalState
 from service.store.store import RedisStore
 
 READ_AT_ONCE = 500
 """Records of one round trip: about a megabyte with features."""
 
-_PUT = """
+_PUT = (
+    CHANGE
+    + """
 local revision = redis.call('INCR', KEYS[3])
-local made, moved = 0, 0
+local made, changes = 0, {}
 for place = 1, #ARGV, 3 do
   local id, mark = ARGV[place], ARGV[place + 2]
   if mark == 'keep' then
@@ -24,12 +30,12 @@ for place = 1, #ARGV, 3 do
   end
   made = made + redis.call('HSET', KEYS[1], id, ARGV[place + 1])
   redis.call('ZADD', KEYS[2], revision, id)
-  if mark == 'hide' then moved = moved + redis.call('SADD', KEYS[4], id)
-  elseif mark == 'show' then moved = moved + redis.call('SREM', KEYS[4], id) end
+  if mark ~= 'keep' then table.insert(changes, {mark, id}) end
 end
-if moved > 0 then redis.call('INCR', KEYS[5]) end
+set_hidden(KEYS[4], KEYS[5], KEYS[6], changes)
 return {revision, made}
 """
+)
 """Puts all items of a call or none: a server without memory refuses the first write. One that was
 deleted is shown again. Inside a text, JSON has a backslash before each quotation mark."""
 _REPLACE = "if (redis.call('HGET', KEYS[1], ARGV[1]) or '') ~= table.remove(ARGV) then return end"
@@ -59,17 +65,20 @@ class Written:
 
 
 class ItemStore:
-    """The records of one namespace. Every method raises SourceUnavailable."""
+    """The records of one namespace. Whatever asks Redis raises SourceUnavailable.
 
-    def __init__(self, store: RedisStore) -> None:
+    `local`: where what was read is kept on this machine, if anywhere.
+    """
+
+    def __init__(self, store: RedisStore, local: LocalState | None = None) -> None:
         self._store = store
+        self._local = local
         keys = store.keys
         self._keys = (
             keys.items,
             keys.item_changes,
             keys.items_revision,
-            keys.unavailable,
-            keys.availability_revision,
+            *availability_keys(keys),
         )
 
     async def put(self, arguments: Sequence[str]) -> Written:
@@ -124,4 +133,18 @@ class ItemStore:
         client: Any = self._store.bulk_client
         with self._store.answering():
             found = await client.hmget(self._store.keys.items, list(item_ids))
-        return [text for text in found if text is not None]
+        records = {
+            item_id: text for item_id, text in zip(item_ids, found, strict=True) if text is not None
+        }
+        if self._local is not None:
+            await to_thread.run_sync(self._local.put_items, records)
+        return [*records.values()]
+
+    async def kept(self) -> list[bytes]:
+        """The records that this machine has kept."""
+        return [] if self._local is None else await to_thread.run_sync(self._local.items)
+
+    async def drop_kept(self) -> None:
+        """Keep none of what was read: it was another server's."""
+        if self._local is not None:
+            await to_thread.run_sync(self._local.drop_items)

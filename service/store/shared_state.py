@@ -3,30 +3,32 @@
 Changes are scripts, not transactions: see `service.store.store`.
 """
 
-import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
+from anyio import to_thread
+from pydantic_core import to_json
 
-from model.artifact.tables import IdTable
 from model.registry.records import EVENT_FIELD, FeedbackEvent
-from model.runtime.top_k import Rows
 from service.schemas.errors import FeedbackFull
 from service.schemas.rules import NO_RULES, Rules
+from service.store.hidden import CHANGE, availability_keys
+from service.store.local_state import LocalState
 from service.store.store import RedisStore
 
 REMEMBERED_MS = 48 * 3600 * 1000
 """How long a repeated event id is recognised here: longer than any client retries, and longer than
 one missed nightly run. Training recognises it for ever."""
 
-_KEPT_TABLES = 2
-"""A live model and a canary."""
-_HIDE, _SHOW = (
-    f"redis.call('{command}', KEYS[1], ARGV[1]); return redis.call('INCR', KEYS[2])"
-    for command in ("SADD", "SREM")
+_PUT = (
+    CHANGE
+    + """
+local changes = {}
+for _, id in ipairs(cjson.decode(ARGV[2])) do table.insert(changes, {ARGV[1], id}) end
+return set_hidden(KEYS[1], KEYS[2], KEYS[3], changes)
+"""
 )
 _APPEND = """
 local waiting = redis.call('XLEN', KEYS[1])
@@ -64,62 +66,8 @@ write, so nothing is changed. The ids of a stream never go back, whatever the cl
 
 assert f"'{EVENT_FIELD}'" in _APPEND
 
+_KEPT_RULES = "rules"
 _logger = logging.getLogger(__name__)
-
-
-class ItemTable(Protocol):
-    """The ids of a catalogue: those of its artifact, and of what has been added."""
-
-    @property
-    def base(self) -> IdTable:
-        """The ids of the artifact."""
-
-    @property
-    def gone_rows(self) -> Rows:
-        """Rows behind the artifact's that no item has any more, ascending."""
-
-    def added_among(self, item_ids: Iterable[str]) -> list[int]:
-        """Rows behind the artifact's of those of some ids that have one."""
-
-
-class HiddenItems:
-    """The hidden items as last read; one per process, for all model versions."""
-
-    def __init__(self, store: RedisStore) -> None:
-        self._store = store
-        self._revision: int | None = None
-        self._ids: frozenset[str] = frozenset()
-        self._rows: dict[int, tuple[IdTable, Rows]] = {}
-        """Their rows in the artifacts that are served, by the identity of the table."""
-        self._reading = asyncio.Lock()
-
-    async def follow(self, revision: int) -> None:
-        """Read the set again if its revision has changed (also because the server was replaced).
-
-        Raises:
-            SourceUnavailable: it cannot be read.
-        """
-        if revision == self._revision:
-            return
-        async with self._reading:
-            if revision != self._revision:
-                self._revision, self._ids = await self._store.hidden_items()
-                self._rows = {}
-
-    def rows(self, items: ItemTable) -> Rows:
-        """Their rows in a catalogue, and the rows that no item has any more, ascending."""
-        table = items.base
-        if id(table) not in self._rows:
-            found = [table.row(item_id) for item_id in self._ids]
-            rows = np.array(sorted(row for row in found if row is not None), dtype=np.intp)
-            kept = list(self._rows.values())[-_KEPT_TABLES + 1 :]
-            self._rows = {id(each[0]): each for each in [*kept, (table, rows)]}
-        of_base = self._rows[id(table)][1]
-        added = items.added_among(self._ids)
-        if not added and not len(items.gone_rows):
-            return of_base
-        behind = np.union1d(items.gone_rows, np.array(added, dtype=np.intp))
-        return np.concatenate([of_base, behind])
 
 
 class Availability:
@@ -134,27 +82,41 @@ class Availability:
             hidden = await self._store.client.sismember(self._store.keys.unavailable, item_id)
         return not hidden
 
-    async def put(self, item_id: str, *, available: bool) -> None:
-        """Show or hide an item, from the next request on."""
-        keys = self._store.keys
-        change = _SHOW if available else _HIDE
+    async def put(self, item_ids: Sequence[str], *, available: bool) -> int:
+        """Show or hide items, from the next request on; how many were not so already."""
+        names = availability_keys(self._store.keys)
+        word = "show" if available else "hide"
+        client = self._store.client if len(item_ids) == 1 else self._store.bulk_client
         with self._store.writing():
-            await self._store.client.eval(
-                change, 2, keys.unavailable, keys.availability_revision, item_id
-            )
+            changed = await client.eval(_PUT, len(names), *names, word, to_json(item_ids))
+        return int(changed)
 
 
 class DefaultRules:
-    """The rules of the namespace as last read; one per process, for all model versions."""
+    """The rules of the namespace as last read; one per process, for all model versions.
 
-    def __init__(self) -> None:
+    `local`: where they are kept on this machine, if anywhere.
+    """
+
+    def __init__(self, local: LocalState | None = None) -> None:
         self.latest = NO_RULES
+        self._local = local
         self._text: bytes | None = None
 
-    def follow(self, text: bytes | None) -> None:
+    async def follow(self, text: bytes | None) -> None:
         """Take over what Redis holds now; what cannot be read counts as no rules, and is logged."""
         if text == self._text:
             return
+        self._take(text)
+        if self._local is not None:
+            await to_thread.run_sync(self._local.put, _KEPT_RULES, text or b"")
+
+    async def look_back(self) -> None:
+        """Begin with what this machine has kept."""
+        if self._local is not None and self._text is None:
+            self._take(await to_thread.run_sync(self._local.get, _KEPT_RULES) or None)
+
+    def _take(self, text: bytes | None) -> None:
         self._text, self.latest = text, NO_RULES
         try:
             self.latest = parse_rules(text)

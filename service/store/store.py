@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from anyio import to_thread
@@ -31,7 +31,9 @@ MAX_LENGTHS = 1000
 PAUSE_SECONDS = 0.25
 """For so long requests fail at once after the server was silent: the follower's first wait."""
 
-_HIDDEN = "return {redis.call('GET', KEYS[1]), redis.call('SMEMBERS', KEYS[2])}"
+_CHANGES = """
+return {redis.call('GET', KEYS[1]), redis.call('XRANGE', KEYS[2], ARGV[1], '+', 'COUNT', ARGV[2])}
+"""
 """A script instead of a transaction: for a cluster, redis-py queues a transaction in a thread with
 its own event loop, which breaks the client when slots have just moved."""
 
@@ -70,17 +72,30 @@ class _Read:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Revisions:
+    """What everybody shares and may have changed."""
+
+    availability: int
+    erasures: int
+    rules: bytes | None
+    """The default rules, JSON; None if there are none."""
+
+    @classmethod
+    def of(cls, values: Sequence[bytes | None]) -> Self:
+        """From what Redis holds at `RedisStore.shared_keys`."""
+        availability, erasures, rules = values
+        return cls(availability=int(availability or 0), erasures=int(erasures or 0), rules=rules)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LiveValues:
     """Values that change while a version is served, read together with a user's row."""
 
-    availability_revision: int
-    erasures_revision: int
+    revisions: Revisions
     events: Sequence[LiveEvent]
     """What the user has done lately, newest first."""
     recent_ids: Sequence[str]
     """Further items that they have seen, by replicas of earlier releases."""
-    rules: bytes | None
-    """The default rules, JSON; None if there are none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +125,11 @@ class RedisStore:
             keys=self.keys,
             most=settings.recent_items,
             lasting_ms=round(settings.recent_days * 24 * 3600 * 1000),
+        )
+        self.shared_keys = (
+            self.keys.availability_revision,
+            self.keys.erasures_revision,
+            self.keys.rules,
         )
         self._timeout_seconds = settings.redis_timeout_seconds
         self.client, self.bulk_client = (
@@ -181,8 +201,7 @@ class RedisStore:
     async def _read_all(
         self, reads: Sequence[_Read], since: float
     ) -> Sequence[tuple[list[bytes], LiveValues] | Exception]:
-        shared = (self.keys.availability_revision, self.keys.erasures_revision, self.keys.rules)
-        commands: list[tuple[str | int, ...]] = [("MGET", *shared)]
+        commands: list[tuple[str | int, ...]] = [("MGET", *self.shared_keys)]
         for read in reads:
             commands += self._commands(read)
         async with self._promptly(since):
@@ -206,19 +225,41 @@ class RedisStore:
         if any(len(data) != span.num_bytes for data, span in zip(rows, read.spans, strict=True)):
             return SourceUnavailable(f"version {read.version} is no longer whole in {self.address}")
         return rows, LiveValues(
-            availability_revision=int(values[0] or 0),
-            erasures_revision=int(values[1] or 0),
-            rules=values[2],
+            revisions=Revisions.of(values),
             events=events,
             recent_ids=recent_ids,
         )
 
-    async def hidden_items(self) -> tuple[int, frozenset[str]]:
-        """The revision of the set of hidden items, and their ids."""
-        keys = (self.keys.availability_revision, self.keys.unavailable)
+    async def revisions(self) -> Revisions:
+        """What everybody shares."""
+        with self.answering():
+            found: Any = await self.bulk_client.mget(*self.shared_keys)
+        return Revisions.of(found)
+
+    async def availability_since(
+        self, revision: int, count: int
+    ) -> tuple[int, list[tuple[int, str, bool]]]:
+        """The revision of the hidden items, and what the log has from another revision on.
+
+        At most `count` changes, each with its revision, the id, and whether it was hidden.
+        """
+        names = (self.keys.availability_revision, self.keys.availability_log)
         async with self._promptly(asyncio.get_running_loop().time()):
-            revision, ids = await self.client.eval(_HIDDEN, len(keys), *keys)
-            return int(revision or 0), frozenset(item.decode() for item in ids)
+            latest, entries = await self.client.eval(
+                _CHANGES, len(names), *names, f"({revision}", count
+            )
+            changes = [
+                (int(place.partition(b"-")[0]), item_id.decode(), command == b"hide")
+                for place, (command, item_id) in entries
+            ]
+        return int(latest or 0), changes
+
+    async def hidden_page(self, cursor: int, count: int) -> tuple[int | None, list[bytes]]:
+        """Some ids of hidden items, about `count`, and where the next begin; None: nowhere."""
+        client: Any = self.bulk_client
+        with self.answering():
+            then, ids = await client.sscan(self.keys.unavailable, cursor=cursor, count=count)
+        return int(then) or None, ids
 
     async def wait_for_event(self, seconds: float) -> None:
         """Return after `seconds`, or at once when a new version is announced."""

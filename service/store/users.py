@@ -14,13 +14,16 @@ from numpy.typing import NDArray
 from model.artifact.manifest import ArtifactManifest
 from model.artifact.stored import layout_of
 from model.runtime.top_k import Rows
+from service.ops.pseudonyms import Pseudonyms
 from service.schemas.errors import SourceUnavailable
 from service.schemas.rules import Rules
 from service.store.erasures import Erased
+from service.store.hidden import HiddenItems, ItemTable
 from service.store.live_events import LiveEvent
+from service.store.local_state import LocalState
 from service.store.memo import Memo
-from service.store.shared_state import DefaultRules, HiddenItems, ItemTable
-from service.store.store import RedisStore, RowSpan
+from service.store.shared_state import DefaultRules
+from service.store.store import RedisStore, Revisions, RowSpan
 
 PER_USER = ("user_embeddings", "seen_items")
 """Arrays that stay outside the process; a request reads the rows of one user."""
@@ -54,7 +57,7 @@ class UserState:
     recent_ids: Sequence[str] = ()
     """Further items that they have seen lately, see `LiveValues`."""
     hidden_rows: Rows
-    """Items that must not be shown to anybody."""
+    """Items that must not be shown to anybody, ascending."""
     default_rules: Rules = field(default_factory=Rules)
     """Those of the namespace."""
     trouble: SourceUnavailable | None = None
@@ -79,6 +82,9 @@ class DiskUsers:
             history_H=seen_N[: self._history_lengths[row]],
         )
 
+    async def prepare(self, items: ItemTable) -> None:
+        """Get ready to tell what is hidden in a catalogue: nothing is, in a folder."""
+
     def is_erased(self, user_id: str) -> bool:  # noqa: ARG002  # nobody is, in a folder
         """Whether a user of the model is to be forgotten."""
         return False
@@ -98,13 +104,49 @@ class DiskUsers:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Changing:
-    """What changes while versions are served, as last read; one per process."""
+    """What changes while versions are served, as last read; one per process.
 
-    hidden: HiddenItems
-    rules: DefaultRules
-    erased: Erased
+    Args:
+        store: where it changes.
+        local: where it is kept on this machine, if anywhere.
+        pseudonyms: gets the namespace's key.
+    """
+
+    def __init__(
+        self,
+        store: RedisStore,
+        local: LocalState | None = None,
+        pseudonyms: Pseudonyms | None = None,
+    ) -> None:
+        self._store = store
+        self.hidden = HiddenItems(store, local)
+        self.rules = DefaultRules(local)
+        self.erased = Erased(store, local, pseudonyms)
+
+    @property
+    def trouble(self) -> str | None:
+        """Why something may have changed that is not known here."""
+        return self.hidden.trouble
+
+    async def follow(self, latest: Revisions, *, patient: bool = False) -> None:
+        """Take in what has changed, see `HiddenItems.follow`; SourceUnavailable."""
+        await self.rules.follow(latest.rules)
+        await self.erased.follow(latest.erasures)
+        await self.hidden.follow(latest.availability, patient=patient)
+
+    async def look(self) -> None:
+        """Read what has changed, or all of it the first time; SourceUnavailable."""
+        await self.erased.share_key()
+        await self.follow(await self._store.revisions(), patient=True)
+        await self.hidden.tidy()
+
+    async def look_back(self) -> bool:
+        """Begin with what this machine has kept; whether it knows what is hidden."""
+        await self.rules.look_back()
+        await self.erased.look_back()
+        await self.hidden.look_back()
+        return self.hidden.known
 
 
 class RedisUsers:
@@ -123,8 +165,7 @@ class RedisUsers:
         cache_size: int,
     ) -> None:
         self._store = store
-        self._hidden, self._rules = changing.hidden, changing.rules
-        self._erased = changing.erased
+        self._changing = changing
         self._erasures = manifest.erasures
         self._version = manifest.model_version
         self._num_items = manifest.num_items
@@ -143,9 +184,13 @@ class RedisUsers:
             record = self._keep(row, parts)
         return record
 
+    async def prepare(self, items: ItemTable) -> None:
+        """Get ready to tell what is hidden in a catalogue, before it is served."""
+        await self._changing.hidden.prepare(items)
+
     def is_erased(self, user_id: str) -> bool:
         """Whether a user of the model is to be forgotten, as far as this process knows."""
-        return self._erased.since(user_id, self._erasures)
+        return self._changing.erased.since(user_id, self._erasures)
 
     async def state(self, user_id: str | None, row: int | None, items: ItemTable) -> UserState:
         """The state of a user whose row is given, in one round trip; never raises.
@@ -161,9 +206,7 @@ class RedisUsers:
         try:
             parts, live = await self._store.read(self._version, spans, user_id)
             events, recent_ids = live.events, live.recent_ids
-            self._rules.follow(live.rules)
-            await self._hidden.follow(live.availability_revision)
-            await self._erased.follow(live.erasures_revision)
+            await self._changing.follow(live.revisions)
             if row is not None and record is None:
                 record = self._keep(row, parts)
         except SourceUnavailable as error:
@@ -177,8 +220,8 @@ class RedisUsers:
             record=record,
             events=events,
             recent_ids=recent_ids,
-            hidden_rows=self._hidden.rows(items),
-            default_rules=self._rules.latest,
+            hidden_rows=self._changing.hidden.rows(items),
+            default_rules=self._changing.rules.latest,
             trouble=trouble,
         )
 

@@ -21,7 +21,7 @@ class ErasureRecords:
     def all(self) -> list[Erasure]:
         """Every record, oldest first."""
         client: Any = self._client
-        return all_of(client.hgetall(self._keys.erasures))
+        return all_of(client.hgetall(self._keys.erasures).values())
 
     def mark(self, part: Part, of: Iterable[Erasure]) -> None:
         """Note that a part is done; the record has no id after its last part.
@@ -48,7 +48,7 @@ class ErasureRecords:
 
         def write(pipe: Transaction) -> None:
             stored: Any = pipe.hgetall(keys.erasures)
-            after = [(each, change(each)) for each in all_of(stored)]
+            after = [(each, change(each)) for each in all_of(stored.values())]
             changed = [(old, new) for old, new in after if new != old]
             pipe.multi()
             for old, new in changed:

@@ -11,6 +11,7 @@ from deploy.benchmarks.serving import (
     bulk_part,
     disruption_part,
     engine_part,
+    hiding_part,
     http_part,
     import_part,
     live_part,
@@ -48,6 +49,11 @@ PARTS = (
         name="live",
         summary="processor time of a request with live events, and from a click to the list",
         measure=live_part.measure,
+    ),
+    Part(
+        name="hiding",
+        summary="lists right after a change with a million hidden items, and what that stalls",
+        measure=hiding_part.measure,
     ),
     Part(
         name="reload",

