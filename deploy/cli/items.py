@@ -149,7 +149,9 @@ def bulk(file: BinaryIO, url: str, as_json: bool) -> None:
 def _availability(function: Callable[..., Any]) -> Callable[..., Any]:
     """The items that may be shown or not."""
     file = click.option(
-        "--file", type=click.File("r", encoding="utf-8"), help="one id on each line; - for stdin"
+        "--file",
+        type=click.File("r", encoding="utf-8", lazy=True),
+        help="one id on each line; - for stdin",
     )
     item_ids = click.argument("item_ids", nargs=-1, metavar="[ITEM]...", help="ids of items")
     return item_ids(file(service_options(function)))

@@ -35,8 +35,8 @@ LOGGED = 300_000
 CHANGES_AT_ONCE = 1_000
 MERGED_FROM = 10_000
 """Changes that are kept beside the whole set before they are merged into it."""
-READ_SECONDS = 0.25
-"""So long a request waits while the whole set is read; then it is answered as last known."""
+READ_SECONDS = 1.0
+"""So long a request waits while much is read; then it is answered as last known, with a warning."""
 _PAGE = 1_000
 """Ids of one page: 2 ms of the event loop."""
 _PAUSE_SECONDS = 0.002

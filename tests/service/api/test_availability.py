@@ -71,7 +71,7 @@ def test_many_are_hidden_and_shown_by_one_call(replicas) -> None:
     assert {"i050", "i051"} <= shown(other.get(everything))
 
 
-def test_the_command_takes_a_file(replicas, tmp_path, capsys) -> None:
+def test_the_command_takes_a_file(replicas, tmp_path, capsys, until) -> None:
     one, other = replicas
     ids = [f"gone{number}" for number in range(12_000)]
     file = tmp_path / "unavailable.txt"
@@ -80,6 +80,7 @@ def test_the_command_takes_a_file(replicas, tmp_path, capsys) -> None:
     last = "2002 items are hidden, 2002 of them were not yet; the model does not know 2001 of them"
     assert capsys.readouterr().out.splitlines()[-1] == last
     everything = "/v1/users/nobody/recommendations?k=80"
+    until(lambda: other.get(everything).json()["warnings"][0] != STALE)
     assert not {"i050", "i051"} & shown(other.get(everything))
     assert main(["show", "i050", "--url", str(one.base_url)]) == 0
     assert {"i050", "i051"} & shown(other.get(everything)) == {"i050"}
