@@ -3,13 +3,15 @@
 import json
 from collections.abc import Callable, Iterator
 from itertools import chain, islice
-from typing import Any, BinaryIO, TextIO
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import click
 from pydantic import BaseModel
 
 from deploy.cli.ask import asking, service_options
 from magnet_client import AvailabilitiesResponse, ItemFields
+from training.cli.options import FILE
 
 LINES_AT_ONCE = 5_000
 """Of one call; the service takes 10,000, and 32 MB."""
@@ -150,7 +152,7 @@ def _availability(function: Callable[..., Any]) -> Callable[..., Any]:
     """The items that may be shown or not."""
     file = click.option(
         "--file",
-        type=click.File("r", encoding="utf-8", lazy=True),
+        type=FILE,
         help="one id on each line; - for stdin",
     )
     item_ids = click.argument("item_ids", nargs=-1, metavar="[ITEM]...", help="ids of items")
@@ -159,7 +161,7 @@ def _availability(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command
 @_availability
-def hide(item_ids: tuple[str, ...], file: TextIO | None, url: str, as_json: bool) -> None:
+def hide(item_ids: tuple[str, ...], file: Path | None, url: str, as_json: bool) -> None:
     """Have a running service show items to nobody, from the next list on.
 
     The key in MAGNET_API_KEY needs the scope `admin`. Items stay hidden in later models until they
@@ -173,7 +175,7 @@ def hide(item_ids: tuple[str, ...], file: TextIO | None, url: str, as_json: bool
 
 @click.command
 @_availability
-def show(item_ids: tuple[str, ...], file: TextIO | None, url: str, as_json: bool) -> None:
+def show(item_ids: tuple[str, ...], file: Path | None, url: str, as_json: bool) -> None:
     """Have a running service show hidden items again, as `magnet hide` takes them."""
     with asking(url) as client:
         for part in _named(item_ids, file):
@@ -181,16 +183,24 @@ def show(item_ids: tuple[str, ...], file: TextIO | None, url: str, as_json: bool
             _tell(answer, _told(answer, "shown again"), as_json=as_json)
 
 
-def _named(item_ids: tuple[str, ...], file: TextIO | None) -> Iterator[list[str]]:
+def _named(item_ids: tuple[str, ...], file: Path | None) -> Iterator[list[str]]:
     """The ids of the command line and of the file, as many as a call takes."""
-    of_file = () if file is None else (line.strip() for line in file)
-    ids = chain(item_ids, filter(None, of_file))
+    of_file = [] if file is None else _lines(file)
+    ids = chain(item_ids, filter(None, map(str.strip, of_file)))
     part = list(islice(ids, LINES_AT_ONCE))
     if not part:
         raise click.UsageError("which items? Name some, or --file FILE")
     while part:
         yield part
         part = list(islice(ids, LINES_AT_ONCE))
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        with click.open_file(str(file), encoding="utf-8") as opened:
+            return opened.readlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.ClickException(f"{file} cannot be read: {error}") from error
 
 
 def _told(answer: AvailabilitiesResponse, done: str) -> str:
