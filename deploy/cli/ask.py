@@ -316,7 +316,7 @@ takes a fifth of the time where answers are made of so many."""
 
 def _recommend_to_all(out: Path, artifact: Path | None, options: dict[str, Any]) -> None:
     # The service and its numerical libraries take a second to load, which asking does not need.
-    from deploy.cli.bulk import SETTINGS, BulkError, write_lists  # noqa: PLC0415
+    from deploy.cli.bulk import BulkError, write_lists  # noqa: PLC0415
     from service.ops.settings import Settings  # noqa: PLC0415
     from service.schemas.errors import RequestRefused  # noqa: PLC0415
     from service.schemas.requests import RecommendationRequest  # noqa: PLC0415
@@ -325,9 +325,7 @@ def _recommend_to_all(out: Path, artifact: Path | None, options: dict[str, Any])
     chosen = {} if artifact is None else {"artifact_dir": artifact}
     request = checked(RecommendationRequest, options | {"user_id": "everybody"})
     try:
-        count = asyncio.run(
-            write_lists(Settings.from_environment(**SETTINGS, **chosen), request, out)
-        )
+        count = asyncio.run(write_lists(Settings.from_environment(**chosen), request, out))
     except (BulkError, OSError, RequestRefused) as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"{out}: the lists of {count:,} users")

@@ -12,36 +12,29 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
+from deploy.cli.bulk_table import ItemNames, ListTable
 from service.app import running_services
 from service.auth.authenticator import Authenticator
 from service.ops.metrics import Metrics
+from service.ops.process import tune_process
 from service.ops.settings import Settings
-from service.recommend.engine import RecommendationEngine
+from service.recommend.lists import lists_together
+from service.recommend.resolution import read_user
+from service.recommend.rules import check_rules
 from service.schemas.requests import RecommendationRequest
-from service.schemas.responses import Recommendation
 from service.serving.follower import BEGINNING, ModelFollower
 from service.serving.served import Models
 from training.cli.progress import progress_shown
 
-SETTINGS: dict[str, Any] = {"max_batch": 64, "max_waiting": 256}
-"""Of the engine: one pass over the items for 64 users."""
+TOGETHER = 256
+"""Users whose lists are made at once: one pass over the items for all of them."""
 PART_USERS = 4096
 """Users of one part: some seconds' work, which is lost when a run is killed."""
 _POLL_SECONDS = 0.02
 _PLAN = "plan.json"
-_COLUMNS: dict[str, Any] = {
-    "user_id": pl.String,
-    "rank": pl.Int32,
-    "item_id": pl.String,
-    "score": pl.Float32,
-    "source": pl.String,
-    "reasons": pl.List(pl.String),
-    "model_version": pl.String,
-}
 
 
 class BulkError(Exception):
@@ -73,11 +66,14 @@ async def write_lists(settings: Settings, request: RecommendationRequest, out: P
         RequestRefused: the request cannot be met.
         OSError: the file cannot be written.
     """
+    tune_process()
     metrics = Metrics()
     nobody = Authenticator(metrics, allow_anonymous=True, requests_per_second=1.0)
     async with running_services(settings, metrics, nobody) as services:
         models = await _loaded(services.follower)
-        users = models.live.snapshot.user_ids
+        for model in (models.live, *([models.canary.model] if models.canary else [])):
+            check_rules(model.snapshot.items, request)
+        users, names = models.live.snapshot.user_ids, ItemNames()
         challenger = None if models.canary is None else models.canary.record.version
         plan = Plan(
             model_version=models.live.snapshot.version,
@@ -95,7 +91,7 @@ async def write_lists(settings: Settings, request: RecommendationRequest, out: P
                         for row in rows
                         if not users.is_blank(row)
                     ]
-                    lists = await _lists(services.engine, models, requests)
+                    lists = await _lists(models, requests, names, metrics)
                     _write_whole(lists.lazy(), path)
                 show(rows.stop, "")
             _write_whole(pl.scan_parquet(sorted(folder.glob("*.parquet"))), out)
@@ -130,38 +126,31 @@ def _parts_of(out: Path, plan: Plan) -> Iterator[Path]:
 
 
 async def _lists(
-    engine: RecommendationEngine, models: Models, requests: Sequence[RecommendationRequest]
+    models: Models, requests: Sequence[RecommendationRequest], names: ItemNames, metrics: Metrics
 ) -> pl.DataFrame:
-    """Those of all requests, in order; not more at once than the engine lets wait.
+    """Those of all requests, in order. An erased user gets none.
 
-    An erased user gets none. Who is erased is read together with every user.
+    Who is erased is read together with every user.
     """
     is_erased = models.live.snapshot.users.is_erased
-    frames = [_frame([])]
-    for start in range(0, len(requests), SETTINGS["max_waiting"]):
-        group = requests[start : start + SETTINGS["max_waiting"]]
-        asked = (engine.recommend(models.of(request.user_id), request) for request in group)
-        answers = await asyncio.gather(*asked)
-        frames.append(_frame([each for each in answers if not is_erased(str(each["user_id"]))]))
-    return pl.concat(frames)
-
-
-def _frame(answers: Sequence[Recommendation]) -> pl.DataFrame:
-    """A row for each item of each list."""
-    rows = [
-        (
-            answer["user_id"],
-            item["rank"],
-            item["item_id"],
-            item["score"],
-            item["source"],
-            item["reasons"],
-            answer["model_version"],
+    table = ListTable(names)
+    for start in range(0, len(requests), TOGETHER):
+        group = requests[start : start + TOGETHER]
+        served = [models.of(request.user_id) for request in group]
+        users = await asyncio.gather(
+            *(
+                read_user(model.snapshot, request.user_id)
+                for model, request in zip(served, group, strict=True)
+            )
         )
-        for answer in answers
-        for item in answer["items"]
-    ]
-    return pl.DataFrame(rows, schema=_COLUMNS, orient="row")
+        asked = [
+            each
+            for each in zip(served, group, users, strict=True)
+            if not is_erased(str(each[1].user_id))
+        ]
+        if asked:
+            table.add(await asyncio.to_thread(lists_together, asked, metrics))
+    return await asyncio.to_thread(table.frame)
 
 
 def _write_whole(frame: pl.LazyFrame, path: Path) -> None:

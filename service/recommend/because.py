@@ -1,6 +1,6 @@
 """Because: the items of a history that speak for an item of a list, and a sentence for shoppers.
 
-Which items are named is decided in `model.runtime.evidence`; which sentence, in `_sentence`. The
+Which items are named is decided in `model.runtime.evidence`; which sentence, in `_sentences`. The
 rules are those of docs/explanations.md.
 
 Letters: N items of a list, R the same and others beside them, X named items, V views, M modalities,
@@ -11,14 +11,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model.runtime.evidence import Evidence, Named, Source, evidence, named
+from model.runtime.evidence import Named, Source, evidence, named
 from model.runtime.scorer import Breakdown
 from model.runtime.top_k import Rows
-from service.recommend.explanation import Weights, plain_numbers
+from service.recommend.explanation import Weights
 from service.schemas.responses import Because
 from service.schemas.responses import Source as AnswerSource
 from service.serving.snapshot import Snapshot
@@ -32,7 +33,6 @@ POPULAR = "Popular right now"
 """Of a list of popular items, and of an item that mostly its popularity has put into a list."""
 VERBS: dict[AnswerSource, str] = {"model": "liked", "live": "liked", "session": "looked at"}
 """What was done with the items of histories."""
-_CLOSE = "Close to your taste"
 _ALSO = 0.5
 """Of the first item's share: what the second one needs to be in the sentence."""
 _MOSTLY = 0.5
@@ -59,24 +59,28 @@ _SORTED = re.compile(r"(.+), (The|An?|Les?|La|Der|Die|Das|Il|El|Los|Las)( \(\d{4
 _KEPT_TITLES = 4_096
 
 
+class Sentence(NamedTuple):
+    """A sentence that names up to two items of the history."""
+
+    before: str
+    names: int = 0
+    between: str = ""
+    """Behind the first name."""
+
+
+_CLOSE = Sentence("Close to your taste")
+_POPULAR = Sentence(POPULAR)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reasons:
-    """Of one list: for every item who is named, and the sentence."""
+    """Of one list: who is named for every item, and the sentence."""
 
-    because: list[list[Because]]
-    sentences: list[str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Facts:
-    """What decides the sentences, a value for each item of the list."""
-
-    alike: dict[int, list[str]]
-    """Of items that nobody has chosen: by which content the first named item speaks for them."""
-    popular: list[bool]
-    """Popularity adds as much to the score as all else together."""
-    by_others: list[bool]
-    """Behaviour is more than half of what the first named item says."""
+    rows_NX: Rows
+    """The most telling first."""
+    share_NX: NDArray[np.float64]
+    """Of all that the history says for the item; 0 behind the last who is named."""
+    sentences: list[Sentence]
 
 
 def because(
@@ -97,55 +101,105 @@ def because(
         breakdown: of the N items' scores.
         bias_N: what the scores begin with.
     """
-    items, maker = snapshot.items, snapshot.profiles
     num_shown, num_experts = breakdown.weight_CK.shape
     if not any(map(len, source[1])):
-        return Reasons(because=[[] for _ in rows_R[:num_shown]], sentences=[_CLOSE] * num_shown)
+        nobody = np.empty((num_shown, 0), dtype=np.intp)
+        return Reasons(
+            rows_NX=nobody, share_NX=nobody.astype(np.float64), sentences=[_CLOSE] * num_shown
+        )
     contribution_NKG = breakdown.contribution_CKVM.reshape(num_shown, num_experts, -1)
     contribution_NG = np.ones(num_experts, dtype=np.float32) @ contribution_NKG
-    items_RVMD = items.embeddings_IVMD.take(rows_R, axis=0)
-    found = evidence(maker, items_RVMD, source, rows_R, contribution_NG, NEWEST)
+    items_RVMD = snapshot.items.embeddings_IVMD.take(rows_R, axis=0)
+    found = evidence(snapshot.profiles, items_RVMD, source, rows_R, contribution_NG, NEWEST)
     chosen = named(found, rows_R, num_shown)
-    lists = _because(snapshot, found, chosen)
+    share_NX, order_NX = _who(chosen)
+    column_NX = np.take_along_axis(chosen.column_NX, order_NX, axis=1)
+    first_NG = found.by_channel(np.arange(num_shown), chosen.column_NX[:, 0])
+    first_NM = first_NG.reshape(num_shown, -1, len(snapshot.manifest.modalities)).sum(axis=1)
+    # Popularity adds as much to the score as all else together.
     popular_N = (bias_N > 0) & (bias_N >= contribution_NG.sum(axis=1))
-    facts = _facts(snapshot, found, chosen, rows_R[:num_shown], popular_N)
-    sentences = [_sentence(who, facts, place, verb) for place, who in enumerate(lists)]
-    return Reasons(because=lists, sentences=sentences)
+    sentences = _sentences(snapshot, rows_R[:num_shown], popular_N, first_NM, share_NX, verb)
+    return Reasons(rows_NX=found.tellers.rows_H[column_NX], share_NX=share_NX, sentences=sentences)
 
 
-def _because(snapshot: Snapshot, found: Evidence, chosen: Named) -> list[list[Because]]:
-    """Who is named for each item: the first, and others that say more than they say usually."""
-    label = snapshot.items.label
+def told(snapshot: Snapshot, reasons: Reasons) -> tuple[list[list[Because]], list[str]]:
+    """Who is named for each item of a list, and the sentences, as an answer has them."""
     lists: list[list[Because]] = []
-    for rows, shares, aboves in zip(
-        found.tellers.rows_H[chosen.column_NX].tolist(),
-        plain_numbers(chosen.share_NX),
-        chosen.above_NX.tolist(),
-        strict=True,
+    sentences: list[str] = []
+    for rows, shares, sentence in zip(
+        reasons.rows_NX.tolist(), reasons.share_NX.tolist(), reasons.sentences, strict=True
     ):
         who: list[Because] = []
-        for row, share, above in zip(rows, shares, aboves, strict=True):
-            if share > 0 and (above > 0 or not who):
-                item_id, title = label(row)
+        for row, share in zip(rows, shares, strict=True):
+            if share > 0:
+                item_id, title = snapshot.items.label(row)
                 who.append({"item_id": item_id, "title": title, "share": share})
+        names = [spoken(each["title"] or each["item_id"]) for each in who[: sentence.names]]
+        first, second = (*names, "", "")[:2]
         lists.append(who)
-    return lists
+        sentences.append(f"{sentence.before}{first}{sentence.between}{second}")
+    return lists, sentences
 
 
-def _facts(
-    snapshot: Snapshot, found: Evidence, chosen: Named, rows_N: Rows, popular_N: NDArray[np.bool_]
-) -> _Facts:
-    items, modalities = snapshot.items, snapshot.manifest.modalities
-    first_NG = found.by_channel(np.arange(len(rows_N)), chosen.column_NX[:, 0])
-    first_NM = first_NG.reshape(len(rows_N), -1, len(modalities)).sum(axis=1)
-    return _Facts(
-        alike={
-            place: _alike(modalities, first_NM[place])
-            for place in np.flatnonzero(items.popularity_I.take(rows_N) == 0).tolist()
-        },
-        popular=popular_N.tolist(),
-        by_others=(first_NM[:, 0] > _MOSTLY * np.maximum(first_NM, 0).sum(axis=1)).tolist(),
+def _who(chosen: Named) -> tuple[NDArray[np.float64], Rows]:
+    """Of the items that may be named those that are: their shares, and which they are.
+
+    The first who speaks is, and others that say more than they say usually.
+    """
+    share_NX = chosen.share_NX.astype(np.float64).round(7)
+    speaks_NX = share_NX > 0
+    named_NX = speaks_NX & (chosen.above_NX > 0)
+    first_NX = speaks_NX & (speaks_NX.cumsum(axis=1) == 1)
+    named_NX |= first_NX & ~named_NX.any(axis=1, keepdims=True)
+    share_NX[~named_NX] = 0
+    order_NX = np.argsort(~named_NX, axis=1, kind="stable")
+    return np.take_along_axis(share_NX, order_NX, axis=1), order_NX
+
+
+@lru_cache
+def _usual(verb: str) -> tuple[Sentence, ...]:
+    """The sentences in the order of `_sentences`."""
+    return (
+        _POPULAR,
+        _CLOSE,
+        Sentence(f"Because you {verb} ", 2, " and "),
+        Sentence("Popular with people who liked ", 1),
+        Sentence(f"Because you {verb} ", 1),
     )
+
+
+def _sentences(
+    snapshot: Snapshot,
+    rows_N: Rows,
+    popular_N: NDArray[np.bool_],
+    first_NM: Weights,
+    share_NX: NDArray[np.float64],
+    verb: str,
+) -> list[Sentence]:
+    """The first rule that holds decides.
+
+    `first_NM` is what the first who may be named says, by modality.
+    """
+    items = snapshot.items
+    two_N2 = np.zeros((len(rows_N), 2))
+    two_N2[:, : share_NX.shape[1]] = share_NX[:, :2]
+    first_N, second_N = two_N2.T
+    rules = (
+        popular_N,
+        first_N == 0,
+        (second_N > 0) & (second_N >= _ALSO * first_N),
+        # Behaviour is more than half of what the first says.
+        first_NM[:, 0] > _MOSTLY * np.maximum(first_NM, 0).sum(axis=1),
+        np.ones(len(rows_N), dtype=np.bool_),
+    )
+    usual = _usual(verb)
+    sentences = [usual[rule] for rule in np.argmax(rules, axis=0).tolist()]
+    for place in np.flatnonzero(items.popularity_I.take(rows_N) == 0).tolist():
+        words = _alike(snapshot.manifest.modalities, first_NM[place])
+        alike = f" in {_and(words)}" if words else ""
+        named_one = first_N[place] > 0
+        sentences[place] = Sentence("New, and like ", 1, alike) if named_one else Sentence("New")
+    return sentences
 
 
 def _alike(modalities: Sequence[str], part_M: Weights) -> list[str]:
@@ -156,25 +210,8 @@ def _alike(modalities: Sequence[str], part_M: Weights) -> list[str]:
     return list(dict.fromkeys(word for word in words if word is not None))
 
 
-def _sentence(who: list[Because], facts: _Facts, place: int, verb: str) -> str:
-    """The first rule that holds decides."""
-    names = [_spoken(each["title"] or each["item_id"]) for each in who[:2]]
-    if place in facts.alike:
-        alike = f" in {_and(facts.alike[place])}" if facts.alike[place] else ""
-        return f"New, and like {names[0]}{alike}" if names else "New"
-    if facts.popular[place]:
-        return POPULAR
-    if not names:
-        return _CLOSE
-    if len(names) > 1 and who[1]["share"] >= _ALSO * who[0]["share"]:
-        return f"Because you {verb} {names[0]} and {names[1]}"
-    if facts.by_others[place]:
-        return f"Popular with people who liked {names[0]}"
-    return f"Because you {verb} {names[0]}"
-
-
 @lru_cache(_KEPT_TITLES)
-def _spoken(title: str) -> str:
+def spoken(title: str) -> str:
     """A title that lists sort by, `Fugitive, The`, as people say it."""
     found = _SORTED.fullmatch(title)
     return title if found is None else f"{found[2]} {found[1]}{found[3] or ''}"

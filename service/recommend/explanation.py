@@ -23,8 +23,8 @@ Weights = NDArray[np.float32]
 
 BIAS_PARTS = ("popularity", "newness")
 """What the bias of a score is called: of items that somebody has chosen, and of others."""
-_KEPT_WORDS = 1_024
-"""Of a name and a percentage: written once, not for every item."""
+_KEPT_WORDS = 16_384
+"""Of two parts and their percentages: written once, not for every item."""
 
 
 def plain(number: float) -> float:
@@ -44,22 +44,25 @@ def named(names: Iterable[str], numbers: Iterable[float]) -> dict[str, float]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ListExplanation:
-    """What adds up to the scores of one list."""
+class Parts:
+    """What adds up to the scores of some lists' items, all lists one after the other."""
 
-    reasons: list[str]
-    """A sentence for each item."""
-    experts: list[list[ExpertContribution]]
-    modality_NM: Weights
-    """What each modality adds to the scores."""
-    view_NV: Weights
+    weight_CK: Weights
+    expert_CK: Weights
+    """What each expert adds to the scores."""
+    modality_CM: Weights
+    view_CV: Weights
+    largest_C: NDArray[np.int64]
+    """The largest parts, to be said by `largest_words`."""
+    names: tuple[str, ...]
+    """Of the parts."""
 
 
-def explain_lists(
+def parts_of_lists(
     snapshot: Snapshot, rows_BN: Rows, bias_BN: Weights, breakdowns: Sequence[Breakdown]
-) -> list[ListExplanation]:
-    """Explain several lists with as many items each: in arrays first, in plain values last."""
-    manifest, items = snapshot.manifest, snapshot.items
+) -> Parts:
+    """Take the scores of several lists with as many items each apart."""
+    items, modalities = snapshot.items, snapshot.manifest.modalities
     contribution_CKVM = np.concatenate([each.contribution_CKVM for each in breakdowns])
     weight_CK = np.concatenate([each.weight_CK for each in breakdowns])
     shape_KVM = contribution_CKVM.shape[1:]
@@ -67,20 +70,14 @@ def explain_lists(
     expert_CK, view_CV, modality_CM = np.split(sums, np.cumsum(shape_KVM[:-1]), axis=1)
     rows_C = rows_BN.reshape(-1)
     bias_C2 = bias_parts(bias_BN.reshape(-1), items.popularity_I[rows_C])
-    names = [*manifest.modalities, *BIAS_PARTS]
-    words = largest_parts(names, np.column_stack([modality_CM, bias_C2]))
-    reasons = list(map(sentence_case, words))
-    experts = active_experts(manifest, weight_CK, expert_CK)
-    size = rows_BN.shape[1]
-    return [
-        ListExplanation(
-            reasons=reasons[part],
-            experts=experts[part],
-            modality_NM=modality_CM[part],
-            view_NV=view_CV[part],
-        )
-        for part in (slice(start, start + size) for start in range(0, len(reasons), size))
-    ]
+    return Parts(
+        weight_CK=weight_CK,
+        expert_CK=expert_CK,
+        modality_CM=modality_CM,
+        view_CV=view_CV,
+        largest_C=largest_parts(np.column_stack([modality_CM, bias_C2])),
+        names=(*modalities, *BIAS_PARTS),
+    )
 
 
 @lru_cache
@@ -130,49 +127,49 @@ def bias_parts(bias_N: Weights, popularity_N: NDArray[np.int64]) -> Weights:
     return np.column_stack([bias_N * chosen_N, bias_N * ~chosen_N])
 
 
-def largest_parts(names: Sequence[str], part_NP: NDArray[np.floating]) -> list[str]:
-    """Words for the one or two largest parts of each score above zero.
+def largest_parts(part_NP: NDArray[np.floating]) -> NDArray[np.int64]:
+    """The one or two largest parts of each score above zero, as `largest_words` says them.
 
     Shares are of the parts above zero, since a negative part is no reason why the item is here; the
     second part is named if it is at least a fifth. Of a score of zero or less, only the most
     negative part is named.
 
     Args:
-        names: of the P parts, two at least.
-        part_NP: in points of the score.
+        part_NP: in points of the score; two parts at least.
     """
+    num_parts = part_NP.shape[1]
     order_NP = np.argsort(-part_NP, axis=1, kind="stable")
     sorted_NP = np.take_along_axis(part_NP, order_NP, axis=1)
     total_N = np.maximum(sorted_NP, 0).sum(axis=1)
     against_N = -np.minimum(sorted_NP, 0).sum(axis=1)
     share_N2 = sorted_NP[:, :2].astype(np.float64) / np.where(total_N > 0, total_N, 1)[:, None]
-    percent_N2 = np.rint(100 * share_N2).astype(np.intp)
-    found: list[str] = []
-    for order, percents, mostly, has_second, positive in zip(
-        order_NP.tolist(),
-        percent_N2.tolist(),
-        (share_N2[:, 0] >= 0.5).tolist(),
-        (share_N2[:, 1] >= 0.2).tolist(),
-        (total_N > against_N).tolist(),
-        strict=True,
-    ):
-        if not positive:
-            name = names[order[-1]]
-            found.append(f"the score is not above zero; the lowest contribution is {name}")
-            continue
-        words = _first(names[order[0]], percents[0], mostly)
-        found.append(words + _second(names[order[1]], percents[1]) if has_second else words)
-    return found
+    has_second_N = share_N2[:, 1] >= 0.2
+    percent_N2 = np.rint(100 * share_N2).astype(np.intp).clip(0, 100)
+    said = (
+        order_NP[:, 0],
+        percent_N2[:, 0],
+        share_N2[:, 0] >= 0.5,
+        np.where(has_second_N, order_NP[:, 1], num_parts),
+        np.where(has_second_N, percent_N2[:, 1], 0),
+    )
+    code_N = np.ravel_multi_index(said, _kinds(num_parts))
+    return np.where(total_N > against_N, code_N, -1 - order_NP[:, -1])
+
+
+def _kinds(num_parts: int) -> tuple[int, ...]:
+    """First part, its percentage, whether it is half at least, second part or none, percentage."""
+    return num_parts, 101, 2, num_parts + 1, 101
 
 
 @lru_cache(_KEPT_WORDS)
-def _first(name: str, percent: int, mostly: bool) -> str:
-    return f"{'mostly' if mostly else 'led by'} {name} ({percent} % of the positive contributions)"
-
-
-@lru_cache(_KEPT_WORDS)
-def _second(name: str, percent: int) -> str:
-    return f", then {name} ({percent} %)"
+def largest_words(names: tuple[str, ...], code: int) -> str:
+    """A number of `largest_parts` in words, with the names of the parts."""
+    if code < 0:
+        return f"the score is not above zero; the lowest contribution is {names[-1 - code]}"
+    first, percent, mostly, second, of_second = map(int, np.unravel_index(code, _kinds(len(names))))
+    words = "mostly" if mostly else "led by"
+    words = f"{words} {names[first]} ({percent} % of the positive contributions)"
+    return words if second == len(names) else f"{words}, then {names[second]} ({of_second} %)"
 
 
 def sentence_case(words: str) -> str:

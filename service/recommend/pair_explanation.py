@@ -24,6 +24,7 @@ from service.recommend.explanation import (
     Weights,
     bias_parts,
     largest_parts,
+    largest_words,
     named,
     plain,
     plain_numbers,
@@ -173,9 +174,8 @@ def _explain(
     experts = expert_details(manifest, weight_K, contribution_KVM, rank_without_K)
     bias_1 = bias(snapshot, popular_I, np.array([row]))
     (of_bias,) = bias_parts(bias_1, items.popularity_I[[row]])
-    (parts,) = largest_parts(
-        [*by_modality, *BIAS_PARTS], np.array([[*by_modality.values(), *of_bias]])
-    )
+    (code,) = largest_parts(np.array([[*by_modality.values(), *of_bias]]))
+    parts = largest_words((*by_modality, *BIAS_PARTS), int(code))
     (adjusted,) = listed(adjustments, np.array([row]))
     about = "" if others.is_exact else "about "
     words = f"rank {about}{rank} of {others.num_items}: {parts}"

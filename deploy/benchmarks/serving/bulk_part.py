@@ -8,7 +8,7 @@ from pathlib import Path
 
 from deploy.benchmarks.serving.grown import grown_artifact
 from deploy.benchmarks.serving.rig import Outcome, median_seconds, one_thread
-from deploy.cli.bulk import SETTINGS, write_lists
+from deploy.cli.bulk import write_lists
 from model.artifact.files import write_artifact
 from model.runtime.top_k import top_places
 from service.ops.settings import Settings
@@ -46,7 +46,7 @@ def measure() -> Outcome:
         folder = Path(scratch) / "artifact"
         folder.mkdir()
         write_artifact(folder, artifact)
-        settings = Settings.from_environment(artifact_dir=folder, **SETTINGS)
+        settings = Settings.from_environment(artifact_dir=folder)
         request = RecommendationRequest(user_id="everybody", k=TOP)
 
         def service(number: int) -> object:

@@ -3,7 +3,7 @@
 import asyncio
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from statistics import median
 from typing import Any
@@ -14,9 +14,10 @@ import orjson
 from deploy.benchmarks.serving.grown import HISTORY, grown_artifact
 from deploy.benchmarks.serving.rig import WARM_ROUNDS, Outcome, one_thread
 from service.ops.metrics import Metrics
-from service.recommend import engine as engine_module
-from service.recommend.because import because
-from service.recommend.engine import Asked, RecommendationEngine
+from service.recommend import answer, lists
+from service.recommend.because import because, told
+from service.recommend.engine import RecommendationEngine
+from service.recommend.lists import Asked
 from service.recommend.resolution import read_user
 from service.schemas.requests import RecommendationRequest
 from service.serving.served import Served
@@ -80,16 +81,19 @@ async def _prepared(size: int) -> tuple[RecommendationEngine, list[Asked]]:
 
 @contextmanager
 def _timed() -> Iterator[list[float]]:
-    """Seconds of every call that makes the reasons of a list."""
+    """Seconds of every call that finds or tells the reasons of a list."""
     taken: list[float] = []
 
-    def timed(*given: Any) -> Any:
-        started = time.thread_time()
-        found = because(*given)
-        taken.append(time.thread_time() - started)
-        return found
+    def timed(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*given: Any) -> Any:
+            started = time.thread_time()
+            found = function(*given)
+            taken.append(time.thread_time() - started)
+            return found
 
-    with patch.object(engine_module, "because", timed):
+        return call
+
+    with patch.object(lists, "because", timed(because)), patch.object(answer, "told", timed(told)):
         yield taken
 
 
@@ -102,6 +106,6 @@ def _seconds(
         engine.recommend_together(users)
     reasons.clear()
     started = time.thread_time()
-    for answer in engine.recommend_together(users):
-        orjson.dumps(answer)
+    for each in engine.recommend_together(users):
+        orjson.dumps(each)
     return time.thread_time() - started, sum(reasons)

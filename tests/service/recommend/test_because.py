@@ -7,7 +7,7 @@ from deploy.benchmarks.serving.grown import _clusters, grown_artifact
 from model.artifact.files import Artifact
 from model.runtime.artifact import ArtifactScorer
 from model.runtime.evidence import evidence, named
-from service.recommend.because import COMPARED, _alike, _and, _spoken
+from service.recommend.because import COMPARED, _alike, _and, spoken
 
 ITEMS, USERS, SEED = 2_000, 48, 0
 
@@ -76,7 +76,7 @@ def test_words_are_joined() -> None:
 
 
 @pytest.mark.parametrize(
-    ("title", "spoken"),
+    ("title", "said"),
     [
         ("Fugitive, The", "The Fugitive"),
         ("Fish Called Wanda, A (1988)", "A Fish Called Wanda (1988)"),
@@ -85,5 +85,5 @@ def test_words_are_joined() -> None:
         ("Alien", "Alien"),
     ],
 )
-def test_titles_are_said_as_people_say_them(title: str, spoken: str) -> None:
-    assert _spoken(title) == spoken
+def test_titles_are_said_as_people_say_them(title: str, said: str) -> None:
+    assert spoken(title) == said

@@ -6,6 +6,7 @@ from service.recommend.explanation import (
     active_experts,
     bias_parts,
     largest_parts,
+    largest_words,
 )
 
 
@@ -57,9 +58,9 @@ NOT_ABOVE_ZERO = "the score is not above zero"
     ],
 )
 def test_words_are_true_to_the_numbers(modalities, bias: float, words: str) -> None:
-    names, parts = [*modalities, "popularity"], [*modalities.values(), bias]
+    names, parts = (*modalities, "popularity"), [*modalities.values(), bias]
     other = [0.0] * (len(parts) - 1) + [1.0]
-    said, beside = largest_parts(names, np.array([parts, other]))
+    said, beside = (largest_words(names, code) for code in largest_parts(np.array([parts, other])))
     assert beside == f"mostly popularity (100 {SHARE})"
     assert said.startswith(words)
     assert ("then" in said) == ("then" in words)
@@ -68,6 +69,7 @@ def test_words_are_true_to_the_numbers(modalities, bias: float, words: str) -> N
 def test_the_bias_of_an_item_that_nobody_has_chosen_is_newness() -> None:
     bias_N, popularity_N = np.float32([0.5, -0.25]), np.array([3, 0])
     assert bias_parts(bias_N, popularity_N).tolist() == [[0.5, 0], [0, -0.25]]
-    popular, new = largest_parts(["text", *BIAS_PARTS], np.array([[0.1, 0.9, 0], [0.1, 0, 0.9]]))
+    codes = largest_parts(np.array([[0.1, 0.9, 0], [0.1, 0, 0.9]]))
+    popular, new = (largest_words(("text", *BIAS_PARTS), code) for code in codes)
     assert popular.startswith("mostly popularity (90 %")
     assert new.startswith("mostly newness (90 %")

@@ -1,0 +1,218 @@
+"""Lists: from requests to ranked items and what adds up to their scores, all in arrays.
+
+What an answer says of them is `answer.py`'s.
+
+Letters: B requests, N items shown, R these and others beside them, V views, M modalities,
+D dimension, K experts, F = V * M * D, P items of a pool.
+"""
+
+import math
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from model.runtime.top_k import Rows
+from service.ops.metrics import Metrics
+from service.recommend.because import COMPARED, VERBS, Reasons, because
+from service.recommend.explanation import Parts, parts_of_lists
+from service.recommend.resolution import ResolvedRequest, resolve
+from service.recommend.rules import limited, with_pins
+from service.retrieval.query import (
+    POOL,
+    Eligible,
+    Floats,
+    Query,
+    Ranked,
+    Retriever,
+    diversified,
+    most_popular,
+    most_popular_with_points,
+)
+from service.schemas.requests import RecommendationRequest
+from service.serving.served import Served
+from service.store.users import UserState
+
+Asked = tuple[Served, RecommendationRequest, UserState]
+"""The model that a request has captured, the request, and the user that it names."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explained:
+    """Lists of one model with as many items each, taken apart together."""
+
+    places: list[int]
+    """Of the lists among all."""
+    parts: Parts
+    reasons: list[Reasons]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lists:
+    """The lists of several requests, in their order."""
+
+    resolved: list[ResolvedRequest]
+    shown: list[Ranked]
+    explained: list[Explained]
+    """Lists of popular items, and those that nobody wants explained, are in none of them."""
+
+
+def lists_together(batch: Sequence[Asked], metrics: Metrics) -> Lists:
+    """Make lists at once: resolve, retrieve and route, page, explain. Blocking.
+
+    What several requests can share is done once for all of them: the pass over a model's items, and
+    the run of the graph that takes scores apart.
+    """
+    resolved = [resolve(*asked) for asked in batch]
+    found = _retrieve_and_route(resolved, metrics)
+    with metrics.stage("rank"):
+        shown = [_page(*each) for each in zip(resolved, found, strict=True)]
+    explained = [
+        _explain(places, resolved, found, shown, metrics)
+        for places in _places_by(map(_explained_with, resolved, shown))
+    ]
+    return Lists(resolved=resolved, shown=shown, explained=explained)
+
+
+def _retrieve_and_route(resolved: Sequence[ResolvedRequest], metrics: Metrics) -> list[Ranked]:
+    """The best items of every request; requests of one model share the pass over its items."""
+    found: dict[int, Ranked] = {}
+    for places in _places_by(
+        None if each.choice.profile is None else id(each.served.snapshot) for each in resolved
+    ):
+        retriever = resolved[places[0]].served.snapshot.retriever
+        with metrics.stage("retrieve"):
+            plain = [place for place in places if not resolved[place].limits]
+            queries = [_query(resolved[place]) for place in plain]
+            found |= dict(zip(plain, retriever.best(queries), strict=True))
+            for place in places:
+                if resolved[place].limits:
+                    found[place] = _limited(resolved[place], retriever)
+    return [
+        found[place] if place in found else _popular(each) for place, each in enumerate(resolved)
+    ]
+
+
+def _explain(
+    places: list[int],
+    resolved: Sequence[ResolvedRequest],
+    found: Sequence[Ranked],
+    shown: Sequence[Ranked],
+    metrics: Metrics,
+) -> Explained:
+    """What adds up to the scores of lists of one model and length, by one run of the graph."""
+    asked = [resolved[place] for place in places]
+    served, snapshot = asked[0].served, asked[0].served.snapshot
+    with metrics.stage("explain"):
+        rows_BN = np.stack([shown[place].rows for place in places])
+        breakdowns = snapshot.scorer.explain_all([each.profile for each in asked], rows_BN)
+        bias_BN = np.stack([each.bias(rows_N) for each, rows_N in zip(asked, rows_BN, strict=True)])
+        parts = parts_of_lists(snapshot, rows_BN, bias_BN, breakdowns)
+        reasons = [
+            because(
+                snapshot,
+                (each.profile, each.choice.histories),
+                VERBS[each.choice.source],
+                _compared(found[place], shown[place]),
+                breakdown,
+                bias_N,
+            )
+            for place, each, breakdown, bias_N in zip(
+                places, asked, breakdowns, bias_BN, strict=True
+            )
+        ]
+    served.statistics.routed(len(places), parts.weight_CK.sum(axis=0))
+    return Explained(places=places, parts=parts, reasons=reasons)
+
+
+def _places_by(keys: Iterable[Hashable | None]) -> list[list[int]]:
+    """The places of equal keys together; those of None left out."""
+    places: dict[Hashable, list[int]] = {}
+    for place, key in enumerate(keys):
+        if key is not None:
+            places.setdefault(key, []).append(place)
+    return list(places.values())
+
+
+def _wanted(request: RecommendationRequest) -> int:
+    """How many of the best items the answer is made of."""
+    end = request.offset + request.k
+    if request.explain != "none":
+        end = max(end, COMPARED)
+    return max(end, POOL) if request.diversity > 0 else end
+
+
+def _query(resolved: ResolvedRequest) -> Query:
+    wanted = _wanted(resolved.request)
+    return Query(resolved.profile, resolved.eligible, wanted, resolved.points_I)
+
+
+def _limited(resolved: ResolvedRequest, retriever: Retriever) -> Ranked:
+    query = _query(resolved)
+
+    def find(eligible: Eligible, count: int) -> Ranked:
+        return retriever.best([replace(query, eligible=eligible, count=count)])[0]
+
+    items = resolved.served.snapshot.items
+    return limited(items, resolved.limits, find, query.eligible, query.count)
+
+
+def _popular(resolved: ResolvedRequest) -> Ranked:
+    items = resolved.served.snapshot.items
+    count = _wanted(resolved.request)
+    points_I = resolved.points_I
+
+    def find(eligible: Eligible, count: int) -> Ranked:
+        if points_I is not None:
+            return most_popular_with_points(items.popularity_I, points_I, eligible, count)
+        return most_popular(items.popular_order_I, items.popularity_I, eligible, count)
+
+    if resolved.limits:
+        return limited(items, resolved.limits, find, resolved.eligible, count)
+    return find(resolved.eligible, count)
+
+
+def _page(resolved: ResolvedRequest, ranked: Ranked) -> Ranked:
+    """The items of the answer, in its order."""
+    request = resolved.request
+    page = slice(request.offset, request.offset + request.k)
+    if request.diversity > 0:
+        ranked = _diverse(resolved, ranked, page.stop)
+    if resolved.pins:
+        ranked = with_pins(ranked, resolved.pins, _scores_of_pins(resolved), page.stop)
+    return Ranked(ranked.rows[page], ranked.scores[page])
+
+
+def _scores_of_pins(resolved: ResolvedRequest) -> Floats:
+    """As those of the other items of the list."""
+    snapshot, profile = resolved.served.snapshot, resolved.choice.profile
+    rows = np.array([pin.row for pin in resolved.pins])
+    if profile is None:
+        scores: Floats = np.log1p(snapshot.items.popularity_I[rows]).astype(np.float32)
+        return scores
+    return _query(resolved).pointed(rows, snapshot.scorer.score(profile, rows))
+
+
+def _diverse(resolved: ResolvedRequest, ranked: Ranked, wanted: int) -> Ranked:
+    """The first `wanted` items, each unlike those before it."""
+    pool = ranked.rows[:POOL]
+    vector_PVMD = resolved.served.snapshot.items.embeddings_IVMD[pool]
+    vector_PF = vector_PVMD.reshape(len(pool), math.prod(vector_PVMD.shape[1:]))
+    order = diversified(ranked.scores[:POOL], vector_PF, resolved.request.diversity, wanted)
+    places = np.concatenate([order, np.arange(len(pool), len(ranked.rows))])
+    return Ranked(ranked.rows[places], ranked.scores[places])
+
+
+def _compared(found: Ranked, shown: Ranked) -> Rows:
+    """What is shown, filled up to `COMPARED` with the best items that are not."""
+    if len(shown.rows) >= COMPARED:
+        return shown.rows
+    best = [*shown.rows.tolist(), *found.rows[:COMPARED].tolist()]
+    return np.array(list(dict.fromkeys(best))[:COMPARED], dtype=np.intp)
+
+
+def _explained_with(resolved: ResolvedRequest, shown: Ranked) -> tuple[int, int] | None:
+    """Equal for lists that are explained together; None for one that is not explained."""
+    if resolved.choice.profile is None or resolved.request.explain == "none":
+        return None
+    return (id(resolved.served), len(shown.rows)) if len(shown.rows) else None
