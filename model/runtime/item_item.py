@@ -8,11 +8,11 @@ interaction view, after routing (docs/adr/0014). In the artifact and its graphs 
 called `neighbourhood`.
 
 Letters: I items, C candidates, H items of a history, N items that a history says something for,
-E entries of all rows of a history, R items of a list,
-S slots of a table.
+E entries of all rows of a history (of several users: of all their scores),
+R items of a list, S slots of a table, B users.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Self
@@ -294,3 +294,46 @@ def _sorted_sums(rows_E: NDArray[np.integer], values_E: Floats) -> SparseScores:
     first_N = np.flatnonzero(starts_E)
     values_N = np.add.reduceat(values_E.astype(np.float64)[key_E & _LOW_WORD], first_N)
     return SparseScores(row_E[first_N], values_N.astype(np.float32))
+
+
+AddTo = Callable[[Floats, int], None]
+"""Adds item-item scores to the similarities [B, C] of the block of rows that begins at a row."""
+
+
+def added_by_block(scores: Sequence[ItemItemScores], num_items: int, step: int) -> AddTo:
+    """The item-item scores of B users, laid out once for blocks of `step` rows."""
+    sparse = [each for each in scores if isinstance(each, SparseScores)]
+    if len(sparse) == len(scores):
+        return _sparse_by_block(sparse, num_items, step)
+    values = [each.between(0, num_items) for each in scores]
+
+    def add_to(similarity_BC: Floats, start: int) -> None:
+        stop = start + similarity_BC.shape[1]
+        for similarity_C, value_I in zip(similarity_BC, values, strict=True):
+            similarity_C += value_I[start:stop]
+
+    return add_to
+
+
+def _sparse_by_block(scores: Sequence[SparseScores], num_items: int, step: int) -> AddTo:
+    """A block costs one addition, however many users share it."""
+    row_E = np.concatenate([each.rows_N for each in scores])
+    value_E = np.concatenate([each.values_N for each in scores])
+    user_E = np.repeat(np.arange(len(scores)), [len(each) for each in scores])
+    block_E, place_E = np.divmod(row_E, step)
+    num_blocks = -(-num_items // step)
+    if len(scores) > 1:  # numbers of 16 bits are sorted by their digits
+        order_E = np.argsort(
+            block_E.astype(np.int16 if num_blocks < 2**15 else np.int32), kind="stable"
+        )
+        block_E, place_E = block_E[order_E], place_E[order_E]
+        value_E, user_E = value_E[order_E], user_E[order_E]
+    starts = block_E.searchsorted(np.arange(num_blocks + 1)).tolist()
+
+    def add_to(similarity_BC: Floats, start: int) -> None:
+        block = start // step
+        part = slice(starts[block], starts[block + 1])
+        if part.start < part.stop:
+            similarity_BC[user_E[part], place_E[part]] += value_E[part]
+
+    return add_to

@@ -4,15 +4,15 @@ For catalogues of which no rounded copy is kept (`model.runtime.quantised`): not
 the mapped artifact.
 
 Letters: I items, C candidates, B users, V views, M modalities, G = V * M channels, D dimension,
-K experts, E entries of all users' item-item scores.
+K experts.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from model.runtime.item_item import ItemItemScores, SparseScores
+from model.runtime.item_item import ItemItemScores, added_by_block
 from service.retrieval.query import Floats
 
 BLOCK_ROWS = 1024
@@ -93,46 +93,6 @@ def cosines(users_GBD: Floats, items_GDC: Floats) -> Floats:
     return product_GC1.reshape(num_channels, 1, num_items)
 
 
-AddTo = Callable[[Floats, int], None]
-"""Adds item-item scores to the similarities [B, C] of the block of rows that begins at a row."""
-
-
-def added_by_block(scores: Sequence[ItemItemScores], num_items: int, step: int) -> AddTo:
-    """The item-item scores of B users, laid out once for blocks of `step` rows."""
-    sparse = [each for each in scores if isinstance(each, SparseScores)]
-    if len(sparse) == len(scores):
-        return _sparse_by_block(sparse, num_items, step)
-    values = [each.between(0, num_items) for each in scores]
-
-    def add_to(similarity_BC: Floats, start: int) -> None:
-        stop = start + similarity_BC.shape[1]
-        for similarity_C, value_I in zip(similarity_BC, values, strict=True):
-            similarity_C += value_I[start:stop]
-
-    return add_to
-
-
-def _sparse_by_block(scores: Sequence[SparseScores], num_items: int, step: int) -> AddTo:
-    """A block costs one addition, however many users share it."""
-    row_E = np.concatenate([each.rows_N for each in scores])
-    value_E = np.concatenate([each.values_N for each in scores])
-    user_E = np.repeat(np.arange(len(scores)), [len(each) for each in scores])
-    block_E, place_E = np.divmod(row_E, step)
-    if len(scores) > 1:
-        order_E = np.argsort(block_E.astype(np.int32), kind="stable")
-        block_E, place_E = block_E[order_E], place_E[order_E]
-        value_E, user_E = value_E[order_E], user_E[order_E]
-    starts = block_E.searchsorted(np.arange(-(-num_items // step) + 1)).tolist()
-
-    def add_to(similarity_BC: Floats, start: int) -> None:
-        block = start // step
-        part = slice(starts[block], starts[block + 1])
-        if part.start < part.stop:
-            similarity_BC[user_E[part], place_E[part]] += value_E[part]
-
-    return add_to
-
-
 class FloatBounds:
     """The most that every item's score can be, for the items of one model version."""
 
@@ -143,8 +103,8 @@ class FloatBounds:
         self._bias_I = bias_I
         self._bound = ScoreBound(templates_KM, reach)
 
-    def of(self, users_BVMD: Floats, item_item: Sequence[ItemItemScores]) -> Floats:
-        """Bounds [B, I] for some users; see `QuantisedBounds.of`."""
+    def of(self, users_BVMD: Floats, item_item: Sequence[ItemItemScores]) -> tuple[Floats, Floats]:
+        """Bounds [B, I] for some users, and nothing to be added; see `QuantisedBounds.of`."""
         users_GBD = unit_channels(users_BVMD)
         num_items, num_users = len(self._bias_I), len(users_BVMD)
         bound_BI = np.empty((num_users, num_items), dtype=np.float32)
@@ -156,4 +116,4 @@ class FloatBounds:
             add_item_item(similarity_GBC[0], start)
             above_BC = self._bound.above_bias(similarity_GBC)
             np.add(above_BC, self._bias_I[block], out=bound_BI[:, block])
-        return bound_BI
+        return bound_BI, np.zeros(num_users, dtype=np.float32)

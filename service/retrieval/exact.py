@@ -2,7 +2,8 @@
 
 The answer is that of routing every item.
 
-Letters: I items, C candidates, B users, V views, M modalities, D dimension, K experts.
+Letters: I items, C candidates, B users, V views, M modalities, D dimension, K experts,
+S sampled bounds.
 """
 
 from collections.abc import Sequence
@@ -37,8 +38,13 @@ _BOUNDS_BYTES = 64 * 1024 * 1024
 class Bounds(Protocol):
     """The most that every item's score can be."""
 
-    def of(self, users_BVMD: Floats, item_item: Sequence[ItemItemScores]) -> Floats:
-        """Bounds [B, I] for some users and their item-item scores."""
+    def of(self, users_BVMD: Floats, item_item: Sequence[ItemItemScores]) -> tuple[Floats, Floats]:
+        """Bounds [B, I] less what is to be added to each user's [B].
+
+        Args:
+            users_BVMD: some users' rows.
+            item_item: their item-item scores.
+        """
 
 
 class ExactRetriever:
@@ -81,22 +87,23 @@ class ExactRetriever:
     def _bounded(self, queries: Sequence[Query]) -> list[Ranked]:
         """Route from the highest bounds down until no item that is left can be among the best."""
         profiles = [query.profile for query in queries]
-        bound_BI = self._bounds.of(
+        bound_BI, less_B = self._bounds.of(
             np.stack([profile.vector_VMD for profile in profiles]),
             [profile.item_item for profile in profiles],
         )
+        slacks = [_slack(query) + less for query, less in zip(queries, less_B, strict=True)]
         first: list[Rows] = []
-        for query, bound_I in zip(queries, bound_BI, strict=True):
-            _narrow(bound_I, query)
+        for query, bound_I, slack in zip(queries, bound_BI, slacks, strict=True):
+            _narrow(bound_I, query, slack)
             first.append(_highest(bound_I, max(FIRST_ROUTED, 2 * query.count)))
         best = self._routed(queries, first)
         left: dict[int, Rows] = {}
-        for place, (query, ranked) in enumerate(zip(queries, best, strict=True)):
+        for place, (ranked, slack) in enumerate(zip(best, slacks, strict=True)):
             bound_I = bound_BI[place]
             bound_I[first[place]] = -np.inf
             if not len(first[place]):  # none is good enough
                 continue
-            rest = np.flatnonzero(bound_I >= ranked.scores[-1] - _slack(query))
+            rest = np.flatnonzero(bound_I >= ranked.scores[-1] - slack)
             if len(rest):
                 left[place] = rest
         if left:
@@ -118,7 +125,7 @@ class ExactRetriever:
         return found
 
 
-def _narrow(bound_I: Floats, query: Query) -> None:
+def _narrow(bound_I: Floats, query: Query, slack: float) -> None:
     """Add points to bounds, and put what need not be found at -inf."""
     eligible = query.eligible
     if query.points_I is not None:
@@ -128,7 +135,7 @@ def _narrow(bound_I: Floats, query: Query) -> None:
     else:
         bound_I[~eligible.mask_I] = -np.inf
     if query.above > -np.inf:
-        bound_I[bound_I < query.above - _slack(query)] = -np.inf
+        bound_I[bound_I < query.above - slack] = -np.inf
 
 
 def _slack(query: Query) -> float:
@@ -140,12 +147,13 @@ def _largest_points(query: Query) -> float:
 
 
 def _highest(bound_I: Floats, count: int) -> Rows:
-    """Rows of about the `count` highest finite bounds, never fewer than half of that, ascending."""
-    if len(bound_I) > 2 * _SAMPLED:
-        sample = bound_I[:: len(bound_I) // _SAMPLED]
-        place = len(sample) - 1 - (count * len(sample)) // len(bound_I)
-        rows = np.flatnonzero(bound_I >= np.partition(sample, place)[place])
-        if count // 2 <= len(rows) <= 4 * count:
-            return rows[np.isfinite(bound_I[rows])]
-    rows = np.sort(top_places(bound_I, 0, count))
+    """Rows of the `count` highest bounds that are finite, ascending."""
+    rows = np.arange(0)
+    if len(bound_I) > 2 * _SAMPLED:  # most are below what is guessed from some of them
+        sample_S = np.sort(bound_I[:: len(bound_I) // _SAMPLED])
+        place = len(sample_S) - 1 - 2 * count * len(sample_S) // len(bound_I)
+        rows = np.flatnonzero(bound_I >= sample_S[max(0, place)])
+    if len(rows) < count:
+        rows = np.arange(len(bound_I))
+    rows = np.sort(rows[top_places(bound_I[rows], 0, count)])
     return rows[np.isfinite(bound_I[rows])]

@@ -50,11 +50,12 @@ class SegmentedBounds:
     def __init__(self, parts: Sequence[Bounds]) -> None:
         self._parts = parts
 
-    def of(self, users_BVMD: Floats, item_item: Sequence[ItemItemScores]) -> Floats:
+    def of(self, users_BVMD: Floats, item_item: Sequence[ItemItemScores]) -> tuple[Floats, Floats]:
         """See `Bounds.of`; the item-item model must say nothing of these items."""
         assert not any(each.largest_size for each in item_item)
         parts = [part.of(users_BVMD, item_item) for part in self._parts]
-        return np.concatenate(parts, axis=1)
+        most_B = np.max([less_B for _, less_B in parts], axis=0)
+        return np.concatenate([bound_BC for bound_BC, _ in parts], axis=1), most_B
 
 
 class GrownRetriever:
