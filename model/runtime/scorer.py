@@ -4,12 +4,13 @@ The only module that runs a graph of an artifact. Calls block; callers bring the
 thread.
 
 Letters: I items, C candidates, B users, V views, M modalities, D dimension, K experts,
-J routing channels.
+J routing channels, P pairs, G similarity channels.
 """
 
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -19,6 +20,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from model.artifact.files import ArtifactError
 from model.runtime.grown import Grown, GrownRows
+from model.runtime.pairs import PairGraph, cosines, runs
 from model.runtime.profile import Profile
 
 INPUTS = ("user", "item", "item_routing", "item_bias", "neighbourhood")
@@ -30,11 +32,9 @@ BLOCK_ROWS = 8192
 """Candidates of one run: bounds the memory of one request, whatever the catalogue."""
 BLOCK_PAIRS = 262_144
 """Pairs of user and candidate in one run: some 50 MB."""
-SHARED_ROWS = 256
-"""So many items of one user are scored by themselves: more gain nothing from sharing a run."""
-_RUN_BYTES = 1_000_000
-"""Of item vectors in a run that users share: memory below `allocator`'s limit is used again and
-again, that above it is given back and cleared each time (measured: 82 us a user against 204)."""
+_RUN_PAIRS = 4_096
+"""Pairs of users and items of their own in one run: what lies between the steps stays in a
+processor's cache."""
 
 _FAULTS = (
     ort_errors.Fail,
@@ -64,6 +64,7 @@ class OnnxScorer:
     def __init__(self, files: Mapping[str, bytes], tensors: Mapping[str, NDArray[Any]]) -> None:
         """From an artifact's files and tensors; ArtifactError if a graph cannot be used."""
         self._head, self._explain = (open_graph(name, files[name]) for name in OUTPUTS)
+        self._pairs = PairGraph.of(files["explain.onnx"], partial(open_session, "explain.onnx"))
         # Plain arrays over the same memory: every part of a mapped one is made as a map again.
         self._embeddings_IVMD: Grown = np.asarray(tensors["item_embeddings"])
         self._routing_IJ: Grown = np.asarray(tensors["item_routing"])
@@ -106,24 +107,8 @@ class OnnxScorer:
         return score_BC
 
     def score_own(self, profiles: Sequence[Profile], rows: Sequence[Rows]) -> list[Floats]:
-        """Scores of each user's own items, at least one for every user: short lists share a run."""
-        longest = max(map(len, rows))
-        if len(rows) == 1 or longest > SHARED_ROWS:
-            return [self.score(*pair) for pair in zip(profiles, rows, strict=True)]
-        rows_BC = np.zeros((len(rows), longest), dtype=np.intp)  # filled up with the first item
-        for padded_C, rows_C in zip(rows_BC, rows, strict=True):
-            padded_C[: len(rows_C)] = rows_C
-        found: list[Floats] = []
-        step = max(1, _RUN_BYTES // (longest * self._embeddings_IVMD[0].nbytes))
-        for start in range(0, len(rows), step):
-            block = slice(start, start + step)
-            feeds = self._pairs(profiles[block], rows_BC[block])
-            score_BC = self._explain.run(["score"], feeds)[0]
-            found += [
-                scores_C[: len(rows_C)]
-                for scores_C, rows_C in zip(score_BC, rows[block], strict=True)
-            ]
-        return found
+        """Scores of each user's own items: users share runs."""
+        return [score_C for (score_C,) in self._of_pairs(["score"], profiles, rows)]
 
     def explain(self, profile: Profile, rows_C: Rows) -> Breakdown:
         """What every expert, view and modality adds to the scores of some items."""
@@ -131,13 +116,12 @@ class OnnxScorer:
 
     def explain_all(self, profiles: Sequence[Profile], rows_BC: Rows) -> list[Breakdown]:
         """The same for several users, each with as many items of their own."""
-        found: list[Breakdown] = []
-        step = max(1, BLOCK_ROWS // max(1, rows_BC.shape[1]))
-        for start in range(0, len(rows_BC), step):
-            feeds = self._pairs(profiles[start : start + step], rows_BC[start : start + step])
-            parts = zip(*self._explain.run(["weight", "contribution"], feeds), strict=True)
-            found += [Breakdown(weight_CK=w, contribution_CKVM=c) for w, c in parts]
-        return found
+        return [
+            Breakdown(weight_CK=weight_CK, contribution_CKVM=contribution_CKVM)
+            for weight_CK, contribution_CKVM in self._of_pairs(
+                ["weight", "contribution"], profiles, [*rows_BC]
+            )
+        ]
 
     def by_expert(self, profile: Profile, rows_C: Rows) -> Floats:
         """What every expert adds to the scores of any number of items [C, K]."""
@@ -175,21 +159,67 @@ class OnnxScorer:
         score_BC: Floats = self._head.run(["score"], feeds)[0]
         return score_BC
 
-    def _pairs(self, profiles: Sequence[Profile], rows_BC: Rows) -> dict[str, Floats]:
-        """The inputs of `explain.onnx` for users who each have items of their own."""
-        item_item = [each.item_item.at(own) for each, own in zip(profiles, rows_BC, strict=True)]
-        return _feeds(
-            _stacked([profile.vector_VMD for profile in profiles]),
-            self._embeddings_IVMD.take(rows_BC, axis=0),
-            self._routing_IJ.take(rows_BC, axis=0),
-            self.bias_I.take(rows_BC),
-            _stacked(item_item),
-        )
+    def _of_pairs(
+        self, wanted: Sequence[str], profiles: Sequence[Profile], rows: Sequence[Rows]
+    ) -> list[list[Floats]]:
+        """Outputs of `explain.onnx` for each user's own items [C, ...]."""
+        found: list[list[list[Floats]]] = [[] for _ in profiles]
+        for run in runs(rows, _RUN_PAIRS):
+            places, parts = zip(*run, strict=True)
+            outputs = self._run(wanted, [profiles[place] for place in places], parts)
+            ends = np.cumsum([len(rows_C) for rows_C in parts])[:-1]
+            for place, own in zip(
+                places, zip(*(np.split(x, ends) for x in outputs), strict=True), strict=True
+            ):
+                found[place].append([*own])
+        return [_joined(each) for each in found]
+
+    def _run(
+        self, wanted: Sequence[str], profiles: Sequence[Profile], rows: Sequence[Rows]
+    ) -> list[Floats]:
+        """Outputs of `explain.onnx` for the pairs of several users, one after the other."""
+        if self._pairs is None:
+            return self._run_whole(wanted, profiles, rows)
+        user_BVMD = _stacked([profile.vector_VMD for profile in profiles])
+        unit_GBD, user_BJ = self._pairs.users(user_BVMD)
+        rows_P = np.concatenate(rows)
+        lengths = [len(rows_C) for rows_C in rows]
+        cosine_GP = np.empty((len(unit_GBD), len(rows_P)), dtype=np.float32)
+        start = 0
+        for place, rows_C in enumerate(rows):
+            items_CVMD = self._embeddings_IVMD.take(rows_C, axis=0)
+            own = slice(start, start + len(rows_C))
+            cosines(items_CVMD, unit_GBD[:, place], cosine_GP[:, own])
+            start = own.stop
+        routing_PJ = self._routing_IJ.take(rows_P, axis=0)
+        routing_PJ += user_BJ.repeat(lengths, axis=0)
+        item_item = [each.item_item.at(own) for each, own in zip(profiles, rows, strict=True)]
+        others_P = np.concatenate(item_item), self.bias_I.take(rows_P)
+        return self._pairs.pairs(wanted, cosine_GP, routing_PJ, *others_P)
+
+    def _run_whole(
+        self, wanted: Sequence[str], profiles: Sequence[Profile], rows: Sequence[Rows]
+    ) -> list[Floats]:
+        """The same by the whole graph, user by user."""
+        outputs = []
+        for profile, rows_C in zip(profiles, rows, strict=True):
+            items = self._embeddings_IVMD[rows_C], self._routing_IJ[rows_C], self.bias_I[rows_C]
+            item_item_C = profile.item_item.at(rows_C)
+            of_items = [each[None] for each in (*items, item_item_C)]
+            outputs.append(self._explain.run(wanted, _feeds(profile.vector_VMD[None], *of_items)))
+        return [np.concatenate(each, axis=1)[0] for each in zip(*outputs, strict=True)]
 
 
 def _grown(base: Grown, added: NDArray[Any]) -> GrownRows:
     assert isinstance(base, np.ndarray)
     return GrownRows(base, added)
+
+
+def _joined(parts: Sequence[Sequence[Floats]]) -> list[Floats]:
+    """Outputs of which each part is of other items; the usual one is whole."""
+    if len(parts) == 1:
+        return [*parts[0]]
+    return [np.concatenate(each) for each in zip(*parts, strict=True)]
 
 
 def _feeds(*inputs: Floats) -> dict[str, Floats]:

@@ -53,9 +53,11 @@ def test_it_finds_what_routing_every_item_finds(retriever, users, all_scores, no
 
 def test_most_of_the_catalogue_is_never_routed(retriever, users, nothing, monkeypatch) -> None:
     routed: list[int] = []
-    score = retriever._scorer.score
+    score_own = retriever._scorer.score_own
     monkeypatch.setattr(
-        retriever._scorer, "score", lambda user, rows: routed.append(len(rows)) or score(user, rows)
+        retriever._scorer,
+        "score_own",
+        lambda users, rows: routed.extend(map(len, rows)) or score_own(users, rows),
     )
     retriever.best([Query(users[0], Eligible(9000, nothing), 20)])
     assert 20 <= sum(routed) < 9000 / 2

@@ -1,0 +1,95 @@
+"""The exported head for pairs of users and items of their own, from cosines on.
+
+`explain.onnx` moves the vectors of all items before it multiplies them, which takes longer than all
+that follows. So it is cut in two: what it makes of users, and what it makes of cosines. Between
+these the cosines are made where the vectors lie. Pairs of several users stand one after the other:
+to the graph they are those of one user, whose routing evidence is part of the items'.
+
+Letters: B users, P pairs, V views, M modalities, G = V * M channels, D dimension, K experts,
+J routing channels.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Rows = NDArray[np.intp]
+
+USER_SIDE = ("unit_GBD", "user_JB1")
+"""What users' vectors become."""
+PAIR_SIDE = ("cosine_GBC", "user_JB1", "item_JXC", "neighbourhood", "item_bias")
+"""What scores are made of."""
+OUTPUTS = ("score", "weight", "contribution")
+
+
+class PairGraph:
+    """What `explain.onnx` makes of users, and of pairs' cosines."""
+
+    def __init__(self, users: Any, pairs: Any) -> None:
+        self._users = users
+        self._pairs = pairs
+
+    @classmethod
+    def of(cls, explain: bytes, open_session: Callable[[bytes], Any]) -> Self | None:
+        """The two parts of a graph; None if it lacks the names: early ones were traced by torch."""
+        import onnx  # noqa: PLC0415  # 0.2 s, which only the process that loads a model needs
+        from onnx.utils import Extractor  # noqa: PLC0415
+
+        model = onnx.load_from_string(explain)
+        made = {name for node in model.graph.node for name in node.output}
+        if not {*USER_SIDE, "cosine_GBC", "item_JXC"} <= made:
+            return None
+        extractor = Extractor(onnx.shape_inference.infer_shapes(model))
+        return cls(
+            *(
+                open_session(extractor.extract_model([*given], [*wanted]).SerializeToString())
+                for given, wanted in ((["user"], USER_SIDE), (PAIR_SIDE, OUTPUTS))
+            )
+        )
+
+    def users(self, user_BVMD: Floats) -> tuple[Floats, Floats]:
+        """Users' rows at unit length [G, B, D], and their routing evidence [B, J]."""
+        unit_GBD, user_JB1 = self._users.run(USER_SIDE, {"user": user_BVMD})
+        return unit_GBD, user_JB1[..., 0].T
+
+    def pairs(
+        self, wanted: Sequence[str], cosine_GP: Floats, routing_PJ: Floats, *others_P: Floats
+    ) -> list[Floats]:
+        """Some of `OUTPUTS`, a row for each pair.
+
+        Args:
+            wanted: their names.
+            cosine_GP: of the pairs.
+            routing_PJ: routing evidence of both sides.
+            others_P: item-item scores, and the items' biases.
+        """
+        none_J11 = np.zeros((routing_PJ.shape[1], 1, 1), dtype=np.float32)
+        both_J1P = np.ascontiguousarray(routing_PJ.T)[:, None]
+        others = [each_P[None] for each_P in others_P]
+        given = dict(zip(PAIR_SIDE, (cosine_GP[:, None], none_J11, both_J1P, *others), strict=True))
+        found: list[Floats] = [each[0] for each in self._pairs.run(wanted, given)]
+        return found
+
+
+def cosines(items_CVMD: Floats, unit_GD: Floats, out_GC: Floats) -> None:
+    """Cosines of a user with items of their own, in every channel."""
+    items_GCD = items_CVMD.reshape(len(items_CVMD), *unit_GD.shape).transpose(1, 0, 2)
+    np.matmul(items_GCD, unit_GD[..., None], out=out_GC[..., None])
+
+
+def runs(rows: Sequence[Rows], most: int) -> list[list[tuple[int, Rows]]]:
+    """Users' rows in runs of at most `most` pairs: parts of them, with the places of the users."""
+    found: list[list[tuple[int, Rows]]] = []
+    size = most
+    for place, rows_C in enumerate(rows):
+        for start in range(0, len(rows_C), most):
+            part = rows_C[start : start + most]
+            if size + len(part) > most:
+                found.append([])
+                size = 0
+            found[-1].append((place, part))
+            size += len(part)
+    return found
