@@ -37,8 +37,22 @@ FROM base AS cron-packages
 COPY deploy/cron-requirements.txt deploy/
 RUN python -m venv /cron && /cron/bin/pip install -r deploy/cron-requirements.txt
 
+# What is in the images, as CycloneDX: docker run --rm --entrypoint cat IMAGE /app/sbom.cdx.json
+FROM base AS supply-tools
+COPY deploy/supply-requirements.txt deploy/
+RUN python -m venv /supply && /supply/bin/pip install -r deploy/supply-requirements.txt
+
+FROM service-packages AS service-components
+COPY --from=supply-tools /supply /supply
+RUN /supply/bin/cyclonedx-py environment --output-reproducible --output-file /sbom.cdx.json /venv
+
+FROM trainer-packages AS trainer-components
+COPY --from=supply-tools /supply /supply
+RUN /supply/bin/cyclonedx-py environment --output-reproducible --output-file /sbom.cdx.json /venv
+
 FROM base AS service
 COPY --from=service-packages /venv /venv
+COPY --from=service-components /sbom.cdx.json ./
 COPY model/__init__.py model/
 COPY model/artifact model/artifact
 COPY model/registry model/registry
@@ -62,6 +76,7 @@ CMD ["magnet", "serve", "--host", "0.0.0.0", "--port", "8000", "--graceful-timeo
 
 FROM base AS trainer
 COPY --from=trainer-packages /venv /venv
+COPY --from=trainer-components /sbom.cdx.json ./
 COPY --from=cron-packages /cron /cron
 COPY model model
 COPY training training

@@ -33,8 +33,10 @@ RUNTIME := $(BIN)/.runtime
 ENCODERS := $(BIN)/.encoders
 DEV := $(BIN)/.dev
 PEERS := $(BIN)/.peers
+SUPPLY_BIN := .venv/supply/bin
+SUPPLY := $(SUPPLY_BIN)/.made
 
-.PHONY: help run retrain setup install test check lint format e2e stateful kill cron month rehearse up benchmark bench docs clean
+.PHONY: help run retrain setup install test check lint format e2e stateful kill cron month rehearse up benchmark bench audit sbom docs clean
 
 help: ## list the commands
 	@sed -nE 's/^([a-z0-9]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -94,6 +96,14 @@ benchmark: $(RUNTIME) ## MAGNET beside tuned baselines on the sample; rewrites d
 bench: $(PEERS) ## the service beside its floors and peers; writes bench.json and docs/benchmarks.md
 	$(BIN)/python -m deploy.benchmarks.serving $(if $(BENCH),--parts $(BENCH)) --document docs/benchmarks.md
 
+audit: $(SUPPLY) ## known vulnerabilities of every pinned library (asks PyPI)
+	@$(SUPPLY_BIN)/pip-audit --strict --disable-pip --no-deps --progress-spinner off -r constraints.txt \
+		|| { echo "Not passed: either the lines above name a vulnerability, or PyPI could not be asked about every library (it takes the network)." >&2; exit 1; }
+
+sbom: $(RUNTIME) $(SUPPLY) ## what is in .venv, as CycloneDX: writes sbom.cdx.json
+	@$(SUPPLY_BIN)/cyclonedx-py environment --output-reproducible --output-file sbom.cdx.json .venv
+	@echo "Written: sbom.cdx.json. The images have theirs in /app/sbom.cdx.json."
+
 docs: $(DEV) ## the documentation as a site, in site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
@@ -129,4 +139,10 @@ $(DEV): $(ENCODERS)
 $(PEERS): $(DEV)
 	@echo "Installing what the service is compared with into .venv"
 	@$(PIP) install --quiet $(PIP_ARGS) -c constraints.txt --group bench
+	@touch $@
+
+$(SUPPLY): $(VENV) deploy/supply-requirements.txt
+	@echo "Installing what looks at the supply chain into .venv/supply"
+	@"$(PYTHON)" -m venv .venv/supply
+	@$(SUPPLY_BIN)/python -m pip --disable-pip-version-check install --quiet $(PIP_ARGS) -r deploy/supply-requirements.txt
 	@touch $@

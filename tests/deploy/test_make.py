@@ -48,6 +48,8 @@ def test_make_alone_lists_the_commands(checkout: Path) -> None:
         "up",
         "benchmark",
         "bench",
+        "audit",
+        "sbom",
         "docs",
     }
     assert listed == everyday | more

@@ -1,7 +1,7 @@
 """What must be true of the service, in plain Python: no arrays, no Redis, no time."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from model.registry.canary import Canary
 
@@ -39,16 +39,6 @@ class Expected:
     events: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     """Type and item of what each user did, oldest first."""
     reported: set[str] = field(default_factory=set)
-
-    def copy(self) -> "Expected":
-        """The state as it is now, whatever becomes of this one."""
-        mine = {
-            name: type(value)(value)
-            for name, value in vars(self).items()
-            if isinstance(value, (list, set))
-        }
-        events = {user: list(done) for user, done in self.events.items()}
-        return replace(self, **mine, titles=dict(self.titles), events=events)
 
     def version_of(self, user: str) -> str:
         """The version that serves a user."""

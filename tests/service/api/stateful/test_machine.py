@@ -43,7 +43,6 @@ REPLICAS = 2
 users, items, places = st.sampled_from(USERS), st.sampled_from(ITEMS), st.integers(0, REPLICAS - 1)
 versions = st.sampled_from(sorted(SIZES))
 titles = st.sampled_from(["Amber", "Birch", "Cedar"])
-_numbers = itertools.count()
 
 
 def _version(artifact: Artifact) -> Version:
@@ -84,7 +83,7 @@ class Product(RuleBasedStateMachine):
         super().__init__()
         self.world = world
         self.expected = Expected(models)
-        self.copied: Expected | None = None
+        self.numbers = itertools.count()
         self.calls: list[list[dict[str, Any]]] = []
         self.cold = dict.fromkeys(range(REPLICAS), False)
         """Replicas that began while the store was away."""
@@ -111,7 +110,7 @@ class Product(RuleBasedStateMachine):
         second = 10 + len(self.calls)
         events = [
             {
-                "event_id": f"e{next(_numbers)}",
+                "event_id": f"e{next(self.numbers)}",
                 "user_id": user,
                 "item_id": item,
                 "type": kind,
@@ -274,7 +273,7 @@ class Product(RuleBasedStateMachine):
     @rule(user=users, item=items, place=places)
     def write_without_store(self, user: str, item: str, place: int) -> None:
         event = {
-            "event_id": f"e{next(_numbers)}",
+            "event_id": f"e{next(self.numbers)}",
             "user_id": user,
             "item_id": item,
             "type": "click",
@@ -356,7 +355,7 @@ class Product(RuleBasedStateMachine):
     def lists_are_right(self) -> None:
         """After every step, for every user in turn, on every replica."""
         if self.world.clients:
-            user = USERS[next(_numbers) % len(USERS)]
+            user = USERS[next(self.numbers) % len(USERS)]
             answers = [self.check_list(user, place) for place in range(REPLICAS)]
             if self.world.runs:
                 one, other = ({x["item_id"]: x["score"] for x in answer} for answer in answers)

@@ -74,7 +74,11 @@ class World:
         """Start a replica; one that runs is stopped first."""
         self._replicas[place].close()
         settings = Settings(
-            redis_url=self.server.url, poll_seconds=0.05, cache_dir=self._folder / "cache"
+            redis_url=self.server.url,
+            poll_seconds=0.05,
+            cache_dir=self._folder / "cache",
+            redis_timeout_seconds=PATIENCE_SECONDS,
+            request_timeout_seconds=PATIENCE_SECONDS,
         )
         client = self._replicas[place].enter_context(self._serving(settings))
         client.timeout = PATIENCE_SECONDS
@@ -94,16 +98,6 @@ class World:
     def start_store(self) -> None:
         """Start it with what it had written."""
         self.server = self._started()
-
-    def keep_copy(self) -> None:
-        """Copy what the store has written so far: what a replica of it would have."""
-        shutil.rmtree(self._folder / "copy", ignore_errors=True)
-        shutil.copytree(self._data, self._folder / "copy")
-
-    def go_back_to_copy(self) -> None:
-        """Put the copy in the place of what a store that is down has written since."""
-        shutil.rmtree(self._data)
-        shutil.copytree(self._folder / "copy", self._data)
 
     def _started(self) -> EmbeddedServer:
         log = self._folder / "redis.log"
