@@ -1,11 +1,10 @@
 """What events mean by their names: likes, and what takes a like back; see `event_words.toml`."""
 
-import re
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 
-from training.ingest.mapping import plain
+from training.ingest.mapping import fits, plain, words_of
 
 _LIKE = 1.0
 _POINTS = {"against": -5.0, "undo": -1.0, "shown": 0.0}
@@ -16,7 +15,6 @@ _WORDS = {
         Path(__file__).with_name("event_words.toml").read_text(encoding="utf-8")
     ).items()
 }
-_PARTS = re.compile(r"[A-Z]?[^\W\d_A-Z]+|[A-Z]+")
 
 
 def weights_of(events: Iterable[str]) -> dict[str, float]:
@@ -26,14 +24,10 @@ def weights_of(events: Iterable[str]) -> dict[str, float]:
 
 def points_of(event: str) -> float:
     """Points of one event by its words."""
-    parts = [plain(part) for part in _PARTS.findall(event)]
+    parts = words_of(event)
     found = [
         points
         for group, points in _POINTS.items()
-        if any(_fits(part, word) for part in [*parts, plain(event)] for word in _WORDS[group])
+        if any(fits(part, word) for part in [*parts, plain(event)] for word in _WORDS[group])
     ]
     return found[0] if found else _LIKE
-
-
-def _fits(part: str, word: str) -> bool:
-    return part.startswith(word[:-1]) if word.endswith("*") else part == word

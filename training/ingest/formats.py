@@ -31,8 +31,8 @@ _TABBED_SUFFIXES = frozenset({".tsv", *ATOMIC_SUFFIXES})
 _SAID = re.compile(r"sep=(\S|\t)\s*$", re.IGNORECASE)
 _UNUSED = "\x1f"
 """ASCII's unit separator: stands for a separator of several characters."""
-_SAMPLE = 50
-"""How many records are read to find the separator."""
+_SAMPLE, _LARGE_SAMPLE = 50, 1000
+"""How many lines are read to find the separator, and whether fields between tabs are quoted."""
 
 WRONG_FIELDS = "wrong number of fields"
 BROKEN_QUOTES = "quotes that do not match"
@@ -151,7 +151,7 @@ class Record(NamedTuple):
 def dialect_of(path: Path, encoding: str, separator: str | None, quoted: bool | None) -> Dialect:
     """Tabs are known by the suffix, other separators by the first lines; DataError if neither.
 
-    By convention, fields between tabs are not quoted.
+    By convention, fields between tabs are not quoted; spreadsheets quote some of them all the same.
     """
     if separator is None and plain_suffix(path) in _TABBED_SUFFIXES:
         separator = "\t"
@@ -172,8 +172,24 @@ def dialect_of(path: Path, encoding: str, separator: str | None, quoted: bool | 
                 'name the separator in a mapping, for example separator = "#"',
                 line=1,
             )
-    usual = separator != "\t" and len(separator) == 1
-    return Dialect(separator=separator, quoted=usual if quoted is None else quoted, skipped=skipped)
+    if quoted is None:
+        quoted = len(separator) == 1 and (separator != "\t" or _quotes(path, encoding, skipped))
+    return Dialect(separator=separator, quoted=quoted, skipped=skipped)
+
+
+def _quotes(path: Path, encoding: str, skipped: int) -> bool:
+    """Whether fields between tabs stand in quotes: some begin with one, and all of these are whole.
+
+    RecBole's never do.
+    """
+    if plain_suffix(path) in ATOMIC_SUFFIXES:
+        return False
+    with text_lines(path, encoding) as lines:
+        sample = list(islice(lines, _LARGE_SAMPLE))
+    if not any(field.startswith('"') for line in sample for field in line.split("\t")):
+        return False
+    dialect = Dialect(separator="\t", quoted=True, skipped=skipped)
+    return all(record.fault is None for record in records(iter(sample), dialect))
 
 
 def _fit(sample: Sequence[str], separator: str) -> tuple[float, int]:

@@ -14,10 +14,10 @@ from training.data.folder import MAX_ATTRIBUTE
 from training.data.tables import DataError
 from training.ingest.events import weights_of
 from training.ingest.formats import DEFAULT_ENCODING
-from training.ingest.mapping import NAMES, named, plain
+from training.ingest.mapping import ID_WORDS, NAMES, named, plain, words_of
 from training.ingest.proposal import Columns, Proposal
-from training.ingest.sampled import Sampled, examples
-from training.ingest.sources import Given, Source
+from training.ingest.sampled import MOST_EVENTS, Sampled, examples
+from training.ingest.sources import SEVERAL, Given, Source
 from training.ingest.times import SPREADSHEET, like_days, order_of
 from training.ingest.values import thousands_of, wholes
 
@@ -186,17 +186,32 @@ def _add_items(
 def interaction_columns(table: Sampled, items: Sequence[str], proposal: Proposal) -> Columns:
     """Keys of `[interactions]`; `items` are the columns that may be the item's id."""
     asking = _Asking("interactions", table, proposal)
-    users = table.with_siblings(table.candidates("user"))
-    asking.required("user", users, besides=[*items, *table.dated()])
-    asking.required("item", items, besides=[*users, *table.dated()])
-    _add_value(asking)
-    asking.optional("timestamp", table.candidates("timestamp") or table.dated())
+    users, times = table.with_siblings(table.candidates("user")), table.candidates("timestamp")
+    dated = [] if users and items and times else table.dated()
+    asking.required("user", users, besides=[*items, *dated])
+    asking.required("item", items, besides=[*users, *dated])
+    for role in ("user", "item"):
+        column = asking.found.get(role)
+        if isinstance(column, str) and table.holds_several(column):
+            raise DataError(table.path, *SEVERAL, column=column)
+    _add_value(asking, {*users, *items, *times, *dated})
+    _add_time(asking, times, dated)
     asking.optional("label", table.candidates("label"))
     for role in ("timestamp", "label"):
         asking.note_unreadable(role)
+    return asking.found
+
+
+def _add_time(asking: "_Asking", times: Sequence[str], dated: Sequence[str]) -> None:
+    """A column of times by its name, or else the only one of dates that is not called otherwise."""
+    others = [name for name in asking.table.with_other_dates() if name in dated]
+    asking.optional("timestamp", times or [name for name in dated if name not in others])
     if "timestamp" in asking.found:
         _add_dates(asking)
-    return asking.found
+        return
+    for name in others:
+        why = "by its name the date of something else; if it is when users chose, write"
+        asking.note([name], f'{why} timestamp = "{name}"')
 
 
 def _add_dates(asking: "_Asking") -> None:
@@ -215,8 +230,11 @@ def _add_dates(asking: "_Asking") -> None:
         asking.ask("timestamp_format", text, [SPREADSHEET, "s"])
 
 
-def _add_value(asking: "_Asking") -> None:
-    """Ratings, or else events, or else counts, of what the table says how much an item is liked."""
+def _add_value(asking: "_Asking", taken: Collection[str]) -> None:
+    """Ratings, or else events, or else counts, of what the table says how much an item is liked.
+
+    Asks about columns besides those `taken` that may say so, if none does by its name.
+    """
     table, found = asking.table, asking.found
     by_role = {role: table.candidates(role) for role in ("rating", "event", "count")}
     by_role["event"] = [x for x in by_role["event"] if _tells_likes(table, x, asking)]
@@ -224,6 +242,7 @@ def _add_value(asking: "_Asking") -> None:
     for role in by_role:
         asking.note_unreadable(role, instead=used)
     if used is None:
+        _ask_about_unnamed(asking, taken)
         return
     columns = by_role[used]
     if used == "event":
@@ -237,6 +256,33 @@ def _add_value(asking: "_Asking") -> None:
     for role, others in by_role.items():
         if role != used:
             asking.note(others, f"{' or '.join(columns)} says how much an item is liked")
+
+
+def _ask_about_unnamed(asking: "_Asking", taken: Collection[str]) -> None:
+    """Columns that may be events or ratings by their content, and are called something unknown."""
+    table = asking.table
+    for column in table.names:
+        is_known = column in taken or any(named(role, [column]) for role in NAMES)
+        if is_known or ID_WORDS.intersection(words_of(column)):
+            continue
+        values = table.present(column)
+        points = weights_of(values.unique()) if values.n_unique() <= MOST_EVENTS else {}
+        no_likes = [event for event, each in points.items() if each <= 0]
+        if no_likes and max(points.values()) > 0:
+            text = f"whether {column} says what happened, as {examples(sorted(no_likes))} would"
+            asking.choose("event", [_events(table, column)], certain=(), text=text)
+        elif _like_ratings(values):
+            asking.refuse(
+                column,
+                "nothing says what its numbers mean; if they say how much an item is liked, write "
+                f'rating = "{column}", and min_rating = 1 if every number is a like',
+            )
+
+
+def _like_ratings(values: pl.Series) -> bool:
+    """Whether they are few numbers, none below 0, that come again and again."""
+    few = 1 < values.n_unique() <= min(_MOST_RATINGS, len(values) // 2)
+    return few and all(map(_is_plain_number, values.unique()))
 
 
 def _tells_likes(table: Sampled, column: str, asking: "_Asking") -> bool:
@@ -290,6 +336,9 @@ def item_columns(table: Sampled, ids: Sequence[str], proposal: Proposal) -> Colu
     found, taken = asking.found, set(ids)
     for role in ("title", "year", "categories", "picture", "available"):
         columns = [name for name in table.candidates(role) if name not in taken]
+        if role == "title" and not columns and "id" in found:
+            known = {x for other in NAMES for x in table.all_named(other)}
+            columns = table.titles(str(found["id"]), besides={*taken, *known})
         asking.optional(role, columns)
         taken.update(columns)
     if "categories" in found:
@@ -339,13 +388,17 @@ class _Asking:
             self.required(key, candidates)
 
     def choose(
-        self, key: str, answers: Sequence[Columns], certain: Sequence[object] | None = None
+        self,
+        key: str,
+        answers: Sequence[Columns],
+        certain: Sequence[object] | None = None,
+        text: str = "",
     ) -> None:
         """Take the only answer, or ask; with `certain` given, the only one if that has one."""
         if len(answers if certain is None else certain) == 1:
             self.found |= answers[0]
             return
-        text = f"which column of {self.table.path.name} is the {key}"
+        text = text or f"which column of {self.table.path.name} is the {key}"
         if len(answers) > _MOST_OFFERED:
             text += f" (of {len(answers)}; every row should be one choice of one item by one user)"
         self._proposal.ask_for(self._name, text, answers[:_MOST_OFFERED])

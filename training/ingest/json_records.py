@@ -23,15 +23,19 @@ _MOST_CHARACTERS = 2**24
 """Of one object that goes over several lines; more text without an end is no object."""
 
 
-def json_columns_of(path: Path, encoding: str) -> list[str]:
-    """Keys of the first records in their order; DataError if there are none."""
+def json_columns_of(path: Path, encoding: str) -> dict[str, bool]:
+    """Keys of the first records in their order, and whether lists stand there.
+
+    Raises:
+        DataError: there are none.
+    """
+    names: dict[str, bool] = {}
     with text_lines(path, encoding) as lines:
-        names = dict.fromkeys(
-            name
-            for _, fields in islice(objects(lines, path), _SAMPLE)
-            if isinstance(fields, dict)
-            for name in _columns("", fields)
-        )
+        for _, fields in islice(objects(lines, path), _SAMPLE):
+            if isinstance(fields, dict):
+                for name in _columns("", fields):
+                    is_list = isinstance(_value_of(fields, name), list)
+                    names[name] = names.get(name, False) or is_list
     if not names:
         raise DataError(
             path,
@@ -39,7 +43,7 @@ def json_columns_of(path: Path, encoding: str) -> list[str]:
             'expected objects such as {"user": "u1", "item": "i1"}, one per line or in one list',
             line=1,
         )
-    return list(names)
+    return names
 
 
 def objects(lines: Iterator[str], path: Path) -> Iterator[tuple[int, dict[str, object] | str]]:
@@ -98,12 +102,16 @@ def _spread(lines: Iterator[str], path: Path) -> Iterator[tuple[int, dict[str, o
 
 def text_of(fields: Mapping[str, object], column: str) -> str:
     """The value of a column of an object, empty if there is none."""
+    return _text(_value_of(fields, column))
+
+
+def _value_of(fields: Mapping[str, object], column: str) -> object:
     value = fields.get(column)
     if value is None and "." in column:
         outer, _, inner = column.partition(".")
         within = fields.get(outer)
-        return text_of(within, inner) if isinstance(within, dict) else ""
-    return value if isinstance(value, str) else _text(value)
+        return _value_of(within, inner) if isinstance(within, dict) else None
+    return value
 
 
 def _columns(prefix: str, fields: Mapping[str, object]) -> Iterator[str]:

@@ -18,6 +18,13 @@ def parquet_columns_of(path: Path) -> list[str]:
         return list(_texts(pl.read_parquet_schema(path)))
 
 
+def list_columns_of(path: Path) -> list[str]:
+    """Names of those of them that hold lists."""
+    with _explained(path):
+        schema = pl.read_parquet_schema(path)
+    return [name for name in _texts(schema) if isinstance(schema.get(name), pl.List)]
+
+
 def vector_columns_of(path: Path) -> list[str]:
     """Names of the other columns."""
     with _explained(path):

@@ -8,7 +8,7 @@ from typing import Self
 import polars as pl
 
 from training.ingest.items import NO, YES
-from training.ingest.mapping import NAMES, named, plain
+from training.ingest.mapping import NAMES, by_fit, fits, named, plain, words_of
 from training.ingest.rejects import Rejects
 from training.ingest.sources import Source
 from training.ingest.times import DATE_ORDERS, seconds
@@ -21,7 +21,7 @@ NEARLY = 0.9
 and `import` refuses more."""
 _SAME = 0.8
 """Share of repeated rows of an item that must say the same, if a column is about items."""
-_MOST_EVENTS = 50
+MOST_EVENTS = 50
 """Kinds of events; a column of more kinds names something else."""
 _SAME_ID = 0.5
 """Share of one table's ids that another has, if both use the same ids; both are only sampled, and
@@ -30,6 +30,9 @@ _NAMING = 0.95
 """Least share of distinct values in a column that identifies the rows."""
 _SOME = 0.1
 """Least share of the ids that a column must hold to refer to them; ratings hold few."""
+_SOME_CELLS = 0.3
+"""Share of cells that must show what a column holds."""
+_TITLE_CHARACTERS = 200
 _LABELS = ("0", "1", "2", "0.0", "1.0", "2.0")
 _SEPARATORS = ("|", ";", ",")
 _EXAMPLES = 2
@@ -47,18 +50,25 @@ class Sampled:
     """Stripped strings."""
     headed: bool = True
     """Whether the names are the file's own."""
+    lists: frozenset[str] = frozenset()
+    """Columns in which lists stand."""
 
     @classmethod
     def of(cls, source: Source) -> Self:
         """Read the first rows."""
         sample = next(source.batches(source.names, Rejects(), _ROWS))
         rows = sample.select(pl.col(source.names).str.strip_chars())
-        return cls(path=source.path, names=source.names, rows=rows, headed=source.headed)
+        return cls(
+            path=source.path,
+            names=source.names,
+            rows=rows,
+            headed=source.headed,
+            lists=source.lists,
+        )
 
     def candidates(self, role: str) -> list[str]:
         """Columns that may have this role by name and by content, of the likeliest names."""
-        for names in NAMES[role]:
-            alike = [x for x in self.names if plain(x) in names]
+        for alike in by_fit(role, self.names):
             found = [x for x in alike if not self.unlike(role, x)]
             if found:
                 return found
@@ -92,6 +102,15 @@ class Sampled:
             and not self.unlike("timestamp", name)
         ]
 
+    def with_other_dates(self) -> list[str]:
+        """Columns whose names say the date of something else, such as a delivery's."""
+        (others,) = NAMES["otherdate"]
+        return [
+            name
+            for name in self.names
+            if any(fits(word, other) for word in words_of(name) for other in others)
+        ]
+
     def all_named(self, role: str) -> list[str]:
         """Columns that may have this role by name, however unlikely."""
         return [name for name in self.names if named(role, [name])]
@@ -117,7 +136,7 @@ class Sampled:
             if name not in {item, *others} and self._set_by(name, item) >= _SAME:
                 of_user = 0.0 if user is None else self._set_by(name, user)
                 names += [name] if of_user <= self._set_by(name, item) else []
-        return Sampled(path=self.path, names=names, rows=self.rows)
+        return Sampled(path=self.path, names=names, rows=self.rows, lists=self.lists)
 
     def _set_by(self, column: str, key: str) -> float:
         """Share of the repeated rows of a key that say what its first row says; 0 without any."""
@@ -144,9 +163,35 @@ class Sampled:
 
     def separator(self, column: str) -> str:
         """Between the categories of one item; RecBole's sequences have spaces."""
+        if column in self.lists or self.present(column).str.contains(r"^\s*\[.*\]\s*$").all():
+            return "|"
         values = pl.select(flat_lists(pl.lit(self.present(column)))).to_series()
         found = (mark for mark in _SEPARATORS if values.str.contains(mark, literal=True).any())
         return next(found, " " if self.path.suffix == ".item" else "|")
+
+    def holds_several(self, column: str) -> bool:
+        """Whether cells of a column of ids hold several of them, which then come again."""
+        if column in self.lists:
+            return True
+        values = pl.select(flat_lists(pl.lit(self.present(column)))).to_series()
+        for mark in _SEPARATORS:
+            parts = values.filter(values.str.contains(mark, literal=True)).str.split(mark)
+            if len(parts) >= _SOME_CELLS * len(values) > 0:
+                each = parts.explode().str.strip_chars()
+                return each.n_unique() <= _SOME_CELLS * len(each)
+        return False
+
+    def titles(self, key: str, besides: Collection[str]) -> list[str]:
+        """Columns that may name items by their content: short texts of words, hardly any twice."""
+        first = self.rows.unique(key, keep="first", maintain_order=True)
+        found = []
+        for name in self.names:
+            texts = first.filter(~missing(pl.col(name)))[name]
+            if name in besides or named("title", [name]) or len(texts) < _NAMING * len(first):
+                continue
+            if len(texts) > 1 and texts.n_unique() >= _NAMING * len(texts) and _like_titles(texts):
+                found.append(name)
+        return found
 
     def references(self, other: "Sampled") -> list[tuple[str, str]]:
         """Pairs of a column here, whose values repeat, and the ids in another table it names.
@@ -177,6 +222,11 @@ class Sampled:
         return self.overlap(column, other) >= _SAME_ID
 
 
+def _like_titles(texts: pl.Series) -> bool:
+    words = texts.str.contains(r"\pL{2,}.*\s")
+    return bool(words.mean() >= _SOME_CELLS and texts.str.len_chars().max() <= _TITLE_CHARACTERS)  # type: ignore[operator]
+
+
 def examples(values: Iterable[str]) -> str:
     """Some values, as a reason names them."""
     first = list(dict.fromkeys(values))[:_EXAMPLES]
@@ -198,6 +248,8 @@ def _no_numbers(values: pl.Series) -> pl.Series:
 
 
 def _no_times(values: pl.Series) -> pl.Series:
+    if not values.str.contains(r"\d").any():
+        return values
     wrong = [values.filter(seconds(values, order=order).is_null()) for order in DATE_ORDERS]
     return min(wrong, key=len)
 
@@ -207,7 +259,7 @@ def _no_labels(values: pl.Series) -> pl.Series:
 
 
 def _no_events(values: pl.Series) -> pl.Series:
-    return values if values.n_unique() > _MOST_EVENTS else values.head(0)
+    return values if values.n_unique() > MOST_EVENTS else values.head(0)
 
 
 def _no_stock(values: pl.Series) -> pl.Series:

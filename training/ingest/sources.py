@@ -28,7 +28,12 @@ from training.ingest.formats import (
 )
 from training.ingest.json_records import json_columns_of, objects, text_of
 from training.ingest.mapping import NAMES, Mapping, TableMapping, plain
-from training.ingest.parquet import parquet_columns_of, parquet_frames, vector_columns_of
+from training.ingest.parquet import (
+    list_columns_of,
+    parquet_columns_of,
+    parquet_frames,
+    vector_columns_of,
+)
 from training.ingest.rejects import LINE, Rejects
 
 BATCH_ROWS = 131_072
@@ -43,6 +48,11 @@ _KNOWLEDGE = frozenset({".kg", ".link"})
 SHEET_SUFFIXES = frozenset({".xlsx", ".xls", ".ods"})
 _BY_PLACE = re.compile(r"column \d+")
 SAVE_SHEETS = "save each sheet as .csv"
+SEVERAL = (
+    "holds several ids in one cell",
+    "write one row for each of them: every row is one choice of one item by one user",
+)
+"""What is wrong with such a column, and what to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +66,8 @@ class Source:
     """None for formats that are not delimited."""
     headed: bool
     """Whether the first record of a delimited file is a header."""
+    lists: frozenset[str] = frozenset()
+    """Columns in which lists stand."""
 
     @classmethod
     def open(
@@ -79,6 +91,7 @@ class Source:
         """
         suffix = plain_suffix(path)
         dialect, headed = None, True
+        lists: Iterable[str] = ()
         if suffix in _DELIMITED:
             dialect = dialect_of(path, encoding, separator, quoted)
             first = _first_record(path, encoding, dialect)
@@ -88,9 +101,10 @@ class Source:
                 else _given_names(path, first, columns, header)
             )
         elif suffix in _JSON:
-            names = json_columns_of(path, encoding)
+            found = json_columns_of(path, encoding)
+            names, lists = list(found), [name for name, is_list in found.items() if is_list]
         elif suffix in _PARQUET:
-            names = parquet_columns_of(path)
+            names, lists = parquet_columns_of(path), list_columns_of(path)
         else:
             remedy = SAVE_SHEETS if suffix in SHEET_SUFFIXES else ""
             raise DataError(
@@ -99,7 +113,19 @@ class Source:
                 remedy
                 or f"name it {', '.join(sorted(TABLE_SUFFIXES))}; text may be compressed (.gz)",
             )
-        return cls(path=path, names=names, encoding=encoding, dialect=dialect, headed=headed)
+        return cls(
+            path=path,
+            names=names,
+            encoding=encoding,
+            dialect=dialect,
+            headed=headed,
+            lists=frozenset(lists),
+        )
+
+    def check_single(self, column: str) -> None:
+        """DataError if lists stand in a column of ids."""
+        if column in self.lists:
+            raise DataError(self.path, *SEVERAL, column=column)
 
     @property
     def vectors(self) -> list[str]:

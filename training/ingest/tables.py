@@ -115,6 +115,8 @@ def read_interactions(
     columns = {name: column for name, column in named.items() if column is not None}
     parts = []
     for place, source in enumerate(sources):
+        source.check_single(mapping.user)
+        source.check_single(mapping.item)
         batches = source.batches(list(dict.fromkeys(columns.values())), rejects)
         for number, batch in enumerate(batches, start=1):
             if number % _REPORTED_BATCHES == 0:

@@ -100,14 +100,26 @@ def seconds(text: pl.Series, fmt: str | None = None, order: DateOrder | None = N
     place = found.is_null().arg_true()
     rest = _simplified(text.gather(place))
     # What reads most of the first strings comes first: one format is mostly enough.
-    head = rest.head(_LOOKED_AT)
-    for each in sorted(_formats(order), key=lambda each: _parsed(head, each).null_count()):
-        if rest.is_empty():
+    looked_at = rest.head(_LOOKED_AT)
+    while len(rest):
+        best, num_read = _best_format(looked_at, order)
+        if num_read:
+            times = _parsed(rest, best)
+            found = found.scatter(place, times)
+            place, rest = place.filter(times.is_null()), rest.filter(times.is_null())
+        elif len(looked_at) == len(rest):
             break
-        times = _parsed(rest, each)
-        found = found.scatter(place, times)
-        place, rest = place.filter(times.is_null()), rest.filter(times.is_null())
+        looked_at = rest
     return found
+
+
+def _best_format(text: pl.Series, order: DateOrder | None) -> tuple[str, int]:
+    """The format that reads most strings, and how many."""
+    formats = dict.fromkeys(_formats(order))
+    reads = pl.select(t=text).select(
+        _moments(pl.col("t"), fmt).is_not_null().sum().alias(fmt) for fmt in formats
+    )
+    return max(reads.row(0, named=True).items(), key=lambda each: each[1])
 
 
 def is_format(fmt: str) -> bool:
@@ -194,12 +206,20 @@ def _formats(order: DateOrder | None) -> Iterator[str]:
 
 
 def _parsed(text: pl.Series, fmt: str) -> pl.Series:
+    return pl.select(t=text).select(_moments(pl.col("t"), fmt)).to_series()
+
+
+def _moments(text: pl.Expr, fmt: str) -> pl.Expr:
     zone = "UTC" if "%z" in fmt else None
     times = text.str.to_datetime(fmt, time_unit="us", time_zone=zone, strict=False)
-    return _possible(times.dt.timestamp("us") / 1e6)
+    moments = times.dt.timestamp("us") / 1e6
+    return pl.when(moments.is_between(0, _end(), closed="left")).then(moments)
 
 
 def _possible(seconds: pl.Series) -> pl.Series:
     """Without times before 1970 and after the next year."""
-    end = datetime(datetime.now(UTC).year + 2, 1, 1, tzinfo=UTC).timestamp()
-    return seconds.set(~seconds.is_between(0, end, closed="left"), None)
+    return seconds.set(~seconds.is_between(0, _end(), closed="left"), None)
+
+
+def _end() -> float:
+    return datetime(datetime.now(UTC).year + 2, 1, 1, tzinfo=UTC).timestamp()
