@@ -67,6 +67,9 @@ format: $(DEV) ## rewrite the code in the project's format
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
+messy: $(DEV) ## N messy shops from seeds through `magnet import` (N=2000: minutes)
+	MESSY=$(or $(N),2000) $(BIN)/python -m pytest -s tests/training/ingest/test_messy.py
+
 e2e: $(DEV) ## only the tests of the main job, over real sockets
 	$(BIN)/python -m pytest -m e2e
 

@@ -1,4 +1,4 @@
-"""Writes a shop's truth down as shops do: other names, other spellings, and much beside the point."""
+"""Writes a shop's truth down as shops do: in other words, and with much beside the point."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -6,10 +6,11 @@ from pathlib import Path
 from random import Random
 
 from tests.messy.shop import Deed, Shop
-from tests.messy.styles import Style, counts, moments, ratings
+from tests.messy.styles import Style, counts, moments, native_moments, ratings
 from tests.messy.words import DECOYS, GOOD_STATES, NAMES, PEOPLE
 from tests.messy.writing import (
     DELIMITED,
+    FOREIGN,
     KINDS,
     NESTING,
     Column,
@@ -38,6 +39,8 @@ class Messy:
     moment: Style | None
     plan: str
     """How they are written, for people."""
+    spoilt: set[tuple[str, str]]
+    """Pairs whose rows cannot be used."""
 
 
 def write_messily(shop: Shop, random: Random, folder: Path) -> Messy:
@@ -66,22 +69,23 @@ class _Writer:
         self.moment = moments(random) if shop.timed else None
         self.described = False
         self.encodings: set[str] = set()
+        self.spoilt: set[tuple[str, str]] = set()
         self.notes: list[str] = [self.language]
         self.clear = self.moment is None or not self.moment.unclear
-        self.float_ids = {what for what in ("user", "item") if random.random() < 0.15}
         if self.moment is not None:
             self.notes.append(f"times: {self.moment.name}")
 
     def done(self, shape: str) -> Messy:
         """What has been written."""
-        foreign = {each for each in self.encodings if each in ("cp1252", "latin-1")}
+        foreign = self.encodings.intersection(FOREIGN)
         named = min(foreign, default=None) if self.random.random() < 0.7 else None
         return Messy(
             folder=self.folder,
             encoding=named,
-            clear=self.clear and shape not in ("wide", "baskets") and len(foreign) < 2,
+            clear=self.clear and shape not in ("wide", "baskets") and foreign in (set(), {named}),
             moment=self.moment,
             plan=f"{shape}; {'; '.join(self.notes)}; --encoding {named}",
+            spoilt=self.spoilt,
         )
 
     def name(self, role: str) -> str:
@@ -92,6 +96,9 @@ class _Writer:
         """One row for each deed, in one file or several."""
         kind = self.random.choice(KINDS)
         nested = kind in NESTING and self.random.random() < 0.4
+        if kind == "parquet" and self.moment is not None and self.random.random() < 0.6:
+            self.moment = native_moments(self.random)
+            self.notes.append(f"no: {self.moment.name}")
         columns = [
             *self._columns_of(self.shop.deeds, kind, nested),
             *self._decoys(len(self.shop.deeds)),
@@ -121,6 +128,7 @@ class _Writer:
             Column(name=user, cells=self._ids([x.user for x in deeds], "user", native)),
             Column(name=item, cells=self._ids([x.item for x in deeds], "item", native)),
         ]
+        self._spoil(columns[self.random.randint(0, 1)], deeds)
         if shop.values != "none":
             columns.append(self._values(deeds))
         if self.moment is not None:
@@ -136,6 +144,16 @@ class _Writer:
         self.notes.append(f"columns {[column.name for column in columns]}")
         return columns
 
+    def _spoil(self, column: Column, deeds: Sequence[Deed]) -> None:
+        """Leave some cells empty, in one of the ways in which that is done."""
+        if self.random.random() < 0.85:
+            return
+        for place in self.random.sample(range(len(deeds)), 2):
+            empty = None if isinstance(column.cells[place], int | float) else ""
+            column.cells[place] = self.random.choice([None, empty])
+            self.spoilt.add((deeds[place].user, deeds[place].item))
+        self.notes.append(f"empty cells in {column.name}")
+
     def _values(self, deeds: Sequence[Deed]) -> Column:
         shop, random = self.shop, self.random
         values = [deed.value for deed in deeds]
@@ -145,11 +163,14 @@ class _Writer:
         whole = all(number == int(number) for number in numbers)
         style = ratings(random, shop.top, whole) if shop.values == "rating" else counts(random)
         self.notes.append(f"{shop.values}: {style.name}")
-        return Column(name=self.name(shop.values), cells=[style.write(x) for x in numbers])
+        name = self.name(shop.values)
+        if self.random.random() < 0.1:
+            name += f" (1-{shop.top})" if shop.values == "rating" else " (pcs.)"
+        return Column(name=name, cells=[style.write(x) for x in numbers])
 
     def _ids(self, ids: Sequence[str], what: str, native: bool) -> list[object]:
         numeric = all(each.isdigit() and str(int(each)) == each for each in ids)
-        if numeric and what in self.float_ids:
+        if numeric and self.random.random() < 0.15:
             self.notes.append(f"{what} ids with decimals")
             return [float(each) if native else f"{each}.0" for each in ids]
         return [int(each) for each in ids] if numeric and native else list(ids)

@@ -63,6 +63,7 @@ def draw_shop(random: Random) -> Shop:
         random.randint(60, min(220, len(users) * len(items))),
     )
     step = random.choice([0.5, 1, 1])
+    most = random.choice([12, 12, 12, 1200, -1])
 
     def value() -> float | str | None:
         if values == "rating":
@@ -70,7 +71,7 @@ def draw_shop(random: Random) -> Shop:
                 float(top), max(1, random.randint(1, top)) + (step % 1) * random.randint(0, 1)
             )
         if values == "count":
-            return float(random.choice([1, 1, 1, 2, 3, 12]))
+            return float(random.choice([1, 1, 1, 2, 3, most]))
         return random.choice(events) if values == "event" else None
 
     return Shop(

@@ -54,6 +54,7 @@ def moments(random: Random) -> Style:
             form("compact day", "%Y%m%d", DAY),
             form("short year", "%d.%m.%y", DAY),
             form("log", "%d/%b/%Y:%H:%M:%S +0000"),
+            form("CET", "%Y-%m-%d %H:%M:%S CET", zone=timezone(timedelta(hours=1))),
             form("year first slashes", "%Y/%m/%d %H:%M", 60),
             Style(name="s", write=int),
             Style(name="s float", write=lambda x: f"{x:.1f}"),
@@ -62,6 +63,20 @@ def moments(random: Random) -> Style:
             Style(
                 name="spreadsheet", write=lambda x: int(x / DAY) + 25_569, step=DAY, unclear=True
             ),
+        ]
+    )
+
+
+def native_moments(random: Random) -> Style:
+    """A type of Parquet for moments."""
+    zone = random.choice([UTC, timezone(timedelta(hours=2))])
+    return random.choice(
+        [
+            Style(
+                name="datetime", write=lambda x: datetime.fromtimestamp(x, UTC).replace(tzinfo=None)
+            ),
+            Style(name="datetime with zone", write=lambda x: datetime.fromtimestamp(x, zone)),
+            Style(name="date", write=lambda x: datetime.fromtimestamp(x, UTC).date(), step=DAY),
         ]
     )
 
@@ -97,5 +112,7 @@ def counts(random: Random) -> Style:
             Style(name="whole", write=int),
             Style(name="decimals", write=lambda x: f"{x:.1f}"),
             Style(name="comma", write=lambda x: f"{x:.2f}".replace(".", ",")),
+            Style(name="thousands", write=lambda x: f"{x:,.0f}"),
+            Style(name="thousands", write=lambda x: f"{x:,.0f}".replace(",", ".")),
         ]
     )

@@ -92,13 +92,13 @@ NAMES: dict[str, dict[str, list[str]]] = {
         "category": ["Kategori"],
     },
     "tr": {
-        "user": ["Müşteri", "Müşteri No", "Kullanıcı"],
+        "user": ["Müşteri", "Müşteri No", "Kullanıcı"],  # noqa: RUF001
         "item": ["Ürün", "Ürün Kodu", "Stok Kodu"],
         "rating": ["Puan", "Değerlendirme"],
         "count": ["Adet", "Miktar"],
         "event": ["Olay", "İşlem"],
         "time": ["Tarih", "Sipariş Tarihi"],
-        "title": ["Başlık", "Ürün Adı"],
+        "title": ["Başlık", "Ürün Adı"],  # noqa: RUF001
         "category": ["Kategori"],
     },
 }

@@ -12,7 +12,7 @@ import zlib
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import IO, NamedTuple, cast
@@ -22,7 +22,7 @@ from training.data.tables import DataError
 DEFAULT_ENCODING = "utf-8"
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _COMPRESSED = ".gz"
-_READ_BYTES = 2**20
+_FIRST_BYTES, _READ_BYTES = 1024, 2**20
 
 SEPARATORS = (",", "\t", ";", "|", "::")
 ATOMIC_SUFFIXES = frozenset({".inter", ".item", ".user"})
@@ -31,8 +31,12 @@ _TABBED_SUFFIXES = frozenset({".tsv", *ATOMIC_SUFFIXES})
 _SAID = re.compile(r"sep=(\S|\t)\s*$", re.IGNORECASE)
 _UNUSED = "\x1f"
 """ASCII's unit separator: stands for a separator of several characters."""
-_SAMPLE, _LARGE_SAMPLE = 50, 1000
-"""How many lines are read to find the separator, and whether fields between tabs are quoted."""
+_SAMPLE = 1000
+"""How many lines are read to find out how records are written."""
+_MOST_SKIPPED = 5
+"""Lines above a header."""
+_FITTING = 0.9
+"""Share of lines that must be as wide as a header below other lines."""
 
 WRONG_FIELDS = "wrong number of fields"
 BROKEN_QUOTES = "quotes that do not match"
@@ -86,11 +90,25 @@ def _bytes(path: Path) -> IO[bytes]:
 
 
 def _decoded(content: IO[bytes], encoding: str) -> io.TextIOWrapper:
+    first = content.read(_FIRST_BYTES)
+    content.seek(0)
+    if (unmarked := _utf16_of(first)) is not None:
+        encoding = unmarked
+    elif encoding == DEFAULT_ENCODING or _is_unicode(content):
+        encoding = "utf-16" if first[:2] in _UTF16_MARKS else "utf-8-sig"
     buffered = io.BufferedReader(cast(io.RawIOBase, content))
-    if encoding == DEFAULT_ENCODING or _is_unicode(content):
-        marked = buffered.peek(2)[:2] in _UTF16_MARKS
-        encoding = "utf-16" if marked else "utf-8-sig"
     return io.TextIOWrapper(buffered, encoding=encoding, newline="")
+
+
+def _utf16_of(first: bytes) -> str | None:
+    """UTF-16 without a mark, by the zeros in every other byte of most letters; else None."""
+    if first[:2] in _UTF16_MARKS:
+        return None
+    for place, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
+        zeros, others = first[place::2].count(0), first[1 - place :: 2].count(0)
+        if others == 0 and 2 * zeros > len(first[place::2]) > 0:
+            return encoding
+    return None
 
 
 def _is_unicode(content: IO[bytes]) -> bool:
@@ -135,7 +153,9 @@ class Dialect:
     quoted: bool
     """Whether a field may stand in double quotes, and then hold separators and line ends."""
     skipped: int = 0
-    """Lines before the first record: one that names the separator for a spreadsheet."""
+    """Lines before the first record: one that names the separator for a spreadsheet, or a title."""
+    escaped: bool = False
+    """Whether a quote in quotes is written as `\\"`; else it is doubled."""
 
 
 class Record(NamedTuple):
@@ -152,44 +172,63 @@ def dialect_of(path: Path, encoding: str, separator: str | None, quoted: bool | 
     """Tabs are known by the suffix, other separators by the first lines; DataError if neither.
 
     By convention, fields between tabs are not quoted; spreadsheets quote some of them all the same.
+    Lines above the header that have no separator are skipped.
     """
-    if separator is None and plain_suffix(path) in _TABBED_SUFFIXES:
-        separator = "\t"
+    with text_lines(path, encoding) as lines:
+        sample = list(islice(lines, _SAMPLE))
     skipped = 0
+    if separator is None and sample and (said := _SAID.match(sample[0])):
+        separator, skipped = said[1], 1
     if separator is None:
-        with text_lines(path, encoding) as lines:
-            sample = list(islice(lines, _SAMPLE))
-        if sample and (said := _SAID.match(sample[0])):
-            separator, skipped = said[1], 1
-    if separator is None:
-        if not any(line.strip() for line in sample):
-            raise DataError(path, "is empty", "expected a header line with column names")
-        separator = max(SEPARATORS, key=lambda candidate: _fit(sample, candidate))
-        if _fit(sample, separator)[0] == 0:
-            raise DataError(
-                path,
-                "has one column only (looked for commas, tabs, semicolons, bars and ::)",
-                'name the separator in a mapping, for example separator = "#"',
-                line=1,
-            )
+        separator, skipped = _separator(path, sample)
+    dialect = Dialect(separator=separator, quoted=True, skipped=skipped)
+    escaped = _is_escaped(sample, dialect)
     if quoted is None:
-        quoted = len(separator) == 1 and (separator != "\t" or _quotes(path, encoding, skipped))
-    return Dialect(separator=separator, quoted=quoted, skipped=skipped)
+        quoted = len(separator) == 1 and (separator != "\t" or _quotes(path, sample, dialect))
+    return replace(dialect, quoted=quoted, escaped=quoted and escaped)
 
 
-def _quotes(path: Path, encoding: str, skipped: int) -> bool:
+def _separator(path: Path, sample: Sequence[str]) -> tuple[str, int]:
+    """What stands between fields, and how many lines before the header; DataError if not found."""
+    if not any(line.strip() for line in sample):
+        raise DataError(path, "is empty", "expected a header line with column names")
+    tabbed = plain_suffix(path) in _TABBED_SUFFIXES
+    for skipped in range(_MOST_SKIPPED + 1):
+        rest = sample[skipped:]
+        separator = "\t" if tabbed else max(SEPARATORS, key=lambda mark: _fit(rest, mark))
+        if _fit(rest, separator)[0] >= _FITTING or (skipped == 0 and _fit(rest, separator)[0] > 0):
+            return separator, skipped
+    if tabbed:
+        return "\t", 0
+    raise DataError(
+        path,
+        "has one column only (looked for commas, tabs, semicolons, bars and ::)",
+        'name the separator in a mapping, for example separator = "#"',
+        line=1,
+    )
+
+
+def _quotes(path: Path, sample: Sequence[str], dialect: Dialect) -> bool:
     """Whether fields between tabs stand in quotes: some begin with one, and all of these are whole.
 
     RecBole's never do.
     """
     if plain_suffix(path) in ATOMIC_SUFFIXES:
         return False
-    with text_lines(path, encoding) as lines:
-        sample = list(islice(lines, _LARGE_SAMPLE))
     if not any(field.startswith('"') for line in sample for field in line.split("\t")):
         return False
-    dialect = Dialect(separator="\t", quoted=True, skipped=skipped)
-    return all(record.fault is None for record in records(iter(sample), dialect))
+    return all(record.fault != BROKEN_QUOTES for record in records(iter(sample), dialect))
+
+
+def _is_escaped(sample: Sequence[str], dialect: Dialect) -> bool:
+    """Whether a quote in quotes has a backslash before it, as in MySQL, and is not doubled."""
+    if len(dialect.separator) > 1 or not any('\\"' in line for line in sample):
+        return False
+    doubled, escaped = (
+        sum(record.fault is not None for record in records(iter(sample), each))
+        for each in (dialect, replace(dialect, escaped=True))
+    )
+    return escaped < doubled or (escaped == doubled and not any('""' in x for x in sample))
 
 
 def _fit(sample: Sequence[str], separator: str) -> tuple[float, int]:
@@ -256,5 +295,7 @@ def _reader(lines: Iterator[str], dialect: Dialect) -> Iterator[list[str]]:
         lines,
         delimiter=mark,
         quoting=csv.QUOTE_MINIMAL if dialect.quoted else csv.QUOTE_NONE,
+        doublequote=not dialect.escaped,
+        escapechar="\\" if dialect.escaped else None,
         strict=True,
     )

@@ -23,6 +23,8 @@ from training.ingest.values import thousands_of, wholes
 
 _MOST_RATINGS = 20
 """Most distinct values of ratings; a column with more numbers is more likely a price."""
+_ALWAYS = 0.99
+"""Share of an id's rows that say the same, if a number is about what the id stands for."""
 _MOST_OFFERED = 12
 """Columns that a question lists."""
 _LATE = 1e8
@@ -188,12 +190,8 @@ def interaction_columns(table: Sampled, items: Sequence[str], proposal: Proposal
     asking = _Asking("interactions", table, proposal)
     users, times = table.with_siblings(table.candidates("user")), table.candidates("timestamp")
     dated = [] if users and items and times else table.dated()
-    asking.required("user", users, besides=[*items, *dated])
-    asking.required("item", items, besides=[*users, *dated])
-    for role in ("user", "item"):
-        column = asking.found.get(role)
-        if isinstance(column, str) and table.holds_several(column):
-            raise DataError(table.path, *SEVERAL, column=column)
+    asking.required_id("user", users, besides=[*items, *dated])
+    asking.required_id("item", items, besides=[*users, *dated])
     _add_value(asking, {*users, *items, *times, *dated})
     _add_time(asking, times, dated)
     asking.optional("label", table.candidates("label"))
@@ -271,7 +269,7 @@ def _ask_about_unnamed(asking: "_Asking", taken: Collection[str]) -> None:
         if no_likes and max(points.values()) > 0:
             text = f"whether {column} says what happened, as {examples(sorted(no_likes))} would"
             asking.choose("event", [_events(table, column)], certain=(), text=text)
-        elif _like_ratings(values):
+        elif _like_ratings(asking, column):
             asking.refuse(
                 column,
                 "nothing says what its numbers mean; if they say how much an item is liked, write "
@@ -279,10 +277,14 @@ def _ask_about_unnamed(asking: "_Asking", taken: Collection[str]) -> None:
             )
 
 
-def _like_ratings(values: pl.Series) -> bool:
-    """Whether they are few numbers, none below 0, that come again and again."""
-    few = 1 < values.n_unique() <= min(_MOST_RATINGS, len(values) // 2)
-    return few and all(map(_is_plain_number, values.unique()))
+def _like_ratings(asking: "_Asking", column: str) -> bool:
+    """Whether they are few numbers that come again and again, not always the same for one id."""
+    table, values = asking.table, asking.table.present(column)
+    if not 1 < values.n_unique() <= min(_MOST_RATINGS, len(values) // 2):
+        return False
+    ids = [x for role in ("user", "item") if isinstance(x := asking.found.get(role), str)]
+    of_one = any(table.set_by(column, each) >= _ALWAYS for each in ids)
+    return not of_one and not table.unlike("rating", column)
 
 
 def _tells_likes(table: Sampled, column: str, asking: "_Asking") -> bool:
@@ -381,6 +383,15 @@ class _Asking:
         """Take the only candidate, or ask; without candidates, offer all columns but `besides`."""
         others = [name for name in self.table.names if name not in besides]
         self.choose(key, [{key: x} for x in candidates or others or self.table.names], candidates)
+
+    def required_id(self, key: str, candidates: Sequence[str], besides: Collection[str]) -> None:
+        """As `required`, of columns with one id in a cell; DataError if there are only others."""
+        options = candidates or [name for name in self.table.names if name not in besides]
+        several = [name for name in options if self.table.holds_several(name)]
+        if several and len(several) == len(options):
+            raise DataError(self.table.path, *SEVERAL, column=several[0])
+        single = [name for name in candidates if name not in several]
+        self.required(key, single, besides=[*besides, *several])
 
     def optional(self, key: str, candidates: Sequence[str]) -> None:
         """As `required`, if there are candidates."""

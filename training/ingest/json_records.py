@@ -1,4 +1,6 @@
-"""JSON as records: one object per line, or one list of objects, or objects over several lines.
+"""JSON as records: one object per line, or objects over several lines, or one list of objects.
+
+The list may stand in an object, as programs answer.
 
 Objects within objects become columns with dots in their names, and lists become values with bars
 between them.
@@ -54,15 +56,45 @@ def objects(lines: Iterator[str], path: Path) -> Iterator[tuple[int, dict[str, o
     Raises:
         DataError: one list, or objects over several lines, that cannot be read to the end.
     """
-    before = []
-    for line in lines:
+    before, rest = [], iter(lines)
+    for line in rest:
         before.append(line)
         if line.strip():
             break
     first = before[-1].strip() if before else ""
-    of_lines = isinstance(_decoded(first), dict) or (first != "{" and not _LIST.match(first))
-    whole = chain(before, lines)
-    yield from _by_line(whole) if of_lines else _spread(whole, path)
+    decoded = _decoded(first)
+    if isinstance(decoded, dict) and not _listed(decoded):
+        yield from _by_line(chain(before, rest))
+    elif isinstance(decoded, dict) or (first.startswith("{") and first[-1] in "{[,"):
+        yield from _wrapped(chain(before, rest), path)
+    elif _LIST.match(first):
+        yield from _spread(chain(before, rest), path)
+    else:
+        yield from _by_line(chain(before, rest))
+
+
+def _listed(value: object) -> list[dict[str, object]]:
+    """The only list of objects in an object, as programs answer; empty if there is none."""
+    if not isinstance(value, dict):
+        return []
+    lists = [x for x in value.values() if isinstance(x, list) and x and isinstance(x[0], dict)]
+    others = [x for x in value.values() if isinstance(x, list | dict)]
+    return lists[0] if len(lists) == len(others) == 1 else []
+
+
+def _wrapped(lines: Iterator[str], path: Path) -> Iterator[tuple[int, dict[str, object] | str]]:
+    """The objects of a list in one object that is all there is, or else of several objects."""
+    start, length = [], 0
+    for line in lines:
+        start.append(line)
+        length += len(line)
+        if length > _MOST_CHARACTERS:
+            break
+    listed = _listed(_decoded("".join(start)))
+    if listed:
+        yield from enumerate(listed, start=1)
+    else:
+        yield from _spread(chain(start, lines), path)
 
 
 def _by_line(lines: Iterator[str]) -> Iterator[tuple[int, dict[str, object] | str]]:

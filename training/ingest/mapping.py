@@ -30,6 +30,7 @@ NAMES: Dict[str, Sequence[frozenset[str]]] = {
     for role, groups in (_NAMES | {"id": _NAMES["item"] + _NAMES["id"]}).items()
 }
 """By role of a column: names that leave little doubt, then others; see `column_names.toml`."""
+_UNIT = re.compile(r"(?<=\w)\s*[(\[][^()\[\]]*[)\]]\s*$")
 _PARTS = re.compile(r"[A-Z]?[^\W\d_A-Z]+|[A-Z]+")
 
 
@@ -63,11 +64,12 @@ def fits(word: str, pattern: str) -> bool:
 
 def words_of(name: str) -> list[str]:
     """The words of a name such as `order_date`, `orderDate` or `Date d'achat`, plain."""
-    return [plain(part) for part in _PARTS.findall(name)]
+    return [plain(part) for part in _PARTS.findall(_UNIT.sub("", name))]
 
 
 def plain(name: str) -> str:
-    """The letters and digits of a name, in lower case."""
+    """The letters and digits of a name, in lower case; a unit in parentheses is no part of it."""
+    name = _UNIT.sub("", name)
     return "".join(each for each in normalize("NFKD", name).lower() if each.isalnum())
 
 

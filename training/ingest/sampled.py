@@ -133,12 +133,12 @@ class Sampled:
         user = next(iter(other), None)
         names = [item]
         for name in self.names:
-            if name not in {item, *others} and self._set_by(name, item) >= _SAME:
-                of_user = 0.0 if user is None else self._set_by(name, user)
-                names += [name] if of_user <= self._set_by(name, item) else []
+            if name not in {item, *others} and self.set_by(name, item) >= _SAME:
+                of_user = 0.0 if user is None else self.set_by(name, user)
+                names += [name] if of_user <= self.set_by(name, item) else []
         return Sampled(path=self.path, names=names, rows=self.rows, lists=self.lists)
 
-    def _set_by(self, column: str, key: str) -> float:
+    def set_by(self, column: str, key: str) -> float:
         """Share of the repeated rows of a key that say what its first row says; 0 without any."""
         again = self.rows.filter(~pl.col(key).is_first_distinct())
         firsts = self.rows.unique(key, keep="first").select(key, first=column)
@@ -154,7 +154,7 @@ class Sampled:
             return ids
         stem = ids[0].rpartition(".")[0] + "."
         beside = [x for x in self.names if x.startswith(stem) and x != ids[0]]
-        sure = all(self._set_by(name, ids[0]) >= _SAME for name in beside)
+        sure = all(self.set_by(name, ids[0]) >= _SAME for name in beside)
         return ids if sure else [*ids, *beside]
 
     def present(self, column: str) -> pl.Series:
@@ -183,7 +183,8 @@ class Sampled:
 
     def titles(self, key: str, besides: Collection[str]) -> list[str]:
         """Columns that may name items by their content: short texts of words, hardly any twice."""
-        first = self.rows.unique(key, keep="first", maintain_order=True)
+        known = self.rows.filter(~missing(pl.col(key)))
+        first = known.unique(key, keep="first", maintain_order=True)
         found = []
         for name in self.names:
             texts = first.filter(~missing(pl.col(name)))[name]

@@ -294,3 +294,71 @@ def test_an_object_that_may_be_one_id_is_asked_about(tmp_path: Path, run: Run) -
     status, _, _ = run(x_jsonl="\n".join(map(json.dumps, orders)))
     assert status == 0
     assert mapping_of(tmp_path)["interactions"]["item"] == "product.id"
+
+
+def test_a_column_of_an_unknown_name_that_takes_likes_back(tmp_path: Path, run: Run) -> None:
+    rows = "".join(f"u{n},i{n % 3},{('buy', 'refund')[n % 5 == 0]}\n" for n in range(20))
+    status, _, said = run(x_csv=f"user,item,what\n{rows}")
+    assert status == 2
+    assert "whether what says what happened, as 'refund' would" in said
+    assert 'event = "what"' in said
+    assert "refund = -5.0" in said
+
+
+@pytest.mark.parametrize("values", ["1 2 3 4 5", "0.5 1.5 2 3.5 4", "1,5 2,0 4,5 3,0 1,0"])
+def test_numbers_of_an_unknown_name_may_be_ratings(values: str, run: Run) -> None:
+    numbers = values.split()
+    rows = "".join(f"u{n};i{n % 3};{numbers[n % 5]}\n" for n in range(20))
+    status, _, said = run(x_csv=f"user;item;xyz\n{rows}")
+    assert status == 2
+    assert 'write rating = "xyz"' in said
+    assert 'unused = ["xyz"]' in said
+
+
+def test_numbers_that_are_about_items_are_no_ratings(tmp_path: Path, run: Run) -> None:
+    rows = "".join(f"u{n},i{n % 7},{n % 7 // 2}\n" for n in range(28))
+    status, summary, _ = run(x_csv=f"user,item,shelf\n{rows}")
+    assert status == 0
+    assert "columns of x.csv: shelf" in summary["not_used"]
+
+
+def test_what_items_are_called_is_found_by_content(tmp_path: Path, run: Run) -> None:
+    sales = "".join(f"u{n},i{n % 6}\n" for n in range(12))
+    goods = "".join(f"i{n},Green tea {n},S-{n},red\n" for n in range(6))
+    status, _, _ = run(sales_csv=f"user,item\n{sales}", goods_csv=f"item,wording,part,hue\n{goods}")
+    assert status == 0
+    assert mapping_of(tmp_path)["items"]["title"] == "wording"
+
+
+def test_the_date_of_something_else_is_not_when_users_chose(tmp_path: Path, run: Run) -> None:
+    rows = "".join(f"u{n},i{n % 3},2024-03-{n + 1:02d}\n" for n in range(20))
+    status, summary, _ = run(x_csv=f"user,item,delivery date\n{rows}")
+    assert status == 0
+    (note,) = [line for line in summary["not_used"] if "delivery" in line and "write" in line]
+    assert 'write timestamp = "delivery date"' in note
+    assert "timestamp" not in mapping_of(tmp_path)["interactions"]
+
+
+@pytest.mark.parametrize(
+    "basket", ['{"user": "u%d", "item": ["a", "b"]}', '{"user": "u%d", "item": "a|b"}']
+)
+def test_several_items_in_a_cell_are_refused(basket: str, run: Run) -> None:
+    status, _, said = run(x_jsonl="\n".join(basket % n for n in range(9)))
+    assert status == 1
+    assert "column 'item': holds several ids in one cell; write one row for each of them" in said
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "status"),
+    [
+        ("customer_name", "Numéro client", 0),  # names are the last resort
+        ("buyer", "ID do cliente", 2),
+    ],
+)
+def test_names_of_people_are_no_ids_where_there_are_some(
+    first: str, second: str, status: int, tmp_path: Path, run: Run
+) -> None:
+    rows = "".join(f"Ann {n % 4},c{n % 7},i{n % 3}\n" for n in range(20))
+    assert run(x_csv=f"{first},{second},item\n{rows}")[0] == status
+    if status == 0:
+        assert mapping_of(tmp_path)["interactions"]["user"] == second

@@ -9,7 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from training.data.tables import DataError
-from training.ingest.formats import BROKEN_QUOTES, WRONG_FIELDS, Dialect, dialect_of, records
+from training.ingest.formats import (
+    BROKEN_QUOTES,
+    WRONG_FIELDS,
+    Dialect,
+    dialect_of,
+    records,
+    text_lines,
+)
 
 COMMAS = Dialect(separator=",", quoted=True)
 
@@ -92,3 +99,42 @@ def test_what_a_writer_writes_is_read(rows: list[list[str]]) -> None:
     csv.writer(text, quoting=csv.QUOTE_ALL).writerows(rows)
     lines = io.StringIO(text.getvalue(), newline="")
     assert [record.fields for record in records(lines, COMMAS)] == rows
+
+
+def imported_rows(path: Path, encoding: str = "utf-8") -> list[list[str]]:
+    dialect = dialect_of(path, encoding, None, None)
+    with text_lines(path, encoding) as lines:
+        return [fields for _, fields, fault in records(lines, dialect) if fault is None]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_unmarked_utf_16_is_known_by_its_zeros(encoding: str, tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_bytes("user,item\nkäthe,ø\n".encode(encoding))
+    assert imported_rows(tmp_path / "x.csv") == [["user", "item"], ["käthe", "ø"]]
+
+
+def test_a_file_in_a_named_encoding_is_read_once(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_bytes("user,item\nu,é\n".encode("latin-1"))
+    assert imported_rows(tmp_path / "x.csv", "latin-1") == [["user", "item"], ["u", "é"]]
+
+
+def test_spreadsheets_quote_between_tabs(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text('item\ttitle\na\t"Say ""tea"""\nb\t"Two\nlines"\n')
+    assert imported_rows(tmp_path / "x.csv")[1:] == [["a", 'Say "tea"'], ["b", "Two\nlines"]]
+    (tmp_path / "x.csv").write_text('item\ttitle\na\t"Weird Al" Yankovic\n')
+    assert imported_rows(tmp_path / "x.csv")[1:] == [["a", '"Weird Al" Yankovic']]
+
+
+def test_quotes_behind_backslashes(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text('item,title\na,"Say \\"tea\\", twice"\nb,C:\\\\\n')
+    assert imported_rows(tmp_path / "x.csv")[1:] == [["a", 'Say "tea", twice'], ["b", "C:\\"]]
+    (tmp_path / "x.csv").write_text('item,path\na,"C:\\"\nb,"say ""x"""\n')
+    assert imported_rows(tmp_path / "x.csv")[1:] == [["a", "C:\\"], ["b", 'say "x"']]
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.tsv"])
+def test_a_title_above_the_header_is_skipped(name: str, tmp_path: Path) -> None:
+    mark = "\t" if name == "x.tsv" else ";"
+    text = f"Export of 2025-03-01\n\nuser{mark}item\nu{mark}i\n"
+    (tmp_path / name).write_text(text)
+    assert imported_rows(tmp_path / name) == [["user", "item"], ["u", "i"]]

@@ -250,7 +250,7 @@ def test_tables_are_told_apart_by_what_names_what(
     said = capsys.readouterr()
     assert tomllib.loads(said.out) == {
         "interactions": {"files": ["left.csv"], "item": "bb", "timestamp": "dd"},
-        "items": {"files": ["right.csv"], "id": "ee", "attributes": ["ff"]},
+        "items": {"files": ["right.csv"], "id": "ee", "title": "ff"},
     }
     assert said.err.splitlines()[:3] == [
         "not clear: which column of left.csv is the user; write one of",

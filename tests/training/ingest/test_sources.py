@@ -109,7 +109,7 @@ def test_typed_headers(tmp_path: Path) -> None:
     ("name", "text", "said"),
     [
         ("x.csv", "", "is empty"),
-        ("x.tsv", "", "has no header"),
+        ("x.tsv", "", "is empty"),
         ("x.csv", "user,user\n1,2\n", "'user' more than once .*header = true"),
         ("x.jsonl", "7\n", "no JSON object"),
         ("x.json", "[]", "no JSON object"),
