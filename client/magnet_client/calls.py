@@ -283,7 +283,7 @@ def delete_item(item_id: str) -> Call[ItemDeletedResponse]:
 
 
 def put_items(items: Iterable[Item] | bytes) -> Call[ItemsChangeResponse]:
-    """Put up to 10,000 items, or JSON lines of them: all of them, or none."""
+    """Put up to 10,000 items, or JSON lines of them; with a faulty line, none."""
     if not isinstance(items, bytes):
         items = "\n".join(map(json.dumps, items)).encode()
     path = "/v1/items:bulk"

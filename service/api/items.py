@@ -26,6 +26,7 @@ from service.api.dependencies import (
     needs,
 )
 from service.http.problems import ItemId
+from service.ops.process import beside_requests
 from service.recommend.items import (
     BulkPut,
     deleted,
@@ -169,10 +170,11 @@ async def put_items(
 ) -> Response:
     """Put up to 10,000 items, one as JSON on each line: as one `PUT`, with `item_id` beside it.
 
-    All lines are checked first, and faults are named by line; then all items are put, or none.
+    All lines are checked first, and faults are named by line: then none is put. If Redis fails
+    while they are put (503), some have been; send them again.
     """
     body = await request.body()
-    bulk = await to_thread.run_sync(partial(BulkPut, growing, body))
+    bulk = await to_thread.run_sync(beside_requests, partial(BulkPut, growing, body))
     written = await shared.items.put(bulk.arguments)
     return call.answer(
         ItemsChangeResponse,

@@ -1,6 +1,6 @@
 """The process as a whole: work beside requests, memory, and how it leaves on SIGTERM.
 
-Work beside requests must not slow them, so it runs in threads of low priority and with pauses.
+Work beside requests must not slow them, so it runs with pauses, and loading with low priority.
 """
 
 import asyncio
@@ -26,8 +26,12 @@ _NICENESS = 10
 """Such a thread gets a tenth of a usual one's share of a busy processor: on a machine with nothing
 to spare a load takes ten times as long, not for ever."""
 _SWITCH_SECONDS = 0.001
-_ITEMS_BETWEEN_PAUSES = 256
-_PAUSE_SECONDS = 0.0005
+_WORK_SECONDS = 0.001
+_PAUSE_SECONDS = 0.0002
+_LONGEST_PAUSE_SECONDS = 0.005
+"""A request takes Python's lock some forty times, and beside a thread that always wants it waits up
+to a millisecond for each. So work pauses until no list is being made; where there always is one, it
+still gets on (docs/adr/0030)."""
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 _MAPPED_BYTES = 2**20
 """Far above what a request of one user needs, far below an array of a model."""
@@ -37,6 +41,14 @@ returned its memory and got cleared pages for the next (measured at 7,000 items:
 request, a fifth of the processor time of its list)."""
 
 _logger = logging.getLogger(__name__)
+_this_thread = threading.local()
+
+
+class _Lists:
+    """Those that are being made by this process."""
+
+    number = 0
+    """Changed in the event loop only."""
 
 
 async def repeat(look: Callable[[], Awaitable[None]], pause_seconds: float, what: str) -> None:
@@ -76,7 +88,7 @@ async def in_background(work: Callable[[], Result]) -> Result:
     def run() -> None:
         _lower_priority()
         try:
-            result = work()
+            result = beside_requests(work)
         except BaseException as error:  # noqa: BLE001  # raised where the caller waits
             done.set_exception(error)
         else:
@@ -93,12 +105,41 @@ def _lower_priority() -> None:
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
 
 
+def beside_requests(work: Callable[[], Result]) -> Result:
+    """Do blocking work in this thread, where `with_pauses` pauses until it is done."""
+    _this_thread.pauses = True
+    try:
+        return work()
+    finally:
+        _this_thread.pauses = False
+
+
 def with_pauses(items: Iterable[Item]) -> Iterator[Item]:
-    """The same items. After every 256 it sleeps, so that other threads get Python's lock."""
-    for number, item in enumerate(items, 1):
+    """The same items. Beside requests it pauses after each millisecond of work.
+
+    So requests get Python's lock, and the processor.
+    """
+    if not getattr(_this_thread, "pauses", False):
+        yield from items
+        return
+    until = time.perf_counter() + _WORK_SECONDS
+    for item in items:
         yield item
-        if number % _ITEMS_BETWEEN_PAUSES == 0:
+        if (now := time.perf_counter()) > until:
             time.sleep(_PAUSE_SECONDS)
+            while _Lists.number and time.perf_counter() < now + _LONGEST_PAUSE_SECONDS:
+                time.sleep(_PAUSE_SECONDS)
+            until = time.perf_counter() + _WORK_SECONDS
+
+
+@contextmanager
+def making_a_list() -> Iterator[None]:
+    """Work beside requests pauses meanwhile. For the event loop."""
+    _Lists.number += 1
+    try:
+        yield
+    finally:
+        _Lists.number -= 1
 
 
 def tune_process() -> None:

@@ -91,7 +91,7 @@ class Settings(BaseSettings):
     max_bulk_bytes: Annotated[int, Field(ge=1024)] = 32 * 2**20
     """Longest body of a bulk call: 10,000 items with 200 numbers each."""
     request_timeout_seconds: Seconds = 10.0
-    """Longest time for an answer; 503 after it."""
+    """Longest time for an answer; 503 after it. A bulk call may take six times as long."""
     drain_seconds: Annotated[float, Field(ge=0, le=3600)] = 0.0
     """How long to serve after SIGTERM, while reporting not ready."""
     max_k: Annotated[int, Field(ge=1)] = 1000

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from service.ops.batching import Batcher, in_a_thread
 from service.ops.metrics import Metrics
+from service.ops.process import making_a_list
 from service.recommend.answer import answers
 from service.recommend.lists import Asked, lists_together
 from service.recommend.resolution import read_user
@@ -42,7 +43,7 @@ class RecommendationEngine:
         """
         if not request.is_empty:
             check_rules(served.snapshot.items, request, place)
-        with served.statistics.attempt():
+        with making_a_list(), served.statistics.attempt():
             with self._metrics.stage("lookup"):
                 user = await read_user(served.snapshot, request.user_id)
             return await self._batcher.run((served, request, user))

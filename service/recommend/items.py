@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -125,10 +126,11 @@ def encoded_by(growing: GrowingModel, record: ItemRecord) -> EncodedBy:
 
 def _lines(body: bytes) -> Iterator[tuple[int, bytes]]:
     """The lines that are not empty, by number."""
-    lines = body.splitlines()
-    if len(lines) > MAX_LINES:
-        raise InvalidRequest(f"body: {len(lines)} lines are too many, the most is {MAX_LINES}")
-    return ((number, line) for number, line in enumerate(lines, 1) if line.strip())
+    count = body.count(b"\n") + (not body.endswith(b"\n"))
+    if count > MAX_LINES:
+        raise InvalidRequest(f"body: {count} lines are too many, the most is {MAX_LINES}")
+    # One after the other: all at once takes 10 ms of Python's lock.
+    return ((number, line) for number, line in enumerate(BytesIO(body), 1) if line.strip())
 
 
 def _read_line(
@@ -181,7 +183,7 @@ def _faults(growing: GrowingModel, features: Features, place: str) -> Iterator[F
         elif name in widths and len(vector) != widths[name]:
             said = f"{len(vector)} numbers, wanted are {widths[name]}"
             yield FieldFault(field=field, message=said)
-        elif not all(abs(number) <= _LARGEST for number in vector):
+        elif not np.abs(vector).max() <= _LARGEST:
             yield FieldFault(field=field, message="a number is too large, or not finite")
 
 

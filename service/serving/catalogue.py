@@ -219,6 +219,7 @@ class Catalogue:
             return base_ids[row] if row < first else added.ids[row - first], _title(text)
 
         arrays = added.arrays
+        records = {row: orjson.loads(text) for row, text in with_pauses(changed.items())}
         return replace(
             self,
             ids=ItemIds(base_ids, added.ids, added.row_of, added.gone_rows, added.hashes),
@@ -230,22 +231,20 @@ class Catalogue:
             bias_I=_behind(base.bias_I, arrays["item_bias"]),
             embeddings_IVMD=_behind(base.embeddings_IVMD, arrays["item_embeddings"]),
             foldin_IVMD=_behind(base.foldin_IVMD, arrays["item_foldin"]),
-            rows_of_category=self._moved(changed),
-            attributes=self.attributes.changed(
-                {row: orjson.loads(text) for row, text in changed.items()}
-            ),
+            rows_of_category=self._moved(records),
+            attributes=self.attributes.changed(records),
             label=label,
             by=added.by,
             serial=next(_serials),
         )
 
-    def _moved(self, changed: Mapping[int, bytes]) -> Mapping[str, NDArray[np.intp]]:
+    def _moved(self, records: Mapping[int, Mapping[str, Any]]) -> Mapping[str, NDArray[np.intp]]:
         """The rows of every category after some rows have changed."""
         left: defaultdict[str, list[int]] = defaultdict(list)
         joined: defaultdict[str, list[int]] = defaultdict(list)
-        for row, text in changed.items():
-            before = set(_categories(self.metadata.raw(row))) if row < len(self) else set()
-            after = set(_categories(text))
+        for row, record in with_pauses(records.items()):
+            before = set(_categories(self.record(row))) if row < len(self) else set()
+            after = set(_categories(record))
             for category in before - after:
                 left[category].append(row)
             for category in after - before:
@@ -268,8 +267,8 @@ def _title(text: bytes) -> str | None:
     return title
 
 
-def _categories(text: bytes) -> list[str]:
-    categories: list[str] = orjson.loads(text).get("categories", [])
+def _categories(record: Mapping[str, Any]) -> list[str]:
+    categories: list[str] = record.get("categories", [])
     return categories
 
 

@@ -116,7 +116,8 @@ class VersionLoader:
                 users = await read_probe_users(opened)
                 build = partial(build_snapshot, opened, users, self._retrieval)
                 run = in_background if beside_requests else to_thread.run_sync
-                growing = GrowingModel(await run(build), opened)
+                built = await run(build)
+                growing = GrowingModel(built, opened, beside_requests=beside_requests)
                 await self._take_in(growing)
                 await growing.prepare()
         except SourceUnavailable as error:
@@ -219,9 +220,9 @@ class LiveFollower:
     async def follow_items(self, items: ItemStore) -> None:
         """Serve the model with the items that have been put since; SourceUnavailable."""
         growing = self.growing
-        if growing is None or not await growing.follow(items):
-            return
-        if growing is self.growing and self.served is not None:
+        while growing is not None and await growing.follow(items):
+            if growing is not self.growing or self.served is None:
+                return
             self.served = replace(self.served, snapshot=growing.snapshot)
 
     async def look_back(self) -> None:
@@ -296,9 +297,9 @@ class CanaryFollower:
     async def follow_items(self, items: ItemStore) -> None:
         """As that of `LiveFollower`."""
         loaded = self._loaded
-        if loaded is None or not await loaded.growing.follow(items):
-            return
-        if loaded is self._loaded and self.served is not None:
+        while loaded is not None and await loaded.growing.follow(items):
+            if loaded is not self._loaded or self.served is None:
+                return
             model = replace(self.served.model, snapshot=loaded.snapshot)
             self.served = replace(self.served, model=model)
 

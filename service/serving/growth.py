@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,7 +23,7 @@ from model.runtime.cold_items import CategoryMeans, ColdItems, EncodedBy
 from model.runtime.grown import GrowingRows
 from model.runtime.item_encoder import ItemEncoder
 from model.runtime.text_encoder import year_of
-from service.ops.process import with_pauses
+from service.ops.process import beside_requests, with_pauses
 from service.retrieval.exact import ExactRetriever
 from service.retrieval.grown import GrowingBounds, GrownRetriever
 from service.serving.catalogue import AddedItems, Catalogue
@@ -30,9 +31,9 @@ from service.serving.overlay import Overlay
 from service.serving.snapshot import Snapshot
 from service.serving.source import OpenedModel
 from service.store.hidden import hashes_of
-from service.store.items import READ_AT_ONCE, ItemStore
+from service.store.items import ItemStore
 
-MOST_AT_ONCE = 10_000
+MOST_AT_ONCE = 2_000
 """Items after which what has been read so far is served."""
 FEWEST_GONE = 10_000
 """Rows that may be gone before all rows are made anew, if they are the half of them as well."""
@@ -57,12 +58,15 @@ class NewItemEncoder(Protocol):
 class GrowingModel:
     """One loaded model, and its items up to a revision of the records."""
 
-    def __init__(self, base: Snapshot, opened: OpenedModel) -> None:
+    def __init__(
+        self, base: Snapshot, opened: OpenedModel, *, beside_requests: bool = True
+    ) -> None:
         """Without added items yet; ArtifactError if its item encoder cannot be used.
 
         Args:
             base: the model as it was published.
             opened: what that was made of.
+            beside_requests: whether others are being answered while it takes in what it lacks.
         """
         self.base = base
         self._items_until = base.manifest.items_until or base.created_at
@@ -73,7 +77,9 @@ class GrowingModel:
             opened.tensors,
             base.manifest.modalities,
             CategoryMeans(opened.tensors, base.items.rows_of_category),
+            with_pauses,
         )
+        self._beside_requests = beside_requests
         self._following = asyncio.Lock()
         self._begin()
 
@@ -81,6 +87,7 @@ class GrowingModel:
         self.snapshot = self.base
         """The model with all items up to the revision."""
         self.revision = 0
+        self._is_whole = False
         self._ids: list[str] = []
         self._row_of = Overlay[str, int]()
         self._made_of: list[int] = []
@@ -92,11 +99,11 @@ class GrowingModel:
         self._bounds = GrowingBounds(_templates(self.base), self.base.scorer.reach())
 
     async def follow(self, store: ItemStore) -> bool:
-        """Take in what has changed; whether there is a new snapshot. SourceUnavailable.
+        """Take in what has changed first; whether there is a new snapshot. SourceUnavailable.
 
-        Records are read in pages, and worked on in a thread with pauses. Its priority is that of
-        requests: a thread of a lower one that waits for a processor with Python's lock in its hands
-        keeps them waiting.
+        That is all that has changed until the model has had all once. A thread works on it, with
+        pauses. Its priority is that of requests: a thread of a lower one that waits for a processor
+        with Python's lock in its hands keeps them waiting.
         """
         async with self._following:
             latest = await store.revision()
@@ -107,16 +114,24 @@ class GrowingModel:
                 self._begin()
             elif self._is_worn():
                 self._begin()
-            ids, revision = await store.changed_since(self.revision)
-            for start in range(0, len(ids), MOST_AT_ONCE):
-                texts: list[bytes] = []
-                part = ids[start : start + MOST_AT_ONCE]
-                for first in range(0, len(part), READ_AT_ONCE):
-                    texts += await store.read(part[first : first + READ_AT_ONCE])
-                await to_thread.run_sync(self.take_in, map(ItemRecord.parse, texts))
-            self.revision = max(revision, latest) if ids else latest
+            await self._follow_some(store, latest)
+            while not self._is_whole and self.revision < latest:
+                await self._follow_some(store, latest)
+            self._is_whole = self._beside_requests = True
             await self.prepare()
             return True
+
+    async def _follow_some(self, store: ItemStore, latest: int) -> None:
+        texts: list[bytes] = []
+        revision = self.revision
+        while revision < latest and len(texts) < MOST_AT_ONCE:
+            ids, until = await store.changed_since(revision)
+            texts += await store.read(ids)
+            revision = until if ids else latest
+        work = partial(self.take_in, map(ItemRecord.parse, texts))
+        pausing = partial(beside_requests, work)
+        await to_thread.run_sync(pausing if self._beside_requests else work)
+        self.revision = revision
 
     async def look_back(self, store: ItemStore) -> None:
         """Take in what this machine has kept; all is read again as soon as Redis answers."""

@@ -14,8 +14,10 @@ from service.store.hidden import CHANGE, availability_keys
 from service.store.local_state import LocalState
 from service.store.store import RedisStore
 
-READ_AT_ONCE = 500
-"""Records of one round trip: about a megabyte with features."""
+READ_AT_ONCE = 200
+"""Records of one round trip: half a megabyte with features."""
+PUT_AT_ONCE = 100
+"""Items of one script. The server answers nobody else while it runs: 1 ms (docs/adr/0030)."""
 
 _PUT = (
     CHANGE
@@ -36,7 +38,7 @@ set_hidden(KEYS[4], KEYS[5], KEYS[6], changes)
 return {revision, made}
 """
 )
-"""Puts all items of a call or none: a server without memory refuses the first write. One that was
+"""Puts all of some items or none: a server without memory refuses the first write. One that was
 deleted is shown again. Inside a text, JSON has a backslash before each quotation mark."""
 _REPLACE = "if (redis.call('HGET', KEYS[1], ARGV[1]) or '') ~= table.remove(ARGV) then return end"
 
@@ -82,11 +84,19 @@ class ItemStore:
         )
 
     async def put(self, arguments: Sequence[str]) -> Written:
-        """Write items, all or none: the `ItemPut.arguments` of each, one after the other."""
-        with self._store.writing():
-            revision, new = await self._store.bulk_client.eval(
-                _PUT, len(self._keys), *self._keys, *arguments
-            )
+        """Write items: the `ItemPut.arguments` of each, one after the other.
+
+        If the server fails meanwhile, some of the first have been written.
+        """
+        revision = new = 0
+        step = 3 * PUT_AT_ONCE
+        for start in range(0, len(arguments), step):
+            part = arguments[start : start + step]
+            with self._store.writing():
+                revision, made = await self._store.bulk_client.eval(
+                    _PUT, len(self._keys), *self._keys, *part
+                )
+            new += made
         return Written(revision, new)
 
     async def get(self, item_id: str) -> tuple[bytes, ItemRecord | None]:
@@ -110,33 +120,48 @@ class ItemStore:
             return int(await self._store.client.get(self._store.keys.items_revision) or 0)
 
     async def changed_since(self, revision: int) -> tuple[list[str], int]:
-        """Ids of the items that were changed after a revision, the oldest change first.
+        """Ids of the items that were changed first after a revision, the oldest change first.
 
-        Then the revision up to which that is so.
+        They are as many as can be read at once, or those of one change. Then the revision up to
+        which there is no other; the same as before if there is none at all.
         """
-        client: Any = self._store.bulk_client
-        with self._store.answering():
-            found = await client.zrange(
-                self._store.keys.item_changes,
-                f"({revision}",
-                "+inf",
-                byscore=True,
-                withscores=True,
-            )
+        found = await self._changes(f"({revision}", "+inf", num=READ_AT_ONCE)
+        if len(found) == READ_AT_ONCE:  # the last change may have more
+            latest = found[-1][1]
+            earlier = [each for each in found if each[1] < latest]
+            found = earlier or await self._changes(latest, latest)
         ids = [item_id.decode() for item_id, _ in found]
         return ids, int(found[-1][1]) if found else revision
 
-    async def read(self, item_ids: Sequence[str]) -> list[bytes]:
-        """The stored records of some items, at most `READ_AT_ONCE`; a missing one is left out."""
-        if not item_ids:
-            return []
+    async def _changes(
+        self, first: float | str, last: float | str, num: int | None = None
+    ) -> list[tuple[bytes, float]]:
+        """Ids with their revisions, at most `num`."""
         client: Any = self._store.bulk_client
+        offset = None if num is None else 0
         with self._store.answering():
-            found = await client.hmget(self._store.keys.items, list(item_ids))
-        records = {
-            item_id: text for item_id, text in zip(item_ids, found, strict=True) if text is not None
-        }
-        if self._local is not None:
+            found: list[tuple[bytes, float]] = await client.zrange(
+                self._store.keys.item_changes,
+                first,
+                last,
+                byscore=True,
+                withscores=True,
+                offset=offset,
+                num=num,
+            )
+        return found
+
+    async def read(self, item_ids: Sequence[str]) -> list[bytes]:
+        """The stored records of some items; a missing one is left out."""
+        client: Any = self._store.bulk_client
+        records: dict[str, bytes] = {}
+        for start in range(0, len(item_ids), READ_AT_ONCE):
+            part = list(item_ids[start : start + READ_AT_ONCE])
+            with self._store.answering():
+                found = await client.hmget(self._store.keys.items, part)
+            pairs = zip(part, found, strict=True)
+            records |= {item_id: text for item_id, text in pairs if text is not None}
+        if self._local is not None and records:
             await to_thread.run_sync(self._local.put_items, records)
         return [*records.values()]
 

@@ -79,15 +79,20 @@ def export_item_encoder(
         return {}, {}
     magnet = model.magnet
     standards = [Standardisation.of(x) for x in features.values()]
-    graph = _graph(magnet, standards)
+    graph = item_encoder_graph(magnet, standards)
     for count in _CHECKED_ITEMS:
         _check_parity(graph, magnet, standards, count)
-    keys = [unit_rows(part) for part in _content(magnet)]
     return {ITEM_ENCODER: graph}, {
-        "item_content": little_endian(torch.cat(keys, dim=1).cpu().numpy().astype(np.float16)),
+        "item_content": content_keys(magnet),
         "item_lengths": little_endian(_lengths(model)),
         **text_encoder_tensors(features),
     }
+
+
+def content_keys(magnet: Magnet) -> NDArray[np.float16]:
+    """What `ItemEncoder` finds neighbours by: unit rows of every modality [I, all G]."""
+    keys = torch.cat([unit_rows(part) for part in _content(magnet)], dim=1)
+    return little_endian(keys.cpu().numpy().astype(np.float16))
 
 
 def text_encoder_tensors(features: Mapping[str, ModalityFeatures]) -> Tensors:
@@ -134,7 +139,8 @@ def _encoded(magnet: Magnet) -> list[Tensor]:
     return magnet.encode_content(magnet.feature_IF)
 
 
-def _graph(magnet: Magnet, standards: Sequence[Standardisation]) -> bytes:
+def item_encoder_graph(magnet: Magnet, standards: Sequence[Standardisation]) -> bytes:
+    """`item_encoder.onnx` for features that are standardised like this."""
     config = magnet.config
     contents = range(len(standards))
     vectors = f"{len(VIEWS)},{config.num_modalities},{config.embedding_dim}"

@@ -14,6 +14,7 @@ from deploy.benchmarks.serving import (
     hiding_part,
     http_part,
     import_part,
+    items_part,
     live_part,
     reasons_part,
     size_part,
@@ -54,6 +55,11 @@ PARTS = (
         name="hiding",
         summary="lists right after a change with a million hidden items, and what that stalls",
         measure=hiding_part.measure,
+    ),
+    Part(
+        name="items",
+        summary="latency of lists while 100,000 items are put, and from a put item to the list",
+        measure=items_part.measure,
     ),
     Part(
         name="reload",

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -59,8 +59,18 @@ class Load:
     """Answers that differ from another of the same user and model version."""
     degraded: int
     """Answers with a warning."""
-    p50_ms: float
-    p99_ms: float
+    times_ms: list[float]
+    """Of every answer, ascending."""
+
+    @property
+    def p50_ms(self) -> float:
+        """The median."""
+        return percentile(self.times_ms, 50)
+
+    @property
+    def p99_ms(self) -> float:
+        """What one answer of a hundred takes longer than."""
+        return percentile(self.times_ms, 99)
 
     @property
     def per_second(self) -> float:
@@ -76,6 +86,11 @@ class Load:
     def server_errors(self) -> int:
         """Answers of 5xx."""
         return sum(n for status, n in self.statuses.items() if status.startswith("5"))
+
+
+def percentile(ascending: Sequence[float], share: int) -> float:
+    """What so many per cent of some times are below; 0 if there is none."""
+    return ascending[len(ascending) * share // 100] if ascending else 0.0
 
 
 @contextmanager
@@ -135,7 +150,6 @@ class _Generator:
         sys.stdout.write("\n")  # it has begun
         sys.stdout.flush()
         await asyncio.gather(*map(self._connection, range(self._options.connections)))
-        times = sorted(self._milliseconds) or [0.0]
         return Load(
             requests=len(self._milliseconds),
             seconds=time.perf_counter() - started,
@@ -143,8 +157,7 @@ class _Generator:
             broken=self._broken,
             torn=self._torn,
             degraded=self._degraded,
-            p50_ms=times[len(times) // 2],
-            p99_ms=times[len(times) * 99 // 100],
+            times_ms=sorted(self._milliseconds),
         )
 
     def _end(self) -> None:

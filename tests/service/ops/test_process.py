@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -76,9 +77,27 @@ def test_who_is_cancelled_does_not_wait_for_it() -> None:
     assert time.monotonic() - started < 10
 
 
-def test_many_items_are_given_with_pauses(monkeypatch) -> None:
+def test_beside_requests_work_pauses_while_lists_are_made(monkeypatch) -> None:
     pauses: list[float] = []
     monkeypatch.setattr(process.time, "sleep", pauses.append)
-    assert list(with_pauses(range(600))) == list(range(600))
-    assert len(pauses) == 2
-    assert list(with_pauses([])) == []
+
+    def work() -> list[int]:
+        done = []
+        for number in with_pauses(range(10)):
+            until = time.perf_counter() + 0.0012
+            while time.perf_counter() < until:
+                pass
+            done.append(number)
+        return done
+
+    def pauses_of(run: Callable[[], list[int]]) -> int:
+        pauses.clear()
+        assert run() == list(range(10))
+        return len(pauses)
+
+    assert pauses_of(work) == 0, "nobody waits"
+    assert pauses_of(lambda: process.beside_requests(work)) == 10
+    assert pauses_of(lambda: asyncio.run(in_background(work))) == 10
+    with process.making_a_list():
+        assert pauses_of(lambda: process.beside_requests(work)) > 20
+    assert pauses_of(lambda: process.beside_requests(work)) == 10

@@ -62,8 +62,9 @@ def test_items_are_served_by_their_content(result: ColdStart, told_apart: Datase
     assert items.with_content in (17, 18)
     for ways in (items.among_all, items.among_withheld):
         assert 0 < ways.users <= told_apart.test.nnz
-        for way in ("reencoded", "content_only", "content_knn"):
+        for way in ("reencoded", "content_only", "put", "content_knn"):
             assert ways.lead(way, "random", "ndcg@20").verdict == "ahead"
+        assert abs(ways.lead("put", "content_only", "recall@20").mean) < 0.1
     among_all = items.among_all.outcomes["popularity"].tests[0]
     withheld_rank = items.among_withheld.outcomes["popularity"].tests[0].per_user["recall@20"]
     assert among_all.metrics["recall@20"] < withheld_rank.mean() == 1.0  # 18 items in a list of 20

@@ -1,0 +1,164 @@
+"""Part `items`: many items are put beside requests, and how soon a new item is in a list."""
+
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, count
+
+import httpx2
+
+from deploy.benchmarks.serving.grown import MODALITIES, grown_artifact
+from deploy.benchmarks.serving.grown_items import new_items, with_item_encoder
+from deploy.benchmarks.serving.load import Load, load, loading, percentile
+from deploy.benchmarks.serving.rig import PATH, Outcome, Replica, Rig, cpu_pair, rig, scaled
+from deploy.cli.items import LINES_AT_ONCE
+
+SEED = 0
+ITEMS = 7_000
+PUT = 100_000
+"""Items, in as many rounds as there are of `_ROUNDS`."""
+_USERS = 1_000
+_ROUNDS = 10
+_RATE = 25.0
+_SECONDS = 5.0
+_PUTS = 100
+_LOOK_SECONDS = 0.02
+"""Between two looks for one item; a tenth as often for many, so that looking is no load."""
+_PATIENCE_SECONDS = 60.0
+_TRIES = 10
+
+_PROTOCOL = f"""### Items put while they are served
+
+`make bench BENCH=items`: {PUT:,} items are put behind a catalogue of {ITEMS:,} (grown model, seed
+{SEED}) in {_ROUNDS} rounds of calls of `/v1/items:bulk` with {LINES_AT_ONCE:,} lines each, as
+`magnet items bulk` makes them; {_RATE:.0f} requests per second for an explained top 20, open loop.
+The service has one worker on one CPU; all else is on another, if there is one. Each round measures
+lists for {_SECONDS:.0f} s, then lists from its first call until its last item is in a list; answers
+of all rounds are pooled. Items with features send two modalities of 128 numbers; the others have a
+title, a description and a category, of which the service makes text features. Then a second replica
+joins, and {_PUTS} single items are put, to one replica after the other: the time from the call to
+the first list with the item on the slower replica, the load going on. `BENCH_SCALE` scales items
+and single puts."""
+
+
+def measure() -> Outcome:
+    """Put items with features, and with texts alone."""
+    rows: list[dict[str, str]] = []
+    figures: dict[str, float] = {"items_errors": 0.0}
+    for kind, features in (("features", MODALITIES[1:]), ("texts", ())):
+        with rig() as held:
+            replica = _started(held)
+            rounds = _rounds(replica, features)
+            soonest = sorted(_put_to_list(held, replica, features))
+        p99s = [
+            percentile(sorted(chain(*(x.times_ms for x in loads))), 99)
+            for loads in (rounds.before, rounds.during)
+        ]
+        figures["items_errors"] += rounds.errors
+        figures[f"items_{kind}_p99_over_before"] = round(p99s[1] / p99s[0], 2)
+        figures[f"items_{kind}_put_to_list_p99_s"] = round(percentile(soonest, 99), 3)
+        rows.append(
+            {
+                "items with": kind,
+                "errors": f"{rounds.errors}",
+                "answers": f"{sum(x.requests for x in rounds.during):,}",
+                "items a second": f"{scaled(PUT, _ROUNDS) / sum(rounds.seconds):,.0f}",
+                "p99 before, ms": f"{p99s[0]:.1f}",
+                "during": f"{p99s[1]:.1f}",
+                "during over before": f"{p99s[1] / p99s[0]:.2f}",
+                "put to list p50, s": f"{statistics.median(soonest):.3f}",
+                "p99": f"{percentile(soonest, 99):.3f}",
+            }
+        )
+    return Outcome.of(figures, _PROTOCOL, rows)
+
+
+def _started(held: Rig) -> Replica:
+    """The service on one CPU; Redis, the load and this process on the other."""
+    server_cpu, client_cpu = cpu_pair()
+    os.sched_setaffinity(held.server.child.pid, {client_cpu})
+    held.publish(held.save(with_item_encoder(grown_artifact(ITEMS, _USERS, SEED), SEED)))
+    replica = held.start(cpus=[server_cpu])
+    os.sched_setaffinity(0, {client_cpu})
+    load(replica.url, PATH, users=_USERS, rate=_RATE, seconds=_SECONDS)
+    return replica
+
+
+@dataclass(frozen=True, slots=True)
+class _Rounds:
+    """What was measured before and during each round."""
+
+    before: list[Load]
+    during: list[Load]
+    seconds: list[float]
+    """Until its items were served."""
+    refused: int
+    """Calls, in all rounds."""
+
+    @property
+    def errors(self) -> int:
+        """Of lists and bulk calls."""
+        return self.refused + sum(each.errors for each in (*self.before, *self.during))
+
+
+def _rounds(replica: Replica, features: Sequence[str]) -> _Rounds:
+    before, during, seconds = [], [], []
+    refused = 0
+    share = scaled(PUT, _ROUNDS) // _ROUNDS
+    with httpx2.Client(base_url=replica.url, trust_env=False, timeout=_PATIENCE_SECONDS) as client:
+        for number in range(_ROUNDS):
+            sys.stderr.write(f"  round {number + 1} of {_ROUNDS} ...\n")
+            lines = new_items(number * share, share, features=features, seed=SEED)
+            before.append(load(replica.url, PATH, users=_USERS, rate=_RATE, seconds=_SECONDS))
+            with loading(replica.url, PATH, users=_USERS, rate=_RATE) as end:
+                started = time.perf_counter()
+                for start in range(0, share, LINES_AT_ONCE):
+                    body = b"\n".join(lines[start : start + LINES_AT_ONCE])
+                    refused += _put(client, body)
+                _wait_for(client, f"n{(number + 1) * share - 1:07d}", 10 * _LOOK_SECONDS)
+                seconds.append(time.perf_counter() - started)
+                during.append(end())
+    return _Rounds(before, during, seconds, refused)
+
+
+def _put(client: httpx2.Client, body: bytes) -> int:
+    """Put items; how often the service refused them before."""
+    for refused in range(_TRIES):
+        if client.post("/v1/items:bulk", content=body).status_code == 200:
+            return refused
+    raise ValueError(f"the service refused a bulk call {_TRIES} times")
+
+
+def _put_to_list(held: Rig, first: Replica, features: Sequence[str]) -> Iterator[float]:
+    """Seconds from each call to the first list of the slower one of two replicas."""
+    other = held.start(cpus=[cpu_pair()[1]])
+    numbers = count(PUT)
+    with (
+        httpx2.Client(base_url=first.url, trust_env=False) as one,
+        httpx2.Client(base_url=other.url, trust_env=False) as two,
+        loading(first.url, PATH, users=_USERS, rate=_RATE),
+    ):
+        for number, (writer, reader) in zip(
+            numbers, [(one, two), (two, one)] * (scaled(_PUTS, 4) // 2), strict=False
+        ):
+            item = json.loads(new_items(number, 1, features=features, seed=SEED)[0])
+            item_id = item.pop("item_id")
+            started = time.perf_counter()
+            writer.put(f"/v1/items/{item_id}", json=item).raise_for_status()
+            for client in (writer, reader):
+                _wait_for(client, item_id, _LOOK_SECONDS)
+            yield time.perf_counter() - started
+
+
+def _wait_for(client: httpx2.Client, item_id: str, pause: float) -> None:
+    """Return once a list has the item; ValueError if none has for a minute."""
+    deadline = time.perf_counter() + _PATIENCE_SECONDS
+    asked = {"user_id": "u000000000", "k": 1, "candidates": [item_id]}
+    while not client.post("/v1/recommendations", json=asked).json().get("items"):
+        if time.perf_counter() > deadline:
+            raise ValueError(f"item {item_id} was put a minute ago and is in no list")
+        time.sleep(pause)
