@@ -16,6 +16,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import (
     AuthenticationError,
     ClusterDownError,
+    ReadOnlyError,
     RedisClusterException,
     RedisError,
     ResponseError,
@@ -149,7 +150,9 @@ def connect(
             )
             client: Redis = sentinels.master_for(address.master, **server)
         case "server" | "socket":
-            client = Redis(**server)
+            # A master that has become a replica keeps its connections: a new one leads to where the
+            # name leads now. Sentinels and clusters are asked anyway.
+            client = Redis(**server, retry_on_error=[ReadOnlyError])
     pool: Any = client.connection_pool
     pool.connection_class = _noting(pool.connection_class)
     return client

@@ -109,6 +109,7 @@ class Proxy:
         self.hear: Callable[[bytes], object] = bytes
         """Is told each piece of a question."""
         self._writers: set[asyncio.StreamWriter] = set()
+        self._forgotten: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
         starting = asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=tls)
         self._server = self._loop.run_until_complete(starting)
@@ -127,6 +128,10 @@ class Proxy:
 
     def mend(self) -> None:
         self.is_cut = False
+
+    def forget(self) -> None:
+        """Carry nothing any more over the connections that there are, and do not break them."""
+        self._forgotten |= self._writers
 
     def close(self) -> None:
         async def end() -> None:
@@ -160,14 +165,16 @@ class Proxy:
     async def _ask(self, reader: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
         while data := await reader.read(65536):
             self.hear(data)
-            back.write(data)
+            if back not in self._forgotten:
+                back.write(data)
         back.transport.abort()
 
     async def _answer(self, there: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await there.read(65536):
             if self.delay_seconds:
                 await asyncio.sleep(self.delay_seconds)
-            writer.write(self.spoil(data))
+            if writer not in self._forgotten:
+                writer.write(self.spoil(data))
         writer.transport.abort()
 
 
