@@ -1,10 +1,17 @@
 """The command `serve`: this process becomes uvicorn with the service."""
 
 import os
+import shutil
 import socket
 import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path
 
 import click
+
+METRICS = "PROMETHEUS_MULTIPROC_DIR"
+"""Names the folder to prometheus_client."""
 
 _PLACES = ("--host", "--port", "--uds", "--fd")
 """Options of uvicorn that say where to listen instead of ours."""
@@ -40,10 +47,25 @@ def serve(
     """
     if not any(each.split("=")[0] in _PLACES for each in uvicorn_options):
         _check_free(host, port)
+    if workers > 1:
+        os.environ.setdefault(METRICS, _metrics_folder())
     command = [sys.executable, "-m", "uvicorn", "--factory", "service.app:create_app"]
     command += ["--host", host, "--port", str(port), "--workers", str(workers)]
     command += ["--timeout-graceful-shutdown", str(graceful_timeout), *uvicorn_options]
     os.execv(sys.executable, command)
+
+
+def _metrics_folder() -> str:
+    """A folder in which the workers share their metrics; those of services that ended go."""
+    prefix = "magnet-metrics-"
+    for folder in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
+        number = folder.name.removeprefix(prefix).partition("-")[0]
+        with suppress(PermissionError, ValueError):
+            try:
+                os.kill(int(number), 0)
+            except ProcessLookupError:
+                shutil.rmtree(folder, ignore_errors=True)
+    return tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-")  # which uvicorn's will be
 
 
 def _check_free(host: str, port: int) -> None:

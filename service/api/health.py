@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+from anyio import to_thread
 from fastapi import APIRouter, Response
 
 from service.api.dependencies import (
@@ -109,4 +110,5 @@ async def readyz(snapshot: SnapshotDep, services: ServicesDep) -> Response:
 )
 async def metrics(services: ServicesDep) -> Response:
     """Prometheus metrics."""
-    return Response(services.metrics.text(), media_type=CONTENT_TYPE)
+    text = await to_thread.run_sync(services.metrics.text)  # it may be that of all workers
+    return Response(text, media_type=CONTENT_TYPE)

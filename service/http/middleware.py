@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.http.problems import problem_answer
 from service.ops.attempt import Attempt, current_attempt, may_be_done
 from service.ops.logs import request_id
-from service.ops.metrics import Metrics
+from service.ops.metrics import OTHER, Metrics
 from service.ops.pseudonyms import Pseudonyms
 from service.schemas.errors import OutcomeUnknown, TooLarge, TooLate
 
@@ -33,8 +33,6 @@ Strict-Transport-Security."""
 RAW_HEADERS = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
 """As ASGI sends them."""
 HEADER = "X-Request-ID"
-OTHER = "other"
-"""Route label of every path that is no route of the API, so that a scanner makes no new labels."""
 CLIENT_LEFT = 499
 """Status label (nginx's) of a request whose client left before it was complete; never sent."""
 

@@ -1,16 +1,26 @@
 """All metrics of the service, which docs/configuration.md lists.
 
-The gauges of the latest canary and the latest retraining are the same in every replica. An unknown
-value is NaN, which triggers no alert.
+Labels have a fixed set of values, whatever callers send. The gauges of the latest canary and the
+latest retraining are the same in every replica. An unknown value is NaN, which triggers no alert.
+
+Several workers that listen together are one target: whichever is asked answers for all of them.
+Where `PROMETHEUS_MULTIPROC_DIR` names a folder, prometheus_client keeps counters and histograms in
+its files, one for each worker; they count on when a worker has died.
 """
 
+import asyncio
+import logging
 import math
+import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager
 from datetime import datetime
 from functools import cache, partial
+from pathlib import Path
+from threading import Thread
 from typing import Literal, get_args
+from wsgiref.simple_server import WSGIServer
 
 from anyio import to_thread
 from prometheus_client import (
@@ -21,15 +31,28 @@ from prometheus_client import (
     generate_latest,
     start_http_server,
 )
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
 
 from model.registry.canary import Canary
 from model.registry.records import RetrainingSummary
+from service.ops.process import stop
 
+_logger = logging.getLogger(__name__)
+
+FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+"""prometheus_client looks at it when it is imported."""
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+OTHER = "other"
+"""Label of every other method, and of every path that is no route of the API."""
 Stage = Literal["lookup", "retrieve", "rank", "explain", "serialise"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 
+_AGAIN_SECONDS = 1.0
 _REASON_LENGTH = 200
 """Characters, enough for a sentence; Prometheus keeps labels for long."""
 _BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -46,33 +69,135 @@ async def metrics_port(
     Everybody who can reach the port can read them, so the network has to guard it.
 
     Raises:
-        OSError: the port cannot be used, for example by a second worker.
+        OSError: the port cannot be used. Of several workers whose metrics are one, each tries again
+            and again.
     """
     if port is None:
         yield
+        return
+    if FOLDER_VARIABLE in os.environ:
+        task = asyncio.create_task(_when_free(host, port, registry))
+        try:
+            yield
+        finally:
+            await stop(task)
         return
     try:
         server, thread = start_http_server(port, host, registry)
     except OSError as error:
         raise OSError(
-            f"MAGNET_METRICS_PORT: {host}:{port} cannot be used ({error.strerror}); every process "
-            "needs a port of its own, so with several workers take away that setting"
+            f"MAGNET_METRICS_PORT: {host}:{port} cannot be used ({error.strerror}); name a free "
+            "one. Several workers share one if `magnet serve --workers` starts them"
         ) from error
     try:
         yield
     finally:
-        await to_thread.run_sync(server.shutdown)
-        server.server_close()
-        thread.join()
+        await to_thread.run_sync(_close, server, thread)
+
+
+async def _when_free(host: str, port: int, registry: CollectorRegistry) -> None:
+    """Serve the metrics of all workers, unless another worker does: then, when it has gone."""
+    trouble = ""
+    while True:
+        try:
+            server, thread = start_http_server(port, host, registry)
+        except OSError as error:
+            if str(error) != trouble:
+                trouble = str(error)
+                _logger.info("metrics at port %d: another process has it (%s)", port, error)
+            await asyncio.sleep(_AGAIN_SECONDS)
+            continue
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.shield(to_thread.run_sync(_close, server, thread))
+
+
+def _close(server: WSGIServer, thread: Thread) -> None:
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+class _AllWorkers(MultiProcessCollector):
+    """What all workers have counted, also those that have died; gauges of living ones."""
+
+    def __init__(self, folder: str) -> None:
+        # Of no registry: the folder is given, so that it is not looked up when something is told.
+        super().__init__(None, path=folder)  # type: ignore[no-untyped-call]  # untyped there
+        self._folder = Path(folder)
+
+    def collect(self) -> Iterator[Metric]:
+        """All of it, read anew."""
+        for path in self._folder.glob("gauge_live*_*.db"):
+            number = path.stem.rpartition("_")[2]
+            if _is_dead(int(number)):
+                mark_process_dead(number, str(self._folder))  # type: ignore[no-untyped-call]
+        yield from super().collect()  # type: ignore[no-untyped-call]
+
+
+def _is_dead(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        pass
+    return False
+
+
+Value = float | Callable[[], float]
+Samples = Mapping[tuple[str, ...], Value]
+"""Of one gauge, by the values of its labels."""
+
+
+class _Known(Collector):
+    """Gauges of what this process knows, whose labels change; of all workers the one that is asked.
+
+    prometheus_client's own cannot forget labels when there are several processes.
+    """
+
+    def __init__(self) -> None:
+        self._kinds: dict[str, tuple[str, tuple[str, ...]]] = {}
+        self._samples: dict[str, Samples] = {}
+
+    def add(self, name: str, help_text: str, *labels: str) -> None:
+        """A gauge that has no value yet."""
+        self._kinds[name] = help_text, labels
+        self._samples[name] = {}
+
+    def show(self, name: str, samples: Samples) -> None:
+        """The values of a gauge, by its labels, in place of those before."""
+        assert name in self._kinds
+        self._samples[name] = samples
+
+    def show_one(self, name: str, value: Value) -> None:
+        """The value of a gauge without labels."""
+        self.show(name, {(): value})
+
+    def collect(self) -> Iterator[Metric]:
+        """All of it."""
+        for name, (help_text, labels) in self._kinds.items():
+            family = GaugeMetricFamily(name, help_text, labels=labels)
+            for values, value in self._samples[name].items():
+                family.add_metric(values, value() if callable(value) else value)
+            yield family
 
 
 class Metrics:
     """Every metric of the service."""
 
     def __init__(self) -> None:
-        self.registry = registry = CollectorRegistry()
+        registry, self._known = CollectorRegistry(), _Known()
+        self.registry = registry
+        """Of what is told."""
+        if (folder := os.environ.get(FOLDER_VARIABLE)) is not None:
+            self.registry = CollectorRegistry()
+            self.registry.register(_AllWorkers(folder))
+        self.registry.register(self._known)
         counter, gauge = partial(Counter, registry=registry), partial(Gauge, registry=registry)
         histogram = partial(Histogram, registry=registry, buckets=_BUCKETS)
+        known = self._known.add
         self._requests = counter(
             "magnet_requests", "Requests answered, errors included", ["route", "method", "status"]
         )
@@ -92,7 +217,9 @@ class Metrics:
             buckets=_BATCH_BUCKETS,
         )
         self.waiting = gauge(
-            "magnet_waiting_requests", "Requests for recommendations that wait to be computed"
+            "magnet_waiting_requests",
+            "Requests for recommendations that wait to be computed",
+            multiprocess_mode="livesum",
         )
         self.overloads = counter(
             "magnet_overloads", "Requests refused because too many were waiting"
@@ -130,6 +257,7 @@ class Metrics:
         self.feedback_waiting = gauge(
             "magnet_feedback_waiting_events",
             "Events that training had not taken over when some were last reported here",
+            multiprocess_mode="livemostrecent",
         )
         self.experiment_lists = counter(
             "magnet_experiment_lists",
@@ -155,50 +283,48 @@ class Metrics:
             "magnet_model_loads", "Attempts to load a model version", ["result", "reason"]
         )
         self.source_up = gauge(
-            "magnet_source_up", "1 if the live version could be looked up the last time"
+            "magnet_source_up",
+            "1 if the live version could be looked up the last time",
+            multiprocess_mode="livemin",
         )
-        self._model_info = gauge(
-            "magnet_model_info", "1 for the version that is served", ["model_version"]
-        )
-        self._recall = gauge(
+        known("magnet_model_info", "1 for the version that is served", "model_version")
+        known(
             "magnet_retrieval_recall",
             "Share of the 20 best items by routing every item that the served model's search finds",
-            ["method"],
+            "method",
         )
-        self._canary_share = gauge(
+        known(
             "magnet_canary_share",
             "Share of the users whom this process serves from a canary",
-            ["model_version"],
+            "model_version",
         )
-        self._model_age = gauge("magnet_model_age_seconds", "Time since the served model was made")
+        known("magnet_model_age_seconds", "Time since the served model was made")
 
-        self._canary_info = gauge(
+        known(
             "magnet_canary_info",
             "1 for the latest canary, by what became of it (running while it runs) and why",
-            ["model_version", "outcome", "reason"],
+            "model_version",
+            "outcome",
+            "reason",
         )
-        self._canary_ended = gauge(
-            "magnet_canary_ended_timestamp_seconds", "When the latest canary ended"
-        )
-        self._retrain_info = gauge(
+        known("magnet_canary_ended_timestamp_seconds", "When the latest canary ended")
+        known(
             "magnet_retrain_info",
             "1 for the latest retraining, by its result (running while it runs) and why",
-            ["run", "result", "reason"],
+            "run",
+            "result",
+            "reason",
         )
-        self._retrain_rows = gauge(
+        known(
             "magnet_retrain_rows",
             "Rows that the latest retraining has counted, by what they are",
-            ["rows"],
+            "rows",
         )
-        self._retrain_started = gauge(
-            "magnet_retrain_started_timestamp_seconds", "When the latest retraining began"
-        )
-        self._retrain_promoted = gauge(
+        known("magnet_retrain_started_timestamp_seconds", "When the latest retraining began")
+        known(
             "magnet_retrain_promoted_timestamp_seconds", "When a retraining last promoted a model"
         )
-        self._retrain_seconds = gauge(
-            "magnet_retrain_duration_seconds", "How long the latest retraining took"
-        )
+        known("magnet_retrain_duration_seconds", "How long the latest retraining took")
         self.show_canary(None)
         self.show_retraining(None)
         self._of_route = cache(self._labelled)
@@ -211,6 +337,7 @@ class Metrics:
 
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count one answer."""
+        method = method if method in METHODS else OTHER
         requests, request_seconds = self._of_route(route, method, status)
         requests.inc()
         request_seconds.observe(seconds)
@@ -226,45 +353,47 @@ class Metrics:
 
     def serving(self, model_version: str, created_at: datetime) -> None:
         """Show which version is served from now on."""
-        self._model_info.clear()
-        self._model_info.labels(model_version).set(1)
-        self._model_age.set_function(lambda: time.time() - created_at.timestamp())
+        self._known.show("magnet_model_info", {(model_version,): 1})
+        made = created_at.timestamp()
+        self._known.show_one("magnet_model_age_seconds", lambda: time.time() - made)
 
     def retrieving(self, method: str, recall: float) -> None:
         """Show how the best items are found from now on, and what share of them is found."""
-        self._recall.clear()
-        self._recall.labels(method).set(recall)
+        self._known.show("magnet_retrieval_recall", {(method,): recall})
 
     def trying(self, canary: Canary | None) -> None:
         """Show which canary is served from now on, and to what share of the users."""
-        self._canary_share.clear()
-        if canary is not None:
-            self._canary_share.labels(canary.version).set(canary.share)
+        share: Samples = {} if canary is None else {(canary.version,): canary.share}
+        self._known.show("magnet_canary_share", share)
 
     def show_canary(self, latest: Canary | None) -> None:
         """Show the latest canary; None: there was none."""
-        self._canary_info.clear()
-        self._canary_ended.set(_timestamp(None if latest is None else latest.ended_at))
+        ended = _timestamp(None if latest is None else latest.ended_at)
+        self._known.show_one("magnet_canary_ended_timestamp_seconds", ended)
+        info: dict[tuple[str, ...], Value] = {}
         if latest is not None:
-            outcome, reason = latest.outcome or "running", latest.reason[:_REASON_LENGTH]
-            self._canary_info.labels(latest.version, outcome, reason).set(1)
+            reason = latest.reason[:_REASON_LENGTH]
+            info[latest.version, latest.outcome or "running", reason] = 1
+        self._known.show("magnet_canary_info", info)
 
     def show_retraining(self, latest: RetrainingSummary | None) -> None:
         """Show the latest retraining; None: there was none."""
-        self._retrain_info.clear()
-        self._retrain_rows.clear()
-        if latest is None:
-            for gauge in (self._retrain_started, self._retrain_promoted, self._retrain_seconds):
-                gauge.set(math.nan)
-            return
-        result, reason = latest.result or "running", latest.reason[:_REASON_LENGTH]
-        self._retrain_info.labels(latest.run_id, result, reason).set(1)
-        for name, count in latest.data.items():
-            self._retrain_rows.labels(name).set(count)
-        self._retrain_started.set(_timestamp(latest.started_at))
-        self._retrain_promoted.set(_timestamp(latest.last_promoted_at))
-        seconds = latest.duration_seconds
-        self._retrain_seconds.set(math.nan if seconds is None else seconds)
+        show, show_one = self._known.show, self._known.show_one
+        info: dict[tuple[str, ...], Value] = {}
+        started = promoted = seconds = math.nan
+        if latest is not None:
+            info[latest.run_id, latest.result or "running", latest.reason[:_REASON_LENGTH]] = 1
+            started = _timestamp(latest.started_at)
+            promoted = _timestamp(latest.last_promoted_at)
+            seconds = math.nan if latest.duration_seconds is None else latest.duration_seconds
+        show("magnet_retrain_info", info)
+        rows: Samples = {}
+        if latest is not None:
+            rows = {(name,): count for name, count in latest.data.items()}
+        show("magnet_retrain_rows", rows)
+        show_one("magnet_retrain_started_timestamp_seconds", started)
+        show_one("magnet_retrain_promoted_timestamp_seconds", promoted)
+        show_one("magnet_retrain_duration_seconds", seconds)
 
     def text(self) -> bytes:
         """Everything in the text format of `CONTENT_TYPE`."""

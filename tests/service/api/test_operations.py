@@ -51,6 +51,22 @@ def test_every_metric_is_documented_and_every_documented_metric_exists(disk_clie
     assert dict(rows) == served
 
 
+def test_odd_requests_make_no_new_labels(disk_client) -> None:
+    """Nobody can make `/metrics` grow, with a key or without."""
+    paths = ["/v1/model", "/livez", "/v1/users/u001", "/v1/items/i001", "/docs", "/page/x", "/"]
+    for method in ("PROPFIND", "GET", "POST", "DELETE", "PATCH", "OPTIONS", "HEAD", "PUT"):
+        for path in paths:
+            disk_client.request(method, path)
+    before = len(disk_client.get("/metrics").text.splitlines())
+    for number in range(600):
+        disk_client.request(f"ODD{number}", paths[number % len(paths)])
+        disk_client.request("PROPFIND", f"/odd/{number}")
+        disk_client.get(f"/v1/users/odd{number}", headers={"Host": f"odd{number}.example"})
+    disk_client.request("PROPFIND", "/v1/model")
+    statuses = 7 * 4  # of refusals that the first round did not provoke
+    assert len(disk_client.get("/metrics").text.splitlines()) <= before + statuses
+
+
 def test_metrics_have_a_port_of_their_own(artifact, serving, free_port, tmp_path) -> None:
     write_artifact(tmp_path, artifact)
     keys = f"shop read {'0' * 64}"
