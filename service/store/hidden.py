@@ -219,11 +219,14 @@ class HiddenItems:
 
     async def tidy(self) -> None:
         """Merge the changes that this machine has kept, if they are many."""
-        if self._unmerged and self._local is not None and self._revision is not None:
+        if self._local is None or self._revision is None:
+            return
+        revision, hashes = self._revision, None
+        if self._unmerged:
             async with self._changing:
                 await self._merge()
                 revision, hashes, self._unmerged = self._revision, self._hashes, False
-            await to_thread.run_sync(self._local.merge_hidden, revision, hashes)
+        await to_thread.run_sync(self._local.tidy, revision, hashes)
 
     async def close(self) -> None:
         """Read and write no longer."""

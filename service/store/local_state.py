@@ -27,6 +27,7 @@ CREATE TABLE IF NOT EXISTS items (item_id TEXT PRIMARY KEY, record BLOB) WITHOUT
 CREATE TABLE IF NOT EXISTS hidden (revision INTEGER PRIMARY KEY, hashes BLOB);
 CREATE TABLE IF NOT EXISTS changes (revision INTEGER PRIMARY KEY, hash BLOB, is_hidden INTEGER);
 """
+_MOST_LOG_BYTES = 4 * 2**20
 _WAIT_SECONDS = 5.0
 """For another process to write."""
 _logger = logging.getLogger(__name__)
@@ -40,8 +41,9 @@ class LocalState:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / FILE
+        self._log_path = folder / f"{FILE}-wal"
         self._file: sqlite3.Connection | None = None
-        """It stays open: whoever closes the file last has to wait for the disk."""
+        """It stays open, and does not move SQLite's log into the file: that waits for the disk."""
         self._inode = 0
         self._turn = threading.RLock()
 
@@ -64,17 +66,27 @@ class LocalState:
 
     def replace_hidden(self, revision: int, hashes_H: NDArray[np.uint64]) -> None:
         """Keep these, ascending, as those of a revision, and no change behind it."""
-        self._replace(revision, hashes_H, "1")
-
-    def merge_hidden(self, revision: int, hashes_H: NDArray[np.uint64]) -> None:
-        """Keep these, ascending, as those of a revision; changes behind it stay."""
-        self._replace(revision, hashes_H, f"revision <= {revision}")
-
-    def _replace(self, revision: int, hashes_H: NDArray[np.uint64], outdated: str) -> None:
         with self._writing() as file:
-            file.execute(f"DELETE FROM changes WHERE {outdated}")
-            file.execute("DELETE FROM hidden")
-            file.execute("INSERT INTO hidden VALUES (?, ?)", [revision, hashes_H.data])
+            file.execute("DELETE FROM changes")
+            _put_hidden(file, revision, hashes_H)
+
+    def tidy(self, revision: int, hashes_H: NDArray[np.uint64] | None) -> None:
+        """Make the file small again, beside whoever writes changes meanwhile.
+
+        Args:
+            revision: of the hashes.
+            hashes_H: those to keep in place of the changes up to then; None: as it is.
+        """
+        if hashes_H is None and _size(self._log_path) < _MOST_LOG_BYTES:
+            return
+        beside = LocalState(self._path.parent)
+        with beside._writing() as file:
+            if hashes_H is not None:
+                file.execute("DELETE FROM changes WHERE revision <= ?", [revision])
+                _put_hidden(file, revision, hashes_H)
+            file.commit()
+            file.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        beside.close()
 
     def log_hidden(self, changes: Sequence[Logged]) -> bool:
         """Add changes; whether they should be merged now."""
@@ -160,10 +172,23 @@ class LocalState:
             self._file = sqlite3.connect(self._path, timeout=_WAIT_SECONDS, check_same_thread=False)
             # Written ahead, a transaction need not wait for the disk, and survives the process.
             self._file.executescript(
-                f"PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; {_TABLES}"
+                "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=0; "
+                + _TABLES
             )
             self._inode = _inode(self._path)
         return self._file
+
+
+def _put_hidden(file: sqlite3.Connection, revision: int, hashes_H: NDArray[np.uint64]) -> None:
+    file.execute("DELETE FROM hidden")
+    file.execute("INSERT INTO hidden VALUES (?, ?)", [revision, hashes_H.data])
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _inode(path: Path) -> int:

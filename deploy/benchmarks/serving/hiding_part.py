@@ -17,6 +17,8 @@ AT_ONCE = 5_000
 USERS = 50
 _ROUNDS = 8
 _SECONDS = 4.0
+_PAUSE_SECONDS = 0.002
+"""Between requests, so that what is measured is no queue."""
 _LIST = "/v1/users/u{:09d}/recommendations?k=20"
 
 _PROTOCOL = f"""### Hiding
@@ -25,7 +27,7 @@ _PROTOCOL = f"""### Hiding
 {SEED}). {HIDDEN:,} ids are hidden by bulk calls of {AT_ONCE:,}; {ITEMS // 2:,} of them are the
 model's, and the rate is that until a list is made with all of them. Then rounds of
 {_SECONDS:g} s in turns: lists alone, and lists each after an item of it was hidden or shown, which
-the list has to follow. Meanwhile another process asks `/livez` without a pause: how long it waits
+the list has to follow. Meanwhile another process asks `/livez` again and again: how long it waits
 shows what stalls the event loop. The last column is the time until a new replica is ready, with
 all of them hidden over with none."""
 
@@ -123,6 +125,7 @@ def _lists(url: str, seconds: float, *, changing: bool) -> list[float]:
                 started = time.perf_counter()
                 shown = {each["item_id"] for each in client.get(path).json()["items"]}
                 took.append(time.perf_counter() - started)
+                time.sleep(_PAUSE_SECONDS)
                 if changing and (item_id in shown) != available:
                     raise ValueError(f"the list of user {user} does not follow item {item_id}")
             if time.perf_counter() > deadline:
@@ -143,6 +146,7 @@ def _pings(url: str, seconds: float) -> list[float]:
         while (started := time.perf_counter()) < deadline:
             client.get("/livez").raise_for_status()
             took.append(time.perf_counter() - started)
+            time.sleep(_PAUSE_SECONDS)
     return took
 
 
