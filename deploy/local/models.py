@@ -67,7 +67,10 @@ class Models:
         self._tried = written.model_version
         better = self.served is not None
         try:
-            if self._publish(training, PublishPolicy(gives_way=self.gives_way)) and better:
+            if (
+                self._publish(training, PublishPolicy(gives_way=self.gives_way, force=True))
+                and better
+            ):
                 ndcg = written.metrics["valid/ndcg@20"]
                 self.say(
                     f"serving a better model: {self._tried}, validation NDCG@20 {ndcg:.4f}; "
@@ -82,7 +85,7 @@ class Models:
             self.served = self.retrained
             return
         after_early = self.served is not None
-        policy = PublishPolicy(wait_seconds=_WAIT_FOR_PUBLISHER_SECONDS)
+        policy = PublishPolicy(wait_seconds=_WAIT_FOR_PUBLISHER_SECONDS, force=True)
         if self._publish(fitted, policy) and after_early:
             self.say(f"training is finished: serving {self.served}. Ctrl-C stops everything.")
 

@@ -59,12 +59,16 @@ def _registry(redis_url: str, namespace: str) -> Iterator[Registry]:
     show_default=True,
     help="superseded versions to keep for a roll-back",
 )
-def publish(artifact: Path, redis_url: str, namespace: str, keep: int) -> None:
+@click.option(
+    "--force", is_flag=True, help="replace the live model even if it seems to be another shop's"
+)
+def publish(artifact: Path, redis_url: str, namespace: str, keep: int, force: bool) -> None:
     """Write an artifact to a Redis-protocol server, verify it and make it live in one atomic step.
 
-    A publish that fails or is killed changes nothing live.
+    A publish that fails or is killed changes nothing live. A model that shares hardly any item with
+    the live one is refused: it seems to be another shop's.
     """
-    publish_artifact(artifact, redis_url, namespace, policy=PublishPolicy(keep=keep))
+    publish_artifact(artifact, redis_url, namespace, policy=PublishPolicy(keep=keep, force=force))
 
 
 @click.command

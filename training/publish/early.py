@@ -1,7 +1,7 @@
 """The command `fit`: train and write the artifact, and publish models while training goes on."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -38,7 +38,9 @@ class Told:
 @click.option("--out", type=FOLDER, required=True, help="the artifact folder to write")
 @training_options
 @click.option(
-    "--force", is_flag=True, help="replace a model of other data or settings that stands at --out"
+    "--force",
+    is_flag=True,
+    help="replace a model of other data or settings at --out, and of another shop in Redis",
 )
 @click.option(
     "--publish-early",
@@ -98,9 +100,13 @@ def fit_command(
                 url, namespace = told.redis_url, told.namespace
                 publish = partial(publish_artifact, redis_url=url, namespace=namespace)
                 live_version(url, namespace)  # whatever stands in the way is known at once
-                train(Outputs(on_early=partial(publish, policy=EARLY), force=force))
+                train(
+                    Outputs(
+                        on_early=partial(publish, policy=replace(EARLY, force=force)), force=force
+                    )
+                )
                 listener.step("publish")
-                _publish_finished(out, partial(publish, policy=FINISHED))
+                _publish_finished(out, partial(publish, policy=replace(FINISHED, force=force)))
 
 
 def _publish_finished(out: Path, publish: Callable[[Path], str]) -> None:

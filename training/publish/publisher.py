@@ -31,6 +31,7 @@ from training.publish.connection import (
 )
 from training.publish.lock import PublishLock, RetrainLock
 from training.publish.registry import PublishPolicy, Registry, unlink
+from training.publish.shops import check_same_shop
 
 log = logging.getLogger(__name__)
 
@@ -83,9 +84,12 @@ def publish_artifact(
         publication = _Publication(client, keys, artifact, report)
         version = artifact.manifest.model_version
         where = f"in namespace {namespace!r} at {address_of(redis_url)}"
-        if publication.registry.state().live == version and publication.is_stored():
+        live = publication.registry.state().live
+        if live == version and publication.is_stored():
             report(f"{version} is already live {where}: nothing to do")
             return version
+        if live is not None and within is None and not policy.force:
+            check_same_shop(client, keys, artifact, live)
         seconds = {"lock_seconds": policy.lock_seconds, "wait_seconds": policy.wait_seconds}
         with PublishLock(client, keys, **seconds, within=within) as lock:
             state = publication.run(lock, policy)

@@ -35,6 +35,8 @@ class PublishPolicy:
     """How long to wait for another publisher before giving up."""
     canary_share: float | None = None
     """Share of the users that the new version serves at first, as a canary; None: it goes live."""
+    force: bool = False
+    """Replace a live model even if it seems to be another shop's."""
     gives_way: bool = False
     """Refuse rather than go live where a finished version is, or a pin or a canary."""
 

@@ -54,7 +54,7 @@ def _rewrite(
     erasures: int,
 ) -> bool:
     """Take users out of one version; whether it had any, or was half done."""
-    tensors = {name: _array(client, keys, manifest, name) for name in _TABLES}
+    tensors = {name: stored_array(client, keys, manifest, name) for name in _TABLES}
     offsets = tensors["user_ids_offsets"]
     rows = rows_of(IdTable(tensors["user_ids_blob"], offsets), user_ids)
     is_torn = sha256(tensors["user_ids_blob"]) != manifest.tensors["user_ids_blob"].sha256
@@ -72,7 +72,10 @@ def _rewrite(
     return True
 
 
-def _array(client: Client, keys: KeySpace, manifest: ArtifactManifest, name: str) -> NDArray[Any]:
+def stored_array(
+    client: Client, keys: KeySpace, manifest: ArtifactManifest, name: str
+) -> NDArray[Any]:
+    """A whole tensor of a stored version; ArtifactError if a part of it is not there."""
     data = bytearray()
     for batch in batches(chunks(keys, manifest, [name])):
         with client.pipeline(transaction=False) as pipe:

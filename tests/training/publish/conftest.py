@@ -21,7 +21,7 @@ VECTORS = (2, 2, 8)
 
 
 def small_artifact(
-    version: str, seed: int = 0, file_bytes: int = 700, *, early: bool = False
+    version: str, seed: int = 0, file_bytes: int = 700, *, early: bool = False, shop: str = ""
 ) -> Artifact:
     """Random arrays that obey the contract, in chunks of two embedding rows."""
     rng = np.random.default_rng(seed)
@@ -44,8 +44,8 @@ def small_artifact(
             "seen_items": np.zeros(0, dtype="<i4"),
             "history_lengths": np.zeros(NUM_USERS, dtype="<i4"),
         },
-        user_ids=(f"u{row}" for row in range(NUM_USERS)),
-        item_ids=(f"i{row}" for row in range(NUM_ITEMS)),
+        user_ids=(f"{shop}u{row}" for row in range(NUM_USERS)),
+        item_ids=(f"{shop}i{row}" for row in range(NUM_ITEMS)),
         item_metadata=(f'{{"title": "item {row}"}}' for row in range(NUM_ITEMS)),
     )
     return build_artifact(
@@ -74,10 +74,10 @@ def small_artifact(
 def artifact_of(tmp_path: Path) -> Callable[..., Path]:
     """Write the small artifact of a version into a folder of its own."""
 
-    def write(version: str, seed: int = 0, file_bytes: int = 700, *, early: bool = False) -> Path:
+    def write(version: str, seed: int = 0, file_bytes: int = 700, **settings: object) -> Path:
         folder = tmp_path / f"{version}-{seed}-{file_bytes}"
         folder.mkdir()
-        write_artifact(folder, small_artifact(version, seed, file_bytes, early=early))
+        write_artifact(folder, small_artifact(version, seed, file_bytes, **settings))
         return folder
 
     return write

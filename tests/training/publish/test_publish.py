@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import redis
 
+from deploy.cli.app import main
 from model.artifact.files import Artifact, read_artifact
 from model.registry.keys import KeySpace
 from training.publish import PublishError, PublishPolicy, live_version, publish_artifact
@@ -62,6 +63,22 @@ def test_namespaces_do_not_touch_each_other(
     assert live_version(redis_url, "left") == "v1"
     assert live_version(redis_url, "right") == "v2"
     assert read_version("v1", "left").manifest.model_version == "v1"
+
+
+def test_another_shops_model_does_not_go_live_unasked(
+    artifact_of: Callable[..., Path], redis_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish_artifact(artifact_of("v1"), redis_url)
+    other = artifact_of("v2", shop="other-")
+    assert main(["publish", str(other), "--redis-url", redis_url]) == 1
+    assert (
+        "v2 shares 0 of at most 5 items and 0 of at most 6 users with v1, which is live in "
+        "namespace 'default': it seems to be another shop's. Nothing was changed."
+    ) in capsys.readouterr().err
+    assert live_version(redis_url) == "v1"
+    assert main(["publish", str(other), "--redis-url", redis_url, "--namespace", "other"]) == 0
+    assert main(["publish", str(other), "--redis-url", redis_url, "--force"]) == 0
+    assert live_version(redis_url) == "v2"
 
 
 def test_publishing_the_live_version_again_does_nothing_and_says_so(
