@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import polars as pl
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 from model.runtime.text_encoder import tokens_of
@@ -25,6 +26,7 @@ from training.data.folder import (
     YEAR_COLUMNS,
 )
 from training.data.interactions import ITEM_COLUMNS
+from training.data.markup import without_markup
 from training.data.tables import DataError, Table
 
 WORD_FIELDS = ("title", *DESCRIPTION_COLUMNS)
@@ -142,7 +144,10 @@ def _metadata(table: Table, id_column: str) -> list[Metadata]:
     for column in table.frame.columns:
         if column == id_column:
             continue
-        values = [value.strip() for value in table.frame[column].to_list()]
+        text = pl.col(column)
+        if column in (*TITLE_COLUMNS, *CATEGORY_COLUMNS, *DESCRIPTION_COLUMNS):
+            text = without_markup(text)
+        values = table.frame.select(text.str.strip_chars()).to_series().to_list()
         if column not in known and column not in DESCRIPTION_COLUMNS:
             _add_attribute(rows, column, values)
             continue

@@ -116,8 +116,10 @@ def write_items(items: Items, folder: Path) -> None:
     table = table.with_columns(**_attributes(items.table, [*table.columns, PICTURE_URL]))
     urls = items.pictures.urls
     _write_table(table.with_columns(urls) if (urls != "").any() else table, folder / "items.tsv")
-    if items.pictures.files:
+    if items.pictures.files or items.pictures.stored:
         (folder / PICTURE_FOLDER).mkdir()
+    for item_id, (content, suffix) in items.pictures.stored.items():
+        (folder / PICTURE_FOLDER / f"{file_stem(item_id)}{suffix}").write_bytes(content)
     for item_id, path in items.pictures.files.items():
         target = folder / PICTURE_FOLDER / f"{file_stem(item_id)}{path.suffix.lower()}"
         try:

@@ -1,5 +1,6 @@
 """The table of items as it is read: rows checked, words made fit for one line, pictures found."""
 
+import base64
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,13 +10,14 @@ from typing import Self
 import polars as pl
 
 from model.artifact.files import is_web_address, pictures_in
+from training.data.markup import without_markup
 from training.data.tables import DataError
 from training.ingest.mapping import ItemMapping, Mapping
 from training.ingest.rejects import LINE, Check, Rejects, id_checks, passed
 from training.ingest.sources import Given, Source
 from training.ingest.tables import FILE, ITEM, Interactions, PublicIds, check_rejected
 from training.ingest.values import DECIMAL_COMMA, ids, missing, numbers
-from training.ingest.words import flat_lists, without_markup
+from training.ingest.words import flat_lists
 
 ID, PUBLIC, PICTURE, ROW, HIDDEN = "id", "item_id", "picture", "row", "hidden"
 TITLE, YEAR, CATEGORIES, DESCRIPTION = "title", "year", "categories", "description"
@@ -34,6 +36,14 @@ YES = (
 """Usual values for the opposite; anything else is taken for it too."""
 _YEAR = r"^(\d{4})(\.0)?$"
 _SPACES = r"\s+"
+_FORMATS = {
+    b"\x89PNG": ".png",
+    b"\xff\xd8\xff": ".jpg",
+    b"GIF8": ".gif",
+    b"BM": ".bmp",
+    b"RIFF": ".webp",
+}
+"""By what pictures begin with: their suffixes."""
 _MOST_CHARACTERS = 1024
 """Of a picture's file name with its folders."""
 _SHOWN_CHARACTERS = 60
@@ -49,8 +59,10 @@ class Pictures:
     """By public id."""
     urls: pl.Series
     """One per item, empty for an item without."""
+    stored: dict[str, tuple[bytes, str]]
+    """By public id: pictures that stand in the table itself, and the suffixes of their formats."""
     absent: list[str]
-    """Files that are named but do not exist."""
+    """Files that are named but do not exist, and stored pictures that are none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,6 +212,17 @@ def _categories(column: pl.Expr, separator: str) -> pl.Expr:
     return parts.list.join("")
 
 
+def _stored(name: str) -> tuple[bytes, str] | None:
+    """A picture that stands in the table as base64, and the suffix of its format."""
+    _, _, text = name.partition(";base64,")
+    try:
+        content = base64.b64decode(text or name, validate=True)
+    except ValueError:
+        return None
+    suffix = next((x for start, x in _FORMATS.items() if content.startswith(start)), None)
+    return None if suffix is None else (content, suffix)
+
+
 def _beside(folder: Path, name: str) -> Path | None:
     """A file in the folder or below; None for a name that leads out of it, or is none."""
     if len(name) > _MOST_CHARACTERS or "\0" in name:  # an encoded picture, for example
@@ -228,6 +251,7 @@ def find_pictures(
             raise DataError(folder, "is not a folder", "correct picture_folder in the mapping")
         filed = pictures_in(folder)
     files: dict[str, Path] = {}
+    stored: dict[str, tuple[bytes, str]] = {}
     urls, absent = [], []
     named = items[PICTURE] if PICTURE in items.columns else [""] * len(items)
     for public, item_id, file, name in zip(
@@ -238,6 +262,13 @@ def find_pictures(
         path = _beside(folders[file], name) if name and not web else filed.get(item_id)
         if path is not None and path.is_file():
             files[public] = path
+        elif name and not web and (found := _stored(name)) is not None:
+            stored[public] = found
         elif name and not web:
             absent.append(name[:_SHOWN_CHARACTERS])
-    return Pictures(files=files, urls=pl.Series(PICTURE_URL, urls, pl.String), absent=absent)
+    return Pictures(
+        files=files,
+        stored=stored,
+        urls=pl.Series(PICTURE_URL, urls, pl.String),
+        absent=absent,
+    )

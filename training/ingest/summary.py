@@ -81,7 +81,7 @@ class Catalogue(_Figures):
     filled: dict[str, int]
     """Items that have a title, categories, ..., by column."""
     pictures: int
-    """Files that were found."""
+    """Files that were found, and pictures in the table itself."""
     absent_pictures: list[str]
     """Files that were named but not found."""
     unavailable: int
@@ -228,7 +228,7 @@ def _catalogue_of(items: Items, used: pl.Series) -> Catalogue:
     return Catalogue(
         rows=_rows(items.sources, items.rejects, kept=len(table), merged=items.merged),
         filled=filled,
-        pictures=len(items.pictures.files),
+        pictures=len(items.pictures.files) + len(items.pictures.stored),
         absent_pictures=items.pictures.absent,
         unavailable=int(table[HIDDEN].sum()) if HIDDEN in table.columns else 0,
         never_chosen=int((~known).sum()),

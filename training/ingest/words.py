@@ -1,35 +1,17 @@
-"""Words as shops store them: markup becomes plain text, stored lists become categories."""
+"""Lists as shops store them in text: their values become categories."""
 
 import ast
 import csv
-import html
 import json
 import re
 from collections.abc import Callable
 
 import polars as pl
 
-_HIDDEN = r"(?is)<!--.*?-->|<(script|style)\b.*?</(script|style)\s*>"
-_INLINE = r"(?i)</?(?:a|abbr|b|em|font|i|mark|small|span|strong|sub|sup|u|wbr)(?:\s[^<>]*)?/?>"
-_TAG = r"(?s)</?[a-zA-Z][a-zA-Z0-9:-]*(?:\s[^<>]*)?/?>|<!doctype[^<>]*>"
-_MARKED = r"(?i)<[a-z!/]|&(?:#\d+|#x[0-9a-f]+|[a-z][a-z0-9]+);"
 _STORED = r"^\s*(?:\[.*\]|\{.*\})\s*$"
 _LABELS = ("name", "title", "label", "value", "slug")
 """Of an object that stands for a category: what it is called."""
 _FLAT = "|"
-
-
-def without_markup(text: pl.Expr) -> pl.Expr:
-    """Text without tags, comments and entities; also if the markup was stored escaped."""
-    marked = pl.when(text.str.contains(_MARKED)).then(text)
-    plain = _stripped(_mapped(_stripped(marked), html.unescape))
-    return pl.coalesce(plain, text)
-
-
-def _stripped(text: pl.Expr) -> pl.Expr:
-    for pattern, replacement in ((_HIDDEN, " "), (_INLINE, ""), (_TAG, " ")):
-        text = text.str.replace_all(pattern, replacement)
-    return text
 
 
 def flat_lists(text: pl.Expr, mark: str = _FLAT) -> pl.Expr:

@@ -292,3 +292,11 @@ def test_merged_parts_train_in_the_order_of_time(folder: Folder):
     digests = {x.sha256 for x in (dataset, valid, both, dataset.merged("test"))}
     assert len(digests) == 4
     assert dataset.merged("test", "valid").sha256 == both.sha256
+
+
+def test_markup_in_a_table_that_was_written_by_hand(folder: Folder):
+    items = "item\ttitle\tdescription\na\tTea &amp; milk\t<p>Green<br>leaves</p>\nb\tA < B\t\n"
+    path = folder(x__inter="user\titem\nu\ta\nu\tb\n", items__tsv=items)
+    first, second = load_dataset(DataConfig(folder=path)).item_metadata
+    assert (first["title"], first["description"].split()) == ("Tea & milk", ["Green", "leaves"])
+    assert second["title"] == "A < B"

@@ -1,5 +1,6 @@
 """Files that are not what their names say: a line that names them, and nothing from elsewhere."""
 
+import base64
 import gzip
 import io
 from pathlib import Path
@@ -27,6 +28,22 @@ def test_pictures_that_are_no_files_below_the_table(
     assert main(["import", str(shop), "--out", str(tmp_path / "out")]) == 0
     assert "3 name a picture that is not there: ../secret.txt, Zm9v" in capsys.readouterr().out
     assert not (tmp_path / "out" / "images").exists()
+
+
+@pytest.mark.parametrize("before", ["data:image/png;base64,", ""])
+def test_pictures_in_the_table_itself_are_read(
+    before: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = io.BytesIO()
+    Image.new("RGB", (2, 3), (9, 8, 7)).save(content, "PNG")
+    text = before + base64.b64encode(content.getvalue()).decode()
+    (tmp_path / "x.csv").write_text("user,item\nu,a/1\nu,b\n")
+    (tmp_path / "items.csv").write_text(f'item,title,image\na/1,Tea,"{text}"\nb,Cup,\n')
+    files = [str(tmp_path / "x.csv"), str(tmp_path / "items.csv")]
+    assert main(["import", *files, "--out", str(tmp_path / "out")]) == 0
+    assert "1 have a picture" in capsys.readouterr().out
+    with Image.open(tmp_path / "out" / "images" / "a%2F1.png") as picture:
+        assert picture.size == (2, 3)
 
 
 def test_a_data_folder_names_no_file_outside(tmp_path: Path) -> None:
