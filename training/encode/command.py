@@ -65,10 +65,11 @@ def encode(
 ) -> None:
     """Turn the texts of the item table and the pictures in DIR/images into features.
 
-    Pretrained encoders write text_feat.npy and visual_feat.npy. Without --text and --images, both
-    are encoded. A further run encodes only what has changed.
+    Pretrained encoders write text_feat.npy and visual_feat.npy. Without --text and --images, what
+    there is of both is encoded. A further run encodes only what has changed.
     """
-    if text is None and images is None:
+    all_there_is = text is None and images is None
+    if all_there_is:
         text, images = DEFAULT_TEXT, DEFAULT_IMAGES
     job = load("training.encode.job")
     job.encode_folder(
@@ -78,6 +79,7 @@ def encode(
             text=text,
             images=images,
             device=str(choose_device(device)),
+            all_there_is=all_there_is,
             **numbers,
         )
     )

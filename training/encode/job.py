@@ -54,6 +54,8 @@ class EncodeJob:
     device: str
     num_components: int | None = None
     """Principal components to write; None to write the vectors as they are."""
+    all_there_is: bool = False
+    """Whether texts or pictures are left out if there are none, as they were not asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,7 @@ def encode_folder(job: EncodeJob) -> None:
 
 
 def _tasks(job: EncodeJob) -> list[_Task]:
-    """What to encode; DataError if there is no content of a modality that was asked for."""
+    """What to encode; DataError if there is nothing, or none of what was asked for."""
     if not job.data.is_dir():
         raise DataError(job.data, "is not a folder", "give the one with items.tsv (--data DIR)")
     table = read_items(job.data)
@@ -99,8 +101,22 @@ def _tasks(job: EncodeJob) -> list[_Task]:
         raise DataError(
             job.data, "has no items.tsv", "add one with a line per item: id, title, description"
         )
-    tasks = [_text_task(job, table), _picture_task(job, table)]
-    return [task for task in tasks if task is not None]
+    tasks = []
+    for make in (_text_task, _picture_task):
+        try:
+            tasks.append(make(job, table))
+        except DataError as error:
+            if not job.all_there_is:
+                raise
+            log.info(f"left out: {error}")
+    found = [task for task in tasks if task is not None]
+    if not found:
+        raise DataError(
+            table.path,
+            "has neither words about items nor pictures of them",
+            f"add a column title or description, or files {PICTURE_FOLDER}/<item id>.jpg",
+        )
+    return found
 
 
 def _text_task(job: EncodeJob, table: ItemTable) -> _Task | None:

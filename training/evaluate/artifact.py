@@ -46,7 +46,7 @@ class ArtifactEvaluation:
                 data,
                 f"is not what {artifact} was trained on (the data's checksum differs), so its "
                 "test part may have been trained on",
-                "fit again, or name the right folder",
+                "fit again, or name the right folder (`run` says which in its line `training on`)",
             )
         return cls(opened, dataset)
 

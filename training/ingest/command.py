@@ -11,6 +11,7 @@ import click
 
 from training.cli.options import FILE, FOLDER
 from training.data.tables import writing
+from training.ingest.folder import check_target
 from training.ingest.formats import DEFAULT_ENCODING
 from training.ingest.guess import propose
 from training.ingest.job import run_import
@@ -49,6 +50,8 @@ def import_files(options: ImportOptions) -> int:
         DataError: files, mapping or folder cannot be used.
     """
     notes: list[str] = []
+    if options.out is not None:
+        check_target(options.out, options.force)
     if options.mapping is not None:
         mapping = read_mapping(options.mapping)
     else:

@@ -173,12 +173,14 @@ class Sampled:
         """Whether cells of a column of ids hold several of them, which then come again."""
         if column in self.lists:
             return True
-        values = pl.select(flat_lists(pl.lit(self.present(column)))).to_series()
+        values = pl.select(flat_lists(pl.lit(self.present(column).unique()))).to_series()
         for mark in _SEPARATORS:
             parts = values.filter(values.str.contains(mark, literal=True)).str.split(mark)
             if len(parts) >= _SOME_CELLS * len(values) > 0:
                 each = parts.explode().str.strip_chars()
-                return each.n_unique() <= _SOME_CELLS * len(each)
+                # Parts of one id, such as a shop and a number in it, are always as many.
+                share = _SOME_CELLS if parts.list.len().n_unique() == 1 else 1 - _SOME_CELLS
+                return each.n_unique() <= share * len(each)
         return False
 
     def titles(self, key: str, besides: Collection[str]) -> list[str]:

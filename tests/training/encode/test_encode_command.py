@@ -88,3 +88,18 @@ def test_features_made_by_hand_are_safe(tmp_path: Path, capsys: pytest.CaptureFi
     assert main(["encode", "--data", str(tmp_path), "--text"]) == 1
     assert "move it away" in capsys.readouterr().err
     assert np.load(tmp_path / "text_feat.npy").shape == (1, 3)
+
+
+def test_what_there_is_is_encoded(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "items.tsv").write_text("item_id\ttitle\na\tTea\nb\tCup\n")
+    assert main(["encode", "--data", str(tmp_path)]) == 0
+    assert np.load(tmp_path / "text_feat.npy").shape == (2, 384)
+    assert not (tmp_path / "visual_feat.npy").exists()
+    assert "left out:" in caplog.text
+    assert "has no picture of any item" in caplog.text
+
+
+def test_nothing_at_all_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "items.tsv").write_text("item_id\tprice\na\t1\n")
+    assert main(["encode", "--data", str(tmp_path)]) == 1
+    assert "has neither words about items nor pictures of them" in capsys.readouterr().err

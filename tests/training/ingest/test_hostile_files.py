@@ -102,3 +102,14 @@ def test_a_folder_without_a_name(
     words = {"import": ["../x.csv"], "fit": ["--data", ".."]}[command]
     assert main([command, *words, "--out", "."]) == 1
     assert "is no name for a folder that is made; name a new one" in capsys.readouterr().err
+
+
+def test_a_folder_without_a_name_is_refused_before_anything_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], caplog
+) -> None:
+    (tmp_path / "x.csv").write_text("user,item\nu,a\nv,a\n")
+    (tmp_path / "inner").mkdir()
+    monkeypatch.chdir(tmp_path / "inner")
+    assert main(["import", "../x.csv", "--out", "."]) == 1
+    assert "is no name for a folder that is made" in capsys.readouterr().err
+    assert "guessed" not in caplog.text
