@@ -118,7 +118,7 @@ def test_it_takes_no_finished_ones_place(
     lives: list[str | None] = []
     after_the_first_epoch(lambda: lives.append(live_version(redis_url)))
     for _ in range(2):
-        assert main([*command, "--redis-url", redis_url]) == 0
+        assert main([*command, "--force", "--redis-url", redis_url]) == 0
         lives.append(live_version(redis_url))
     *during, first, still, still_first, second = lives
     assert during == ["v1", "v1"]
