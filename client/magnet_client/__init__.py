@@ -2,7 +2,7 @@
 
     from magnet_client import Client
 
-    with Client("http://127.0.0.1:8000") as magnet:
+    with Client() as magnet:  # at MAGNET_URL, or port 8000 of this machine
         for item in magnet.recommend("196", k=5).items:
             print(item.rank, item.title, item.score)
 
@@ -63,6 +63,7 @@ from magnet_client.errors import (
     Unavailable,
 )
 from magnet_client.rules import Boost, Filter, MaxPer, Pin, Rules
+from magnet_client.version import VERSION as __version__
 
 __all__ = [
     "Adjustment",
@@ -125,4 +126,5 @@ __all__ = [
     "UserResponse",
     "UsualExpert",
     "VariantCounts",
+    "__version__",
 ]

@@ -187,13 +187,16 @@ def score(
 
 
 def explain(
+    user_id: str | None,
     item_id: str,
     *,
-    user_id: str | None = None,
     session_items: Sequence[str] = (),
     boosts: Sequence[Boost] = (),
 ) -> Call[ExplanationResponse]:
-    """Why an item, recommended or not, has its score; in a list with boosts, if they are given."""
+    """Why an item, recommended or not, has its score for a user, a session (no user) or both.
+
+    In a list with boosts, if they are given. Arguments are in the order of `magnet explain`.
+    """
     body = _someone(user_id, session_items) | {"item_id": item_id}
     if boosts:
         body |= {"boosts": list(boosts)}

@@ -5,6 +5,7 @@ repeated: most only ask, an event counts once by its id, and putting an item twi
 """
 
 import asyncio
+import os
 import random
 import time
 from collections.abc import Callable, Coroutine
@@ -19,6 +20,7 @@ from pydantic import BaseModel
 from magnet_client import calls
 from magnet_client.calls import Call
 from magnet_client.errors import MagnetError, ServiceAway
+from magnet_client.version import VERSION
 
 Answer = TypeVar("Answer", bound=BaseModel)
 Arguments = ParamSpec("Arguments")
@@ -56,10 +58,17 @@ _CONNECT_SECONDS = 2.0
 """Milliseconds are enough within a network; the system sends a lost packet again after a second."""
 
 
+DEFAULT_URL = "http://127.0.0.1:8000"
+URL_VARIABLE, KEY_VARIABLE = "MAGNET_URL", "MAGNET_API_KEY"
+
+
 def _settings(
-    base_url: str, api_key: str | None, timeout_seconds: float, *, trust_env: bool
+    base_url: str | None, api_key: str | None, timeout_seconds: float, *, trust_env: bool
 ) -> dict[str, Any]:
-    """Arguments of httpx2's clients; ValueError if `base_url` is no address."""
+    """Arguments of httpx2's clients; ValueError if the address is none."""
+    environment = os.environ if trust_env else {}
+    base_url = base_url or environment.get(URL_VARIABLE) or DEFAULT_URL
+    api_key = (environment.get(KEY_VARIABLE) if api_key is None else api_key) or None
     if not base_url.startswith(("http://", "https://")):
         raise ValueError(f"{base_url!r} must start with http:// or https://")
     try:
@@ -68,7 +77,7 @@ def _settings(
         raise ValueError(f"the service's address is not usable: {error}") from None
     if api_key is not None and not (api_key.isascii() and api_key.isprintable()):
         raise ValueError("the API key is not one: it has a line break or another odd character")
-    headers = {"User-Agent": "magnet-client/0.1"}
+    headers = {"User-Agent": f"magnet-client/{VERSION}"}
     if api_key is not None:
         headers["Authorization"] = f"Bearer {api_key}"
     return {
@@ -124,18 +133,20 @@ class Client:
     """Asks one service; may be shared by threads.
 
     Args:
-        base_url: where the service is, such as http://127.0.0.1:8000.
-        api_key: of the scope that the calls need; None where the service asks for none.
+        base_url: where the service is; None for the variable MAGNET_URL, or port 8000 of this
+            machine.
+        api_key: of the scope that the calls need; None for the variable MAGNET_API_KEY, if it is
+            set; an empty text for none.
         timeout_seconds: longest wait for one attempt; a call may take several, see `retries`.
         retries: when a call that failed is sent again.
-        trust_env: take proxies and certificates from the environment.
+        trust_env: take these variables, proxies and certificates from the environment.
 
     Every method raises MagnetError; `magnet_client.errors` draws the tree.
     """
 
     def __init__(
         self,
-        base_url: str,
+        base_url: str | None = None,
         *,
         api_key: str | None = None,
         timeout_seconds: float = 5.0,
@@ -204,7 +215,7 @@ class AsyncClient:
 
     def __init__(
         self,
-        base_url: str,
+        base_url: str | None = None,
         *,
         api_key: str | None = None,
         timeout_seconds: float = 5.0,

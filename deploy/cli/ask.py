@@ -31,19 +31,19 @@ from magnet_client import (
     Unauthenticated,
     UserResponse,
 )
+from magnet_client.client import DEFAULT_URL, KEY_VARIABLE, URL_VARIABLE
 from training.cli.options import FILE, FOLDER, Command, Several, checked
-
-DEFAULT_URL = "http://127.0.0.1:8000"
-KEY_VARIABLE = "MAGNET_API_KEY"
 
 
 def service_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """`--url` and `--json`."""
     url = click.option(
         "--url",
+        envvar=URL_VARIABLE,
         default=DEFAULT_URL,
         show_default=True,
-        help=f"the service's; a key goes into the variable {KEY_VARIABLE}",
+        help=f"the service's, also in the variable {URL_VARIABLE}; a key goes into the variable "
+        f"{KEY_VARIABLE}",
     )
     as_json = click.option(
         "--json", "as_json", is_flag=True, help="print the service's answer as it is"
@@ -177,7 +177,7 @@ def explain(user: str, item: str, url: str, as_json: bool) -> None:
     items of the user's history that raise it most.
     """
     with asking(url) as client:
-        answer = client.explain(item, user_id=user)
+        answer = client.explain(user, item)
     if as_json:
         click.echo(answer.model_dump_json(indent=1))
     else:

@@ -94,7 +94,12 @@ def asked_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Which service and which Redis are asked."""
     options = (
         click.option(
-            "--url", default=_URL, show_default=True, callback=_service_url, help="the service's"
+            "--url",
+            envvar="MAGNET_URL",
+            default=_URL,
+            show_default=True,
+            callback=_service_url,
+            help="the service's, also in the variable MAGNET_URL",
         ),
         click.option(
             "--redis-url",

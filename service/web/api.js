@@ -19,17 +19,21 @@ export function query(params) {
   return pairs.length ? `?${new URLSearchParams(pairs)}` : "";
 }
 
+// Of every request: the key, if there is one.
+export function headers() {
+  const key = sessionStorage.getItem(KEY);
+  return key ? { Authorization: `Bearer ${key}` } : {};
+}
+
 // The answer's body; ApiError with the service's own words if it refuses.
 export async function call(path, { method = "GET", body, signal } = {}) {
-  const headers = {};
-  const key = sessionStorage.getItem(KEY);
-  if (key) headers.Authorization = `Bearer ${key}`;
-  if (body !== undefined) headers["Content-Type"] = "application/json";
+  const sent = headers();
+  if (body !== undefined) sent["Content-Type"] = "application/json";
   let answer;
   let content = {};  // what a proxy says instead of the service need not be JSON
   try {
     answer = await fetch(path, {
-      method, headers, signal, body: body === undefined ? undefined : JSON.stringify(body),
+      method, headers: sent, signal, body: body === undefined ? undefined : JSON.stringify(body),
     });
     content = await answer.json();
   } catch (error) {

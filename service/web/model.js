@@ -95,7 +95,7 @@ function versions(published, tried, change) {
 
 // `guarded(work)` runs work and deals with refusals; `say` tells what has happened.
 export async function showModel(guarded, say) {
-  const view = byId("view-model");
+  const view = byId("model");
   const model = await call("v1/model");
   let published = null;
   let tried = null;

@@ -7,7 +7,9 @@ import { byId, element } from "./dom.js";
 import { known, path } from "./known.js";
 import { showModel } from "./model.js";
 import { changes, glide, moves } from "./moves.js";
+import { follow } from "./stream.js";
 import { nameOf } from "./titles.js";
+import { connection, draw, take, training, watchTraining } from "./training.js";
 import { isVisitor, opinionOf, opinions, tell, visitor } from "./visitor.js";
 import { offer, showPicked } from "./welcome.js";
 import { explanation, similar } from "./why.js";
@@ -16,6 +18,8 @@ const DELAY_MS = 200;  // of typing and sliding before the service is asked
 const state = { user: "", session: [], k: 12, diversity: 0, category: "", excludeSeen: true, scores: false };
 let asked = new AbortController();
 let served = { version: null, roles: [] };
+let arrived = null;  // the model that the service said last that it serves
+let started = false, starting = null;  // whether what the inputs offer has come, or is asked for
 let shown = [];  // ids in the list
 const left = new Set();  // of these, ids that were rated since
 
@@ -48,21 +52,26 @@ function complain(text) {
   byId("notice").hidden = !text;
 }
 
+const FIRST = "The first model is being trained. Its lists will be here by themselves.";
+
 function askForKey(why) {
   byId("key-why").textContent = why;
   byId("key-dialog").showModal();
 }
 
-// Runs work; a refusal for want of a key asks for one, any other is shown.
+// Runs work, and answers whether it was done; a refusal for want of a key asks for one, any other is
+// shown.
 async function guarded(work) {
   try {
     complain("");
     await work();
+    return true;
   } catch (error) {
-    if (error.name === "AbortError") return;
+    if (error.name === "AbortError") return false;
     if (!(error instanceof ApiError)) throw error;
     if (error.status === 401 || error.status === 403) askForKey(error.message);
-    complain(error.message);
+    complain(error.status === 503 && !arrived && training() ? FIRST : error.message);
+    return false;
   }
 }
 
@@ -108,12 +117,12 @@ async function rolesBehind(version, signal) {
   return served.roles;
 }
 
-// `rated`: the item whose rating is why the list is asked for again; what moved is then marked, and
-// answered in words, or null where a later call has overtaken this one.
-async function refresh(rated = null) {
+// `rated`: the item whose rating is why the list is asked for again; `anew`: another model is why.
+// What moved is then marked, and answered in words, or null where a later call has overtaken this one.
+async function refresh(rated = null, { anew = false } = {}) {
   let told = null;
   if (rated) left.add(rated.item_id);
-  else { left.clear(); hideToast(); }
+  else if (!anew) { left.clear(); hideToast(); }
   writeAddress();
   asked.abort();
   asked = new AbortController();
@@ -130,11 +139,13 @@ async function refresh(rated = null) {
     ]);
     const details = new Map(known.map((item) => [item.item_id, item]));
     const range = state.scores ? reach(found.items) : null;
-    const moved = rated ? moves(shown, ids, left) : new Map();
+    const moved = rated || anew ? moves(shown, ids, left) : new Map();
     const drawn = found.items.map((item) => card(item, details.get(item.item_id), {
       range, explain, actions: actions(found), opinion: opinionOf(state.user, item.item_id), rise: moved.get(item.item_id),
     }));
+    const focused = focusedCard();
     glide(cards, () => cards.replaceChildren(...drawn));
+    focusAgain(focused);
     shown = ids;
     left.clear();
     byId("legend").replaceChildren(...(state.scores ? legend(found.items, roles) : []));
@@ -142,7 +153,7 @@ async function refresh(rated = null) {
     byId("version").textContent = `model ${found.model_version} · ${found.took_ms.toFixed(1)} ms`;
     byId("list-title").textContent = title();
     byId("counted").textContent = counted(found.live_events);
-    if (rated) told = changes(moved, ids.length);
+    if (rated || anew) told = changes(moved, ids.length);
     else say(`${found.items.length} items, first ${found.items.length ? nameOf(found.items[0]) : "none"}`);
     byId("welcome").hidden = !isVisitor(state.user);
     if (isVisitor(state.user)) await offer((item, event) => rate(item, "like", { event }));
@@ -150,6 +161,51 @@ async function refresh(rated = null) {
   });
   if (!signal.aborted) cards.setAttribute("aria-busy", "false");
   return told;
+}
+
+// The button that has the focus in the list, and the same one in a new list.
+function focusedCard() {
+  const button = document.activeElement.closest("#cards button");
+  return button && { item: button.closest(".card").dataset.item, label: button.getAttribute("aria-label") ?? button.textContent };
+}
+
+function focusAgain(focused) {
+  const node = focused && [...byId("cards").children].find((each) => each.dataset.item === focused.item);
+  const buttons = node ? [...node.querySelectorAll("button")] : [];
+  buttons.find((each) => (each.getAttribute("aria-label") ?? each.textContent) === focused.label)?.focus({ preventScroll: true });
+}
+
+// --- another model -----------------------------------------------------------------------------
+
+const AGAIN_MS = 1000, TRIES = 5;  // other replicas need a moment to load it
+
+const trained = ({ epochs }) => epochs ? `trained for ${epochs} ${epochs === 1 ? "epoch" : "epochs"}` : "made before its first epoch";
+
+// The service serves this model from now on: its lists come by themselves.
+async function arrive(model) {
+  const before = arrived;
+  arrived = model;
+  await starting;
+  if (!started) return start();
+  if (!before || before.model_version === model.model_version) return;
+  let told = await refresh(null, { anew: true });
+  for (let tries = TRIES; tries && told !== null && served.version === before.model_version; tries -= 1) {
+    await new Promise((done) => setTimeout(done, AGAIN_MS));
+    told = await refresh(null, { anew: true });
+  }
+  if (!byId("view-model").hidden) await guarded(() => showModel(guarded, say));
+  const going = model.early && training() ? " Training goes on." : "";
+  showToast(`${model.better ? "A better model" : "Another model"} has just arrived: ${trained(model)}.${going}${told === null ? "" : ` ${told}.`}`);
+}
+
+function followTraining() {
+  const tell = (event) => {
+    if (event.kind === "served") arrive(event);
+    else take(event);
+    if (!arrived && training()) complain(FIRST);
+  };
+  watchTraining({ say, show: () => { byId("tab-model").click(); byId("training-title").focus(); } });
+  return follow("v1/training/events", { tell, state: connection });
 }
 
 const counted = (events) => events
@@ -344,7 +400,7 @@ function listen() {
     });
   }
   byId("key-form").addEventListener("submit", (event) => {
-    if (event.submitter?.value !== "cancel" && byId("key").value) { rememberKey(byId("key").value.trim()); start(); }
+    if (event.submitter?.value !== "cancel" && byId("key").value) { rememberKey(byId("key").value.trim()); start(); followAgain(); }
     byId("key").value = "";
   });
   const tabs = [...document.querySelectorAll("[role=tab]")];
@@ -364,7 +420,9 @@ function select(tab, tabs) {
     other.tabIndex = chosen ? 0 : -1;
     byId(other.getAttribute("aria-controls")).hidden = !chosen;
   }
-  if (tab.id === "tab-model") guarded(() => showModel(guarded, say));
+  if (tab.id !== "tab-model") return;
+  draw();
+  guarded(() => showModel(guarded, say));
 }
 
 function fillInputs() {
@@ -379,8 +437,13 @@ function fillInputs() {
 }
 
 // What the inputs offer, then the first list: of whom the address names, else of the first user.
-async function start() {
-  await guarded(async () => {
+function start() {
+  starting ??= begin().finally(() => { starting = null; });
+  return starting;
+}
+
+async function begin() {
+  started = await guarded(async () => {
     const [categories, users, session] = await Promise.all([
       call("v1/categories"), call("v1/users"),
       state.session.length ? named(state.session.map((item) => item.item_id)) : [],
@@ -394,10 +457,11 @@ async function start() {
   });
   fillInputs();
   showSession();
-  await refresh();
+  if (started) await refresh();
 }
 
 readAddress();
 byId("more").open = matchMedia("(min-width: 48rem)").matches;
 listen();
+const followAgain = followTraining();
 start();

@@ -96,7 +96,7 @@ def test_why(url: str, client: Client, capsys: pytest.CaptureFixture[str]) -> No
     item = client.recommend(USER, k=1).items[0].item_id
     assert main(["explain", USER, item, "--url", url]) == 0
     said = capsys.readouterr().out
-    answer = client.explain(item, user_id=USER)
+    answer = client.explain(USER, item)
     total = sum(expert.contribution for expert in answer.experts)
     expected = f"score {answer.score:.2f} = popularity {answer.bias:+.2f}, experts {total:+.2f}"
     assert expected in said.splitlines()

@@ -1,9 +1,13 @@
 """Both clients against a real service over a socket."""
 
 import inspect
+import re
+import tomllib
+from pathlib import Path
 
 import pytest
 
+import magnet_client
 from magnet_client import (
     AsyncClient,
     Client,
@@ -59,10 +63,10 @@ def test_a_list_to_rank_and_why(ask) -> None:
     assert {item.item_id for item in ranked.items} == {"i003", "i004"}
     assert ranked.missing_ids == ["no such"]
     best = ranked.items[0]
-    why = ask("explain", best.item_id, user_id="u002")
+    why = ask("explain", "u002", best.item_id)
     assert why.score == pytest.approx(best.score, abs=1e-5)
     assert why.sentence
-    assert ask("explain", "i003", session_items=["i000"]).source == "session"
+    assert ask("explain", None, "i003", session_items=["i000"]).source == "session"
 
 
 def test_rules_of_one_list_and_of_every_list(ask) -> None:
@@ -70,7 +74,7 @@ def test_rules_of_one_list_and_of_every_list(ask) -> None:
     lifted = ask("recommend", "u000", k=3, boosts=[boost], pins=[{"item_id": "i001", "rank": 2}])
     assert lifted.items[1].item_id == "i001"
     assert [each.points for each in lifted.items[0].adjustments] == [9.0]
-    why = ask("explain", lifted.items[0].item_id, user_id="u000", boosts=[boost])
+    why = ask("explain", "u000", lifted.items[0].item_id, boosts=[boost])
     assert why.adjustments == lifted.items[0].adjustments
     rules = {"filters": [{"attribute": "category", "op": "!=", "value": "even"}]}
     assert ask("put_rules", rules).warnings == []
@@ -140,7 +144,7 @@ def test_an_answer_that_is_lost_is_asked_for_again(connect, url, keys, proxy, un
 
 def test_a_refusal_says_why(ask) -> None:
     with pytest.raises(NotFound, match="no such item") as refusal:
-        ask("explain", "no such item", user_id="u000")
+        ask("explain", "u000", "no such item")
     assert refusal.value.problem.type == "urn:magnet:problem:unknown-item"
     assert refusal.value.problem.request_id
     with pytest.raises(InvalidRequest) as refusal:
@@ -157,3 +161,26 @@ def test_keys(connect, url, keys) -> None:
     with pytest.raises(Forbidden):
         ask("model")
     assert ask("feedback", Event(user_id="a", item_id="b", type="view")).accepted == 1
+
+
+def test_address_and_key_come_from_the_environment(
+    url, keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAGNET_URL", url)
+    monkeypatch.setenv("MAGNET_API_KEY", keys["reader"][1])
+    with Client() as client:
+        assert client.model().model_version == "v1"
+    for settings in ({"api_key": ""}, {"base_url": url, "trust_env": False}):
+        with Client(**settings) as client, pytest.raises(Unauthenticated):
+            client.model()
+    monkeypatch.setenv("MAGNET_URL", "127.0.0.1")
+    with pytest.raises(ValueError, match="must start with http"):
+        Client()
+
+
+def test_the_release_is_that_of_the_package() -> None:
+    folder = Path(magnet_client.__file__).parents[1]
+    version = tomllib.loads((folder / "pyproject.toml").read_text())["tool"]["hatch"]["version"]
+    found = re.search(version["pattern"], (folder / version["path"]).read_text())
+    assert found is not None
+    assert magnet_client.__version__ == found["version"]

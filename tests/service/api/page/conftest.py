@@ -60,7 +60,12 @@ def open_page(browser: Browser, service) -> Iterator[Callable[..., Page]]:
     contexts = []
 
     def open_at(
-        path: str = "/", *, of: Any = service, key: str | None = None, **options: object
+        path: str = "/",
+        *,
+        of: Any = service,
+        key: str | None = None,
+        may_fail: tuple[str, ...] = (),
+        **options: object,
     ) -> Page:
         context = browser.new_context(**({"viewport": DESK} | options))
         contexts.append(context)
@@ -70,7 +75,8 @@ def open_page(browser: Browser, service) -> Iterator[Callable[..., Page]]:
         if key is not None:
             page.add_init_script(f"sessionStorage.setItem('magnet-api-key', '{key}')")
         page.on(
-            "console", lambda message: None if refused(message) else complaints.append(message.text)
+            "console",
+            lambda message: None if refused(message, may_fail) else complaints.append(message.text),
         )
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on(
@@ -83,10 +89,10 @@ def open_page(browser: Browser, service) -> Iterator[Callable[..., Page]]:
     def foreign(request, of: Any) -> bool:
         return not request.url.startswith((str(of.base_url), "data:"))
 
-    def refused(message) -> bool:
+    def refused(message, may_fail: tuple[str, ...]) -> bool:
         """The browser's own note of an answer such as 403."""
         return message.text.startswith("Failed to load resource") and any(
-            part in message.location["url"] for part in ("/feedback", "/users/visitor-")
+            part in message.location["url"] for part in ("/feedback", "/users/visitor-", *may_fail)
         )
 
     yield open_at
