@@ -2,8 +2,9 @@
 
 import { call, segment } from "./api.js";
 import { lines } from "./charts.js";
-import { byId, element, number, table } from "./dom.js";
+import { byId, element, groupedTable, number, table } from "./dom.js";
 import { experiment } from "./experiment.js";
+import { term } from "./terms.js";
 
 const moment = (text) => new Date(text).toLocaleString();
 
@@ -19,16 +20,29 @@ function facts(model) {
 
 const shown = (measure, value) => measure === "users" ? `${value}` : number(value, 4);
 
+// By part of the data or group in it: {name of who is measured: {measure: value}}, the model first.
+function byPart(metrics) {
+  const parts = {};
+  for (const [name, value] of Object.entries(metrics)) {
+    const path = name.split("/"), measure = path.pop();
+    const who = path[0] === "baseline" ? path.splice(0, 2)[1] : "this model";
+    ((parts[path.join(", ") || "all"] ??= { "this model": {} })[who] ??= {})[measure] = value;
+  }
+  return parts;
+}
+
+// Each part with the baselines that are measured there; groups of users and items on demand.
 function metrics(model) {
-  const names = Object.keys(model.metrics);
-  if (!names.length) return null;
-  const measure = (name) => name.slice(name.lastIndexOf("/") + 1);
-  const group = (name) => name.slice(0, Math.max(0, name.lastIndexOf("/"))) || "all";
-  const measures = [...new Set(names.map(measure))];
-  const groups = [...new Set(names.map(group))];
-  const value = (row, column) => model.metrics[row === "all" && !(`all/${column}` in model.metrics) ? column : `${row}/${column}`];
-  return table("Quality, measured when it was trained", ["part", ...measures], groups.map((row) =>
-    [row, ...measures.map((column) => value(row, column) === undefined ? "" : shown(column, value(row, column)))]));
+  const parts = Object.entries(byPart(model.metrics));
+  if (!parts.length) return null;
+  const measures = [...new Set(parts.flatMap(([, rows]) => Object.values(rows).flatMap(Object.keys)))];
+  const row = ([who, values]) => [who, ...measures.map((measure) => measure in values ? shown(measure, values[measure]) : "")];
+  const drawn = (caption, some) => groupedTable(caption, ["who", ...measures.map((measure) => term(measure, measure.split("@")[0]))],
+    some.map(([name, rows]) => ({ name, rows: Object.entries(rows).filter(([, values]) => Object.keys(values).length).map(row) })));
+  const whole = parts.filter(([name]) => !name.includes(", ")), groups = parts.filter(([name]) => name.includes(", "));
+  return element("div", {},
+    drawn("Quality, measured when it was trained, beside baselines", whole),
+    groups.length ? element("details", {}, element("summary", {}, "The same for groups of users and items"), drawn("Quality by group", groups)) : null);
 }
 
 function training(model) {

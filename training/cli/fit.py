@@ -27,6 +27,7 @@ from training.data.disk import check_room, full_disk_explained
 from training.data.tables import DataError, writing
 from training.errors import ExplainedError
 from training.evaluate.artifact import ArtifactEvaluation
+from training.evaluate.closed_forms import references
 from training.evaluate.protocol import Evaluation, evaluate, unflattened
 from training.export.artifact import check_target, export_artifact
 from training.fit.config import TrainingConfig
@@ -207,7 +208,7 @@ class _Job:
         return _FLOAT_BYTES * self.config.embedding_dim * (of_checkpoints + of_artifact)
 
     def measure(self, found: TrainedModel) -> dict[str, Evaluation]:
-        """The model that validation has chosen on the held-out parts."""
+        """The model that validation has chosen on the held-out parts, and baselines beside it."""
         dataset = self.dataset
         began = found.trigger_epoch
         when = "did not begin" if began is None else f"after epoch {began}"
@@ -216,7 +217,8 @@ class _Job:
         if dataset.test.nnz > 0:
             parts["test"] = evaluate(found.score, dataset, dataset.test)
             log.info(f"test part:\n{metrics_table(parts['test'].flat())}")
-        return parts
+        targets = {"valid": dataset.valid, "test": dataset.test}
+        return parts | references(dataset, {name: targets[name] for name in parts})
 
     def hand_over(self, on_early: Callable[[Path], object], early: EarlyModel) -> None:
         """Say how good an early model is, and write it."""

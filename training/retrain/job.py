@@ -17,6 +17,7 @@ from training.cli.progress import metrics_table
 from training.data.dataset import Dataset, load_dataset
 from training.data.disk import full_disk_explained
 from training.data.files import peak_mb, reset_peak, write_durably
+from training.evaluate.closed_forms import references
 from training.evaluate.protocol import Evaluation
 from training.export.artifact import export_artifact
 from training.export.onnx import ParityError
@@ -317,7 +318,12 @@ class Retraining:
                     "training": config.training.model_dump(),
                     "retraining": {"run_id": record.run_id, "champion": record.champion},
                 },
-                metrics={f"test/{name}": x for name, x in record.metrics["challenger"].items()},
+                metrics={f"test/{name}": x for name, x in record.metrics["challenger"].items()}
+                | {
+                    f"{part}/{name}": x
+                    for part, found in references(dataset, {"test": dataset.test}).items()
+                    for name, x in flat_metrics(found).items()
+                },
             )
             read_artifact(self.folder.artifact)
         except (ParityError, ArtifactError) as error:

@@ -86,7 +86,11 @@ def test_an_early_model_is_live_until_the_finished_one_is(
     assert found.training.early  # chosen by validation, while the one to serve still trains
     assert [record.epoch for record in found.training.history] == [1, 2]
     assert found.metrics["test/ndcg@20"] > 0
+    assert early.metrics["baseline/popularity/valid/ndcg@20"] < early.metrics["valid/ndcg@20"]
     finished = manifest(out)
+    for name in ("popularity", "ItemKNN", "EASE"):
+        for part in ("valid", "test"):
+            assert 0 < finished.metrics[f"baseline/{name}/{part}/ndcg@20"] < 1
     assert not finished.training.early
     assert live_version(redis_url) == finished.model_version
     assert client.get(KEYS.previous) is None

@@ -7,14 +7,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from training.data.dataset import Dataset
+from training.evaluate.closed_forms import ClosedForm
 from training.evaluate.protocol import ScoreFunction
-
-MAX_MEMORY = 16 * 2**30
-"""Bytes; a baseline that is known to need more is left out."""
-
-
-class BaselineError(ValueError):
-    """A baseline cannot be fitted to this data set; the message says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,14 +24,6 @@ class Fitted:
     """After each epoch, the seconds of the processor so far and validation NDCG@20."""
     finished: bool = True
     """False if the deadline came before validation had stopped improving."""
-
-
-class ClosedForm(ABC):
-    """Settings of a baseline that is computed, without randomness or epochs."""
-
-    @abstractmethod
-    def fit(self, dataset: Dataset) -> ScoreFunction:
-        """Scores [B, I] from the training part; BaselineError if that is not possible."""
 
 
 class Trained(ABC):

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.data.dataset import Dataset
+from training.evaluate.closed_forms import ClosedForm
 from training.evaluate.protocol import ScoreFunction
-from training.experiments.baselines.base import ClosedForm, Entry
+from training.experiments.baselines.base import Entry
 from training.experiments.baselines.spectral import IdealLowPass, ItemGraph, blockwise
 
 _ORDER = {"euler": 1, "rk4": 4}

@@ -11,8 +11,9 @@ from numpy.polynomial import Chebyshev
 from numpy.typing import NDArray
 
 from training.data.dataset import Dataset
+from training.evaluate.closed_forms import ClosedForm
 from training.evaluate.protocol import ScoreFunction
-from training.experiments.baselines.base import ClosedForm, Entry
+from training.experiments.baselines.base import Entry
 from training.experiments.baselines.spectral import IdealLowPass, ItemGraph, blockwise
 
 

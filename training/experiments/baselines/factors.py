@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from model.network.graph import SparseOperator
 from training.data.dataset import Dataset
 from training.data.features import Standardisation
+from training.evaluate.closed_forms import BaselineError
 from training.evaluate.protocol import ScoreFunction, evaluate
-from training.experiments.baselines.base import BaselineError, Fitted, Trained
+from training.experiments.baselines.base import Fitted, Trained
 from training.fit.graphs import sparse_operator
 
 

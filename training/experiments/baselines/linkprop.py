@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, diags_array
 
 from training.data.dataset import Dataset
+from training.evaluate.closed_forms import ClosedForm, row_normalised
 from training.evaluate.protocol import ScoreFunction
-from training.experiments.baselines.base import ClosedForm, Entry
-from training.experiments.baselines.item_item import row_normalised
+from training.experiments.baselines.base import Entry
 from training.experiments.baselines.spectral import blockwise
 
 

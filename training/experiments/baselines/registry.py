@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from training.data.dataset import Dataset
+from training.evaluate.closed_forms import ClosedForm
 from training.evaluate.protocol import evaluate, some_users
 from training.experiments.baselines import (
     bspm,
@@ -17,7 +18,7 @@ from training.experiments.baselines import (
     linkprop,
     vbpr,
 )
-from training.experiments.baselines.base import Baseline, ClosedForm, Fitted
+from training.experiments.baselines.base import Baseline, Fitted
 
 BASELINES = {
     "popularity": item_item.POPULARITY,

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.linalg import svds
 
+from training.evaluate.closed_forms import MAX_MEMORY, BaselineError
 from training.evaluate.protocol import ScoreFunction
-from training.experiments.baselines.base import MAX_MEMORY, BaselineError
 from training.experiments.baselines.factors import symmetrically_normalised
 
 _BLOCK = 64

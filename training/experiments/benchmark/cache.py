@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from training.data.dataset import Dataset
+from training.evaluate.closed_forms import ClosedForm
 from training.evaluate.protocol import measure
-from training.experiments.baselines.base import ClosedForm
 from training.experiments.baselines.registry import BASELINES
 from training.experiments.benchmark.outcome import Outcome
 from training.fit.config import TrainingConfig

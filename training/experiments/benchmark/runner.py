@@ -21,8 +21,8 @@ from model.artifact.manifest import EpochRecord
 from training.data.dataset import Dataset
 from training.data.features import ModalityFeatures
 from training.data.files import peak_mb, reset_peak
+from training.evaluate.closed_forms import BaselineError, ClosedForm
 from training.evaluate.protocol import Evaluation, ScoreFunction, evaluate
-from training.experiments.baselines.base import BaselineError, ClosedForm
 from training.experiments.baselines.registry import (
     BASELINES,
     VALIDATION_USERS,

@@ -1,11 +1,13 @@
 """The page's tab about the model in a real browser."""
 
+import re
 import time
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
+from model.artifact.files import Artifact
 from model.registry.canary import Canary
 from model.registry.keys import KeySpace
 
@@ -37,7 +39,37 @@ def test_the_model_tab_rolls_back_and_shows_what_is_served_then(
     expect(page.get_by_role("button", name="Unpin")).to_be_visible()
     until(lambda: service.get("/v1/model").json()["model_version"] == "v1")
     page.get_by_role("button", name="Reload").click()
-    expect(page.locator("dd").first).to_have_text("v1")
+    expect(page.locator("#model dd").first).to_have_text("v1")
+
+
+def test_the_model_tab_shows_baselines_beside_the_model(
+    open_page, service, redis_url, make_artifact, publish, until
+) -> None:
+    made = make_artifact("v2", 2)
+    metrics = {
+        "valid/ndcg@20": 0.2,
+        "test/ndcg@20": 0.12345,
+        "test/tail items/ndcg@20": 0.03,
+        "baseline/popularity/test/ndcg@20": 0.06,
+        "baseline/EASE/test/ndcg@20": 0.11,
+        "baseline/EASE/test/tail items/ndcg@20": 0.02,
+    }
+    manifest = made.manifest.model_copy(update={"metrics": metrics})
+    publish(redis_url, Artifact(manifest=manifest, tensors=made.tensors, files=made.files))
+    until(lambda: service.get("/v1/model").json()["model_version"] == "v2")
+    page = open_page()
+    page.get_by_role("tab", name="Model").click()
+    rows = page.get_by_role("region", name="Quality, measured when").locator("tbody")
+    expect(rows).to_have_text(
+        [
+            re.compile("^valid.*this model *0.2000$"),
+            re.compile("^test.*this model *0.1235.*popularity *0.0600.*EASE *0.1100$"),
+        ]
+    )
+    page.get_by_text("The same for groups of users and items").click()
+    groups = page.get_by_role("region", name="Quality by group").locator("tbody")
+    expect(groups).to_have_text(re.compile("^test, tail items.*this model *0.0300.*EASE *0.0200$"))
+    assert Axe().run(page).violations_count == 0
 
 
 def test_the_model_tab_tries_a_version_on_some_users_and_stops_that(

@@ -9,8 +9,8 @@ import torch
 
 from training.data.dataset import Dataset
 from training.data.features import ModalityFeatures
+from training.evaluate.closed_forms import BaselineError
 from training.evaluate.protocol import evaluate
-from training.experiments.baselines.base import BaselineError
 from training.experiments.baselines.factors import Schedule, UserItemGraph, symmetrically_normalised
 from training.experiments.baselines.freedom import Freedom
 from training.experiments.baselines.lightgcn import LightGCN

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import BarycentricInterpolator
 from scipy.sparse import csr_array
 
-from training.experiments.baselines.base import BaselineError
+from training.evaluate.closed_forms import BaselineError
 from training.experiments.baselines.bspm import BSPM
 from training.experiments.baselines.chebycf import ChebyCF
 from training.experiments.baselines.gfcf import GFCF

@@ -6,17 +6,15 @@ import scipy.stats
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from training.experiments.baselines.base import MAX_MEMORY, BaselineError
-from training.experiments.baselines.item_item import (
+from training.evaluate.closed_forms import (
     EASE,
+    MAX_MEMORY,
+    BaselineError,
     ItemKNN,
-    ItemKNNResidual,
-    P3Alpha,
     Popularity,
-    RecencyEASE,
-    RP3Beta,
     nearest,
 )
+from training.experiments.baselines.item_item import ItemKNNResidual, P3Alpha, RecencyEASE, RP3Beta
 
 PERSONALISED = [
     ItemKNN(neighbours=20, shrinkage=0.0, user_damping=0.0),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from training.data.dataset import Dataset
-from training.experiments.baselines.item_item import EASE, Popularity
+from training.evaluate.closed_forms import EASE, Popularity
 from training.experiments.baselines.lightgcn import LightGCN
 from training.experiments.baselines.registry import BASELINES, thinned_validation, tune
 
