@@ -18,6 +18,8 @@ function facts(model) {
   return element("dl", {}, rows.map(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]));
 }
 
+const WORDS = { ndcg: "NDCG", recall: "recall", coverage: "catalogue coverage" };
+
 const shown = (measure, value) => measure === "users" ? `${value}` : number(value, 4);
 
 // By part of the data or group in it: {name of who is measured: {measure: value}}, the model first.
@@ -37,7 +39,7 @@ function metrics(model) {
   if (!parts.length) return null;
   const measures = [...new Set(parts.flatMap(([, rows]) => Object.values(rows).flatMap(Object.keys)))];
   const row = ([who, values]) => [who, ...measures.map((measure) => measure in values ? shown(measure, values[measure]) : "")];
-  const drawn = (caption, some) => groupedTable(caption, ["who", ...measures.map((measure) => term(measure, measure.split("@")[0]))],
+  const drawn = (caption, some) => groupedTable(caption, ["who", ...measures.map((measure) => term(measure, WORDS[measure.split("@")[0]] ?? measure))],
     some.map(([name, rows]) => ({ name, rows: Object.entries(rows).filter(([, values]) => Object.keys(values).length).map(row) })));
   const whole = parts.filter(([name]) => !name.includes(", ")), groups = parts.filter(([name]) => name.includes(", "));
   return element("div", {},

@@ -420,9 +420,8 @@ function select(tab, tabs) {
     other.tabIndex = chosen ? 0 : -1;
     byId(other.getAttribute("aria-controls")).hidden = !chosen;
   }
-  if (tab.id !== "tab-model") return;
   draw();
-  guarded(() => showModel(guarded, say));
+  if (tab.id === "tab-model") guarded(() => showModel(guarded, say));
 }
 
 function fillInputs() {

@@ -9,7 +9,7 @@ const STEPS = [
   ["specialisation", "Router: specialisation"], ["fusion", "Fusion"], ["everything", "Learn from everything"], ["export", "Export and publish"],
 ];
 const STAGE_OF = {  // of a step that a training names; the rest belongs to the stage before
-  load: "load", assemble: "load", drain: "load", erase: "load", canary: "load", fusion: "fusion", evaluate: "fusion",
+  load: "load", assemble: "load", drain: "load", erase: "load", canary: "load", train: "encoders", fusion: "fusion", evaluate: "fusion",
   everything: "everything", export: "export", gate: "export", publish: "export",
 };
 const RUNNING = { fit: "The model is being trained", retraining: "The model is being trained again" };
@@ -78,6 +78,7 @@ function about(seconds) {
   return `${number(seconds / 3600, 1)} hours`;
 }
 
+const many = (count) => count.toLocaleString();
 const moment = (text) => new Date(text).toLocaleString();
 const named = (stage) => STEPS.find(([name]) => name === stage)[1];
 const latest = () => run.stage === "everything" ? run.everything : run.epochs.at(-1);
@@ -119,7 +120,7 @@ export function draw() {
   const offered = wire !== "none" && wire !== "refused";
   byId("training").hidden = !offered;
   byId("training").dataset.state = state;
-  byId("training-now").hidden = !offered || state !== "runs";
+  byId("training-now").hidden = !offered || state !== "runs" || !byId("view-model").hidden;
   byId("training-said").textContent = byId("training-text").textContent = text;
   if (state === "runs" && changed("said", run.id, run.stage)) announce(`${RUNNING[run.what]}: ${named(run.stage)}`);
   byId("training-course").hidden = !run;
@@ -154,7 +155,7 @@ function drawFigures(state) {
     node.setAttribute("aria-label", `${named(run.stage)}: ${progress()}`);
   }
   const texts = {
-    data: run.data && `${run.data.users} users, ${run.data.items} items, ${run.data.positives} choices`,
+    data: run.data && `${many(run.data.users)} users, ${many(run.data.items)} items, ${many(run.data.positives)} choices`,
     ndcg: top && `${number(run.epochs.at(-1).valid_ndcg20, 4)} now, ${number(top.valid_ndcg20, 4)} at best (epoch ${top.epoch})`,
     popular: base !== null && number(base, 4),
   };

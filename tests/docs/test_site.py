@@ -1,5 +1,6 @@
 """The documentation is a site whose links hold, and whose reference says what the code does."""
 
+import json
 import os
 import re
 import runpy
@@ -59,6 +60,18 @@ def test_the_page_of_the_commands_is_that_of_their_parsers(
     written = runpy.run_path(str(PROJECT / "docs" / "list_commands.py"))["page"]()
     path = PROJECT / "docs" / "command-line.md"
     assert path.read_text() == written, "run: python docs/list_commands.py"
+
+
+def test_the_glossary_has_the_words_that_the_page_explains() -> None:
+    written = runpy.run_path(str(PROJECT / "docs" / "list_terms.py"))["page"]()
+    assert (REFERENCE / "glossary.md").read_text() == written, "run: python docs/list_terms.py"
+    sections = json.loads((PROJECT / "service" / "web" / "terms.json").read_text())
+    words = [word.lower() for terms in sections.values() for word in terms]
+    assert len(words) == len(set(words)), "the page finds a word by its letters, small or not"
+    code = "".join(path.read_text() for path in (PROJECT / "service" / "web").glob("*.js"))
+    asked = re.findall(r"""term\((?:[^()"]*, )?"([^"]+)"\)""", code)
+    assert set(asked) >= {"rules", "score", "modality"}
+    assert {word.lower() for word in asked} <= set(words)
 
 
 def test_every_key_is_listed() -> None:

@@ -1,17 +1,21 @@
 """The page's tab about the model in a real browser."""
 
+import json
 import re
 import time
+from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
+import service
 from model.artifact.files import Artifact
 from model.registry.canary import Canary
 from model.registry.keys import KeySpace
 
 pytestmark = pytest.mark.timeout(180)
+TERMS = Path(service.__file__).parent / "web" / "terms.json"
 
 
 def test_the_model_tab_draws_training_and_pins_a_version(open_page, service) -> None:
@@ -59,7 +63,12 @@ def test_the_model_tab_shows_baselines_beside_the_model(
     until(lambda: service.get("/v1/model").json()["model_version"] == "v2")
     page = open_page()
     page.get_by_role("tab", name="Model").click()
-    rows = page.get_by_role("region", name="Quality, measured when").locator("tbody")
+    table = page.get_by_role("region", name="Quality, measured when")
+    meaning = json.loads(TERMS.read_text())["Quality"]["NDCG"]
+    expect(table.locator("summary")).to_have_attribute("title", meaning)
+    table.locator("summary").click()
+    expect(table.get_by_text(meaning)).to_be_visible()
+    rows = table.locator("tbody")
     expect(rows).to_have_text(
         [
             re.compile("^valid.*this model *0.2000$"),
