@@ -140,6 +140,10 @@ class ExplanationResponse(_Answered):
     matrix: dict[str, dict[str, float]]
     """Contribution by modality, then view."""
     gate_entropy: float
+    reason: str = ""
+    """For shoppers, as the first reason of a list; empty from a service that has none."""
+    because: list[Because] = []
+    """As in a list."""
     history: list[HistoryEvidence]
     beyond_history: float
     sentence: str

@@ -13,9 +13,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from service.recommend.answer import ONLY, PINNED, popular_words
-from service.recommend.because import POPULAR, Sentence, spoken
+from service.recommend.because import POPULAR, Sentence
 from service.recommend.explanation import largest_words, sentence_case
 from service.recommend.lists import Explained, Lists
+from service.recommend.titles import spoken
 from service.serving.catalogue import Catalogue
 
 Codes = NDArray[np.int64]

@@ -7,219 +7,301 @@ in the items, and so is the item-item score. The part of item h is the contribut
 of the similarity, <f_h, item> / |sum of f| plus its part of the item-item score. The parts of all
 items of the history and of the free part add up to the score less its bias and points (ours).
 
-Letters: R items of a list, N of these that are shown, H items of the histories, P pairs of an item
-and one of the histories, X named items, V views, M modalities, G = V * M channels, D dimension.
+Who is named says most for the item above the mean of what they say for the items of the list, in
+units of its standard deviation over these (ours). A twentieth of the usual deviation is added to
+the divisor, as Tusher et al. do (SAM, PNAS 2001, equation 1), so that none is named that says
+nearly the same of all. Where a list's items do not differ, points decide. Nobody is named for
+itself, and nobody who adds less than a twenty-fifth of what all those add that speak for the item.
+
+Lists of one length are worked on together. Arrays are as wide as the longest history; where others
+have ended, nothing is added.
+
+Letters: B lists, R items of a list, N of these that are shown, Q histories of all lists, H items of
+a history or of those of a list, P pairs of an item of a list and one of its histories, X named
+items, V views, M modalities, G = V * M channels, D dimension.
 """
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from model.runtime.item_item import Floats, recency_shares
+from model.runtime.grown import Grown
+from model.runtime.item_item import Floats, Said, dense_parts, recency_shares
 from model.runtime.profile import History, Profile, ProfileMaker
 from model.runtime.top_k import Rows
 
+NEWEST = 50
+"""Items of a history that can be named. Work grows with them, and of late ones people know."""
 NAMED = 3
 """Most items of a history that a reason names."""
-_USUAL = 0.6
-"""Of what an item of a history says in the mean: so much of it is no reason for one item."""
-_DAMPING = 0.2
-"""Of the usual size of what is left, added to that of each item of a history. Both were chosen on
-MovieLens-100K and planted clusters (docs/explanations.md): with less damping what is named is of
-the wrong cluster more often, with more one item leads more reasons."""
+LEAST_SHARE = np.float32(0.04)
+"""Of what speaks for an item: who adds less is not named."""
+_DAMPING = np.float32(0.05)
+"""Of the usual deviation. Both were chosen on MovieLens-100K and planted clusters
+(docs/explanations.md): with less damping, who is named is of the wrong cluster more often; with
+more of either, one item leads more reasons."""
 _LEAST_SIMILARITY = np.float32(1e-6)
 """Below it the quotient of contribution and similarity is rounding noise."""
-_LEAST_VARIANCE = 1e-10
+_LEAST_VARIANCE = np.float32(1e-10)
 """Below it items do not differ in what the history says for them."""
+_NOBODY = -1
+"""The row of an item of a history that is not there."""
 _TINY = np.float32(1e-30)
+_MOST_AGAINST_X = np.array([np.inf, 0, 0], dtype=np.float32)
+"""Those beside the first are named only if they say more than in the mean."""
 
-Source = tuple[Profile, Sequence[History]]
-"""A profile and the histories that it is made of, which have an equal say; each is oldest first."""
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Listed:
+    """The items of a list, and who speaks for them."""
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class Tellers:
-    """The items of histories that may be named, and what makes points of their products."""
-
-    rows_H: Rows
-    """Oldest first."""
-    foldin_HGD: Floats
-    share_H: Floats
-    inverse_G: Floats
-    """What makes parts of cosines of products with fold-in rows, times shares."""
-    item_item_RH: Floats
-    """What each adds to the item-item score of each item of the list."""
+    rows_R: Rows
+    """None twice; those that are shown first."""
+    profile: Profile
+    histories: Sequence[History]
+    """Those that the profile is made of, which have an equal say; each is oldest first, and has no
+    item twice."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Evidence:
-    """What the items of histories add to the scores of a list's items, in points."""
+    """What the items of histories add to the scores of lists, in points."""
 
-    tellers: Tellers
-    points_RH: Floats
-    item_item_RH: Floats
+    rows_BR: Rows
+    rows_BH: Rows
+    """The items of the histories; `_NOBODY` where a list has no more. One that is in two of them
+    speaks once, for both."""
+    points_BRH: Floats
+    item_item_BRH: Floats
     """The item-item model's part of them."""
-    scaled_RGD: Floats
-    """Products with fold-in rows, times their shares, are the other part."""
+    scaled_BRGD: Floats
+    foldin_BHGD: Floats
+    """Products of these two, times the share, are the other part."""
+    share_BH: Floats
 
-    def by_channel(self, place_P: Rows, column_P: Rows) -> Floats:
-        """What some items of the history say for one item of the list each, by channel [P, G]."""
-        foldin_PGD = self.tellers.foldin_HGD.take(column_P, axis=0)
-        product_PG: Floats = np.einsum(
-            "pgd,pgd->pg", foldin_PGD, self.scaled_RGD.take(place_P, axis=0)
+    def by_channel(self, list_P: Rows, place_P: Rows, column_P: Rows) -> Floats:
+        """What some items of the histories say for one item of a list each, by channel [P, G]."""
+        product_PG: Floats = np.vecdot(
+            self.scaled_BRGD[list_P, place_P], self.foldin_BHGD[list_P, column_P]
         )
-        product_PG *= self.tellers.share_H.take(column_P)[:, None]
-        product_PG[:, 0] += self.item_item_RH[place_P, column_P]
+        product_PG *= self.share_BH[list_P, column_P, None]
+        product_PG[:, 0] += self.item_item_BRH[list_P, place_P, column_P]
         return product_PG
 
 
 def evidence(
     maker: ProfileMaker,
-    items_RVMD: Floats,
-    source: Source,
-    rows_R: Rows,
-    contribution_NG: Floats,
+    items_IVMD: Grown,
+    lists: Sequence[Listed],
+    contribution_BNG: Floats,
     newest: int | None = None,
 ) -> Evidence:
-    """What the items of a profile's histories add to the scores of a list's items.
+    """What the items of histories add to the scores of the items of some lists.
 
-    Contributions are known for the first N items of the list. For those beyond, a similarity is
+    Contributions are known for the first N items of each list. For those beyond, a similarity is
     taken to add what it adds to these in the mean.
 
     Args:
-        maker: has made the profile.
-        items_RVMD: the list's items.
-        source: the profile, and the histories that it is made of.
-        rows_R: of the items; none twice.
-        contribution_NG: of experts together, by the graph.
+        maker: has made the profiles.
+        items_IVMD: embeddings of all items.
+        lists: equally long; each has a history that is not empty.
+        contribution_BNG: of experts together, by the graph.
         newest: so many items of each history speak; None for all.
     """
-    profile, histories = source
-    item_RGD, (user_GD,) = _channels(items_RVMD), _channels(profile.vector_VMD[None])
-    length_G = np.sqrt(np.einsum("gd,gd->g", user_GD, user_GD))
-    per_length_G: Floats = 1 / np.maximum(length_G, _TINY)
-    num_shown = len(contribution_NG)
-    similarity_NG: Floats = np.einsum("ngd,gd->ng", item_RGD[:num_shown], user_GD) * per_length_G
-    similarity_NG[:, 0] += profile.item_item.at(rows_R[:num_shown])
-    similarity_NG[np.abs(similarity_NG) <= _LEAST_SIMILARITY] = np.inf
-    scale_NG: Floats = contribution_NG / similarity_NG
-    scale_RG: Floats = scale_NG
-    if len(rows_R) > num_shown:
-        mean_1G: Floats = scale_NG.mean(axis=0, keepdims=True)
-        scale_RG = np.concatenate([scale_NG, mean_1G.repeat(len(rows_R) - num_shown, axis=0)])
-    told = [
-        _tellers(maker, history_H, said.parts(rows_R, newest or len(history_H)), per_length_G)
-        for history_H, said in zip(histories, profile.said, strict=True)
-    ]
-    teller = told[0] if len(told) == 1 else _joined(told)
-    item_item_RH: Floats = teller.item_item_RH * scale_RG[:, :1]
-    scaled_RGD: Floats = item_RGD * (scale_RG * teller.inverse_G)[..., None]
-    flat_RF, flat_HF = (
-        x.reshape(len(x), scaled_RGD[0].size) for x in (scaled_RGD, teller.foldin_HGD)
-    )
-    points_RH: Floats = flat_RF @ flat_HF.T
-    points_RH *= teller.share_H
-    points_RH += item_item_RH
+    rows_BR = np.array([each.rows_R for each in lists])
+    tellers = _tellers(maker, lists, rows_BR, newest or sys.maxsize)
+    item_BRGD = _channels(items_IVMD.take(rows_BR, axis=0))
+    user_BGD = _channels(np.array([each.profile.vector_VMD for each in lists]))
+    length_BG = np.maximum(np.sqrt(np.vecdot(user_BGD, user_BGD)), _TINY)
+    user_BGD /= length_BG[..., None]
+    scale_BRG = _scale(lists, item_BRGD, user_BGD, contribution_BNG)
+    item_item_BRH = tellers.part_BRH
+    item_item_BRH *= scale_BRG[..., :1]
+    scale_BRG /= (length_BG * tellers.total_BG)[:, None]
+    item_BRGD *= scale_BRG[..., None]
+    points_BRH = _rows(item_BRGD) @ _rows(tellers.foldin_BHGD).transpose(0, 2, 1)
+    points_BRH *= tellers.share_BH[:, None]
+    points_BRH += item_item_BRH
     return Evidence(
-        tellers=teller, points_RH=points_RH, item_item_RH=item_item_RH, scaled_RGD=scaled_RGD
+        rows_BR=rows_BR,
+        rows_BH=tellers.rows_BH,
+        points_BRH=points_BRH,
+        item_item_BRH=item_item_BRH,
+        scaled_BRGD=item_BRGD,
+        foldin_BHGD=tellers.foldin_BHGD,
+        share_BH=tellers.share_BH,
     )
 
 
-def _tellers(
-    maker: ProfileMaker, history_H: History, item_item_RH: Floats, per_length_G: Floats
-) -> Tellers:
-    """The newest items of one history: those that the item-item parts are of."""
-    share_H = recency_shares(len(history_H), maker.recency_power)
-    foldin_HGD = _channels(maker.foldin_IVMD.take(history_H, axis=0))
-    total_G = share_H @ np.sqrt(np.einsum("hgd,hgd->hg", foldin_HGD, foldin_HGD))
-    first = len(history_H) - item_item_RH.shape[1]
-    return Tellers(
-        rows_H=history_H[first:].astype(np.intp),
-        foldin_HGD=foldin_HGD[first:],
-        share_H=share_H[first:],
-        inverse_G=per_length_G / np.maximum(total_G, _TINY),
-        item_item_RH=item_item_RH,
+def _scale(
+    lists: Sequence[Listed], item_BRGD: Floats, user_BGD: Floats, contribution_BNG: Floats
+) -> Floats:
+    """What a similarity of one adds to scores, in points [B, R, G]."""
+    num_shown, num_items = contribution_BNG.shape[1], item_BRGD.shape[1]
+    cosine_BGN = item_BRGD[:, :num_shown].transpose(0, 2, 1, 3) @ user_BGD[..., None]
+    similarity_BNG = cosine_BGN[..., 0].transpose(0, 2, 1)
+    similarity_BNG[..., 0] += np.array(
+        [each.profile.item_item.at(each.rows_R[:num_shown]) for each in lists]
     )
-
-
-def _joined(told: Sequence[Tellers]) -> Tellers:
-    """Those of several histories. An item that is in several speaks once, for all of them."""
-    rows_H = np.concatenate([each.rows_H for each in told])
-    foldin_HGD = np.concatenate(
-        [
-            each.foldin_HGD * (each.share_H[:, None] * each.inverse_G / len(told))[..., None]
-            for each in told
-        ]
-    )
-    item_item_RH = np.concatenate([each.item_item_RH for each in told], axis=1)
-    item_item_RH /= len(told)
-    last: dict[int, int] = {}
-    for column, row in enumerate(rows_H.tolist()):
-        if row in last:
-            for part_H in (foldin_HGD, item_item_RH.T):
-                part_H[column] += part_H[last[row]]
-                part_H[last[row]] = 0
-        last[row] = column
-    return Tellers(
-        rows_H=rows_H,
-        foldin_HGD=foldin_HGD,
-        share_H=np.ones(len(rows_H), dtype=np.float32),
-        inverse_G=np.ones_like(told[0].inverse_G),
-        item_item_RH=item_item_RH,
-    )
+    similarity_BNG[np.abs(similarity_BNG) <= _LEAST_SIMILARITY] = np.inf
+    scale_BNG: Floats = contribution_BNG / similarity_BNG
+    if num_shown == num_items:
+        return scale_BNG
+    mean_B1G: Floats = scale_BNG.mean(axis=1, keepdims=True)
+    beyond_BRG = mean_B1G.repeat(num_items - num_shown, axis=1)
+    return np.concatenate([scale_BNG, beyond_BRG], axis=1)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Named:
     """Items of the histories that reasons name, the most telling first."""
 
-    column_NX: Rows
-    share_NX: Floats
+    column_BNX: Rows
+    share_BNX: Floats
     """Of all that those add who speak for the item; 0 where nobody is named."""
-    above_NX: Floats
-    """How far that is above what they say usually, in units of its size."""
 
 
-def named(found: Evidence, rows_R: Rows, num_shown: int) -> Named:
-    """Who is named for the first N items of the list: who says most above what they say usually.
+def named(found: Evidence, num_shown: int) -> Named:
+    """Who is named for the first N items of each list, see above."""
+    points_BRH, num_items = found.points_BRH, found.points_BRH.shape[1]
+    mean_BH = np.full(num_items, 1 / num_items, dtype=np.float32) @ points_BRH
+    below_BRH = mean_BH[:, None] - points_BRH
+    variance_BH = np.einsum("brh,brh->bh", below_BRH, below_BRH) / np.float32(num_items)
+    variance_B1 = variance_BH.sum(axis=1, keepdims=True)
+    size_B1 = (found.rows_BH != _NOBODY).sum(axis=1, keepdims=True, dtype=np.float32)
+    unit_BH = np.sqrt(variance_BH) + _DAMPING * np.sqrt(variance_B1 / size_B1)
+    against_BNH = below_BRH[:, :num_shown]
+    against_BNH /= np.maximum(unit_BH, _TINY)[:, None]
+    shown_BNH = points_BRH[:, :num_shown]
+    is_flat_B = variance_B1[:, 0] <= _LEAST_VARIANCE
+    if is_flat_B.any():
+        against_BNH[is_flat_B] = -shown_BNH[is_flat_B]
+    speaking_BNH = np.maximum(shown_BNH, 0)
+    is_itself_BNH = found.rows_BR[:, :num_shown, None] == found.rows_BH[:, None]
+    if is_itself_BNH.any():
+        speaking_BNH[is_itself_BNH] = 0
+    total_BN1 = speaking_BNH @ np.ones((shown_BNH.shape[2], 1), dtype=np.float32)
+    np.maximum(total_BN1, _TINY, out=total_BN1)
+    np.putmask(against_BNH, speaking_BNH < LEAST_SHARE * total_BN1, np.inf)
+    column_BNX = np.argsort(against_BNH, axis=2)[..., :NAMED]
+    first_BN1 = np.arange(0, speaking_BNH.size, speaking_BNH.shape[2]).reshape(total_BN1.shape)
+    place_BNX = first_BN1 + column_BNX
+    share_BNX = speaking_BNH.take(place_BNX) / total_BN1
+    share_BNX *= against_BNH.take(place_BNX) < _MOST_AGAINST_X
+    return Named(column_BNX=column_BNX, share_BNX=share_BNX)
 
-    Ours. From points most of the mean is taken that the same item of the history gives to the R
-    items of the list. What is left is divided by its size, the root of its mean square over these.
-    A part of the usual size over all items of the history is added to the divisor, as Tusher et al.
-    do (SAM, PNAS 2001, equation 1), so that none is named that hardly says anything. Where a list's
-    items do not differ, points decide. Only what adds to a score is named for it, and no item is
-    named for itself.
-    """
-    points_RH, rows_H = found.points_RH, found.tellers.rows_H
-    num_items, num_tellers = points_RH.shape
-    shown_NH = points_RH[:num_shown]
-    usual_H = np.full(num_items, 1 / num_items, dtype=np.float32) @ points_RH
-    variance_H = np.einsum("rh,rh->h", points_RH, points_RH) / np.float32(num_items)
-    variance_H -= usual_H * usual_H
-    np.maximum(variance_H, 0, out=variance_H)
-    above_NH = shown_NH
-    if variance_H.sum() > _LEAST_VARIANCE:
-        variance_H += ((1 - _USUAL) * usual_H) ** 2
-        damping = _DAMPING * math.sqrt(float(variance_H.sum()) / num_tellers)
-        above_NH = (shown_NH - np.float32(_USUAL) * usual_H) / (
-            np.sqrt(variance_H) + np.float32(damping)
-        )
-    silent_NH = shown_NH <= 0
-    silent_NH |= rows_R[:num_shown, None] == rows_H
-    against_NH = np.where(silent_NH, np.float32(np.inf), -above_NH)
-    column_NX = np.argsort(against_NH, axis=1)[:, :NAMED]
-    speaking_NH = np.where(silent_NH, np.float32(0), shown_NH)
-    total_N1 = speaking_NH @ np.ones((num_tellers, 1), dtype=np.float32)
-    place_N1 = np.arange(num_shown)[:, None]
-    return Named(
-        column_NX=column_NX,
-        share_NX=speaking_NH[place_N1, column_NX] / np.maximum(total_N1, _TINY),
-        above_NX=-against_NH[place_N1, column_NX],
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class _Tellers:
+    """The items of histories, and what makes points of the products of their fold-in rows."""
+
+    rows_BH: Rows
+    foldin_BHGD: Floats
+    share_BH: Floats
+    total_BG: Floats
+    """Of the lengths of a history's fold-in rows, times their shares."""
+    part_BRH: Floats
+    """What they add to the item-item scores of the lists' items."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Voice:
+    """The newest items of one history of a list."""
+
+    place: int
+    """Of the list."""
+    rows_H: History
+    share_H: Floats
+    total_G: Floats
+    """Of the lengths of the whole history's fold-in rows, times their shares."""
+    said: Said
+
+
+def _tellers(maker: ProfileMaker, lists: Sequence[Listed], rows_BR: Rows, newest: int) -> _Tellers:
+    voices = [
+        _voice(maker, place, history_H, said, newest)
+        for place, each in enumerate(lists)
+        for history_H, said in zip(each.histories, each.profile.said, strict=True)
+        if len(history_H)
+    ]
+    width = max(NAMED, *(len(voice.rows_H) for voice in voices))
+    parts = [voice.said.parts(rows_BR[voice.place], newest) for voice in voices]
+    part_QRH = dense_parts(parts, rows_BR.shape[1], width)
+    if any(len(each.histories) > 1 for each in lists):
+        return _joined(maker, lists, voices, part_QRH)
+    rows_BH = _padded([voice.rows_H for voice in voices], width, _NOBODY)
+    return _Tellers(
+        rows_BH=rows_BH,
+        foldin_BHGD=_foldin(maker, rows_BH),
+        share_BH=_padded([voice.share_H for voice in voices], width, np.float32(0)),
+        total_BG=np.maximum(np.array([voice.total_G for voice in voices]), _TINY),
+        part_BRH=part_QRH,
     )
 
 
-def _channels(rows_NVMD: Floats) -> Floats:
-    """The same memory as [N, G, D]."""
-    return rows_NVMD.reshape(len(rows_NVMD), -1, rows_NVMD.shape[-1])
+def _voice(maker: ProfileMaker, place: int, history_H: History, said: Said, newest: int) -> _Voice:
+    share_H = recency_shares(len(history_H), maker.recency_power)
+    total_G = share_H @ maker.length_IG.take(history_H, axis=0)
+    return _Voice(place, history_H[-newest:], share_H[-newest:], total_G, said)
+
+
+def _joined(
+    maker: ProfileMaker, lists: Sequence[Listed], voices: Sequence[_Voice], part_QRH: Floats
+) -> _Tellers:
+    """Of lists some of which have several histories: an item that is in two speaks for both.
+
+    What makes points differs by history, so fold-in rows are multiplied by it.
+    """
+    columns: list[dict[int, int]] = [{} for _ in lists]
+    for voice in voices:
+        column_of = columns[voice.place]
+        for row in voice.rows_H.tolist():
+            column_of.setdefault(row, len(column_of))
+    width = max(NAMED, *map(len, columns))
+    rows_BH = _padded([np.fromiter(each, np.intp) for each in columns], width, _NOBODY)
+    num_rows, num_channels = part_QRH.shape[1], len(voices[0].total_G)
+    weight_BHG = np.zeros((len(lists), width, num_channels), dtype=np.float32)
+    part_BRH = np.zeros((len(lists), num_rows, width), dtype=np.float32)
+    for voice, part_RH in zip(voices, part_QRH, strict=True):
+        place, say = voice.place, np.float32(1 / len(lists[voice.place].histories))
+        to_H = [columns[place][row] for row in voice.rows_H.tolist()]
+        weight_BHG[place, to_H] += say * voice.share_H[:, None] / np.maximum(voice.total_G, _TINY)
+        part_BRH[place][:, to_H] += say * part_RH[:, : len(to_H)]
+    foldin_BHGD = _foldin(maker, rows_BH)
+    foldin_BHGD *= weight_BHG[..., None]
+    return _Tellers(
+        rows_BH=rows_BH,
+        foldin_BHGD=foldin_BHGD,
+        share_BH=(rows_BH != _NOBODY).astype(np.float32),
+        total_BG=np.ones((len(lists), num_channels), dtype=np.float32),
+        part_BRH=part_BRH,
+    )
+
+
+def _foldin(maker: ProfileMaker, rows_BH: Rows) -> Floats:
+    """Their rows; any where nobody is."""
+    return _channels(maker.foldin_IVMD.take(np.maximum(rows_BH, 0), axis=0))
+
+
+def _padded(arrays: Sequence[NDArray[Any]], width: int, fill: Any) -> NDArray[Any]:
+    """Stacked, and filled up on the right."""
+    found = np.full((len(arrays), width), fill)
+    for row, array in zip(found, arrays, strict=True):
+        row[: len(array)] = array
+    return found
+
+
+def _channels(vectors: Floats) -> Floats:
+    """The same memory, with views and modalities as one axis [..., G, D]."""
+    *first, views, modalities, width = vectors.shape
+    return vectors.reshape(*first, views * modalities, width)
+
+
+def _rows(vectors_BNGD: Floats) -> Floats:
+    """The same memory, with a row of numbers for each item."""
+    return vectors_BNGD.reshape(*vectors_BNGD.shape[:2], math.prod(vectors_BNGD.shape[2:]))

@@ -9,13 +9,13 @@ called `neighbourhood`.
 
 Letters: I items, C candidates, H items of a history, N items that a history says something for,
 E entries of all rows of a history (of several users: of all their scores),
-R items of a list, S slots of a table, B users.
+R items of a list, Q histories of lists, S slots of a table, B users.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -247,28 +247,61 @@ class Said:
     """Where the entries of each item of the history end."""
     factor: float
 
-    def parts(self, rows_R: Rows, newest: int) -> Floats:
-        """What each of the newest items of the history adds to some different items [R, H]."""
+    def parts(self, rows_R: Rows, newest: int) -> "Parts":
+        """What each of the newest items of the history adds to some different items."""
         first = max(0, len(self.end_H) - newest)
         start = int(self.end_H[first - 1]) if first else 0
-        item_E = self.items_E[start:]
-        slots = _SLOTS
-        while len(set((rows_R & (slots - 1)).tolist())) < len(rows_R):
-            slots *= 2
-        place_S = np.zeros(slots, dtype=np.int16)  # most entries name none of the items
-        place_S[rows_R & (slots - 1)] = np.arange(1, len(rows_R) + 1)
-        place_E = place_S.take(item_E & (slots - 1))
-        hit_N = place_E.nonzero()[0]
-        place_N = place_E.take(hit_N).astype(np.intp) - 1
-        is_it_N = rows_R.take(place_N) == item_E.take(hit_N)
-        if not is_it_N.all():
-            hit_N, place_N = hit_N[is_it_N], place_N[is_it_N]
-        teller_N = self.end_H[first:].searchsorted(hit_N + start, side="right")
-        num_tellers = len(self.end_H) - first
-        cell_N = place_N * num_tellers + teller_N
-        value_N = self.values_E.take(hit_N + start) * np.float32(self.factor)
-        part_C = np.bincount(cell_N, value_N, minlength=len(rows_R) * num_tellers)
-        return part_C.astype(np.float32).reshape(len(rows_R), num_tellers)
+        item_E, value_E = self.items_E[start:], self.values_E[start:]
+        end_H = self.end_H[first:] - start
+        if isinstance(self.scores, DenseScores):
+            num_items = len(self.scores.value_I)
+            slot_R, slot_E, slots = np.minimum(rows_R, num_items), item_E, num_items + 1
+        else:
+            slots = _slots(rows_R)
+            slot_R, slot_E = rows_R & (slots - 1), item_E & (slots - 1)
+        place_S = np.zeros(slots, dtype=np.int16)
+        place_S[slot_R] = np.arange(1, len(rows_R) + 1)
+        place_E = place_S.take(slot_E)
+        hit_N = place_E.nonzero()[0]  # most entries name none of the items
+        place_N = place_E.take(hit_N) - 1
+        value_N = value_E.take(hit_N)
+        if slot_E is not item_E:
+            value_N *= rows_R.take(place_N) == item_E.take(hit_N)
+        return Parts(place_N, end_H.searchsorted(hit_N, side="right"), value_N, self.factor)
+
+
+def _slots(rows_R: Rows) -> int:
+    """A power of two of which no two of some different rows have the same remainder."""
+    slots = _SLOTS
+    while len(set((rows_R & (slots - 1)).tolist())) < len(rows_R):
+        slots *= 2
+    return slots
+
+
+class Parts(NamedTuple):
+    """What single items of a history add to the items of a list, where that is not nothing."""
+
+    place_N: NDArray[np.int16]
+    """Of the item of the list."""
+    teller_N: Rows
+    """Of the item of the history, among those that were asked for."""
+    value_N: Floats
+    factor: float
+    """Times which the values are what is added."""
+
+
+def dense_parts(parts: Sequence[Parts], num_items: int, num_tellers: int) -> Floats:
+    """The parts of Q histories for the R items of a list each [Q, R, H]."""
+    size = num_items * num_tellers
+    cells = [
+        each.place_N * num_tellers + each.teller_N + number * size
+        for number, each in enumerate(parts)
+    ]
+    values = [each.value_N for each in parts]
+    part_C = np.bincount(np.concatenate(cells), np.concatenate(values), minlength=len(parts) * size)
+    part_QRH = part_C.astype(np.float32).reshape(len(parts), num_items, num_tellers)
+    part_QRH *= np.array([each.factor for each in parts], dtype=np.float32)[:, None, None]
+    return part_QRH
 
 
 @lru_cache(_KEPT_SHARES)

@@ -5,14 +5,15 @@ Both halves go together from here to the graph, so that nothing can score one wi
 Letters: I items, H items of a history, V views, M modalities, D dimension.
 """
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model.runtime.grown import Grown
+from model.runtime.grown import Grown, GrownRows
 from model.runtime.item_item import (
     NO_SCORES,
     ItemItemModel,
@@ -33,6 +34,12 @@ def history_rows(foldin_IVMD: Grown, rows_H: History, recency_power: float) -> V
     weight_H = recency_weights(np.arange(len(rows_H))[::-1], recency_power)
     weighted_HVMD: Vectors = foldin_IVMD[rows_H] * weight_H[:, None, None, None]
     return weighted_HVMD
+
+
+def row_lengths(vectors_NVMD: Vectors) -> Vectors:
+    """The length of each row of some vectors by view and modality, in one axis [N, V * M]."""
+    length_NVM: Vectors = np.sqrt(np.vecdot(vectors_NVMD, vectors_NVMD))
+    return length_NVM.reshape(len(length_NVM), math.prod(length_NVM.shape[1:]))
 
 
 def of_equal_total(foldin_HVMD: Vectors) -> Vectors:
@@ -84,6 +91,8 @@ class ProfileMaker:
     """Makes profiles of histories with the items of one model version."""
 
     foldin_IVMD: Grown
+    length_IG: Grown
+    """Of its rows, by view and modality."""
     item_item: ItemItemModel
     recency_power: float
 
@@ -96,10 +105,22 @@ class ProfileMaker:
         item_item_deviation: float | None,
     ) -> Self:
         """From an artifact's tensors; ArtifactError if its item-item model is damaged."""
+        foldin_IVMD = np.asarray(tensors["item_foldin"])
         return cls(
-            foldin_IVMD=np.asarray(tensors["item_foldin"]),
+            foldin_IVMD=foldin_IVMD,
+            length_IG=row_lengths(foldin_IVMD),
             item_item=ItemItemModel.of(tensors, item_item_deviation),
             recency_power=recency_power,
+        )
+
+    def grown_by(self, foldin_XVMD: Vectors) -> Self:
+        """The same, and items behind those of the model; the item-item model does not know them."""
+        assert isinstance(self.foldin_IVMD, np.ndarray)
+        assert isinstance(self.length_IG, np.ndarray)
+        return replace(
+            self,
+            foldin_IVMD=GrownRows(self.foldin_IVMD, foldin_XVMD),
+            length_IG=GrownRows(self.length_IG, row_lengths(foldin_XVMD)),
         )
 
     def of_user(self, vector_VMD: Vectors, history_H: History) -> Profile:

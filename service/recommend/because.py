@@ -1,13 +1,12 @@
 """Because: the items of a history that speak for an item of a list, and a sentence for shoppers.
 
-Which items are named is decided in `model.runtime.evidence`; which sentence, in `_sentences`. The
+Which items are named is decided in `model.runtime.evidence`; which sentence, in `_kinds`. The
 rules are those of docs/explanations.md.
 
-Letters: N items of a list, R the same and others beside them, X named items, V views, M modalities,
-G = V * M channels, K experts.
+Letters: B lists, N items of a list, R the same and others beside them, X named items, P items of
+all lists whose first named one is looked at, M modalities, G channels: views times modalities.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,10 +15,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from model.runtime.evidence import Named, Source, evidence, named
-from model.runtime.scorer import Breakdown
+from model.runtime.evidence import NEWEST, Evidence, Listed, Named, evidence, named
 from model.runtime.top_k import Rows
 from service.recommend.explanation import Weights
+from service.recommend.titles import spoken
 from service.schemas.responses import Because
 from service.schemas.responses import Source as AnswerSource
 from service.serving.snapshot import Snapshot
@@ -27,8 +26,6 @@ from service.serving.snapshot import Snapshot
 COMPARED = 20
 """A list is filled up to so many of the user's best items: what an item of the history says for one
 is compared with what it says for these."""
-NEWEST = 50
-"""Items of a history that can be named. Work grows with them, and of late ones people know."""
 POPULAR = "Popular right now"
 """Of a list of popular items, and of an item that mostly its popularity has put into a list."""
 VERBS: dict[AnswerSource, str] = {"model": "liked", "live": "liked", "session": "looked at"}
@@ -54,9 +51,9 @@ _WORDS = {
     "genre": "genre",
 }
 """What shoppers call a modality. A sentence names no other."""
-_SORTED = re.compile(r"(.+), (The|An?|Les?|La|Der|Die|Das|Il|El|Los|Las)( \(\d{4}\))?")
-"""Title, article, and perhaps a year."""
-_KEPT_TITLES = 4_096
+_RUN_ITEMS = 600
+"""Items of lists or histories that are worked on together: their vectors stay in a processor's
+cache."""
 
 
 class Sentence(NamedTuple):
@@ -85,41 +82,67 @@ class Reasons:
 
 def because(
     snapshot: Snapshot,
-    source: Source,
-    verb: str,
-    rows_R: Rows,
-    breakdown: Breakdown,
-    bias_N: Weights,
-) -> Reasons:
-    """Who is named for the items of a list, and the sentences.
+    lists: Sequence[Listed],
+    verbs: Sequence[str],
+    contribution_BNG: Weights,
+    bias_BN: Weights,
+) -> list[Reasons]:
+    """Who is named for the items of some lists, and the sentences.
 
     Args:
         snapshot: the model that has scored them.
-        source: the profile, and the histories that it is made of.
-        verb: what was done with the items of the histories, see `VERBS`.
-        rows_R: the N items, then others to compare them with.
-        breakdown: of the N items' scores.
-        bias_N: what the scores begin with.
+        lists: N items each, then others to compare them with; all of one length.
+        verbs: what was done with the items of each list's histories, see `VERBS`.
+        contribution_BNG: of experts together to the scores of the N items.
+        bias_BN: what these scores begin with.
     """
-    num_shown, num_experts = breakdown.weight_CK.shape
-    if not any(map(len, source[1])):
-        nobody = np.empty((num_shown, 0), dtype=np.intp)
-        return Reasons(
-            rows_NX=nobody, share_NX=nobody.astype(np.float64), sentences=[_CLOSE] * num_shown
-        )
-    contribution_NKG = breakdown.contribution_CKVM.reshape(num_shown, num_experts, -1)
-    contribution_NG = np.ones(num_experts, dtype=np.float32) @ contribution_NKG
-    items_RVMD = snapshot.items.embeddings_IVMD.take(rows_R, axis=0)
-    found = evidence(snapshot.profiles, items_RVMD, source, rows_R, contribution_NG, NEWEST)
-    chosen = named(found, rows_R, num_shown)
-    share_NX, order_NX = _who(chosen)
-    column_NX = np.take_along_axis(chosen.column_NX, order_NX, axis=1)
-    first_NG = found.by_channel(np.arange(num_shown), chosen.column_NX[:, 0])
-    first_NM = first_NG.reshape(num_shown, -1, len(snapshot.manifest.modalities)).sum(axis=1)
+    num_shown = contribution_BNG.shape[1]
+    nobody = np.empty((num_shown, 0), dtype=np.intp)
+    silent = Reasons(
+        rows_NX=nobody, share_NX=nobody.astype(np.float64), sentences=[_CLOSE] * num_shown
+    )
+    reasons = [silent] * len(lists)
+    speaking = [place for place, each in enumerate(lists) if any(map(len, each.histories))]
+    step = max(1, _RUN_ITEMS // max(NEWEST, len(lists[0].rows_R)))
+    for start in range(0, len(speaking), step):
+        part = speaking[start : start + step]
+        some, said = [lists[place] for place in part], [verbs[place] for place in part]
+        found = _reasons(snapshot, some, said, contribution_BNG[part], bias_BN[part])
+        for place, each in zip(part, found, strict=True):
+            reasons[place] = each
+    return reasons
+
+
+def _reasons(
+    snapshot: Snapshot,
+    lists: Sequence[Listed],
+    verbs: Sequence[str],
+    contribution_BNG: Weights,
+    bias_BN: Weights,
+) -> list[Reasons]:
+    """Of lists that have histories."""
+    num_lists, num_shown = bias_BN.shape
+    items = snapshot.items.embeddings_IVMD
+    found = evidence(snapshot.profiles, items, lists, contribution_BNG, NEWEST)
+    chosen = named(found, num_shown)
     # Popularity adds as much to the score as all else together.
-    popular_N = (bias_N > 0) & (bias_N >= contribution_NG.sum(axis=1))
-    sentences = _sentences(snapshot, rows_R[:num_shown], popular_N, first_NM, share_NX, verb)
-    return Reasons(rows_NX=found.tellers.rows_H[column_NX], share_NX=share_NX, sentences=sentences)
+    popular_BN = (bias_BN > 0) & (bias_BN >= contribution_BNG.sum(axis=2))
+    kind_BN, alike = _kinds(snapshot, found, chosen, popular_BN)
+    usual = [sentence for verb in verbs for sentence in _usual(verb)]
+    kind_BN += np.arange(0, len(usual), len(usual) // num_lists)[:, None]
+    sentences = [usual[kind] for kind in kind_BN.reshape(-1).tolist()]
+    for pair, words in alike.items():
+        sentences[pair] = _of_new(words)
+    rows_BNX = found.rows_BH[np.arange(num_lists)[:, None, None], chosen.column_BNX]
+    return [
+        Reasons(rows_NX=rows_NX, share_NX=share_NX, sentences=sentences[end - num_shown : end])
+        for rows_NX, share_NX, end in zip(
+            rows_BNX,
+            chosen.share_BNX.astype(np.float64).round(7),
+            range(num_shown, len(sentences) + 1, num_shown),
+            strict=True,
+        )
+    ]
 
 
 def told(snapshot: Snapshot, reasons: Reasons) -> tuple[list[list[Because]], list[str]]:
@@ -141,65 +164,56 @@ def told(snapshot: Snapshot, reasons: Reasons) -> tuple[list[list[Because]], lis
     return lists, sentences
 
 
-def _who(chosen: Named) -> tuple[NDArray[np.float64], Rows]:
-    """Of the items that may be named those that are: their shares, and which they are.
-
-    The first who speaks is, and others that say more than they say usually.
-    """
-    share_NX = chosen.share_NX.astype(np.float64).round(7)
-    speaks_NX = share_NX > 0
-    named_NX = speaks_NX & (chosen.above_NX > 0)
-    first_NX = speaks_NX & (speaks_NX.cumsum(axis=1) == 1)
-    named_NX |= first_NX & ~named_NX.any(axis=1, keepdims=True)
-    share_NX[~named_NX] = 0
-    order_NX = np.argsort(~named_NX, axis=1, kind="stable")
-    return np.take_along_axis(share_NX, order_NX, axis=1), order_NX
-
-
 @lru_cache
 def _usual(verb: str) -> tuple[Sentence, ...]:
-    """The sentences in the order of `_sentences`."""
+    """The sentences by the numbers of `_kinds`."""
     return (
         _POPULAR,
         _CLOSE,
         Sentence(f"Because you {verb} ", 2, " and "),
-        Sentence("Popular with people who liked ", 1),
         Sentence(f"Because you {verb} ", 1),
+        Sentence("Popular with people who liked ", 1),
     )
 
 
-def _sentences(
-    snapshot: Snapshot,
-    rows_N: Rows,
-    popular_N: NDArray[np.bool_],
-    first_NM: Weights,
-    share_NX: NDArray[np.float64],
-    verb: str,
-) -> list[Sentence]:
-    """The first rule that holds decides.
+def _of_new(words: Sequence[str] | None) -> Sentence:
+    """Of an item that nobody has chosen: words for what it is like; None if nobody is named."""
+    if words is None:
+        return Sentence("New")
+    return Sentence("New, and like ", 1, f" in {_and(words)}" if words else "")
 
-    `first_NM` is what the first who may be named says, by modality.
+
+def _kinds(
+    snapshot: Snapshot, found: Evidence, chosen: Named, popular_BN: NDArray[np.bool_]
+) -> tuple[NDArray[np.intp], dict[int, list[str] | None]]:
+    """The kind of each item's sentence, see `_usual`; and of new items what they are like.
+
+    The first rule that holds decides. New items are given by their place in all lists, one after
+    the other.
     """
-    items = snapshot.items
-    two_N2 = np.zeros((len(rows_N), 2))
-    two_N2[:, : share_NX.shape[1]] = share_NX[:, :2]
-    first_N, second_N = two_N2.T
+    first_BN, second_BN = chosen.share_BNX[..., 0], chosen.share_BNX[..., 1]
     rules = (
-        popular_N,
-        first_N == 0,
-        (second_N > 0) & (second_N >= _ALSO * first_N),
-        # Behaviour is more than half of what the first says.
-        first_NM[:, 0] > _MOSTLY * np.maximum(first_NM, 0).sum(axis=1),
-        np.ones(len(rows_N), dtype=np.bool_),
+        popular_BN,
+        first_BN == 0,
+        (second_BN > 0) & (second_BN >= _ALSO * first_BN),
+        np.ones(popular_BN.shape, dtype=np.bool_),
     )
-    usual = _usual(verb)
-    sentences = [usual[rule] for rule in np.argmax(rules, axis=0).tolist()]
-    for place in np.flatnonzero(items.popularity_I.take(rows_N) == 0).tolist():
-        words = _alike(snapshot.manifest.modalities, first_NM[place])
-        alike = f" in {_and(words)}" if words else ""
-        named_one = first_N[place] > 0
-        sentences[place] = Sentence("New, and like ", 1, alike) if named_one else Sentence("New")
-    return sentences
+    kind_BN = np.argmax(rules, axis=0)
+    num_shown, modalities = popular_BN.shape[1], snapshot.manifest.modalities
+    new_BN = snapshot.items.popularity_I.take(found.rows_BR[:, :num_shown]) == 0
+    asked_P = list_P, place_P = ((kind_BN == len(rules) - 1) | (new_BN & (first_BN > 0))).nonzero()
+    part_PG = found.by_channel(list_P, place_P, chosen.column_BNX[list_P, place_P, 0])
+    num_views = len(snapshot.manifest.views)
+    part_PM = part_PG.reshape(len(part_PG), num_views, len(modalities)).sum(axis=1)
+    # Behaviour is more than half of what the first says.
+    by_others_P = part_PM[:, 0] > _MOSTLY * np.maximum(part_PM, 0).sum(axis=1)
+    kind_BN[asked_P] += by_others_P & (kind_BN[asked_P] == len(rules) - 1)
+    alike: dict[int, list[str] | None] = dict.fromkeys(new_BN.reshape(-1).nonzero()[0].tolist())
+    if alike:
+        for pair, part_M in zip((list_P * num_shown + place_P).tolist(), part_PM, strict=True):
+            if pair in alike:
+                alike[pair] = _alike(modalities, part_M)
+    return kind_BN, alike
 
 
 def _alike(modalities: Sequence[str], part_M: Weights) -> list[str]:
@@ -208,13 +222,6 @@ def _alike(modalities: Sequence[str], part_M: Weights) -> list[str]:
     order = [part for part in np.argsort(-part_M) if part and part_M[part] >= least > 0]
     words = [_WORDS.get(modalities[part].casefold()) for part in order]
     return list(dict.fromkeys(word for word in words if word is not None))
-
-
-@lru_cache(_KEPT_TITLES)
-def spoken(title: str) -> str:
-    """A title that lists sort by, `Fugitive, The`, as people say it."""
-    found = _SORTED.fullmatch(title)
-    return title if found is None else f"{found[2]} {found[1]}{found[3] or ''}"
 
 
 def _and(words: Sequence[str]) -> str:

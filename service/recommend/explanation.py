@@ -1,7 +1,7 @@
 """Explanations: a score taken apart, in numbers and in words that are true to them.
 
 Letters: B lists, N items of a list, C = B * N, P parts of a score, V views, M modalities,
-K experts, A pairs of an item and an expert that is active for it.
+G = V * M channels, K experts, A pairs of an item and an expert that is active for it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -52,6 +52,8 @@ class Parts:
     """What each expert adds to the scores."""
     modality_CM: Weights
     view_CV: Weights
+    channel_CG: Weights
+    """What each modality adds through each view."""
     largest_C: NDArray[np.int64]
     """The largest parts, to be said by `largest_words`."""
     names: tuple[str, ...]
@@ -67,7 +69,7 @@ def parts_of_lists(
     weight_CK = np.concatenate([each.weight_CK for each in breakdowns])
     shape_KVM = contribution_CKVM.shape[1:]
     sums = contribution_CKVM.reshape(len(weight_CK), -1) @ _summands(*shape_KVM)
-    expert_CK, view_CV, modality_CM = np.split(sums, np.cumsum(shape_KVM[:-1]), axis=1)
+    expert_CK, view_CV, modality_CM, channel_CG = np.split(sums, np.cumsum(shape_KVM), axis=1)
     rows_C = rows_BN.reshape(-1)
     bias_C2 = bias_parts(bias_BN.reshape(-1), items.popularity_I[rows_C])
     return Parts(
@@ -75,6 +77,7 @@ def parts_of_lists(
         expert_CK=expert_CK,
         modality_CM=modality_CM,
         view_CV=view_CV,
+        channel_CG=channel_CG,
         largest_C=largest_parts(np.column_stack([modality_CM, bias_C2])),
         names=(*modalities, *BIAS_PARTS),
     )
@@ -82,14 +85,16 @@ def parts_of_lists(
 
 @lru_cache
 def _summands(num_experts: int, num_views: int, num_modalities: int) -> Weights:
-    """Which contributions add up to each expert's, view's and modality's [K * V * M, K + V + M].
+    """Which contributions add up to each expert's, view's, modality's and channel's sum.
 
     One product makes all the sums, a sixth of the time of summing over the axes of an array of such
     short ones.
     """
-    kinds = np.indices((num_experts, num_views, num_modalities)).reshape(3, -1)
-    columns = kinds + np.array([[0], [num_experts], [num_experts + num_views]])
-    unit = np.eye(num_experts + num_views + num_modalities, dtype=np.float32)
+    expert, view, modality = np.indices((num_experts, num_views, num_modalities)).reshape(3, -1)
+    sizes = (num_experts, num_views, num_modalities, num_views * num_modalities)
+    first, total = np.cumsum([0, *sizes[:-1]]), sum(sizes)
+    columns = np.array([expert, view, modality, view * num_modalities + modality]) + first[:, None]
+    unit = np.eye(total, dtype=np.float32)
     summands: Weights = unit[columns].sum(axis=0)
     return summands
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from model.runtime.top_k import Rows
+from model.runtime.evidence import Listed
 from service.ops.metrics import Metrics
 from service.recommend.because import COMPARED, VERBS, Reasons, because
 from service.recommend.explanation import Parts, parts_of_lists
@@ -67,9 +67,10 @@ def lists_together(batch: Sequence[Asked], metrics: Metrics) -> Lists:
     found = _retrieve_and_route(resolved, metrics)
     with metrics.stage("rank"):
         shown = [_page(*each) for each in zip(resolved, found, strict=True)]
+    told = list(map(_told, resolved, found, shown))
     explained = [
-        _explain(places, resolved, found, shown, metrics)
-        for places in _places_by(map(_explained_with, resolved, shown))
+        _explain(places, resolved, shown, told, metrics)
+        for places in _places_by(map(_explained_with, resolved, shown, told))
     ]
     return Lists(resolved=resolved, shown=shown, explained=explained)
 
@@ -96,8 +97,8 @@ def _retrieve_and_route(resolved: Sequence[ResolvedRequest], metrics: Metrics) -
 def _explain(
     places: list[int],
     resolved: Sequence[ResolvedRequest],
-    found: Sequence[Ranked],
     shown: Sequence[Ranked],
+    told: Sequence[Listed | None],
     metrics: Metrics,
 ) -> Explained:
     """What adds up to the scores of lists of one model and length, by one run of the graph."""
@@ -108,19 +109,13 @@ def _explain(
         breakdowns = snapshot.scorer.explain_all([each.profile for each in asked], rows_BN)
         bias_BN = np.stack([each.bias(rows_N) for each, rows_N in zip(asked, rows_BN, strict=True)])
         parts = parts_of_lists(snapshot, rows_BN, bias_BN, breakdowns)
-        reasons = [
-            because(
-                snapshot,
-                (each.profile, each.choice.histories),
-                VERBS[each.choice.source],
-                _compared(found[place], shown[place]),
-                breakdown,
-                bias_N,
-            )
-            for place, each, breakdown, bias_N in zip(
-                places, asked, breakdowns, bias_BN, strict=True
-            )
-        ]
+        reasons = because(
+            snapshot,
+            [each for place in places if (each := told[place]) is not None],
+            [VERBS[each.choice.source] for each in asked],
+            parts.channel_CG.reshape(*rows_BN.shape, -1),
+            bias_BN,
+        )
     served.statistics.routed(len(places), parts.weight_CK.sum(axis=0))
     return Explained(places=places, parts=parts, reasons=reasons)
 
@@ -203,16 +198,22 @@ def _diverse(resolved: ResolvedRequest, ranked: Ranked, wanted: int) -> Ranked:
     return Ranked(ranked.rows[places], ranked.scores[places])
 
 
-def _compared(found: Ranked, shown: Ranked) -> Rows:
-    """What is shown, filled up to `COMPARED` with the best items that are not."""
-    if len(shown.rows) >= COMPARED:
-        return shown.rows
-    best = [*shown.rows.tolist(), *found.rows[:COMPARED].tolist()]
-    return np.array(list(dict.fromkeys(best))[:COMPARED], dtype=np.intp)
-
-
-def _explained_with(resolved: ResolvedRequest, shown: Ranked) -> tuple[int, int] | None:
-    """Equal for lists that are explained together; None for one that is not explained."""
-    if resolved.choice.profile is None or resolved.request.explain == "none":
+def _told(resolved: ResolvedRequest, found: Ranked, shown: Ranked) -> Listed | None:
+    """What is shown, and best items that are not up to `COMPARED`; None if nothing is explained."""
+    profile = resolved.choice.profile
+    if profile is None or resolved.request.explain == "none" or not len(shown.rows):
         return None
-    return (id(resolved.served), len(shown.rows)) if len(shown.rows) else None
+    rows_R = shown.rows
+    if len(rows_R) < COMPARED:
+        best = [*rows_R.tolist(), *found.rows[:COMPARED].tolist()]
+        rows_R = np.array(list(dict.fromkeys(best))[:COMPARED], dtype=np.intp)
+    return Listed(rows_R, profile, resolved.choice.histories)
+
+
+def _explained_with(
+    resolved: ResolvedRequest, shown: Ranked, told: Listed | None
+) -> tuple[int, int, int] | None:
+    """Equal for lists that are explained together; None for one that is not explained."""
+    if told is None:
+        return None
+    return id(resolved.served), len(shown.rows), len(told.rows_R)

@@ -13,11 +13,12 @@ from anyio import CapacityLimiter, to_thread
 from numpy.typing import NDArray
 
 from model.artifact.manifest import ArtifactManifest
-from model.runtime.evidence import evidence
+from model.runtime.evidence import Listed, evidence
 from model.runtime.profile import Profile
-from model.runtime.top_k import Rows
+from model.runtime.top_k import Rows, top_places
 from service.ops.metrics import Metrics
 from service.recommend.adjustments import listed, sum_of_points
+from service.recommend.because import COMPARED, VERBS, because, told
 from service.recommend.dislikes import of_dislikes
 from service.recommend.explanation import (
     BIAS_PARTS,
@@ -42,6 +43,7 @@ from service.recommend.resolution import (
     status_of,
 )
 from service.recommend.rules import apply_rules, check_rules
+from service.recommend.titles import spoken
 from service.retrieval.query import Eligible, Floats, Query, Retriever
 from service.schemas.errors import RequestRefused, UnknownItem, UnknownUser, UserUnavailable
 from service.schemas.requests import ExplanationRequest
@@ -165,15 +167,24 @@ def _explain(
     place = int(np.searchsorted(others.rows_C, row))
     rank = others.rank(place, scores_C)
     with metrics.stage("explain"):
-        breakdown = scorer.explain(profile, np.array([row]))
+        rows_R = _compared(others, scores_C, place)
+        bias_R = bias(snapshot, popular_I, rows_R)
+        breakdown = scorer.explain(profile, rows_R)
         weight_K, contribution_KVM = breakdown.weight_CK[0], breakdown.contribution_CKVM[0]
+        (reasons,) = because(
+            snapshot,
+            [Listed(rows_R, profile, choice.histories)],
+            [VERBS[choice.source]],
+            breakdown.contribution_CKVM.sum(axis=1).reshape(1, len(rows_R), -1),
+            bias_R[None],
+        )
+        named_in, sentences = told(snapshot, reasons)
         without_CK = scores_C[:, None] - scorer.by_expert(profile, others.rows_C)
         rank_without_K = [others.rank(place, without_C) for without_C in without_CK.T]
         history, beyond_history = _history(snapshot, choice, profile, row, contribution_KVM)
     by_modality = named(manifest.modalities, contribution_KVM.sum(axis=(0, 1)).tolist())
     experts = expert_details(manifest, weight_K, contribution_KVM, rank_without_K)
-    bias_1 = bias(snapshot, popular_I, np.array([row]))
-    (of_bias,) = bias_parts(bias_1, items.popularity_I[[row]])
+    (of_bias,) = bias_parts(bias_R[:1], items.popularity_I[[row]])
     (code,) = largest_parts(np.array([[*by_modality.values(), *of_bias]]))
     parts = largest_words((*by_modality, *BIAS_PARTS), int(code))
     (adjusted,) = listed(adjustments, np.array([row]))
@@ -190,7 +201,7 @@ def _explain(
         item_id=items.ids[row],
         title=items.title(row),
         score=plain(scores_C[place]),
-        bias=plain(bias_1[0]),
+        bias=plain(bias_R[0]),
         rank=rank,
         ranked_items=others.num_items,
         ranks_are_estimates=not others.is_exact,
@@ -201,11 +212,19 @@ def _explain(
         by_modality=by_modality,
         by_view=named(manifest.views, contribution_KVM.sum(axis=(0, 2)).tolist()),
         matrix=by_modality_and_view(manifest, contribution_KVM.sum(axis=0)),
+        reason=sentences[0],
+        because=named_in[0],
         gate_entropy=gate_entropy(weight_K),
         history=history,
         beyond_history=beyond_history,
         sentence=_sentence(words, experts[0], history, choice.source) + _moved(adjusted),
     )
+
+
+def _compared(others: Comparison, scores_C: Floats, place: int) -> Rows:
+    """The item at `place`, then the best others: a list's reasons compare its items with these."""
+    best = top_places(scores_C, 0, COMPARED)
+    return others.rows_C[[place, *best[best != place][: COMPARED - 1]]]
 
 
 def _nothing_scored(user: UserState) -> RequestRefused:
@@ -228,15 +247,16 @@ def _history(
     Then what the user's free part adds to the score.
     """
     items = snapshot.items
+    if not any(map(len, choice.histories)):
+        return [], plain(contribution_KVM.sum())
     contribution_1G = contribution_KVM.sum(axis=0).reshape(1, -1)
     found = evidence(
         snapshot.profiles,
-        items.embeddings_IVMD[row][None],
-        (profile, choice.histories),
-        np.array([row]),
-        contribution_1G,
+        items.embeddings_IVMD,
+        [Listed(np.array([row]), profile, choice.histories)],
+        contribution_1G[None],
     )
-    rows_H, parts_H = found.tellers.rows_H, found.points_RH[0]
+    rows_H, parts_H = found.rows_BH[0], found.points_BRH[0, 0]
     beyond = contribution_1G.sum() - parts_H.sum() if choice.source == "model" else 0.0
     parts_H = np.where((parts_H > 0) & (rows_H != row), parts_H, 0.0)
     total = parts_H.sum()
@@ -260,7 +280,7 @@ def _sentence(
     if largest["contribution"] > 0:
         sentence += f" The expert that contributes most is {largest['name'].replace('_', ' ')}."
     if history:
-        names = "; ".join(each["title"] or each["item_id"] for each in history[:3])
+        names = "; ".join(spoken(each["title"] or each["item_id"]) for each in history[:3])
         whose = _WHOSE.get(source, "user's history")
         sentence += f" The items of the {whose} that contribute most: {names}."
     return sentence
@@ -275,7 +295,7 @@ def _moved(adjusted: Sequence[Adjustment]) -> str:
         points = sum(each["points"] for each in boosts)
         words += f" Rules add {points:+.2f}: {'; '.join(each['name'] for each in boosts)}."
     if dislikes:
-        names = "; ".join(name for _, name in dislikes[:3])
+        names = "; ".join(spoken(name) for _, name in dislikes[:3])
         words += f" It is ranked lower because of dislikes: {names}."
     return words
 

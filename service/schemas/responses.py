@@ -78,7 +78,7 @@ class RecommendedItem(TypedDict):
         list[Because],
         Field(
             description="At most three items, the most telling first: they say more for this item "
-            "than for others"
+            "than for others, and at least 4 % of what speaks for it"
         ),
     ]
     experts: Annotated[
@@ -181,6 +181,17 @@ class Explanation(TypedDict):
     matrix: Matrix
     gate_entropy: Annotated[
         float, Field(description="0: one expert decides; 1: all weigh the same")
+    ]
+    reason: Annotated[
+        str,
+        Field(
+            description="For shoppers, as the first reason of a list",
+            examples=["Because you liked Alien (1979) and Heat (1995)"],
+        ),
+    ]
+    because: Annotated[
+        list[Because],
+        Field(description="As in a list that has this item and the user's best others"),
     ]
     history: list[HistoryEvidence]
     beyond_history: Annotated[

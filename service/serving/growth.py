@@ -232,7 +232,7 @@ class GrowingModel:
         self.snapshot = replace(
             self.snapshot,
             scorer=base.scorer.grown_by(arrays),
-            profiles=replace(base.profiles, foldin_IVMD=items.foldin_IVMD),
+            profiles=base.profiles.grown_by(arrays["item_foldin"]),
             chosen=replace(base.chosen, retriever=retriever),
         )
 

@@ -3,11 +3,12 @@
 const YEAR = /\s*\((\d{4})(?:[-–]\d{0,4})?\)\s*$/;
 const ARTICLE_BEHIND = /([^()\s][^()]*?), (The|An?|L[aeo]s?|L'|Une?|Il|Das|De[rns]|Die|Eine?|El)(?=\s*(?:[()]|$))/g;
 
+// As sentences of the service have it: "Fugitive, The (1993)" is "The Fugitive (1993)".
+const turned = (title) =>
+  title.replace(ARTICLE_BEHIND, (_, rest, article) => article.endsWith("'") ? article + rest : `${article} ${rest}`);
+
 // "Fugitive, The (1993)" is "The Fugitive".
-export function spoken(title) {
-  const name = title.replace(YEAR, "");
-  return (name || title).replace(ARTICLE_BEHIND, (_, rest, article) => article.endsWith("'") ? article + rest : `${article} ${rest}`);
-}
+export const spoken = (title) => turned(title.replace(YEAR, "") || title);
 
 export const nameOf = (item) => item.title ? spoken(item.title) : item.item_id;
 
@@ -18,10 +19,14 @@ export function pieces(sentence, items) {
   const found = [];
   let rest = sentence;
   for (const item of items) {
-    const title = item.title || item.item_id, place = rest.indexOf(title);
+    const title = turned(item.title || item.item_id), place = rest.indexOf(title);
     if (place < 0) break;
     found.push(rest.slice(0, place), item);
     rest = rest.slice(place + title.length);
   }
   return [...found, rest];
 }
+
+// The same as one text, with titles as the page has them.
+export const said = (sentence, items) =>
+  pieces(sentence, items).map((part) => typeof part === "string" ? part : nameOf(part)).join("");

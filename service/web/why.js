@@ -3,7 +3,7 @@
 import { bar, legend, measured, percent, points, reach } from "./bars.js";
 import { element, groupedTable, number, table } from "./dom.js";
 import { term } from "./terms.js";
-import { nameOf, pieces, spoken } from "./titles.js";
+import { nameOf, said, spoken } from "./titles.js";
 
 const LEAST = 0.005;  // what is shown as more than 0.00
 
@@ -12,18 +12,13 @@ const named = (expert, word = null) => element("span", { class: "named" },
 
 // --- for everybody -----------------------------------------------------------------------------
 
-// What the card says; of an item without a card, who of the history says most.
-function lead(found, item) {
-  const titles = found.history.slice(0, 2).map(nameOf).join(" and ");
-  const reason = item.reasons?.length
-    ? pieces(item.reasons[0], item.because ?? []).map((part) => typeof part === "string" ? part : nameOf(part)).join("")
-    : titles ? `Close to ${titles}` : "Close to what people choose in general";
-  return element("p", { class: "lead" }, `${reason}.`);
-}
+// What the card says; of an item without a card, what a card would say.
+const lead = (found, item) => element("p", { class: "lead" },
+  `${item.reasons?.length ? said(item.reasons[0], item.because ?? []) : said(found.reason, found.because)}.`);
 
 // First those that the reason names, which need not say most: they say more for this item than for others.
 function evidence(found, item) {
-  const because = item.because ?? [], named = new Set(because.map(({ item_id }) => item_id));
+  const because = item.because ?? found.because, named = new Set(because.map(({ item_id }) => item_id));
   const others = found.history.filter(({ item_id }) => !named.has(item_id));
   const most = Math.max(...[...because, ...found.history].map(({ share }) => share));
   const rows = (items) => items.map((each) => [
@@ -100,7 +95,7 @@ function addsUp(found) {
   const rest = points(found);
   return element("details", { class: "adds-up" },
     element("summary", {}, "How the score adds up"),
-    element("p", { class: "quiet" }, found.sentence),
+    element("p", { class: "quiet" }, said(found.sentence, found.history)),
     element("div", {}, term("Score", "score"), ` ${number(found.score, 3)} = ${found.reasonOfBias} ${number(found.bias, 3)} + experts ${number(found.score - found.bias - rest, 3)}`
       + (found.adjustments.length ? ` + rules and dislikes ${number(rest, 3)}.` : ".")),
     bar(heard, reach([heard])),

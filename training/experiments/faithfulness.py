@@ -23,7 +23,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from model.runtime.evidence import evidence, named
+from model.runtime.evidence import NEWEST, Listed, evidence, named
 from training.evaluate.artifact import ArtifactEvaluation
 from training.evaluate.protocol import top_items
 
@@ -235,21 +235,22 @@ def most_led(
     evaluation: ArtifactEvaluation, user: int, rows_L: Rows, contribution_LVM: Numbers
 ) -> dict[int, dict[Reading, float]]:
     """The share of a list that one item of the user's history leads, by the list's length."""
-    source = evaluation.profile(user), [evaluation.history(user)]
     found = evidence(
         evaluation.profiles,
-        evaluation.artifact.tensors["item_embeddings"][rows_L],
-        source,
-        rows_L,
-        contribution_LVM.reshape(len(rows_L), -1).astype(np.float32),
+        evaluation.artifact.tensors["item_embeddings"],
+        [Listed(rows_L, evaluation.profile(user), [evaluation.history(user)])],
+        contribution_LVM.reshape(1, len(rows_L), -1).astype(np.float32),
+        NEWEST,
     )
+    chosen = named(found, len(rows_L))
     lead_L: dict[Reading, Rows] = {
-        "largest": found.points_RH.argmax(axis=1),
-        "above_usual": named(found, rows_L, len(rows_L)).column_NX[:, 0],
+        "largest": found.points_BRH[0].argmax(axis=1),
+        "above_usual": np.where(chosen.share_BNX[0, :, 0] > 0, chosen.column_BNX[0, :, 0], -1),
     }
     return {
         length: {
-            reading: float(np.bincount(lead_L[reading][:length]).max() / min(length, len(rows_L)))
+            reading: float(np.bincount(1 + lead_L[reading][:length])[1:].max(initial=0))
+            / min(length, len(rows_L))
             for reading in READINGS
         }
         for length in LED

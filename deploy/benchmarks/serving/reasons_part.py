@@ -14,6 +14,7 @@ import orjson
 from deploy.benchmarks.serving.grown import HISTORY, grown_artifact
 from deploy.benchmarks.serving.rig import WARM_ROUNDS, Outcome, one_thread
 from service.ops.metrics import Metrics
+from service.ops.process import tune_process
 from service.recommend import answer, lists
 from service.recommend.because import because, told
 from service.recommend.engine import RecommendationEngine
@@ -35,17 +36,20 @@ _PROTOCOL = f"""### Reasons
 
 `make bench BENCH=reasons`: the engine's processor time for the top {TOP} with contributions, JSON
 included, HTTP left out, on grown models (seed {SEED}; users have {HISTORY} items), one pinned
-thread, requests answered alone and in batches, the median of {ROUNDS} rounds. The ratio is that of
-the whole to what is left without naming items of the history and making sentences of them."""
+thread in a process set up as the service's, requests answered alone and in batches, the median of
+{ROUNDS} rounds after one for every user. The ratio is that of the whole to what is left without
+naming items of the history and making sentences of them."""
 
 
 def measure() -> Outcome:
     """Time lists and, within them, their reasons."""
+    tune_process()
     figures: dict[str, float] = {}
     rows = []
     for size in SIZES:
         sys.stderr.write(f"  {size:,} items ...\n")
         engine, asked = asyncio.run(_prepared(size))
+        engine.recommend_together(asked)  # titles of items that were shown are kept
         for batch in BATCHES:
             with one_thread(), _timed() as reasons:
                 whole = [

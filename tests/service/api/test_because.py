@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from model.runtime.artifact import ArtifactScorer
-from model.runtime.evidence import evidence, named
+from model.runtime.evidence import LEAST_SHARE, Listed, evidence, named
 from service.recommend.because import COMPARED, POPULAR
 
 
@@ -40,7 +40,7 @@ def test_items_of_the_history_are_named_and_the_sentence_says_the_first(
             who, sentence = item["because"], item["reasons"][0]
             assert len(who) <= 3
             assert {each["item_id"] for each in who} <= history_of(artifact, user)
-            assert all(0 < each["share"] <= 1 for each in who)
+            assert all(LEAST_SHARE - 1e-6 <= each["share"] <= 1 for each in who)
             assert sum(each["share"] for each in who) < 1.00001
             names = named_in(sentence)
             assert names == [name_of(each) for each in who[: len(names)]]
@@ -63,17 +63,19 @@ def test_it_is_who_says_most_above_what_they_say_of_the_best_items(disk_client, 
         breakdown = scorer.scorer.explain(profile, rows_R[:7])
         found = evidence(
             scorer.profiles,
-            artifact.tensors["item_embeddings"][rows_R],
-            (profile, [history_H]),
-            rows_R,
-            breakdown.contribution_CKVM.sum(axis=1).reshape(7, -1),
+            artifact.tensors["item_embeddings"],
+            [Listed(rows_R, profile, [history_H])],
+            breakdown.contribution_CKVM.sum(axis=1).reshape(1, 7, -1),
         )
-        chosen = named(found, rows_R, 7)
+        chosen = named(found, 7)
         items = listed(disk_client, user_id=f"u{user:03d}", k=7)
         assert [item["item_id"] for item in items] == [f"i{row:03d}" for row in rows_R[:7]]
         for place, item in enumerate(items):
             for who, column, share in zip(
-                item["because"], chosen.column_NX[place], chosen.share_NX[place], strict=False
+                item["because"],
+                chosen.column_BNX[0, place],
+                chosen.share_BNX[0, place],
+                strict=False,
             ):
                 assert who["item_id"] == f"i{history_H[column]:03d}"
                 assert who["share"] == pytest.approx(share, abs=1e-6)
@@ -88,6 +90,32 @@ def test_shares_are_those_of_the_explanation(disk_client) -> None:
     assert known
     for who in known:
         assert who["share"] == pytest.approx(share_of[who["item_id"]], abs=1e-5)
+
+
+def test_the_explanation_of_one_item_names_whom_the_list_does(disk_client) -> None:
+    kinds = set()
+    for user in (0, 4, 8):
+        for item in listed(disk_client, user_id=f"u{user:03d}", k=COMPARED):
+            path = f"/v1/users/u{user:03d}/explanations/{item['item_id']}"
+            found = disk_client.get(path).json()
+            assert found["reason"] == item["reasons"][0]
+            assert [who["item_id"] for who in found["because"]] == [
+                who["item_id"] for who in item["because"]
+            ]
+            for one, other in zip(found["because"], item["because"], strict=True):
+                assert one["title"] == other["title"]
+                assert one["share"] == pytest.approx(other["share"], abs=1e-5)
+            kinds.add(len(found["because"]))
+    assert len(kinds) > 1
+
+
+def test_of_an_item_that_is_no_recommendation_it_names_somebody_or_says_so(disk_client) -> None:
+    session = ["i003", "i009"]
+    for item_id in ("i003", "i041"):
+        body = {"session_items": session, "item_id": item_id}
+        found = disk_client.post("/v1/explain", json=body).json()
+        assert {who["item_id"] for who in found["because"]} <= {*session} - {item_id}
+        assert bool(named_in(found["reason"])) <= bool(found["because"])
 
 
 def test_a_page_hardly_changes_who_is_named(disk_client) -> None:

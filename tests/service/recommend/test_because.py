@@ -6,8 +6,8 @@ import pytest
 from deploy.benchmarks.serving.grown import _clusters, grown_artifact
 from model.artifact.files import Artifact
 from model.runtime.artifact import ArtifactScorer
-from model.runtime.evidence import evidence, named
-from service.recommend.because import COMPARED, _alike, _and, spoken
+from model.runtime.evidence import Listed, evidence, named
+from service.recommend.because import COMPARED, _alike, _and
 
 ITEMS, USERS, SEED = 2_000, 48, 0
 
@@ -31,15 +31,15 @@ def test_who_is_named_is_of_the_items_cluster(grown: Artifact) -> None:
         contribution_RKVM = scorer.scorer.explain(profile, rows_R).contribution_CKVM
         found = evidence(
             scorer.profiles,
-            grown.tensors["item_embeddings"][rows_R],
-            (profile, [history_H]),
-            rows_R,
-            contribution_RKVM.sum(axis=1).reshape(COMPARED, -1),
+            grown.tensors["item_embeddings"],
+            [Listed(rows_R, profile, [history_H])],
+            contribution_RKVM.sum(axis=1).reshape(1, COMPARED, -1),
         )
-        column_R = named(found, rows_R, COMPARED).column_NX[:, 0]
+        chosen = named(found, COMPARED)
+        column_R = chosen.column_BNX[0, :, 0]
         planted_RH = cluster_I[rows_R][:, None] == cluster_I[history_H]
-        known_R = planted_RH.any(axis=1)
-        planted_RH |= found.item_item_RH > 0
+        known_R = planted_RH.any(axis=1) & (chosen.share_BNX[0, :, 0] > 0)
+        planted_RH |= found.item_item_BRH[0] > 0
         right += planted_RH[np.arange(COMPARED), column_R][known_R].tolist()
         by_chance += planted_RH[known_R].mean(axis=1).tolist()
         led.append(np.bincount(column_R).max() / COMPARED)
@@ -73,17 +73,3 @@ def test_words_are_joined() -> None:
     assert _and(["a"]) == "a"
     assert _and(["a", "b"]) == "a and b"
     assert _and(["a", "b", "c"]) == "a, b and c"
-
-
-@pytest.mark.parametrize(
-    ("title", "said"),
-    [
-        ("Fugitive, The", "The Fugitive"),
-        ("Fish Called Wanda, A (1988)", "A Fish Called Wanda (1988)"),
-        ("Good, the Bad and the Ugly, The", "The Good, the Bad and the Ugly"),
-        ("Me, Myself & Irene", "Me, Myself & Irene"),
-        ("Alien", "Alien"),
-    ],
-)
-def test_titles_are_said_as_people_say_them(title: str, said: str) -> None:
-    assert spoken(title) == said

@@ -28,6 +28,7 @@ SESSION, MUTE = np.array([1]), np.array([2])
 # Item 0 says something for item 2, item 1 says against it; item 2 has no row.
 PROFILES = ProfileMaker(
     foldin_IVMD=np.array([[[[3, 0]]], [[[0, 2]]], [[[0, 0]]]], dtype=np.float32),
+    length_IG=np.array([[3], [2], [0]], dtype=np.float32),
     item_item=ItemItemModel(
         np.array([0, 1, 2, 2]),
         np.array([2, 2], dtype=np.int32),

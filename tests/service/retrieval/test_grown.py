@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from model.runtime.grown import GrowingRows, GrownRows
-from model.runtime.item_item import DenseScores
+from model.runtime.item_item import DenseScores, dense_parts
 from model.runtime.profile import ProfileMaker
 from model.runtime.scorer import OnnxScorer
 from service.retrieval.exact import ExactRetriever
@@ -82,7 +82,7 @@ def test_a_history_may_have_added_items_and_says_nothing_of_them_by_itself(model
     with_added = model.said(np.array([5, 3_000]), 0.0)
     # Half as much of each, brought to the same deviation.
     assert with_added.scores.at(rows) == pytest.approx(known.at(rows), abs=1e-6)
-    part_RH = with_added.parts(rows, newest=2)
+    (part_RH,) = dense_parts([with_added.parts(rows, newest=2)], len(rows), 2)
     assert part_RH[:, 0] == pytest.approx(known.at(rows), abs=1e-6)
     assert part_RH[:, 1].tolist() == [0, 0, 0]
 

@@ -47,6 +47,14 @@ def test_titles_are_as_people_say_them_and_years_are_apart(open_page, service) -
         "(1984)",
         "An Tea (1 kg)",
     ]
+    said = page.evaluate(
+        "([text, items]) => import('/page/titles.js').then(({ said }) => said(text, items))",
+        [
+            "Because you liked The Fugitive (1993) and Alien (1979)",
+            [{"title": title} for title in ("Fugitive, The (1993)", "Alien (1979)")],
+        ],
+    )
+    assert said == "Because you liked The Fugitive and Alien"
 
 
 def test_an_item_without_a_picture_has_a_cover_always_the_same_one(open_page) -> None:
