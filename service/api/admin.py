@@ -88,6 +88,7 @@ async def availability(item_id: ItemId, shared: SharedDep, call: CallDep) -> Res
 @router.put(
     "/v1/items/{item_id:id}/availability",
     response_model=AvailabilityResponse,
+    responses=NOT_FOUND,
     dependencies=[needs("admin")],
     tags=["items"],
 )
@@ -98,6 +99,7 @@ async def put_availability(
 
     A hidden item is in no list, whatever the list is made from; candidates that are left out are
     named in `unavailable_ids`. It outlives models, and an item may be hidden before a model has it.
+    One that was deleted is not shown again by this, but by putting it.
     """
     await shared.availability.put([item_id], available=request.available)
     return _availability(call, item_id, available=request.available)
@@ -106,6 +108,7 @@ async def put_availability(
 @router.post(
     "/v1/items:availability",
     response_model=AvailabilitiesResponse,
+    responses=NOT_FOUND,
     dependencies=[needs("admin")],
     tags=["items"],
 )

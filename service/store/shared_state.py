@@ -12,7 +12,7 @@ from anyio import to_thread
 from pydantic_core import to_json
 
 from model.registry.records import EVENT_FIELD, FeedbackEvent
-from service.schemas.errors import FeedbackFull
+from service.schemas.errors import FeedbackFull, UnknownItem
 from service.schemas.rules import NO_RULES, Rules
 from service.store.hidden import CHANGE, availability_keys
 from service.store.local_state import LocalState
@@ -26,10 +26,15 @@ _PUT = (
     CHANGE
     + """
 local changes = {}
-for _, id in ipairs(cjson.decode(ARGV[2])) do table.insert(changes, {ARGV[1], id}) end
+for _, id in ipairs(cjson.decode(ARGV[2])) do
+  local record = ARGV[1] == 'show' and redis.call('HGET', KEYS[4], id)
+  if record and string.find(record, '"retired":true', 1, true) then return id end
+  table.insert(changes, {ARGV[1], id})
+end
 return set_hidden(KEYS[1], KEYS[2], KEYS[3], changes)
 """
 )
+"""Hides or shows all of some items, or none, and then names one that was deleted."""
 _APPEND = """
 local waiting = redis.call('XLEN', KEYS[1])
 local arrived, fresh, places = {}, {}, {}
@@ -83,12 +88,17 @@ class Availability:
         return not hidden
 
     async def put(self, item_ids: Sequence[str], *, available: bool) -> int:
-        """Show or hide items, from the next request on; how many were not so already."""
-        names = availability_keys(self._store.keys)
+        """Show or hide items, from the next request on; how many were not so already.
+
+        UnknownItem, and nothing is changed, if one that was deleted is to be shown.
+        """
+        names = (*availability_keys(self._store.keys), self._store.keys.items)
         word = "show" if available else "hide"
         client = self._store.client if len(item_ids) == 1 else self._store.bulk_client
         with self._store.writing():
             changed = await client.eval(_PUT, len(names), *names, word, to_json(item_ids))
+        if isinstance(changed, bytes):
+            raise UnknownItem(f"item {changed.decode()!r} was deleted; put it again")
         return int(changed)
 
 

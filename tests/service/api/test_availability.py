@@ -28,6 +28,24 @@ def shown(answer) -> set[str]:
     return {item["item_id"] for item in answer.json()["items"]}
 
 
+def test_what_was_deleted_is_not_shown_again_but_put_again(replicas) -> None:
+    one, other = replicas
+    assert one.delete("/v1/items/i044").status_code == 200
+    alone = {"available": True}
+    both = {"item_ids": ["i043", "i044"], "available": True}
+    put(one, "i043", available=False)
+    for answer in (
+        one.put("/v1/items/i044/availability", json=alone),
+        one.post("/v1/items:availability", json=both),
+    ):
+        assert answer.status_code == 404
+        assert "'i044' was deleted; put it again" in answer.json()["detail"]
+    for client in replicas:
+        assert not {"i043", "i044"} & shown(client.get("/v1/users/nobody/recommendations?k=80"))
+    assert one.put("/v1/items/i044", json={"title": "Back"}).status_code == 200
+    assert "i044" in shown(other.get("/v1/users/nobody/recommendations?k=80"))
+
+
 def test_every_list_of_every_replica_leaves_it_out(replicas) -> None:
     one, other = replicas
     (best,) = other.recommend("u001", k=1)["items"]
@@ -77,7 +95,7 @@ def test_the_command_takes_a_file(replicas, tmp_path, capsys, until) -> None:
     file = tmp_path / "unavailable.txt"
     file.write_text("\n".join(["i050", *ids, "", "i051", ""]))
     assert main(["hide", "--file", str(file), "--url", str(one.base_url)]) == 0
-    last = "2002 items are hidden, 2002 of them were not yet; the model does not know 2001 of them"
+    last = "2 items are hidden, 2 of them were not yet; the model does not know 1 of them"
     assert capsys.readouterr().out.splitlines()[-1] == last
     everything = "/v1/users/nobody/recommendations?k=80"
     until(lambda: other.get(everything).json()["warnings"][0] != STALE)

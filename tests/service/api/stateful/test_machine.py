@@ -156,8 +156,11 @@ class Product(RuleBasedStateMachine):
     @precondition(lambda self: self.world.runs)
     @rule(item=items, place=places)
     def show(self, item: str, place: int) -> None:
-        if item not in self.expected.retired:
-            self.ok("PUT", f"/v1/items/{item}/availability", place, json={"available": True})
+        path, body = f"/v1/items/{item}/availability", {"available": True}
+        if item in self.expected.retired:
+            assert self.call("PUT", path, place, json=body).status_code == 404
+        else:
+            self.ok("PUT", path, place, json=body)
             self.expected.hidden.discard(item)
 
     @precondition(lambda self: self.world.runs)
