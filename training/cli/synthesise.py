@@ -7,6 +7,7 @@ import click
 
 from training.cli.options import FOLDER, Command, Several, checked, settings_options
 from training.data.synthetic import Planting, write_planting
+from training.data.tables import writing
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,8 @@ def synthesise(out: Path, modalities: tuple[str, ...] | None, **options: object)
     """
     chosen = _MODALITIES if modalities is None else modalities
     planting = checked(Planting, options | {"modalities": chosen})
-    data = write_planting(planting, out)
+    with writing(out):
+        data = write_planting(planting, out)
     num_choices = sum(map(len, data.chosen))
     log.info(
         f"wrote {out}: {planting.users:,} users, {planting.items:,} items, {num_choices:,} choices"
