@@ -50,6 +50,8 @@ def test_a_withheld_item_is_as_the_trained_model_has_it(artifact, tiny_data, row
     assert made.by == ["features"]
     for name in ("item_embeddings", "item_routing", "item_bias"):
         assert made.arrays()[name][0] == pytest.approx(artifact.tensors[name][row], abs=1e-4), name
+    alone = artifact.tensors["item_embeddings"][row, 0]  # without its neighbours' 16 bits
+    assert made.embeddings_XVMD[0, 0] == pytest.approx(alone, abs=1e-5)
 
 
 def test_neighbours_bring_behaviour_and_missing_content(artifact, tiny_data) -> None:
