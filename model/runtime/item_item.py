@@ -31,9 +31,11 @@ _TENSORS = {
     "neighbourhood_weights": np.float32,
 }
 _COUNTED_ITEMS = 16_384
-"""So small a catalogue has a counter for each item: twice as fast as sorting a history's entries;
-of more items the counters take longer to clear, unless the entries outnumber them. The counters
-stay as they are, as adding all of them to a user's cosines takes less than picking some."""
+"""So small a catalogue keeps a value for each item: adding all of them to a user's cosines takes
+less than picking some."""
+_SUMMED_ITEMS = 131_072
+"""Up to so many, a history's entries are summed by a counter for each item; of more, the counters
+take longer to clear than the entries to be sorted."""
 _KEPT_SHARES = 1_024
 """Lengths of histories whose weights are kept."""
 _LOW_WORD = np.int64(2**32 - 1)
@@ -217,10 +219,15 @@ class ItemItemModel:
     def _sums(self, item_E: NDArray[np.integer], value_E: Floats) -> ItemItemScores:
         """Of the weighted entries of a history."""
         num_items = len(self.offsets) - 1
-        if num_items > max(_COUNTED_ITEMS, len(item_E)):
+        if num_items > max(_SUMMED_ITEMS, len(item_E)):
             return _sorted_sums(item_E, value_E)
         value_I = np.bincount(item_E, value_E, minlength=num_items)
-        return DenseScores(value_I.astype(np.float32))
+        if num_items <= max(_COUNTED_ITEMS, len(item_E)):
+            return DenseScores(value_I.astype(np.float32))
+        is_named_I = np.zeros(num_items, dtype=np.bool_)
+        is_named_I[item_E] = True
+        rows_N = np.flatnonzero(is_named_I)
+        return SparseScores(rows_N, value_I.take(rows_N).astype(np.float32))
 
     def _places(self, rows_H: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Where the entries of some items lie, one item after the other; how many each has.

@@ -28,6 +28,8 @@ _SLACK = 1e-4
 above what rounding does, far below what matters."""
 _SAMPLED = 2_048
 """Bounds from which the threshold of the first round is guessed."""
+_MOST_TIMES = 4
+"""What is wanted in the first round: more are not routed at once."""
 _QUANTISED_NUMBERS = 128 * 1024 * 1024
 """Of all items' vectors: so many are copied in 8 bits, which every worker holds. With six channels
 of 64 numbers these are 350,000 items. Of a larger catalogue the mapped vectors are read."""
@@ -147,13 +149,17 @@ def _largest_points(query: Query) -> float:
 
 
 def _highest(bound_I: Floats, count: int) -> Rows:
-    """Rows of the `count` highest bounds that are finite, ascending."""
-    rows = np.arange(0)
-    if len(bound_I) > 2 * _SAMPLED:  # most are below what is guessed from some of them
+    """Rows of about the `count` highest finite bounds, never fewer than half of that, ascending."""
+    rows = np.arange(len(bound_I))
+    if len(bound_I) > 2 * _SAMPLED:
         sample_S = np.sort(bound_I[:: len(bound_I) // _SAMPLED])
-        place = len(sample_S) - 1 - 2 * count * len(sample_S) // len(bound_I)
-        rows = np.flatnonzero(bound_I >= sample_S[max(0, place)])
-    if len(rows) < count:
-        rows = np.arange(len(bound_I))
-    rows = np.sort(rows[top_places(bound_I[rows], 0, count)])
+        guessed = 1 + count * len(sample_S) // len(bound_I)
+        while guessed < len(sample_S):
+            above = np.flatnonzero(bound_I >= sample_S[-guessed])
+            if len(above) >= count // 2:
+                rows = above
+                break
+            guessed *= 2
+    if len(rows) > _MOST_TIMES * count:
+        rows = np.sort(rows[top_places(bound_I[rows], 0, count)])
     return rows[np.isfinite(bound_I[rows])]

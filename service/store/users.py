@@ -16,7 +16,7 @@ from model.artifact.stored import layout_of
 from model.runtime.top_k import Rows
 from service.ops.pseudonyms import Pseudonyms
 from service.schemas.errors import SourceUnavailable
-from service.schemas.rules import Rules
+from service.schemas.rules import NO_RULES, Rules
 from service.store.erasures import Erased
 from service.store.hidden import HiddenItems, ItemTable
 from service.store.live_events import LiveEvent
@@ -58,7 +58,7 @@ class UserState:
     """Further items that they have seen lately, see `LiveValues`."""
     hidden_rows: Rows
     """Items that must not be shown to anybody, ascending."""
-    default_rules: Rules = field(default_factory=Rules)
+    default_rules: Rules = field(default_factory=lambda: NO_RULES)
     """Those of the namespace."""
     trouble: SourceUnavailable | None = None
     """Why something could not be read: events are then none, all else as last known."""
@@ -68,10 +68,11 @@ class DiskUsers:
     """Users out of memory-mapped arrays."""
 
     def __init__(self, tensors: Mapping[str, NDArray[Any]]) -> None:
-        self._vectors_UVMD = tensors["user_embeddings"]
-        self._seen = tensors["seen_items"]
-        self._offsets = tensors["seen_offsets"]
-        self._history_lengths = tensors["history_lengths"]
+        # Plain arrays over the same memory: every part of a mapped one is made as a map again.
+        self._vectors_UVMD = np.asarray(tensors["user_embeddings"])
+        self._seen = np.asarray(tensors["seen_items"])
+        self._offsets = np.asarray(tensors["seen_offsets"])
+        self._history_lengths = np.asarray(tensors["history_lengths"])
 
     async def user(self, row: int) -> UserRecord:
         """The user at `row`; at worst a few pages are read from disk."""

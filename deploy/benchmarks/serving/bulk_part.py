@@ -16,7 +16,7 @@ from service.schemas.requests import RecommendationRequest
 
 SEED = 0
 ITEMS = 50_000
-USERS = 2_048
+USERS = 4_096
 TOP = 50
 BLOCK = 64
 ROUNDS = 3

@@ -37,6 +37,20 @@ def test_every_user_has_the_list_that_the_service_gives(lists: Path, url: str) -
     assert not lists.with_name(f"{lists.name}.parts").exists()
 
 
+def test_lists_without_reasons_are_the_same(
+    artifact_dir: Path, lists: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "bare.parquet"
+    command = ["recommend", "--all", "--k", "7", "--out", str(out), "--artifact", str(artifact_dir)]
+    assert main([*command, "--no-reasons"]) == 0
+    with_reasons, bare = pl.read_parquet(lists), pl.read_parquet(out)
+    assert bare.drop("reasons").equals(with_reasons.drop("reasons"))
+    is_known = bare["source"] != "popular"
+    assert is_known.any()
+    assert with_reasons["reasons"].list.len().min() >= 2
+    assert bare.filter(is_known)["reasons"].list.len().max() == 0
+
+
 def test_a_run_that_was_stopped_goes_on_where_it_ended(
     artifact_dir: Path, lists: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -91,6 +105,8 @@ def test_what_cannot_be_served_is_said(
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
     assert main(command) == 1
     assert "Redis at 127.0.0.1:1 is not reachable" in capsys.readouterr().err
+    assert main(["recommend", "u004", "--no-reasons"]) == 2
+    assert "--no-reasons goes with --all" in capsys.readouterr().err
     assert main(["recommend", "--all"]) == 2
     assert "--all and --out FILE go together" in capsys.readouterr().err
     assert main(["recommend", "u004", "--all", "--out", str(out)]) == 2

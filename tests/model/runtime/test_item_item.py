@@ -45,11 +45,11 @@ def parts_of(said: Said, rows_R, newest: int) -> np.ndarray:
     st.integers(0, 2**32 - 1),
     st.integers(1, 40),
     st.sampled_from([0, 0.5, 2]),
-    st.booleans(),
+    st.sampled_from([(16_384, 131_072), (0, 131_072), (0, 0)]),
     st.sampled_from([None, 0.3]),
 )
 def test_it_is_the_mean_of_the_historys_rows_by_recency_at_one_deviation(
-    seed, num_items, power, counted, deviation
+    seed, num_items, power, sizes, deviation
 ) -> None:
     matrix, dense_II = drawn(seed, num_items, deviation)
     rng = np.random.default_rng(seed)
@@ -61,7 +61,8 @@ def test_it_is_the_mean_of_the_historys_rows_by_recency_at_one_deviation(
         factor = deviation / expected_I.std()
     expected_I *= factor
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(item_item, "_COUNTED_ITEMS", 16_384 if counted else 0)
+        patch.setattr(item_item, "_COUNTED_ITEMS", sizes[0])
+        patch.setattr(item_item, "_SUMMED_ITEMS", sizes[1])
         found = matrix.of_history(history_H, power)
     assert found.largest_size == pytest.approx(np.abs(expected_I).max(), abs=1e-6)
     largest = found.largest(3)
