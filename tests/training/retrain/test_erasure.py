@@ -168,3 +168,15 @@ def test_a_user_who_is_erased_again_meanwhile_waits_again(client, redis_url) -> 
     (marked,) = records.all()
     assert marked.waiting == ("redis", "data", "artifacts")
     assert marked.done["log"] <= datetime.now(UTC)
+
+
+def test_who_was_capped_is_forgotten_too(tmp_path: Path) -> None:
+    runs = Runs(tmp_path)
+    folder, record = runs.begin("default")
+    record.capped_users = {"spammer": 280, "bot": 3}
+    folder.write(record)
+    on_disk.erase_from_runs(runs, {"spammer"}, 1)
+    (_, after), *_ = runs.newest_first()
+    assert after.capped_users == {"bot": 3}
+    assert "spammer" not in folder.report.read_text()
+    assert "bot" in folder.report.read_text()
