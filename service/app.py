@@ -29,7 +29,8 @@ from service.api import (
 from service.api.dependencies import Services, SharedState
 from service.api.hot import hot_routes
 from service.auth.authenticator import Authenticator, host_of_command, is_local
-from service.http.middleware import RequestMiddleware
+from service.auth.local_trust import LocalTrust
+from service.http.middleware import Limits, RequestMiddleware
 from service.http.pages import PictureFolder, install_documentation, install_page, install_pictures
 from service.http.problems import PROBLEM_MEDIA_TYPE, install_handlers
 from service.ops.logs import configure_logging
@@ -95,6 +96,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         settings,
         metrics,
         pseudonyms,
+        LocalTrust(
+            metrics,
+            settings.allowed_hosts.split(),
+            asks_for_keys=authenticator.asks_for_keys,
+            allow_anonymous=settings.allow_anonymous,
+        ),
         routes=hot_routes(),
         title="MAGNET recommender",
         description="Top-K recommendations in which every score is the sum of what the experts "
@@ -244,10 +251,16 @@ def _watches(
 
 class _Application(FastAPI):
     def __init__(
-        self, settings: Settings, metrics: Metrics, pseudonyms: Pseudonyms, **options: Any
+        self,
+        settings: Settings,
+        metrics: Metrics,
+        pseudonyms: Pseudonyms,
+        trust: LocalTrust,
+        **options: Any,
     ) -> None:
         super().__init__(**options)
         self._pseudonyms = pseudonyms
+        self._trust = trust
         self._settings = settings
         self._metrics = metrics
 
@@ -257,9 +270,12 @@ class _Application(FastAPI):
             super().build_middleware_stack(),
             metrics=self._metrics,
             pseudonyms=self._pseudonyms,
-            max_body_bytes=self._settings.max_body_bytes,
-            max_bulk_bytes=self._settings.max_bulk_bytes,
-            seconds=self._settings.request_timeout_seconds,
+            check=self._trust.check,
+            limits=Limits(
+                body_bytes=self._settings.max_body_bytes,
+                bulk_bytes=self._settings.max_bulk_bytes,
+                seconds=self._settings.request_timeout_seconds,
+            ),
         )
 
     def openapi(self) -> dict[str, Any]:

@@ -9,7 +9,8 @@ import logging
 import random
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -19,7 +20,7 @@ from service.ops.attempt import Attempt, current_attempt, may_be_done
 from service.ops.logs import request_id
 from service.ops.metrics import OTHER, Metrics
 from service.ops.pseudonyms import Pseudonyms
-from service.schemas.errors import OutcomeUnknown, TooLarge, TooLate
+from service.schemas.errors import OutcomeUnknown, RequestRefused, TooLarge, TooLate
 
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -49,6 +50,18 @@ class _ClientLeft(Exception):
     """There is nobody to answer."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much a request may take."""
+
+    body_bytes: int
+    """Longest body. The framework's own `max_body_size` would answer in plain text."""
+    bulk_bytes: int
+    """Longest body of a path that ends in `:bulk`."""
+    seconds: float
+    """Longest time for an answer."""
+
+
 class RequestMiddleware:
     """Wraps the application; one instance serves every request.
 
@@ -56,10 +69,8 @@ class RequestMiddleware:
         app: the application, including its answers to failures.
         metrics: where requests are counted.
         pseudonyms: what is logged instead of users' ids.
-        max_body_bytes: longest body. The framework's own `max_body_size` would answer in plain
-            text.
-        max_bulk_bytes: longest body of a path that ends in `:bulk`.
-        seconds: longest time for an answer; `BULK_TIMES` as long for such a path.
+        check: given method, path and headers, raises RequestRefused for what is not to be trusted.
+        limits: of a request.
     """
 
     def __init__(
@@ -68,16 +79,14 @@ class RequestMiddleware:
         *,
         metrics: Metrics,
         pseudonyms: Pseudonyms,
-        max_body_bytes: int,
-        max_bulk_bytes: int,
-        seconds: float,
+        check: Callable[[str, str, Mapping[bytes, bytes]], None],
+        limits: Limits,
     ) -> None:
         self._app = app
         self._metrics = metrics
         self._pseudonyms = pseudonyms
-        self._max_body_bytes = max_body_bytes
-        self._max_bulk_bytes = max_bulk_bytes
-        self._seconds = seconds
+        self._check = check
+        self._limits = limits
         self._random = random.Random()  # ids have to be distinct, not secret
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -106,16 +115,17 @@ class RequestMiddleware:
         self, scope: Scope, sent: dict[bytes, bytes], receive: Receive, answer: "_Answer"
     ) -> None:
         is_bulk = scope["path"].endswith(":bulk")
-        seconds = self._seconds * (BULK_TIMES if is_bulk else 1)
+        seconds = self._limits.seconds * (BULK_TIMES if is_bulk else 1)
         try:
+            self._check(scope["method"], scope["path"], sent)
             async with asyncio.timeout(seconds) as limit:
                 scope["state"]["deadline"] = limit  # which a stream may put off
                 if b"content-length" in sent or b"transfer-encoding" in sent:
-                    most = self._max_bulk_bytes if is_bulk else self._max_body_bytes
+                    most = self._limits.bulk_bytes if is_bulk else self._limits.body_bytes
                     body = await _body(sent.get(b"content-length", b"0"), most, receive)
                     receive = _replayed(body, receive)
                 await self._app(scope, receive, answer.send)
-        except TooLarge as error:
+        except RequestRefused as error:  # of the application it has been answered
             await problem_answer(Request(scope), error)(scope, receive, answer.send)
         except TimeoutError:
             if answer.begun or not limit.expired():

@@ -4,6 +4,7 @@ import importlib.util
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, DirectoryPath, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -28,6 +29,21 @@ Seconds = Annotated[float, Field(gt=0, le=3600)]
 def _redis_url(url: str) -> str:
     RedisAddress.of(url)
     return url
+
+
+def host_of(place: str) -> str | None:
+    """The host of `host:port`, in lower case; None if there is none."""
+    try:
+        return urlsplit(f"//{place}").hostname or None
+    except ValueError:
+        return None
+
+
+def _hosts(text: str) -> str:
+    names = text.replace(",", " ").lower().split()
+    if not all(host_of(name) == name and "*" not in name.removeprefix("*.") for name in names):
+        raise ValueError("expected names of hosts, such as shop.example or *.shop.example")
+    return " ".join(names)
 
 
 def _namespace(name: str) -> str:
@@ -80,6 +96,9 @@ class Settings(BaseSettings):
     """A file of such lines, read again when it changes."""
     allow_anonymous: bool = False
     """Let in anybody without a key."""
+    allowed_hosts: Annotated[str, AfterValidator(_hosts)] = ""
+    """Hosts that requests may name, with commas or spaces; without any: those of this machine while
+    there are no keys, otherwise any."""
     key_requests_per_second: Annotated[float, Field(gt=0)] = 1000.0
     """Requests per second of one key, per process; as many may come at once."""
     metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = None
