@@ -22,7 +22,7 @@ _PROBES = frozenset({"/livez", "/readyz"})
 """They tell nothing and change nothing; who probes names any host."""
 _BODIES = ("application/json", "application/x-ndjson")
 """What a page of another site cannot send without being asked for leave first."""
-_SETTING = "name the hosts that may be asked for in MAGNET_ALLOWED_HOSTS, or give the service keys"
+_SETTING = "name the hosts in MAGNET_ALLOWED_HOSTS, or give the service keys (MAGNET_KEYS_FILE)"
 
 
 class LocalTrust:
@@ -66,7 +66,7 @@ class LocalTrust:
             self._refuse("origin", f"a page of another site may change nothing here; {_SETTING}")
         kind = headers.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower()
         has_body = headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
-        if has_body and kind not in _BODIES and not kind.endswith("+json"):
+        if has_body and kind and kind not in _BODIES and not kind.endswith("+json"):
             raise InvalidRequest.of("header.content-type", f"send the body as {_BODIES[0]}")
 
     def _is_trusted(self, host: str | None) -> bool:

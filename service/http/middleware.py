@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.http.problems import problem_answer
 from service.ops.attempt import Attempt, current_attempt, may_be_done
 from service.ops.logs import request_id
-from service.ops.metrics import OTHER, Metrics
+from service.ops.metrics import ANY, OTHER, Metrics
 from service.ops.pseudonyms import Pseudonyms
 from service.schemas.errors import OutcomeUnknown, RequestRefused, TooLarge, TooLate
 
@@ -140,7 +140,7 @@ class RequestMiddleware:
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path_format", OTHER)
-        method = scope["method"] if route != OTHER else "any"
+        method = scope["method"] if route != OTHER else ANY
         self._metrics.answered(route, method, status, seconds)
         level = logging.DEBUG if route in _PROBES and status < 400 else logging.INFO
         if _logger.isEnabledFor(level):

@@ -46,7 +46,9 @@ FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 """prometheus_client looks at it when it is imported."""
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+ANY = "any"
+"""Method label of every path that is no route of the API."""
+METHODS = frozenset({ANY, "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 OTHER = "other"
 """Label of every other method, and of every path that is no route of the API."""
 Stage = Literal["lookup", "retrieve", "rank", "explain", "serialise"]

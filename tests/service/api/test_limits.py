@@ -60,7 +60,7 @@ def test_an_answer_is_given_up_in_time(small) -> None:
 
 
 def test_who_leaves_in_the_middle_of_a_body_is_no_fault_of_ours(small, until) -> None:
-    head = "POST /v1/score HTTP/1.1\r\nHost: here\r\nContent-Length: 100\r\n\r\n{"
+    head = "POST /v1/score HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{"
     with socket.create_connection((small.base_url.host, small.base_url.port)) as left:
         left.sendall(head.encode())
     until(lambda: small.metric('magnet_requests_total{method="any",route="other",status="499"}'))
