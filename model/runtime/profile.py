@@ -2,7 +2,8 @@
 
 Both halves go together from here to the graph, so that nothing can score one without the other.
 
-Letters: I items, H items of a history, V views, M modalities, D dimension.
+Letters: I items, H items of a history, V views, M modalities, G = V * M channels, D dimension,
+F = G * D.
 """
 
 import math
@@ -19,7 +20,7 @@ from model.runtime.item_item import (
     ItemItemModel,
     ItemItemScores,
     Said,
-    recency_weights,
+    recency_shares,
 )
 
 Vectors = NDArray[np.float32]
@@ -29,37 +30,29 @@ _ROUNDING = 1e-5
 """Rows of a difference that are no longer than this are none; those of users are up to 1 long."""
 
 
-def history_rows(foldin_IVMD: Grown, rows_H: History, recency_power: float) -> Vectors:
-    """The fold-in rows of a history, oldest first, times their recency weights [H, V, M, D]."""
-    weight_H = recency_weights(np.arange(len(rows_H))[::-1], recency_power)
-    weighted_HVMD: Vectors = foldin_IVMD[rows_H] * weight_H[:, None, None, None]
-    return weighted_HVMD
-
-
 def row_lengths(vectors_NVMD: Vectors) -> Vectors:
     """The length of each row of some vectors by view and modality, in one axis [N, V * M]."""
     length_NVM: Vectors = np.sqrt(np.vecdot(vectors_NVMD, vectors_NVMD))
     return length_NVM.reshape(len(length_NVM), math.prod(length_NVM.shape[1:]))
 
 
-def of_equal_total(foldin_HVMD: Vectors) -> Vectors:
-    """A history's rows, scaled so that their lengths add up to 1 in every view and modality."""
-    total_VM1 = np.linalg.norm(foldin_HVMD, axis=-1, keepdims=True).sum(axis=0)
-    scaled_HVMD: Vectors = np.zeros_like(foldin_HVMD)
-    np.divide(foldin_HVMD, total_VM1, out=scaled_HVMD, where=total_VM1 > 0)
-    return scaled_HVMD
-
-
-def fold_in(foldin_HVMD: Vectors) -> Vectors:
-    """The user vector [V, M, D] of a history's weighted rows; zero where all of them are zero.
+def fold_in(foldin_HVMD: Vectors, length_HG: Vectors, share_H: Vectors) -> Vectors:
+    """The user vector [V, M, D] of a history; zero where all of its rows are zero.
 
     As `model.network.encoder.fold_in`: its direction is what the history is about, its length how
     coherent the history is.
+
+    Args:
+        foldin_HVMD: the rows of its items.
+        length_HG: their lengths, see `row_lengths`.
+        share_H: what each counts for.
     """
-    total_VM = np.sqrt(np.einsum("hvmd,hvmd->hvm", foldin_HVMD, foldin_HVMD)).sum(axis=0)
-    total_VM[total_VM == 0] = 1
-    user_VMD: Vectors = foldin_HVMD.sum(axis=0) / total_VM[..., None]
-    return user_VMD
+    total_G = share_H @ length_HG
+    total_G[total_G == 0] = 1
+    num_items, *shape_VMD = foldin_HVMD.shape
+    user_F = share_H @ foldin_HVMD.reshape(num_items, math.prod(shape_VMD))
+    user_GD: Vectors = user_F.reshape(len(total_G), -1) / total_G[:, None]
+    return user_GD.reshape(shape_VMD)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -146,7 +139,11 @@ class ProfileMaker:
         return self.of_user(self._fold_in(history_H), history_H)
 
     def _fold_in(self, history_H: History) -> Vectors:
-        return fold_in(history_rows(self.foldin_IVMD, history_H, self.recency_power))
+        rows_HVMD, length_HG = (
+            each.take(history_H, axis=0) for each in (self.foldin_IVMD, self.length_IG)
+        )
+        share_H = recency_shares(len(history_H), self.recency_power)
+        return fold_in(rows_HVMD, length_HG, share_H)
 
     def of_session(self, rows_H: History) -> Profile | None:
         """Of a session, or None if its items say nothing."""

@@ -2,33 +2,38 @@ import numpy as np
 import pytest
 
 from model.runtime.item_item import NO_SCORES
-from model.runtime.profile import Profile, ProfileMaker, Vectors, fold_in
+from model.runtime.profile import Profile, ProfileMaker, Vectors, fold_in, row_lengths
 
 
 def blend(user: Vectors, session: Vectors) -> Vectors:
     return Profile(user, NO_SCORES).blended_with(Profile(session, NO_SCORES)).vector_VMD
 
 
+def folded(rows_HVMD: Vectors) -> Vectors:
+    """Of rows of equal weight."""
+    return fold_in(rows_HVMD, row_lengths(rows_HVMD), np.ones(len(rows_HVMD), dtype=np.float32))
+
+
 def test_fold_in_is_as_long_as_the_session_is_coherent() -> None:
     session_HVMD = np.array([[[[3, 0], [2, 0]]], [[[0, 4], [5, 0]]]], dtype=np.float32)
-    assert fold_in(session_HVMD) == pytest.approx(np.array([[[3 / 7, 4 / 7], [1, 0]]]))
+    assert folded(session_HVMD) == pytest.approx(np.array([[[3 / 7, 4 / 7], [1, 0]]]))
 
 
 def test_a_modality_that_says_nothing_stays_zero() -> None:
     session_HVMD = np.array([[[[3, 0], [0, 0]]]], dtype=np.float32)
-    assert fold_in(session_HVMD).tolist() == [[[1, 0], [0, 0]]]
+    assert folded(session_HVMD).tolist() == [[[1, 0], [0, 0]]]
 
 
 @pytest.mark.parametrize("num_items", [0, 2])
 def test_nothing_to_fold_in(num_items: int) -> None:
-    assert not fold_in(np.zeros((num_items, 2, 3, 4), dtype=np.float32)).any()
+    assert not folded(np.zeros((num_items, 2, 3, 4), dtype=np.float32)).any()
 
 
 def test_blend_is_the_fold_in_of_both_histories_with_equal_totals() -> None:
     history_HVMD = np.array([[[[3, 0]]], [[[0, 4]]]], dtype=np.float32)
     session_HVMD = np.array([[[[0, 7]]]], dtype=np.float32)
-    user, session = fold_in(history_HVMD), fold_in(session_HVMD)
-    together = fold_in(np.concatenate([history_HVMD, session_HVMD]))
+    user, session = folded(history_HVMD), folded(session_HVMD)
+    together = folded(np.concatenate([history_HVMD, session_HVMD]))
     assert blend(user, session) == pytest.approx(together)
 
 
