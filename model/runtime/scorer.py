@@ -108,6 +108,8 @@ class OnnxScorer:
 
     def score_own(self, profiles: Sequence[Profile], rows: Sequence[Rows]) -> list[Floats]:
         """Scores of each user's own items: users share runs."""
+        if len(rows) == 1:  # the whole graph has less to start
+            return [self.score(profiles[0], rows[0])]
         return [score_C for (score_C,) in self._of_pairs(["score"], profiles, rows)]
 
     def explain(self, profile: Profile, rows_C: Rows) -> Breakdown:
@@ -178,7 +180,7 @@ class OnnxScorer:
         self, wanted: Sequence[str], profiles: Sequence[Profile], rows: Sequence[Rows]
     ) -> list[Floats]:
         """Outputs of `explain.onnx` for the pairs of several users, one after the other."""
-        if self._pairs is None:
+        if self._pairs is None or len(profiles) == 1:
             return self._run_whole(wanted, profiles, rows)
         user_BVMD = _stacked([profile.vector_VMD for profile in profiles])
         unit_GBD, user_BJ = self._pairs.users(user_BVMD)
