@@ -28,7 +28,7 @@ to spare a load takes ten times as long, not for ever."""
 _SWITCH_SECONDS = 0.001
 _WORK_SECONDS = 0.001
 _PAUSE_SECONDS = 0.0002
-_LONGEST_PAUSE_SECONDS = 0.005
+_LONGEST_PAUSE_SECONDS = 0.02
 """A request takes Python's lock some forty times, and beside a thread that always wants it waits up
 to a millisecond for each. So work pauses until no list is being made; where there always is one, it
 still gets on (docs/adr/0030)."""
