@@ -43,9 +43,9 @@ measures lists for {_SECONDS:.0f} s, then lists from its first call until its la
 list; medians over rounds. Items with features send two modalities of 128 numbers; the
 others have a title, a description and a category, of which the service makes text features.
 `BENCH_SCALE` scales items and single puts."""
-_LIMITS = """The aims are no error, a p99 of at most twice that before, and a second from a put to the
-list. What limits the p99 is the processor that lists and new items share, and more so where Redis,
-the load and other programs share it too."""
+_LIMITS = """The aims are no error, a p99 of at most twice that before, and a second from a put to
+the list. What limits the p99 is the processor that lists and new items share, and more so where
+Redis, the load and other programs share it too."""
 
 
 def measure() -> Outcome:
