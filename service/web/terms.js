@@ -7,8 +7,9 @@ import { element } from "./dom.js";
 const sections = await fetch(new URL("terms.json", import.meta.url)).then((found) => found.json()).catch(() => ({}));
 const MEANINGS = new Map(Object.values(sections).flatMap(Object.entries).map(([word, text]) => [word.toLowerCase(), text]));
 
+// A `word` of null explains nothing.
 export function term(text, word = text) {
-  const meaning = MEANINGS.get(word.toLowerCase());
+  const meaning = MEANINGS.get(word?.toLowerCase());
   if (!meaning) return text;
   return element("details", { class: "term" },
     element("summary", { title: meaning }, text), element("span", {}, meaning));
