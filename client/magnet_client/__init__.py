@@ -61,6 +61,7 @@ from magnet_client.errors import (
     TooManyRequests,
     Unauthenticated,
     Unavailable,
+    UnusableKey,
 )
 from magnet_client.rules import Boost, Filter, MaxPer, Pin, Rules
 from magnet_client.version import VERSION as __version__
@@ -122,6 +123,7 @@ __all__ = [
     "TooManyRequests",
     "Unauthenticated",
     "Unavailable",
+    "UnusableKey",
     "UserItem",
     "UserResponse",
     "UsualExpert",

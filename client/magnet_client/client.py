@@ -19,7 +19,7 @@ from pydantic import BaseModel
 
 from magnet_client import calls
 from magnet_client.calls import Call
-from magnet_client.errors import MagnetError, ServiceAway
+from magnet_client.errors import MagnetError, ServiceAway, UnusableKey
 from magnet_client.version import VERSION
 
 Answer = TypeVar("Answer", bound=BaseModel)
@@ -65,7 +65,7 @@ URL_VARIABLE, KEY_VARIABLE = "MAGNET_URL", "MAGNET_API_KEY"
 def _settings(
     base_url: str | None, api_key: str | None, timeout_seconds: float, *, trust_env: bool
 ) -> dict[str, Any]:
-    """Arguments of httpx2's clients; ValueError if the address is none."""
+    """Arguments of httpx2's clients; ValueError if the address is none, UnusableKey."""
     environment = os.environ if trust_env else {}
     base_url = base_url or environment.get(URL_VARIABLE) or DEFAULT_URL
     api_key = (environment.get(KEY_VARIABLE) if api_key is None else api_key) or None
@@ -75,17 +75,26 @@ def _settings(
         httpx2.URL(base_url)
     except httpx2.InvalidURL as error:
         raise ValueError(f"the service's address is not usable: {error}") from None
-    if api_key is not None and not (api_key.isascii() and api_key.isprintable()):
-        raise ValueError("the API key is not one: it has a line break or another odd character")
     headers = {"User-Agent": f"magnet-client/{VERSION}"}
     if api_key is not None:
-        headers["Authorization"] = f"Bearer {api_key}"
+        headers["Authorization"] = f"Bearer {_key(api_key)}"
     return {
         "base_url": base_url,
         "headers": headers,
         "timeout": httpx2.Timeout(timeout_seconds, connect=min(_CONNECT_SECONDS, timeout_seconds)),
         "trust_env": trust_env,
     }
+
+
+def _key(api_key: str) -> str:
+    """A key without white space around it; UnusableKey, which does not repeat it."""
+    key = api_key.strip()
+    if not key or not (key.isascii() and key.isprintable()) or " " in key:
+        raise UnusableKey(
+            "the API key is not one: it is empty, or has a space, a line break or a character that "
+            "is not ASCII; copy it again"
+        )
+    return key
 
 
 def _away(base_url: httpx2.URL, error: httpx2.TransportError) -> ServiceAway:

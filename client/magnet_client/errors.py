@@ -1,6 +1,7 @@
 """What can go wrong with a call.
 
 MagnetError
+|-- UnusableKey            what was given as a key cannot be one
 |-- ServiceAway            nobody answered, or not in time
 |-- InvalidAnswer          what answered is not this service, or a version that is too new
 `-- ProblemError           the service refused; carries its problem document (RFC 9457)
@@ -31,6 +32,10 @@ class MagnetError(Exception):
     """Whether the same call may be answered a little later."""
     retry_after_seconds: float | None = None
     """How long the service asks to wait."""
+
+
+class UnusableKey(MagnetError, ValueError):
+    """What was given as an API key cannot be one; the message does not repeat it."""
 
 
 class ServiceAway(MagnetError):

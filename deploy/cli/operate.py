@@ -162,7 +162,7 @@ def survey(url: str, redis_url: str | None, namespace: str) -> Status:
 
 def _ask(url: str, path: str) -> tuple[int | None, dict[str, Any]]:
     """Status and body of an answer; None and a `detail` if there is none."""
-    key = os.environ.get("MAGNET_API_KEY")
+    key = os.environ.get("MAGNET_API_KEY", "").strip()
     if key and not (key.isascii() and key.isprintable()):
         return None, {"detail": "MAGNET_API_KEY is not a key: it has a line break or the like"}
     proxies: dict[str, str] | None = (

@@ -32,6 +32,12 @@ EXPECTED = (
     "redis+cluster://HOST:PORT,HOST:PORT (rediss for TLS) or unix:///PATH"
 )
 
+ENCODE = (
+    "in a user or password, write what is not a letter or digit percent-encoded: / is %2F, "
+    "? is %3F, # is %23, @ is %40, % is %25"
+)
+"""No message repeats any of a URL: what looks like its path may be the end of a password."""
+
 _KINDS: Mapping[str, Kind] = {"": "server", "sentinel": "sentinel", "cluster": "cluster"}
 _PORTS: Mapping[Kind, int] = {"server": 6379, "cluster": 6379, "sentinel": 26379}
 
@@ -56,11 +62,19 @@ class RedisAddress:
 
     @classmethod
     def of(cls, url: str) -> Self:
-        """Parse a URL; ValueError, which never repeats a password, if it is not usable."""
+        """Parse a URL; ValueError, which never repeats any of it, if it is not usable."""
         try:
             parts = urlsplit(url)
-        except ValueError as error:
-            raise ValueError(EXPECTED) from error
+        except ValueError:
+            raise ValueError(f"{EXPECTED}; {ENCODE}") from None
+        behind = parts.query + parts.fragment
+        if (
+            parts.fragment
+            or "#" in url
+            or "@" in behind
+            or (_has_login(parts) and "@" in parts.path)
+        ):
+            raise ValueError(f"there is a / ? # or @ where none can be: {ENCODE}")
         options = _options(parts)
         user = unquote(parts.username or "") or None
         password = None if parts.password is None else unquote(parts.password)
@@ -123,11 +137,16 @@ class RedisAddress:
         return {"ssl": True, "ssl_check_hostname": check, **given}
 
 
+def _has_login(parts: SplitResult) -> bool:
+    """Whether an @ behind the hosts would be of a user or password that ended too early."""
+    return parts.scheme != "unix" or bool(parts.netloc)
+
+
 def _options(parts: SplitResult) -> dict[str, str]:
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     unknown = sorted(options.keys() - OPTIONS.keys())
     if unknown:
-        raise ValueError(f"there is no option {unknown[0]!r}; there are {', '.join(OPTIONS)}")
+        raise ValueError(f"of options there are {', '.join(OPTIONS)} alone; {ENCODE}")
     if options.get("ssl_check_hostname", "yes") not in ("yes", "no"):
         raise ValueError("ssl_check_hostname is yes or no")
     encrypted = parts.scheme.startswith("rediss")
@@ -145,8 +164,8 @@ def _hosts(parts: SplitResult, default_port: int) -> tuple[tuple[str, int], ...]
         try:
             one = urlsplit(f"//{place}")
             host, port = one.hostname, one.port
-        except ValueError as error:
-            raise ValueError(EXPECTED) from error
+        except ValueError:
+            raise ValueError(f"{EXPECTED}; {ENCODE}") from None
         if host is None:
             raise ValueError(EXPECTED)
         hosts.append((host, port or default_port))
@@ -167,5 +186,5 @@ def _place(kind: Kind, path: str) -> tuple[str, int]:
 
 def _database(text: str) -> int:
     if text and not text.isdecimal():
-        raise ValueError(f"the database is a number, not {text!r}; {EXPECTED}")
+        raise ValueError(f"the database is a number; {EXPECTED}; {ENCODE}")
     return int(text or 0)

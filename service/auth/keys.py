@@ -116,6 +116,7 @@ class KeyFile:
         self._path = path
         self._stamp = self._read_stamp()
         self.keys = read_keys(path)
+        self._check_rights()
 
     def refresh(self) -> None:
         """Read the file again if it has changed.
@@ -131,7 +132,17 @@ class KeyFile:
         except ValueError as error:
             _logger.warning("the API keys stay as they were: %s", error)
         else:
+            self._check_rights()
             _logger.info("API keys read again: %s", ", ".join(key.name for key in self.keys))
+
+    def _check_rights(self) -> None:
+        """Warn of rights that others should not have: who writes it has every key."""
+        with suppress(OSError):
+            mode = self._path.stat().st_mode
+            if mode & (stat.S_IWGRP | stat.S_IWOTH):
+                _logger.warning("others may write the API keys: chmod go-w %s", self._path)
+            if mode & stat.S_IROTH:
+                _logger.warning("everybody may read the API keys: chmod o-r %s", self._path)
 
     def _read_stamp(self) -> tuple[int, int, int] | None:
         try:

@@ -54,12 +54,16 @@ class Settings(BaseSettings):
     """How one process serves."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, frozen=True, extra="forbid", populate_by_name=True
+        env_prefix=PREFIX,
+        frozen=True,
+        extra="forbid",
+        populate_by_name=True,
+        hide_input_in_errors=True,
     )
 
-    redis_url: Annotated[str, AfterValidator(_redis_url), Field(validation_alias="REDIS_URL")] = (
-        "redis://localhost:6379/0"
-    )
+    redis_url: Annotated[
+        str, AfterValidator(_redis_url), Field(validation_alias="REDIS_URL", repr=False)
+    ] = "redis://localhost:6379/0"
     """Where models are published: one server, one that Sentinel names, or a cluster."""
     namespace: Annotated[str, AfterValidator(_namespace)] = "default"
     """Whose models to follow in that Redis."""
