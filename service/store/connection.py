@@ -67,6 +67,9 @@ class _Noting(AbstractConnection):
             await self.connect_check_health(check_health=False)
         attempt = current_attempt.get()
         if attempt is not None and attempt.is_writing:
+            if await self.can_read():  # also if the server has closed it, which nobody noticed yet
+                await self.disconnect(nowait=True)
+                raise RedisConnectionError(_LEFT)
             attempt.sent += 1
         await super().send_packed_command(command, check_health)
 
@@ -113,6 +116,7 @@ FAULTS = (RedisError, RedisClusterException, OSError)
 """Whatever redis-py raises; not all of it is a RedisError."""
 
 _LOST = (RedisConnectionError, RedisClusterException, ClusterDownError, OSError)
+_LEFT = "it sent more than was asked for, or closed the connection"
 _MAX_CONNECTIONS = 1000
 """Far above what callers need at once: at the limit redis-py refuses instead of waiting."""
 _CLUSTER_TRIES = 3
@@ -222,7 +226,7 @@ class Exchange:
         """Unread bytes answer another question; then the replies before them may do so too."""
         if await self._connection.can_read():
             await self._connection.disconnect(nowait=True)
-            raise RedisConnectionError("it sent more than was asked for, or closed the connection")
+            raise RedisConnectionError(_LEFT)
 
     async def _disconnect(self, _error: Exception) -> None:
         await self._connection.disconnect(nowait=True)

@@ -202,7 +202,7 @@ def test_without_a_server_nothing_is_changed(
         for change in CHANGES.values():
             answer = change.send(client)
             assert answer.status_code == 503, answer.text
-            assert answer.json()["type"] == "urn:magnet:problem:store-unavailable"
+            assert answer.json()["type"] == "urn:magnet:problem:store-unavailable", answer.text
             assert "nothing was changed" in answer.json()["detail"]
 
 
