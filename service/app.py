@@ -6,15 +6,20 @@ No other module reads the environment or decides which parts there are.
 import asyncio
 import gc
 import logging
+import os
+import sys
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager
+from multiprocessing import parent_process
 from typing import Any, TypedDict
 
 from anyio import CapacityLimiter
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 from threadpoolctl import threadpool_limits
+from uvicorn.config import STARTUP_FAILURE
 
+from model.artifact.stored import PER_USER
 from service.api import (
     admin,
     catalogue,
@@ -52,7 +57,7 @@ from service.store.registry import Registry
 from service.store.shared_state import Availability, FeedbackStream, RulesStore
 from service.store.store import RedisStore
 from service.store.training import TrainingStream
-from service.store.users import PER_USER, Changing
+from service.store.users import Changing
 
 ITEMS_SECONDS = 0.25
 """Between looks for items that were put: they are in lists well within a second."""
@@ -122,10 +127,28 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 
 def _for_this_process() -> FastAPI:
+    try:
+        app = app_listening_at(host_of_command())
+    except SystemExit as error:
+        if parent_process() is None:
+            raise
+        # One of several workers: by this status their parent knows not to start it again. At once,
+        # for the parent kills a worker that takes its time to exit, and then knows nothing.
+        sys.stderr.write(f"{error}\n")
+        sys.stderr.flush()
+        os._exit(STARTUP_FAILURE)
+    tune_process()
+    return app
+
+
+def app_listening_at(host: str | None) -> FastAPI:
+    """An application for requests that come in at a host, None if it is not known.
+
+    Raises:
+        SystemExit: by the settings in the environment it cannot or must not run.
+    """
     settings = Settings.from_environment()
     configure_logging(settings.log_level)
-    tune_process()
-    host = host_of_command()
     guarded = settings.keys or settings.keys_file is not None or settings.allow_anonymous
     if host is not None and not is_local(host) and not guarded:
         raise SystemExit(
@@ -279,7 +302,7 @@ class _Application(FastAPI):
         )
 
     def openapi(self) -> dict[str, Any]:
-        """The document, with the media type of problems and the highest `k`."""
+        """The document, with the media type of problems and the longest lists."""
         if self.openapi_schema is None:
             schema = super().openapi()
             operations = [op for path in schema["paths"].values() for op in path.values()]
@@ -295,5 +318,7 @@ class _Application(FastAPI):
                         content[PROBLEM_MEDIA_TYPE] = problem
             for length in lengths:
                 length["maximum"] = self._settings.max_k
+            ranked = schema["components"]["schemas"]["ScoreRequest"]["properties"]["items"]
+            ranked["maxItems"] = min(ranked["maxItems"], self._settings.max_k)
         assert self.openapi_schema is not None
         return self.openapi_schema

@@ -17,9 +17,8 @@ from urllib.request import ProxyHandler, Request, build_opener
 import click
 from pydantic import BaseModel, ValidationError
 
-from model.artifact.erasure import ROWS
 from model.artifact.files import ArtifactError
-from model.artifact.stored import read_manifest
+from model.artifact.stored import PER_USER, read_manifest
 from model.registry.keys import KeySpace
 from model.registry.records import RetrainingSummary
 from model.registry.state import State
@@ -27,8 +26,7 @@ from training.cli.options import usable_namespace
 from training.errors import ExplainedError
 from training.publish.connection import Client, connected
 from training.publish.erasures import ErasureRecords
-from training.publish.publisher import verify_blobs
-from training.publish.registry import Registry
+from training.publish.registry import Registry, verify_blobs
 
 _URL = "http://127.0.0.1:8000"
 _SECONDS = 5.0
@@ -320,7 +318,7 @@ def _live_version(found: Status, redis_url: str | None, namespace: str) -> Findi
             manifest = read_manifest(client.get(keys.manifest(version)), version)
             waiting = any(each.waiting for each in ErasureRecords(client, keys).all())
             # The rows of users who are to be forgotten have been overwritten already.
-            blobs = {*manifest.tensors, *manifest.files} - set(ROWS if waiting else ())
+            blobs = {*manifest.tensors, *manifest.files} - set(PER_USER if waiting else ())
             num_bytes = sum(verify_blobs(client, keys, manifest, blobs))
     except (ExplainedError, ArtifactError) as error:
         return Finding(name, False, f"{error}; or go back: `magnet rollback`")

@@ -6,6 +6,7 @@ import socket
 import sys
 import tempfile
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 
 import click
@@ -47,7 +48,8 @@ def serve(
     """
     if not any(each.split("=")[0] in _PLACES for each in uvicorn_options):
         _check_free(host, port)
-    if workers > 1:
+    if workers > 1:  # each of which would say the same; a single one says it itself
+        import_module("service.app").app_listening_at(host)
         os.environ.setdefault(METRICS, _metrics_folder())
     command = [sys.executable, "-m", "uvicorn", "--factory", "service.app:create_app"]
     command += ["--host", host, "--port", str(port), "--workers", str(workers)]

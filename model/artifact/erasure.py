@@ -11,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.artifact.manifest import ArtifactManifest, Golden, TensorSpec
+from model.artifact.stored import PER_USER
 from model.artifact.tables import BLANK, IdTable
 
-ROWS = ("user_embeddings", "seen_items")
-"""What the service overwrites at once. Checksums follow with the next retraining."""
-REWRITTEN = (*ROWS, "user_ids_blob")
+REWRITTEN = (*PER_USER, "user_ids_blob")
 """The arrays that hold users. The ids come last: as long as they are there, rows are found."""
 
 

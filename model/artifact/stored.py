@@ -16,6 +16,9 @@ from model.artifact.files import ArtifactError, parse_manifest
 from model.artifact.manifest import CHUNK_BYTES, ArtifactManifest
 from model.registry.keys import KeySpace
 
+PER_USER = ("user_embeddings", "seen_items")
+"""Arrays that the service leaves in Redis; a request reads the rows of one user. An erasure writes
+over the user's rows at once; their checksums follow with the next retraining."""
 BATCH_BYTES = 4 * 2**20
 """Most bytes of one pipeline, which both sides have to buffer (a larger chunk goes alone)."""
 

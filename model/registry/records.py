@@ -1,5 +1,6 @@
 """What service and training tell each other in Redis: feedback events, the latest retraining."""
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Literal, Self
@@ -61,14 +62,20 @@ Variant = Literal["champion", "challenger"]
 """Which of two models that share the traffic made a list."""
 
 
-def _no_number(value: object) -> object:
-    """A number does not say whether it is seconds or milliseconds, since when, in which zone."""
-    if isinstance(value, int | float):
-        raise ValueError("expected a text such as 2026-01-01T12:00:00Z")
-    return value
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
-Moment = Annotated[AwareDatetime, BeforeValidator(_no_number)]
+def _full(value: object) -> object:
+    """A number, also as text, does not say whether it is seconds or a day, nor in which zone."""
+    if isinstance(value, datetime) or (isinstance(value, str) and _RFC_3339.fullmatch(value)):
+        return value
+    raise ValueError(
+        "expected date, time and zone (RFC 3339), such as 2026-01-01T12:00:00Z or "
+        "2026-01-01T13:00:00+01:00"
+    )
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_full)]
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 
 

@@ -290,9 +290,11 @@ class Change:
         return self.before != self.after
 
     @property
-    def begins_to_serve(self) -> set[str]:
-        """Versions that go live or become a canary: these have to be whole."""
-        names = {self.after.live} if self.after.live != self.before.live else set()
+    def has_to_be_whole(self) -> set[str]:
+        """Versions that go live, become a canary, are pinned or are activated once more."""
+        old, new = self.before, self.after
+        names = {self.announced}
+        names |= {new.live} - {old.live} | {new.pinned} - {old.pinned}
         if self._begun is not None:
             names.add(self._begun.version)
         return {name for name in names if name is not None}

@@ -15,6 +15,8 @@ from service.store.shared_state import FeedbackStream
 MAX_AHEAD = timedelta(minutes=5)
 """Clocks of phones and servers differ by less; an event further ahead would stay the newest in
 every split by time."""
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+"""No shop reported events then: such a time is a misread one."""
 
 
 async def keep_events(
@@ -35,15 +37,17 @@ async def keep_events(
         experiment: where clicks on lists of a canary, and of the live model beside it, are counted.
 
     Raises:
-        InvalidRequest: an event is said to come from the future.
+        InvalidRequest: an event is said to come from the future, or from before 1970.
         FeedbackFull: training has not taken events over for too long.
         SourceUnavailable: Redis does not answer; the same call may be sent again.
     """
     now = datetime.now(UTC)
     for place, event in enumerate(reported):
-        if event.timestamp > now + MAX_AHEAD:
+        if not EARLIEST <= event.timestamp <= now + MAX_AHEAD:
+            where = "before 1970" if event.timestamp < EARLIEST else "in the future"
             raise InvalidRequest.of(
-                f"events.{place}.timestamp", f"{event.timestamp.isoformat()} is in the future"
+                f"events.{place}.timestamp",
+                f"{event.timestamp.isoformat()} is {where}; it is {now:%Y-%m-%dT%H:%M:%SZ}",
             )
     # In any order, as reported: their times tell.
     in_order = sorted(reported, key=lambda event: event.timestamp)

@@ -114,7 +114,9 @@ class ScoreRequest(_ForSomeone):
     model_config = shown({"user_id": "196", "items": ["242", "302"]}, anyOf=_SOMEONE)
 
     items: list[Id] = Field(
-        min_length=1, max_length=MAX_LIST, description="What to rank, all of it"
+        min_length=1,
+        max_length=MAX_LIST,
+        description="What to rank, all of it: as many as one answer may have items",
     )
     explain: Detail = Field("experts", description="As for recommendations")
 

@@ -32,10 +32,11 @@ from model.artifact.files import (
     read_artifact,
 )
 from model.artifact.manifest import ArtifactManifest
+from model.artifact.stored import PER_USER
 from service.schemas.errors import SourceUnavailable
 from service.serving.cache import ModelCache
 from service.store.store import RedisStore, Wanted
-from service.store.users import PER_USER, Changing, DiskUsers, RedisUsers, UserSource
+from service.store.users import Changing, DiskUsers, RedisUsers, UserSource
 
 LONGEST_WAIT_SECONDS = 60.0
 """For the turn to load a model; a load takes a few seconds."""

@@ -17,6 +17,10 @@ from service.schemas.errors import CanaryConflict, UnknownVersion
 from service.store.connection import transact
 from service.store.store import RedisStore
 
+MAX_CHECKED_BYTES = 256 * 2**20
+"""So much is read to find damage before a version is activated, a second or two. What is larger is
+only checked for length; `magnet promote` and each replica, when it loads it, check all of it."""
+
 _logger = logging.getLogger(__name__)
 
 
@@ -99,23 +103,23 @@ class Registry:
         return self._latest_run
 
     async def _apply(self, transition: Callable[[State], Change]) -> State:
-        """Write a transition; a version that begins to serve by it has to be whole."""
+        """Write a transition; what `has_to_be_whole` by it is checked before."""
         whole: set[str] = set()
         try:
             while True:
                 change = await self._attempt(transition, whole)
-                if change.begins_to_serve <= whole:
+                if change.has_to_be_whole <= whole:
                     return change.after
-                for version in change.begins_to_serve:
+                for version in change.has_to_be_whole:
                     await self._check_whole(version)
-                whole |= change.begins_to_serve
+                whole |= change.has_to_be_whole
         except NotPublished as error:
             raise UnknownVersion(str(error)) from error
         except CanaryRefused as error:
             raise CanaryConflict(str(error)) from error
 
     async def _attempt(self, transition: Callable[[State], Change], whole: set[str]) -> Change:
-        """One transaction; it writes only if every version that begins to serve is in `whole`."""
+        """One transaction; it writes only if all that `has_to_be_whole` is in `whole`."""
         keys = self._store.keys
         changes: list[Change] = []
 
@@ -123,7 +127,7 @@ class Registry:
             change = transition(await self._read(pipe))
             changes.append(change)
             pipe.multi()
-            if change.begins_to_serve <= whole:
+            if change.has_to_be_whole <= whole:
                 attempt.is_writing = True
                 for command in change.commands(keys):
                     pipe.execute_command(*command)
@@ -145,7 +149,9 @@ class Registry:
 
     async def _check_whole(self, version: str) -> None:
         try:
-            await self._store.check_present(await self._store.manifest(version))
+            manifest = await self._store.manifest(version)
+            await self._store.check_present(manifest)
+            await self._store.check_sums(manifest, MAX_CHECKED_BYTES)
         except ArtifactError as error:
             raise NotPublished(f"version {version!r} is not whole: {error}") from error
 

@@ -206,7 +206,7 @@ class FeedbackStream:
         pipe: Any = self._store.client.pipeline(transaction=False)
         for command in self._store.live.writing(events, arrived):
             pipe.execute_command(*command)
-        with self._store.writing(as_one=False):
+        with self._store.writing():  # a server that refuses one of these refuses all
             await pipe.execute()
 
     def full(self, waiting: int) -> FeedbackFull:

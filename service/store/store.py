@@ -12,9 +12,17 @@ from anyio import to_thread
 from numpy.typing import NDArray
 from redis.asyncio.client import PubSub
 
-from model.artifact.files import ArtifactError
+from model.artifact.files import ArtifactError, check_file, check_tensor
 from model.artifact.manifest import ArtifactManifest
-from model.artifact.stored import Chunk, RowLayout, batches, chunks, layout_of, read_manifest
+from model.artifact.stored import (
+    PER_USER,
+    Chunk,
+    RowLayout,
+    batches,
+    chunks,
+    layout_of,
+    read_manifest,
+)
 from model.registry.canary import Canary
 from model.registry.keys import KeySpace
 from service.ops.attempt import Attempt
@@ -188,6 +196,18 @@ class RedisStore:
             lengths = await self._of_each("STRLEN", batch)
             for chunk, length in zip(batch, lengths, strict=True):
                 chunk.check_length(length)
+
+    async def check_sums(self, manifest: ArtifactManifest, most_bytes: int) -> None:
+        """ArtifactError if what replicas load is not what was published, unless it is larger."""
+        names = [name for name in manifest.tensors if name not in PER_USER]
+        layouts = [layout_of(manifest, name) for name in (*names, *manifest.files)]
+        if sum(each.num_rows * each.row_bytes for each in layouts) > most_bytes:
+            return
+        for name in names:
+            array = await self.tensor(manifest, name)
+            await to_thread.run_sync(check_tensor, name, array, manifest)
+        for name in manifest.files:
+            check_file(name, await self.file(manifest, name), manifest)
 
     async def read(
         self, version: str, spans: Sequence[RowSpan], user_id: str | None

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.artifact.manifest import ArtifactManifest
-from model.artifact.stored import layout_of
+from model.artifact.stored import PER_USER, layout_of
 from model.runtime.top_k import Rows
 from service.ops.pseudonyms import Pseudonyms
 from service.schemas.errors import SourceUnavailable
@@ -24,9 +24,6 @@ from service.store.local_state import LocalState
 from service.store.memo import Memo
 from service.store.shared_state import DefaultRules
 from service.store.store import RedisStore, Revisions, RowSpan
-
-PER_USER = ("user_embeddings", "seen_items")
-"""Arrays that stay outside the process; a request reads the rows of one user."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -61,9 +61,9 @@ def client(redis_url: str) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def store_versions(client: redis.Redis, make_artifact: Callable[..., Artifact]) -> None:
-    """Writes v1, v2 and v3, as `magnet publish` of any release does."""
+    """Writes v0 (which is not listed) to v3, as `magnet publish` of any release does."""
     pipe = client.pipeline(transaction=False)
-    for version in VERSIONS:
+    for version in ("v0", *VERSIONS):
         artifact = make_artifact(version, 1)
         manifest = artifact.manifest
         blobs = {name: array.tobytes() for name, array in artifact.tensors.items()}
@@ -153,12 +153,16 @@ def scar(client: redis.Redis, name: str) -> str:
                 "redis.call('SET', KEYS[1], redis.call('GETRANGE', KEYS[1], 0, -2))", 1, head
             )
             return f"chunk 0 of 'head.onnx' has {length - 1} bytes instead of {length}"
+        case "another byte":
+            client.setrange(head, 7, "~~~~")
+            return "'head.onnx'"
     raise AssertionError(name)
 
 
 @pytest.mark.usefixtures("store_versions")
 @pytest.mark.parametrize(
-    "damage", ["no manifest", "no JSON", "another's manifest", "a chunk less", "a byte less"]
+    "damage",
+    ["no manifest", "no JSON", "another's manifest", "a chunk less", "a byte less", "another byte"],
 )
 @pytest.mark.parametrize(
     ("driver", "call"),
@@ -181,10 +185,12 @@ def test_a_version_that_is_not_whole_serves_nobody(
     assert "version 'v2' is not whole: " in str(refusal.value)
     assert said in str(refusal.value)
     assert held(client) == LIVE
-    # What is live stays in reach of a pin, damaged or not.
+    # Nor is it pinned when it is live: a replica that starts could not load it.
     client.mset({"mg:{default}:current": "v2", "mg:{default}:previous": "v1"})
-    DRIVERS[driver](redis_url, "activate", "v2", pin=True)
-    assert held(client)["pinned"] == "v2"
+    for pin in (True, False):
+        with pytest.raises((UnknownVersion, UnknownVersionError)):
+            DRIVERS[driver](redis_url, "activate", "v2", pin=pin)
+    assert "pinned" not in held(client)
 
 
 @pytest.mark.usefixtures("store_versions")

@@ -3,11 +3,10 @@
 Chunks are written and read some MiB at a time; between them the lock is renewed and progress told.
 """
 
-import hashlib
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from model.artifact.files import Artifact, ArtifactError, read_artifact
-from model.artifact.manifest import ArtifactManifest, FileSpec, TensorSpec, little_endian
+from model.artifact.manifest import little_endian
 from model.artifact.stored import batches, chunks, read_manifest
 from model.registry.keys import KeySpace
 from model.registry.state import State
@@ -30,7 +29,7 @@ from training.publish.connection import (
     connected,
 )
 from training.publish.lock import PublishLock, RetrainLock
-from training.publish.registry import PublishPolicy, Registry, unlink
+from training.publish.registry import PublishPolicy, Registry, unlink, verify_blobs
 from training.publish.shops import check_same_shop
 
 log = logging.getLogger(__name__)
@@ -212,36 +211,3 @@ def write_blobs(client: Client, keys: KeySpace, artifact: Artifact) -> Iterator[
                     pipe.set(chunk.key, data[chunk.start : chunk.stop].data)
                 pipe.execute()
             yield batch[-1].stop - batch[0].start
-
-
-def verify_blobs(
-    client: Client,
-    keys: KeySpace,
-    manifest: ArtifactManifest,
-    blobs: Collection[str] | None = None,
-) -> Iterator[int]:
-    """Read some blobs, by default all, back against the manifest's checksums.
-
-    Yields the bytes of each batch.
-
-    Raises:
-        DamagedCopyError: a chunk is missing or a checksum differs.
-    """
-    specs: dict[str, TensorSpec | FileSpec] = {**manifest.tensors, **manifest.files}
-    for name, spec in specs.items():
-        if blobs is not None and name not in blobs:
-            continue
-        digest = hashlib.sha256()
-        for batch in batches(chunks(keys, manifest, [name])):
-            with client.pipeline(transaction=False) as pipe:
-                for chunk in batch:
-                    pipe.get(chunk.key)
-                for part in pipe.execute():
-                    digest.update(part or b"")
-            yield batch[-1].stop - batch[0].start
-        if digest.hexdigest() != spec.sha256:
-            raise DamagedCopyError(
-                f"{name!r} of version {manifest.model_version} does not read back as it was "
-                "written; see whether the server evicts keys (maxmemory-policy should be "
-                "noeviction), then publish again"
-            )

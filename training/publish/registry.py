@@ -1,5 +1,7 @@
 """The published versions of one namespace: the sync driver of `model.registry.state`."""
 
+import hashlib
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -8,13 +10,20 @@ from itertools import islice
 from typing import Any
 
 from model.artifact.files import ArtifactError
-from model.artifact.manifest import ArtifactManifest
-from model.artifact.stored import chunks, read_manifest
+from model.artifact.manifest import ArtifactManifest, FileSpec, TensorSpec
+from model.artifact.stored import PER_USER, batches, chunks, read_manifest
 from model.registry.canary import Canary
 from model.registry.experiment import Experiment
 from model.registry.keys import KeySpace
 from model.registry.state import Change, NotPublished, Refused, State
-from training.publish.connection import Client, PublishError, Transaction, UnknownVersionError, text
+from training.publish.connection import (
+    Client,
+    DamagedCopyError,
+    PublishError,
+    Transaction,
+    UnknownVersionError,
+    text,
+)
 from training.publish.lock import FencedLock, PublishLock
 
 _BATCH_KEYS = 1000
@@ -110,7 +119,7 @@ class Registry:
     def apply(
         self, transition: Callable[[State], Change], lock: FencedLock | None = None
     ) -> Change:
-        """Write a transition; a version that begins to serve by it has to be whole.
+        """Write a transition; what `has_to_be_whole` by it is checked before.
 
         Args:
             transition: a method of `State`; called again if the state changes meanwhile.
@@ -123,11 +132,11 @@ class Registry:
         whole: set[str] = set()
         while True:
             change = self._attempt(transition, whole, lock)
-            if change.begins_to_serve <= whole:
+            if change.has_to_be_whole <= whole:
                 return change
-            for version in change.begins_to_serve:
+            for version in change.has_to_be_whole:
                 self._check_whole(version)
-            whole |= change.begins_to_serve
+            whole |= change.has_to_be_whole
 
     def sweep(
         self, policy: PublishPolicy, lock: PublishLock, early: Collection[str] = ()
@@ -150,7 +159,7 @@ class Registry:
     def _attempt(
         self, transition: Callable[[State], Change], whole: set[str], lock: FencedLock | None
     ) -> Change:
-        """One transaction; nothing is written if a version begins to serve that `whole` lacks.
+        """One transaction; nothing is written if `whole` lacks what `has_to_be_whole`.
 
         WATCH with MULTI rather than a script: it works on servers whose ACL forbids scripts, and it
         aborts as well when the watched lock merely expires.
@@ -161,7 +170,7 @@ class Registry:
             change = transition(self._read(pipe))
             changes.append(change)
             pipe.multi()
-            if change.begins_to_serve <= whole:
+            if change.has_to_be_whole <= whole:
                 for command in change.commands(self._keys):
                     pipe.execute_command(*command)  # type: ignore[no-untyped-call]
 
@@ -184,16 +193,19 @@ class Registry:
         return read_manifest(self._client.get(self._keys.manifest(version)), version)
 
     def _check_whole(self, version: str) -> None:
-        """Every chunk is there at full length; UnknownVersionError otherwise."""
+        """Every chunk is there, with the content that it had; UnknownVersionError otherwise."""
         try:
-            found = chunks(self._keys, self._manifest(version))
+            manifest = self._manifest(version)
+            found = chunks(self._keys, manifest)
             while batch := list(islice(found, _BATCH_KEYS)):
                 with self._client.pipeline(transaction=False) as pipe:
                     for chunk in batch:
                         pipe.strlen(chunk.key)
                     for chunk, length in zip(batch, pipe.execute(), strict=True):
                         chunk.check_length(length)
-        except ArtifactError as error:
+            rest = {*manifest.tensors, *manifest.files} - set(PER_USER)
+            deque(verify_blobs(self._client, self._keys, manifest, rest), maxlen=0)
+        except (ArtifactError, DamagedCopyError) as error:
             raise UnknownVersionError(f"version {version!r} is not whole: {error}") from error
 
     def _readable_manifest(self, version: str) -> ArtifactManifest | None:
@@ -231,3 +243,36 @@ def unlink(client: Client, names: Iterable[str]) -> None:
     left = iter(names)
     while batch := list(islice(left, _BATCH_KEYS)):
         client.unlink(*batch)
+
+
+def verify_blobs(
+    client: Client,
+    keys: KeySpace,
+    manifest: ArtifactManifest,
+    blobs: Collection[str] | None = None,
+) -> Iterator[int]:
+    """Read some blobs, by default all, back against the manifest's checksums.
+
+    Yields the bytes of each batch.
+
+    Raises:
+        DamagedCopyError: a chunk is missing or a checksum differs.
+    """
+    specs: dict[str, TensorSpec | FileSpec] = {**manifest.tensors, **manifest.files}
+    for name, spec in specs.items():
+        if blobs is not None and name not in blobs:
+            continue
+        digest = hashlib.sha256()
+        for batch in batches(chunks(keys, manifest, [name])):
+            with client.pipeline(transaction=False) as pipe:
+                for chunk in batch:
+                    pipe.get(chunk.key)
+                for part in pipe.execute():
+                    digest.update(part or b"")
+            yield batch[-1].stop - batch[0].start
+        if digest.hexdigest() != spec.sha256:
+            raise DamagedCopyError(
+                f"{name!r} of version {manifest.model_version} does not read back as it was "
+                "written; see whether the server evicts keys (maxmemory-policy should be "
+                "noeviction), then publish again"
+            )

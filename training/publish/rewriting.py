@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.artifact.erasure import ROWS, blank, filler, manifest_without, rows_of, spans_of
+from model.artifact.erasure import blank, filler, manifest_without, rows_of, spans_of
 from model.artifact.files import ArtifactError
 from model.artifact.manifest import ArtifactManifest, sha256
-from model.artifact.stored import batches, chunks, layout_of, read_manifest
+from model.artifact.stored import PER_USER, batches, chunks, layout_of, read_manifest
 from model.artifact.tables import IdTable
 from model.registry.keys import KeySpace
 from training.publish.connection import Client
@@ -61,10 +61,10 @@ def _rewrite(
     if not rows and not is_torn:
         return False
     spans = spans_of(rows, tensors)
-    for name in ROWS:
+    for name in PER_USER:
         _overwrite(client, keys, manifest, name, spans[name])
     ids = blank("user_ids_blob", tensors["user_ids_blob"], spans["user_ids_blob"])
-    digests = {name: _digest(client, keys, manifest, name) for name in ROWS}
+    digests = {name: _digest(client, keys, manifest, name) for name in PER_USER}
     digests["user_ids_blob"] = sha256(ids)
     after = manifest_without(manifest, IdTable(ids, offsets), digests, erasures)
     _overwrite(client, keys, manifest, "user_ids_blob", spans["user_ids_blob"])

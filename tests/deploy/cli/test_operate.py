@@ -196,6 +196,28 @@ def test_serve_lets_nobody_in_from_outside_without_keys() -> None:
     assert "listening at 0.0.0.0 lets in whoever can reach it" in done.stderr
 
 
+@pytest.mark.parametrize(
+    "command",
+    [["deploy.cli", "serve"], ["uvicorn", "--factory", "service.app:create_app"]],
+    ids=["magnet", "uvicorn"],
+)
+def test_workers_with_a_bad_setting_end_with_the_reason(command: list[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+    done = subprocess.run(
+        [sys.executable, "-m", *command, "--workers", "2", "--port", port],
+        cwd=PROJECT,
+        env=os.environ | {"MAGNET_POLL_SECONDS": "often"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert "magnet: bad setting: MAGNET_POLL_SECONDS: " in done.stderr
+    assert done.returncode == 1 or command[0] == "uvicorn", "uvicorn then ends with 0"
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "no-such-host.invalid"])
 def test_serve_says_in_one_line_where_it_cannot_listen(
     host: str, capsys: pytest.CaptureFixture[str]

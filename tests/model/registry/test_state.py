@@ -77,7 +77,7 @@ def test_publishing(
     assert change.after.roles["canary"] == canary
     assert change.after.pinned == state.pinned
     assert change.after.published_at["v4"] == NOW.timestamp()
-    assert change.begins_to_serve == ({"v4"} if announced else set())
+    assert change.has_to_be_whole == ({"v4"} if announced else set())
     commands = list(change.commands(KEYS))
     assert ("ZADD", "mg:{default}:versions", NOW.timestamp(), "v4") in commands
     assert [each[2] for each in commands if each[0] == "PUBLISH"] == [announced][: bool(announced)]
@@ -183,15 +183,15 @@ def test_an_early_model_gives_way(state: State, refused: str) -> None:
         assert state.publish_early("e3", NOW, {"e1", "e2", "e3"}).after.live == "e3"
 
 
-def test_what_goes_live_or_becomes_a_canary_has_to_be_whole() -> None:
+def test_what_goes_live_becomes_a_canary_or_is_pinned_has_to_be_whole() -> None:
     tried = replace(STATE, canary=TRIED)
-    assert STATE.activate("v1", NOW, pin=False).begins_to_serve == {"v1"}
-    assert STATE.activate("v3", NOW, pin=True).begins_to_serve == set()
-    assert STATE.start_canary("v2", 0.1, NOW).begins_to_serve == {"v2"}
-    assert tried.start_canary("v2", 0.2, NOW).begins_to_serve == set()
-    assert tried.activate("v2", NOW, pin=False).begins_to_serve == {"v2"}
-    assert tried.end_canary("stopped", "", NOW).begins_to_serve == set()
-    assert STATE.roll_back(NOW).begins_to_serve == {"v2"}
+    assert STATE.activate("v1", NOW, pin=False).has_to_be_whole == {"v1"}
+    assert STATE.activate("v3", NOW, pin=True).has_to_be_whole == {"v3"}, "it is live already"
+    assert STATE.start_canary("v2", 0.1, NOW).has_to_be_whole == {"v2"}
+    assert tried.start_canary("v2", 0.2, NOW).has_to_be_whole == set()
+    assert tried.activate("v2", NOW, pin=False).has_to_be_whole == {"v2"}
+    assert tried.end_canary("stopped", "", NOW).has_to_be_whole == set()
+    assert STATE.roll_back(NOW).has_to_be_whole == {"v2"}
 
 
 def test_a_pointer_that_is_no_text_is_read_all_the_same() -> None:

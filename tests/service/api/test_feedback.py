@@ -148,7 +148,12 @@ def test_a_server_without_memory_takes_all_of_a_call_or_nothing(client, valkey_s
     [
         ({"type": "clik"}, "body.events.0.type"),
         ({"timestamp": "2026-01-01T12:00:00"}, "body.events.0.timestamp"),
+        *[
+            ({"timestamp": misread}, "body.events.0.timestamp")
+            for misread in ("20261129", "2026", "1700000000", "2026-01-01", 1700000000, True, None)
+        ],
         ({"timestamp": "2126-01-01T12:00:00Z"}, "events.0.timestamp"),
+        ({"timestamp": "1969-12-31T23:59:59Z"}, "events.0.timestamp"),
         ({"rank": 0}, "body.events.0.rank"),
         ({"price": 3}, "body.events.0.price"),
     ],
@@ -157,6 +162,8 @@ def test_one_bad_event_refuses_the_call(client, stream, changes, field: str) -> 
     answer = client.post("/v1/feedback", json={"events": [event(**changes), event()]})
     assert answer.status_code == 422
     assert [fault["field"] for fault in answer.json()["errors"]] == [field]
+    if field == "body.events.0.timestamp":
+        assert "such as 2026-01-01T12:00:00Z" in answer.json()["detail"]
     assert stream() == []
 
 

@@ -1,8 +1,11 @@
 """The OpenAPI document: complete, its examples work, and the service keeps to it."""
 
+import json
+import math
 import subprocess
 import sys
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +129,118 @@ def test_every_operation_says_what_it_does_and_how_it_may_end(document) -> None:
     assert {"bearer"} == {
         scheme["scheme"] for scheme in document["components"]["securitySchemes"].values()
     }
+
+
+Place = tuple[Any, ...]
+
+
+def misread(value: object, place: Place = ()) -> Iterator[tuple[Place, object]]:
+    """Where a leaf is, and a value that is not of its type but could be taken for one that is."""
+    if isinstance(value, dict | list):
+        pairs = value.items() if isinstance(value, dict) else enumerate(value)
+        for name, each in pairs:
+            yield from misread(each, (*place, name))
+        return
+    if place[-1] in ("value", "price", "brand", "released"):
+        return  # a text, a number or a truth value
+    wrong: list[object] = [f"{value}"]
+    if isinstance(value, bool):
+        wrong = [int(value), str(value).lower(), str(int(value)), "yes"]
+    elif isinstance(value, int) and place[-1] not in ("share", "diversity", "points"):
+        wrong += [float(value), True, value + 0.5]
+    elif isinstance(value, int | float):
+        wrong += [True, math.nan, math.inf, -math.inf]
+    elif isinstance(value, str):
+        wrong = [1, True, 1.5, [value]]
+    yield from ((place, each) for each in wrong)
+
+
+def changed(body: Any, place: Place, value: object) -> Any:
+    copy = deepcopy(body)
+    inner = copy
+    for name in place[:-1]:
+        inner = inner[name]
+    inner[place[-1]] = value
+    return copy
+
+
+def test_no_value_is_taken_for_one_of_another_type(client, document) -> None:
+    tried = 0
+    for method, template, operation in operations(document):
+        for body in bodies(document, operation):
+            if not isinstance(body, dict):
+                continue
+            for place, value in misread(body):
+                text = json.dumps(changed(body, place, value))
+                headers = {"content-type": "application/json"}
+                answer = client.request(method, template, content=text, headers=headers)
+                assert answer.status_code == 422, (method, template, place, value, answer.text)
+                tried += 1
+    assert tried > 100
+
+
+def many(schema: dict[str, Any], given: Any, count: int) -> list[Any]:
+    """So many elements, no two of them with the same id or rank."""
+    (model,) = given or [schema["items"].get("examples", ["one"])[0]]
+    if isinstance(model, str):
+        return [f"{model}{place}" for place in range(count)]
+    return [
+        {
+            name: place + 1 if name == "rank" else f"x{place}" if name in DISTINCT else value
+            for name, value in model.items()
+        }
+        for place in range(count)
+    ]
+
+
+DISTINCT = ("event_id", "item_id")
+
+
+def limited(document: dict[str, Any], operation: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
+    """Where a parameter or a field of the body has a limit: its kind, name, and two values."""
+    for parameter in operation.get("parameters", []):
+        if (most := parameter["schema"].get("maximum")) is not None:
+            yield "query", parameter["name"], most, most + 1
+    body = bodies(document, operation)[0]
+    if not isinstance(body, dict):
+        return
+    content = operation["requestBody"]["content"]["application/json"]["schema"]
+    schema = document["components"]["schemas"][content["$ref"].split("/")[-1]]
+    for name, field in schema["properties"].items():
+        alternatives = {
+            key: value for each in field.get("anyOf", []) for key, value in each.items()
+        }
+        each = alternatives | field
+        if (most := each.get("maximum")) is not None:
+            yield "body", name, most, most + 1
+        elif (most := each.get("maxItems")) is not None:
+            one = (body.get(name) or ELEMENTS.get(name) or [])[:1]
+            yield "body", name, many(each, one, most), many(each, one, most + 1)
+
+
+ELEMENTS = {
+    "filters": [{"attribute": "year", "op": "exists"}],
+    "boosts": [{"filters": [{"attribute": "year", "op": "exists"}], "points": 1}],
+    "pins": [{"item_id": "1", "rank": 1}],
+}
+
+
+def test_every_limit_is_the_documented_one(client, document) -> None:
+    tried = set()
+    for method, template, operation in operations(document):
+        path = template.replace("{user_id}", "196").replace("{item_id}", "242")
+        for kind, name, fits, too_much in limited(document, operation):
+            statuses = []
+            for value in (fits, too_much):
+                asked: dict[str, Any] = {"params": {name: value}}
+                if kind == "body":
+                    asked = {"json": bodies(document, operation)[0] | {name: value}}
+                statuses.append(client.request(method, path, **asked).status_code)
+            assert statuses[0] in (200, 201, 404, 409), (method, template, name)
+            assert statuses[1] == 422, (method, template, name)
+            tried.add((template, name))
+    assert {("/v1/score", "items"), ("/v1/feedback", "events"), ("/v1/items", "limit")} <= tried
+    assert len(tried) > 20
 
 
 @pytest.mark.slow

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from model.artifact.files import Artifact
+from model.artifact.stored import PER_USER
 from service.serving.cache import KEPT_VERSIONS, ModelCache
-from service.store.users import PER_USER
 
 PROBE_USERS = {"golden": np.ones((2, 3), np.float32), "sampled": np.zeros((1, 3), np.float32)}
 
