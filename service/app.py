@@ -15,6 +15,7 @@ from typing import Any, TypedDict
 
 from anyio import CapacityLimiter
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 from threadpoolctl import threadpool_limits
 from uvicorn.config import STARTUP_FAILURE
@@ -35,7 +36,7 @@ from service.api.dependencies import Services, SharedState
 from service.api.hot import hot_routes
 from service.auth.authenticator import Authenticator, host_of_command, is_local
 from service.auth.local_trust import LocalTrust
-from service.http.middleware import Limits, RequestMiddleware
+from service.http.middleware import HEADER, Limits, RequestMiddleware
 from service.http.pages import PictureFolder, install_documentation, install_page, install_pictures
 from service.http.problems import PROBLEM_MEDIA_TYPE, install_handlers
 from service.ops.logs import configure_logging
@@ -63,6 +64,9 @@ ITEMS_SECONDS = 0.25
 """Between looks for items that were put: they are in lists well within a second."""
 MOST_STREAMS = 64
 """Clients of one process that follow a training at a time; each asks Redis once a second."""
+
+POLICY_SECONDS = 30.0
+"""Between looks at how Redis is set up."""
 
 _logger = logging.getLogger(__name__)
 
@@ -115,6 +119,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # behind a proxy a redirect may lead from https to http
     )
     install_handlers(app)
     routers = (recommend, catalogue, rules, admin, health, items, experiments, erasures, training)
@@ -195,6 +200,7 @@ async def running_services(
         shared = _shared(settings, store, changing, metrics)
         running.append(repeat(follower.follow_items, ITEMS_SECONDS, "changes of items"))
         running.append(repeat(changing.look, settings.poll_seconds, "what is hidden"))
+        running.append(repeat(shared.store.look_at_policy, POLICY_SECONDS, "Redis's policy"))
         running += _watches(settings, follower, shared, metrics)
     tasks = [asyncio.create_task(each) for each in running]
     try:
@@ -244,6 +250,7 @@ def _shared(
 ) -> SharedState:
     experiments = Experiments(store)
     return SharedState(
+        store=store,
         availability=Availability(store),
         feedback=FeedbackStream(store, capacity=settings.feedback_capacity),
         registry=Registry(store),
@@ -289,7 +296,7 @@ class _Application(FastAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         """Put our middleware outermost, so that it sees the answers to failures too."""
-        return RequestMiddleware(
+        app = RequestMiddleware(
             super().build_middleware_stack(),
             metrics=self._metrics,
             pseudonyms=self._pseudonyms,
@@ -299,6 +306,16 @@ class _Application(FastAPI):
                 bulk_bytes=self._settings.max_bulk_bytes,
                 seconds=self._settings.request_timeout_seconds,
             ),
+        )
+        origins = [each.strip() for each in self._settings.cors_origins.split(",") if each.strip()]
+        if not origins:
+            return app
+        return CORSMiddleware(
+            app,
+            allow_origins=origins,
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "Content-Encoding", HEADER],
+            expose_headers=[HEADER, "Retry-After"],
         )
 
     def openapi(self) -> dict[str, Any]:

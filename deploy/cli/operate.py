@@ -24,7 +24,7 @@ from model.registry.records import RetrainingSummary
 from model.registry.state import State
 from training.cli.options import usable_namespace
 from training.errors import ExplainedError
-from training.publish.connection import Client, connected
+from training.publish.connection import Client, connected, policy_warning
 from training.publish.erasures import ErasureRecords
 from training.publish.registry import Registry, verify_blobs
 
@@ -283,6 +283,7 @@ def doctor(
     found = survey(url, redis_url, namespace)
     findings = [
         *_service_and_redis(found),
+        _policy(found, redis_url),
         _live_version(found, redis_url, namespace),
         _keys_file(keys_file),
         _disk_space(state),
@@ -303,6 +304,15 @@ def _service_and_redis(found: Status) -> Iterator[Finding]:
         yield Finding("Redis", None, "not asked; name it: --redis-url, or the variable REDIS_URL")
     else:
         yield Finding("Redis", found.redis_answers, found.redis)
+
+
+def _policy(found: Status, redis_url: str | None) -> Finding:
+    name = "eviction"
+    if redis_url is None or not found.redis_answers:
+        return Finding(name, None, "not checked without Redis")
+    with connected(redis_url) as client:
+        warning = policy_warning(client)
+    return Finding(name, warning is None, warning or "nothing that is stored is thrown away")
 
 
 def _live_version(found: Status, redis_url: str | None, namespace: str) -> Finding:

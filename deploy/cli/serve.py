@@ -52,6 +52,7 @@ def serve(
         import_module("service.app").app_listening_at(host)
         os.environ.setdefault(METRICS, _metrics_folder())
     command = [sys.executable, "-m", "uvicorn", "--factory", "service.app:create_app"]
+    command += ["--http", "service.http.connections:Connection"]
     command += ["--host", host, "--port", str(port), "--workers", str(workers)]
     command += ["--timeout-graceful-shutdown", str(graceful_timeout), *uvicorn_options]
     os.execv(sys.executable, command)

@@ -123,6 +123,7 @@ def serve(
     env = {**os.environ, **settings, "REDIS_URL": redis_url}
     env.pop("MAGNET_ARTIFACT_DIR", None)
     command = [sys.executable, "-m", "uvicorn", "--factory", "service.app:create_app"]
+    command += ["--http", "service.http.connections:Connection"]
     command += ["--host", HOST, "--port", str(port)]
     command += ["--timeout-graceful-shutdown", str(_GRACE_SECONDS)]
     return Child(

@@ -28,6 +28,7 @@ from service.store.experiments import Experiments
 from service.store.items import ItemStore
 from service.store.registry import Registry
 from service.store.shared_state import Availability, FeedbackStream, RulesStore
+from service.store.store import RedisStore
 from service.store.training import TrainingStream
 from service.store.users import Changing
 
@@ -55,6 +56,7 @@ REFUSED = _problems(
     {
         400: "The body cannot be read",
         413: "The body is too large",
+        415: "The body is compressed, and not by gzip, or it is damaged",
         422: "The request is not valid; `errors` names the fields",
         503: "No model is served yet, the store is away, or the answer took too long; see "
         "`Retry-After`",
@@ -66,6 +68,7 @@ REFUSED = _problems(
 class SharedState:
     """What all replicas and training share, by way of Redis."""
 
+    store: RedisStore
     availability: Availability
     feedback: FeedbackStream
     registry: Registry

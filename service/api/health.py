@@ -94,6 +94,8 @@ async def readyz(snapshot: SnapshotDep, services: ServicesDep) -> Response:
         warnings.append(canary.trouble)
     if services.shared is not None and services.shared.changing.trouble is not None:
         warnings.append(services.shared.changing.trouble)
+    if services.shared is not None and services.shared.store.warning is not None:
+        warnings.append(services.shared.store.warning)
     return json_response(
         Readiness(
             status="ready", model_version=snapshot.version, loaded_from=origin, warnings=warnings
@@ -112,3 +114,7 @@ async def metrics(services: ServicesDep) -> Response:
     """Prometheus metrics."""
     text = await to_thread.run_sync(services.metrics.text)  # it may be that of all workers
     return Response(text, media_type=CONTENT_TYPE)
+
+
+for _path, _probe in (("/livez", livez), ("/readyz", readyz)):
+    router.add_api_route(_path, _probe, methods=["HEAD"], include_in_schema=False)

@@ -9,9 +9,11 @@ import logging
 import random
 import re
 import time
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from anyio import to_thread
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -20,7 +22,7 @@ from service.ops.attempt import Attempt, current_attempt, may_be_done
 from service.ops.logs import request_id
 from service.ops.metrics import ANY, OTHER, Metrics
 from service.ops.pseudonyms import Pseudonyms
-from service.schemas.errors import OutcomeUnknown, RequestRefused, TooLarge, TooLate
+from service.schemas.errors import NotRead, OutcomeUnknown, RequestRefused, TooLarge, TooLate
 
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -39,7 +41,8 @@ CLIENT_LEFT = 499
 
 BULK_TIMES = 6
 """Ten thousand items are checked beside requests, with pauses."""
-
+_QUICKLY_UNPACKED = 64 * 1024
+"""Bytes that are unpacked without a thread."""
 _RAW_HEADER = HEADER.lower().encode()
 _SANE_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
 _PROBES = frozenset({"/livez", "/readyz", "/metrics"})
@@ -123,6 +126,7 @@ class RequestMiddleware:
                 if b"content-length" in sent or b"transfer-encoding" in sent:
                     most = self._limits.bulk_bytes if is_bulk else self._limits.body_bytes
                     body = await _body(sent.get(b"content-length", b"0"), most, receive)
+                    body = await _unpacked(body, sent.get(b"content-encoding", b""), most)
                     receive = _replayed(body, receive)
                 await self._app(scope, receive, answer.send)
         except RequestRefused as error:  # of the application it has been answered
@@ -170,6 +174,32 @@ async def _body(announced: bytes, most: int, receive: Receive) -> bytes:
     if too_large:
         raise TooLarge(f"a body may have {most} bytes; send less at once")
     return b"".join(parts)
+
+
+async def _unpacked(body: bytes, encoding: bytes, most: int) -> bytes:
+    """The body as it was before it was compressed; TooLarge, NotRead."""
+    way = encoding.decode(errors="replace").strip().lower()
+    if way in ("", "identity"):
+        return body
+    if way not in ("gzip", "x-gzip"):
+        raise NotRead(f"Content-Encoding {way!r} is not read; send gzip, or no encoding")
+    if len(body) > _QUICKLY_UNPACKED:
+        return await to_thread.run_sync(_gunzipped, body, most)
+    return _gunzipped(body, most)
+
+
+def _gunzipped(body: bytes, most: int) -> bytes:
+    """What gzip has compressed, of which no more than `most` bytes are ever in memory."""
+    unpacker = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+    try:
+        plain = unpacker.decompress(body, most + 1)
+    except zlib.error as error:
+        raise NotRead(f"the body is not the gzip that it is said to be: {error}") from None
+    if len(plain) > most:
+        raise TooLarge(f"a body may have {most} bytes when it is unpacked; send less at once")
+    if not unpacker.eof or unpacker.unused_data:
+        raise NotRead("the gzip of the body is cut off, or something follows it")
+    return plain
 
 
 class _Answer:

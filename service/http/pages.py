@@ -47,12 +47,13 @@ def install_page(app: FastAPI) -> None:
 
 
 def install_documentation(app: FastAPI) -> None:
-    """Serve Swagger UI at /docs."""
+    """Serve Swagger UI at /docs, which speaks to the API beside it."""
     page = get_swagger_ui_html(
-        openapi_url=str(app.openapi_url),
+        # Relative, for a proxy may serve all of it under a path of its own.
+        openapi_url=str(app.openapi_url).lstrip("/"),
         title=app.title,
-        swagger_js_url=f"{SWAGGER_FILES}/swagger-ui-bundle.js",
-        swagger_css_url=f"{SWAGGER_FILES}/swagger-ui.css",
+        swagger_js_url=f"{SWAGGER_FILES.lstrip('/')}/swagger-ui-bundle.js",
+        swagger_css_url=f"{SWAGGER_FILES.lstrip('/')}/swagger-ui.css",
         swagger_favicon_url=_NO_ICON,
     )
     html = bytes(page.body).decode()

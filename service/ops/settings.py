@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -48,6 +49,16 @@ def _hosts(text: str) -> str:
 
 def _namespace(name: str) -> str:
     return check_name(name, "namespace")
+
+
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d+)?|https?://\[[0-9a-f:]+\](:\d+)?")
+
+
+def _origins(text: str) -> str:
+    for each in filter(None, text.split(",")):
+        if not _ORIGIN.fullmatch(each.strip()):
+            raise ValueError(f"{each.strip()!r} is no origin such as https://shop.example")
+    return text
 
 
 class Settings(BaseSettings):
@@ -105,6 +116,8 @@ class Settings(BaseSettings):
     there are no keys, otherwise any."""
     key_requests_per_second: Annotated[float, Field(gt=0)] = 1000.0
     """Requests per second of one key, per process; as many may come at once."""
+    cors_origins: Annotated[str, AfterValidator(_origins)] = ""
+    """Web pages of which origins may call the service, separated by commas."""
     metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = None
     """A further port for the metrics, which needs no key."""
     metrics_host: str = "127.0.0.1"

@@ -165,6 +165,14 @@ class TooLarge(RequestRefused):
     title = "The request is too large"
 
 
+class NotRead(RequestRefused):
+    """The body is encoded in a way that is not read, or damaged."""
+
+    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+    kind = "not-read"
+    title = "The body cannot be unpacked"
+
+
 class TooLate(RequestRefused):
     """The answer was not ready in time."""
 

@@ -11,6 +11,8 @@ import numpy as np
 from anyio import to_thread
 from numpy.typing import NDArray
 from redis.asyncio.client import PubSub
+from redis.asyncio.cluster import RedisCluster
+from redis.exceptions import NoPermissionError
 
 from model.artifact.files import ArtifactError, check_file, check_tensor
 from model.artifact.manifest import ArtifactManifest
@@ -24,6 +26,7 @@ from model.artifact.stored import (
     read_manifest,
 )
 from model.registry.canary import Canary
+from model.registry.eviction import eviction_warning
 from model.registry.keys import KeySpace
 from service.ops.attempt import Attempt
 from service.ops.batching import Batcher
@@ -152,6 +155,8 @@ class RedisStore:
         self._reads = Batcher(self._read_all, max_batch=MAX_SHARED)
         self._silent_until = 0.0
         self._events: PubSub | None = None
+        self.warning: str | None = None
+        """What is wrong with the server though it answers."""
 
     async def wanted(self) -> Wanted:
         """The live version and the canary, read together."""
@@ -280,6 +285,17 @@ class RedisStore:
         with self.answering():
             then, ids = await client.sscan(self.keys.unavailable, cursor=cursor, count=count)
         return int(then) or None, ids
+
+    async def look_at_policy(self) -> None:
+        """Note in `warning` whether the server may throw away what it was given."""
+        command: Any = self.client.execute_command
+        primaries = {"target_nodes": "primaries"} if isinstance(self.client, RedisCluster) else {}
+        try:
+            with self.answering():
+                self.warning = eviction_warning(await command("INFO", "memory", **primaries))
+        except SourceUnavailable as error:
+            if not isinstance(error.__cause__, NoPermissionError):
+                raise
 
     async def wait_for_event(self, seconds: float) -> None:
         """Return after `seconds`, or at once when a new version is announced."""

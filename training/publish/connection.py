@@ -1,18 +1,19 @@
 """Connections to the Redis that models are published to, and its errors in plain words."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import redis
 from redis.backoff import ExponentialBackoff
 from redis.client import Pipeline
 from redis.cluster import ClusterNode, ClusterPipeline, RedisCluster
-from redis.exceptions import RedisClusterException
+from redis.exceptions import NoPermissionError, RedisClusterException
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from model.registry.address import RedisAddress
+from model.registry.eviction import eviction_warning
 from training.errors import ExplainedError
 
 Client = redis.Redis | RedisCluster
@@ -129,6 +130,15 @@ def address_of(redis_url: str) -> RedisAddress:
 def text(value: bytes | str) -> str:
     """A reply as text; our clients never decode, but redis-py's types cannot know that."""
     return value if isinstance(value, str) else value.decode()
+
+
+def policy_warning(client: Client) -> str | None:
+    """What is wrong with how the server throws data away; None if nothing is, or it may not say."""
+    command: Any = client.execute_command
+    primaries = {"target_nodes": "primaries"} if isinstance(client, RedisCluster) else {}
+    with suppress(NoPermissionError):
+        return eviction_warning(command("INFO", "memory", **primaries))
+    return None
 
 
 @contextmanager

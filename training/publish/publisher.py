@@ -27,6 +27,7 @@ from training.publish.connection import (
     VersionTakenError,
     address_of,
     connected,
+    policy_warning,
 )
 from training.publish.lock import PublishLock, RetrainLock
 from training.publish.registry import PublishPolicy, Registry, unlink, verify_blobs
@@ -123,6 +124,8 @@ class _Publication:
 
     def run(self, lock: PublishLock, policy: PublishPolicy) -> State:
         """Publish under the lock; the state that this leads to."""
+        if (warning := policy_warning(self.client)) is not None:
+            self.report(f"warning: {warning}")
         early = self.registry.early()
         if self.artifact.manifest.training.early:
             early.add(self.version)

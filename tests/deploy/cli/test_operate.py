@@ -16,7 +16,7 @@ import pytest
 import redis
 
 from deploy.cli.app import main
-from model.artifact.files import read_artifact
+from model.artifact.files import Artifact, read_artifact, write_artifact
 from model.registry.keys import KeySpace
 from model.registry.records import RetrainingSummary
 from training.publish import publish_artifact
@@ -120,6 +120,32 @@ def test_all_is_well(
     assert {verdict for verdict, _ in found.values()} == {"ok"}
     assert f"{version} is whole, " in found["live version"][1]
     assert found["retraining"][1] == "promoted, begun 0 min ago"
+
+
+@pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl"])
+def test_a_server_that_throws_data_away_is_named(
+    redis_url: str,
+    artifact: Artifact,
+    tmp_path: Path,
+    policy: str,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    write_artifact(tmp_path, artifact)
+    said = f"Redis has maxmemory-policy {policy}: "
+    with redis.Redis.from_url(redis_url) as client:
+        client.config_set("maxmemory-policy", policy)
+        try:
+            with caplog.at_level("INFO", "training"):
+                assert main(["publish", str(tmp_path), "--redis-url", redis_url]) == 0
+            assert said in caplog.text
+            assert main(["doctor", "--url", AWAY, "--redis-url", redis_url]) == 1
+        finally:
+            client.config_set("maxmemory-policy", "noeviction")
+    verdict, found = checks(capsys)["eviction"]
+    assert verdict == "WRONG"
+    assert found.startswith(said)
+    assert found.endswith("set it to noeviction")
 
 
 def test_what_is_not_named_is_not_checked(url: str, capsys: pytest.CaptureFixture[str]) -> None:

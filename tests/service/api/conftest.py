@@ -19,6 +19,7 @@ from model.artifact.files import Artifact, write_artifact
 from model.artifact.stored import RowLayout
 from model.registry.keys import KeySpace
 from service.app import create_app
+from service.http.connections import Connection
 from service.ops.settings import Settings
 
 HANGS_SECONDS = 5
@@ -72,7 +73,8 @@ class Service(httpx2.Client):
 
 @contextmanager
 def _serving(settings: Settings, host: str = "127.0.0.1") -> Iterator[Service]:
-    config = uvicorn.Config(create_app(settings), host=host, port=0, log_config=None)
+    app = create_app(settings)
+    config = uvicorn.Config(app, host=host, port=0, log_config=None, http=Connection)
     server = uvicorn.Server(config)
     thread = Thread(target=server.run, daemon=True)
     thread.start()

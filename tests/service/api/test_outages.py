@@ -119,6 +119,17 @@ def test_a_server_that_hangs_costs_one_timeout_and_mixes_up_nobody(
             assert client.recommend(user_id)["items"] == disk_client.recommend(user_id)["items"]
 
 
+def test_a_server_that_throws_data_away_is_named(
+    own_server, artifact, publish, serving, following, until
+) -> None:
+    publish(own_server.connection_url, artifact)
+    with own_server.client() as redis:
+        redis.config_set("maxmemory-policy", "allkeys-lru")
+    with serving(following(own_server.connection_url)) as client:
+        until(client.ready)
+        until(lambda: "Redis has maxmemory-policy allkeys-lru: " in client.warnings())
+
+
 def test_a_namespace_sees_only_its_own_models(
     redis_url, make_artifact, publish, serving, following, until
 ) -> None:

@@ -1,0 +1,99 @@
+"""Connections of uvicorn with the bounds that it has no options for.
+
+Used by `uvicorn --http service.http.connections:Connection`, as `magnet serve` does.
+"""
+
+import asyncio
+import json
+import resource
+from http import HTTPStatus
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+HEADER_SECONDS = 10.0
+"""Longest time for the header of a request, from the connection or the header's first byte on."""
+MAX_HEADER_BYTES = 64 * 1024
+MAX_CONNECTIONS = 4096
+"""Fewer where the system allows fewer files."""
+_OTHER_FILES = 128
+"""Open files that are no connections of callers: Redis, the model, the log."""
+
+
+def max_connections() -> int:
+    """How many connections may be open."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return MAX_CONNECTIONS
+    return max(1, min(MAX_CONNECTIONS, soft - _OTHER_FILES))
+
+
+class Connection(HttpToolsProtocol):
+    """One connection: it is ended if the header of its request takes too long or is too long."""
+
+    _waiting: asyncio.TimerHandle | None = None
+    """Ends the connection unless the header is complete by then."""
+    _header_bytes = 0
+    """Read of a header that is not complete."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Refuse it if there are too many, and begin to wait for a request."""
+        super().connection_made(transport)
+        if len(self.connections) > max_connections():
+            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections are open; try again")
+        else:
+            self._wait()
+
+    def data_received(self, data: bytes) -> None:
+        """Read on; what belongs to no complete header counts."""
+        if self._waiting is None and self._is_idle:
+            self._wait()
+        super().data_received(data)
+        self._header_bytes = 0 if self._waiting is None else self._header_bytes + len(data)
+        if self._header_bytes > MAX_HEADER_BYTES and not self.transport.is_closing():
+            status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+            self._refuse(status, f"a header may have {MAX_HEADER_BYTES} bytes")
+
+    def on_headers_complete(self) -> None:
+        """The request has begun; what comes next has its own deadline."""
+        self._stop_waiting()
+        super().on_headers_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait for nothing any more."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    @property
+    def _is_idle(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def _wait(self) -> None:
+        self._waiting = self.loop.call_later(HEADER_SECONDS, self._too_late)
+
+    def _stop_waiting(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+
+    def _too_late(self) -> None:
+        if not self.transport.is_closing():
+            detail = f"the header of a request has to come within {HEADER_SECONDS:g} s"
+            self._refuse(HTTPStatus.REQUEST_TIMEOUT, detail)
+
+    def _refuse(self, status: HTTPStatus, detail: str) -> None:
+        """Answer with a problem document, and close the connection."""
+        self._stop_waiting()
+        problem: dict[str, Any] = {
+            "type": "about:blank",
+            "title": status.phrase,
+            "status": status,
+            "detail": detail,
+        }
+        body = json.dumps(problem).encode()
+        head = (
+            f"HTTP/1.1 {status} {status.phrase}\r\ncontent-type: application/problem+json\r\n"
+            f"content-length: {len(body)}\r\nretry-after: 1\r\nconnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
+        self.transport.close()

@@ -1,0 +1,187 @@
+"""Bounds on connections and bodies, over raw sockets and in bytes that no client library sends."""
+
+import gzip
+import json
+import socket
+import time
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import pytest
+
+from model.artifact.files import write_artifact
+from service.http import connections
+from service.ops.settings import Settings
+
+ASKED = json.dumps({"user_id": "u001", "k": 3}).encode()
+POST = b"POST /v1/recommendations HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\n"
+
+
+@pytest.fixture(scope="module")
+def client(serving, until, artifact, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("artifact")
+    write_artifact(folder, artifact)
+    settings = Settings(artifact_dir=folder, max_body_bytes=4096, cors_origins="https://shop.test")
+    with serving(settings) as client:
+        until(client.ready)
+        yield client
+
+
+@contextmanager
+def line(client) -> Iterator[socket.socket]:
+    address = (client.base_url.host, client.base_url.port)
+    with socket.create_connection(address, timeout=10) as found:
+        yield found
+
+
+def told(found: socket.socket) -> bytes:
+    """All until the service closes the connection."""
+    said = b""
+    while more := found.recv(65536):
+        said += more
+    return said
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"", b"GET /live", b"GET /livez HTTP/1.1\r\nHost: here\r\nX-Slow: "],
+    ids=["nothing", "a line", "a header"],
+)
+@pytest.mark.parametrize("second", [False, True])
+def test_a_header_that_trickles_is_ended(client, monkeypatch, sent: bytes, second: bool) -> None:
+    monkeypatch.setattr(connections, "HEADER_SECONDS", 0.5)
+    with line(client) as slow:
+        if second:
+            slow.sendall(b"GET /livez HTTP/1.1\r\nHost: here\r\n\r\n")
+            assert slow.recv(65536).startswith(b"HTTP/1.1 200")
+        started = time.monotonic()
+        slow.sendall(sent)
+        slow.settimeout(0.1)
+        said = b""
+        while time.monotonic() - started < 8:
+            try:
+                said = slow.recv(65536)
+                break
+            except TimeoutError:
+                if sent:
+                    slow.sendall(b"x")
+        if second and not sent:
+            assert said == b"", "by uvicorn, which keeps an idle connection alive for 5 s"
+        else:
+            assert said.startswith(b"HTTP/1.1 408 "), said
+        assert time.monotonic() - started >= 0.4
+
+
+def test_a_header_without_end_is_refused(client) -> None:
+    with line(client) as endless:
+        endless.sendall(b"GET /livez HTTP/1.1\r\nHost: here\r\nX-Long: ")
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):
+            endless.sendall(b"x" * 100_000_000)
+    with line(client) as long:
+        long.sendall(b"GET /livez HTTP/1.1\r\nHost: here\r\nX-Long: " + b"x" * 65_600)
+        assert told(long).startswith(b"HTTP/1.1 431 ")
+
+
+def test_there_are_so_many_connections(client, monkeypatch) -> None:
+    assert client.get("/livez").status_code == 200  # and stays connected
+    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 3)
+    with ExitStack() as stack:
+        for _ in range(2):
+            stack.enter_context(line(client)).sendall(b"GET")
+        time.sleep(0.2)
+        refused = stack.enter_context(line(client))
+        assert told(refused).startswith(b"HTTP/1.1 503 ")
+        assert client.get("/livez").status_code == 200
+
+
+def test_a_request_in_pieces_is_answered(client) -> None:
+    with line(client) as pieces:
+        whole = POST + f"Content-Length: {len(ASKED)}\r\n\r\n".encode() + ASKED
+        for place in range(0, len(whole), 7):
+            pieces.sendall(whole[place : place + 7])
+        assert pieces.recv(65536).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+        b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
+        b"Content-Length: 5\r\nContent-Length: 6\r\n",
+        b"Content-Length: +5\r\n",
+        b"Content-Length: 5, 6\r\n",
+        b"Transfer-Encoding: chunked, identity\r\n",
+        b"Transfer-Encoding : chunked\r\n",
+        b"X: a\r\n Content-Length: 5\r\n",
+        b"Content-Length: 5\nX: y\r\n",
+    ],
+)
+def test_two_readings_of_one_request_are_refused(client, headers: bytes) -> None:
+    """A proxy in front may read it the other way, and take the rest for the next request."""
+    with line(client) as smuggler:
+        smuggler.sendall(POST + headers + b"\r\n0\r\n\r\nGET /v1/model HTTP/1.1\r\nHost: x\r\n\r\n")
+        said = told(smuggler)
+    assert said.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 422 ", b"HTTP/1.1 501 ")), said
+    assert said.count(b"HTTP/1.1 ") == 1, said
+
+
+def post(client, body: bytes, encoding: str):
+    headers = {"content-type": "application/json", "content-encoding": encoding}
+    return client.post("/v1/recommendations", content=body, headers=headers)
+
+
+def test_a_body_may_be_compressed(client) -> None:
+    assert len(post(client, gzip.compress(ASKED), "gzip").json()["items"]) == 3
+    assert len(post(client, ASKED, "identity").json()["items"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding", "status"),
+    [
+        (gzip.compress(ASKED.ljust(4096)), "gzip", 200),
+        (gzip.compress(ASKED.ljust(4097)), "gzip", 413),
+        (gzip.compress(b" " * 3_000_000), "gzip", 413),
+        (gzip.compress(ASKED)[:-1], "gzip", 415),
+        (gzip.compress(ASKED) + b"more", "gzip", 415),
+        (ASKED, "gzip", 415),
+        (zlib.compress(ASKED), "deflate", 415),
+        (ASKED, "br", 415),
+        (gzip.compress(gzip.compress(ASKED)), "gzip, gzip", 415),
+    ],
+)
+def test_compression_is_bounded(client, body: bytes, encoding: str, status: int) -> None:
+    answer = post(client, body, encoding)
+    assert answer.status_code == status
+    if status != 200:
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_probes_answer_head(client) -> None:
+    for path in ("/livez", "/readyz"):
+        answer = client.head(path)
+        assert (answer.status_code, answer.content) == (200, b"")
+
+
+def test_nothing_is_redirected(client) -> None:
+    for path in ("/v1/model/", "/livez/", "/docs/"):
+        answer = client.get(path, headers={"x-forwarded-proto": "https"})
+        assert answer.status_code == 404
+        assert "location" not in answer.headers
+
+
+def test_pages_of_other_origins_may_ask_if_they_are_named(client) -> None:
+    asked = {"origin": "https://shop.test", "access-control-request-method": "POST"}
+    wanted = {"access-control-request-headers": "authorization, content-type"}
+    allowed = client.options("/v1/recommendations", headers=asked | wanted)
+    assert allowed.status_code == 200
+    assert allowed.headers["access-control-allow-origin"] == "https://shop.test"
+    answer = client.get("/livez", headers={"origin": "https://shop.test"})
+    assert answer.headers["access-control-allow-origin"] == "https://shop.test"
+    other = client.get("/livez", headers={"origin": "https://other.test"})
+    assert "access-control-allow-origin" not in other.headers
+
+
+def test_without_the_setting_no_other_origin_may(disk_client) -> None:
+    answer = disk_client.get("/livez", headers={"origin": "https://shop.test"})
+    assert "access-control-allow-origin" not in answer.headers
