@@ -15,12 +15,17 @@ import { offer, showPicked } from "./welcome.js";
 import { explanation, similar } from "./why.js";
 
 const DELAY_MS = 200;  // of typing and sliding before the service is asked
+const PATIENCE_MS = 700;  // before the page says that it waits
+const RETRY_MS = 2000;  // between tries while the service is away
 const state = { user: "", session: [], k: 12, diversity: 0, category: "", excludeSeen: true, scores: false };
 let asked = new AbortController();
 let served = { version: null, roles: [] };
 let arrived = null;  // the model that the service said last that it serves
 let started = false, starting = null;  // whether what the inputs offer has come, or is asked for
 let shown = [];  // ids in the list
+let owner = { user_id: "", session_items: [] };  // who the list on the screen was made for
+let retry;  // the next try, while the service is away
+const addressed = Boolean(location.hash);
 const left = new Set();  // of these, ids that were rated since
 
 // --- the address -----------------------------------------------------------------------------
@@ -60,18 +65,36 @@ function askForKey(why) {
 }
 
 // Runs work, and answers whether it was done; a refusal for want of a key asks for one, any other is
-// shown.
+// shown. `failure` is then the refusal.
+let failure = null;
 async function guarded(work) {
   try {
-    complain("");
     await work();
+    complain("");
     return true;
   } catch (error) {
     if (error.name === "AbortError") return false;
     if (!(error instanceof ApiError)) throw error;
+    failure = error;
     if (error.status === 401 || error.status === 403) askForKey(error.message);
     complain(error.status === 503 && !arrived && training() ? FIRST : error.message);
     return false;
+  }
+}
+
+const isAway = (error) => !error.status || error.status >= 500;
+
+// While work takes longer than one likes to wait, says what is waited for and what is seen meanwhile.
+async function patiently(next, work) {
+  const timer = setTimeout(() => {
+    byId("waiting-text").textContent = `Waiting for the service. Next: ${title(next)}.${shown.length ? ` Below is still: ${title(owner)}.` : ""}`;
+    byId("waiting").hidden = false;
+  }, PATIENCE_MS);
+  try {
+    return await work();
+  } finally {
+    clearTimeout(timer);
+    if (next === latest) byId("waiting").hidden = true;
   }
 }
 
@@ -79,7 +102,7 @@ async function guarded(work) {
 
 function request() {
   return {
-    user_id: state.user || null,
+    user_id: state.user || null,  // null is nobody in particular
     session_items: state.session.map((item) => item.item_id),
     k: state.k, diversity: state.diversity, exclude_seen: state.excludeSeen,
     categories: state.category ? [state.category] : [],
@@ -104,8 +127,8 @@ async function popular(signal) {
 
 const POPULAR = "these are popular items";  // as the service warns
 
-const recommended = (signal) =>
-  call("v1/recommendations", { method: "POST", body: request(), signal });
+const recommended = (signal, body) => call("v1/recommendations", { method: "POST", body, signal });
+let latest;  // the request that was made last
 
 // The roles that the served model has, asked for once for every version that answers. What a canary
 // has beyond them is told by its own lists.
@@ -126,13 +149,15 @@ async function refresh(rated = null, { anew = false } = {}) {
   writeAddress();
   asked.abort();
   asked = new AbortController();
+  clearTimeout(retry);
   const { signal } = asked;
   const cards = byId("cards");
+  const body = latest = request();
   cards.setAttribute("aria-busy", "true");
-  await guarded(async () => {
+  const done = await guarded(() => patiently(body, async () => {
     showOpinions();
     byId("known").hidden = !state.user;
-    const found = await (state.user || state.session.length ? recommended : popular)(signal);
+    const found = await (body.user_id || body.session_items.length ? recommended : popular)(signal, body);
     const ids = found.items.map((item) => item.item_id);
     const [known, roles] = await Promise.all([
       ids.length ? named(ids, signal) : [], rolesBehind(found.model_version, signal),
@@ -141,24 +166,29 @@ async function refresh(rated = null, { anew = false } = {}) {
     const range = state.scores ? reach(found.items) : null;
     const moved = rated || anew ? moves(shown, ids, left) : new Map();
     const drawn = found.items.map((item) => card(item, details.get(item.item_id), {
-      range, explain, actions: actions(found), opinion: opinionOf(state.user, item.item_id), rise: moved.get(item.item_id),
+      range, explain: (item) => explain(item, body), actions: actions(found, body), opinion: opinionOf(body.user_id ?? "", item.item_id), rise: moved.get(item.item_id),
     }));
     const focused = focusedCard();
     glide(cards, () => cards.replaceChildren(...drawn));
     focusAgain(focused);
     shown = ids;
+    owner = body;
     left.clear();
     byId("legend").replaceChildren(...(state.scores ? legend(found.items, roles) : []));
-    byId("warnings").replaceChildren(...warnings(found).map((text) => element("p", { class: "warning" }, text)));
+    byId("warnings").replaceChildren(...warnings(found, body).map((text) => element("p", { class: "warning" }, text)));
     byId("version").textContent = `model ${found.model_version} · ${found.took_ms.toFixed(1)} ms`;
-    byId("list-title").textContent = title();
+    byId("list-title").textContent = title(body);
     byId("counted").textContent = counted(found.live_events);
     if (rated || anew) told = changes(moved, ids.length);
     else say(`${found.items.length} items, first ${found.items.length ? nameOf(found.items[0]) : "none"}`);
-    byId("welcome").hidden = !isVisitor(state.user);
-    if (isVisitor(state.user)) await offer((item, event) => rate(item, "like", { event }));
-    showPicked(state.user);
-  });
+    byId("welcome").hidden = !isVisitor(body.user_id ?? "");
+    if (isVisitor(body.user_id ?? "")) await offer((item, event) => rate(item, "like", { event, list: owner }));
+    showPicked(body.user_id ?? "");
+  }));
+  if (!done && !signal.aborted && isAway(failure)) {
+    complain(`${failure.message} ${shown.length ? `Below is still: ${title(owner)}. ` : ""}Trying again.`);
+    retry = setTimeout(refresh, RETRY_MS);
+  }
   if (!signal.aborted) cards.setAttribute("aria-busy", "false");
   return told;
 }
@@ -211,29 +241,30 @@ function followTraining() {
 const counted = (events) => events
   ? `${events} ${events === 1 ? "choice" : "choices"} made since the model was trained ${events === 1 ? "counts" : "count"} here.` : "";
 
-function title() {
-  const user = isVisitor(state.user) ? "you" : state.user;
-  if (user && state.session.length) return `For ${user}, in this session`;
+function title({ user_id, session_items }) {
+  const user = user_id && isVisitor(user_id) ? "you" : user_id;
+  if (user && session_items.length) return `For ${user}, in this session`;
   if (user) return `For ${user}`;
-  return state.session.length ? "For this session" : "Popular";
+  return session_items.length ? "For this session" : "Popular";
 }
 
-function warnings(found) {
-  if (!state.user && !state.session.length) return ["Nobody is asked for: popular items. Give a heart, choose a user, or add items to the session."];
-  const welcome = found.fallback && isVisitor(state.user) ? ["You are new here, so these are popular items. Hearts make the list yours."] : [];
-  const fallback = welcome.length ? [`user '${state.user}' is not known`, POPULAR] : [];
+function warnings(found, { user_id, session_items }) {
+  if (!user_id && !session_items.length) return ["Nobody is asked for: popular items. Give a heart, choose a user, or add items to the session."];
+  const welcome = found.fallback && isVisitor(user_id ?? "") ? ["You are new here, so these are popular items. Hearts make the list yours."] : [];
+  const fallback = welcome.length ? [`user '${user_id}' is not known`, POPULAR] : [];
   const missing = found.missing_ids.length ? [`not in the model: ${found.missing_ids.join(", ")}`] : [];
   const none = found.items.length ? [] : ["No item passes the filters."];
   return [...welcome, ...found.warnings.filter((text) => !fallback.includes(text)), ...missing, ...none];
 }
 
-function actions(found) {
+// What is done with a card is done for those whose list it is in, whatever the inputs say by then.
+function actions(found, list) {
   const all = {};
-  if (found.items.some((item) => item.experts)) all["Why?"] = (item) => explain(item);
+  if (found.items.some((item) => item.experts)) all["Why?"] = (item) => explain(item, list);
   all["Similar"] = (item) => showSimilar(item);
   all["Add to session"] = (item) => addToSession(item);
-  all["Like"] = (item, event) => rate(item, "like", { found, event });
-  all["Not for me"] = (item, event) => rate(item, "dislike", { found, event });
+  all["Like"] = (item, event) => rate(item, "like", { found, event, list });
+  all["Not for me"] = (item, event) => rate(item, "dislike", { found, event, list });
   return all;
 }
 
@@ -245,8 +276,7 @@ function show(heading, parts) {
   if (!byId("dialog").open) byId("dialog").showModal();
 }
 
-const explain = (item) => guarded(async () => {
-  const { user_id, session_items } = request();
+const explain = (item, { user_id, session_items }) => guarded(async () => {
   const [found, [details]] = await Promise.all([
     call("v1/explain", { method: "POST", body: { user_id, session_items, item_id: item.item_id } }), named([item.item_id]),
   ]);
@@ -277,14 +307,14 @@ const NOT_TAKEN = {
   501: "Hearts do not count here: this service serves a folder and keeps no feedback.",
 };
 
-// What a heart or a cross does, of a card (`found`: its list) or of the offer: a second click takes it
-// back. Nobody in particular becomes the visitor of this tab.
-const rate = (item, type, from = {}) => {
-  const user = state.user || visitor();
+// What a heart or a cross does, of a card (`found`: its list) or of the offer (`list`: for whom it is):
+// a second click takes it back. Nobody in particular becomes the visitor of this tab.
+const rate = (item, type, from) => {
+  const user = from.list.user_id || visitor();
   return send(user, item, opinionOf(user, item.item_id) === type ? "undo" : type, from);
 };
 
-const send = (user, item, type, { found, event } = {}) => guarded(async () => {
+const send = (user, item, type, { found, event, list = { user_id: user } } = {}) => guarded(async () => {
   const button = event?.currentTarget;
   button?.setAttribute("aria-pressed", type !== "undo");
   try {
@@ -293,6 +323,10 @@ const send = (user, item, type, { found, event } = {}) => guarded(async () => {
     button?.setAttribute("aria-pressed", type === "undo");
     if (!(error.status in NOT_TAKEN)) throw error;
     showToast(NOT_TAKEN[error.status]);
+    return;
+  }
+  if (state.user !== (list.user_id ?? "")) {  // somebody else has been asked for since
+    showToast(`${SAID[type]} ${nameOf(item)}. That was said for ${user}.`, type === "undo" ? null : () => send(user, item, "undo"));
     return;
   }
   state.user = user;
@@ -452,11 +486,15 @@ async function begin() {
     byId("users").replaceChildren(...users.user_ids.map((value) => element("option", { value })));
     const known = new Map(session.map((item) => [item.item_id, item]));
     state.session = state.session.map((item) => known.get(item.item_id) ?? item);
-    if (!location.hash) state.user = users.user_ids[0] ?? "";
+    if (!addressed && !state.user) state.user = users.user_ids[0] ?? "";
   });
   fillInputs();
   showSession();
   if (started) await refresh();
+  else if (isAway(failure)) {
+    clearTimeout(retry);
+    retry = setTimeout(start, RETRY_MS);
+  }
 }
 
 readAddress();

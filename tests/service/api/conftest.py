@@ -113,11 +113,11 @@ class Proxy:
         self._writers: set[asyncio.StreamWriter] = set()
         self._forgotten: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
-        starting = asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=tls)
-        self._server = self._loop.run_until_complete(starting)
-        self.port: int = self._server.sockets[0].getsockname()[1]
         self._thread = Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
+        starting = asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=tls)
+        self._server = asyncio.run_coroutine_threadsafe(starting, self._loop).result(10)
+        self.port: int = self._server.sockets[0].getsockname()[1]
 
     @property
     def url(self) -> str:

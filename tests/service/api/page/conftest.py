@@ -90,9 +90,13 @@ def open_page(browser: Browser, service) -> Iterator[Callable[..., Page]]:
         return not request.url.startswith((str(of.base_url), "data:"))
 
     def refused(message, may_fail: tuple[str, ...]) -> bool:
-        """The browser's own note of an answer such as 403."""
-        return message.text.startswith("Failed to load resource") and any(
-            part in message.location["url"] for part in ("/feedback", "/users/visitor-", *may_fail)
+        """The browser's own note of an answer such as 403, or of none."""
+        return message.text.startswith("Failed to load resource") and (
+            "net::ERR_" in message.text
+            or any(
+                part in message.location["url"]
+                for part in ("/feedback", "/users/visitor-", *may_fail)
+            )
         )
 
     yield open_at

@@ -1,0 +1,81 @@
+"""The page while the service is slow or away, and whose a heart is meanwhile."""
+
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import pytest
+from playwright.sync_api import Page, expect
+
+pytestmark = pytest.mark.timeout(180)
+
+
+@pytest.fixture
+def line(service, proxy):
+    """Between the browser and the service."""
+    return proxy(service.base_url.port)
+
+
+@pytest.fixture
+def page(open_page: Callable[..., Page], line) -> Page:
+    """The page with the list of u001."""
+    there = SimpleNamespace(base_url=f"http://127.0.0.1:{line.port}/")
+    page = open_page("/#user=u001", of=there, reduced_motion="reduce")
+    expect(page.get_by_role("heading", name="For u001")).to_be_visible()
+    expect(page.locator("#cards")).to_have_attribute("aria-busy", "false")
+    return page
+
+
+def test_a_heart_is_of_the_user_whose_list_it_is_in(page: Page, line, service) -> None:
+    line.delay_seconds = 3
+    page.locator("#user").fill("u002")
+    expect(page.locator("#cards")).to_have_attribute("aria-busy", "true")
+    with page.expect_request("**/v1/feedback") as sent:
+        page.locator(".card").first.get_by_role("button", name="Like").click()
+    (event,) = sent.value.post_data_json["events"]
+    assert event["user_id"] == "u001"
+    assert event["request_id"]
+    line.delay_seconds = 0
+    expect(page.locator("#toast-text")).to_contain_text("said for u001")
+    expect(page.get_by_role("heading", name="For u002")).to_be_visible()
+    expect(page.locator("#user")).to_have_value("u002")
+    assert service.recommend("u001")["live_events"] == 1
+    assert service.recommend("u002")["live_events"] == 0
+
+
+def test_while_the_service_is_frozen_the_page_says_what_it_shows(page: Page, line) -> None:
+    waiting = page.locator("#waiting")
+    expect(waiting).to_be_hidden()
+    line.delay_seconds = 4
+    page.locator("#user").fill("u003")
+    expect(waiting).to_have_text(
+        "Waiting for the service. Next: For u003. Below is still: For u001."
+    )
+    expect(page.get_by_role("heading", name="For u001")).to_be_visible()
+    line.delay_seconds = 0
+    expect(page.get_by_role("heading", name="For u003")).to_be_visible()
+    expect(waiting).to_be_hidden()
+    expect(page.locator("#notice")).to_be_hidden()
+
+
+def test_a_service_that_comes_back_is_found_without_a_click(page: Page, line) -> None:
+    notice = page.locator("#notice")
+    line.cut()
+    page.locator("#user").fill("u004")
+    expect(notice).to_contain_text("Below is still: For u001. Trying again.")
+    line.mend()
+    expect(page.get_by_role("heading", name="For u004")).to_be_visible()
+    expect(notice).to_be_hidden()
+
+
+def test_a_page_that_was_opened_too_early_fills_itself(open_page, line, page) -> None:
+    line.cut()
+    page.evaluate("location.hash = ''")
+    line.mend()
+    for path in ("**/v1/categories", "**/v1/users", "**/v1/recommendations", "**/v1/items?*"):
+        page.route(path, lambda route: route.abort())
+    page.reload()
+    expect(page.locator("#notice")).to_contain_text("Trying again.")
+    page.unroute_all()
+    expect(page.locator("#category option")).not_to_have_count(1)
+    expect(page.locator(".card").first).to_be_visible()
+    expect(page.locator("#notice")).to_be_hidden()
