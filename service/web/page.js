@@ -492,6 +492,7 @@ async function begin() {
   showSession();
   if (started) await refresh();
   else if (isAway(failure)) {
+    if (failure.status !== 503) complain(`${failure.message} Trying again.`);
     clearTimeout(retry);
     retry = setTimeout(start, RETRY_MS);
   }
