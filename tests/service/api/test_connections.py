@@ -15,7 +15,7 @@ from service.http import connections
 from service.ops.settings import Settings
 
 ASKED = json.dumps({"user_id": "u001", "k": 3}).encode()
-POST = b"POST /v1/recommendations HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\n"
+POST = b"POST /v1/recommendations HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def told(found: socket.socket) -> bytes:
 
 @pytest.mark.parametrize(
     "sent",
-    [b"", b"GET /live", b"GET /livez HTTP/1.1\r\nHost: here\r\nX-Slow: "],
+    [b"", b"GET /live", b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX-Slow: "],
     ids=["nothing", "a line", "a header"],
 )
 @pytest.mark.parametrize("second", [False, True])
@@ -53,7 +53,7 @@ def test_a_header_that_trickles_is_ended(client, monkeypatch, sent: bytes, secon
     monkeypatch.setattr(connections, "HEADER_SECONDS", 0.5)
     with line(client) as slow:
         if second:
-            slow.sendall(b"GET /livez HTTP/1.1\r\nHost: here\r\n\r\n")
+            slow.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert slow.recv(65536).startswith(b"HTTP/1.1 200")
         started = time.monotonic()
         slow.sendall(sent)
@@ -75,11 +75,11 @@ def test_a_header_that_trickles_is_ended(client, monkeypatch, sent: bytes, secon
 
 def test_a_header_without_end_is_refused(client) -> None:
     with line(client) as endless:
-        endless.sendall(b"GET /livez HTTP/1.1\r\nHost: here\r\nX-Long: ")
+        endless.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX-Long: ")
         with pytest.raises((ConnectionResetError, BrokenPipeError)):
             endless.sendall(b"x" * 100_000_000)
     with line(client) as long:
-        long.sendall(b"GET /livez HTTP/1.1\r\nHost: here\r\nX-Long: " + b"x" * 65_600)
+        long.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX-Long: " + b"x" * 65_600)
         assert told(long).startswith(b"HTTP/1.1 431 ")
 
 
