@@ -187,12 +187,12 @@ def _put_hidden(file: sqlite3.Connection, revision: int, hashes_H: NDArray[np.ui
 def _size(path: Path) -> int:
     try:
         return path.stat().st_size
-    except FileNotFoundError:
+    except OSError:  # also where there can be no file
         return 0
 
 
 def _inode(path: Path) -> int:
     try:
         return path.stat().st_ino
-    except FileNotFoundError:
+    except OSError:  # also where there can be no file
         return 0
