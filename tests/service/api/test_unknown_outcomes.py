@@ -54,6 +54,9 @@ SET_RULES = Change("PUT", "/v1/rules", {"pins": [{"item_id": "i001", "rank": 1}]
 CHANGES = {
     "feedback": Change("POST", "/v1/feedback", {"events": [EVENT]}),
     "hide": Change("PUT", "/v1/items/i001/availability", {"available": False}),
+    "hide many": Change(
+        "POST", "/v1/items:availability", {"item_ids": ["i001", "i002"], "available": False}
+    ),
     "put": PUT_NEW,
     "bulk": Change("POST", "/v1/items:bulk", json.dumps({"item_id": "fresh"}).encode()),
     "patch": Change("PATCH", "/v1/items/i002", {"title": "Other"}, reads_first=True),
