@@ -245,7 +245,7 @@ class AvailabilityRequest(Body):
 class AvailabilitiesRequest(Body):
     """Whether some items may be shown."""
 
-    model_config = shown({"item_ids": ["9001", "9002"], "available": False})
+    model_config = shown({"item_ids": ["50", "172"], "available": False})
 
     item_ids: list[Id] = Field(min_length=1, max_length=MAX_LIST)
     available: bool

@@ -7,7 +7,7 @@ that of the type.
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 from typing_extensions import TypedDict
 
 from model.artifact.manifest import EpochRecord
@@ -483,29 +483,6 @@ class ModelResponse(Answered):
     history: Annotated[list[EpochRecord], Field(description="How training went, epoch by epoch")]
     early: Annotated[bool, Field(description="The best so far of a training that went on")]
     challenger: Annotated[str | None, Field(description="The canary's version, while one runs")]
-
-
-class ServedModel(BaseModel):
-    """The model that this replica serves from now on."""
-
-    kind: Literal["served"] = "served"
-    model_version: str
-    created_at: datetime
-    epochs: int = Field(description="That are in its weights")
-    early: bool = Field(description="The best so far of a training that went on")
-    valid_ndcg20: float | None
-    better: bool | None = Field(
-        description="Whether it is better on validation than the model before; null for the first "
-        "of a stream, and if they cannot be compared"
-    )
-
-
-class TrainingStatus(BaseModel):
-    """Whether a training runs, as far as Redis says."""
-
-    kind: Literal["status"] = "status"
-    running: bool | None = Field(description="Null while Redis is away")
-    warnings: list[str] = []
 
 
 class CanaryRecord(TypedDict):

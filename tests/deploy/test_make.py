@@ -40,6 +40,7 @@ def test_make_alone_lists_the_commands(checkout: Path) -> None:
     }
     more = {
         "e2e",
+        "messy",
         "stateful",
         "kill",
         "cron",

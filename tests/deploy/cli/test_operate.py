@@ -282,12 +282,13 @@ def test_what_is_no_http_at_all(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_key_with_a_line_break_is_not_repeated(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("MAGNET_API_KEY", "secret\r")
+    monkeypatch.setenv("MAGNET_API_KEY", "secret\rhidden")
     for words in (["status"], ["doctor"], ["similar", "i1"]):
         assert main([*words, "--url", AWAY]) == 1
         told = capsys.readouterr()
         assert "line break" in told.out + told.err
         assert "secret" not in told.out + told.err
+        assert "hidden" not in told.out + told.err
 
 
 def test_a_service_that_waits_for_a_model_need_not_be_started(

@@ -15,7 +15,7 @@ def test_a_bug_is_a_problem_document_that_gives_nothing_away() -> None:
 
     async def ask() -> httpx2.Response:
         transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
-        async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
+        async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client:
             return await client.get("/bug")
 
     answer = asyncio.run(ask())

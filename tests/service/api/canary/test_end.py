@@ -81,9 +81,16 @@ def test_one_that_cannot_be_loaded_leaves_everybody_to_the_live_model(
     missing = start(one)
     assert missing.status_code == 404
     assert "chunk 1 of 'item_foldin' is missing" in missing.json()["detail"]
-    # A checksum that differs shows only when it is loaded.
     store.setrange(chunk, 1, rest)
-    assert start(one).status_code == 200
+    damaged = start(one)
+    assert damaged.status_code == 404
+    assert "damaged" in damaged.json()["detail"]
+    # An earlier release starts one without reading it through.
+    store.add(make_artifact("v3", 3))
+    assert start(one, "v3").status_code == 200
+    record = store.get(KEYS.canary)
+    one.post("/v1/models:stop-canary")
+    store.set(KEYS.canary, record.replace(b"v3", b"v2"))
     until(lambda: "the canary is not served: model version v2 is damaged" in one.warnings())
     assert {one.recommend(user)["model_version"] for user in users} == {"v1"}
     assert one.metric('magnet_model_loads_total{reason="damaged",result="failure"}') >= 1
