@@ -279,7 +279,7 @@ _TITLE_WIDTH = 38
     type=FOLDER,
     help="with --all: the model  [default: the live one at REDIS_URL, see docs/configuration.md]",
 )
-@click.option("--no-reasons", is_flag=True, help="with --all: lists alone, a third faster")
+@click.option("--no-reasons", is_flag=True, help="with --all: lists alone, which is faster")
 @service_options
 def recommend(
     user: str | None, session: tuple[str, ...] | None, url: str, as_json: bool, **options: Any

@@ -135,6 +135,8 @@ class Catalogue:
     """What each item behind the artifact's was made of."""
     serial: int = field(default_factory=_serials.__next__)
     """No two catalogues of a process have the same."""
+    _popular: list[NDArray[np.float32]] = field(init=False, default_factory=list)
+    """What `popularity_bias` has made, once it was asked for."""
 
     @classmethod
     def of(cls, tensors: Mapping[str, NDArray[Any]]) -> Self:
@@ -165,10 +167,11 @@ class Catalogue:
 
     def popularity_bias(self) -> NDArray[np.float32]:
         """What popularity adds to every score [I]; to a new item's, as to the least popular's."""
-        bias_I, chosen_I = np.asarray(self.bias_I), np.asarray(self.popularity_I) > 0
-        if not chosen_I.any():
-            return np.zeros_like(bias_I)
-        return np.where(chosen_I, bias_I, bias_I[chosen_I].min())
+        if not self._popular:
+            bias_I, chosen_I = np.asarray(self.bias_I), np.asarray(self.popularity_I) > 0
+            least = bias_I[chosen_I].min() if chosen_I.any() else np.float32(0)
+            self._popular.append(np.where(chosen_I, bias_I, least))
+        return self._popular[0]
 
     def title(self, row: int) -> str | None:
         """The title of an item, None if unknown."""
