@@ -72,6 +72,9 @@ def build_artifact(
 ) -> Artifact:
     """Describe tensors (see `with_tables`) and files in a manifest, and put all of it together.
 
+    The version's name is the second and a hash of the microsecond and all bytes, so that two models
+    made within a second, of the same bytes too, have two names.
+
     Raises:
         pydantic.ValidationError: a tensor or file is missing, or has another type or shape than
             the contract says (`model.artifact.manifest.expected_tensors`).
@@ -79,8 +82,9 @@ def build_artifact(
     tensor_specs = {name: TensorSpec.of(array) for name, array in tensors.items()}
     file_specs = {name: FileSpec.of(data) for name, data in files.items()}
     checksums = {name: spec.sha256 for name, spec in tensor_specs.items()}
-    identity = json.dumps([checksums, [spec.sha256 for spec in file_specs.values()]])
     now = datetime.now(UTC)
+    files_checksums = [spec.sha256 for spec in file_specs.values()]
+    identity = json.dumps([now.isoformat(), checksums, files_checksums])
     derived = {
         "model_version": f"{now:%Y%m%dT%H%M%S}-{sha256(identity.encode())[:8]}",
         "created_at": now.isoformat(timespec="seconds"),
