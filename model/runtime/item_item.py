@@ -266,11 +266,11 @@ class Said:
         else:
             slots = _slots(rows_R)
             slot_R, slot_E = rows_R & (slots - 1), item_E & (slots - 1)
-        place_S = np.zeros(slots, dtype=np.int16)
+        place_S = np.zeros(slots, dtype=np.min_scalar_type(len(rows_R)))
         place_S[slot_R] = np.arange(1, len(rows_R) + 1)
         place_E = place_S.take(slot_E)
         hit_N = place_E.nonzero()[0]  # most entries name none of the items
-        place_N = place_E.take(hit_N) - 1
+        place_N = place_E.take(hit_N).astype(np.intp) - 1
         value_N = value_E.take(hit_N)
         if slot_E is not item_E:
             value_N *= rows_R.take(place_N) == item_E.take(hit_N)
@@ -288,7 +288,7 @@ def _slots(rows_R: Rows) -> int:
 class Parts(NamedTuple):
     """What single items of a history add to the items of a list, where that is not nothing."""
 
-    place_N: NDArray[np.int16]
+    place_N: Rows
     """Of the item of the list."""
     teller_N: Rows
     """Of the item of the history, among those that were asked for."""

@@ -102,6 +102,15 @@ def test_items_far_apart_that_share_a_slot_are_told_apart() -> None:
     assert parts_of(said, np.array([7, 5]), 1).tolist() == [[0], [1]]
 
 
+@pytest.mark.parametrize("num_items", [1000, 40_000])
+def test_parts_of_a_list_may_be_as_many_as_there_are(num_items) -> None:
+    rows_I = np.arange(num_items, dtype=np.int32)
+    matrix = matrix_of(np.arange(num_items + 1), rows_I, (rows_I + 1).astype(np.float32))
+    part_RH = parts_of(matrix.said(rows_I[-50:], 0), rows_I, newest=50)
+    expected = [[num_items - 50 + place, place] for place in range(50)]
+    assert np.argwhere(part_RH).tolist() == expected
+
+
 def test_parts_of_several_histories_stand_side_by_side() -> None:
     matrix, _ = drawn(0, 20, 0.3)
     said = [matrix.said(np.array(rows), 0.5) for rows in ([3, 7, 9], [11], [4, 5])]
