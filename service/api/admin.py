@@ -11,6 +11,7 @@ from anyio import to_thread
 from fastapi import APIRouter, Path, Response
 
 from model.registry.state import State
+from service.api import costs
 from service.api.dependencies import (
     CONFLICT,
     GUARDED,
@@ -62,6 +63,7 @@ async def feedback(request: FeedbackRequest, shared: SharedDep, call: CallDep) -
     counts as a duplicate, so a call may be sent again until it is answered. Users and items that
     the model does not know are kept too, and named in `missing_ids`.
     """
+    call.charge(costs.of_entries(len(request.events)))
     services = call.services
     receipt = await keep_events(
         request.events,
@@ -116,6 +118,7 @@ async def put_availabilities(
     request: AvailabilitiesRequest, shared: SharedDep, call: CallDep
 ) -> Response:
     """Hide or show up to 10,000 items at once, as one `PUT` of each: all of them, or none."""
+    call.charge(costs.of_ids(len(request.item_ids)))
     changed = await shared.availability.put(request.item_ids, available=request.available)
     return call.answer(
         AvailabilitiesResponse,

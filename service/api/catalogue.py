@@ -8,6 +8,7 @@ from anyio import to_thread
 from fastapi import APIRouter, Query, Response
 
 from model.runtime.top_k import Rows
+from service.api import costs
 from service.api.dependencies import (
     GUARDED,
     NOT_FOUND,
@@ -62,6 +63,7 @@ async def items(
 
     Hidden items are found, with `available` false.
     """
+    call.charge(costs.of_entries(search.limit))
     return await _answer(lambda: (find_items(snapshot.items, search), []), snapshot, call)
 
 
@@ -71,6 +73,7 @@ async def named_items(request: ItemLookup, snapshot: SnapshotDep, call: CallDep)
 
     Ids that the model does not know are skipped and named in `missing_ids`.
     """
+    call.charge(costs.of_entries(len(request.item_ids)))
     return await _answer(lambda: snapshot.items.rows(request.item_ids), snapshot, call)
 
 
@@ -108,6 +111,7 @@ async def user(
     404 if neither the model nor Redis knows them. The taste is that of the 50 best items that they
     have not seen.
     """
+    call.charge(costs.of_entries(limit))
     served = models.of(user_id)
     state = await read_user(served.snapshot, user_id)
     work = partial(user_detail, served, state, limit)

@@ -10,7 +10,7 @@ from anyio import CapacityLimiter
 from fastapi import Depends, Request, Response, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from service.auth.authenticator import Authenticator
+from service.auth.authenticator import Authenticator, TokenBucket
 from service.auth.keys import Scope
 from service.http.pages import PictureFolder
 from service.http.problems import Problem
@@ -156,10 +156,16 @@ def json_response(body: Mapping[str, Any]) -> Response:
 class Call:
     """One request: the application's services, and what every answer carries."""
 
-    def __init__(self, request_id: str, services: Services) -> None:
+    def __init__(self, request_id: str, services: Services, bucket: TokenBucket | None) -> None:
         self.services = services
         self._started = time.perf_counter()
         self._request_id = request_id
+        self._bucket = bucket
+
+    def charge(self, units: float) -> None:
+        """Take from the key's rate what this call costs beyond the unit that it was let in for."""
+        if self._bucket is not None and units > 1:
+            self._bucket.take(units - 1)
 
     def answer(self, kind: Callable[..., Answered], **content: Any) -> Response:
         """An answer of a kind, with the request's id and the time since the call was made."""
@@ -179,8 +185,8 @@ class Call:
 
 
 async def begin_call(request: Request, services: ServicesDep) -> Call:
-    """The call of a request, which begins now."""
-    return Call(request.state.request_id, services)
+    """The call of a request that was let in, which begins now."""
+    return Call(request.state.request_id, services, request.state.bucket)
 
 
 CallDep = Annotated[Call, Depends(begin_call)]
@@ -199,7 +205,7 @@ def admit(
 ) -> None:
     """Let a request pass if its key has a scope; Unauthenticated, Forbidden, TooManyRequests."""
     host, _ = request.scope.get("server") or ("", None)
-    services.authenticator.admit(
+    request.state.bucket = services.authenticator.admit(
         scope, secret=None if shown is None else shown.credentials, host=host
     )
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from anyio import to_thread
 from fastapi import APIRouter, Depends, Request, Response
 
+from service.api import costs
 from service.api.dependencies import (
     GUARDED,
     NOT_FOUND,
@@ -175,6 +176,7 @@ async def put_items(
     """
     body = await request.body()
     bulk = await to_thread.run_sync(beside_requests, partial(BulkPut, growing, body))
+    call.charge(costs.of_entries(bulk.items))
     written = await shared.items.put(bulk.arguments)
     return call.answer(
         ItemsChangeResponse,

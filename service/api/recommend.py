@@ -7,6 +7,7 @@ from typing import Annotated
 from anyio import to_thread
 from fastapi import APIRouter, Query, Response
 
+from service.api import costs
 from service.api.dependencies import (
     GUARDED,
     NOT_FOUND,
@@ -75,6 +76,7 @@ async def recommend(request: RecommendationRequest, models: ModelsDep, call: Cal
     skipped and named in `missing_ids`.
     """
     call.check_k(request.k, "k")
+    call.charge(costs.of_list(request))
     result = await call.services.engine.recommend(models.of(request.user_id), request)
     call.shown(models, result)
     return call.answer(RecommendationResponse, **result)
@@ -90,6 +92,7 @@ async def recommend_batch(batch: BatchRequest, models: ModelsDep, call: CallDep)
     """
     for place, request in enumerate(batch.requests):
         call.check_k(request.k, f"requests.{place}.k")
+    call.charge(sum(map(costs.of_list, batch.requests)))
     responses = await asyncio.gather(
         *(
             call.services.engine.recommend(
@@ -110,9 +113,9 @@ async def score(request: ScoreRequest, models: ModelsDep, call: CallDep) -> Resp
     Items that the model does not know are named in `missing_ids`.
     """
     call.check_k(len(request.items), "items")
-    result = await call.services.engine.recommend(
-        models.of(request.user_id), request.recommendation()
-    )
+    wanted = request.recommendation()
+    call.charge(costs.of_list(wanted))
+    result = await call.services.engine.recommend(models.of(request.user_id), wanted)
     call.shown(models, result)
     return call.answer(RecommendationResponse, **result)
 
@@ -133,6 +136,7 @@ async def explain(user_id: UserId, item_id: ItemId, models: ModelsDep, call: Cal
 )
 async def explain_for(request: ExplanationRequest, models: ModelsDep, call: CallDep) -> Response:
     """Take the score of any item for a user, a session, or a user in a session apart."""
+    call.charge(costs.EXPLANATION)
     served, services = models.of(request.user_id), call.services
     result = await explain_pair(served, request, services.metrics, services.limiter)
     return call.answer(ExplanationResponse, **result)
@@ -154,6 +158,7 @@ async def similar(
 ) -> Response:
     """The items nearest to one, by one modality or by the mean of all."""
     call.check_k(k, "k")
+    call.charge(costs.of_entries(k))
     nobody = await read_user(snapshot, None)
     work = partial(similar_items, snapshot, item_id, nobody.hidden_rows, modality=modality, k=k)
     result = await to_thread.run_sync(work, limiter=call.services.limiter)

@@ -53,7 +53,10 @@ def is_local(host: str) -> bool:
 
 
 class TokenBucket:
-    """Gets `per_second` tokens a second, up to `burst`; each request takes one."""
+    """Gets `per_second` tokens a second, up to `burst`; each request takes at least one.
+
+    What a request costs beyond that may leave a debt: a dear one is answered, and the next waits.
+    """
 
     def __init__(self, per_second: float, burst: float, clock: Callable[[], float]) -> None:
         self._per_second = per_second
@@ -71,6 +74,10 @@ class TokenBucket:
             return (1 - self._tokens) / self._per_second
         self._tokens -= 1
         return 0.0
+
+    def take(self, tokens: float) -> None:
+        """Take more tokens for a request that was let in, whether there are so many or not."""
+        self._tokens -= tokens
 
 
 _LOOK_SECONDS = 0.5
@@ -108,8 +115,8 @@ class Authenticator:
         """Whether a caller needs a key; also if there is only a file without keys yet."""
         return bool(self._fixed) or self._file is not None
 
-    def admit(self, scope: Scope, *, secret: str | None, host: str) -> None:
-        """Let a request pass, or raise.
+    def admit(self, scope: Scope, *, secret: str | None, host: str) -> TokenBucket | None:
+        """Let a request pass, or raise; what it takes its tokens from, None without keys.
 
         Args:
             scope: what the route needs.
@@ -119,7 +126,7 @@ class Authenticator:
         Raises:
             Unauthenticated: no key, or an unknown one.
             Forbidden: a key without this scope; or no keys are set up and `host` is not local.
-            TooManyRequests: this key has asked too often.
+            TooManyRequests: this key has asked too often, or for too much.
         """
         if not self.asks_for_keys:
             if not (self._anyone or is_local(host)):
@@ -128,7 +135,7 @@ class Authenticator:
                     "this service has no API keys and answers only its own machine; "
                     "set MAGNET_KEYS_FILE, or MAGNET_ALLOW_ANONYMOUS=true to let in anybody"
                 )
-            return
+            return None
         if secret is None:
             self._count_refusal("no_key")
             raise Unauthenticated("send a key as `Authorization: Bearer KEY`")
@@ -139,12 +146,16 @@ class Authenticator:
         if scope not in key.scopes:
             self._count_refusal("scope")
             raise Forbidden(f"the key {key.name!r} has no scope {scope!r}")
-        wait_seconds = self._bucket(key.name).wait_seconds()
+        bucket = self._bucket(key.name)
+        wait_seconds = bucket.wait_seconds()
         if wait_seconds > 0:
             self._metrics.rate_limited.labels(key.name).inc()
             raise TooManyRequests(
-                f"the key {key.name!r} may ask {self._per_second:g} times a second", wait_seconds
+                f"the key {key.name!r} has asked for more than {self._per_second:g} units a second "
+                "(a call costs one, long lists and batches more)",
+                wait_seconds,
             )
+        return bucket
 
     def _count_refusal(self, reason: str) -> None:
         self._metrics.auth_refusals.labels(reason).inc()

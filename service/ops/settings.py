@@ -115,7 +115,7 @@ class Settings(BaseSettings):
     """Hosts that requests may name, with commas or spaces; without any: those of this machine while
     there are no keys, otherwise any."""
     key_requests_per_second: Annotated[float, Field(gt=0)] = 1000.0
-    """Requests per second of one key, per process; as many may come at once."""
+    """Units of cost per second of one key, per process; as many may come at once."""
     cors_origins: Annotated[str, AfterValidator(_origins)] = ""
     """Web pages of which origins may call the service, separated by commas."""
     metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = None

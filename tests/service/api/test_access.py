@@ -1,5 +1,6 @@
 """Who is let in: keys, scopes, rates, and what a service without keys does."""
 
+import json
 import os
 import socket
 import subprocess
@@ -112,6 +113,51 @@ def test_a_key_that_asks_too_often_waits_and_others_do_not(
         assert "'one'" in answers[1].json()["detail"]
         answer = client.get("/metrics", headers=bearer(second))
         assert 'magnet_rate_limited_total{key="one"} 1.0' in answer.text
+
+
+LONG = {"user_id": "u001", "k": 1000}
+EVENT = {"user_id": "u001", "item_id": "i001", "type": "click", "timestamp": "2026-01-01T12:00:00Z"}
+COSTS = {
+    "GET /v1/users/u001/recommendations?k=10": (None, 1),
+    "GET /v1/users/u001/recommendations?k=1000": (None, 10),
+    "GET /v1/users/u001/recommendations?k=10&offset=9900": (None, 10),
+    "GET /v1/users/u001/recommendations?offset=1000000000": (None, 200),
+    "GET /v1/users/u001/explanations/i001": (None, 5),
+    "GET /v1/items/i001/similar?k=200": (None, 2),
+    "GET /v1/items?limit=1000": (None, 10),
+    "GET /v1/users/u001?limit=500": (None, 5),
+    "POST /v1/recommendations": (LONG | {"explain": "full"}, 20),
+    "POST /v1/recommendations:batch": ({"requests": [LONG | {"explain": "full"}] * 10}, 200),
+    "POST /v1/score": ({"user_id": "u001", "items": ["i001"] * 1000}, 11),
+    "POST /v1/items:lookup": ({"item_ids": ["i001"] * 300}, 3),
+    "POST /v1/items:availability": ({"item_ids": ["i001"] * 10_000, "available": True}, 10),
+    "POST /v1/feedback": ({"events": [EVENT | {"event_id": f"e{x}"} for x in range(1000)]}, 10),
+    "POST /v1/items:bulk": (
+        "\n".join(f'{{"item_id": "n{number}", "title": "New"}}' for number in range(400)),
+        4,
+    ),
+}
+
+
+def test_calls_cost_what_they_ask_for(
+    redis_url, artifact, publish, serving, following, until
+) -> None:
+    made = {call: ApiKey.new(f"key-{place}", SCOPES) for place, call in enumerate(COSTS)}
+    lines = "\n".join(key.line() for key, _ in made.values())
+    publish(redis_url, artifact)
+    with serving(following(keys=lines, key_requests_per_second=0.01)) as client:
+        until(client.ready)
+        for call, (body, units) in COSTS.items():
+            method, path = call.split()
+            content = body if isinstance(body, str) or body is None else json.dumps(body)
+            headers = bearer(made[call][1]) | {"Content-Type": "application/json"}
+            answer = client.request(method, path, content=content, headers=headers)
+            assert answer.status_code == 200, (call, answer.text)
+            refused = client.get(READ, headers=headers)
+            assert refused.status_code == 429
+            assert "units a second" in refused.json()["detail"]
+            waits = int(refused.headers["retry-after"])
+            assert waits == pytest.approx(100 * units, abs=20), call
 
 
 def _outward_address() -> str:
