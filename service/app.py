@@ -29,6 +29,7 @@ from service.api import (
     health,
     items,
     recommend,
+    reports,
     rules,
     training,
 )
@@ -122,7 +123,18 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redirect_slashes=False,  # behind a proxy a redirect may lead from https to http
     )
     install_handlers(app)
-    routers = (recommend, catalogue, rules, admin, health, items, experiments, erasures, training)
+    routers = (
+        recommend,
+        catalogue,
+        rules,
+        admin,
+        reports,
+        health,
+        items,
+        experiments,
+        erasures,
+        training,
+    )
     for resource in routers:
         app.include_router(resource.router)
     install_documentation(app)

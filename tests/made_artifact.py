@@ -1,4 +1,5 @@
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,9 +9,12 @@ from numpy.typing import NDArray
 
 from model.artifact.build import build_artifact, untrained, with_tables
 from model.artifact.files import Artifact
-from model.artifact.manifest import ExpertSpec, Golden
+from model.artifact.manifest import ExpertSpec, FileSpec, Golden
+from model.artifact.report import REPORT
+from model.runtime.artifact import ArtifactScorer
 from model.runtime.item_item import SparseScores
 from model.runtime.profile import Profile
+from training.export.report import report_file
 
 USERS, ITEMS, VIEWS, MODALITIES, DIM, THRESHOLD = 30, 80, 2, 3, 8, 0.5
 NAMES = ["behaviour", "text", "picture"]
@@ -272,6 +276,25 @@ def _artifact(
 def make_artifact() -> Callable[..., Artifact]:
     """A small artifact with real graphs, by version, seed, items and item-item deviation."""
     return _artifact
+
+
+def with_report(artifact: Artifact) -> Artifact:
+    """The same artifact with the report that an export would have given it."""
+    manifest = artifact.manifest
+    experts = [expert.name for expert in manifest.experts]
+    data = report_file(ArtifactScorer.of(artifact), experts, manifest.modalities)
+    specs = manifest.files | {REPORT: FileSpec.of(data)}
+    return replace(
+        artifact,
+        manifest=manifest.model_copy(update={"files": specs}),
+        files={**artifact.files, REPORT: data},
+    )
+
+
+@pytest.fixture(scope="session")
+def reported() -> Callable[[Artifact], Artifact]:
+    """Gives an artifact its report."""
+    return with_report
 
 
 @pytest.fixture(scope="session")

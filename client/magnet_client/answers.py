@@ -346,6 +346,86 @@ class ModelVersion(_Part):
     usable: bool
 
 
+class ExpertMap(_Part):
+    """Mean routing weight of every expert over the places of some lists, by group."""
+
+    by: str
+    """`history`, `popularity` or `category`."""
+    groups: list[str]
+    places: list[int]
+    """Of lists, in each group."""
+    weight: list[list[float]]
+    """By group, of each expert."""
+
+
+class Peak(_Part):
+    """Where an expert weighs most in one map."""
+
+    group: str
+    share: float
+
+
+class ExpertPlace(_Part):
+    """Where one expert weighs most; shares are in units of an even share."""
+
+    expert: str
+    leads: float
+    """Share of the places where it weighs most."""
+    share: float
+    most: list[Peak]
+    idle: bool
+
+
+class Tail(_Part):
+    """What lists show of the long tail, by tenths of the catalogue, most popular first."""
+
+    interactions: list[float]
+    places: list[float]
+    covered: float
+    """Share of the catalogue in at least one list."""
+    gini: float
+
+
+class DrawnItem(_Part):
+    """An item of the maps of items."""
+
+    item_id: str
+    title: str
+    category: int | None
+    """Place in `ModelReport.categories`."""
+
+
+class ItemMap(_Part):
+    """Items in the plane that keeps most of their variance, by one modality."""
+
+    modality: str
+    variance: float
+    x: list[float]
+    y: list[float]
+
+
+class ModelReport(_Part):
+    """Which experts serve whom, what lists show of the long tail, and where items lie."""
+
+    users: int
+    """Whose lists these figures are of."""
+    length: int
+    """Places of each list."""
+    experts: list[ExpertPlace]
+    maps: list[ExpertMap]
+    tail: Tail
+    categories: list[str]
+    items: list[DrawnItem]
+    item_maps: list[ItemMap]
+
+
+class ReportResponse(_Answered):
+    """What a model has learnt."""
+
+    model_version: str
+    report: ModelReport
+
+
 class Interval(_Part):
     """A difference of two rates lies between these."""
 

@@ -32,6 +32,7 @@ from magnet_client.answers import (
     ModelResponse,
     ModelsResponse,
     RecommendationResponse,
+    ReportResponse,
     RulesResponse,
     SimilarResponse,
     UserResponse,
@@ -321,6 +322,12 @@ def model() -> Call[ModelResponse]:
 def models() -> Call[ModelsResponse]:
     """What has been published, newest first."""
     return Call(method="GET", path="/v1/models", kind=ModelsResponse)
+
+
+def report(version: str) -> Call[ReportResponse]:
+    """What a model has learnt; NotFound if it was published early, or by an earlier release."""
+    path = f"/v1/models/{quote(version, safe='')}/report"
+    return Call(method="GET", path=path, kind=ReportResponse)
 
 
 def experiment() -> Call[ExperimentResponse]:

@@ -199,6 +199,7 @@ class Client:
     show = _waiting(calls.show)
     model = _waiting(calls.model)
     models = _waiting(calls.models)
+    report = _waiting(calls.report)
     experiment = _waiting(calls.experiment)
 
     def _send(self, call: Call[Answer]) -> Answer:
@@ -268,6 +269,7 @@ class AsyncClient:
     show = _awaited(calls.show)
     model = _awaited(calls.model)
     models = _awaited(calls.models)
+    report = _awaited(calls.report)
     experiment = _awaited(calls.experiment)
 
     async def _send(self, call: Call[Answer]) -> Answer:

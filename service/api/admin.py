@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from anyio import to_thread
 from fastapi import APIRouter, Path, Response
 
+from model.artifact.report import REPORT
 from model.registry.state import State
 from service.api import costs
 from service.api.dependencies import (
@@ -241,5 +242,6 @@ def _version(published: PublishedVersion, state: State) -> ModelVersion:
         pinned=published.version == state.pinned,
         canary=state.running is not None and published.version == state.running.version,
         early=manifest is not None and manifest.training.early,
+        report=manifest is not None and REPORT in manifest.files,
         usable=manifest is not None,
     )

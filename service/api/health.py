@@ -69,6 +69,7 @@ async def model(models: ModelsDep, call: CallDep) -> Response:
             recall_at_20=snapshot.chosen.recall,
             sampled_users=snapshot.chosen.sampled_users,
         ),
+        report=snapshot.report is not None,
         challenger=None if canary is None else canary.record.version,
         **manifest.model_dump(include=_OF_MANIFEST),
         **manifest.training.model_dump(include=_OF_TRAINING),

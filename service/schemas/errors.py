@@ -81,6 +81,14 @@ class UnknownVersion(RequestRefused):
     title = "The model version is not there"
 
 
+class NoReport(RequestRefused):
+    """The version is there, but was made without a report."""
+
+    status = HTTPStatus.NOT_FOUND
+    kind = "no-report"
+    title = "The model version has no report"
+
+
 class NoExperiment(RequestRefused):
     """There has been no canary, so nothing was compared."""
 

@@ -11,6 +11,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from model.artifact.manifest import EpochRecord
+from model.artifact.report import ModelReport
 from model.registry.canary import Outcome
 from model.registry.erasures import Part
 from model.registry.experiment import Comparison, Interval, Verdict
@@ -459,6 +460,9 @@ class RetrievalSummary(TypedDict):
     sampled_users: int
 
 
+HasReport = Annotated[bool, Field(description="Whether `/v1/models/{version}/report` is there")]
+
+
 class ModelResponse(Answered):
     """What is being served."""
 
@@ -482,6 +486,7 @@ class ModelResponse(Answered):
     trigger_epoch: int | None
     history: Annotated[list[EpochRecord], Field(description="How training went, epoch by epoch")]
     early: Annotated[bool, Field(description="The best so far of a training that went on")]
+    report: HasReport
     challenger: Annotated[str | None, Field(description="The canary's version, while one runs")]
 
 
@@ -518,7 +523,15 @@ class ModelVersion(TypedDict):
     pinned: bool
     canary: Annotated[bool, Field(description="Serves a share of the users")]
     early: Annotated[bool, Field(description="The best so far of a training that went on")]
+    report: HasReport
     usable: Annotated[bool, Field(description="False: manifest lost or damaged; publish it again")]
+
+
+class ReportResponse(Answered):
+    """What a model has learnt."""
+
+    model_version: str
+    report: ModelReport
 
 
 class ModelsResponse(PointersResponse):

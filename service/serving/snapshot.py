@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from model.artifact.files import ArtifactError
 from model.artifact.manifest import ArtifactManifest
+from model.artifact.report import REPORT
 from model.artifact.tables import IdTable
 from model.runtime.artifact import check_golden
 from model.runtime.profile import History, Profile, ProfileMaker
@@ -107,6 +108,8 @@ class Snapshot:
     likeness: Likeness
     chosen: Chosen
     users: UserSource
+    report: bytes | None
+    """JSON of `model.artifact.report`, if the model has one."""
 
     @property
     def version(self) -> str:
@@ -160,6 +163,7 @@ def build_snapshot(
         likeness=Likeness(tensors["item_embeddings"]),
         chosen=chosen,
         users=opened.users,
+        report=opened.files.get(REPORT),
     )
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from model.artifact.files import ArtifactError
+from model.artifact.files import ArtifactError, check_file
 from model.artifact.manifest import ArtifactManifest
+from model.artifact.report import REPORT
 from model.registry.canary import Canary, Outcome
 from model.registry.records import RetrainingSummary
 from model.registry.state import CanaryRefused, Change, NotPublished, State
@@ -57,6 +58,22 @@ class Registry:
             )
             for version in state.newest_first
         ]
+
+    async def report(self, version: str) -> bytes | None:
+        """The report of a version, JSON; None if it was made without.
+
+        Raises:
+            UnknownVersion: it is not there, or damaged.
+        """
+        try:
+            manifest = await self._store.manifest(version)
+            if REPORT not in manifest.files:
+                return None
+            data = await self._store.file(manifest, REPORT)
+            check_file(REPORT, data, manifest)
+        except ArtifactError as error:
+            raise UnknownVersion(f"version {version!r} cannot be read: {error}") from error
+        return data
 
     async def activate(self, version: str, *, pin: bool) -> State:
         """Make a version live, and pin it or lift the pin.

@@ -4,6 +4,7 @@ import { call, segment } from "./api.js";
 import { lines } from "./charts.js";
 import { byId, element, groupedTable, number, table } from "./dom.js";
 import { experiment } from "./experiment.js";
+import { report } from "./report.js";
 import { term } from "./terms.js";
 
 const moment = (text) => new Date(text).toLocaleString();
@@ -85,7 +86,7 @@ function canary(latest) {
     + `${moment(latest.started_at)}, ${latest.answers} answers.${end}`);
 }
 
-function versions(published, tried, change) {
+function versions(published, tried, { change, learnt }) {
   const state = (version) => [
     version.live ? "live" : null, version.previous ? "previous" : null, version.pinned ? "pinned" : null,
     version.canary ? `canary, ${percent(published.canary.share)}` : null, version.early ? "early" : null, version.usable ? null : "damaged",
@@ -96,6 +97,7 @@ function versions(published, tried, change) {
     onclick: () => change(`v1/models/${segment(version.model_version)}:activate`, { pin }),
   }, text);
   const actions = (version) => element("span", { class: "actions" },
+    version.report ? learnt(version.model_version, "Report") : null,
     version.live || !version.usable ? null : button(version, "Make live", false),
     version.usable && !version.pinned ? button(version, version.live ? "Pin" : version.previous ? "Roll back and pin" : "Make live and pin", true) : null,
     free && version.usable && !version.live ? element("button", {
@@ -109,8 +111,9 @@ function versions(published, tried, change) {
   return [listed, published.canary ? canary(published.canary) : null, ...(tried ? experiment(tried) : [])];
 }
 
-// `guarded(work)` runs work and deals with refusals; `say` tells what has happened.
-export async function showModel(guarded, say) {
+// `guarded(work)` runs work and deals with refusals; `say` tells what has happened; `similar(item, told)`
+// shows what is like an item.
+export async function showModel({ guarded, say, similar }) {
   const view = byId("model");
   const model = await call("v1/model");
   let published = null;
@@ -121,16 +124,30 @@ export async function showModel(guarded, say) {
   } catch (error) {
     if (error.status !== 501) throw error;  // a folder has no versions
   }
+  const again = () => showModel({ guarded, say, similar });
   const change = (path, body) => guarded(async () => {
     const now = await call(path, { method: "POST", body });
     const running = now.canary && !now.canary.outcome ? now.canary.model_version : "none";
     say(`Live: ${now.live}; pinned: ${now.pinned ?? "none"}; canary: ${running}. Each replica switches by itself.`);
-    await showModel(guarded, say);
+    await again();
   });
+  const place = element("section", { "aria-label": "Report" });
+  const learnt = (version, text) => {
+    const button = element("button", { type: "button", "aria-label": `${text}: ${version}` }, text);
+    const close = () => { place.replaceChildren(); button.focus(); };
+    button.addEventListener("click", () => guarded(async () => {
+      place.replaceChildren(...await report(version, { similar, close }));
+      place.querySelector("h2").focus();
+    }));
+    return button;
+  };
   view.replaceChildren(...[
     element("div", { class: "row" }, element("h2", {}, "The model that is served"),
-      element("button", { type: "button", onclick: () => guarded(async () => { await showModel(guarded, say); say("The model was looked up again"); }) }, "Reload")),
+      element("span", { class: "row" },
+        model.report ? learnt(model.model_version, "What it has learnt") : null,
+        element("button", { type: "button", onclick: () => guarded(async () => { await again(); say("The model was looked up again"); }) }, "Reload"))),
+    place,
     facts(model), metrics(model), training(model), experts(model),
-    ...(published ? versions(published, tried, change) : []),
+    ...(published ? versions(published, tried, { change, learnt }) : []),
   ].filter(Boolean));
 }

@@ -223,7 +223,7 @@ async function arrive(model) {
     await new Promise((done) => setTimeout(done, AGAIN_MS));
     told = await refresh(null, { anew: true });
   }
-  if (!byId("view-model").hidden) await guarded(() => showModel(guarded, say));
+  if (!byId("view-model").hidden) await guarded(lookAtModel);
   const going = model.early && training() ? " Training goes on." : "";
   showToast(`${model.better ? "A better model" : "Another model"} has just arrived: ${trained(model)}.${going}${told === null ? "" : ` ${told}.`}`);
 }
@@ -293,10 +293,14 @@ const showKnown = () => guarded(async () => {
   }
 });
 
-const showSimilar = (item) => guarded(async () => {
+// `told` is told what was found.
+const showSimilar = (item, told = () => {}) => guarded(async () => {
   const found = await call(`v1/items/${segment(item.item_id)}/similar?k=10`);
+  told(found);
   show(`Similar to ${nameOf(item)}`, similar(found, addToSession));
 });
+
+const lookAtModel = () => showModel({ guarded, say, similar: showSimilar });
 
 // --- hearts ------------------------------------------------------------------------------------
 
@@ -455,7 +459,7 @@ function select(tab, tabs) {
     byId(other.getAttribute("aria-controls")).hidden = !chosen;
   }
   draw();
-  if (tab.id === "tab-model") guarded(() => showModel(guarded, say));
+  if (tab.id === "tab-model") guarded(lookAtModel);
 }
 
 function fillInputs() {

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from model.artifact.files import read_artifact
+from model.runtime.artifact import ArtifactScorer
 from training.cli.config import data_options, seeds_option, set_option
 from training.cli.options import (
     FILE,
@@ -35,7 +36,8 @@ from training.experiments.benchmark import report as benchmark_report
 from training.experiments.benchmark.cache import OutcomeCache
 from training.experiments.benchmark.runner import ABLATIONS, MODELS, BenchmarkPlan, run_benchmark
 from training.experiments.faithfulness import as_text, measure_faithfulness
-from training.experiments.model_report import find, make_lists, render
+from training.experiments.model_report import render
+from training.export.report import find, make_lists
 from training.fit.config import TrainingConfig
 from training.reporting.documents import Outputs
 
@@ -311,11 +313,16 @@ def report(artifact: Path, out: Path | None, users: int, seed: int) -> None:
     """
     folder = artifact.resolve()
     opened = read_artifact(folder)
+    manifest = opened.manifest
     lists = make_lists(
-        opened, users, seed, lambda done, of: log.info(f"lists of {done:,} of {of:,} users")
+        ArtifactScorer.of(opened),
+        users,
+        seed,
+        lambda done, of: log.info(f"lists of {done:,} of {of:,} users"),
     )
+    experts = [expert.name for expert in manifest.experts]
     target = out or folder.with_name(f"{folder.name}.html")
-    page = render(opened.manifest, find(opened, lists, seed))
+    page = render(manifest, find(opened.tensors, experts, manifest.modalities, lists, seed))
     write_durably(target, lambda partial: partial.write_text(page, encoding="utf-8"))
     click.echo(target)
 

@@ -17,6 +17,7 @@ from scipy.sparse import csr_array
 from model.artifact.build import Tensors, build_artifact, with_tables
 from model.artifact.files import MANIFEST, Artifact, read_artifact, write_artifact
 from model.artifact.manifest import ArtifactManifest, ExpertSpec, TrainingRecord
+from model.artifact.report import REPORT
 from model.network.config import VIEWS
 from model.network.head import FusionHead
 from model.runtime.artifact import ArtifactScorer, record_golden
@@ -26,6 +27,7 @@ from training.data.items import shown
 from training.data.tables import DataError, check_named
 from training.export.item_encoder import export_item_encoder
 from training.export.onnx import export_head
+from training.export.report import report_file
 from training.fit.trained_model import TrainedModel
 
 _GOLDEN_SIDE = 8
@@ -111,12 +113,16 @@ def _artifact(
         for count in (len(dataset.user_ids), len(dataset.item_ids))
     )
     profiles = [scorer.user(user) for user in users]
+    experts = expert_specs(head, _usual_weights(scorer))
+    if not record.early:
+        names = [expert.name for expert in experts]
+        files[REPORT] = report_file(scorer, names, head.config.modalities)
     return build_artifact(
         tensors,
         files,
         views=list(VIEWS),
         modalities=list(head.config.modalities),
-        experts=expert_specs(head, _usual_weights(scorer)),
+        experts=experts,
         gate_threshold=head.config.gate_threshold,
         recency_power=model.recency_power,
         item_item_deviation=_deviation(model),

@@ -3,7 +3,7 @@
 An SVG stands in a page or alone: its texts stay texts, nothing in it comes from outside, and equal
 data give equal bytes.
 
-Letters: E epochs, K experts, S points.
+Letters: E epochs, K experts.
 """
 
 import re
@@ -13,11 +13,9 @@ from io import StringIO
 from typing import Any
 from xml.sax.saxutils import escape
 
-import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from model.artifact.manifest import EpochRecord
 
@@ -37,9 +35,9 @@ _PAGE_COLOURS = {
     **{colour: role for role, colour in ROLE_COLOURS.items()},
 }
 """Colours that a page may change, by the name of its CSS variable."""
-_WIDTH, _PANEL, _AROUND, _SIDE = 880, 236, 88, 280
+_WIDTH, _PANEL, _AROUND = 880, 236, 88
 """Pixels: width of a line chart, height of a panel with its title, height above and below all
-panels, side of a scatter plot."""
+panels."""
 _NAMES = 0.76
 """Where the names of the lines begin, as a share of the width."""
 _LEAST_SPAN = 0.01
@@ -201,27 +199,6 @@ def draw_lines(
     return svg
 
 
-def draw_points(title: str, point_S2: NDArray[np.float32], colour_S: Sequence[str]) -> str:
-    """A scatter plot without axes; both directions have the same scale."""
-    with rc_context(_STYLE | {"svg.hashsalt": title}):
-        figure = Figure(figsize=(_SIDE / 72, _SIDE / 72))
-        figure.patch.set_visible(False)
-        axes = figure.add_axes((0.03, 0.03, 0.94, 0.94))
-        axes.set_axis_off()
-        axes.set_aspect("equal", adjustable="datalim")
-        axes.scatter(
-            point_S2[:, 0],
-            point_S2[:, 1],
-            s=14,
-            c=list(colour_S),
-            alpha=0.6,
-            linewidths=0,
-            clip_on=False,
-            gid="points",
-        )
-        return _svg(figure, title)
-
-
 def _draw_panel(axes: Axes, panel: Panel) -> None:
     """Lines in the order of their last values, which is that of their names at the right."""
     axes.set_title(panel.title)
@@ -256,7 +233,7 @@ def _svg(figure: Figure, title: str) -> str:
     figure.savefig(written, format="svg", metadata=nothing)
     svg = written.getvalue()
     svg = svg[svg.index("<svg") :]
-    svg = re.sub(r'<g id="(series|points)"', r'<g class="\1"', svg)
+    svg = svg.replace('<g id="series"', '<g class="series"')
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)
     svg = re.sub(r'(width|height)="([\d.]+)pt"', r'\1="\2"', svg)
     return svg.replace("<svg ", '<svg role="img" ', 1).replace(

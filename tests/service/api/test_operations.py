@@ -141,6 +141,7 @@ def test_the_documentation_shows_every_route_and_its_problems(disk_client) -> No
         "/v1/model",
         "/v1/models",
         "/v1/rules",
+        "/v1/models/{version}/report",
         "/v1/models/{version}:activate",
         "/v1/models:unpin",
         "/v1/models/{version}:canary",

@@ -3,7 +3,6 @@
 import re
 from xml.etree import ElementTree
 
-import numpy as np
 import pytest
 
 from training.reporting.charts import (
@@ -13,7 +12,6 @@ from training.reporting.charts import (
     Panel,
     Series,
     draw_lines,
-    draw_points,
     expert_shares,
 )
 
@@ -106,11 +104,8 @@ def test_a_page_gives_the_colours() -> None:
 
 @pytest.mark.parametrize("title", ["first", "second"])
 def test_equal_data_give_equal_bytes_that_need_nothing_from_outside(title: str) -> None:
-    point_S2 = np.random.default_rng(0).standard_normal((5, 2)).astype(np.float32)
-
     def drawn() -> str:
-        chart = draw_lines(title, [panel(0, 10, 5)], Mark(epoch=2, name="here"))
-        return chart + draw_points(title, point_S2, ["#0072b2"] * 5)
+        return draw_lines(title, [panel(0, 10, 5)], Mark(epoch=2, name="here"))
 
     svg = drawn()
     assert drawn() == svg
@@ -119,24 +114,6 @@ def test_equal_data_give_equal_bytes_that_need_nothing_from_outside(title: str) 
         "http://www.w3.org/2000/svg",
         "http://www.w3.org/1999/xlink",
     }
-
-
-def test_charts_of_one_page_share_no_id() -> None:
-    point_S2 = np.zeros((3, 2), dtype=np.float32)
-    page = "".join(draw_points(title, point_S2, ["#0072b2"] * 3) for title in ("one", "two"))
-    ids = re.findall(r' id="([^"]+)"', page)
-    assert len(set(ids)) == len(ids) > 0
-
-
-def test_every_point_is_drawn_in_its_colour_and_both_directions_alike() -> None:
-    point_S2 = np.array([[0, 0], [4, 0], [0, 1]], dtype=np.float32)
-    root = ElementTree.fromstring(draw_points("map", point_S2, ["#0072b2", "#e69f00", "#009e73"]))
-    uses = list(root.iter(f"{SVG}use"))
-    colours = [re.findall(r"fill: (#\w+)", x.get("style", ""))[0] for x in uses]
-    assert colours == ["#0072b2", "#e69f00", "#009e73"]
-    (x0, y0), (x1, y1), (x2, y2) = ((float(u.get("x", "")), float(u.get("y", ""))) for u in uses)
-    assert (y1, x2) == pytest.approx((y0, x0))
-    assert x1 - x0 == pytest.approx(4 * (y0 - y2), rel=1e-3)
 
 
 def test_values_may_stand_elsewhere_than_at_epochs() -> None:

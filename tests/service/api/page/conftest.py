@@ -20,9 +20,9 @@ def viewport(request: pytest.FixtureRequest) -> dict[str, int]:
 
 
 @pytest.fixture
-def trained(make_artifact) -> Artifact:
-    """A model with a training history to draw."""
-    artifact = make_artifact("v1", 0)
+def trained(make_artifact, reported) -> Artifact:
+    """A model with a report and a training history to draw."""
+    artifact = reported(make_artifact("v1", 0))
     history = [
         EpochRecord(
             epoch=epoch,

@@ -121,3 +121,42 @@ def test_the_model_tab_says_whether_the_canary_is_better(
     told = "users who clicked: 10.00 percentage points; 95 % for one look: "
     expect(page.get_by_text(told)).to_be_visible()
     assert Axe().run(page).violations_count == 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_report_of_a_model_is_read_and_clicked(
+    open_page, service, scheme: str, viewport: dict[str, int]
+) -> None:
+    page = open_page(color_scheme=scheme, viewport=viewport)
+    page.get_by_role("tab", name="Model").click()
+    page.get_by_role("button", name="Report: v1").click()
+    expect(page.get_by_role("heading", name="What v1 has learnt")).to_be_focused()
+    report = page.get_by_role("region", name="Report", exact=True)
+    rows = report.get_by_role("region", name="By category of the item").get_by_role("row")
+    expect(rows).to_have_count(6)  # the head, and five experts
+    found = service.get("/v1/models/v1/report").json()["report"]
+    weights = [f"{weight:.2f}" for weight in (row[0] for row in found["maps"][2]["weight"])]
+    assert rows.nth(1).get_by_role("cell").all_inner_texts() == weights
+    maps = report.locator("svg.map")
+    expect(maps).to_have_count(3)
+    expect(maps.first.locator("circle")).to_have_count(80)
+    item = next(item for item in found["items"] if item["title"] == "Title 5")
+    page.get_by_label("Find an item here").fill(item["title"])
+    page.keyboard.press("Tab")
+    dialog = page.get_by_role("dialog", name="Similar to Title 5")
+    expect(dialog.get_by_role("row")).to_have_count(11)
+    assert Axe().run(page).violations_count == 0
+    page.keyboard.press("Escape")
+    expect(maps.first.locator(".picked title")).to_have_text("Title 5")
+    expect(maps.nth(2).locator(".like")).to_have_count(10)
+    other = maps.nth(1).locator("circle").last
+    title = other.locator("title").text_content()
+    other.click(force=True)
+    expect(page.get_by_role("dialog", name=f"Similar to {title}", exact=True)).to_be_visible()
+    page.keyboard.press("Escape")
+    shown = Axe().run(page)
+    assert shown.violations_count == 0, shown.generate_report()
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    page.get_by_role("button", name="Close the report").click()
+    expect(maps).to_have_count(0)
+    expect(page.get_by_role("button", name="Report: v1")).to_be_focused()
