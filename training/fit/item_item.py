@@ -7,14 +7,15 @@ with an L2 penalty alone and the nearest items as support, so one small linear s
 other is a random walk: RP3beta (Paudel et al., ACM TiiS 7(1), 2016) with damped users. Where times
 are known, a third one counts what was chosen soon after what, as much as both together (ours).
 
-Letters: B users, I items, K neighbours, N entries, X items whose systems are solved together.
+Letters: U users, B users of a block, I items, K neighbours, N entries, X items of a block.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array, diags_array
+from scipy.sparse import csr_array, diags_array, vstack
 
 from training.data.histories import Histories
 
@@ -28,7 +29,12 @@ LONGEST = 100
 """Newest positives of a user that count, so that the cost grows linearly with interactions."""
 ALPHA, BETA = 0.6, 0.4
 """Of the random walk: RP3beta's first setting in the benchmarks."""
+MOST_ENTRIES, FEWEST_ENTRIES = 2**26, 1024
+"""Of the matrix G. Where it may have more than the first (0.5 GB), each row keeps an equal part of
+so many, but not fewer than the second."""
 _BLOCK = 256
+_BLOCK_ENTRIES = 2**22
+"""Entries that are multiplied or sorted at once, about."""
 _LONGEST_GAP = 20
 """Places between two items of a history that count as one after the other."""
 _BACKWARDS = 0.5
@@ -84,42 +90,100 @@ def in_order(histories: Histories) -> csr_array:
 
 def _largest(weight_II: csr_array) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Rows, columns and values of the NEIGHBOURS largest positive weights of every column."""
-    weights = weight_II.tocoo()
-    order_N = np.lexsort((weights.row, -weights.data, weights.col))
-    column_N = weights.col[order_N]
-    first_I = np.searchsorted(column_N, np.arange(weight_II.shape[1]))
-    kept_N = (np.arange(len(column_N)) - first_I[column_N] < NEIGHBOURS) & (
-        weights.data[order_N] > 0
-    )
-    return weights.row[order_N][kept_N], column_N[kept_N], weights.data[order_N][kept_N]
+    by_column = weight_II.tocsc()
+    found = []
+    for start, end in _blocks(np.diff(by_column.indptr)):
+        first_X1 = by_column.indptr[start : end + 1]
+        block = slice(first_X1[0], first_X1[-1])
+        row_N, weight_N = by_column.indices[block], by_column.data[block]
+        column_N = np.repeat(np.arange(start, end, dtype=np.int32), np.diff(first_X1))
+        order_N = np.lexsort((row_N, -weight_N, column_N))
+        rank_N = np.arange(len(order_N)) - (first_X1[column_N - start] - block.start)
+        kept_N = order_N[rank_N < NEIGHBOURS]
+        kept_N = kept_N[weight_N[kept_N] > 0]
+        found.append((row_N[kept_N], column_N[kept_N], weight_N[kept_N]))
+    row_N, column_N, weight_N = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return row_N, column_N, weight_N
+
+
+def _blocks(entries_I: NDArray[np.integer]) -> Iterator[tuple[int, int]]:
+    """Ranges of rows with at most `_BLOCK_ENTRIES` entries each, or of one row."""
+    total_I = np.cumsum(entries_I, dtype=np.int64)
+    start = 0
+    while start < len(total_I):
+        before = total_I[start - 1] if start else 0
+        end = int(np.searchsorted(total_I, before + _BLOCK_ENTRIES, side="right"))
+        yield start, max(end, start + 1)
+        start = max(end, start + 1)
 
 
 def _regression_and_walk(histories: Histories) -> csr_array:
     """Weights [I, I] of the two models that know no order."""
-    rows_UI = _damped_rows(histories)
-    gram_II = csr_array(rows_UI.T @ rows_UI)
-    gram_II.sort_indices()
-    count_I = np.bincount(histories.item_P, minlength=histories.num_items)
+    num_items = histories.num_items
+    gram_II = _gram(_damped_rows(histories))
     root_I = np.sqrt(np.maximum(gram_II.diagonal(), 1e-12))
+    place_I = np.full(num_items, -1, dtype=np.int16)
     found: list[tuple[NDArray[Any], ...]] = []
-    for start in range(0, gram_II.shape[0], _BLOCK):
-        item_X = range(start, min(start + _BLOCK, gram_II.shape[0]))
+    for start in range(0, num_items, _BLOCK):
+        item_X = range(start, min(start + _BLOCK, num_items))
         near_X = [_nearest(gram_II, item, root_I) for item in item_X]
-        shared_XK, weight_XK = _solved(gram_II, near_X, item_X)
-        found += [
-            (near, np.full(len(near), item, np.int32), shared_K[: len(near)], weight_K[: len(near)])
-            for near, item, shared_K, weight_K in zip(
-                near_X, item_X, shared_XK, weight_XK, strict=True
-            )
-        ]
-    row_N, column_N, shared_N, weight_N = (
+        shared_XK, weight_XK = _solved(gram_II, near_X, item_X, place_I)
+        length_X = np.array([len(near) for near in near_X])
+        filled_XK = np.arange(NEIGHBOURS) < length_X[:, None]
+        column_N = np.repeat(np.arange(start, item_X.stop, dtype=np.int32), length_X)
+        found.append((np.concatenate(near_X), column_N, shared_XK[filled_XK], weight_XK[filled_XK]))
+    row_N, column_N, walked_N, weight_N = (
         np.concatenate(parts) for parts in zip(*found, strict=True)
     )
+    del found, gram_II
+    count_I = np.bincount(histories.item_P, minlength=num_items)
     degree_I = np.maximum(count_I, 1.0)
-    walked_N = shared_N * degree_I[row_N] ** -ALPHA * degree_I[column_N] ** -BETA
-    scaled_2N = [kind_N / _scale(kind_N, row_N, count_I) for kind_N in (weight_N, walked_N)]
-    mean_N = np.mean(scaled_2N, axis=0).astype(np.float32)
-    return csr_array((mean_N, (row_N, column_N)), shape=gram_II.shape)
+    walked_N *= (degree_I**-ALPHA)[row_N]
+    walked_N *= (degree_I**-BETA)[column_N]
+    for kind_N in (weight_N, walked_N):
+        kind_N /= _scale(kind_N, row_N, count_I)
+    weight_N += walked_N
+    mean_N = (weight_N / 2).astype(np.float32)
+    return csr_array((mean_N, (row_N, column_N)), shape=(num_items, num_items))
+
+
+def _gram(rows_UI: csr_array) -> csr_array:
+    """G = X^T X [I, I], block by block.
+
+    If it is too large for `MOST_ENTRIES`, long rows keep their entries of largest cosine. An entry
+    is lost only if neither of its two items keeps it.
+    """
+    column_IU = csr_array(rows_UI.T)
+    num_items = len(column_IU.indptr) - 1
+    root_I = np.sqrt(np.maximum(rows_UI.power(2).sum(axis=0), 1e-12))
+    length_N = np.diff(rows_UI.indptr)[column_IU.indices]
+    reached_I = np.diff(np.append(0, np.cumsum(length_N, dtype=np.int64))[column_IU.indptr])
+    entries_I = np.minimum(reached_I, num_items)
+    most = num_items
+    if entries_I.sum() > MOST_ENTRIES:
+        most = max(FEWEST_ENTRIES, MOST_ENTRIES // num_items)
+    blocks, shortened = [], False
+    for start, end in _blocks(entries_I):
+        block_XI = csr_array(column_IU[start:end] @ rows_UI)
+        block_XI.sort_indices()
+        if (np.diff(block_XI.indptr) > most).any():
+            block_XI, shortened = _shortened(block_XI, root_I, most), True
+        blocks.append(block_XI)
+    gram_II = csr_array(vstack(blocks, format="csr"))
+    return csr_array(gram_II.maximum(gram_II.T)) if shortened else gram_II
+
+
+def _shortened(block_XI: csr_array, root_I: NDArray[np.float32], most: int) -> csr_array:
+    """The `most` entries of largest cosine of every row, which has its own item among them."""
+    kept_N = np.ones(block_XI.nnz, dtype=np.bool_)
+    for row in np.flatnonzero(np.diff(block_XI.indptr) > most):
+        entries = slice(block_XI.indptr[row], block_XI.indptr[row + 1])
+        cosine_N = block_XI.data[entries] / root_I[block_XI.indices[entries]]
+        dropped_N = np.argpartition(-cosine_N, most)[most:]
+        kept_N[entries.start + dropped_N] = False
+    indptr = np.append(0, np.cumsum(kept_N))[block_XI.indptr]
+    entries_N = (block_XI.data[kept_N], block_XI.indices[kept_N], indptr)
+    return csr_array(entries_N, shape=block_XI.shape)
 
 
 def item_item_scores(weight_BI: csr_array, item_item_II: csr_array) -> NDArray[np.float32]:
@@ -169,13 +233,18 @@ def _nearest(gram_II: csr_array, item: int, root_I: NDArray[np.float32]) -> NDAr
 
 
 def _solved(
-    gram_II: csr_array, near_X: list[NDArray[np.int32]], item_X: range
+    gram_II: csr_array,
+    near_X: list[NDArray[np.int32]],
+    item_X: range,
+    place_I: NDArray[np.int16],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Of each item's neighbours: their entries of G and their regression weights [X, K]."""
+    """Of each item's neighbours: their entries of G and their regression weights [X, K].
+
+    `place_I` is to write on, -1 throughout before and after.
+    """
     system_XKK = np.zeros((len(near_X), NEIGHBOURS, NEIGHBOURS))
     target_XK1 = np.zeros((len(near_X), NEIGHBOURS, 1))
     diagonal = np.arange(NEIGHBOURS)
-    place_I = np.full(gram_II.shape[0], -1, dtype=np.int32)
     for system_KK, target_K1, near, item in zip(
         system_XKK, target_XK1, near_X, item_X, strict=True
     ):
