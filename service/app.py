@@ -203,8 +203,13 @@ async def running_services(
     )
     limiter = CapacityLimiter(settings.score_threads)
     engine = RecommendationEngine(
-        metrics=metrics, max_batch=settings.max_batch, max_waiting=settings.max_waiting
+        metrics=metrics,
+        max_batch=settings.max_batch,
+        max_waiting=settings.max_waiting,
+        most_kept_bytes=settings.kept_answers_bytes,
     )
+    if changing is not None:
+        changing.erased.forget = engine.kept.clear
     drain = Drain(settings.drain_seconds)
     running = [follower.run()]
     shared = None

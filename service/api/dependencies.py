@@ -16,9 +16,10 @@ from service.http.pages import PictureFolder
 from service.http.problems import Problem
 from service.ops.metrics import Metrics
 from service.ops.process import Drain
+from service.recommend.answer import Answer
 from service.recommend.engine import RecommendationEngine
 from service.schemas.errors import InvalidRequest, NotOffered, NotReady
-from service.schemas.responses import Answered, Recommendation
+from service.schemas.responses import Answered
 from service.serving.experiment_counter import ExperimentCounter
 from service.serving.follower import ModelFollower
 from service.serving.served import Models
@@ -170,13 +171,22 @@ class Call:
     def answer(self, kind: Callable[..., Answered], **content: Any) -> Response:
         """An answer of a kind, with the request's id and the time since the call was made."""
         with self.services.metrics.stage("serialise"):
-            took_ms = round((time.perf_counter() - self._started) * 1000, 3)
-            return json_response(kind(request_id=self._request_id, took_ms=took_ms, **content))
+            return json_response(kind(**self._answered(), **content))
 
-    def shown(self, models: Models, answer: Recommendation) -> None:
+    def answer_list(self, models: Models, answer: Answer) -> Response:
+        """A list with the request's id and the time, counted as shown."""
+        self.shown(models, answer)
+        own = orjson.dumps(self._answered())
+        return Response(own[:-1] + b"," + answer.content[1:], media_type="application/json")
+
+    def shown(self, models: Models, answer: Answer) -> None:
         """Count a list for the experiment, if one runs; one without items is none."""
-        if self.services.shared is not None and answer["items"]:
-            self.services.shared.experiment.shown(models, answer["user_id"], answer["variant"])
+        if self.services.shared is not None and answer.items:
+            self.services.shared.experiment.shown(models, answer.user_id, answer.variant)
+
+    def _answered(self) -> Answered:
+        took_ms = round((time.perf_counter() - self._started) * 1000, 3)
+        return Answered(request_id=self._request_id, took_ms=took_ms)
 
     def check_k(self, k: int, field: str) -> None:
         """InvalidRequest if a list is longer than the settings allow."""

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from anyio import to_thread
 from fastapi import APIRouter, Query, Response
+from orjson import Fragment
 
 from service.api import costs
 from service.api.dependencies import (
@@ -78,8 +79,7 @@ async def recommend(request: RecommendationRequest, models: ModelsDep, call: Cal
     call.check_k(request.k, "k")
     call.charge(costs.of_list(request))
     result = await call.services.engine.recommend(models.of(request.user_id), request)
-    call.shown(models, result)
-    return call.answer(RecommendationResponse, **result)
+    return call.answer_list(models, result)
 
 
 @router.post("/v1/recommendations:batch", response_model=BatchResponse, tags=["recommend"])
@@ -103,7 +103,7 @@ async def recommend_batch(batch: BatchRequest, models: ModelsDep, call: CallDep)
     )
     for response in responses:
         call.shown(models, response)
-    return call.answer(BatchResponse, responses=responses)
+    return call.answer(BatchResponse, responses=[Fragment(each.content) for each in responses])
 
 
 @router.post("/v1/score", response_model=RecommendationResponse, tags=["recommend"])
@@ -116,8 +116,7 @@ async def score(request: ScoreRequest, models: ModelsDep, call: CallDep) -> Resp
     wanted = request.recommendation()
     call.charge(costs.of_list(wanted))
     result = await call.services.engine.recommend(models.of(request.user_id), wanted)
-    call.shown(models, result)
-    return call.answer(RecommendationResponse, **result)
+    return call.answer_list(models, result)
 
 
 @router.get(

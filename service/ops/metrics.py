@@ -241,6 +241,20 @@ class Metrics:
             "Recommendations and explanations that failed with 5xx, by the model that was to serve",
             ["variant"],
         )
+        self.kept_asks = counter(
+            "magnet_kept_answers",
+            "Lists that were asked for: hit if a kept answer was given again, miss if there was "
+            "none, changed if it was no longer true",
+            ["result"],
+        )
+        self.kept_evictions = counter(
+            "magnet_kept_answers_evictions", "Kept answers that made room for others"
+        )
+        self.kept_bytes = gauge(
+            "magnet_kept_answers_bytes",
+            "Memory of kept answers, about",
+            multiprocess_mode="livesum",
+        )
         self._served_items = counter(
             "magnet_served_items",
             "Items in recommendations, by what they were chosen from",

@@ -99,6 +99,8 @@ class Settings(BaseSettings):
     """Longest wait for one batch of chunks while a model is loaded."""
     user_cache_size: Annotated[int, Field(ge=0)] = 10_000
     """Users kept in memory per model version, also while Redis is away."""
+    kept_answers_bytes: Annotated[int, Field(ge=0)] = 64 * 2**20
+    """Memory for lists that are given again for as long as nothing has changed; 0 for none."""
     feedback_capacity: Annotated[int, Field(ge=1)] = 1_000_000
     """Events that may wait for training; more are refused."""
     recent_items: Annotated[int, Field(ge=1, le=10_000)] = 500

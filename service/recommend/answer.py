@@ -1,10 +1,16 @@
-"""Answers: lists told in the plain values that the API gives.
+"""Answers: lists told in the plain values that the API gives, and serialised.
 
-Letters: N items of a list.
+Letters: N items of a list, K experts.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from model.registry.records import Variant
 from service.ops.metrics import Metrics
 from service.recommend.adjustments import listed
 from service.recommend.because import POPULAR, told
@@ -28,24 +34,59 @@ ONLY: Mapping[Source, list[str]] = {
 PINNED = "Pinned to this rank"
 
 
-def answers(lists: Lists, metrics: Metrics) -> list[Recommendation]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A list as it is sent, and what is counted when it is given."""
+
+    content: bytes
+    """JSON of a `Recommendation`."""
+    user_id: str | None
+    variant: Variant
+    source: Source
+    fallback_reason: str | None
+    items: int
+    """How many it has."""
+    weight_K: NDArray[np.float32] | None
+    """Sum of their routing weights; None if nothing is explained."""
+
+
+def answers(lists: Lists, metrics: Metrics) -> list[Answer]:
     """The answer to every request."""
     items = [_items(*each) for each in zip(lists.resolved, lists.shown, strict=True)]
+    weights: dict[int, NDArray[np.float32]] = {}
     for explained in lists.explained:
         _tell_reasons(lists, explained, items)
+        weights |= zip(explained.places, explained.weight_BK, strict=True)
     for resolved, shown, own in zip(lists.resolved, lists.shown, items, strict=True):
         _tell_pins(resolved, shown, own)
-    return [_answer(*each, metrics) for each in zip(lists.resolved, items, strict=True)]
+    told = [_told(*each) for each in zip(lists.resolved, items, strict=True)]
+    return [
+        _answer(*each, weights.get(place), metrics)
+        for place, each in enumerate(zip(lists.resolved, told, strict=True))
+    ]
 
 
 def _answer(
-    resolved: ResolvedRequest, items: list[RecommendedItem], metrics: Metrics
-) -> Recommendation:
+    resolved: ResolvedRequest,
+    told: Recommendation,
+    weight_K: NDArray[np.float32] | None,
+    metrics: Metrics,
+) -> Answer:
+    with metrics.stage("serialise"):
+        content = orjson.dumps(told)
+    return Answer(
+        content=content,
+        user_id=told["user_id"],
+        variant=told["variant"],
+        source=resolved.choice.source,
+        fallback_reason=resolved.choice.fallback_reason,
+        items=len(told["items"]),
+        weight_K=weight_K,
+    )
+
+
+def _told(resolved: ResolvedRequest, items: list[RecommendedItem]) -> Recommendation:
     served, choice = resolved.served, resolved.choice
-    if choice.fallback_reason is not None:
-        labels = (choice.fallback_reason, choice.source, served.variant)
-        metrics.fallbacks.labels(*labels).inc()
-    metrics.served(choice.source, len(items))
     return Recommendation(
         model_version=served.snapshot.version,
         variant=served.variant,

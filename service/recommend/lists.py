@@ -15,7 +15,7 @@ import numpy as np
 from model.runtime.evidence import Listed
 from service.ops.metrics import Metrics
 from service.recommend.because import COMPARED, VERBS, Reasons, because
-from service.recommend.explanation import Parts, parts_of_lists
+from service.recommend.explanation import Parts, Weights, parts_of_lists
 from service.recommend.resolution import ResolvedRequest, resolve
 from service.recommend.rules import limited, with_pins
 from service.retrieval.query import (
@@ -45,6 +45,14 @@ class Explained:
     """Of the lists among all."""
     parts: Parts
     reasons: list[Reasons]
+
+    @property
+    def weight_BK(self) -> Weights:
+        """Of each list, the sum of its items' routing weights."""
+        weight_CK = self.parts.weight_CK
+        shape_BNK = len(self.places), -1, weight_CK.shape[1]
+        weight_BK: Weights = weight_CK.reshape(shape_BNK).sum(axis=1)
+        return weight_BK
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +111,7 @@ def _explain(
 ) -> Explained:
     """What adds up to the scores of lists of one model and length, by one run of the graph."""
     asked = [resolved[place] for place in places]
-    served, snapshot = asked[0].served, asked[0].served.snapshot
+    snapshot = asked[0].served.snapshot
     with metrics.stage("explain"):
         rows_BN = np.stack([shown[place].rows for place in places])
         breakdowns = snapshot.scorer.explain_all([each.profile for each in asked], rows_BN)
@@ -116,7 +124,6 @@ def _explain(
             parts.channel_CG.reshape(*rows_BN.shape, -1),
             bias_BN,
         )
-    served.statistics.routed(len(places), parts.weight_CK.sum(axis=0))
     return Explained(places=places, parts=parts, reasons=reasons)
 
 

@@ -48,7 +48,7 @@ class Counts:
 class ServingStatistics:
     """How one model does in one role: answers, failures, and how its lists were routed.
 
-    Counts only grow. The event loop counts attempts, and one worker thread the routing.
+    Counts only grow, and only the event loop counts.
     """
 
     def __init__(self, experts: Sequence[str], metrics: Metrics, variant: Variant) -> None:
@@ -75,9 +75,9 @@ class ServingStatistics:
         self._counts.answers += 1
         self._seconds.observe(time.perf_counter() - started)
 
-    def routed(self, lists: int, weight_K: NDArray[np.floating]) -> None:
-        """Count how the items of some lists were routed."""
-        self._counts.routed += lists
+    def routed(self, weight_K: NDArray[np.floating]) -> None:
+        """Count how the items of a list were routed: the sum of their weights."""
+        self._counts.routed += 1
         self._counts.weight_K += weight_K
         for counter, weight in zip(self._weights, weight_K.tolist(), strict=True):
             counter.inc(weight)

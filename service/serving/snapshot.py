@@ -92,7 +92,7 @@ async def read_probe_users(opened: OpenedModel) -> ProbeUsers:
     return ProbeUsers(golden=await read(manifest.golden.user_rows), sampled=await read(sampled))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, weakref_slot=True)
 class Snapshot:
     """A request captures one, so it never sees two versions."""
 

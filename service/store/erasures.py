@@ -7,7 +7,7 @@ training. Scripts, not transactions: see `service.store.store`.
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -96,6 +96,8 @@ class Erased:
         self._numbers: dict[str, int] = {}
         """The latest erasure of each user, by hash."""
         self._reading = asyncio.Lock()
+        self.forget: Callable[[], None] = lambda: None
+        """Called when further users are to be forgotten, for what else is known of them here."""
 
     def since(self, user_id: str, number: int) -> bool:
         """Whether a user was erased after the erasure of that number."""
@@ -134,6 +136,7 @@ class Erased:
         self._key = key or b""
         self._numbers = await to_thread.run_sync(self._take, stored[1::2])
         self._revision = int(revision or 0)
+        self.forget()
 
     def _take(self, stored: Sequence[bytes]) -> dict[str, int]:
         """The latest erasure of each user, kept on this machine too. Blocking."""

@@ -54,11 +54,14 @@ class UserState:
     recent_ids: Sequence[str] = ()
     """Further items that they have seen lately, see `LiveValues`."""
     hidden_rows: Rows
-    """Items that must not be shown to anybody, ascending."""
+    """Items that must not be shown to anybody, ascending; the same array until others must not."""
     default_rules: Rules = field(default_factory=lambda: NO_RULES)
     """Those of the namespace."""
     trouble: SourceUnavailable | None = None
     """Why something could not be read: events are then none, all else as last known."""
+
+
+_NONE_HIDDEN: Rows = np.empty(0, dtype=np.intp)
 
 
 class DiskUsers:
@@ -98,7 +101,7 @@ class DiskUsers:
             user_id=user_id,
             in_model=row is not None,
             record=None if row is None else await self.user(row),
-            hidden_rows=np.empty(0, dtype=np.intp),
+            hidden_rows=_NONE_HIDDEN,
         )
 
 

@@ -113,7 +113,7 @@ def test_stages_of_an_answer_are_timed(disk_client) -> None:
         for stage in ("lookup", "retrieve", "rank", "explain", "serialise")
     ]
     before = [disk_client.metric(sample) for sample in samples]
-    disk_client.get("/v1/users/u001/recommendations")
+    disk_client.get("/v1/users/u001/recommendations?k=17")  # which nobody has asked for
     assert [disk_client.metric(sample) for sample in samples] == [count + 1 for count in before]
 
 

@@ -50,9 +50,10 @@ def test_an_attempt_is_an_answer_or_a_failure_or_the_callers_fault(
 
 def test_a_window_is_what_came_after_its_start() -> None:
     statistics = ServingStatistics(["one", "other"], Metrics(), "champion")
-    statistics.routed(1, np.array([1.0, 0.0]))
+    statistics.routed(np.array([1.0, 0.0]))
     start = statistics.counts()
-    statistics.routed(2, np.array([0.5, 1.5]))
+    for _ in range(2):
+        statistics.routed(np.array([0.25, 0.75]))
     window = statistics.counts().since(start)
     assert window.routed == 2
     assert window.weight_K.tolist() == [0.5, 1.5]

@@ -90,7 +90,7 @@ class Product(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.world.begin("v1", REPLICAS)
+        self.world.begin("v1", [{}] * REPLICAS)
         self.expected.published.append("v1")
         self.expected.live = "v1"
         self.settle()

@@ -3,7 +3,7 @@
 import os
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ class World:
         self._serving = serving
         self._port = free_port()
         self._store = ExitStack()
+        self._settings: Sequence[Mapping[str, Any]] = ()
         self._replicas: list[ExitStack] = []
         self.clients: list[Any] = []
         self.server = self._started()
@@ -43,13 +44,14 @@ class World:
     def _data(self) -> Path:
         return self._folder / "data"
 
-    def begin(self, version: str, replicas: int) -> None:
-        """An empty store with one version, and new replicas."""
+    def begin(self, version: str, replicas: Sequence[Mapping[str, Any]]) -> None:
+        """An empty store with one version, and new replicas with settings of their own."""
         with redis.Redis.from_url(self.server.url) as client:
             client.flushall()
         shutil.rmtree(self._folder / "cache", ignore_errors=True)
         self.publish(version)
-        for place in range(replicas):
+        self._settings = replicas
+        for place in range(len(replicas)):
             self._replicas.append(ExitStack())
             self.clients.append(None)
             self.start_replica(place)
@@ -79,6 +81,7 @@ class World:
             cache_dir=self._folder / "cache",
             redis_timeout_seconds=PATIENCE_SECONDS,
             request_timeout_seconds=PATIENCE_SECONDS,
+            **self._settings[place],
         )
         client = self._replicas[place].enter_context(self._serving(settings))
         client.timeout = PATIENCE_SECONDS

@@ -1,0 +1,147 @@
+"""Answers that are kept, to be given again for as long as nothing has changed.
+
+What an answer depends on, a request reads anyway: one round trip to Redis tells the user's events,
+and what has changed for everybody. So an answer that is given again is as true as a new one; what
+is saved is making it. Answers of a moment when Redis could not be read are not kept.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+from weakref import ref
+
+from cachetools import LRUCache
+
+from model.registry.records import Variant
+from model.runtime.top_k import Rows
+from service.ops.metrics import Metrics
+from service.recommend.answer import Answer
+from service.schemas.requests import RecommendationRequest
+from service.schemas.rules import Rules
+from service.serving.served import Served
+from service.serving.snapshot import Snapshot
+from service.store.live_events import LiveEvent
+from service.store.users import UserState
+
+_BYTES = 1_500
+"""Of an entry, besides its texts and events."""
+_EVENT_BYTES = 250
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Basis:
+    """All that an answer depends on besides its request.
+
+    What a snapshot says of a user never changes, nor does an array of hidden rows: the very same
+    ones mean that nothing has changed. They are held weakly, so that no replaced model stays.
+    """
+
+    snapshot: ref[Snapshot]
+    variant: Variant
+    in_model: bool
+    hidden_rows: ref[Rows]
+    default_rules: Rules
+    events: Sequence[LiveEvent]
+    recent_ids: Sequence[str]
+
+    @classmethod
+    def of(cls, served: Served, user: UserState) -> Self:
+        return cls(
+            snapshot=ref(served.snapshot),
+            variant=served.variant,
+            in_model=user.in_model,
+            hidden_rows=ref(user.hidden_rows),
+            default_rules=user.default_rules,
+            events=user.events,
+            recent_ids=user.recent_ids,
+        )
+
+    def holds(self, served: Served, user: UserState) -> bool:
+        """Whether nothing has changed."""
+        return (
+            self.snapshot() is served.snapshot
+            and self.variant == served.variant
+            and self.in_model == user.in_model
+            and self.hidden_rows() is user.hidden_rows
+            and self.default_rules is user.default_rules
+            and self.events == user.events
+            and self.recent_ids == user.recent_ids
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    request: str
+    answer: Answer
+    basis: _Basis
+
+    @property
+    def num_bytes(self) -> int:
+        """About how much memory it takes."""
+        texts = len(self.request) + len(self.answer.content)
+        num_events = len(self.basis.events) + len(self.basis.recent_ids)
+        return _BYTES + texts + _EVENT_BYTES * num_events
+
+
+class _Entries(LRUCache[str, _Kept]):
+    """The entries by request, the least recently used one first; it counts those that make room."""
+
+    def __init__(self, most_bytes: int, metrics: Metrics) -> None:
+        super().__init__(most_bytes)
+        self._evictions = metrics.kept_evictions
+
+    @staticmethod
+    def getsizeof(value: _Kept) -> int:
+        return value.num_bytes
+
+    def popitem(self) -> tuple[str, _Kept]:
+        self._evictions.inc()
+        return super().popitem()
+
+
+class KeptAnswers:
+    """One per process. For the event loop only.
+
+    Args:
+        most_bytes: how much memory they may take; 0: none is kept.
+        metrics: where they are counted.
+    """
+
+    def __init__(self, most_bytes: int, metrics: Metrics) -> None:
+        self._entries = _Entries(most_bytes, metrics)
+        self._bytes = metrics.kept_bytes
+        self._hit, self._miss, self._changed = map(
+            metrics.kept_asks.labels, ("hit", "miss", "changed")
+        )
+
+    def get(self, served: Served, request: RecommendationRequest, user: UserState) -> Answer | None:
+        """The answer to a request, if it would be the same now."""
+        if not self._entries.maxsize or user.trouble is not None:
+            return None
+        kept = self._entries.get(request.model_dump_json())
+        if kept is None:
+            self._miss.inc()
+            return None
+        if not kept.basis.holds(served, user):
+            self._changed.inc()
+            return None
+        self._hit.inc()
+        return kept.answer
+
+    def put(
+        self, served: Served, request: RecommendationRequest, user: UserState, answer: Answer
+    ) -> None:
+        """Keep an answer; not that of a user who has been erased meanwhile."""
+        if not self._entries.maxsize or user.trouble is not None:
+            return
+        if user.user_id is not None and served.snapshot.users.is_erased(user.user_id):
+            return
+        kept = _Kept(request.model_dump_json(), answer, _Basis.of(served, user))
+        if kept.num_bytes <= self._entries.maxsize:
+            self._entries[kept.request] = kept
+        self._bytes.set(self._entries.currsize)
+
+    def clear(self) -> None:
+        """Keep none of those that there are."""
+        self._entries.clear()
+        self._bytes.set(0)
