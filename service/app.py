@@ -39,7 +39,7 @@ from service.auth.authenticator import Authenticator, host_of_command, is_local
 from service.auth.local_trust import LocalTrust
 from service.http.middleware import HEADER, Limits, RequestMiddleware
 from service.http.pages import PictureFolder, install_documentation, install_page, install_pictures
-from service.http.problems import PROBLEM_MEDIA_TYPE, install_handlers
+from service.http.problems import install_handlers, problem_schemas
 from service.ops.logs import configure_logging
 from service.ops.metrics import Metrics, metrics_port
 from service.ops.process import Drain, repeat, stop, tune_process
@@ -336,20 +336,16 @@ class _Application(FastAPI):
         )
 
     def openapi(self) -> dict[str, Any]:
-        """The document, with the media type of problems and the longest lists."""
+        """The document, with the schemas of problems and the longest lists."""
         if self.openapi_schema is None:
             schema = super().openapi()
+            schema["components"]["schemas"] |= problem_schemas()
             operations = [op for path in schema["paths"].values() for op in path.values()]
             bodies = [x.get("properties", {}) for x in schema["components"]["schemas"].values()]
             lengths = [properties["k"] for properties in bodies if "k" in properties]
             for operation in operations:
                 parameters = operation.get("parameters", [])
                 lengths += [each["schema"] for each in parameters if each["name"] == "k"]
-                for status, response in operation["responses"].items():
-                    if status.startswith(("4", "5")):
-                        content = response["content"]
-                        _, problem = content.popitem()  # under the type of good answers
-                        content[PROBLEM_MEDIA_TYPE] = problem
             for length in lengths:
                 length["maximum"] = self._settings.max_k
             ranked = schema["components"]["schemas"]["ScoreRequest"]["properties"]["items"]

@@ -13,7 +13,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from service.auth.authenticator import Authenticator, TokenBucket
 from service.auth.keys import Scope
 from service.http.pages import PictureFolder
-from service.http.problems import Problem
+from service.http.problems import PROBLEM_CONTENT
 from service.ops.metrics import Metrics
 from service.ops.process import Drain
 from service.recommend.answer import Answer
@@ -37,7 +37,7 @@ from service.store.users import Changing
 def _problems(descriptions: dict[int, str]) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a route that may be answered with these problems, by status."""
     return {
-        status: {"model": Problem, "description": description}
+        status: {"content": PROBLEM_CONTENT, "description": description}
         for status, description in descriptions.items()
     }
 

@@ -224,6 +224,10 @@ class ApproximateRetriever:
         anchor_GCD = channels(tensors["item_embeddings"][self._anchor_rows])
         self._anchor_GDC = np.ascontiguousarray(anchor_GCD.transpose(0, 2, 1))
 
+    def search_exactly_by(self, exact: ExactRetriever) -> None:
+        """From now on use another one, of the same answers, where the index does not help."""
+        self._exact = exact
+
     def best(self, queries: Sequence[Query]) -> list[Ranked]:
         """Nearly the best items of every query, in the order of their exact scores."""
         return [self._best(query) for query in queries]

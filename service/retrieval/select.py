@@ -3,19 +3,29 @@
 Letters: I items, V views, M modalities, D dimension, K experts.
 """
 
+import json
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from model.runtime.profile import Profile
 from model.runtime.scorer import OnnxScorer
-from model.runtime.top_k import Rows, top_places
+from model.runtime.top_k import top_places
 from service.ops.settings import Retrieval
-from service.retrieval.approximate import ApproximateRetriever, FaissIndex, is_installed
+from service.retrieval.approximate import (
+    PROBED,
+    STAGES,
+    ApproximateRetriever,
+    FaissIndex,
+    is_installed,
+)
+from service.retrieval.bounds import FloatBounds
 from service.retrieval.exact import ExactRetriever
 from service.retrieval.query import Eligible, Query, Retriever, Tensors
 
@@ -28,6 +38,8 @@ RECALL_AT = 20
 
 _INDEX = "index"
 """Folder of the index within that of the version."""
+_RECALL = "recall.json"
+"""File in it: what was measured, and of what."""
 
 _logger = logging.getLogger(__name__)
 
@@ -40,6 +52,8 @@ class Chosen:
     recall: float
     """Share that it finds of the 20 best items by routing every item, mean over sampled users."""
     sampled_users: int
+    finish: Callable[[], None] | None = None
+    """What is left to be done once it is served, beside requests. Blocking."""
 
 
 def choose_retriever(
@@ -61,21 +75,31 @@ def choose_retriever(
         users: whose best items the recall is measured on.
         index_folder: where the index is kept; None: nowhere, it is built anew.
     """
-    exact = ExactRetriever(scorer, tensors, templates_KM)
     known = [profile for profile in users if profile.vector_VMD.any()]
-    best = [top_places(scorer.score(profile), 0, RECALL_AT) for profile in known]
     num_items = len(tensors["item_bias"])
     if _wants_index(wanted, num_items):
         index = _index(tensors, index_folder)
+        templates = np.array(templates_KM, dtype=np.float32)
+        items_IVMD, bias_I = tensors["item_embeddings"], tensors["item_bias"]
+        bounds = FloatBounds(items_IVMD, bias_I, templates, scorer.reach())
+        exact = ExactRetriever(scorer, tensors, templates_KM, bounds=bounds)
         retriever = ApproximateRetriever(exact, index, scorer, tensors)
-        recall = _recall(retriever, known, best, num_items)
+        measure = partial(_recall, retriever, scorer, known, num_items)
+        recall = measure() if index_folder is None else _kept_recall(index_folder / _INDEX, measure)
+
+        def finish() -> None:
+            retriever.search_exactly_by(ExactRetriever(scorer, tensors, templates_KM))
+
         if recall >= LEAST_RECALL:
-            return Chosen(retriever=retriever, recall=recall, sampled_users=len(best))
+            return Chosen(
+                retriever=retriever, recall=recall, sampled_users=len(known), finish=finish
+            )
         _logger.warning(
             "the approximate search finds only %.3f of the best items: searching exactly", recall
         )
-    recall = _recall(exact, known, best, num_items)
-    return Chosen(retriever=exact, recall=recall, sampled_users=len(best))
+    exact = ExactRetriever(scorer, tensors, templates_KM)
+    recall = _recall(exact, scorer, known, num_items)
+    return Chosen(retriever=exact, recall=recall, sampled_users=len(known))
 
 
 def _wants_index(wanted: Retrieval, num_items: int) -> bool:
@@ -107,12 +131,27 @@ def _index(tensors: Tensors, folder: Path | None) -> FaissIndex:
         return FaissIndex.load(folder / _INDEX)
 
 
+def _kept_recall(folder: Path, measure: Callable[[], float]) -> float:
+    """That of the index in a folder, measured once: it takes longer than to load the index."""
+    of_what = {"probed": PROBED, "stages": [list(stage) for stage in STAGES]}
+    path = folder / _RECALL
+    with suppress(OSError, ValueError, LookupError, TypeError):
+        kept = json.loads(path.read_bytes())
+        if kept["of"] == of_what:
+            return float(kept["recall"])
+    recall = measure()
+    with suppress(OSError):
+        path.write_text(json.dumps({"recall": recall, "of": of_what}))
+    return recall
+
+
 def _recall(
-    retriever: Retriever, users: Sequence[Profile], best: Sequence[Rows], num_items: int
+    retriever: Retriever, scorer: OnnxScorer, users: Sequence[Profile], num_items: int
 ) -> float:
     """1 for nobody: there is nothing that has been missed."""
-    if not best:
+    if not users:
         return 1.0
+    best = [top_places(scorer.score(profile), 0, RECALL_AT) for profile in users]
     everything = Eligible(num_items, np.empty(0, dtype=np.intp))
     found = retriever.best([Query(profile, everything, RECALL_AT) for profile in users])
     shares = [np.isin(rows, ranked.rows).mean() for rows, ranked in zip(best, found, strict=True)]

@@ -20,7 +20,7 @@ from model.artifact.files import (
     Artifact,
     ArtifactError,
     check_file,
-    check_tensor,
+    check_tensors,
     parse_manifest,
 )
 from model.artifact.manifest import ArtifactManifest
@@ -82,7 +82,7 @@ class ModelCache:
             tensors: dict[str, NDArray[Any]] = {}
             for name in manifest.tensors.keys() - set(self._left_out):
                 tensors[name] = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-                check_tensor(name, tensors[name], manifest)
+            check_tensors(tensors, manifest)
             files = {name: (folder / name).read_bytes() for name in manifest.files}
             for name, data in files.items():
                 check_file(name, data, manifest)

@@ -279,7 +279,7 @@ def _columns(metadata: StringTable) -> tuple[dict[str, NDArray[np.intp]], Attrib
     """The rows of each category, and all attributes: all metadata are read once."""
     rows: defaultdict[str, list[int]] = defaultdict(list)
     builder = AttributesBuilder()
-    for row, text in enumerate(with_pauses(metadata)):
+    for row, text in enumerate(with_pauses(map(metadata.raw, range(len(metadata))))):
         try:
             record = orjson.loads(text)
             categories = record.get("categories", [])

@@ -5,6 +5,7 @@
 fails. None of the followers ends by an error; what stands in the way is a sentence in `trouble`.
 """
 
+import asyncio
 import logging
 import random
 import time
@@ -92,6 +93,8 @@ class VersionLoader:
         self._refused = ""
         self._attempts = 0
         self._retry_at = 0.0
+        self._finishing: asyncio.Task[None] | None = None
+        """Of the latest one; kept, for the event loop does not keep it."""
 
     def is_refused(self, version: str) -> bool:
         """Whether a version could not be loaded a short while ago."""
@@ -156,6 +159,8 @@ class VersionLoader:
         self, opened: OpenedModel, users: ProbeUsers, growing: GrowingModel, started: float
     ) -> Loaded:
         self._metrics.loads.labels("success", "").inc()
+        if (finish := growing.base.chosen.finish) is not None:
+            self._finishing = asyncio.create_task(in_background(finish))
         seconds = round(time.perf_counter() - started, 3)
         return Loaded(growing=growing, opened=opened, probe_users=users, seconds=seconds)
 

@@ -1,3 +1,4 @@
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -132,6 +133,35 @@ def test_a_saved_index_finds_the_same(index, retriever_of, retriever, users, tmp
     again = retriever_of(FaissIndex.load(tmp_path))
     query = Query(users[0], Eligible(NUM_ITEMS, nothing), 50)
     assert again.best([query])[0].rows.tolist() == retriever.best([query])[0].rows.tolist()
+
+
+def test_the_recall_of_an_index_is_measured_once(choose, users, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(choice, "LEAST_RECALL", 0.5)
+    first = choose("approximate", users[:3], tmp_path)
+    assert first.recall == choose("approximate", users[:3]).recall > 0.5
+    file = tmp_path / "index" / "recall.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"recall": 0.75}))
+    assert choose("approximate", users[:3], tmp_path).recall == 0.75
+    monkeypatch.setattr(choice, "PROBED", 7)  # another release looks elsewhere
+    assert choose("approximate", users[:3], tmp_path).recall == first.recall
+    file.write_text("[1, ")
+    assert choose("approximate", users[:3], tmp_path).recall == first.recall
+
+
+def test_answers_are_the_same_before_and_after_it_is_finished(
+    choose, exact_of, large, users, nothing, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(choice, "LEAST_RECALL", 0.5)
+    chosen = choose("approximate", users[:3], tmp_path)
+    points_I = np.zeros(NUM_ITEMS, dtype=np.float32)
+    points_I[::3] = 0.01  # so many are raised that the search is exact
+    queries = [Query(users[4], Eligible(NUM_ITEMS, nothing), 300, points_I)]
+    (right,) = exact_of(large).best(queries)
+    before = chosen.retriever.best(queries)[0]
+    chosen.finish()
+    after = chosen.retriever.best(queries)[0]
+    for found in (before, after):
+        assert found.rows.tolist() == right.rows.tolist()
 
 
 def test_a_damaged_index_is_made_anew(choose, users, tmp_path, monkeypatch) -> None:
