@@ -12,7 +12,7 @@ from training.cli.fit import fit
 from training.data.dataset import DataConfig
 from training.fit.config import TrainingConfig
 
-pytest_plugins = ["tests.made_artifact"]
+pytest_plugins = ["tests.made_artifact", "tests.planted"]
 
 NUM_USERS, NUM_ITEMS = 60, 40
 
@@ -29,11 +29,11 @@ def valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeySe
 
 
 @pytest.fixture
-def redis_url(valkey_server: ValkeyServer) -> str:
+def redis_url(valkey_server: ValkeyServer, login: str) -> str:
     """The URL of the real server, emptied before each test."""
     with valkey_server.client() as client:
         client.flushall()
-    return valkey_server.connection_url
+    return valkey_server.connection_url.replace("//", f"//{login}@")
 
 
 @pytest.fixture(scope="module")

@@ -47,7 +47,9 @@ def sha256(data: bytes | NDArray[Any]) -> str:
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, hide_input_in_errors=True, extra="forbid", allow_inf_nan=False
+    )
 
 
 class ExpertSpec(_Frozen):

@@ -23,7 +23,9 @@ went live or was pinned."""
 class Canary(BaseModel):
     """The latest canary of a namespace, running or ended."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, hide_input_in_errors=True, extra="forbid", allow_inf_nan=False
+    )
 
     version: str
     share: float = Field(gt=0, le=MAX_SHARE)

@@ -34,7 +34,7 @@ def hashed(user_id: str, key: bytes) -> str:
 class Erasure(BaseModel):
     """One user who is to be forgotten."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True, extra="ignore")
 
     erasure_id: str
     number: int

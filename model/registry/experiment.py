@@ -43,7 +43,7 @@ Verdict = Literal["challenger better", "champion better", "undecided"]
 class Tally(BaseModel):
     """What was counted for one variant, over all replicas."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     lists: int = Field(0, description="Lists answered to its users")
     lists_clicked: int = Field(0, description="Of these, lists with a click or more")
@@ -62,7 +62,7 @@ class Tally(BaseModel):
 class Interval(BaseModel):
     """A rate, or a difference of two, lies between these."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     low: float
     high: float
@@ -71,7 +71,7 @@ class Interval(BaseModel):
 class Comparison(BaseModel):
     """How much more often the challenger's users respond than the champion's."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     difference: float | None = Field(
         description="Challenger's rate less champion's; null before both have users"
@@ -201,7 +201,7 @@ def _newcombe(champion: Responses, challenger: Responses) -> Interval:
 class Experiment(BaseModel):
     """What a canary's users and the others have done so far."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     share: float | None = None
     """Of the users who get the challenger; None before anything was counted."""

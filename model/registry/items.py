@@ -29,7 +29,9 @@ METADATA = ("title", "categories", "description", "picture_url", "attributes")
 class ItemContent(BaseModel):
     """What is known of an item beside its id."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
+    model_config = ConfigDict(
+        hide_input_in_errors=True, extra="forbid", strict=True, allow_inf_nan=False, frozen=True
+    )
 
     title: Text | None = None
     categories: Annotated[list[Name], Field(max_length=MAX_CATEGORIES)] = []

@@ -55,7 +55,8 @@ class KeySpace:
     unavailable: str = field(init=False)
     """Set of the ids of items that no answer may show."""
     availability_revision: str = field(init=False)
-    """Counter that every change of `unavailable` raises in the same step."""
+    """Counter (`model.registry.revisions`) that every change of `unavailable` raises in the same
+    step."""
     availability_log: str = field(init=False)
     """Stream of the latest changes of `unavailable`; the id of each begins with its revision."""
     items: str = field(init=False)
@@ -63,7 +64,9 @@ class KeySpace:
     item_changes: str = field(init=False)
     """Sorted set of the ids in `items`, scored by the revision that changed them last."""
     items_revision: str = field(init=False)
-    """Counter that every change of `items` raises in the same step."""
+    """Counter (`model.registry.revisions`) that every change of `items` raises in the same step."""
+    items_log: str = field(init=False)
+    """Stream of the latest revisions of `items`; the id of each begins with it."""
     rules: str = field(init=False)
     """The default rules of lists, JSON; absent while there are none."""
     feedback: str = field(init=False)
@@ -75,11 +78,13 @@ class KeySpace:
     erasures: str = field(init=False)
     """Hash of erasure id -> record (`model.registry.erasures`) of a user to be forgotten, JSON."""
     erasures_revision: str = field(init=False)
-    """Counter that every change of `erasures` raises in the same step."""
+    """Counter (`model.registry.revisions`) that every change of `erasures` raises in the same
+    step."""
     user_hash_key: str = field(init=False)
     """32 random bytes: the key of the hashes that stand for users in logs and in `erasures`."""
     rewrites: str = field(init=False)
-    """Counter that training raises after it has taken users out of stored versions."""
+    """Counter (`model.registry.revisions`) that training raises after it has taken users out of
+    stored versions."""
 
     def __post_init__(self) -> None:
         check_name(self.namespace, "namespace")

@@ -19,7 +19,7 @@ SILENT_SECONDS = 30
 
 
 class _Event(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True, extra="ignore")
 
     run_id: str
     number: int = Field(ge=1, description="Of the event in its run; one that comes twice keeps it")

@@ -82,7 +82,7 @@ Identifier = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 class ReportedEvent(BaseModel):
     """Something that a user did, as a client reports it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True, extra="forbid")
 
     event_id: Annotated[str, StringConstraints(min_length=1, max_length=128)] = Field(
         description="Chosen by the client, unique for ever: a repeated one counts once"
@@ -122,7 +122,7 @@ class RetrainingSummary(BaseModel):
     The trainer writes more (`training.retrain.runs`); fields not named here may change freely.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True, extra="ignore")
 
     run_id: str
     started_at: AwareDatetime
@@ -146,7 +146,7 @@ class RetrainingSummary(BaseModel):
 class LogOwner(BaseModel):
     """The event log that takes the events of a namespace; JSON at `KeySpace.event_log`."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     log_id: str
     place: str

@@ -12,7 +12,7 @@ request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 """The request that this task serves; None outside of requests."""
 
 
-class _LineFormatter(JsonFormatter):
+class LineFormatter(JsonFormatter):
     """One object per record: time (UTC), level, logger, message, extras, request id, exception."""
 
     converter = staticmethod(time.gmtime)
@@ -43,7 +43,7 @@ class _LineFormatter(JsonFormatter):
 def configure_logging(level: str) -> None:
     """Send every logger's records to stderr as JSON lines, uvicorn's among them."""
     handler = logging.StreamHandler()
-    handler.setFormatter(_LineFormatter())
+    handler.setFormatter(LineFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
     # Without a handler uvicorn makes no line for each request; our middleware logs it.
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):

@@ -11,7 +11,7 @@ def shown(*examples: dict[str, JsonValue], **more: JsonValue) -> ConfigDict:
 class Whole(BaseModel):
     """Refuses names that are not known."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
 
 class Body(Whole):

@@ -106,10 +106,10 @@ class GrowingModel:
         with Python's lock in its hands keeps them waiting.
         """
         async with self._following:
-            latest = await store.revision()
+            latest, follows = await store.revision(self.revision)
             if latest == self.revision:
                 return False
-            if latest < self.revision:  # the server was replaced, or emptied
+            if not follows:  # the server was replaced, emptied, or has lost changes
                 await store.drop_kept()
                 self._begin()
             elif self._is_worn():

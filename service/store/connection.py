@@ -257,7 +257,9 @@ def answering(address: RedisAddress) -> Iterator[None]:
         raise SourceUnavailable(f"Redis at {address} {state}: {why}") from error
     except (ValueError, TypeError, AttributeError) as error:
         # Raised by redis-py's parser, or by a caller, for bytes that do not answer the question.
-        raise SourceUnavailable(f"Redis at {address} answers nonsense: {error}") from error
+        # They may be of another answer, and are not repeated.
+        kind = type(error).__name__
+        raise SourceUnavailable(f"Redis at {address} answers nonsense ({kind})") from None
 
 
 @contextmanager

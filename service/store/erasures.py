@@ -22,6 +22,7 @@ from model.artifact.stored import layout_of
 from model.artifact.tables import BLANK
 from model.registry.erasures import Erasure, all_of, hashed
 from model.registry.records import EVENT_FIELD
+from model.registry.revisions import RAISE, draw_step
 from service.ops.process import with_pauses
 from service.ops.pseudonyms import KEY_BYTES, Pseudonyms
 from service.store.local_state import LocalState
@@ -35,18 +36,21 @@ _IDS = ("user_ids_blob", "user_ids_offsets", "seen_offsets")
 _READ = """
 return {redis.call('GET', KEYS[1]), redis.call('HGETALL', KEYS[2]), redis.call('GET', KEYS[3])}
 """
-_ADD = """
+_ADD = (
+    RAISE
+    + """
 local stored, record = redis.call('HGETALL', KEYS[1]), cjson.decode(ARGV[1])
 for place = 2, #stored, 2 do
   local usable, known = pcall(cjson.decode, stored[place])
   if usable and known.user_id == record.user_id then record.erasure_id = known.erasure_id end
 end
-record.number = redis.call('INCR', KEYS[2])
+record.number = string.format('%.0f', raise(KEYS[2], ARGV[2]))
 local text = cjson.encode(record)
 redis.call('HSET', KEYS[1], record.erasure_id, text)
 local newest = redis.call('XREVRANGE', KEYS[3], '+', '-', 'COUNT', 1)[1]
 return {text, newest and newest[1] or false}
 """
+)
 """Records an erasure, in place of one of the same user that waits. Also tells the last event that
 had come by then."""
 _FORGET_EVENTS = """
@@ -132,10 +136,11 @@ class Erased:
         keys = self._store.keys
         names = (keys.erasures_revision, keys.erasures, keys.user_hash_key)
         with self._store.answering():
-            revision, stored, key = await self._store.client.eval(_READ, len(names), *names)
+            found, stored, key = await self._store.client.eval(_READ, len(names), *names)
+            revision = int(found or 0)
         self._key = key or b""
         self._numbers = await to_thread.run_sync(self._take, stored[1::2])
-        self._revision = int(revision or 0)
+        self._revision = revision
         self.forget()
 
     def _take(self, stored: Sequence[bytes]) -> dict[str, int]:
@@ -154,7 +159,7 @@ async def hash_key(store: RedisStore) -> bytes:
     with store.answering():
         while (key := await client.get(name)) is None:
             await client.set(name, secrets.token_bytes(KEY_BYTES), nx=True)
-    return bytes(key)
+        return bytes(key)
 
 
 class Erasures:
@@ -180,7 +185,9 @@ class Erasures:
         )
         names = (keys.erasures, keys.erasures_revision, keys.feedback)
         with self._store.writing(as_one=False):
-            text, newest = await client.eval(_ADD, len(names), *names, wanted.model_dump_json())
+            text, newest = await client.eval(
+                _ADD, len(names), *names, wanted.model_dump_json(), draw_step()
+            )
             recorded = Erasure.model_validate_json(text)
             for name in (keys.live(user_id), keys.recent(user_id)):
                 await client.unlink(name)

@@ -1,8 +1,9 @@
 """The items that nobody may be shown: as last read, and their rows in every catalogue.
 
 A change costs what changed: it is read from a log in Redis, and moves a few rows. The whole set is
-read, in pages, by a process that starts, and by one that finds the log broken: after more than
-`LOGGED` changes, with another server, or beside an earlier release, which writes no log.
+read, in pages, by a process that starts, and by one that does not find in the log what it read
+last: after more than `LOGGED` changes, with a server that has lost some, or beside an earlier
+release, which writes no log.
 
 An id is held as 64 bits of a hash. That one of a million items shares them with one of a million
 hidden ones has a probability of 5e-8.
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 
 from model.artifact.tables import IdTable
 from model.registry.keys import KeySpace
+from model.registry.revisions import RAISE
 from model.runtime.top_k import Rows
 from service.ops.process import in_background, stop, with_pauses
 from service.schemas.errors import SourceUnavailable
@@ -46,18 +48,14 @@ Hashes = NDArray[np.uint64]
 Changes = Mapping[str, bool]
 """Whether each of some ids is hidden now."""
 
-CHANGE = f"""
-local function set_hidden(set, revision, log, changes)
-  if redis.call('EXISTS', revision) == 0 then
-    local now = redis.call('TIME')
-    redis.call('SET', revision, string.format('%.0f', now[1] * 1e6 + now[2]))
-  end
+CHANGE = f"""{RAISE}
+local function set_hidden(set, revision, log, changes, step)
   local moved = {{}}
   for _, change in ipairs(changes) do
     local command = change[1] == 'hide' and 'SADD' or 'SREM'
     if redis.call(command, set, change[2]) == 1 then table.insert(moved, change) end
   end
-  local last = redis.call('INCRBY', revision, #moved)
+  local last = raise(revision, #moved == 0 and 0 or step + #moved - 1, log)
   for place, change in ipairs(moved) do
     local number = string.format('%.0f', last - #moved + place)
     redis.call('XADD', log, 'MAXLEN', '~', {LOGGED}, number, change[1], change[2])
@@ -66,8 +64,7 @@ local function set_hidden(set, revision, log, changes)
 end
 """
 """A function for scripts: hides and shows items; each that changes gets a revision and its place in
-the log. The first revision is the server's time in microseconds, so that a server that was emptied
-has none that is known."""
+the log."""
 _logger = logging.getLogger(__name__)
 
 BEHIND = "the hidden items are being read; until then those last known are hidden"
@@ -204,7 +201,7 @@ class HiddenItems:
         try:
             async with asyncio.timeout(None if patient else READ_SECONDS):
                 await self._follow_once()
-                if self._revision is None or self._revision < revision:
+                if self._revision != revision:
                     await self._follow_once()  # what was running had begun before the change
         except TimeoutError:
             self._note(BEHIND)
@@ -263,25 +260,24 @@ class HiddenItems:
     async def _catch_up(self, known: int) -> bool:
         """Follow the log; whether it led from one revision to the present one."""
         while True:
-            latest, entries = await self._store.availability_since(known, CHANGES_AT_ONCE)
-            if [number for number, _, _ in entries] != [
-                *range(known + 1, known + 1 + len(entries))
-            ]:
-                return False
-            if entries:
-                await self._apply(entries)
-                known = entries[-1][0]
+            latest, entries = await self._store.availability_from(known, 1 + CHANGES_AT_ONCE)
             if latest == known:
                 self._note(None)
                 return True
-            if not entries:
+            if len(entries) < 2 or entries[0][0] != known:
                 return False
+            await self._apply(known, entries[1:])
+            known = entries[-1][0]
 
-    async def _apply(self, entries: Sequence[tuple[int, str, bool]]) -> None:
+    async def _apply(self, known: int, entries: Sequence[tuple[int, str, bool]]) -> None:
         changes = {item_id: is_hidden for _, item_id, is_hidden in entries}
         hashes = hashes_of((item_id.encode() for _, item_id, _ in entries), len(entries)).tolist()
-        logged = [(number, raw, on) for raw, (number, _, on) in zip(hashes, entries, strict=True)]
-        self._later |= {raw: on for _, raw, on in logged}
+        before = [known, *(number for number, _, _ in entries)]
+        logged = [
+            (number, previous, raw, on)
+            for raw, previous, (number, _, on) in zip(hashes, before, entries, strict=False)
+        ]
+        self._later |= {raw: on for _, _, raw, on in logged}
         for missed in self._missed.values():
             missed |= changes
         await to_thread.run_sync(self._move, changes)
@@ -302,7 +298,7 @@ class HiddenItems:
 
     async def _read(self) -> None:
         """Read all of them. What changes meanwhile is in the log."""
-        revision, _ = await self._store.availability_since(0, 1)
+        revision, _ = await self._store.availability_from(0, 1)
         parts: list[Hashes] = [np.empty(0, dtype=np.uint64)]
         cursor: int | None = 0
         while cursor is not None:

@@ -10,21 +10,27 @@ from typing import Any
 from anyio import to_thread
 
 from model.registry.items import ItemRecord
+from model.registry.revisions import draw_step
 from service.store.hidden import CHANGE, availability_keys
 from service.store.local_state import LocalState
 from service.store.store import RedisStore
 
 READ_AT_ONCE = 200
 """Records of one round trip: half a megabyte with features."""
+LOGGED = 10_000
+"""Revisions that their log holds, about: so many single items, or a million of bulk calls."""
 PUT_AT_ONCE = 100
 """Items of one script. The server answers nobody else while it runs: 1 ms (docs/adr/0030)."""
 
 _PUT = (
     CHANGE
+    + f"local most = {LOGGED}"
     + """
-local revision = redis.call('INCR', KEYS[3])
+local revision = raise(KEYS[3], ARGV[1], KEYS[7])
+local number = string.format('%.0f', revision)
+redis.call('XADD', KEYS[7], 'MAXLEN', '~', most, number, 'items', (#ARGV - 1) / 3)
 local made, changes = 0, {}
-for place = 1, #ARGV, 3 do
+for place = 2, #ARGV, 3 do
   local id, mark = ARGV[place], ARGV[place + 2]
   if mark == 'keep' then
     local before = redis.call('HGET', KEYS[1], id)
@@ -34,13 +40,17 @@ for place = 1, #ARGV, 3 do
   redis.call('ZADD', KEYS[2], revision, id)
   if mark ~= 'keep' then table.insert(changes, {mark, id}) end
 end
-set_hidden(KEYS[4], KEYS[5], KEYS[6], changes)
+set_hidden(KEYS[4], KEYS[5], KEYS[6], changes, ARGV[1])
 return {revision, made}
 """
 )
 """Puts all of some items or none: a server without memory refuses the first write. One that was
 deleted is shown again. Inside a text, JSON has a backslash before each quotation mark."""
-_REPLACE = "if (redis.call('HGET', KEYS[1], ARGV[1]) or '') ~= table.remove(ARGV) then return end"
+_REVISION = """
+local known = redis.call('XRANGE', KEYS[2], ARGV[1], ARGV[1])
+return {redis.call('GET', KEYS[1]), #known}
+"""
+_REPLACE = "if (redis.call('HGET', KEYS[1], ARGV[2]) or '') ~= table.remove(ARGV) then return end"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +91,7 @@ class ItemStore:
             keys.item_changes,
             keys.items_revision,
             *availability_keys(keys),
+            keys.items_log,
         )
 
     async def put(self, arguments: Sequence[str]) -> Written:
@@ -94,7 +105,7 @@ class ItemStore:
             part = arguments[start : start + step]
             with self._store.writing():
                 revision, made = await self._store.bulk_client.eval(
-                    _PUT, len(self._keys), *self._keys, *part
+                    _PUT, len(self._keys), *self._keys, draw_step(), *part
                 )
             new += made
         return Written(revision, new)
@@ -109,15 +120,23 @@ class ItemStore:
     async def replace(self, before: bytes, put: ItemPut) -> Written | None:
         """Write one item unless its stored record is another than `before`; None if it is."""
         with self._store.writing():
+            arguments = (draw_step(), *put.arguments(), before)
             done = await self._store.client.eval(
-                _REPLACE + _PUT, len(self._keys), *self._keys, *put.arguments(), before
+                _REPLACE + _PUT, len(self._keys), *self._keys, *arguments
             )
         return None if done is None else Written(*done)
 
-    async def revision(self) -> int:
-        """Of the latest change; 0 before the first."""
+    async def revision(self, known: int) -> tuple[int, bool]:
+        """Of the latest change, 0 before the first; and whether it came after the one of `known`.
+
+        Not if the server has lost that one, or if too many have come since.
+        """
+        keys = self._store.keys
         with self._store.answering():
-            return int(await self._store.client.get(self._store.keys.items_revision) or 0)
+            latest, found = await self._store.client.eval(
+                _REVISION, 2, keys.items_revision, keys.items_log, known
+            )
+            return int(latest or 0), bool(found) or not known
 
     async def changed_since(self, revision: int) -> tuple[list[str], int]:
         """Ids of the items that were changed first after a revision, the oldest change first.

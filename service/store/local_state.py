@@ -24,16 +24,18 @@ MERGED_FROM = 10_000
 _TABLES = """
 CREATE TABLE IF NOT EXISTS kept (name TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS items (item_id TEXT PRIMARY KEY, record BLOB) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS hidden (revision INTEGER PRIMARY KEY, hashes BLOB);
-CREATE TABLE IF NOT EXISTS changes (revision INTEGER PRIMARY KEY, hash BLOB, is_hidden INTEGER);
+CREATE TABLE IF NOT EXISTS hidden_set (revision INTEGER PRIMARY KEY, hashes BLOB);
+CREATE TABLE IF NOT EXISTS hidden_moves
+  (revision INTEGER PRIMARY KEY, previous INTEGER, hash BLOB, is_hidden INTEGER);
 """
 _MOST_LOG_BYTES = 4 * 2**20
 _WAIT_SECONDS = 5.0
 """For another process to write."""
 _logger = logging.getLogger(__name__)
 
-Logged = tuple[int, int, bool]
-"""A change of hidden items: its revision, the hash of the id, and whether it is hidden now."""
+Logged = tuple[int, int, int, bool]
+"""A change of hidden items: its revision, that of the change before it, the hash of the id, and
+whether it is hidden now."""
 
 
 class LocalState:
@@ -50,16 +52,17 @@ class LocalState:
     def hidden(self) -> NDArray[np.uint64] | None:
         """The hashes of the hidden items, ascending; None if they are not known for certain."""
         whole, changes = self._ask(
-            "SELECT revision, hashes FROM hidden",
-            "SELECT revision, hash, is_hidden FROM changes ORDER BY revision",
+            "SELECT revision, hashes FROM hidden_set",
+            "SELECT revision, previous, hash, is_hidden FROM hidden_moves ORDER BY revision",
         )
         if not whole:
             return None
         ((revision, hashes),) = whole
         changes = [each for each in changes if each[0] > revision]
-        if [each[0] for each in changes] != [*range(revision + 1, revision + 1 + len(changes))]:
+        numbers = [revision, *(number for number, _, _, _ in changes)]
+        if [previous for _, previous, _, _ in changes] != numbers[:-1]:
             return None
-        last = {raw: bool(is_hidden) for _, raw, is_hidden in changes}
+        last = {raw: bool(is_hidden) for _, _, raw, is_hidden in changes}
         changed = np.frombuffer(b"".join(last), dtype="<u8")
         kept = np.setdiff1d(np.frombuffer(hashes, dtype="<u8"), changed)
         return np.union1d(kept, changed[np.array([*last.values()], dtype=np.bool_)])
@@ -67,7 +70,7 @@ class LocalState:
     def replace_hidden(self, revision: int, hashes_H: NDArray[np.uint64]) -> None:
         """Keep these, ascending, as those of a revision, and no change behind it."""
         with self._writing() as file:
-            file.execute("DELETE FROM changes")
+            file.execute("DELETE FROM hidden_moves")
             _put_hidden(file, revision, hashes_H)
 
     def tidy(self, revision: int, hashes_H: NDArray[np.uint64] | None) -> None:
@@ -82,7 +85,7 @@ class LocalState:
         beside = LocalState(self._path.parent)
         with beside._writing() as file:
             if hashes_H is not None:
-                file.execute("DELETE FROM changes WHERE revision <= ?", [revision])
+                file.execute("DELETE FROM hidden_moves WHERE revision <= ?", [revision])
                 _put_hidden(file, revision, hashes_H)
             file.commit()
             file.execute("PRAGMA wal_checkpoint(PASSIVE)")
@@ -92,14 +95,16 @@ class LocalState:
         """Add changes; whether they should be merged now."""
         with self._writing() as file:
             file.executemany(
-                "INSERT OR IGNORE INTO changes VALUES (?, ?, ?)",
-                [(number, raw.to_bytes(8, "little"), on) for number, raw, on in changes],
+                "INSERT OR IGNORE INTO hidden_moves VALUES (?, ?, ?, ?)",
+                [
+                    (number, previous, raw.to_bytes(8, "little"), on)
+                    for number, previous, raw, on in changes
+                ],
             )
-            whole, first, last = file.execute(
-                "SELECT (SELECT count(*) FROM hidden), (SELECT min(revision) FROM changes), "
-                "(SELECT max(revision) FROM changes)"
+            whole, waiting = file.execute(
+                "SELECT (SELECT count(*) FROM hidden_set), (SELECT count(*) FROM hidden_moves)"
             ).fetchone()
-            return not whole or last - first > MERGED_FROM
+            return not whole or waiting > MERGED_FROM
         return True
 
     def items(self) -> list[bytes]:
@@ -180,8 +185,8 @@ class LocalState:
 
 
 def _put_hidden(file: sqlite3.Connection, revision: int, hashes_H: NDArray[np.uint64]) -> None:
-    file.execute("DELETE FROM hidden")
-    file.execute("INSERT INTO hidden VALUES (?, ?)", [revision, hashes_H.data])
+    file.execute("DELETE FROM hidden_set")
+    file.execute("INSERT INTO hidden_set VALUES (?, ?)", [revision, hashes_H.data])
 
 
 def _size(path: Path) -> int:

@@ -12,6 +12,7 @@ from anyio import to_thread
 from pydantic_core import to_json
 
 from model.registry.records import EVENT_FIELD, FeedbackEvent
+from model.registry.revisions import draw_step
 from service.schemas.errors import FeedbackFull, UnknownItem
 from service.schemas.rules import NO_RULES, Rules
 from service.store.hidden import CHANGE, availability_keys
@@ -31,7 +32,7 @@ for _, id in ipairs(cjson.decode(ARGV[2])) do
   if record and string.find(record, '"retired":true', 1, true) then return id end
   table.insert(changes, {ARGV[1], id})
 end
-return set_hidden(KEYS[1], KEYS[2], KEYS[3], changes)
+return set_hidden(KEYS[1], KEYS[2], KEYS[3], changes, ARGV[3])
 """
 )
 """Hides or shows all of some items, or none, and then names one that was deleted."""
@@ -96,7 +97,9 @@ class Availability:
         word = "show" if available else "hide"
         client = self._store.client if len(item_ids) == 1 else self._store.bulk_client
         with self._store.writing():
-            changed = await client.eval(_PUT, len(names), *names, word, to_json(item_ids))
+            changed = await client.eval(
+                _PUT, len(names), *names, word, to_json(item_ids), draw_step()
+            )
         if isinstance(changed, bytes):
             raise UnknownItem(f"item {changed.decode()!r} was deleted; put it again")
         return int(changed)

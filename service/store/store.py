@@ -164,12 +164,12 @@ class RedisStore:
             found: Any = await self.bulk_client.mget(
                 self.keys.current, self.keys.canary, self.keys.rewrites
             )
-        live, canary, rewrites = found
-        return Wanted(
-            live=None if live is None else live.decode(errors="replace"),
-            canary=Canary.parse(canary),
-            rewrites=int(rewrites or 0),
-        )
+            live, canary, rewrites = found
+            return Wanted(
+                live=None if live is None else live.decode(errors="replace"),
+                canary=Canary.parse(canary),
+                rewrites=int(rewrites or 0),
+            )
 
     async def manifest(self, version: str) -> ArtifactManifest:
         """The manifest of one version; ArtifactError if there is none or it is not usable."""
@@ -259,20 +259,19 @@ class RedisStore:
         """What everybody shares."""
         with self.answering():
             found: Any = await self.bulk_client.mget(*self.shared_keys)
-        return Revisions.of(found)
+            return Revisions.of(found)
 
-    async def availability_since(
+    async def availability_from(
         self, revision: int, count: int
     ) -> tuple[int, list[tuple[int, str, bool]]]:
         """The revision of the hidden items, and what the log has from another revision on.
 
-        At most `count` changes, each with its revision, the id, and whether it was hidden.
+        At most `count` changes, that of the revision included, if the log has it: each with its
+        revision, the id, and whether it was hidden.
         """
         names = (self.keys.availability_revision, self.keys.availability_log)
         async with self._promptly(asyncio.get_running_loop().time()):
-            latest, entries = await self.client.eval(
-                _CHANGES, len(names), *names, f"({revision}", count
-            )
+            latest, entries = await self.client.eval(_CHANGES, len(names), *names, revision, count)
             changes = [
                 (int(place.partition(b"-")[0]), item_id.decode(), command == b"hide")
                 for place, (command, item_id) in entries
@@ -284,7 +283,7 @@ class RedisStore:
         client: Any = self.bulk_client
         with self.answering():
             then, ids = await client.sscan(self.keys.unavailable, cursor=cursor, count=count)
-        return int(then) or None, ids
+            return int(then) or None, ids
 
     async def look_at_policy(self) -> None:
         """Note in `warning` whether the server may throw away what it was given."""

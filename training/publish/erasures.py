@@ -7,6 +7,7 @@ from typing import Any
 
 from model.registry.erasures import Erasure, Part, all_of
 from model.registry.keys import KeySpace
+from model.registry.revisions import draw_step
 from training.publish.connection import Client, Transaction
 
 _BATCH_IDS = 1000
@@ -57,7 +58,7 @@ class ErasureRecords:
                 else:
                     pipe.hset(keys.erasures, old.erasure_id, new.model_dump_json())
             if changed:
-                pipe.incr(keys.erasures_revision)
+                pipe.incrby(keys.erasures_revision, draw_step())
 
         self._client.transaction(write, keys.erasures)
 

@@ -17,6 +17,7 @@ from model.artifact.manifest import ArtifactManifest, sha256
 from model.artifact.stored import PER_USER, batches, chunks, layout_of, read_manifest
 from model.artifact.tables import IdTable
 from model.registry.keys import KeySpace
+from model.registry.revisions import draw_step
 from training.publish.connection import Client
 from training.publish.lock import FencedLock
 from training.publish.registry import Registry
@@ -42,7 +43,7 @@ def rewrite_versions(
                 rewritten.append(version)
         except ArtifactError:
             continue
-    client.incr(keys.rewrites)  # also for replicas that have not seen an earlier attempt's
+    client.incrby(keys.rewrites, draw_step())  # also for who has not seen an earlier attempt's
     return rewritten
 
 

@@ -105,6 +105,7 @@ def checks(capsys: pytest.CaptureFixture[str]) -> dict[str, tuple[str, str]]:
     return {line[7:21].strip(): (line[:7].strip(), line[21:]) for line in said}
 
 
+@pytest.mark.shows_a_secret
 def test_all_is_well(
     url: str, redis_url: str, version: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -21,6 +21,7 @@ from model.registry.keys import KeySpace
 from service.app import create_app
 from service.http.connections import Connection
 from service.ops.settings import Settings
+from tests.planted import LOGIN
 
 HANGS_SECONDS = 5
 """Longer than any timeout of a request, on a busy machine; shorter than those of loading."""
@@ -121,7 +122,7 @@ class Proxy:
 
     @property
     def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}/0"
+        return f"redis://{LOGIN}@127.0.0.1:{self.port}/0"
 
     def cut(self) -> None:
         """Break every connection, and each new one at once."""

@@ -45,6 +45,7 @@ def test_a_line_that_is_no_key_is_named_without_its_hash(line: str, words: str) 
     assert "aaaa" not in str(refusal.value)
 
 
+@pytest.mark.shows_a_secret
 def test_keys_are_made_listed_and_removed_by_command(tmp_path, capsys) -> None:
     path = tmp_path / "keys.txt"
     new = ["new", "--file", str(path), "--scope", "read", "--name"]
@@ -66,6 +67,7 @@ def test_keys_are_made_listed_and_removed_by_command(tmp_path, capsys) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.shows_a_secret
 def test_without_a_file_the_line_to_store_is_told(capsys) -> None:
     assert main(["new", "--name", "shop", "--scope", "admin"]) == 0
     told = capsys.readouterr()

