@@ -35,7 +35,7 @@ from service.api import (
 )
 from service.api.dependencies import Services, SharedState
 from service.api.hot import hot_routes
-from service.auth.authenticator import Authenticator, host_of_command, is_local
+from service.auth.authenticator import Authenticator, host_of_command
 from service.auth.local_trust import LocalTrust
 from service.http.middleware import HEADER, Limits, RequestMiddleware
 from service.http.pages import PictureFolder, install_documentation, install_page, install_pictures
@@ -44,7 +44,7 @@ from service.ops.logs import configure_logging
 from service.ops.metrics import Metrics, metrics_port
 from service.ops.process import Drain, repeat, stop, tune_process
 from service.ops.pseudonyms import Pseudonyms
-from service.ops.settings import Settings
+from service.ops.settings import Settings, is_local
 from service.recommend.engine import RecommendationEngine
 from service.serving.cache import ModelCache
 from service.serving.canary_guard import CanaryGuard
@@ -109,6 +109,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         LocalTrust(
             metrics,
             settings.allowed_hosts.split(),
+            settings.origins,
             asks_for_keys=authenticator.asks_for_keys,
             allow_anonymous=settings.allow_anonymous,
         ),
@@ -324,7 +325,7 @@ class _Application(FastAPI):
                 seconds=self._settings.request_timeout_seconds,
             ),
         )
-        origins = [each.strip() for each in self._settings.cors_origins.split(",") if each.strip()]
+        origins = self._settings.origins
         if not origins:
             return app
         return CORSMiddleware(

@@ -126,6 +126,10 @@ Answer = TypeVar("Answer", bound=BaseModel)
 _SHOWN_CHARACTERS = 200
 
 
+_BULK = 12
+"""The service gives a bulk call a minute."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call(Generic[Answer]):
     """A request that has not been sent."""
@@ -137,6 +141,8 @@ class Call(Generic[Answer]):
     body: Mapping[str, Any] | None = None
     lines: bytes | None = None
     """JSON lines instead of a body."""
+    times_longer: int = 1
+    """How many times as long as for other calls an answer may take."""
 
     @property
     def sent(self) -> dict[str, Any]:
@@ -287,11 +293,15 @@ def delete_item(item_id: str) -> Call[ItemDeletedResponse]:
 
 
 def put_items(items: Iterable[Item] | bytes) -> Call[ItemsChangeResponse]:
-    """Put up to 10,000 items, or JSON lines of them; with a faulty line, none."""
+    """Put up to 10,000 items, or JSON lines of them; with a faulty line, none.
+
+    An answer may take twelve times as long as others: at first a minute.
+    """
     if not isinstance(items, bytes):
         items = "\n".join(map(json.dumps, items)).encode()
     path = "/v1/items:bulk"
-    return Call(method="POST", path=path, kind=ItemsChangeResponse, lines=items)
+    kind = ItemsChangeResponse
+    return Call(method="POST", path=path, kind=kind, lines=items, times_longer=_BULK)
 
 
 def hide(item_ids: Sequence[str]) -> Call[AvailabilitiesResponse]:

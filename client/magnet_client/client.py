@@ -62,9 +62,7 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 URL_VARIABLE, KEY_VARIABLE = "MAGNET_URL", "MAGNET_API_KEY"
 
 
-def _settings(
-    base_url: str | None, api_key: str | None, timeout_seconds: float, *, trust_env: bool
-) -> dict[str, Any]:
+def _settings(base_url: str | None, api_key: str | None, *, trust_env: bool) -> dict[str, Any]:
     """Arguments of httpx2's clients; ValueError if the address is none, UnusableKey."""
     environment = os.environ if trust_env else {}
     base_url = base_url or environment.get(URL_VARIABLE) or DEFAULT_URL
@@ -81,9 +79,12 @@ def _settings(
     return {
         "base_url": base_url,
         "headers": headers,
-        "timeout": httpx2.Timeout(timeout_seconds, connect=min(_CONNECT_SECONDS, timeout_seconds)),
         "trust_env": trust_env,
     }
+
+
+def _timeout(seconds: float) -> httpx2.Timeout:
+    return httpx2.Timeout(seconds, connect=min(_CONNECT_SECONDS, seconds))
 
 
 def _key(api_key: str) -> str:
@@ -146,7 +147,8 @@ class Client:
             machine.
         api_key: of the scope that the calls need; None for the variable MAGNET_API_KEY, if it is
             set; an empty text for none.
-        timeout_seconds: longest wait for one attempt; a call may take several, see `retries`.
+        timeout_seconds: longest wait for one attempt, twelve times as long for `put_items`; a call
+            may take several, see `retries`.
         retries: when a call that failed is sent again.
         trust_env: take these variables, proxies and certificates from the environment.
 
@@ -162,9 +164,8 @@ class Client:
         retries: Retries | None = None,
         trust_env: bool = True,
     ) -> None:
-        self._http = httpx2.Client(
-            **_settings(base_url, api_key, timeout_seconds, trust_env=trust_env)
-        )
+        self._http = httpx2.Client(**_settings(base_url, api_key, trust_env=trust_env))
+        self._timeout_seconds = timeout_seconds
         self._retries = retries or Retries()
 
     def __enter__(self) -> Self:
@@ -214,7 +215,10 @@ class Client:
 
     def _attempt(self, call: Call[Answer]) -> Answer:
         try:
-            response = self._http.request(call.method, call.path, params=call.params, **call.sent)
+            timeout = _timeout(self._timeout_seconds * call.times_longer)
+            response = self._http.request(
+                call.method, call.path, params=call.params, timeout=timeout, **call.sent
+            )
         except httpx2.TransportError as error:
             raise _away(self._http.base_url, error) from error
         return call.read(response)
@@ -232,9 +236,8 @@ class AsyncClient:
         retries: Retries | None = None,
         trust_env: bool = True,
     ) -> None:
-        self._http = httpx2.AsyncClient(
-            **_settings(base_url, api_key, timeout_seconds, trust_env=trust_env)
-        )
+        self._http = httpx2.AsyncClient(**_settings(base_url, api_key, trust_env=trust_env))
+        self._timeout_seconds = timeout_seconds
         self._retries = retries or Retries()
 
     async def __aenter__(self) -> Self:
@@ -284,8 +287,9 @@ class AsyncClient:
 
     async def _attempt(self, call: Call[Answer]) -> Answer:
         try:
+            timeout = _timeout(self._timeout_seconds * call.times_longer)
             response = await self._http.request(
-                call.method, call.path, params=call.params, **call.sent
+                call.method, call.path, params=call.params, timeout=timeout, **call.sent
             )
         except httpx2.TransportError as error:
             raise _away(self._http.base_url, error) from error

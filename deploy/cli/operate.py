@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,9 +18,11 @@ from pydantic import BaseModel, ValidationError
 
 from model.artifact.files import ArtifactError
 from model.artifact.stored import PER_USER, read_manifest
+from model.registry.address import RedisAddress
 from model.registry.keys import KeySpace
 from model.registry.records import RetrainingSummary
 from model.registry.state import State
+from service.auth.keys import rights_to_take
 from training.cli.options import usable_namespace
 from training.errors import ExplainedError
 from training.publish.connection import Client, connected, policy_warning
@@ -286,6 +287,7 @@ def doctor(
         _policy(found, redis_url),
         _live_version(found, redis_url, namespace),
         _keys_file(keys_file),
+        *_private_key(redis_url),
         _disk_space(state),
         _retraining(found),
     ]
@@ -343,18 +345,34 @@ def _live_version(found: Status, redis_url: str | None, namespace: str) -> Findi
 
 
 def _keys_file(path: Path | None) -> Finding:
-    """Whoever may write the file may give themselves every right."""
     name = "keys file"
     if path is None:
         return Finding(name, None, "none named: --keys-file, or the variable MAGNET_KEYS_FILE")
+    remedy = "make one with `magnet keys new`, or give the service's user the right to read it"
+    return _secret(name, path, remedy)
+
+
+def _private_key(redis_url: str | None) -> Iterator[Finding]:
+    """The file that Redis knows this side by, if there is one."""
     try:
-        mode = path.stat().st_mode
+        keywords = {} if redis_url is None else RedisAddress.of(redis_url).keywords
+    except ValueError:
+        return  # it has been said
+    path = keywords.get("ssl_keyfile")
+    if path is not None:
+        remedy = "give this user the right to read it, or name another: ?ssl_keyfile="
+        yield _secret("private key", Path(path), remedy)
+
+
+def _secret(name: str, path: Path, remedy: str) -> Finding:
+    """A file that nobody else may write, and not everybody read."""
+    try:
+        troubles = rights_to_take(path)
         path.read_bytes()
     except OSError as error:
-        remedy = "make one with `magnet keys new`, or give the service's user the right to read it"
         return Finding(name, False, f"{path} cannot be read ({error.strerror}); {remedy}")
-    if mode & (stat.S_IWGRP | stat.S_IWOTH):
-        return Finding(name, False, f"others may write {path}; take that away: chmod go-w {path}")
+    if troubles:
+        return Finding(name, False, "; ".join(troubles))
     return Finding(name, True, f"{path}, writable by its owner alone")
 
 

@@ -3,11 +3,9 @@
 If no keys are set up, only callers on this machine are let in, unless the settings let in anybody.
 """
 
-import ipaddress
 import sys
 import time
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from pathlib import Path
 
 import click
@@ -15,6 +13,7 @@ from uvicorn import main as uvicorn_command
 
 from service.auth.keys import ApiKey, KeyFile, Scope, find_key, parse_keys
 from service.ops.metrics import Metrics
+from service.ops.settings import is_local
 from service.schemas.errors import Forbidden, TooManyRequests, Unauthenticated
 
 _UVICORN: click.Command = uvicorn_command
@@ -37,19 +36,6 @@ def host_of_command(command: Sequence[str] = sys.argv) -> str | None:
         return None
     host: str = options["host"]
     return host
-
-
-@lru_cache  # each request asks, and this machine has few addresses
-def is_local(host: str) -> bool:
-    """Whether only this machine can connect to an address or a socket's path."""
-    if host == "localhost" or host.startswith("/"):
-        return True
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return False
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return (mapped or address).is_loopback
 
 
 class TokenBucket:

@@ -136,13 +136,9 @@ class KeyFile:
             _logger.info("API keys read again: %s", ", ".join(key.name for key in self.keys))
 
     def _check_rights(self) -> None:
-        """Warn of rights that others should not have: who writes it has every key."""
         with suppress(OSError):
-            mode = self._path.stat().st_mode
-            if mode & (stat.S_IWGRP | stat.S_IWOTH):
-                _logger.warning("others may write the API keys: chmod go-w %s", self._path)
-            if mode & stat.S_IROTH:
-                _logger.warning("everybody may read the API keys: chmod o-r %s", self._path)
+            for trouble in rights_to_take(self._path):
+                _logger.warning("API keys: %s", trouble)
 
     def _read_stamp(self) -> tuple[int, int, int] | None:
         try:
@@ -150,6 +146,20 @@ class KeyFile:
         except OSError:
             return None
         return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def rights_to_take(path: Path) -> list[str]:
+    """What others may do with a file of secrets and should not, and the remedy; OSError.
+
+    Who writes a file of keys has every right. Its group may read it: so the service does.
+    """
+    mode = path.stat().st_mode
+    troubles = []
+    if mode & (stat.S_IWGRP | stat.S_IWOTH):
+        troubles.append(f"others may write {path}; take that away: chmod go-w {path}")
+    if mode & stat.S_IROTH:
+        troubles.append(f"everybody may read {path}; take that away: chmod o-r {path}")
+    return troubles
 
 
 def read_keys(path: Path) -> tuple[ApiKey, ...]:

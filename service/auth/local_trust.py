@@ -12,9 +12,8 @@ and Fetch Metadata.
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
-from service.auth.authenticator import is_local
 from service.ops.metrics import Metrics
-from service.ops.settings import host_of
+from service.ops.settings import host_of, is_local
 from service.schemas.errors import Forbidden, InvalidRequest
 
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -31,15 +30,23 @@ class LocalTrust:
     Args:
         metrics: where refusals are counted.
         hosts: that requests may name, `*.` for all below a name.
+        origins: of other sites whose pages may change things too.
         asks_for_keys: whether callers show keys, which no page of another site has.
         allow_anonymous: whether anybody may ask for anything.
     """
 
     def __init__(
-        self, metrics: Metrics, hosts: Sequence[str], *, asks_for_keys: bool, allow_anonymous: bool
+        self,
+        metrics: Metrics,
+        hosts: Sequence[str],
+        origins: Sequence[str] = (),
+        *,
+        asks_for_keys: bool,
+        allow_anonymous: bool,
     ) -> None:
         self._metrics = metrics
         self._hosts = frozenset(hosts)
+        self._origins = frozenset(origins)
         self._is_open = not (asks_for_keys or allow_anonymous)
 
     def check(self, method: str, path: str, headers: Mapping[bytes, bytes]) -> None:
@@ -59,7 +66,7 @@ class LocalTrust:
         site = headers.get(b"sec-fetch-site", b"none").decode("latin-1")
         if origin:
             place = urlsplit(origin).netloc if "://" in origin else ""
-            fits = place == named or host_of(place) in self._hosts
+            fits = place == named or origin in self._origins or host_of(place) in self._hosts
         else:
             fits = site in ("same-origin", "none")
         if not fits:

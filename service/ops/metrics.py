@@ -13,7 +13,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager
 from datetime import datetime
 from functools import cache, partial
@@ -21,6 +21,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Literal, get_args
 from wsgiref.simple_server import WSGIServer
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from anyio import to_thread
 from prometheus_client import (
@@ -39,6 +40,7 @@ from prometheus_client.registry import Collector
 from model.registry.canary import Canary
 from model.registry.records import RetrainingSummary
 from service.ops.process import stop
+from service.ops.settings import host_of, is_local
 
 _logger = logging.getLogger(__name__)
 
@@ -68,7 +70,9 @@ async def metrics_port(
 ) -> AsyncIterator[None]:
     """Serve the metrics without a key at a port of their own; None: do nothing.
 
-    Everybody who can reach the port can read them, so the network has to guard it.
+    Everybody who can reach the port can read them, so the network has to guard it. At a loopback
+    address, requests have to name this machine: a page of another site can have the browser ask it
+    by the site's own name (DNS rebinding).
 
     Raises:
         OSError: the port cannot be used. Of several workers whose metrics are one, each tries again
@@ -85,7 +89,7 @@ async def metrics_port(
             await stop(task)
         return
     try:
-        server, thread = start_http_server(port, host, registry)
+        server, thread = _serving(port, host, registry)
     except OSError as error:
         raise OSError(
             f"MAGNET_METRICS_PORT: {host}:{port} cannot be used ({error.strerror}); name a free "
@@ -97,12 +101,29 @@ async def metrics_port(
         await to_thread.run_sync(_close, server, thread)
 
 
+def _serving(port: int, host: str, registry: CollectorRegistry) -> tuple[WSGIServer, Thread]:
+    server, thread = start_http_server(port, host, registry)
+    metrics = server.get_app()
+    if is_local(host) and metrics is not None:
+        server.set_app(partial(_if_named, metrics))
+    return server, thread
+
+
+def _if_named(
+    metrics: WSGIApplication, environ: WSGIEnvironment, start_response: StartResponse
+) -> Iterable[bytes]:
+    if is_local(host_of(environ.get("HTTP_HOST", "")) or ""):
+        return metrics(environ, start_response)
+    start_response("403 Forbidden", [("Content-Type", "text/plain")])
+    return [b"ask by the name of this machine: localhost\n"]
+
+
 async def _when_free(host: str, port: int, registry: CollectorRegistry) -> None:
     """Serve the metrics of all workers, unless another worker does: then, when it has gone."""
     trouble = ""
     while True:
         try:
-            server, thread = start_http_server(port, host, registry)
+            server, thread = _serving(port, host, registry)
         except OSError as error:
             if str(error) != trouble:
                 trouble = str(error)

@@ -1,8 +1,10 @@
 """Settings of the service, read from the environment once; docs/configuration.md lists them."""
 
 import importlib.util
+import ipaddress
 import os
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -38,6 +40,19 @@ def host_of(place: str) -> str | None:
         return urlsplit(f"//{place}").hostname or None
     except ValueError:
         return None
+
+
+@lru_cache  # each request asks, and this machine has few addresses
+def is_local(host: str) -> bool:
+    """Whether only this machine can connect to an address or a socket's path."""
+    if host == "localhost" or host.startswith("/"):
+        return True
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback
 
 
 def _hosts(text: str) -> str:
@@ -146,6 +161,11 @@ class Settings(BaseSettings):
     """Most requests for recommendations that wait to be computed; further ones get 503."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Least severity that is logged."""
+
+    @property
+    def origins(self) -> list[str]:
+        """Those of `cors_origins`."""
+        return [each.strip() for each in self.cors_origins.split(",") if each.strip()]
 
     @property
     def redis_address(self) -> RedisAddress:

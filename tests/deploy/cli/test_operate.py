@@ -123,6 +123,23 @@ def test_all_is_well(
     assert found["retraining"][1] == "promoted, begun 0 min ago"
 
 
+@pytest.mark.parametrize("mode", [0o604, 0o640, 0o600])
+def test_secrets_that_everybody_may_read_are_named(
+    tmp_path: Path, mode: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys, private = tmp_path / "keys.txt", tmp_path / "client.key"
+    for path in (keys, private):
+        path.write_text("")
+        path.chmod(mode)
+    redis_url = f"rediss://127.0.0.1:1?ssl_keyfile={private}"
+    words = ["--url", AWAY, "--redis-url", redis_url, "--keys-file", str(keys)]
+    assert main(["doctor", *words]) == 1
+    found = checks(capsys)
+    for name, path in (("keys file", keys), ("private key", private)):
+        assert found[name][0] == ("WRONG" if mode == 0o604 else "ok"), found[name]
+        assert (f"chmod o-r {path}" in found[name][1]) == (mode == 0o604)
+
+
 @pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl"])
 def test_a_server_that_throws_data_away_is_named(
     redis_url: str,
@@ -176,6 +193,7 @@ def test_everything_is_wrong(
     assert "'item_bias'" in wrong["live version"]
     assert "`magnet rollback`" in wrong["live version"]
     assert f"chmod go-w {keys}" in wrong["keys file"]
+    assert f"chmod o-r {keys}" in wrong["keys file"]
     assert "No such file" in wrong["disk space"]
     assert "begun 3 days ago; see whether its schedule still runs" in wrong["retraining"]
 

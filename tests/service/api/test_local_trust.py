@@ -82,6 +82,20 @@ def test_a_page_of_another_site_changes_nothing(client, headers) -> None:
     assert client.get("/v1/model", headers=headers).status_code == 200
 
 
+def test_pages_that_may_call_may_change(
+    redis_url, artifact, publish, serving, following, until
+) -> None:
+    """`MAGNET_CORS_ORIGINS` alone is enough."""
+    publish(redis_url, artifact)
+    with serving(following(cors_origins="https://shop.example, http://localhost:3000")) as client:
+        until(client.ready)
+        for origin in ("https://shop.example", "http://localhost:3000"):
+            headers = {"Origin": origin, "Sec-Fetch-Site": "cross-site"}
+            assert client.put(HIDE, json=BODY, headers=headers).status_code == 200
+        for origin in ("http://shop.example", "https://shop.example:8443", f"https://{EVIL}"):
+            refused(client.put(HIDE, json=BODY, headers={"Origin": origin}))
+
+
 def test_a_body_names_its_type(client) -> None:
     line = '{"item_id": "new", "title": "New"}'
     for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data"):

@@ -1,6 +1,7 @@
 import pytest
 
-from service.auth.authenticator import host_of_command, is_local
+from service.auth.authenticator import host_of_command
+from service.ops.settings import is_local
 
 APP = ["--factory", "service.app:create_app"]
 

@@ -1,6 +1,7 @@
 import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -65,14 +66,16 @@ class Script:
     """A server on this machine that answers as it is told, and notes when it was asked."""
 
     url: str = ""
-    answers: list[tuple[int, dict[str, str], bytes]] = field(default_factory=list)
+    answers: list[tuple[int, dict[str, str], bytes, float]] = field(default_factory=list)
     asked: list[float] = field(default_factory=list)
 
-    def then(self, status: int, body: object = None, **headers: str) -> "Script":
-        """One more answer; the last one is repeated."""
+    def then(
+        self, status: int, body: object = None, seconds: float = 0.0, **headers: str
+    ) -> "Script":
+        """One more answer, after some time; the last one is repeated."""
         content = body if isinstance(body, bytes) else json.dumps(body or {}).encode()
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        self.answers.append((status, named, content))
+        self.answers.append((status, named, content, seconds))
         return self
 
 
@@ -84,12 +87,17 @@ def script() -> Iterator[Script]:
         def do_GET(self) -> None:
             place = min(len(script.asked), len(script.answers) - 1)
             script.asked.append(time.monotonic())
-            status, headers, content = script.answers[place]
+            status, headers, content, seconds = script.answers[place]
+            time.sleep(seconds)
+            self.rfile.read(int(self.headers["Content-Length"] or 0))
             self.send_response(status)
             for name, value in {"Content-Length": str(len(content)), **headers}.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(content)
+            with suppress(OSError):  # who asked may be gone
+                self.wfile.write(content)
+
+        do_POST = do_GET
 
         def log_message(self, *_: object) -> None:
             pass

@@ -46,6 +46,19 @@ def test_a_date_is_understood_too(connect, script) -> None:
     assert second - first >= 0.9
 
 
+def test_a_bulk_call_has_more_time(connect, script) -> None:
+    """What it may take for 10,000 items is no sign that the service is away."""
+    done = {
+        "request_id": "r", "took_ms": 1, "model_version": "v1", "items": 1, "new": 1,
+        "encoded_by": {"text": 1}, "revision": 1,
+    }  # fmt: skip
+    script.then(200, done, seconds=1.0).then(200, MODELS, seconds=1.0)
+    call = connect(script.url, timeout_seconds=0.3, retries=Retries(attempts=1))
+    assert call("put_items", [{"item_id": "a", "title": "A"}]).new == 1
+    with pytest.raises(ServiceAway, match="did not answer in time"):
+        call("models")
+
+
 def test_a_call_ends(connect, script) -> None:
     script.then(503, BUSY)
     with pytest.raises(Unavailable, match="Busy: wait"):
