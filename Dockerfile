@@ -51,6 +51,13 @@ COPY --from=supply-tools /supply /supply
 RUN /supply/bin/cyclonedx-py environment --output-reproducible --output-file /sbom.cdx.json /venv
 
 FROM base AS service
+ARG VERSION=unreleased
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="magnet-service" \
+      org.opencontainers.image.description="Serves explained multimodal recommendations" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION"
 COPY --from=service-packages /venv /venv
 COPY --from=service-components /sbom.cdx.json ./
 COPY model/__init__.py model/
@@ -75,6 +82,13 @@ HEALTHCHECK --interval=10s --timeout=3s --start-period=30s \
 CMD ["magnet", "serve", "--host", "0.0.0.0", "--port", "8000", "--graceful-timeout", "20"]
 
 FROM base AS trainer
+ARG VERSION=unreleased
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="magnet-trainer" \
+      org.opencontainers.image.description="Trains, exports and publishes MAGNET models" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION"
 COPY --from=trainer-packages /venv /venv
 COPY --from=trainer-components /sbom.cdx.json ./
 COPY --from=cron-packages /cron /cron

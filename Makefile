@@ -32,11 +32,12 @@ VENV := $(BIN)/.made
 RUNTIME := $(BIN)/.runtime
 ENCODERS := $(BIN)/.encoders
 DEV := $(BIN)/.dev
+RELEASE := $(BIN)/.release
 PEERS := $(BIN)/.peers
 SUPPLY_BIN := .venv/supply/bin
 SUPPLY := $(SUPPLY_BIN)/.made
 
-.PHONY: help run retrain setup install test check lint format e2e stateful kill cron month rehearse up benchmark bench audit sbom docs clean
+.PHONY: help run retrain setup install test check lint format e2e stateful kill cron month rehearse up benchmark bench audit sbom docs release clean
 
 help: ## list the commands
 	@sed -nE 's/^([a-z0-9]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -107,11 +108,14 @@ sbom: $(RUNTIME) $(SUPPLY) ## what is in .venv, as CycloneDX: writes sbom.cdx.js
 	@$(SUPPLY_BIN)/cyclonedx-py environment --output-reproducible --output-file sbom.cdx.json .venv
 	@echo "Written: sbom.cdx.json. The images have theirs in /app/sbom.cdx.json."
 
+release: $(RELEASE) ## everything of a release but the upload, in dist/ (SKIP_TESTS="why" leaves `make test` out)
+	@sh deploy/release.sh
+
 docs: $(DEV) ## the documentation as a site, in site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean: ## remove .venv, caches and everything that `make run` made
-	rm -rf .venv .magnet site .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .magnet site dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV):
@@ -137,6 +141,11 @@ $(ENCODERS): $(RUNTIME)
 $(DEV): $(ENCODERS)
 	@echo "Installing the development tools into .venv"
 	@$(PIP) install --quiet $(PIP_ARGS) -c constraints.txt -e '.[large]' --group dev
+	@touch $@
+
+$(RELEASE): $(DEV)
+	@echo "Installing what checks a release into .venv"
+	@$(PIP) install --quiet $(PIP_ARGS) -c constraints.txt --group release
 	@touch $@
 
 $(PEERS): $(DEV)

@@ -227,7 +227,7 @@ class Magnet(click.Group):
         except ModuleNotFoundError as error:
             raise click.ClickException(
                 f"`{cmd_name}` needs {error.name}, which is not installed: "
-                f"pip install -e '.[{entry.extras}]' in the project's folder"
+                f"pip install 'magnet-recommender[{entry.extras}]'"
             ) from error
         if "torch" in sys.modules:
             torch_memory = import_module("training.fit.distributed")

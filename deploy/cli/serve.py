@@ -11,6 +11,8 @@ from pathlib import Path
 
 import click
 
+from deploy import PROJECT, module_command
+
 METRICS = "PROMETHEUS_MULTIPROC_DIR"
 """Names the folder to prometheus_client."""
 
@@ -51,7 +53,8 @@ def serve(
     if workers > 1:  # each of which would say the same; a single one says it itself
         import_module("service.app").app_listening_at(host)
         os.environ.setdefault(METRICS, _metrics_folder())
-    command = [sys.executable, "-m", "uvicorn", "--factory", "service.app:create_app"]
+    command = module_command("uvicorn", "--factory", "service.app:create_app")
+    command += ["--app-dir", str(PROJECT)]
     command += ["--http", "service.http.connections:Connection"]
     command += ["--host", host, "--port", str(port), "--workers", str(workers)]
     command += ["--timeout-graceful-shutdown", str(graceful_timeout), *uvicorn_options]

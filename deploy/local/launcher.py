@@ -20,6 +20,7 @@ from urllib.parse import quote
 import click
 import numpy as np
 
+from deploy import workspace_folder
 from deploy.local.models import Models
 from deploy.local.pipeline import Fitting
 from deploy.local.processes import STOP_SIGNALS, Child
@@ -32,7 +33,7 @@ from deploy.local.servers import (
     serve,
     wait_until_ready,
 )
-from deploy.local.workspace import PROJECT, Running, Workspace
+from deploy.local.workspace import Running, Workspace
 from model.artifact.files import Artifact, ArtifactError, read_artifact
 from model.artifact.tables import IdTable
 from service.ops.settings import Settings
@@ -79,9 +80,9 @@ _FOLDER = click.Path(path_type=Path)
 @click.option(
     "--out",
     type=_FOLDER,
-    default=PROJECT / ".magnet",
+    default=workspace_folder,
     help="where models, logs and the embedded server's data are kept  [default: .magnet in the "
-    "project]",
+    "checkout, or here]",
 )
 @click.option(
     "--port",

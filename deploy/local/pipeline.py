@@ -1,7 +1,5 @@
 """The model of a data folder: reused from an earlier run, or made by `encode` and `fit`."""
 
-import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,8 +7,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
+from deploy import module_command, module_environment
 from deploy.local.processes import Child
-from deploy.local.workspace import PROJECT, ModelFolder, Recipe
+from deploy.local.workspace import ModelFolder, Recipe
 from model.artifact.files import PICTURE_FOLDER, Artifact, pictures_in
 from training.data.folder import DESCRIPTION_COLUMNS, FEATURE_SUFFIX, PICTURE_COLUMNS
 from training.errors import ExplainedError
@@ -173,8 +172,9 @@ class Fitting:
         for content in found:
             if not can_encode(content):
                 self.say(
-                    f"{_WORDS[content]} of items are not encoded: pip install -e '.[encoders]' in "
-                    "the project's folder adds what that needs, and the next run trains with them"
+                    f"{_WORDS[content]} of items are not encoded: pip install "
+                    "'magnet-recommender[encoders]' adds what that needs, and the next run trains "
+                    "with them"
                 )
         return [content for content in found if can_encode(content)]
 
@@ -189,8 +189,9 @@ class Fitting:
 
     def _step(self, name: str, command: str, options: Sequence[str]) -> Child:
         """Run a command; its progress goes to our output. We publish what it makes."""
-        words = [sys.executable, "-m", "deploy.cli", command, *options]
-        env = {name: value for name, value in os.environ.items() if name != "REDIS_URL"}
+        words = module_command("deploy.cli", command, *options)
+        env = module_environment()
+        env.pop("REDIS_URL", None)
         if self.progress_url is not None:  # not an option, as it may hold a password
             env["MAGNET_PROGRESS_URL"] = self.progress_url
-        return Child(name, words, env=env, cwd=PROJECT)
+        return Child(name, words, env=env)

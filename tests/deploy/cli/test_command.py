@@ -143,7 +143,7 @@ def test_a_library_that_is_not_installed(
     assert main(["guess"]) == 1
     said = capsys.readouterr().err
     assert "`guess` needs no_such_library, which is not installed" in said
-    assert "pip install -e '.[training,local]'" in said
+    assert "pip install 'magnet-recommender[training,local]'" in said
 
 
 def test_keys_are_made_and_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -99,4 +99,4 @@ def test_without_the_libraries_it_goes_on_and_says_so(
         "descriptions of items",
         "pictures of items",
     ]
-    assert all("pip install -e '.[encoders]'" in line for line in missing)
+    assert all("pip install 'magnet-recommender[encoders]'" in line for line in missing)

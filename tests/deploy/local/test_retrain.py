@@ -17,7 +17,7 @@ def test_nothing_is_running(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert retrain.main(["--state", str(tmp_path)]) == 1
     assert capsys.readouterr().err == (
         f"magnet: nothing is running with {tmp_path}; start it first, in another terminal: "
-        "make run\n"
+        "magnet run\n"
     )
 
 
