@@ -368,6 +368,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/models/{version}/report": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Report
+         * @description What a model has learnt: which experts serve whom, the long tail, and where items lie.
+         *
+         *     The figures are of lists that were made when the model was trained. Models that were published
+         *     while their training went on have none, nor have those of earlier releases.
+         */
+        get: operations["report_v1_models__version__report_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/models/{version}:activate": {
         parameters: {
             query?: never;
@@ -1068,6 +1091,21 @@ export interface components {
             users: number;
         };
         /**
+         * DrawnItem
+         * @description An item of the maps of items.
+         */
+        DrawnItem: {
+            /**
+             * Category
+             * @description Its first one's place in `categories`
+             */
+            category: number | null;
+            /** Item Id */
+            item_id: string;
+            /** Title */
+            title: string;
+        };
+        /**
          * EpochDone
          * @description An epoch is done.
          */
@@ -1349,6 +1387,29 @@ export interface components {
             weight: number;
         };
         /**
+         * ExpertMap
+         * @description Mean routing weight of every expert over the places of some lists, by group.
+         */
+        ExpertMap: {
+            /**
+             * By
+             * @enum {string}
+             */
+            by: "history" | "popularity" | "category";
+            /** Groups */
+            groups: string[];
+            /**
+             * Places
+             * @description Places of lists in each group
+             */
+            places: number[];
+            /**
+             * Weight
+             * @description By group, of each expert; zeros for a group without a place
+             */
+            weight: number[][];
+        };
+        /**
          * ExpertName
          * @description An expert of the model that is trained.
          */
@@ -1360,6 +1421,34 @@ export interface components {
              * @enum {string}
              */
             role: "dominant" | "balanced" | "complementary";
+        };
+        /**
+         * ExpertPlace
+         * @description Where one expert weighs most; shares are in units of an even share, 1 / K.
+         */
+        ExpertPlace: {
+            /** Expert */
+            expert: string;
+            /**
+             * Idle
+             * @description Its share stays below a tenth in every group
+             */
+            idle: boolean;
+            /**
+             * Leads
+             * @description Share of the places where it weighs most
+             */
+            leads: number;
+            /**
+             * Most
+             * @description In each of `maps`
+             */
+            most: components["schemas"]["Peak"][];
+            /**
+             * Share
+             * @description Over all places
+             */
+            share: number;
         };
         /**
          * ExpertSummary
@@ -1721,6 +1810,26 @@ export interface components {
             item_ids: string[];
         };
         /**
+         * ItemMap
+         * @description Items in the plane that keeps most of their variance, by one modality.
+         */
+        ItemMap: {
+            /** Modality */
+            modality: string;
+            /**
+             * Variance
+             * @description Share of the variance that the plane keeps
+             */
+            variance: number;
+            /**
+             * X
+             * @description Of each of `items`, from -1 to 1
+             */
+            x: number[];
+            /** Y */
+            y: number[];
+        };
+        /**
          * ItemPatch
          * @description What is to change of an item; what is left out stays.
          *
@@ -2025,6 +2134,39 @@ export interface components {
             valid_ndcg20: number | null;
         };
         /**
+         * ModelReport
+         * @description Which experts serve whom, what lists show of the long tail, and where items lie.
+         */
+        ModelReport: {
+            /**
+             * Categories
+             * @description The commonest, then `others` if there are any
+             */
+            categories: string[];
+            /** Experts */
+            experts: components["schemas"]["ExpertPlace"][];
+            /** Item Maps */
+            item_maps: components["schemas"]["ItemMap"][];
+            /**
+             * Items
+             * @description Those that are drawn, at random
+             */
+            items: components["schemas"]["DrawnItem"][];
+            /**
+             * Length
+             * @description Places of each list
+             */
+            length: number;
+            /** Maps */
+            maps: components["schemas"]["ExpertMap"][];
+            tail: components["schemas"]["Tail"];
+            /**
+             * Users
+             * @description Whose lists these figures are of, drawn at random
+             */
+            users: number;
+        };
+        /**
          * ModelResponse
          * @description What is being served.
          */
@@ -2079,6 +2221,11 @@ export interface components {
             /** Num Users */
             num_users: number;
             /**
+             * Report
+             * @description Whether `/v1/models/{version}/report` is there
+             */
+            report: boolean;
+            /**
              * Request Id
              * @description Also in the header X-Request-ID and the logs
              */
@@ -2130,6 +2277,11 @@ export interface components {
              */
             published_at: string;
             /**
+             * Report
+             * @description Whether `/v1/models/{version}/report` is there
+             */
+            report: boolean;
+            /**
              * Usable
              * @description False: manifest lost or damaged; publish it again
              */
@@ -2162,6 +2314,19 @@ export interface components {
             request_id: string;
             /** Took Ms */
             took_ms: number;
+        };
+        /**
+         * Peak
+         * @description Where an expert weighs most in one map.
+         */
+        Peak: {
+            /** Group */
+            group: string;
+            /**
+             * Share
+             * @description In units of an even share: 1 over all experts
+             */
+            share: number;
         };
         /**
          * Pin
@@ -2537,6 +2702,22 @@ export interface components {
             title: string | null;
         };
         /**
+         * ReportResponse
+         * @description What a model has learnt.
+         */
+        ReportResponse: {
+            /** Model Version */
+            model_version: string;
+            report: components["schemas"]["ModelReport"];
+            /**
+             * Request Id
+             * @description Also in the header X-Request-ID and the logs
+             */
+            request_id: string;
+            /** Took Ms */
+            took_ms: number;
+        };
+        /**
          * ReportedEvent
          * @description Something that a user did, as a client reports it.
          */
@@ -2893,6 +3074,32 @@ export interface components {
              * @description `load`, `train`, `fusion`, `evaluate`, `everything` (what was held out is learnt too), `export`, `publish`; a retraining has more, see its report
              */
             step: string;
+        };
+        /**
+         * Tail
+         * @description What lists show of the long tail, by tenths of the catalogue, most popular first.
+         */
+        Tail: {
+            /**
+             * Covered
+             * @description Share of the catalogue in at least one list
+             */
+            covered: number;
+            /**
+             * Gini
+             * @description Of the items' numbers of places: 0 if all are shown equally often, near 1 if few are
+             */
+            gini: number;
+            /**
+             * Interactions
+             * @description Share of those in training
+             */
+            interactions: number[];
+            /**
+             * Places
+             * @description Share of the places of lists
+             */
+            places: number[];
         };
         /**
          * Taste
@@ -5004,6 +5211,109 @@ export interface operations {
             };
             /** @description This service serves a folder and has no Redis */
             501: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No model is served yet, the store is away, or the answer took too long; see `Retry-After` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    report_v1_models__version__report_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                version: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReportResponse"];
+                };
+            };
+            /** @description The body cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No key, or one that is not known */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key does not open this */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such user, item or version */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is compressed, and not by gzip, or it is damaged */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request is not valid; `errors` names the fields */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key has asked too often; see `Retry-After` */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
