@@ -50,6 +50,12 @@ FROM trainer-packages AS trainer-components
 COPY --from=supply-tools /supply /supply
 RUN /supply/bin/cyclonedx-py environment --output-reproducible --output-file /sbom.cdx.json /venv
 
+# The inner loops of the search. This image has a compiler.
+FROM python:3.11 AS kernels
+WORKDIR /kernels
+COPY model/runtime/native/build.py model/runtime/native/kernels.c ./
+RUN python build.py
+
 FROM base AS service
 ARG VERSION=unreleased
 ARG REVISION=unknown
@@ -64,6 +70,7 @@ COPY model/__init__.py model/
 COPY model/artifact model/artifact
 COPY model/registry model/registry
 COPY model/runtime model/runtime
+COPY --from=kernels /kernels model/runtime/native
 COPY service service
 # `magnet` for those who operate: serve, keys, status, doctor, and which version is live.
 COPY training/__init__.py training/errors.py training/

@@ -15,8 +15,12 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from model.runtime.grown import Grown
+
 Floats = NDArray[np.float32]
 Rows = NDArray[np.intp]
+Users = tuple[Floats, Floats]
+"""Of a graph: rows at unit length [G, B, D], and routing evidence [J, B]."""
 
 USER_SIDE = ("unit_GBD", "user_JB1")
 """What users' vectors become."""
@@ -50,34 +54,49 @@ class PairGraph:
             )
         )
 
-    def users(self, user_BVMD: Floats) -> tuple[Floats, Floats]:
-        """Users' rows at unit length [G, B, D], and their routing evidence [B, J]."""
+    def users(self, user_BVMD: Floats) -> Users:
+        """Users' rows at unit length [G, B, D], and their routing evidence [J, B]."""
         unit_GBD, user_JB1 = self._users.run(USER_SIDE, {"user": user_BVMD})
-        return unit_GBD, user_JB1[..., 0].T
+        return unit_GBD, user_JB1[..., 0]
 
     def pairs(
-        self, wanted: Sequence[str], cosine_GP: Floats, routing_PJ: Floats, *others_P: Floats
+        self, wanted: Sequence[str], cosine_GP: Floats, routing_JP: Floats, *others_P: Floats
     ) -> list[Floats]:
         """Some of `OUTPUTS`, a row for each pair.
 
         Args:
             wanted: their names.
             cosine_GP: of the pairs.
-            routing_PJ: routing evidence of both sides.
+            routing_JP: routing evidence of both sides.
             others_P: item-item scores, and the items' biases.
         """
-        none_J11 = np.zeros((routing_PJ.shape[1], 1, 1), dtype=np.float32)
-        both_J1P = np.ascontiguousarray(routing_PJ.T)[:, None]
+        none_J11 = np.zeros((len(routing_JP), 1, 1), dtype=np.float32)
+        both_J1P = np.ascontiguousarray(routing_JP)[:, None]
         others = [each_P[None] for each_P in others_P]
         given = dict(zip(PAIR_SIDE, (cosine_GP[:, None], none_J11, both_J1P, *others), strict=True))
         found: list[Floats] = [each[0] for each in self._pairs.run(wanted, given)]
         return found
 
 
-def cosines(items_CVMD: Floats, unit_GD: Floats, out_GC: Floats) -> None:
-    """Cosines of a user with items of their own, in every channel."""
-    items_GCD = items_CVMD.reshape(len(items_CVMD), *unit_GD.shape).transpose(1, 0, 2)
-    np.matmul(items_GCD, unit_GD[..., None], out=out_GC[..., None])
+def cosines(
+    items_IVMD: Grown, routing_IJ: Grown, users: Users, rows: Sequence[Rows]
+) -> tuple[Floats, Floats]:
+    """As `Kernels.cosines`, by numpy."""
+    unit_GBD, evidence_JB = users
+    num_channels, _, width = unit_GBD.shape
+    rows_P = np.concatenate(rows)
+    lengths = [len(rows_C) for rows_C in rows]
+    cosine_GP = np.empty((num_channels, len(rows_P)), dtype=np.float32)
+    start = 0
+    for place, rows_C in enumerate(rows):
+        own = slice(start, start + len(rows_C))
+        items_CGD = items_IVMD.take(rows_C, axis=0).reshape(len(rows_C), num_channels, width)
+        unit_GD1 = unit_GBD[:, place, :, None]
+        np.matmul(items_CGD.transpose(1, 0, 2), unit_GD1, out=cosine_GP[:, own, None])
+        start = own.stop
+    routing_PJ = routing_IJ.take(rows_P, axis=0)
+    routing_PJ += evidence_JB.T.repeat(lengths, axis=0)
+    return cosine_GP, routing_PJ.T
 
 
 def runs(rows: Sequence[Rows], most: int) -> list[list[tuple[int, Rows]]]:

@@ -26,15 +26,15 @@ BLOCK_ITEMS = 4_096
 BLOCK_USERS = 32
 """Of one run: 131,072 pairs. Products of so few stay in a processor's caches until they are mixed,
 and the items of a block stay there for the next users."""
-_LARGEST_ITEM = 63
+LARGEST_ITEM = 63
 """Of a rounded number of an item. With seven bits no processor's instructions overflow: those of
 AVX2 add two products in 16 bits."""
-_LARGEST_USER = 127
+LARGEST_USER = 127
 _ZERO = 128
 """What stands for 0 in a user's numbers, which are unsigned."""
 _OWN_OPERATIONS = "com.microsoft"
 """Where onnxruntime keeps operations that ONNX does not have."""
-_ROUNDING = np.float32(1e-4)
+ROUNDING = np.float32(1e-4)
 """Relative error of the float32 sums, far above what it is."""
 
 
@@ -85,6 +85,16 @@ class MixtureBound:
         np.add(spread_BC, part_MBC[-1], out=out_BC)
 
 
+def turned_axes(width: int) -> Floats:
+    """A rotation [D, D], always the same.
+
+    In other axes no number of a row is far larger than the others, so rounding loses less.
+    """
+    rng = np.random.default_rng(0)
+    axes_DD: Floats = np.linalg.qr(rng.standard_normal((width, width)))[0].astype(np.float32)
+    return axes_DD
+
+
 class QuantisedBounds:
     """The most that every item's score can be, for the items of one model version.
 
@@ -105,14 +115,12 @@ class QuantisedBounds:
         self._reach, self._templates_KM = np.float32(reach), templates_KM
         self._mixture = MixtureBound.of(templates_KM)
         self._scale = float(reach * self._mixture.unit)
-        # In other axes no number of a row is far larger than the others, so rounding loses less.
-        rng = np.random.default_rng(0)
-        self._axes_DD = np.linalg.qr(rng.standard_normal((width, width)))[0].astype(np.float32)
+        self._axes_DD = turned_axes(width)
         largest_VM = np.zeros((num_views, num_modalities), dtype=np.float32)
         for block in _blocks(num_items):
             turned_CVMD = items_IVMD[block] @ self._axes_DD
             np.maximum(largest_VM, np.abs(turned_CVMD).max(axis=(0, 3)), out=largest_VM)
-        step_VM = np.where(largest_VM > 0, largest_VM / _LARGEST_ITEM, 1).astype(np.float32)
+        step_VM = np.where(largest_VM > 0, largest_VM / LARGEST_ITEM, 1).astype(np.float32)
         self._length_VM = np.zeros_like(step_VM)
         share_I = bias_I * np.float32(self._mixture.share_of_bias(num_modalities))
         self._sessions: list[Any] = []
@@ -165,11 +173,11 @@ class QuantisedBounds:
         """Rows of length 1 in 8 bits [B, V, M, D], their size of a step, and each user's slack."""
         length_BVM1 = np.linalg.norm(users_BVMD, axis=-1, keepdims=True)
         unit_BVMD = users_BVMD / np.maximum(length_BVM1, np.float32(1e-12)) @ self._axes_DD
-        step = np.float32(np.abs(unit_BVMD).max() / _LARGEST_USER or 1)
+        step = np.float32(np.abs(unit_BVMD).max() / LARGEST_USER or 1)
         rounded_BVMD = np.rint(unit_BVMD / step)
         error_BVM = np.linalg.norm(unit_BVMD - rounded_BVMD * step, axis=-1)
         # |<u, i> - <u', i'>| <= |u| |i - i'| + |u - u'| |i'|; the items' part is in their graph.
-        off_BM = (error_BVM * self._length_VM + _ROUNDING).max(axis=1)
+        off_BM = (error_BVM * self._length_VM + ROUNDING).max(axis=1)
         slack_B = self._reach * (off_BM @ self._templates_KM.T).max(axis=1)
         return (rounded_BVMD + _ZERO).astype(np.uint8), step, slack_B.astype(np.float32)
 

@@ -11,7 +11,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import onnxruntime as ort
@@ -20,6 +20,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from model.artifact.files import ArtifactError
 from model.runtime.grown import Grown, GrownRows
+from model.runtime.native.kernels import kernels
 from model.runtime.pairs import PairGraph, cosines, runs
 from model.runtime.profile import Profile
 
@@ -56,6 +57,26 @@ class Breakdown:
     weight_CK: Floats
     """Sparse; each row sums to 1."""
     contribution_CKVM: Floats
+
+    def at(self, places: Rows) -> "Breakdown":
+        """Of some of the scores, or of all in another order."""
+        return Breakdown(
+            weight_CK=self.weight_CK.take(places, axis=0),
+            contribution_CKVM=self.contribution_CKVM.take(places, axis=0),
+        )
+
+    def then(self, others: "Breakdown") -> "Breakdown":
+        """Of these scores, and of others behind them."""
+        weights = np.concatenate([self.weight_CK, others.weight_CK])
+        contributions = np.concatenate([self.contribution_CKVM, others.contribution_CKVM])
+        return Breakdown(weight_CK=weights, contribution_CKVM=contributions)
+
+
+class Scored(NamedTuple):
+    """Scores of some items, taken apart if that came with them."""
+
+    score_C: Floats
+    breakdown: Breakdown | None = None
 
 
 class OnnxScorer:
@@ -106,11 +127,16 @@ class OnnxScorer:
             score_BC[:, block] = self._shared(profiles, user_BVMD, place)
         return score_BC
 
-    def score_own(self, profiles: Sequence[Profile], rows: Sequence[Rows]) -> list[Floats]:
+    def score_own(self, profiles: Sequence[Profile], rows: Sequence[Rows]) -> list[Scored]:
         """Scores of each user's own items: users share runs."""
-        if len(rows) == 1:  # the whole graph has less to start
-            return [self.score(profiles[0], rows[0])]
-        return [score_C for (score_C,) in self._of_pairs(["score"], profiles, rows)]
+        if len(rows) == 1 and (self._pairs is None or kernels() is None):
+            return [Scored(self.score(profiles[0], rows[0]))]  # the whole graph has less to start
+        return [
+            Scored(score_C, Breakdown(weight_CK=weight_CK, contribution_CKVM=contribution_CKVM))
+            for score_C, weight_CK, contribution_CKVM in self._of_pairs(
+                ["score", "weight", "contribution"], profiles, rows
+            )
+        ]
 
     def explain(self, profile: Profile, rows_C: Rows) -> Breakdown:
         """What every expert, view and modality adds to the scores of some items."""
@@ -180,24 +206,23 @@ class OnnxScorer:
         self, wanted: Sequence[str], profiles: Sequence[Profile], rows: Sequence[Rows]
     ) -> list[Floats]:
         """Outputs of `explain.onnx` for the pairs of several users, one after the other."""
-        if self._pairs is None or len(profiles) == 1:
+        compiled = kernels()
+        if self._pairs is None or (compiled is None and len(profiles) == 1):
             return self._run_whole(wanted, profiles, rows)
         user_BVMD = _stacked([profile.vector_VMD for profile in profiles])
-        unit_GBD, user_BJ = self._pairs.users(user_BVMD)
-        rows_P = np.concatenate(rows)
-        lengths = [len(rows_C) for rows_C in rows]
-        cosine_GP = np.empty((len(unit_GBD), len(rows_P)), dtype=np.float32)
-        start = 0
-        for place, rows_C in enumerate(rows):
-            items_CVMD = self._embeddings_IVMD.take(rows_C, axis=0)
-            own = slice(start, start + len(rows_C))
-            cosines(items_CVMD, unit_GBD[:, place], cosine_GP[:, own])
-            start = own.stop
-        routing_PJ = self._routing_IJ.take(rows_P, axis=0)
-        routing_PJ += user_BJ.repeat(lengths, axis=0)
+        users = self._pairs.users(user_BVMD)
+        items_IVMD, routing_IJ = self._embeddings_IVMD, self._routing_IJ
+        if (
+            compiled is None
+            or isinstance(items_IVMD, GrownRows)
+            or isinstance(routing_IJ, GrownRows)
+        ):
+            cosine_GP, routing_JP = cosines(items_IVMD, routing_IJ, users, rows)
+        else:
+            cosine_GP, routing_JP = compiled.cosines(items_IVMD, routing_IJ, users, rows)
         item_item = [each.item_item.at(own) for each, own in zip(profiles, rows, strict=True)]
-        others_P = np.concatenate(item_item), self.bias_I.take(rows_P)
-        return self._pairs.pairs(wanted, cosine_GP, routing_PJ, *others_P)
+        others_P = np.concatenate(item_item), self.bias_I.take(np.concatenate(rows))
+        return self._pairs.pairs(wanted, cosine_GP, routing_JP, *others_P)
 
     def _run_whole(
         self, wanted: Sequence[str], profiles: Sequence[Profile], rows: Sequence[Rows]

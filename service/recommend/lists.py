@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from model.runtime.evidence import Listed
+from model.runtime.scorer import Breakdown, OnnxScorer
 from service.ops.metrics import Metrics
 from service.recommend.because import COMPARED, VERBS, Reasons, because
 from service.recommend.explanation import Parts, Weights, parts_of_lists
@@ -114,7 +115,7 @@ def _explain(
     snapshot = asked[0].served.snapshot
     with metrics.stage("explain"):
         rows_BN = np.stack([shown[place].rows for place in places])
-        breakdowns = snapshot.scorer.explain_all([each.profile for each in asked], rows_BN)
+        breakdowns = _breakdowns(snapshot.scorer, asked, [shown[place] for place in places])
         bias_BN = np.stack([each.bias(rows_N) for each, rows_N in zip(asked, rows_BN, strict=True)])
         parts = parts_of_lists(snapshot, rows_BN, bias_BN, breakdowns)
         reasons = because(
@@ -125,6 +126,19 @@ def _explain(
             bias_BN,
         )
     return Explained(places=places, parts=parts, reasons=reasons)
+
+
+def _breakdowns(
+    scorer: OnnxScorer, asked: Sequence[ResolvedRequest], shown: Sequence[Ranked]
+) -> list[Breakdown]:
+    """Of lists of equal length: what routing has told, and for the others one run of the graph."""
+    found = {place: each.breakdown for place, each in enumerate(shown) if each.breakdown}
+    untold = [place for place in range(len(shown)) if place not in found]
+    if untold:
+        profiles = [asked[place].profile for place in untold]
+        rows_BN = np.stack([shown[place].rows for place in untold])
+        found |= zip(untold, scorer.explain_all(profiles, rows_BN), strict=True)
+    return [found[place] for place in range(len(shown))]
 
 
 def _places_by(keys: Iterable[Hashable | None]) -> list[list[int]]:
@@ -182,7 +196,7 @@ def _page(resolved: ResolvedRequest, ranked: Ranked) -> Ranked:
         ranked = _diverse(resolved, ranked, page.stop)
     if resolved.pins:
         ranked = with_pins(ranked, resolved.pins, _scores_of_pins(resolved), page.stop)
-    return Ranked(ranked.rows[page], ranked.scores[page])
+    return ranked.at(np.arange(page.start, min(page.stop, len(ranked.rows))))
 
 
 def _scores_of_pins(resolved: ResolvedRequest) -> Floats:
@@ -202,7 +216,7 @@ def _diverse(resolved: ResolvedRequest, ranked: Ranked, wanted: int) -> Ranked:
     vector_PF = vector_PVMD.reshape(len(pool), math.prod(vector_PVMD.shape[1:]))
     order = diversified(ranked.scores[:POOL], vector_PF, resolved.request.diversity, wanted)
     places = np.concatenate([order, np.arange(len(pool), len(ranked.rows))])
-    return Ranked(ranked.rows[places], ranked.scores[places])
+    return ranked.at(places)
 
 
 def _told(resolved: ResolvedRequest, found: Ranked, shown: Ranked) -> Listed | None:

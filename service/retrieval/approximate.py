@@ -248,9 +248,9 @@ class ApproximateRetriever:
             rows_C = np.union1d(rows_C, eligible.among(raised))
             if len(rows_C) < wanted:
                 break
-            scores_C = self._scorer.score(query.profile, rows_C)
-            best = Ranked.of(rows_C, query.pointed(rows_C, scores_C), wanted)
-            if _pushed_down(query, scores_C, best, num_candidates):
+            (scored,) = self._scorer.score_own([query.profile], [rows_C])
+            best = Ranked.best_of(replace(query, count=wanted), rows_C, scored)
+            if _pushed_down(query, scored.score_C, best, num_candidates):
                 break
             found = found.then(best)
             if query.count <= last_rank:

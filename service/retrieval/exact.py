@@ -12,7 +12,8 @@ from typing import Literal, Protocol
 import numpy as np
 
 from model.runtime.item_item import ItemItemScores
-from model.runtime.quantised import QuantisedBounds
+from model.runtime.native.bounds import rounded_bounds
+from model.runtime.native.kernels import Kernels, kernels
 from model.runtime.scorer import OnnxScorer
 from model.runtime.top_k import Rows, top_places
 from service.retrieval.bounds import FloatBounds
@@ -66,7 +67,7 @@ class ExactRetriever:
         self._scorer = scorer
         items_IVMD, bias_I = tensors["item_embeddings"], tensors["item_bias"]
         templates = np.array(templates_KM, dtype=np.float32)
-        kind = QuantisedBounds if items_IVMD.size <= _QUANTISED_NUMBERS else FloatBounds
+        kind = rounded_bounds if items_IVMD.size <= _QUANTISED_NUMBERS else FloatBounds
         self._bounds = bounds or kind(items_IVMD, bias_I, templates, scorer.reach())
         self.most_users = max(1, _BOUNDS_BYTES // max(1, bias_I.nbytes))
 
@@ -79,8 +80,7 @@ class ExactRetriever:
                 bounded.append(place)
             else:
                 rows_C = query.eligible.rows()
-                scores_C = query.pointed(rows_C, self._scorer.score(query.profile, rows_C))
-                found[place] = Ranked.of(rows_C, scores_C, query.count)
+                found[place] = self._routed([query], [rows_C])[0]
         for start in range(0, len(bounded), self.most_users):
             part = bounded[start : start + self.most_users]
             found |= zip(part, self._bounded([queries[place] for place in part]), strict=True)
@@ -105,7 +105,7 @@ class ExactRetriever:
             bound_I[first[place]] = -np.inf
             if not len(first[place]):  # none is good enough
                 continue
-            rest = np.flatnonzero(bound_I >= ranked.scores[-1] - slack)
+            rest = _at_least(bound_I, ranked.scores[-1] - slack)
             if len(rest):
                 left[place] = rest
         if left:
@@ -120,10 +120,9 @@ class ExactRetriever:
         places = [place for place, rows_C in enumerate(rows) if len(rows_C)]
         if places:
             profiles = [queries[place].profile for place in places]
-            scores = self._scorer.score_own(profiles, [rows[place] for place in places])
-            for place, scores_C in zip(places, scores, strict=True):
-                query, rows_C = queries[place], rows[place]
-                found[place] = Ranked.of(rows_C, query.pointed(rows_C, scores_C), query.count)
+            scored = self._scorer.score_own(profiles, [rows[place] for place in places])
+            for place, each in zip(places, scored, strict=True):
+                found[place] = Ranked.best_of(queries[place], rows[place], each)
         return found
 
 
@@ -148,10 +147,20 @@ def _largest_points(query: Query) -> float:
     return 0.0 if query.points_I is None else float(np.abs(query.points_I).max(initial=0))
 
 
+def _at_least(bound_I: Floats, least: np.floating) -> Rows:
+    """Rows of bounds of at least that, ascending."""
+    compiled = kernels()
+    if compiled is not None:
+        return compiled.at_least(bound_I, least)
+    return np.flatnonzero(bound_I >= least)
+
+
 def _highest(bound_I: Floats, count: int) -> Rows:
     """Rows of about the `count` highest finite bounds, never fewer than half of that, ascending."""
     rows = np.arange(len(bound_I))
-    if len(bound_I) > 2 * _SAMPLED:
+    if (compiled := kernels()) is not None:
+        rows = _highest_compiled(compiled, bound_I, count)
+    elif len(bound_I) > 2 * _SAMPLED:
         sample_S = np.sort(bound_I[:: len(bound_I) // _SAMPLED])
         guessed = 1 + count * len(sample_S) // len(bound_I)
         while guessed < len(sample_S):
@@ -163,3 +172,13 @@ def _highest(bound_I: Floats, count: int) -> Rows:
     if len(rows) > _MOST_TIMES * count:
         rows = np.sort(rows[top_places(bound_I[rows], 0, count)])
     return rows[np.isfinite(bound_I[rows])]
+
+
+def _highest_compiled(compiled: Kernels, bound_I: Floats, count: int) -> Rows:
+    """Rows of about the `count` highest bounds, never fewer than half of that, ascending."""
+    guessed = count
+    while True:
+        rows = compiled.at_least(bound_I, compiled.about_highest(bound_I, guessed))
+        if len(rows) >= min(count // 2, len(bound_I)) or guessed >= len(bound_I):
+            return rows
+        guessed *= 2

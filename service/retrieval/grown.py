@@ -3,22 +3,20 @@
 The item-item model knows no added item, so their scores come from vectors alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Literal, TypeVar
+from typing import Literal
 
 import numpy as np
 
 from model.runtime.item_item import ItemItemScores
-from model.runtime.quantised import QuantisedBounds
+from model.runtime.native.bounds import rounded_bounds
 from service.retrieval.bounds import FloatBounds
 from service.retrieval.exact import Bounds, ExactRetriever
 from service.retrieval.query import Eligible, Floats, Query, Ranked, Retriever, Tensors
 
 SEGMENT_ROWS = 8_192
 """Fewer are bounded without a rounded copy: 1 ms."""
-
-Kind = TypeVar("Kind", FloatBounds, QuantisedBounds)
 
 
 class GrowingBounds:
@@ -27,7 +25,7 @@ class GrowingBounds:
     def __init__(self, templates_KM: Sequence[Sequence[float]], reach: float) -> None:
         self._templates_KM = np.array(templates_KM, dtype=np.float32)
         self._reach = reach
-        self._segments: list[QuantisedBounds] = []
+        self._segments: list[Bounds] = []
 
     def of_rows(self, tensors: Tensors) -> "SegmentedBounds":
         """The bounds of all rows so far. Blocking."""
@@ -35,12 +33,12 @@ class GrowingBounds:
         whole = len(bias_I) // SEGMENT_ROWS
         for number in range(len(self._segments), whole):
             part = slice(number * SEGMENT_ROWS, (number + 1) * SEGMENT_ROWS)
-            self._segments.append(self._of(QuantisedBounds, items_IVMD[part], bias_I[part]))
+            self._segments.append(self._of(rounded_bounds, items_IVMD[part], bias_I[part]))
         rest = slice(whole * SEGMENT_ROWS, None)
         last = self._of(FloatBounds, items_IVMD[rest], bias_I[rest])
         return SegmentedBounds([*self._segments, last])
 
-    def _of(self, kind: type[Kind], items_IVMD: Floats, bias_I: Floats) -> Kind:
+    def _of(self, kind: Callable[..., Bounds], items_IVMD: Floats, bias_I: Floats) -> Bounds:
         return kind(items_IVMD, bias_I, self._templates_KM, self._reach)
 
 

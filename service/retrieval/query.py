@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from model.runtime.grown import Grown
 from model.runtime.profile import Profile
+from model.runtime.scorer import Breakdown, Scored
 from model.runtime.top_k import Rows, top_places
 
 Floats = NDArray[np.float32]
@@ -122,28 +123,43 @@ class Ranked:
 
     rows: Rows
     scores: NDArray[np.float32]
+    breakdown: Breakdown | None = None
+    """What adds up to the scores, if routing has told it; points are not in it."""
+
+    @classmethod
+    def best_of(cls, query: Query, rows_C: Rows, scored: Scored) -> "Ranked":
+        """The best that a query asks for of some scored rows, which ascend."""
+        scores_C = query.pointed(rows_C, scored.score_C)
+        places = top_places(scores_C, 0, query.count)
+        return cls(rows_C, scores_C, scored.breakdown).at(places)
 
     @classmethod
     def of(cls, rows_C: Rows, scores_C: NDArray[np.float32], count: int) -> "Ranked":
         """The best `count` of some scored rows, which ascend."""
-        places = top_places(scores_C, 0, count)
-        return cls(rows_C[places], scores_C[places])
+        return cls(rows_C, scores_C).at(top_places(scores_C, 0, count))
+
+    def at(self, places: Rows) -> "Ranked":
+        """Those at some places, in the order of these."""
+        breakdown = None if self.breakdown is None else self.breakdown.at(places)
+        return Ranked(self.rows[places], self.scores[places], breakdown)
 
     def first(self, count: int) -> "Ranked":
         """The best `count` of them."""
-        return Ranked(self.rows[:count], self.scores[:count])
+        return self if count >= len(self.rows) else self.at(np.arange(count))
 
     def joined_with(self, others: "Ranked", count: int) -> "Ranked":
         """The best `count` of these and of others."""
-        rows = np.concatenate([self.rows, others.rows])
-        scores = np.concatenate([self.scores, others.scores])
-        order = np.argsort(rows)
-        return Ranked.of(rows[order], scores[order], count)
+        both = self.then(others)
+        ascending = both.at(np.argsort(both.rows))
+        return ascending.at(top_places(ascending.scores, 0, count))
 
     def then(self, others: "Ranked") -> "Ranked":
         """These, and others behind them."""
         rows = np.concatenate([self.rows, others.rows])
-        return Ranked(rows, np.concatenate([self.scores, others.scores]))
+        scores = np.concatenate([self.scores, others.scores])
+        if self.breakdown is None or others.breakdown is None:
+            return Ranked(rows, scores)
+        return Ranked(rows, scores, self.breakdown.then(others.breakdown))
 
 
 class Retriever(Protocol):

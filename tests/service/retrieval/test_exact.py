@@ -4,15 +4,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.runtime.item_item import NO_SCORES, SparseScores
+from model.runtime.native import kernels
 from model.runtime.profile import Profile
 from model.runtime.top_k import top_places
 from service.retrieval import exact
 from service.retrieval.query import Eligible, Query
 
 
-@pytest.fixture(scope="module")
-def retriever(exact_of, large):
-    return exact_of(large)
+@pytest.fixture(scope="module", params=["compiled", "numpy"])
+def retriever(request, exact_of, large):
+    if request.param == "compiled":
+        if kernels.kernels() is None:
+            pytest.skip("not compiled: python -m model.runtime.native.build")
+        yield exact_of(large)
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernels, "_loaded", lambda: None)
+        yield exact_of(large)
 
 
 @pytest.fixture(scope="module")

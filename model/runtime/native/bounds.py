@@ -1,0 +1,126 @@
+"""Upper bounds of all items' scores from 8-bit products, in one compiled pass over the items.
+
+The same bound as in `model.runtime.quantised`, from the same rounding of items. Products become
+bounds in registers. Each user's channels have steps of their own.
+
+Letters: I items, C items of a block, B users, V views, M modalities, G = V * M channels,
+D dimension, Q = D / 4, K experts, L lanes.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.runtime.item_item import ItemItemScores
+from model.runtime.native.kernels import (
+    LANES,
+    MOST_USERS,
+    MOST_WIDTH,
+    TILE_ITEMS,
+    Items,
+    Kernels,
+    aligned,
+    kernels,
+)
+from model.runtime.quantised import LARGEST_ITEM, MixtureBound, QuantisedBounds, turned_axes
+
+Floats = NDArray[np.float32]
+
+_BLOCK_ITEMS = 4_096
+"""Rounded at once; whole blocks of the kernel."""
+_ZERO = 64
+"""What stands for 0 in an item's numbers."""
+
+
+def rounded_bounds(
+    items_IVMD: Floats, bias_I: Floats, templates_KM: Floats, reach: float
+) -> "QuantisedBounds | NativeBounds":
+    """Bounds from a rounded copy of the items, by what is fastest on this machine."""
+    compiled = kernels()
+    if compiled is None or not compiled.can_bound() or items_IVMD.shape[-1] > MOST_WIDTH:
+        return QuantisedBounds(items_IVMD, bias_I, templates_KM, reach)
+    return NativeBounds(compiled, items_IVMD, bias_I, templates_KM, reach)
+
+
+class NativeBounds:
+    """The most that every item's score can be, for the items of one model version.
+
+    Safe to share by threads.
+
+    Args:
+        compiled: the functions.
+        items_IVMD: the items' rows, of any length.
+        bias_I: added to their scores.
+        templates_KM: every expert's weights of the modalities.
+        reach: what a pair gets above its bias where every similarity is 1.
+    """
+
+    def __init__(
+        self,
+        compiled: Kernels,
+        items_IVMD: Floats,
+        bias_I: Floats,
+        templates_KM: Floats,
+        reach: float,
+    ) -> None:
+        num_items, num_views, num_modalities, width = items_IVMD.shape
+        self._compiled = compiled
+        mixture = MixtureBound.of(templates_KM)
+        self._axes_DD = turned_axes(width)
+        padded = width + -width % 4
+        num_blocks = -(-num_items // TILE_ITEMS) * (TILE_ITEMS // LANES)
+        self._blocks = aligned(
+            (num_blocks, num_views * num_modalities, padded // 4, LANES, 4), np.uint8
+        )
+        self._added_I = np.zeros(num_blocks * LANES, dtype=np.float32)
+        largest_VM = np.zeros((num_views, num_modalities), dtype=np.float32)
+        for rows in _parts(num_items):
+            turned_CVMD = items_IVMD[rows] @ self._axes_DD
+            np.maximum(largest_VM, np.abs(turned_CVMD).max(axis=(0, 3)), out=largest_VM)
+        self._step_VM = np.where(largest_VM > 0, largest_VM / LARGEST_ITEM, 1).astype(np.float32)
+        self._length_VM = np.zeros_like(self._step_VM)
+        for rows in _parts(num_items):
+            error_CVM = self._round(items_IVMD[rows] @ self._axes_DD, rows)
+            error_MC = error_CVM.max(axis=1).T
+            mixed_C = mixture.least * error_MC.sum(axis=0) + mixture.rest * error_MC.max(axis=0)
+            self._added_I[rows] = bias_I[rows] + np.float32(reach) * mixed_C
+        arrays = self._blocks, self._added_I, self._axes_DD, self._length_VM, self._step_VM
+        sizes = num_items, num_views, num_modalities, width, padded
+        self._items = Items(
+            *(each.ctypes.data for each in arrays),
+            *sizes,
+            reach * mixture.least,
+            reach * mixture.rest,
+        )
+
+    def _round(self, turned_CVMD: Floats, rows: slice) -> Floats:
+        """Put some items into their blocks; return how far each row is moved [C, V, M]."""
+        num_items, *_, width = turned_CVMD.shape
+        rounded_CVMD = np.rint(turned_CVMD / self._step_VM[..., None])
+        kept_CVMD = rounded_CVMD * self._step_VM[..., None]
+        length_CVM = np.linalg.norm(kept_CVMD, axis=-1)
+        np.maximum(self._length_VM, length_CVM.max(axis=0), out=self._length_VM)
+        first, last = rows.start // LANES, -(-rows.stop // LANES)
+        _, channels, quads, _, _ = self._blocks.shape
+        room = np.full(((last - first) * LANES, channels, 4 * quads), _ZERO, dtype=np.uint8)
+        room[:num_items, :, :width] = rounded_CVMD.reshape(num_items, channels, width) + _ZERO
+        by_block = room.reshape(-1, LANES, channels, quads, 4)
+        self._blocks[first:last] = by_block.transpose(0, 2, 3, 1, 4)
+        error_CVM: Floats = np.linalg.norm(turned_CVMD - kept_CVMD, axis=-1)
+        return error_CVM
+
+    def of(self, users_BVMD: Floats, item_item: Sequence[ItemItemScores]) -> tuple[Floats, Floats]:
+        """Numbers [B, I] for some users, and by how much at most a score exceeds them [B]."""
+        if len(users_BVMD) <= MOST_USERS:
+            return self._compiled.bounds(self._items, users_BVMD, item_item)
+        found = [
+            self._compiled.bounds(self._items, users_BVMD[part], item_item[part])
+            for part in _parts(len(users_BVMD), MOST_USERS)
+        ]
+        bound_BI, less_B = map(np.concatenate, zip(*found, strict=True))
+        return bound_BI, less_B
+
+
+def _parts(size: int, step: int = _BLOCK_ITEMS) -> list[slice]:
+    return [slice(start, min(start + step, size)) for start in range(0, size, step)]

@@ -1,0 +1,335 @@
+/* The inner loops of exact search: bounds of all items, the highest of them, pairs' cosines.
+ *
+ * Plain C without a dependency, called through ctypes (kernels.py has the signatures and the checks),
+ * built by build.py. Every loop has its twin in numpy or onnxruntime, which is used where this file
+ * has not been built, and tests compare the two. Nothing here keeps memory or state.
+ *
+ * Letters: I items, B users, V views, M modalities, G = V * M channels, D dimension (padded to a
+ * multiple of 4), L lanes (items of a block), P pairs, J routing channels, N rows that are named.
+ */
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
+#define X86 1
+#define VNNI __attribute__((target("avx512f,avx512bw,avx512vnni,fma")))
+#endif
+
+#if defined(X86) && defined(__ELF__) && defined(__GLIBC__)
+#define FOR_EACH_PROCESSOR \
+    __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define FOR_EACH_PROCESSOR
+#endif
+
+#define SHORTEST 1e-12f /* a row that is shorter is divided by it */
+#define ROUNDING 1e-4f  /* of float sums, far above what it is */
+#define INLINE static inline __attribute__((always_inline))
+
+enum { LANES = 16, TILE = 4, MOST_USERS = 64, MOST_WIDTH = 1024, AHEAD = 4, BINS = 1024, SAMPLED = 4096 };
+
+/* Item-item scores of one user: a value for each item, or for some rows, which ascend. */
+struct said {
+    const float *dense;
+    const int64_t *rows;
+    const float *values;
+    int64_t count;
+};
+
+/* Items in 8 bits, in blocks of 16: numbers d to d + 3 of a channel of all its items side by side,
+ * [I / L, G, D / 4, L, 4]; each number has 64 added, so that it is from 1 to 127. */
+struct items {
+    const uint8_t *blocks;
+    const float *added;   /* to every item's bound [I] */
+    const float *axes;    /* to which users are turned before they are rounded [D, D], not padded */
+    const float *lengths; /* of the longest item by channel [G] */
+    const float *steps;   /* of an item's numbers by channel [G] */
+    int64_t num_items, num_views, num_modalities;
+    int64_t own_width, width; /* as it is, MOST_WIDTH at most, and padded */
+    float least, rest; /* of the mixture, times the reach */
+};
+
+/* ---- Bounds ---- */
+
+/* Users whose bounds are asked for, and room for what is made of them. */
+struct users {
+    const float *vectors;    /* of any length [B, G, own_width] */
+    const struct said *said; /* [B] */
+    int64_t num_users;       /* MOST_USERS at most */
+    int8_t *numbers;         /* the same in 8 bits [B, G, D] */
+    int32_t *start;          /* -64 times the sum of a channel's numbers, for the 64 that items have
+                                more [B, G] */
+    float *step;             /* what a product is multiplied by to be a similarity [B, G] */
+    float *less;             /* what rounding can take from a bound at most [B] */
+};
+
+#ifdef X86
+
+/* Round a channel of a user at unit length in other axes; how far that moves it. */
+INLINE float round_channel(
+    const struct items *items, const float *vector, int8_t *numbers, int32_t *start, float *step) {
+    const int64_t width = items->own_width;
+    float turned[MOST_WIDTH] = {0}, square = 0, largest = 0, error = 0;
+    int32_t sum = 0;
+#pragma omp simd reduction(+ : square)
+    for (int64_t d = 0; d < width; d++) square += vector[d] * vector[d];
+    const float shrunk = 1 / fmaxf(sqrtf(square), SHORTEST);
+    for (int64_t d = 0; d < width; d++)
+        for (int64_t axis = 0; axis < width; axis++)
+            turned[axis] += vector[d] * shrunk * items->axes[d * width + axis];
+#pragma omp simd reduction(max : largest)
+    for (int64_t d = 0; d < width; d++) largest = fmaxf(largest, fabsf(turned[d]));
+    *step = fmaxf(largest / 127, SHORTEST);
+#pragma omp simd reduction(+ : error, sum)
+    for (int64_t d = 0; d < width; d++) {
+        const float scaled = turned[d] / *step, rounded = rintf(scaled);
+        error += (scaled - rounded) * (scaled - rounded);
+        sum += (int32_t)rounded;
+        numbers[d] = (int8_t)rounded;
+    }
+    for (int64_t d = width; d < items->width; d++) numbers[d] = 0;
+    *start = -64 * sum;
+    return sqrtf(error) * *step;
+}
+
+/* |<u, i> - <u', i'>| <= |u| |i - i'| + |u - u'| |i'|, of which the first is part of `added`. */
+VNNI static void round_users(const struct items *items, const struct users *users) {
+    const int64_t modalities = items->num_modalities, channels = items->num_views * modalities;
+    for (int64_t user = 0; user < users->num_users; user++) {
+        float sum = 0, most = 0;
+        for (int64_t modality = 0; modality < modalities; modality++) {
+            float off = 0;
+            for (int64_t channel = modality; channel < channels; channel += modalities) {
+                const int64_t place = user * channels + channel;
+                const float error = round_channel(
+                    items, users->vectors + place * items->own_width,
+                    users->numbers + place * items->width, users->start + place,
+                    users->step + place);
+                off = fmaxf(off, error * items->lengths[channel] + ROUNDING);
+                users->step[place] *= items->steps[channel];
+            }
+            sum += off;
+            most = fmaxf(most, off);
+        }
+        users->less[user] = items->least * sum + items->rest * most;
+    }
+}
+
+/* A block's similarities with what item-item scores add to them. */
+VNNI INLINE __m512 with_said(
+    __m512 similarity, const struct said *said, int64_t first, int64_t num_items, int64_t *cursor) {
+    if (said->dense) {
+        const int64_t left = num_items - first;
+        const __mmask16 mask = left < LANES ? (1 << left) - 1 : -1;
+        similarity = _mm512_add_ps(similarity, _mm512_maskz_loadu_ps(mask, said->dense + first));
+    }
+    if (*cursor < said->count && said->rows[*cursor] < first + LANES) {
+        float sums[LANES];
+        _mm512_storeu_ps(sums, similarity);
+        for (; *cursor < said->count && said->rows[*cursor] < first + LANES; ++*cursor)
+            sums[said->rows[*cursor] - first] += said->values[*cursor];
+        similarity = _mm512_loadu_ps(sums);
+    }
+    return similarity;
+}
+
+INLINE int32_t word(const int8_t *numbers) {
+    int32_t found;
+    memcpy(&found, numbers, sizeof found);
+    return found;
+}
+
+/* Products of a channel of TILE blocks with one user, or of one block with TILE users: how far they
+ * lie apart is 0 for what is the same. Named, so that all of them stay in registers. */
+VNNI INLINE void multiply(
+    const uint8_t *block, int64_t between_blocks, const int8_t *numbers, int64_t between_users,
+    int64_t width, __m512i product[TILE]) {
+    __m512i first = product[0], second = product[1], third = product[2], fourth = product[3];
+#define ADD(sum, n)                                                                       \
+    sum = _mm512_dpbusd_epi32(sum, _mm512_loadu_si512(block + n * between_blocks),        \
+                              _mm512_set1_epi32(word(numbers + n * between_users)))
+    for (int64_t d = 0; d < width; d += 4, block += 4 * LANES, numbers += 4) {
+        ADD(first, 0);
+        ADD(second, 1);
+        ADD(third, 2);
+        ADD(fourth, 3);
+    }
+#undef ADD
+    product[0] = first, product[1] = second, product[2] = third, product[3] = fourth;
+}
+
+/* Bounds of TILE blocks' items for one user, or of one block's for TILE users, see MixtureBound in
+ * quantised.py. */
+VNNI INLINE void bound_tile(
+    const struct items *items, const struct users *users, float *out, int64_t stride,
+    int64_t *cursors, int64_t first, int64_t user, const int one_user) {
+    const int64_t modalities = items->num_modalities, channels = items->num_views * modalities;
+    const int64_t width = items->width, block_size = channels * width * LANES;
+    const __m512 lowest = _mm512_set1_ps(-INFINITY);
+    __m512 sum[TILE], most[TILE], best[TILE];
+    for (int k = 0; k < TILE; k++) sum[k] = _mm512_setzero_ps(), most[k] = lowest;
+    for (int64_t modality = 0; modality < modalities; modality++) {
+        for (int k = 0; k < TILE; k++) best[k] = lowest;
+        for (int64_t channel = modality; channel < channels; channel += modalities) {
+            __m512i product[TILE];
+            for (int k = 0; k < TILE; k++)
+                product[k] = _mm512_set1_epi32(
+                    users->start[(one_user ? user : user + k) * channels + channel]);
+            multiply(
+                items->blocks + first * channels * width + channel * width * LANES,
+                one_user ? block_size : 0,
+                users->numbers + (user * channels + channel) * width,
+                one_user ? 0 : channels * width, width, product);
+            for (int k = 0; k < TILE; k++) {
+                const int64_t own = one_user ? user : user + k;
+                const int64_t row = one_user ? first + k * LANES : first;
+                const __m512 step = _mm512_set1_ps(users->step[own * channels + channel]);
+                __m512 similarity = _mm512_mul_ps(_mm512_cvtepi32_ps(product[k]), step);
+                if (channel == 0 && row < items->num_items)
+                    similarity = with_said(
+                        similarity, users->said + own, row, items->num_items, cursors + own);
+                best[k] = _mm512_max_ps(similarity, best[k]);
+            }
+        }
+        for (int k = 0; k < TILE; k++) {
+            sum[k] = _mm512_add_ps(sum[k], best[k]);
+            most[k] = _mm512_max_ps(most[k], best[k]);
+        }
+    }
+    for (int k = 0; k < TILE; k++) {
+        const int64_t row = one_user ? first + k * LANES : first;
+        const __m512 own = _mm512_loadu_ps(items->added + row);
+        const __m512 mean = _mm512_fmadd_ps(_mm512_set1_ps(items->least), sum[k], own);
+        const __m512 bound = _mm512_fmadd_ps(_mm512_set1_ps(items->rest), most[k], mean);
+        _mm512_storeu_ps(out + (one_user ? user : user + k) * stride + row, bound);
+    }
+}
+
+VNNI static void bound_all(
+    const struct items *items, const struct users *users, float *out, int64_t stride) {
+    int64_t cursors[MOST_USERS] = {0};
+    for (int64_t first = 0; first < items->num_items; first += TILE * LANES) {
+        int64_t user = 0;
+        for (; user + TILE <= users->num_users; user += TILE)
+            for (int64_t row = first; row < first + TILE * LANES; row += LANES)
+                bound_tile(items, users, out, stride, cursors, row, user, 0);
+        for (; user < users->num_users; user++)
+            bound_tile(items, users, out, stride, cursors, first, user, 1);
+    }
+}
+#endif
+
+/* Whether the processor has the instructions of `bound_items`. */
+int can_bound(void) {
+#ifdef X86
+    return __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vnni");
+#else
+    return 0;
+#endif
+}
+
+/* Bounds [B, I] in rows of `stride` numbers: I rounded up to whole tiles. */
+void bound_items(
+    const struct items *items, const struct users *users, float *out, int64_t stride) {
+#ifdef X86
+    round_users(items, users);
+    bound_all(items, users, out, stride);
+#else
+    (void)items, (void)users, (void)out, (void)stride;
+#endif
+}
+
+/* ---- Selection ---- */
+
+/* A number that about `count` of them exceed or equal, from a histogram of SAMPLED of them; the least
+ * of these where so many are not above -inf, and -inf where none is. */
+FOR_EACH_PROCESSOR float about_highest(const float *numbers, int64_t size, int64_t count) {
+    const int64_t step = LANES * (1 + size / SAMPLED);
+    int32_t sizes[BINS] = {0};
+    float least = INFINITY, most = -INFINITY;
+    int64_t sampled = 0;
+    for (int64_t first = 0; first < size; first += step) {
+        const int64_t end = size - first < LANES ? size : first + LANES;
+        for (int64_t row = first; row < end; row++) {
+            const float number = numbers[row];
+            most = number > most ? number : most;
+            least = number < least && number > -INFINITY ? number : least;
+        }
+        sampled += end - first;
+    }
+    if (!(most > least)) return most;
+    const float scale = (BINS - 1) / (most - least);
+    for (int64_t first = 0; first < size; first += step) {
+        const int64_t end = size - first < LANES ? size : first + LANES;
+        for (int64_t row = first; row < end; row++)
+            if (numbers[row] > -INFINITY) sizes[(int32_t)((numbers[row] - least) * scale)]++;
+    }
+    int64_t wanted = 1 + count * sampled / size, bin = BINS;
+    while (bin > 0 && wanted > 0) wanted -= sizes[--bin];
+    return bin ? least + bin / scale : least;
+}
+
+/* Rows of numbers of at least `least`, ascending, `most` at most; how many there are. */
+FOR_EACH_PROCESSOR int64_t at_least(
+    const float *numbers, int64_t size, float least, int64_t *rows, int64_t most) {
+    int64_t found = 0;
+    for (int64_t first = 0; first < size; first += LANES) {
+        const int64_t end = size - first < LANES ? size : first + LANES;
+        int any = 0;
+        for (int64_t row = first; row < end; row++) any |= numbers[row] >= least;
+        if (!any) continue;
+        for (int64_t row = first; row < end; row++)
+            if (numbers[row] >= least) {
+                if (found < most) rows[found] = row;
+                found++;
+            }
+    }
+    return found;
+}
+
+/* ---- Pairs ---- */
+
+/* Cosines [G, P] of users and items of their own, whose rows are given one user after the other,
+ * and the routing evidence of both [J, P]. */
+struct pairs {
+    const float *items;   /* [I, G, D] */
+    const float *routing; /* [I, J] */
+    const float *unit;    /* of users, at unit length [G, B, D] */
+    const float *evidence; /* of users [J, B] */
+    const int64_t *rows;  /* [P] */
+    const int64_t *lengths; /* pairs of each user [B] */
+    int64_t num_items, num_users, num_pairs, num_channels, width, num_routing;
+};
+
+/* 1 if a row is none of the items', else 0. */
+FOR_EACH_PROCESSOR int cosines(const struct pairs *pairs, float *cosine, float *routing) {
+    const int64_t width = pairs->width, channels = pairs->num_channels;
+    int64_t pair = 0;
+    for (int64_t place = 0; place < pairs->num_pairs; place++)
+        if (pairs->rows[place] < 0 || pairs->rows[place] >= pairs->num_items) return 1;
+    for (int64_t user = 0; user < pairs->num_users; user++)
+        for (const int64_t end = pair + pairs->lengths[user]; pair < end; pair++) {
+            const int64_t row = pairs->rows[pair];
+            if (pair + AHEAD < pairs->num_pairs) {
+                const float *next = pairs->items + pairs->rows[pair + AHEAD] * channels * width;
+                for (int64_t place = 0; place < channels * width; place += LANES)
+                    __builtin_prefetch(next + place);
+            }
+            for (int64_t channel = 0; channel < channels; channel++) {
+                const float *item = pairs->items + (row * channels + channel) * width;
+                const float *unit = pairs->unit + (channel * pairs->num_users + user) * width;
+                float sum = 0;
+#pragma omp simd reduction(+ : sum)
+                for (int64_t d = 0; d < width; d++) sum += item[d] * unit[d];
+                cosine[channel * pairs->num_pairs + pair] = sum;
+            }
+            for (int64_t place = 0; place < pairs->num_routing; place++)
+                routing[place * pairs->num_pairs + pair] =
+                    pairs->routing[row * pairs->num_routing + place]
+                    + pairs->evidence[place * pairs->num_users + user];
+        }
+    return 0;
+}

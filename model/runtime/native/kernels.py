@@ -1,0 +1,198 @@
+"""The functions of `kernels.c`, on numpy arrays.
+
+`kernels()` is None where they have not been built. Callers then use numpy and onnxruntime, with the
+same answers. The lock of Python is not held meanwhile.
+
+Letters: I items, B users, G channels, D dimension, P pairs, J routing channels, L lanes.
+"""
+
+import ctypes
+import logging
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.runtime.item_item import DenseScores, ItemItemScores
+from model.runtime.native.build import library
+from model.runtime.top_k import Rows
+
+Floats = NDArray[np.float32]
+
+LANES = 16
+"""Items of a block."""
+TILE_ITEMS = 4 * LANES
+"""What the number of items is rounded up to."""
+MOST_USERS, MOST_WIDTH = 64, 1024
+"""As in `kernels.c`."""
+_USUALLY = 1_024
+"""Rows that most searches find; where there are more, they are searched again."""
+_POINTER, _LONG, _FLOAT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
+
+_logger = logging.getLogger(__name__)
+
+
+class _Said(ctypes.Structure):
+    _fields_ = (("dense", _POINTER), ("rows", _POINTER), ("values", _POINTER), ("count", _LONG))
+
+
+class Items(ctypes.Structure):
+    """Items in 8 bits, see `kernels.c`."""
+
+    _fields_ = (
+        *((name, _POINTER) for name in ("blocks", "added", "axes", "lengths", "steps")),
+        *((name, _LONG) for name in ("num_items", "num_views", "num_modalities")),
+        *((name, _LONG) for name in ("own_width", "width")),
+        *((name, _FLOAT) for name in ("least", "rest")),
+    )
+
+
+class _Users(ctypes.Structure):
+    _fields_ = (
+        *((name, _POINTER) for name in ("vectors", "said")),
+        ("num_users", _LONG),
+        *((name, _POINTER) for name in ("numbers", "start", "step", "less")),
+    )
+
+
+class _Pairs(ctypes.Structure):
+    _fields_ = (
+        *((x, _POINTER) for x in ("items", "routing", "unit", "evidence", "rows", "lengths")),
+        *((x, _LONG) for x in ("num_items", "num_users", "num_pairs")),
+        *((x, _LONG) for x in ("num_channels", "width", "num_routing")),
+    )
+
+
+class Kernels:
+    """A compiled copy of `kernels.c`."""
+
+    def __init__(self, path: str) -> None:
+        """OSError if it cannot be loaded."""
+        self._library = ctypes.CDLL(path)
+        for name, result, takes in (
+            ("can_bound", ctypes.c_int, ()),
+            ("bound_items", None, (_POINTER,) * 3 + (_LONG,)),
+            ("about_highest", _FLOAT, (_POINTER, _LONG, _LONG)),
+            ("at_least", _LONG, (_POINTER, _LONG, _FLOAT, _POINTER, _LONG)),
+            ("cosines", ctypes.c_int, (_POINTER,) * 3),
+        ):
+            function = getattr(self._library, name)
+            function.restype, function.argtypes = result, takes
+
+    def can_bound(self) -> bool:
+        """Whether the processor has the instructions of `bounds`."""
+        return bool(self._library.can_bound())
+
+    def bounds(
+        self, items: Items, users_BVMD: Floats, item_item: Sequence[ItemItemScores]
+    ) -> tuple[Floats, Floats]:
+        """Bounds [B, I] for at most `MOST_USERS` users, less what is to be added to each's [B].
+
+        Args:
+            items: of the model.
+            users_BVMD: the users' rows, of any length.
+            item_item: their item-item scores.
+        """
+        num_users, num_items = len(users_BVMD), items.num_items
+        num_channels = items.num_views * items.num_modalities
+        users_BVMD = np.ascontiguousarray(users_BVMD)
+        bound_BI = np.empty((num_users, num_items + -num_items % TILE_ITEMS), dtype=np.float32)
+        numbers = np.empty(num_users * num_channels * items.width, dtype=np.int8)
+        steps = np.empty((2, num_users * num_channels), dtype=np.float32)
+        less_B = np.empty(num_users, dtype=np.float32)
+        kept: list[Floats] = []
+        said = (_Said * num_users)(*(_said(each, num_items, kept) for each in item_item))
+        users = _Users(
+            _address(users_BVMD),
+            ctypes.addressof(said),
+            num_users,
+            *map(_address, (numbers, *steps, less_B)),
+        )
+        given = ctypes.byref(items), ctypes.byref(users), _address(bound_BI), bound_BI.shape[1]
+        self._library.bound_items(*given)
+        return bound_BI[:, :num_items], less_B
+
+    def about_highest(self, number_I: Floats, count: int) -> float:
+        """A number that about `count` of them reach; -inf if none of them is finite."""
+        about: float = self._library.about_highest(_address(number_I), len(number_I), count)
+        return about
+
+    def at_least(self, number_I: Floats, least: float | np.floating) -> Rows:
+        """Rows of numbers of at least `least`, ascending."""
+        rows = np.empty(_USUALLY, dtype=np.int64)
+        while True:
+            found = self._library.at_least(
+                _address(number_I), len(number_I), least, _address(rows), len(rows)
+            )
+            if found <= len(rows):
+                return rows[:found]
+            rows = np.empty(found, dtype=np.int64)
+
+    def cosines(
+        self,
+        items_IVMD: Floats,
+        routing_IJ: Floats,
+        users: tuple[Floats, Floats],
+        rows: Sequence[Rows],
+    ) -> tuple[Floats, Floats]:
+        """Cosines [G, P] of users with items of their own, and the routing evidence of both [J, P].
+
+        Args:
+            items_IVMD: embeddings of all items.
+            routing_IJ: their routing evidence.
+            users: the users' rows at unit length [G, B, D], and their routing evidence [J, B].
+            rows: of each user's items.
+        """
+        unit_GBD, evidence_JB = map(np.ascontiguousarray, users)
+        num_channels, num_users, width = unit_GBD.shape
+        rows_P = np.concatenate(rows).astype(np.int64, copy=False)
+        length_B = np.array([len(rows_C) for rows_C in rows])
+        cosine_GP = np.empty((num_channels, len(rows_P)), dtype=np.float32)
+        routing_JP = np.empty((routing_IJ.shape[1], len(rows_P)), dtype=np.float32)
+        arrays = items_IVMD, routing_IJ, unit_GBD, evidence_JB, rows_P, length_B
+        sizes = len(items_IVMD), num_users, len(rows_P), num_channels, width, len(routing_JP)
+        pairs = _Pairs(*map(_address, arrays), *sizes)
+        given = ctypes.byref(pairs), _address(cosine_GP), _address(routing_JP)
+        if self._library.cosines(*given):
+            raise IndexError(f"a row is none of {len(items_IVMD)} items")
+        return cosine_GP, routing_JP
+
+
+def _address(array: Any) -> int:
+    address: int = array.__array_interface__["data"][0]
+    return address
+
+
+def _said(scores: ItemItemScores, num_items: int, kept: list[Floats]) -> _Said:
+    """Item-item scores of a user; `kept` holds on to what they point at."""
+    if isinstance(scores, DenseScores):
+        value_I = np.ascontiguousarray(scores.between(0, num_items))
+        kept.append(value_I)
+        return _Said(_address(value_I), None, None, 0)
+    return _Said(None, _address(scores.rows_N), _address(scores.values_N), len(scores))
+
+
+def aligned(shape: Sequence[int], dtype: Any) -> NDArray[Any]:
+    """New memory that begins where a line of a processor's cache does."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    room = np.empty(size + 64, dtype=np.uint8)
+    first = -_address(room) % 64
+    found: NDArray[Any] = room[first : first + size].view(dtype).reshape(shape)
+    return found
+
+
+def kernels() -> Kernels | None:
+    """The compiled functions; None where there are none."""
+    return _loaded()
+
+
+@cache
+def _loaded() -> Kernels | None:
+    path = library()
+    try:
+        return Kernels(str(path))
+    except OSError as error:
+        _logger.info("numpy is used in the place of compiled functions: %s", error)
+        return None
