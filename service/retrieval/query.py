@@ -155,6 +155,8 @@ class Ranked:
 
     def then(self, others: "Ranked") -> "Ranked":
         """These, and others behind them."""
+        if not len(self.rows):
+            return others
         rows = np.concatenate([self.rows, others.rows])
         scores = np.concatenate([self.scores, others.scores])
         if self.breakdown is None or others.breakdown is None:
