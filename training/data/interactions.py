@@ -1,6 +1,6 @@
 """Interactions: reading one `.inter` file, choosing the positives, splitting them into parts.
 
-Letters: N interactions or positives, U users, I items (of this file).
+Letters: N interactions or positives, U users, I items (of this file), V distinct ratings.
 """
 
 from dataclasses import dataclass
@@ -184,7 +184,14 @@ def positives(
 
 def scale_top(rating_N: NDArray[np.floating]) -> float:
     """The largest rating, without the hundredth of the rows with the largest ones."""
-    return float(np.quantile(rating_N, _BELOW_TOP, method="higher"))
+    return scale_top_of(*np.unique(rating_N, return_counts=True))
+
+
+def scale_top_of(rating_V: NDArray[np.floating], count_V: NDArray[np.int64]) -> float:
+    """As `scale_top`, of how many rows have each distinct rating, in ascending order."""
+    ends_V = np.cumsum(count_V)
+    place = np.ceil((ends_V[-1] - 1) * _BELOW_TOP)
+    return float(rating_V[np.searchsorted(ends_V, place, side="right")])
 
 
 def liked_rows(interactions: Interactions, min_rating: float | None) -> NDArray[np.int64]:

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import polars as pl
@@ -32,7 +33,8 @@ from training.ingest.items import (
     Items,
 )
 from training.ingest.mapping import ItemMapping
-from training.ingest.tables import ITEM, LABEL, TIME, USER, VALUE
+from training.ingest.rows import ITEM, LABEL, TIME, USER, VALUE
+from training.ingest.tables import Interactions
 
 MAPPING, SUMMARY, REJECTS = "mapping.toml", "import.json", "rejects.csv"
 UNAVAILABLE = "unavailable.txt"
@@ -89,25 +91,37 @@ def _restore(out: Path) -> None:
             _old(out).rename(out)
 
 
+@contextmanager
+def room_for_rows(out: Path) -> Iterator[Path]:
+    """Where rows of a large import are kept until they are written; it goes when all is done."""
+    folder = out.with_name(f".{out.name}.rows")
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def _old(out: Path) -> Path:
     return out.with_name(f".{out.name}.replaced")
 
 
-def write_interactions(interactions: pl.DataFrame, threshold: float | None, path: Path) -> None:
+def write_interactions(interactions: Interactions, threshold: float | None, path: Path) -> None:
     """The `.inter` file. With a threshold, `rating` is 1 for a like and 0 for a view."""
-    columns = [pl.col(USER).alias("user_id"), pl.col(ITEM).alias("item_id")]
-    if VALUE in interactions.columns:
-        if threshold is None:
-            columns.append(pl.col(VALUE).alias("rating"))
-        else:
-            columns.append((pl.col(VALUE) >= threshold).cast(pl.Int8).alias("rating"))
-            columns.append(pl.col(VALUE))
-    if TIME in interactions.columns:
-        whole = bool((interactions[TIME] % 1 == 0).all())
-        columns.append(pl.col(TIME).cast(pl.Int64 if whole else pl.Float64).alias("timestamp"))
-    if LABEL in interactions.columns:
-        columns.append(pl.col(LABEL).alias("x_label"))
-    _write_table(interactions.select(columns), path)
+    columns = {"user_id": pl.col(USER), "item_id": pl.col(ITEM)}
+    counts, names = interactions.counts, interactions.first.columns
+    if VALUE in names:
+        columns["rating"] = pl.col(VALUE)
+        if threshold is not None:
+            columns["rating"] = (pl.col(VALUE) >= threshold).cast(pl.Int8)
+            columns[VALUE] = pl.col(VALUE)
+    if TIME in names:
+        columns["timestamp"] = pl.col(TIME).cast(pl.Int64 if counts.whole_times else pl.Float64)
+    if LABEL in names:
+        columns["x_label"] = pl.col(LABEL)
+    with path.open("wb") as file:
+        for number, rows in enumerate(interactions.kept.in_order()):
+            _write_table(rows.select(**columns), file, header=number == 0)
 
 
 def write_items(items: Items, folder: Path) -> None:
@@ -141,8 +155,14 @@ def _attributes(table: pl.DataFrame, taken: Collection[str]) -> dict[str, pl.Ser
     return {name: table[column] for name, column in names.items() if name not in taken}
 
 
-def _write_table(table: pl.DataFrame, path: Path) -> None:
-    table.write_csv(path, separator="\t", quote_style="never", float_scientific=False)
+def _write_table(table: pl.DataFrame, file: Path | BinaryIO, *, header: bool = True) -> None:
+    table.write_csv(
+        file,
+        include_header=header,
+        separator="\t",
+        quote_style="never",
+        float_scientific=False,
+    )
 
 
 def write_features(

@@ -139,7 +139,7 @@ def _one(tables: Sequence[Sampled], table: str, what: str, proposal: Proposal) -
 
 
 def _files(tables: Sequence[Sampled]) -> Columns:
-    return {"files": [table.path.name for table in tables]}
+    return {"files": list(dict.fromkeys(table.path.name for table in tables))}
 
 
 def _shared_id(

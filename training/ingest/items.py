@@ -14,8 +14,9 @@ from training.data.markup import without_markup
 from training.data.tables import DataError
 from training.ingest.mapping import ItemMapping, Mapping
 from training.ingest.rejects import LINE, Check, Rejects, id_checks, passed
+from training.ingest.rows import FILE, ITEM
 from training.ingest.sources import Given, Source
-from training.ingest.tables import FILE, ITEM, Interactions, PublicIds, check_rejected
+from training.ingest.tables import Interactions, PublicIds, check_rejected
 from training.ingest.values import DECIMAL_COMMA, ids, missing, numbers
 from training.ingest.words import flat_lists
 
@@ -103,7 +104,7 @@ class Items:
 
     def check_linked(self, interactions: Interactions) -> None:
         """DataError if the table has no item of any interaction: their ids are not the same."""
-        used, known = interactions.kept[ITEM].unique(maintain_order=True), self.table[PUBLIC]
+        used, known = interactions.counts.per_item[ITEM], self.table[PUBLIC]
         if used.is_in(known.implode()).any():
             return
         theirs, ours = (", ".join(map(repr, ids.head(_EXAMPLES))) for ids in (used, known))

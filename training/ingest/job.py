@@ -15,6 +15,7 @@ from training.ingest.folder import (
     SUMMARY,
     check_target,
     replaced,
+    room_for_rows,
     write_features,
     write_interactions,
     write_items,
@@ -49,17 +50,18 @@ def run_import(
     """
     start = time.perf_counter()
     check_target(out, force)
-    with _garbage_kept():
+    with _garbage_kept(), room_for_rows(out) as room:
         given = Given.of(files)
         given.check_used(mapping)
         items, user_rejects = Items.load(given, mapping), Rejects()
         users = load_users(given, mapping, user_rejects)
-        interactions = Interactions.load(given, mapping, users, items.public if items else None)
+        public = items.public if items else None
+        interactions = Interactions.load(given, mapping, users, public, room)
         if items is not None:
             items.check_linked(interactions)
         with replaced(out) as folder:
             threshold = mapping.interactions.threshold
-            write_interactions(interactions.kept, threshold, folder / f"{out.name}.inter")
+            write_interactions(interactions, threshold, folder / f"{out.name}.inter")
             if items is not None:
                 write_items(items, folder)
             write_features(given.features, items, mapping.items, folder)

@@ -1,6 +1,7 @@
 """Parquet tables as records of strings.
 
 Structs become columns with dots in their names, and lists become values with bars between them.
+What the folders of a file say by their names (`day=2026-01-31`) is a column too.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,32 +16,36 @@ from training.data.tables import DataError
 def parquet_columns_of(path: Path) -> list[str]:
     """Names of the columns that can be text; DataError if it is no Parquet file."""
     with _explained(path):
-        return list(_texts(pl.read_parquet_schema(path)))
+        return list(_texts(_scan(path).collect_schema()))
 
 
 def list_columns_of(path: Path) -> list[str]:
     """Names of those of them that hold lists."""
     with _explained(path):
-        schema = pl.read_parquet_schema(path)
+        schema = _scan(path).collect_schema()
     return [name for name in _texts(schema) if isinstance(schema.get(name), pl.List)]
 
 
 def vector_columns_of(path: Path) -> list[str]:
     """Names of the other columns."""
     with _explained(path):
-        schema = pl.read_parquet_schema(path)
+        schema = _scan(path).collect_schema()
     return [name for name, dtype in schema.items() if not _texts_of(name, pl.col(name), dtype)]
 
 
 def parquet_frames(path: Path, columns: Sequence[str], rows: int) -> Iterator[pl.DataFrame]:
     """The table in frames of some rows each, as strings; an absent value is empty."""
     with _explained(path):
-        whole = pl.scan_parquet(path)
+        whole = _scan(path)
         texts = _texts(whole.collect_schema())
         chosen = whole.select(texts[name].fill_null("").alias(name) for name in columns)
         height = whole.select(pl.len()).collect().item()
         for start in range(0, height, rows):
             yield chosen.slice(start, rows).collect()
+
+
+def _scan(path: Path) -> pl.LazyFrame:
+    return pl.scan_parquet(path, hive_partitioning=True)
 
 
 def _texts(schema: Mapping[str, pl.DataType]) -> dict[str, pl.Expr]:

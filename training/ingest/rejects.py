@@ -20,6 +20,12 @@ _EXAMPLES = 3
 _BREAKS = r"[\t\r\n]"
 
 
+def shown(path: Path) -> str:
+    """A file's name, behind the names of the partitions that it is in (`day=2026-01-31`)."""
+    partitions = [folder for folder in path.parts[:-1] if "=" in folder]
+    return "/".join([*partitions, path.name])
+
+
 class Rejected(BaseModel):
     """Rows with one reason."""
 
@@ -47,7 +53,7 @@ class Rejects:
 
     def add(self, path: Path, line: int, reason: str, value: str) -> None:
         """Add one row."""
-        self._rows.append((path.name, line, reason, value))
+        self._rows.append((shown(path), line, reason, value))
 
     def add_frame(self, frame: pl.DataFrame) -> None:
         """Add rows with the columns `file`, `line`, `reason` and `value`."""
@@ -111,7 +117,7 @@ def passed(
     if len(bad):
         rejects.add_frame(
             bad.select(
-                pl.lit(path.name).alias("file"),
+                pl.lit(shown(path)).alias("file"),
                 pl.col(LINE).alias("line"),
                 pl.col("fault").struct.field("reason"),
                 pl.col("fault").struct.field("value"),

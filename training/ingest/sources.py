@@ -326,16 +326,20 @@ class Given:
 
 
 def _expanded(paths: Iterable[Path], passed_over: list[Path]) -> Iterator[Path]:
+    """The files; of a folder its own and those of its partitions, such as `day=2026-01-31`."""
     for path in paths:
         if not path.is_dir():
             if not path.exists():
                 raise DataError(path, "is not there", "check its path")
             yield path
             continue
-        files = [x for x in sorted(path.iterdir()) if x.is_file() and not x.name.startswith(".")]
+        entries = sorted(x for x in path.iterdir() if not x.name.startswith("."))
+        files = [x for x in entries if x.is_file()]
         found = [inner for inner in files if _of_use(inner)]
-        inner = [x for x in sorted(path.iterdir()) if x.is_dir() and any(map(_of_use, x.iterdir()))]
-        passed_over += [x for x in (*files, *inner) if x not in found]
+        parts = [x for x in entries if x.is_dir() and "=" in x.name]
+        inner = [x for x in entries if x.is_dir() and any(map(_of_use, x.iterdir()))]
+        passed_over += [x for x in (*files, *inner) if x not in (*found, *parts)]
+        found += _expanded(parts, passed_over)
         if not found:
             sheets = any(inner.suffix in SHEET_SUFFIXES for inner in path.iterdir())
             remedy = f"expected files that end in {', '.join(_FOLDER_SUFFIXES)}"

@@ -1,4 +1,7 @@
-"""The figures of an import, as a model, as plain text and as an HTML page."""
+"""The figures of an import, as a model, as plain text and as an HTML page.
+
+Letters: V distinct values, X users or items.
+"""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,10 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from training.data.files import peak_mb
-from training.data.interactions import POSITIVE_SHARE, scale_top
+from training.data.interactions import POSITIVE_SHARE
+from training.ingest.counts import COUNT, Counts
 from training.ingest.folder import REJECTS, UNAVAILABLE
 from training.ingest.items import (
     CATEGORIES,
@@ -25,16 +30,15 @@ from training.ingest.items import (
 )
 from training.ingest.mapping import Mapping as TableMappings
 from training.ingest.rejects import Rejected, Rejects
+from training.ingest.rows import ITEM, TIME, USER, VALUE
 from training.ingest.sources import Given, Source
-from training.ingest.tables import ITEM, TIME, USER, VALUE, Interactions
+from training.ingest.tables import Interactions
 from training.ingest.unused import unused
 from training.reporting import pages
 
 _MOST_BARS = 20
 """Distinct ratings that have a bar of their own; star scales with halves have ten."""
 _BINS = 10
-_FIRST = 3
-"""Rows that are shown as they were understood."""
 _TOP_PERCENT = (1, 10, 20, 50)
 
 
@@ -147,48 +151,48 @@ def summarised(
         given: the files.
         seconds: that the import has taken so far.
     """
-    kept, top = interactions.kept, None
+    counts, top = interactions.counts, None
     threshold = mapping.interactions.threshold
     sources = [*interactions.sources, *(items.sources if items else [])]
     whole = [interactions.rejects.whole_ids, *([items.rejects.whole_ids] if items else [])]
-    if threshold is None and VALUE in kept.columns:
-        top = scale_top(kept[VALUE].to_numpy())
+    if threshold is None and counts.values is not None:
+        top = counts.scale_top
         threshold = POSITIVE_SHARE * top
-    num_users, num_items = kept[USER].n_unique(), kept[ITEM].n_unique()
+    num_users, num_items = len(counts.per_user_U), len(counts.per_item)
+    per_item_I = counts.per_item[COUNT].to_numpy()
     return Summary(
         name=name,
         interactions=_rows(
             interactions.sources,
             interactions.rejects,
-            kept=len(kept),
-            merged=len(interactions.read) - len(interactions.merged),
-            left_out=len(interactions.merged) - len(kept),
+            kept=counts.rows,
+            merged=interactions.num_read - interactions.num_merged,
+            left_out=interactions.num_merged - counts.rows,
         ),
         users=num_users,
         items=num_items,
-        density=len(kept) / (num_users * num_items),
-        per_user=_spread_of(kept, USER),
-        per_item=_spread_of(kept, ITEM),
-        likes=len(kept) if threshold is None else int((kept[VALUE] >= threshold).sum()),
+        density=counts.rows / (num_users * num_items),
+        per_user=_spread_of(counts.per_user_U),
+        per_item=_spread_of(per_item_I),
+        likes=counts.rows if threshold is None else counts.from_value(threshold),
         like_from=threshold,
         scale_top=top,
-        above_scale=0 if top is None else int((kept[VALUE] > top).sum()),
-        values=_values(kept),
-        top_items=_top_items(kept),
-        months=_months(kept),
-        catalogue=None if items is None else _catalogue_of(items, kept[ITEM].unique()),
+        above_scale=0 if top is None else counts.from_value(math.nextafter(top, math.inf)),
+        values=_values(counts),
+        top_items=_top_items(counts),
+        months=counts.months,
+        catalogue=None if items is None else _catalogue_of(items, counts.per_item[ITEM]),
         features=[path.name for path in given.features],
         weights=mapping.interactions.weights,
         whole_ids={what: sum(x.get(what, 0) for x in whole) for x in whole for what in x},
-        first=_first_rows(interactions.read),
-        not_used=list(unused(given, mapping, sources)),
+        first=_first_rows(interactions.first),
+        not_used=list(dict.fromkeys(unused(given, mapping, sources))),
         seconds=seconds,
         peak_mb=peak_mb(),
     )
 
 
-def _first_rows(read: pl.DataFrame) -> list[FirstRow]:
-    head = read.head(_FIRST).to_dicts()
+def _first_rows(first: pl.DataFrame) -> list[FirstRow]:
     return [
         FirstRow(
             user=row[USER],
@@ -196,7 +200,7 @@ def _first_rows(read: pl.DataFrame) -> list[FirstRow]:
             value=row.get(VALUE),
             time=_moment(row[TIME]) if TIME in row else None,
         )
-        for row in head
+        for row in first.to_dicts()
     ]
 
 
@@ -208,7 +212,7 @@ def _rows(
     sources: Sequence[Source], rejects: Rejects, *, kept: int, merged: int = 0, left_out: int = 0
 ) -> Rows:
     return Rows(
-        files=[source.path.name for source in sources],
+        files=list(dict.fromkeys(source.path.name for source in sources)),
         read=kept + merged + left_out + len(rejects),
         kept=kept,
         merged=merged,
@@ -236,37 +240,27 @@ def _catalogue_of(items: Items, used: pl.Series) -> Catalogue:
     )
 
 
-def _spread_of(interactions: pl.DataFrame, by: str) -> Spread:
-    counts = interactions.group_by(by).len()["len"].to_numpy()
-    return Spread(least=int(counts.min()), median=float(np.median(counts)), most=int(counts.max()))
+def _spread_of(count_X: NDArray[np.int64]) -> Spread:
+    return Spread(
+        least=int(count_X.min()), median=float(np.median(count_X)), most=int(count_X.max())
+    )
 
 
-def _top_items(interactions: pl.DataFrame) -> dict[int, float]:
+def _top_items(counts: Counts) -> dict[int, float]:
     """Shares of the most chosen 1, 10, 20 and 50 % of the items, at least one each."""
-    counts = interactions.group_by(ITEM).len()["len"].sort(descending=True)
-    heads = {percent: math.ceil(len(counts) * percent / 100) for percent in _TOP_PERCENT}
-    return {
-        percent: float(counts.head(n).sum()) / len(interactions) for percent, n in heads.items()
-    }
+    most = counts.per_item[COUNT].sort(descending=True)
+    heads = {percent: math.ceil(len(most) * percent / 100) for percent in _TOP_PERCENT}
+    return {percent: float(most.head(n).sum()) / counts.rows for percent, n in heads.items()}
 
 
-def _months(interactions: pl.DataFrame) -> dict[str, int] | None:
-    """Rows by month (UTC), without the months that have none; None without times."""
-    if TIME not in interactions.columns:
-        return None
-    time = pl.from_epoch((pl.col(TIME) * 1e3).cast(pl.Int64), time_unit="ms")
-    by_month = interactions.group_by(time.dt.strftime("%Y-%m").alias("month")).len().sort("month")
-    return dict(by_month.iter_rows())
-
-
-def _values(interactions: pl.DataFrame) -> dict[str, int] | None:
+def _values(counts: Counts) -> dict[str, int] | None:
     """Rows by value, or by ten ranges of values if there are too many; None without values."""
-    if VALUE not in interactions.columns:
+    if counts.values is None:
         return None
-    counts = interactions.group_by(VALUE).len().sort(VALUE)
-    if len(counts) <= _MOST_BARS:
-        return {f"{value:g}": count for value, count in counts.iter_rows()}
-    numbers, edges = np.histogram(interactions[VALUE].to_numpy(), _BINS)
+    if len(counts.values) <= _MOST_BARS:
+        return {f"{value:g}": count for value, count in counts.values.iter_rows()}
+    value_V, count_V = (counts.values[name].to_numpy() for name in (VALUE, COUNT))
+    numbers, edges = np.histogram(value_V, _BINS, weights=count_V)
     return {
         f"{low:g} to {high:g}": int(number)
         for (low, high), number in zip(pairwise(edges), numbers, strict=True)

@@ -1,25 +1,29 @@
 """The tables of interactions and users as they are read: rows checked, ids and times uniform."""
 
 import logging
+from collections.abc import Iterator, Sequence
 from collections.abc import Mapping as Dict
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from operator import methodcaller
 from pathlib import Path
 from typing import Self
 
 import polars as pl
 
-from training.data.interactions import scale_top
 from training.data.tables import DataError
+from training.ingest.counts import Counts, counts_of
 from training.ingest.mapping import InteractionMapping, Mapping, Repeats
-from training.ingest.rejects import LINE, Check, Rejects, id_checks, passed
+from training.ingest.rejects import LINE, Check, Rejects, id_checks, passed, shown
+from training.ingest.rows import FILE, ITEM, LABEL, TIME, USER, VALUE, Rows
 from training.ingest.sources import BATCH_ROWS, Given, Source
 from training.ingest.times import seconds
 from training.ingest.values import ids as plain_ids
 from training.ingest.values import missing, numbers
 
 log = logging.getLogger(__name__)
-USER, ITEM, VALUE, TIME, LABEL, FILE = "user", "item", "value", "time", "label", "file"
+FIRST = 3
+"""Rows that are shown as they were understood."""
 _REPORTED_BATCHES = 8
 """A line of progress for every so many: about a million rows, a few seconds."""
 _LABELS = (0.0, 1.0, 2.0)
@@ -70,27 +74,54 @@ class Interactions:
     """Who interacted with what, after each step."""
 
     sources: Sequence[Source]
-    read: pl.DataFrame
+    first: pl.DataFrame
+    """The first usable rows."""
+    num_read: int
     """All usable rows."""
-    merged: pl.DataFrame
+    num_merged: int
     """One row per user and item."""
-    kept: pl.DataFrame
+    kept: Rows
     """Without users and items that have too few."""
+    counts: Counts
+    """Of what is kept."""
     rejects: Rejects
 
     @classmethod
     def load(
-        cls, given: Given, mapping: Mapping, users: PublicIds | None, items: PublicIds | None
+        cls,
+        given: Given,
+        mapping: Mapping,
+        users: PublicIds | None,
+        items: PublicIds | None,
+        folder: Path,
     ) -> Self:
-        """DataError if they cannot be used or none are left."""
-        columns, rejects = mapping.interactions, Rejects()
+        """DataError if they cannot be used or none are left.
+
+        Many rows are kept in `folder`, which is made then.
+        """
+        columns, rejects, rows = mapping.interactions, Rejects(), Rows(folder)
         sources = given.sources(columns, mapping)
-        read = read_interactions(sources, columns, rejects, users, items)
-        check_rejected(rejects, len(read), mapping.max_rejected, sources)
-        merged = merge_repeats(read, columns.merging)
-        kept = keep_frequent(merged, columns.min_per_user, columns.min_per_item)
-        _check_left(merged, kept, columns, sources[0].path)
-        return cls(sources=sources, read=read, merged=merged, kept=kept, rejects=rejects)
+        first: list[pl.DataFrame] = []
+        for usable in read_interactions(sources, columns, rejects, users, items):
+            rows.add(usable)
+            first = [pl.concat([*first, usable.head(FIRST)]).head(FIRST)]
+        num_read = len(rows)
+        check_rejected(rejects, num_read, mapping.max_rejected, sources)
+        rows.change(partial(merge_repeats, repeats=columns.merging))
+        num_merged = len(rows)
+        path = sources[0].path
+        keep_frequent(rows, columns.min_per_user, columns.min_per_item, path)
+        counts = Counts.of(rows)
+        _check_liked(counts, columns, path)
+        return cls(
+            sources=sources,
+            first=first[0],
+            num_read=num_read,
+            num_merged=num_merged,
+            kept=rows,
+            counts=counts,
+            rejects=rejects,
+        )
 
 
 def read_interactions(
@@ -99,11 +130,11 @@ def read_interactions(
     rejects: Rejects,
     users: PublicIds | None = None,
     items: PublicIds | None = None,
-) -> pl.DataFrame:
-    """The usable rows of all files.
+) -> Iterator[pl.DataFrame]:
+    """The usable rows of all files, table by table.
 
-    Columns: user, item, file (the place of the source), line; and value, time (seconds since 1970)
-    and label if the mapping names them.
+    Columns: user, item, file (the place of the source), line; and value, time and label if the
+    mapping names them.
     """
     named = {
         USER: mapping.user,
@@ -113,14 +144,13 @@ def read_interactions(
         LABEL: mapping.label,
     }
     columns = {name: column for name, column in named.items() if column is not None}
-    parts = []
     for place, source in enumerate(sources):
         source.check_single(mapping.user)
         source.check_single(mapping.item)
         batches = source.batches(list(dict.fromkeys(columns.values())), rejects)
         for number, batch in enumerate(batches, start=1):
             if number % _REPORTED_BATCHES == 0:
-                log.info(f"{source.path.name}: {number * BATCH_ROWS:,} rows")
+                log.info(f"{shown(source.path)}: {number * BATCH_ROWS:,} rows")
             texts = batch.select(
                 *(
                     (plain_ids(pl.col(column)) if x in (USER, ITEM) else _stripped(column)).alias(
@@ -133,8 +163,7 @@ def read_interactions(
             for x in (USER, ITEM):
                 rejects.count_whole(x, batch[columns[x]])
             usable = passed(*_parsed(texts, mapping, users, items), source.path, rejects)
-            parts.append(usable.select(*columns, LINE, pl.lit(place, pl.UInt16).alias(FILE)))
-    return pl.concat(parts)
+            yield usable.select(*columns, LINE, pl.lit(place, pl.UInt16).alias(FILE))
 
 
 def _stripped(column: str) -> pl.Expr:
@@ -200,18 +229,28 @@ def merge_repeats(interactions: pl.DataFrame, repeats: Repeats) -> pl.DataFrame:
     return ordered.unique(pair, keep="last").sort(FILE, LINE)
 
 
-def keep_frequent(interactions: pl.DataFrame, min_per_user: int, min_per_item: int) -> pl.DataFrame:
+def keep_frequent(rows: Rows, min_per_user: int, min_per_item: int, path: Path) -> None:
     """Leave out users and items that have fewer rows, until none of those left has fewer.
 
-    With both minimums at k this is the k-core.
+    With both minimums at k this is the k-core. DataError if nothing is left.
     """
-    while True:
-        kept = interactions.filter(
-            pl.len().over(USER) >= min_per_user, pl.len().over(ITEM) >= min_per_item
+    if min_per_user == min_per_item == 1:
+        return
+    user, item = (int(counts_of(rows, by)["len"].to_numpy().max()) for by in (USER, ITEM))
+    before = None
+    while len(rows) != before:
+        before, counts = len(rows), counts_of(rows, ITEM)
+        frequent = counts.filter(pl.col("len") >= min_per_item)[ITEM].implode()
+        enough = (pl.len().over(USER) >= min_per_user, pl.col(ITEM).is_in(frequent))
+        rows.change(methodcaller("filter", *enough))
+    if len(rows) == 0:
+        raise DataError(
+            path,
+            f"no interactions are left: min_per_user is {min_per_user} and min_per_item "
+            f"{min_per_item}, the most active user has {user:,} rows and the most chosen "
+            f"item {item:,}",
+            "choose smaller minimums",
         )
-        if len(kept) == len(interactions):
-            return kept
-        interactions = kept
 
 
 def check_rejected(
@@ -233,29 +272,18 @@ def check_rejected(
         )
 
 
-def _check_left(
-    merged: pl.DataFrame, kept: pl.DataFrame, columns: InteractionMapping, path: Path
-) -> None:
-    if kept.is_empty():
-        user, item = (int(merged.group_by(by).len()["len"].to_numpy().max()) for by in (USER, ITEM))
-        raise DataError(
-            path,
-            f"no interactions are left: min_per_user is {columns.min_per_user} and min_per_item "
-            f"{columns.min_per_item}, the most active user has {user:,} rows and the most chosen "
-            f"item {item:,}",
-            "choose smaller minimums",
-        )
+def _check_liked(counts: Counts, columns: InteractionMapping, path: Path) -> None:
     threshold = columns.threshold
-    if threshold is None and columns.rating is not None and scale_top(kept[VALUE].to_numpy()) <= 0:
+    if threshold is None and columns.rating is not None and counts.scale_top <= 0:
         raise DataError(
             path,
             "has no rating above 0, so nothing is a like",
             "name the column of ratings in the mapping, or say with min_rating what a like is",
         )
-    if threshold is not None and not (kept[VALUE] >= threshold).any():
-        largest = kept.sort(VALUE)[VALUE][-1]
+    if threshold is not None and counts.values is not None and not counts.from_value(threshold):
         raise DataError(
             path,
-            f"no rating reaches min_rating = {threshold:g}, the largest is {largest:g}",
+            f"no rating reaches min_rating = {threshold:g}, the largest is "
+            f"{counts.values[VALUE][-1]:g}",
             "choose a smaller min_rating",
         )
