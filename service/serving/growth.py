@@ -22,11 +22,11 @@ from model.registry.items import ItemRecord
 from model.runtime.cold_items import CategoryMeans, ColdItems, EncodedBy
 from model.runtime.grown import GrowingRows
 from model.runtime.item_encoder import ItemEncoder
-from model.runtime.text_encoder import year_of
 from service.ops.process import beside_requests, with_pauses
 from service.retrieval.exact import ExactRetriever
 from service.retrieval.grown import GrowingBounds, GrownRetriever
 from service.serving.catalogue import AddedItems, Catalogue
+from service.serving.made_items import MADE_ROWS, MadeItems, content_of
 from service.serving.overlay import Overlay
 from service.serving.snapshot import Snapshot
 from service.serving.source import OpenedModel
@@ -35,6 +35,8 @@ from service.store.items import ItemStore
 
 MOST_AT_ONCE = 2_000
 """Items after which what has been read so far is served."""
+MOST_UNSERVED = 20_000
+"""The same while nothing can be served yet: each time there is a new snapshot to be made."""
 FEWEST_GONE = 10_000
 """Rows that may be gone before all rows are made anew, if they are the half of them as well."""
 
@@ -79,6 +81,7 @@ class GrowingModel:
             CategoryMeans(opened.tensors, base.items.rows_of_category),
             with_pauses,
         )
+        self._made = None if opened.folder is None else MadeItems(opened.folder, opened.tensors)
         self._beside_requests = beside_requests
         self._following = asyncio.Lock()
         self._begin()
@@ -124,7 +127,8 @@ class GrowingModel:
     async def _follow_some(self, store: ItemStore, latest: int) -> None:
         texts: list[bytes] = []
         revision = self.revision
-        while revision < latest and len(texts) < MOST_AT_ONCE:
+        most = MOST_AT_ONCE if self._beside_requests else MOST_UNSERVED
+        while revision < latest and len(texts) < most:
             ids, until = await store.changed_since(revision)
             texts += await store.read(ids)
             revision = until if ids else latest
@@ -158,7 +162,7 @@ class GrowingModel:
                 changed[row] = self._of_artifact(record, row)
                 continue
             row = self._row_of.get(record.item_id)
-            content = None if record.retired else _content(record)
+            content = None if record.retired else content_of(record)
             if row is not None and content == self._made_of[row - len(self.base.items)]:
                 changed[row] = orjson.dumps(record.over({}))
                 continue
@@ -188,7 +192,7 @@ class GrowingModel:
         """Make the rows of new items, each with the hash of its content."""
         if not unmade:
             return
-        made = self.encoder.encode([record for record, _ in unmade])
+        made = self._encoded(unmade)
         first = len(self.base.items) + len(self._ids)
         for row, (record, content) in enumerate(with_pauses(unmade), first):
             moved[record.item_id] = row
@@ -203,11 +207,19 @@ class GrowingModel:
                 self._rows[name] = GrowingRows(self._tensors[name])
             self._rows[name].append(rows_X)
 
+    def _encoded(self, unmade: Sequence[tuple[ItemRecord, int]]) -> ColdItems:
+        def make(places: Sequence[int]) -> ColdItems:
+            return self.encoder.encode([unmade[place][0] for place in places])
+
+        if self._made is None:
+            return make(range(len(unmade)))
+        return self._made.completed([content for _, content in unmade], make)
+
     def _renew(self, changed: Mapping[int, bytes]) -> None:
         base, count = self.base, len(self._ids)
         arrays = {
             name: self._rows[name].rows() if name in self._rows else self._tensors[name][:0]
-            for name in ("item_embeddings", "item_foldin", "item_routing", "item_bias")
+            for name in MADE_ROWS
         }
         added = AddedItems(
             # Only appended to: what a snapshot sees of them never changes.
@@ -255,10 +267,3 @@ class _First(Sequence[Any]):
 
     def __getitem__(self, place: Any) -> Any:
         return self._entries[range(self._length)[place]]
-
-
-def _content(record: ItemRecord) -> int:
-    """A hash of what an item's row is made of."""
-    features = tuple((name, tuple(vector)) for name, vector in sorted(record.features.items()))
-    words = (record.title, record.description, year_of(record), *record.categories)
-    return hash((words, features))

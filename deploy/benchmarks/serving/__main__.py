@@ -18,6 +18,7 @@ from deploy.benchmarks.serving import (
     live_part,
     reasons_part,
     size_part,
+    start_part,
 )
 from deploy.benchmarks.serving.rig import Part
 from deploy.local.processes import ChildDied
@@ -85,6 +86,11 @@ PARTS = (
         name="bytes",
         summary="memory of the server over the bytes that were published",
         measure=size_part.measure_bytes,
+    ),
+    Part(
+        name="start",
+        summary="from the start of a process until it is ready",
+        measure=start_part.measure,
     ),
     Part(
         name="reasons",
