@@ -71,6 +71,7 @@ COPY model/artifact model/artifact
 COPY model/registry model/registry
 COPY model/runtime model/runtime
 COPY --from=kernels /kernels model/runtime/native
+COPY model/tracing model/tracing
 COPY service service
 # `magnet` for those who operate: serve, keys, status, doctor, and which version is live.
 COPY training/__init__.py training/errors.py training/

@@ -141,7 +141,7 @@ $(ENCODERS): $(RUNTIME)
 
 $(DEV): $(ENCODERS)
 	@echo "Installing the development tools into .venv"
-	@$(PIP) install --quiet $(PIP_ARGS) -c constraints.txt -e '.[large]' --group dev
+	@$(PIP) install --quiet $(PIP_ARGS) -c constraints.txt -e '.[large,otel]' --group dev
 	@touch $@
 
 $(RELEASE): $(DEV)

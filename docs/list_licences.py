@@ -23,6 +23,7 @@ PARTS = {
     "training": "Training, and its image",
     "encoders": "Encoders of texts and pictures",
     "large": "The index of large catalogues",
+    "otel": "Traces",
     "local": "`make run`",
 }
 """The extras of pyproject.toml."""

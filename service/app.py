@@ -11,16 +11,18 @@ import sys
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from multiprocessing import parent_process
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
-from anyio import CapacityLimiter
+from anyio import CapacityLimiter, move_on_after, to_thread
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 from threadpoolctl import threadpool_limits
 from uvicorn.config import STARTUP_FAILURE
 
 from model.artifact.stored import PER_USER
+from model.tracing.setup import traces_wanted
 from service.api import (
     admin,
     catalogue,
@@ -61,6 +63,20 @@ from service.store.store import RedisStore
 from service.store.training import TrainingStream
 from service.store.users import Changing
 
+if TYPE_CHECKING:
+    from model.tracing.otel import Traces
+
+SERVICE = "magnet"
+"""Its name in traces."""
+TRACES_SECONDS = 3.0
+"""For the last spans to be sent when the process ends."""
+_NO_TELEMETRY: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "auto_configure": False,
+}
+"""FastAPI's own would tell paths, which name users, and the words of errors."""
 ITEMS_SECONDS = 0.25
 """Between looks for items that were put: they are in lists well within a second."""
 MOST_STREAMS = 64
@@ -78,8 +94,8 @@ class State(TypedDict):
     services: Services
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
-    """An application that serves by `settings`.
+def create_app(settings: Settings | None = None, traces: "Traces | None" = None) -> FastAPI:
+    """An application that serves by `settings`, and tells of each request in `traces`, if given.
 
     Without settings it sets up this process: they come from the environment (SystemExit if they
     cannot be used), and its logs become JSON lines.
@@ -101,6 +117,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         running = running_services(settings, metrics, authenticator, pseudonyms)
         async with port, running as services:
             yield State(services=services)
+        if traces is not None:
+            with move_on_after(TRACES_SECONDS):
+                await to_thread.run_sync(traces.close, abandon_on_cancel=True)
 
     app = _Application(
         settings,
@@ -113,6 +132,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             asks_for_keys=authenticator.asks_for_keys,
             allow_anonymous=settings.allow_anonymous,
         ),
+        traces,
         routes=hot_routes(),
         title="MAGNET recommender",
         description="Top-K recommendations in which every score is the sum of what the experts "
@@ -121,6 +141,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        telemetry=_NO_TELEMETRY,
         redirect_slashes=False,  # behind a proxy a redirect may lead from https to http
     )
     install_handlers(app)
@@ -175,7 +196,7 @@ def app_listening_at(host: str | None) -> FastAPI:
             "what you want (see docs/configuration.md)"
         )
     try:
-        made = create_app(settings)
+        made = create_app(settings, traces_wanted(os.environ, SERVICE))
     except ValueError as error:
         raise SystemExit(f"magnet: {error} (see docs/configuration.md)") from None
     gc.freeze()  # all modules are there to stay: to look through them takes 50 ms, each time
@@ -304,9 +325,11 @@ class _Application(FastAPI):
         metrics: Metrics,
         pseudonyms: Pseudonyms,
         trust: LocalTrust,
+        traces: "Traces | None",
         **options: Any,
     ) -> None:
         super().__init__(**options)
+        self._traces = traces
         self._pseudonyms = pseudonyms
         self._trust = trust
         self._settings = settings
@@ -324,6 +347,7 @@ class _Application(FastAPI):
                 bulk_bytes=self._settings.max_bulk_bytes,
                 seconds=self._settings.request_timeout_seconds,
             ),
+            traces=self._traces,
         )
         origins = self._settings.origins
         if not origins:

@@ -23,6 +23,7 @@ from model.runtime.grown import Grown, GrownRows
 from model.runtime.native.kernels import kernels
 from model.runtime.pairs import PairGraph, cosines, runs
 from model.runtime.profile import Profile
+from model.tracing.spans import part
 
 INPUTS = ("user", "item", "item_routing", "item_bias", "neighbourhood")
 """Of both graphs, in order."""
@@ -114,6 +115,10 @@ class OnnxScorer:
 
     def score_all(self, profiles: Sequence[Profile], rows_C: Rows | None = None) -> Floats:
         """Scores [B, C] of the same items for several users, or [B, I] of all items."""
+        with part("route"):
+            return self._score_all(profiles, rows_C)
+
+    def _score_all(self, profiles: Sequence[Profile], rows_C: Rows | None) -> Floats:
         num_rows = len(self.bias_I) if rows_C is None else len(rows_C)
         user_BVMD = _stacked([profile.vector_VMD for profile in profiles])
         step = max(1, min(BLOCK_ROWS, BLOCK_PAIRS // len(profiles)))
@@ -131,12 +136,13 @@ class OnnxScorer:
         """Scores of each user's own items: users share runs."""
         if len(rows) == 1 and (self._pairs is None or kernels() is None):
             return [Scored(self.score(profiles[0], rows[0]))]  # the whole graph has less to start
-        return [
-            Scored(score_C, Breakdown(weight_CK=weight_CK, contribution_CKVM=contribution_CKVM))
-            for score_C, weight_CK, contribution_CKVM in self._of_pairs(
-                ["score", "weight", "contribution"], profiles, rows
-            )
-        ]
+        with part("route"):
+            return [
+                Scored(score_C, Breakdown(weight_CK=weight_CK, contribution_CKVM=contribution_CKVM))
+                for score_C, weight_CK, contribution_CKVM in self._of_pairs(
+                    ["score", "weight", "contribution"], profiles, rows
+                )
+            ]
 
     def explain(self, profile: Profile, rows_C: Rows) -> Breakdown:
         """What every expert, view and modality adds to the scores of some items."""

@@ -12,17 +12,22 @@ import time
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from anyio import to_thread
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from model.tracing.spans import current as current_spans
 from service.http.problems import problem_answer
 from service.ops.attempt import Attempt, current_attempt, may_be_done
 from service.ops.logs import request_id
 from service.ops.metrics import ANY, OTHER, Metrics
 from service.ops.pseudonyms import Pseudonyms
 from service.schemas.errors import NotRead, OutcomeUnknown, RequestRefused, TooLarge, TooLate
+
+if TYPE_CHECKING:
+    from model.tracing.otel import OtelSpan, Traces
 
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -74,6 +79,7 @@ class RequestMiddleware:
         pseudonyms: what is logged instead of users' ids.
         check: given method, path and headers, raises RequestRefused for what is not to be trusted.
         limits: of a request.
+        traces: what begins the trace of a request, or goes on with the caller's, if there are any.
     """
 
     def __init__(
@@ -84,12 +90,14 @@ class RequestMiddleware:
         pseudonyms: Pseudonyms,
         check: Callable[[str, str, Mapping[bytes, bytes]], None],
         limits: Limits,
+        traces: "Traces | None" = None,
     ) -> None:
         self._app = app
         self._metrics = metrics
         self._pseudonyms = pseudonyms
         self._check = check
         self._limits = limits
+        self._traces = traces
         self._random = random.Random()  # ids have to be distinct, not secret
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -106,6 +114,10 @@ class RequestMiddleware:
         request_id.set(current)
         current_attempt.set(Attempt())
         scope.setdefault("state", {})["request_id"] = current
+        span = None
+        if self._traces is not None and scope["path"] not in _PROBES:
+            span = _begun(self._traces, scope["method"], current, sent)
+            current_spans.set((span,))
         answer = _Answer(send, current)
         try:
             await self._bounded(scope, sent, receive, answer)
@@ -113,6 +125,9 @@ class RequestMiddleware:
             answer.status = CLIENT_LEFT
         finally:
             self._record(scope, answer.status, time.perf_counter() - started)
+            if span is not None:
+                route = _route_of(scope)
+                span.answered(f"{scope['method']} {route}", answer.status, {"http.route": route})
 
     async def _bounded(
         self, scope: Scope, sent: dict[bytes, bytes], receive: Receive, answer: "_Answer"
@@ -143,7 +158,7 @@ class RequestMiddleware:
             await problem_answer(Request(scope), refusal)(scope, receive, answer.send)
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
-        route = getattr(scope.get("route"), "path_format", OTHER)
+        route = _route_of(scope)
         method = scope["method"] if route != OTHER else ANY
         self._metrics.answered(route, method, status, seconds)
         level = logging.DEBUG if route in _PROBES and status < 400 else logging.INFO
@@ -156,6 +171,20 @@ class RequestMiddleware:
                 status,
                 extra={"route": route, "status": status, "ms": round(seconds * 1000, 2)},
             )
+
+
+def _begun(
+    traces: "Traces", method: str, current: str, headers: Mapping[bytes, bytes]
+) -> "OtelSpan":
+    """The span of a request; its path, which may name a user, is not in it."""
+    known = {"http.request.method": method, "magnet.request_id": current}
+    texts = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers.items()}
+    return traces.begin(method, "server", known, texts)
+
+
+def _route_of(scope: Scope) -> str:
+    route: str = getattr(scope.get("route"), "path_format", OTHER)
+    return route
 
 
 async def _body(announced: bytes, most: int, receive: Receive) -> bytes:

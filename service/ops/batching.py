@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 
 from anyio import CapacityLimiter, to_thread
 
+from model.tracing.spans import Span, current, together
 from service.ops.metrics import Metrics
 from service.schemas.errors import Overloaded
 
@@ -24,6 +25,8 @@ class _Waiting(Generic[Job, Result]):
     result: asyncio.Future[Result]
     since: float
     """By the clock of the event loop."""
+    spans: tuple[Span, ...]
+    """What the caller works for."""
 
 
 class Batcher(Generic[Job, Result]):
@@ -63,7 +66,7 @@ class Batcher(Generic[Job, Result]):
             self._check_room(self._max_waiting)
         loop = asyncio.get_running_loop()
         result: asyncio.Future[Result] = loop.create_future()
-        self._waiting.append(_Waiting(job, result, loop.time()))
+        self._waiting.append(_Waiting(job, result, loop.time(), current.get()))
         self._note()
         if self._running is None or self._running.done():
             self._running = loop.create_task(self._run())
@@ -103,7 +106,8 @@ class Batcher(Generic[Job, Result]):
     async def _answer(self, batch: Sequence[_Waiting[Job, Result]]) -> None:
         results: Sequence[Result | Exception]
         try:
-            results = await self._work([each.job for each in batch], batch[0].since)
+            with together(each.spans for each in batch):
+                results = await self._work([each.job for each in batch], batch[0].since)
         except Exception as error:  # noqa: BLE001  # raised where the callers wait
             results = [error] * len(batch)
         for each, result in zip(batch, results, strict=True):

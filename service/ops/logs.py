@@ -8,6 +8,8 @@ from typing import Any
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
+from model.tracing.spans import current
+
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 """The request that this task serves; None outside of requests."""
 
@@ -34,9 +36,11 @@ class LineFormatter(JsonFormatter):
         )
 
     def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
-        """Add the request's id."""
-        if (current := request_id.get()) is not None:
-            log_data["request_id"] = current
+        """Add the request's id, and those of its trace and of what is done for it."""
+        if (asked := request_id.get()) is not None:
+            log_data["request_id"] = asked
+        if spans := current.get():
+            log_data |= {"trace_id": spans[0].trace_id, "span_id": spans[0].span_id}
         return log_data
 
 

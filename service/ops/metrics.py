@@ -14,7 +14,7 @@ import math
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from datetime import datetime
 from functools import cache, partial
 from pathlib import Path
@@ -39,6 +39,7 @@ from prometheus_client.registry import Collector
 
 from model.registry.canary import Canary
 from model.registry.records import RetrainingSummary
+from model.tracing.spans import current, part
 from service.ops.process import stop
 from service.ops.settings import host_of, is_local
 
@@ -207,6 +208,12 @@ class _Known(Collector):
             yield family
 
 
+@contextmanager
+def _traced(name: Stage, timed: AbstractContextManager[object]) -> Iterator[None]:
+    with part(name), timed:
+        yield
+
+
 class Metrics:
     """Every metric of the service."""
 
@@ -369,8 +376,9 @@ class Metrics:
         self._stages = {name: self._stage_seconds.labels(name) for name in STAGES}
 
     def stage(self, name: Stage) -> AbstractContextManager[object]:
-        """Time one stage of an answer."""
-        return self._stages[name].time()
+        """Time one stage of an answer, in its trace too if there is one."""
+        timed = self._stages[name].time()
+        return _traced(name, timed) if current.get() else timed
 
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count one answer."""

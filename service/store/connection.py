@@ -25,6 +25,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from model.registry.address import RedisAddress
+from model.tracing.spans import part
 from service.ops.attempt import Attempt, current_attempt
 from service.schemas.errors import SourceUnavailable
 
@@ -245,7 +246,8 @@ async def close(client: Client) -> None:
 def answering(address: RedisAddress) -> Iterator[None]:
     """Turn whatever a client raises into SourceUnavailable, which names the server."""
     try:
-        yield
+        with part("redis", "client", **{"db.system.name": "redis"}):
+            yield
     except (TimeoutError, RedisTimeoutError) as error:
         raise SourceUnavailable(
             f"Redis at {address} is not reachable: no answer in time"

@@ -1,8 +1,11 @@
 """The `retrain` command: one run, or a preview of one that changes nothing."""
 
+import os
 import signal
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -11,6 +14,8 @@ import click
 
 from model.registry.keys import KeySpace
 from model.registry.state import State
+from model.tracing.setup import traces_wanted
+from model.tracing.spans import ended
 from training.cli.options import FILE, FOLDER, usable_namespace
 from training.data.dataset import load_dataset
 from training.feedback.log import EventLog
@@ -132,7 +137,8 @@ def retrain_command(
         return 0
     before = signal.signal(signal.SIGTERM, _stop)
     try:
-        record = retrain(settings)
+        with _traced():
+            record = retrain(settings)
     except LockHeldError as error:
         click.echo(str(error), err=True)
         return LOCKED
@@ -140,6 +146,23 @@ def retrain_command(
         signal.signal(signal.SIGTERM, before)
     click.echo(record.model_dump_json() if as_json else f"{record.result}: {record.reason}")
     return _STATUS[record.result]
+
+
+@contextmanager
+def _traced() -> Iterator[None]:
+    """Tell of the run and its steps in a trace, if traces are wanted."""
+    try:
+        traces = traces_wanted(os.environ, "magnet-retrain")
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    if traces is None:
+        yield
+        return
+    try:
+        with ended((traces.begin("retrain"),)):
+            yield
+    finally:
+        traces.close()
 
 
 def _stop(number: int, _: FrameType | None) -> None:

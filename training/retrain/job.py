@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 from model.artifact.files import ArtifactError, read_artifact
 from model.registry.items import ItemRecord
+from model.tracing.spans import part
 from training.cli.progress import metrics_table
 from training.data.dataset import Dataset, load_dataset
 from training.data.disk import full_disk_explained
@@ -355,7 +356,8 @@ class Retraining:
         self.reporter.step(name)
         log.info(f"{name} ...")
         started = time.monotonic()
-        yield
+        with part(name):
+            yield
         self.record.seconds[name] = round(time.monotonic() - started, 3)
 
     def _end(self, result: Result, reason: str) -> None:

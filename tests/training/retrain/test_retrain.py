@@ -13,12 +13,16 @@ from subprocess import PIPE
 
 import pytest
 import redis
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from deploy.cli.app import main
 from model.artifact.files import read_artifact
 from model.artifact.tables import IdTable
 from model.registry.keys import KeySpace
 from model.registry.progress import EVENT_FIELD, EpochDone, RunEnded, StepBegan, parse_event
+from model.tracing.otel import Traces
 from training.feedback.log import EventLog
 from training.feedback.stream import FeedbackStream
 from training.publish.lock import RetrainLock
@@ -255,6 +259,24 @@ def test_a_fault_is_on_record(run: Run, state: Path, client: redis.Redis, tmp_pa
     assert [(x.result, x.step) for x in records(state)] == [("failed", "assemble")]
     assert "timestamp" in announced(client).reason
     assert client.exists(KEYS.retrain_lock) == 0
+
+
+def test_a_run_and_its_steps_are_told_in_a_trace(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider, exporter = TracerProvider(), InMemorySpanExporter()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr("training.retrain.command.traces_wanted", lambda *_: Traces(provider))
+    data = tmp_path / "untimed"
+    data.mkdir()
+    (data / "x.inter").write_text("user_id\titem_id\na\tb\n")
+    assert run("--data", str(data))[0] == 1
+    *steps, whole = exporter.get_finished_spans()
+    assert [each.name for each in (*steps, whole)] == [
+        "drain", "erase", "canary", "assemble", "retrain",
+    ]  # fmt: skip
+    assert {each.parent.span_id for each in steps} == {whole.context.span_id}
+    assert [each.attributes for each in (steps[0], steps[-1])] == [{}, {"error.type": "DataError"}]
 
 
 @pytest.mark.parametrize("broken", ["training.data.files.sync", "polars.DataFrame.write_parquet"])

@@ -1,0 +1,1 @@
+"""Traces that both halves write, by OpenTelemetry if it is set up."""
