@@ -12,7 +12,6 @@ from fastapi import APIRouter, Path, Response
 
 from model.artifact.report import REPORT
 from model.registry.state import State
-from service.api import costs
 from service.api.dependencies import (
     CONFLICT,
     GUARDED,
@@ -26,6 +25,7 @@ from service.api.dependencies import (
 )
 from service.http.problems import ItemId
 from service.recommend.feedback import keep_events
+from service.schemas import costs
 from service.schemas.requests import (
     ActivationRequest,
     AvailabilitiesRequest,

@@ -8,7 +8,6 @@ from anyio import to_thread
 from fastapi import APIRouter, Query, Response
 
 from model.runtime.top_k import Rows
-from service.api import costs
 from service.api.dependencies import (
     GUARDED,
     NOT_FOUND,
@@ -23,6 +22,7 @@ from service.http.problems import UserId
 from service.recommend.resolution import read_user
 from service.recommend.search import category_sizes, described, find_items, find_users
 from service.recommend.user_detail import user_detail
+from service.schemas import costs
 from service.schemas.requests import ItemLookup, ItemSearch
 from service.schemas.responses import (
     CatalogueItem,

@@ -12,7 +12,6 @@ from typing import Annotated, Any
 from anyio import to_thread
 from fastapi import APIRouter, Depends, Request, Response
 
-from service.api import costs
 from service.api.dependencies import (
     GUARDED,
     NOT_FOUND,
@@ -37,6 +36,7 @@ from service.recommend.items import (
     item_put,
 )
 from service.recommend.resolution import read_user
+from service.schemas import costs
 from service.schemas.errors import NotReady, SourceUnavailable, UnknownItem
 from service.schemas.requests import ItemPatch, ItemRequest
 from service.schemas.responses import (

@@ -8,7 +8,6 @@ from anyio import to_thread
 from fastapi import APIRouter, Query, Response
 from orjson import Fragment
 
-from service.api import costs
 from service.api.dependencies import (
     GUARDED,
     NOT_FOUND,
@@ -22,6 +21,7 @@ from service.http.problems import ItemId, UserId
 from service.recommend.pair_explanation import explain_pair
 from service.recommend.resolution import read_user
 from service.recommend.search import similar_items
+from service.schemas import costs
 from service.schemas.requests import (
     BatchRequest,
     ExplanationRequest,

@@ -36,9 +36,10 @@ class Batcher(Generic[Job, Result]):
         work: takes the jobs, and the time when the first of them began to wait (by the clock of the
             event loop). It returns a result or an error per job, in order; an error that it raises
             goes to every job.
-        max_batch: most jobs in one batch.
+        max_batch: most jobs in one batch; where they are weighed, the weight that ends it.
         max_waiting: most jobs that wait; further ones are refused. None: no limit.
         metrics: where batches and the queue are counted.
+        weigh: how many usual jobs a job is worth, at least one.
     """
 
     def __init__(
@@ -48,11 +49,13 @@ class Batcher(Generic[Job, Result]):
         max_batch: int,
         max_waiting: int | None = None,
         metrics: Metrics | None = None,
+        weigh: Callable[[Job], float] = lambda _job: 1,
     ) -> None:
         self._work = work
         self._max_batch = max_batch
         self._max_waiting = max_waiting
         self._metrics = metrics
+        self._weigh = weigh
         self._waiting: deque[_Waiting[Job, Result]] = deque()
         self._running: asyncio.Task[None] | None = None
 
@@ -96,9 +99,11 @@ class Batcher(Generic[Job, Result]):
     async def _run(self) -> None:
         while self._waiting:
             batch: list[_Waiting[Job, Result]] = []
-            while self._waiting and len(batch) < self._max_batch:
+            weight = 0.0
+            while self._waiting and weight < self._max_batch:
                 if not (each := self._waiting.popleft()).result.done():
                     batch.append(each)
+                    weight += self._weigh(each.job)
             self._note(len(batch))
             if batch:
                 await self._answer(batch)

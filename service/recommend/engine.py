@@ -10,6 +10,7 @@ from service.recommend.kept import KeptAnswers
 from service.recommend.lists import Asked, lists_together
 from service.recommend.resolution import read_user
 from service.recommend.rules import check_rules
+from service.schemas import costs
 from service.schemas.requests import RecommendationRequest
 from service.serving.served import Served
 
@@ -19,7 +20,8 @@ class RecommendationEngine:
 
     Args:
         metrics: where stages and fallbacks are counted.
-        max_batch: most requests that share one pass over the items.
+        max_batch: most usual requests that share one pass over the items; fewer of longer lists,
+            so that others come between them, and little is in memory at once.
         max_waiting: most requests that wait for their turn; a further one is refused.
         most_kept_bytes: of answers that are kept, see `KeptAnswers`.
     """
@@ -34,6 +36,7 @@ class RecommendationEngine:
             max_batch=max_batch,
             max_waiting=max_waiting,
             metrics=metrics,
+            weigh=_units,
         )
 
     async def recommend(
@@ -72,3 +75,8 @@ class RecommendationEngine:
     async def close(self) -> None:
         """Answer nobody any more."""
         await self._batcher.close()
+
+
+def _units(asked: Asked) -> float:
+    _, request, _ = asked
+    return costs.of_list(request)

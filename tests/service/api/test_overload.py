@@ -1,5 +1,9 @@
-"""More requests than may wait."""
+"""More requests than may wait, and requests that take long."""
 
+import time
+from threading import Event, Thread
+
+import httpx2
 import pytest
 
 from model.artifact.files import write_artifact
@@ -34,3 +38,32 @@ def test_what_is_served_and_how_it_is_found_is_told(narrow) -> None:
         "sampled_users": 15,  # one of the sixteen has no history
     }
     assert narrow.metric('magnet_retrieval_recall{method="exact"}') == 1
+
+
+def test_a_batch_of_long_lists_keeps_nobody_waiting(
+    make_artifact, tmp_path, serving, until
+) -> None:
+    write_artifact(tmp_path, make_artifact("large", 3, num_items=1200))
+    wanted = [{"user_id": f"u{user:03d}", "k": 1000, "explain": "full"} for user in range(28)]
+    waits: list[float] = []
+    ended = Event()
+
+    def look(url: str) -> None:
+        with httpx2.Client(base_url=url, timeout=60) as other:
+            while not ended.is_set():
+                started = time.monotonic()
+                assert other.get("/livez").status_code == 200
+                waits.append(time.monotonic() - started)
+
+    with serving(Settings(artifact_dir=tmp_path, request_timeout_seconds=60)) as client:
+        until(client.ready)
+        looking = Thread(target=look, args=[str(client.base_url)])
+        looking.start()
+        started = time.monotonic()
+        answer = client.post("/v1/recommendations:batch", json={"requests": wanted}, timeout=60)
+        seconds = time.monotonic() - started
+        ended.set()
+        looking.join(60)
+        assert client.metric("magnet_batch_size_count") >= 14  # two of 20 units at a time
+    assert min(len(each["items"]) for each in answer.json()["responses"]) > 900
+    assert max(waits) < seconds / 4, "the event loop stood still"

@@ -47,6 +47,17 @@ async def busy_with(worker: Worker, first: asyncio.Task[int]) -> None:
     assert not first.done()
 
 
+async def test_heavy_jobs_make_smaller_batches(worker) -> None:
+    queue = Batcher(in_a_thread(worker), max_batch=10, weigh=lambda job: max(1, job))
+    first = asyncio.create_task(queue.run(0))
+    await busy_with(worker, first)
+    others = [asyncio.create_task(queue.run(number)) for number in (6, 6, 1, 20, 1, 1)]
+    await asyncio.sleep(0)
+    worker.may_go.set()
+    await asyncio.gather(first, *others)
+    assert worker.batches == [[0], [6, 6], [1, 20], [1, 1]]
+
+
 async def test_what_arrives_meanwhile_is_computed_together_and_in_order(worker) -> None:
     queue = batcher(worker)
     first = asyncio.create_task(queue.run(0))

@@ -1,6 +1,6 @@
-"""What calls cost, in units of a key's rate: one is about the processor time of a list of ten.
+"""What calls cost, in units: one is about the processor time of a list of ten items.
 
-A call is let in for one unit (`TokenBucket`). What it costs beyond is known when it has been read.
+A key has a rate of them, and as many as `MAGNET_MAX_BATCH` are worked on at once.
 """
 
 from service.schemas.requests import RecommendationRequest
