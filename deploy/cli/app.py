@@ -60,6 +60,11 @@ SECTIONS = {
             "service,training,local",
         ),
         Entry(
+            "example",
+            "write the files of a small shop to try it with",
+            "deploy.local.example:example",
+        ),
+        Entry(
             "import",
             "make a data folder from your own CSV, JSONL or Parquet files",
             "training.ingest.command:import_command",

@@ -378,7 +378,8 @@ def show(answer: RecommendationResponse, out: Console) -> None:
         else:
             score, drawn = f"{item.score:9.2f}  ", bar(parts, reach)
             item_id.append_text(figures(parts))
-        for line in (Text.assemble(f"{item.rank:3d}  ", title, score, drawn), item_id):
+        why = [Text(f"     {reason}") for reason in item.reasons[:1]]
+        for line in (Text.assemble(f"{item.rank:3d}  ", title, score, drawn), *why, item_id):
             out.print(line, no_wrap=True, overflow="ellipsis")
     name = "model" if answer.variant == "champion" else answer.variant
     model = f"{name} {answer.model_version}"

@@ -1,6 +1,6 @@
 """One retraining of what `make run` serves. This is `make retrain`.
 
-python -m deploy.local.retrain [--state DIR] [-- OPTION ...]
+python -m deploy.local.retrain [--state DIR] [--config FILE] [-- OPTION ...]
 """
 
 import argparse
@@ -29,6 +29,13 @@ def main(arguments: list[str] | None = None) -> int:
         help="the launcher's (default: .magnet in the checkout, or here)",
     )
     parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        default=CONFIG,
+        help="settings, see docs/lifecycle.md (default: those of the sample)",
+    )
+    parser.add_argument(
         "options", nargs="*", metavar="-- OPTION", help="further options of `retrain`"
     )
     options = parser.parse_args(arguments)
@@ -38,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
     except NotRunning as error:
         sys.stderr.write(f"magnet: {error}\n")
         return 1
-    command = module_command("deploy.cli", "retrain", "--config", str(CONFIG))
+    command = module_command("deploy.cli", "retrain", "--config", str(options.config))
     command += ["--data", running.data, "--state", str(workspace.retrain(Path(running.data)))]
     command += ["--namespace", running.namespace, *options.options]
     return _become(command, module_environment() | {"REDIS_URL": running.redis_url})

@@ -26,18 +26,6 @@ def tracked(*places: str) -> set[str]:
     return {line for line in listed.splitlines() if (PROJECT / line).exists()}
 
 
-@pytest.fixture(scope="session")
-def wheel(distributions: Path) -> zipfile.ZipFile:
-    return zipfile.ZipFile(distributions / f"magnet_recommender-{VERSION}-py3-none-any.whl")
-
-
-@pytest.fixture(scope="session")
-def unpacked(wheel: zipfile.ZipFile, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("site-packages")
-    wheel.extractall(folder)
-    return folder
-
-
 def metadata(wheel: zipfile.ZipFile) -> Message:
     (path,) = [name for name in wheel.namelist() if name.endswith("/METADATA")]
     return Parser().parsestr(wheel.read(path).decode())

@@ -64,7 +64,7 @@ def opening(title: str, summary: str, seeds: Sequence[int], command: str) -> lis
         f"## {title}",
         f"Data: {summary}.",
         f"Seeds: {', '.join(map(str, seeds))}. Made by:",
-        f"```\n{command}\n```",
+        f"```console\n{command}\n```",
     ]
 
 

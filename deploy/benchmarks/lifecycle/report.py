@@ -149,7 +149,7 @@ def as_markdown(simulation: Simulation, command: str, picture: str | None) -> st
     parts = [
         f"### {simulation.dataset}: {simulation.first.name} to {last.day.name}",
         f"{len(simulation.days)} nights. Made by:",
-        f"```\n{command}\n```",
+        f"```console\n{command}\n```",
         _groups(simulation),
         _leads(simulation.visits()),
         _within_a_day(simulation.visits()),

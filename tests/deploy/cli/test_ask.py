@@ -25,12 +25,14 @@ def test_a_list_with_the_terms_of_each_score(
     *lines, last = capsys.readouterr().out.splitlines()
     answer = client.recommend(USER, k=3)
     assert last.startswith(f"model {answer.model_version}, ")
-    for item, line, terms in zip(answer.items, lines[::2], lines[1::2], strict=True):
+    rows = zip(lines[::3], lines[1::3], lines[2::3], strict=True)
+    for item, (line, why, terms) in zip(answer.items, rows, strict=True):
         assert item.title is not None
         assert item.experts is not None
         *words, drawn = line.split()
         assert words == f"{item.rank} {item.title} {item.score:.2f}".split()
         assert set(drawn) <= set("░█▒▓")
+        assert why.split() == item.reasons[0].split()
         assert terms.split()[0] == item.item_id
         assert (f" popularity {item.bias:+.2f}" in terms) == (item.bias != 0)
         assert f" {item.experts[0].name} {item.experts[0].contribution:+.2f}" in terms
@@ -50,11 +52,11 @@ def test_rules(url: str, client: Client, capsys: pytest.CaptureFixture[str]) -> 
     words = ["--pin", f"{second}=1", "--boost", f"item_id=={best}:-50", "--url", url]
     assert main(["recommend", USER, "-k", "3", *words]) == 0
     said = capsys.readouterr().out
-    assert said.splitlines()[1].split()[0] == second
+    assert said.splitlines()[2].split()[0] == second
     assert best not in said
     limits = ["--filter", f"item_id in {best}, {second}", "--max-per", "item_id=1"]
     assert main(["recommend", USER, *limits, "--no-default-rules", "--url", url]) == 0
-    assert len(capsys.readouterr().out.splitlines()) == 2 * 2 + 1
+    assert len(capsys.readouterr().out.splitlines()) == 2 * 3 + 1
 
 
 @pytest.mark.parametrize(

@@ -36,16 +36,16 @@ def test_the_retraining_gets_what_the_launcher_serves(
 ) -> None:
     became: list[tuple[list[str], dict[str, str]]] = []
     monkeypatch.setattr("os.execve", lambda _, command, env: became.append((command, env)))
-    monkeypatch.setattr("os.chdir", lambda _: None)
     workspace = Workspace(tmp_path)
     running = Running(redis_url="redis://:secret@host:1", namespace="shop", data="/some/data")
     with workspace.announced(running):
-        retrain.main(["--state", str(tmp_path), "--", "--dry-run"])
+        retrain.main(["--state", str(tmp_path), "--config", "own.toml", "--", "--dry-run"])
     ((command, env),) = became
     assert env["REDIS_URL"] == running.redis_url
     assert not any("secret" in word for word in command)
     assert command[-3:] == ["--namespace", "shop", "--dry-run"]
     assert command[command.index("--data") + 1] == "/some/data"
+    assert command[command.index("--config") + 1] == "own.toml"
     state = Path(command[command.index("--state") + 1])
     assert state == workspace.model(Path("/some/data")).root / "retrain"
 

@@ -1,6 +1,7 @@
 """Every `sh` and `python` block of the documentation that asks a service is answered by one.
 
-Commands of other blocks: tests/docs/test_commands.py.
+Those of the tutorial: tests/deploy/test_tutorial.py. Commands of other blocks:
+tests/docs/test_commands.py.
 """
 
 import json
@@ -21,7 +22,7 @@ BLOCKS = [
     pytest.param(block, id=f"{page.stem}-{number}")
     for page in sorted(PAGES)
     for number, block in enumerate(re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL))
-    if URL in block
+    if URL in block and page.stem != "tutorial"
 ]
 PROGRAMS = [
     pytest.param(block, id=f"{page.parent.name}-{number}")

@@ -105,7 +105,7 @@ def test_nothing_to_measure(communities: Dataset) -> None:
 def test_the_report_says_what_was_reached(result: ColdStart) -> None:
     text = as_markdown(result, "magnet cold-start --data DIR")
     lines = text.splitlines()
-    assert "```\nmagnet cold-start --data DIR\n```" in text
+    assert "```console\nmagnet cold-start --data DIR\n```" in text
     assert "### 24 withheld users" in text
     assert sum(line.startswith("| **content only** | ") for line in lines) == 3
     assert text.count("Content only minus content neighbours (") == 2

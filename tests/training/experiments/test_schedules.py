@@ -69,7 +69,7 @@ def test_the_best_fixed_schedule_is_chosen_on_validation(result: Schedules) -> N
 
 def test_the_report_says_what_was_reached(result: Schedules) -> None:
     text = as_markdown(result, "magnet schedule --data DIR", "plot.svg")
-    assert "```\nmagnet schedule --data DIR\n```" in text
+    assert "```console\nmagnet schedule --data DIR\n```" in text
     cells = [[cell.strip() for cell in line.split("|")] for line in text.splitlines()]
     switched = {row[1]: row[2] for row in cells if len(row) > 2}
     assert switched["**entropy trigger**"] == "never, never"

@@ -203,7 +203,7 @@ def as_markdown(costs: Costs, command: str, picture: str | None) -> str:
     parts = [
         f"### What training costs: {costs.dataset_name}",
         f"Data: {costs.summary}. Made by:",
-        f"```\n{command}\n```",
+        f"```console\n{command}\n```",
         "Seconds of the processor, both models in one run on one thread; in brackets, how many "
         "times LightGCN's. An epoch is training alone, of MAGNET's encoders and of LightGCN, both "
         f"with batches of {costs.batch_size:,} positives that share {costs.negatives:,} negatives; "

@@ -99,7 +99,7 @@ def as_markdown(rankings: dict[str, list[Ranking]], command: str) -> str:
         "The best of a column is bold. *Tie*: the 95 % interval of a paired bootstrap over users "
         "holds zero, so chance may be the reason. Each data set has its section below. Made by:"
     )
-    parts.append(f"```\n{command}\n```")
+    parts.append(f"```console\n{command}\n```")
     return "\n\n".join(parts)
 
 

@@ -32,7 +32,7 @@ def test_it_says_who_leads_and_by_how_much(benchmark: Benchmark, kept: list[Path
     assert "VBPR" in first
     assert "RP3beta" in second
     assert second.startswith("- **other, published protocol** ")
-    assert "```\nmagnet leaders FILES\n```" in text
+    assert "```console\nmagnet leaders FILES\n```" in text
     (row,) = {line for line in text.splitlines() if f"{value:.4f}" in line}
     tie = ", tie" if lead.verdict == "tie" else ""
     assert f"({lead.mean / value:+.0%}{tie})" in row

@@ -33,7 +33,7 @@ def test_json_holds_means_spreads_groups_and_costs(benchmark: Benchmark):
 
 def test_the_section_says_what_a_reader_must_know(benchmark: Benchmark):
     text = as_markdown(benchmark, "magnet benchmark --data DIR")
-    assert "```\nmagnet benchmark --data DIR\n```" in text
+    assert "```console\nmagnet benchmark --data DIR\n```" in text
     assert "Seeds: 0, 1." in text
     assert "validation positives of 5,000 users" in text
     assert "- EASE: EASE is left out: too many items" in text
