@@ -10,8 +10,11 @@ answer.
 """
 
 import asyncio
+import bisect
+import itertools
 import json
 import math
+import random
 import signal
 import subprocess
 import sys
@@ -37,6 +40,13 @@ class Options:
     path: str
     """With `{}` for the user's number, as in /v1/users/u{:09d}/recommendations."""
     users: int = 1000
+    """In turn, unless `zipf`."""
+    zipf: bool = False
+    """Draw users by chance, each twice as often as the one of twice their number."""
+    seed: int = 0
+    """Of who is drawn."""
+    clicks_every: int = 0
+    """After so many lists a click on the first item of one is reported; 0: none is."""
     connections: int = 16
     seconds: float = math.inf
     """Without it, until SIGTERM."""
@@ -59,6 +69,8 @@ class Load:
     """Answers that differ from another of the same user and model version."""
     degraded: int
     """Answers with a warning."""
+    clicks: int
+    """Clicks that were reported besides."""
     times_ms: list[float]
     """Of every answer, ascending."""
 
@@ -136,7 +148,10 @@ class _Generator:
         parts = urlsplit(options.url)
         self._host, self._port = parts.hostname or "", parts.port or 80
         self._options = options
-        self._asked = 0
+        self._asked = self._clicks = 0
+        self._random = random.Random(options.seed)
+        weights = (1 / rank for rank in range(1, options.users + 1) if options.zipf)
+        self._cumulative = list(itertools.accumulate(weights))
         self._deadline = 0.0
         self._statuses: Counter[str] = Counter()
         self._milliseconds: list[float] = []
@@ -157,6 +172,7 @@ class _Generator:
             broken=self._broken,
             torn=self._torn,
             degraded=self._degraded,
+            clicks=self._clicks,
             times_ms=sorted(self._milliseconds),
         )
 
@@ -177,29 +193,60 @@ class _Generator:
                 if writer is None:
                     reader, writer = await asyncio.open_connection(self._host, self._port)
                 status, body, open_still = await self._ask(reader, writer)
+                self._answered(status, body, time.perf_counter() - asked)
+                if open_still and self._clicks_now():
+                    open_still = await self._click(reader, writer, json.loads(body))
             except (OSError, asyncio.IncompleteReadError):
                 self._broken += 1
                 open_still = False
                 await asyncio.sleep(_AGAIN_SECONDS)
-            else:
-                self._answered(status, body, time.perf_counter() - asked)
             if not open_still and writer is not None:
                 writer.close()
                 writer = None
         if writer is not None:
             writer.close()
 
+    def _user(self) -> int:
+        """The number of the next user."""
+        if not self._options.zipf:
+            self._asked += 1
+            return (self._asked - 1) % self._options.users
+        drawn = self._random.random() * self._cumulative[-1]
+        return bisect.bisect(self._cumulative, drawn)
+
     async def _ask(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> tuple[str, bytes, bool]:
         """Status, body, and whether the connection stays open."""
-        path = self._options.path.format(self._asked % self._options.users)
-        self._asked += 1
+        path = self._options.path.format(self._user())
         writer.write(f"GET {path} HTTP/1.1\r\nHost: {self._host}\r\n\r\n".encode())
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
-        length = int(head.partition("content-length: ")[2].partition("\r\n")[0])
-        body = await reader.readexactly(length)
-        return head[9:12], body, head.startswith("http/1.1") and "connection: close" not in head
+        return await _answer(reader)
+
+    def _clicks_now(self) -> bool:
+        """Whether a click is to be reported after this answer."""
+        every = self._options.clicks_every
+        return every > 0 and len(self._milliseconds) % every == 0
+
+    async def _click(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, shown: dict[str, Any]
+    ) -> bool:
+        """Report a click on the first item of a list; whether the connection stays open."""
+        self._clicks += 1
+        event = {
+            "event_id": f"{self._options.seed}-{self._clicks}",
+            "user_id": shown["user_id"],
+            "item_id": shown["items"][0]["item_id"],
+            "type": "click",
+            "timestamp": "2026-01-01T12:00:00Z",
+        }
+        body = json.dumps({"events": [event]})
+        head = f"POST /v1/feedback HTTP/1.1\r\nHost: {self._host}\r\n"
+        head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        writer.write((head + body).encode())
+        status, _, open_still = await _answer(reader)
+        if status != "200":
+            self._statuses[status] += 1
+        return open_still
 
     def _answered(self, status: str, body: bytes, seconds: float) -> None:
         self._statuses[status] += 1
@@ -215,6 +262,14 @@ class _Generator:
         self._torn += len(first) != len(shown) or any(
             a[0] != b[0] or abs(a[1] - b[1]) >= _ROUNDING for a, b in zip(first, shown, strict=True)
         )
+
+
+async def _answer(reader: asyncio.StreamReader) -> tuple[str, bytes, bool]:
+    """Status, body, and whether the connection stays open."""
+    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
+    length = int(head.partition("content-length: ")[2].partition("\r\n")[0])
+    body = await reader.readexactly(length)
+    return head[9:12], body, head.startswith("http/1.1") and "connection: close" not in head
 
 
 if __name__ == "__main__":

@@ -191,10 +191,17 @@ class Rig:
         cpus: Sequence[int] = (),
         workers: int = 1,
     ) -> Replica:
-        """Start a service, on these CPUs only if there are any, and wait until it is ready."""
+        """Start a service, on these CPUs only if there are any, and wait until it is ready.
+
+        Unless a setting says otherwise it makes every list that it answers.
+        """
         port = free_port()
         log = self.folder / f"service-{len(self.replicas)}.log"
-        variables = {"MAGNET_LOG_LEVEL": "WARNING", "WEB_CONCURRENCY": str(workers)}
+        variables = {
+            "MAGNET_LOG_LEVEL": "WARNING",
+            "WEB_CONCURRENCY": str(workers),
+            "MAGNET_KEPT_ANSWERS_BYTES": "0",
+        }
         child = self.stack.enter_context(
             serve(port, self.server.url, log, variables | dict(settings or {}))
         )

@@ -15,6 +15,7 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     asked: list[str]
     moments: list[float]
+    clicks: list[dict[str, str]]
 
     def do_GET(self) -> None:
         self.asked.append(self.path)
@@ -33,13 +34,20 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.clicks += json.loads(body)["events"]
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
     def log_message(self, *_: object) -> None:
         pass
 
 
 @pytest.fixture
 def url() -> Iterator[str]:
-    Handler.asked, Handler.moments = [], []
+    Handler.asked, Handler.moments, Handler.clicks = [], [], []
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -86,3 +94,16 @@ def test_connections_of_an_open_loop_do_not_ask_all_at_once(url: str) -> None:
     load(url, "/u{}", seconds=2, users=1, connections=4, rate=4)
     assert len(Handler.moments) >= 4
     assert Handler.moments[3] - Handler.moments[0] > 0.3, "0.75 s, one quarter of a second apart"
+
+
+def test_some_users_ask_more_often_than_others_and_click(url: str) -> None:
+    done = load(url, "/u{}0", seconds=1, users=1000, zipf=True, clicks_every=5, connections=2)
+    assert done.errors == 0
+    assert len(Handler.clicks) == done.clicks == pytest.approx(done.requests / 5, abs=2)
+    assert {click["user_id"] for click in Handler.clicks} <= {
+        path.removeprefix("/u") for path in Handler.asked
+    }
+    assert len({click["event_id"] for click in Handler.clicks}) == done.clicks
+    first, tenth = (Handler.asked.count(f"/u{user}0") for user in (0, 9))
+    assert first > 2 * tenth
+    assert len({*Handler.asked}) > 20
