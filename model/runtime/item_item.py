@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.artifact.files import ArtifactError
+from model.runtime.native.kernels import kernels
 from model.runtime.top_k import Rows, top_places
 
 Floats = NDArray[np.float32]
@@ -201,13 +202,25 @@ class ItemItemModel:
         """The same, and what it is made of."""
         if not len(self.items) or not len(rows_H) or self.deviation == 0:
             return Said(NO_SCORES, NO_SCORES.rows_N, NO_SCORES.values_N, np.zeros_like(rows_H), 0.0)
-        place_E, length_H = self._places(rows_H)
         share_H = recency_shares(len(rows_H), recency_power)
+        if (compiled := kernels()) is not None and self._is_plain:
+            parts = self.offsets, self.items, self.weights
+            made = compiled.sums(parts, rows_H, share_H, self.deviation, _COUNTED_ITEMS)
+            rows_N, values_N = made.sums
+            scores = DenseScores(values_N) if rows_N is None else SparseScores(rows_N, values_N)
+            return Said(scores, made.items_E, made.values_E, made.end_H, made.factor)
+        place_E, length_H = self._places(rows_H)
         item_E = self.items.take(place_E)
         value_E = self.weights.take(place_E) * np.repeat(share_H, length_H)
         found = self._sums(item_E, value_E)
         factor = self._factor(found)
         return Said(found.times(factor), item_E, value_E, length_H.cumsum(), factor)
+
+    @property
+    def _is_plain(self) -> bool:
+        """Whether the numbers are of the types that an artifact holds."""
+        parts = self.offsets, self.items, self.weights
+        return all(each.dtype == of for each, of in zip(parts, _TENSORS.values(), strict=True))
 
     def _factor(self, found: ItemItemScores) -> float:
         """What brings the sums of a history to `deviation`; 0 if they are all alike."""

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from model.runtime.item_item import ItemItemScores
+from model.runtime.item_item import DenseScores, ItemItemScores
 from model.runtime.native.kernels import (
     LANES,
     MOST_USERS,
@@ -20,6 +20,7 @@ from model.runtime.native.kernels import (
     TILE_ITEMS,
     Items,
     Kernels,
+    LaidOut,
     aligned,
     kernels,
 )
@@ -112,14 +113,21 @@ class NativeBounds:
 
     def of(self, users_BVMD: Floats, item_item: Sequence[ItemItemScores]) -> tuple[Floats, Floats]:
         """Numbers [B, I] for some users, and by how much at most a score exceeds them [B]."""
+        said = [_laid_out(each, self._items.num_items) for each in item_item]
         if len(users_BVMD) <= MOST_USERS:
-            return self._compiled.bounds(self._items, users_BVMD, item_item)
+            return self._compiled.bounds(self._items, users_BVMD, said)
         found = [
-            self._compiled.bounds(self._items, users_BVMD[part], item_item[part])
+            self._compiled.bounds(self._items, users_BVMD[part], said[part])
             for part in _parts(len(users_BVMD), MOST_USERS)
         ]
         bound_BI, less_B = map(np.concatenate, zip(*found, strict=True))
         return bound_BI, less_B
+
+
+def _laid_out(scores: ItemItemScores, num_items: int) -> LaidOut:
+    if isinstance(scores, DenseScores):
+        return None, np.ascontiguousarray(scores.between(0, num_items))
+    return scores.rows_N, scores.values_N
 
 
 def _parts(size: int, step: int = _BLOCK_ITEMS) -> list[slice]:

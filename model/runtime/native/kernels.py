@@ -10,12 +10,11 @@ import ctypes
 import logging
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model.runtime.item_item import DenseScores, ItemItemScores
 from model.runtime.native.build import library
 from model.runtime.top_k import Rows
 
@@ -29,7 +28,14 @@ MOST_USERS, MOST_WIDTH = 64, 1024
 """As in `kernels.c`."""
 _USUALLY = 1_024
 """Rows that most searches find; where there are more, they are searched again."""
-_POINTER, _LONG, _FLOAT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
+_POINTER, _LONG = ctypes.c_void_p, ctypes.c_int64
+_ANY = ctypes.c_char * 0
+_FLOAT, _DOUBLE = ctypes.c_float, ctypes.c_double
+
+LaidOut = tuple[Rows | None, Floats]
+"""Item-item scores: some rows and their values, or no rows and a value for each item."""
+Model = tuple[NDArray[np.integer], NDArray[np.integer], Floats]
+"""The item-item model: offsets, items and weights of its entries."""
 
 _logger = logging.getLogger(__name__)
 
@@ -65,6 +71,34 @@ class _Pairs(ctypes.Structure):
     )
 
 
+class _Model(ctypes.Structure):
+    _fields_ = (
+        *((name, _POINTER) for name in ("offsets", "items", "weights")),
+        ("num_items", _LONG),
+    )
+
+
+class _History(ctypes.Structure):
+    _fields_ = (
+        *((name, _POINTER) for name in ("rows", "shares", "ends")),
+        ("size", _LONG),
+        *((name, _POINTER) for name in ("items", "values")),
+    )
+
+
+class Entries(NamedTuple):
+    """The entries of a history, one item after the other, and their sums."""
+
+    items_E: NDArray[np.int32]
+    values_E: Floats
+    """Times the item's share."""
+    end_H: NDArray[np.int64]
+    """Of each item's entries."""
+    sums: LaidOut
+    """Times the factor."""
+    factor: float
+
+
 class Kernels:
     """A compiled copy of `kernels.c`."""
 
@@ -77,6 +111,9 @@ class Kernels:
             ("about_highest", _FLOAT, (_POINTER, _LONG, _LONG)),
             ("at_least", _LONG, (_POINTER, _LONG, _FLOAT, _POINTER, _LONG)),
             ("cosines", ctypes.c_int, (_POINTER,) * 3),
+            ("ends_of_entries", None, (_POINTER, _POINTER, _LONG, _POINTER)),
+            ("sum_dense", _DOUBLE, (_POINTER, _POINTER, _DOUBLE, _POINTER, _POINTER)),
+            ("sum_sparse", _LONG, (_POINTER, _POINTER, _DOUBLE, *(_POINTER,) * 6)),
         ):
             function = getattr(self._library, name)
             function.restype, function.argtypes = result, takes
@@ -86,14 +123,14 @@ class Kernels:
         return bool(self._library.can_bound())
 
     def bounds(
-        self, items: Items, users_BVMD: Floats, item_item: Sequence[ItemItemScores]
+        self, items: Items, users_BVMD: Floats, item_item: Sequence[LaidOut]
     ) -> tuple[Floats, Floats]:
         """Bounds [B, I] for at most `MOST_USERS` users, less what is to be added to each's [B].
 
         Args:
             items: of the model.
             users_BVMD: the users' rows, of any length.
-            item_item: their item-item scores.
+            item_item: their item-item scores; rows ascend.
         """
         num_users, num_items = len(users_BVMD), items.num_items
         num_channels = items.num_views * items.num_modalities
@@ -102,8 +139,7 @@ class Kernels:
         numbers = np.empty(num_users * num_channels * items.width, dtype=np.int8)
         steps = np.empty((2, num_users * num_channels), dtype=np.float32)
         less_B = np.empty(num_users, dtype=np.float32)
-        kept: list[Floats] = []
-        said = (_Said * num_users)(*(_said(each, num_items, kept) for each in item_item))
+        said = (_Said * num_users)(*map(_said, item_item))
         users = _Users(
             _address(users_BVMD),
             ctypes.addressof(said),
@@ -159,19 +195,60 @@ class Kernels:
             raise IndexError(f"a row is none of {len(items_IVMD)} items")
         return cosine_GP, routing_JP
 
+    def sums(
+        self, model: Model, rows_H: NDArray[np.integer], share_H: Floats, deviation: float | None, most: int
+    ) -> Entries:
+        """What a history adds to items, brought to a standard deviation.
+
+        Args:
+            model: of int64, int32 and float32.
+            rows_H: the items of the history.
+            share_H: what each counts for.
+            deviation: None leaves the sums as they are.
+            most: items of a catalogue of which each has a value, or as many as there are entries.
+        """
+        num_items = len(model[0]) - 1
+        rows_H = np.ascontiguousarray(rows_H, dtype=np.int64)
+        end_H = np.empty(len(rows_H), dtype=np.int64)
+        compressed = _Model(*map(_address, model), num_items)
+        at_model = ctypes.byref(compressed)
+        self._library.ends_of_entries(at_model, _address(rows_H), len(rows_H), _address(end_H))
+        num_entries = int(end_H[-1])
+        items_E = np.empty(num_entries, dtype=np.int32)
+        values_E = np.empty(num_entries, dtype=np.float32)
+        history = _History(*map(_address, (rows_H, share_H, end_H)), len(rows_H), _address(items_E))
+        history.values = _address(values_E)
+        given = at_model, ctypes.byref(history), -1.0 if deviation is None else deviation
+        if num_items <= max(most, num_entries):
+            room = np.zeros(num_items)
+            value_I = np.empty(num_items, dtype=np.float32)
+            factor = self._library.sum_dense(*given, _address(room), _address(value_I))
+            return Entries(items_E, values_E, end_H, (None, value_I), factor)
+        words = np.zeros((2, num_items // 64 + 1), dtype=np.uint64)
+        room = np.zeros(num_entries)
+        rows_N = np.empty(num_entries, dtype=np.int64)
+        values_N = np.empty(num_entries, dtype=np.float32)
+        made = _DOUBLE()
+        rooms = *map(_address, (*words, room, rows_N, values_N)), ctypes.byref(made)
+        found = self._library.sum_sparse(*given, *rooms)
+        return Entries(items_E, values_E, end_H, (rows_N[:found], values_N[:found]), made.value)
+
 
 def _address(array: Any) -> int:
-    address: int = array.__array_interface__["data"][0]
-    return address
+    """Where an array's numbers begin. What can be written to tells it in a fifth of the time."""
+    try:
+        return ctypes.addressof(_ANY.from_buffer(array))
+    except TypeError:
+        assert array.flags.c_contiguous
+        address: int = array.__array_interface__["data"][0]
+        return address
 
 
-def _said(scores: ItemItemScores, num_items: int, kept: list[Floats]) -> _Said:
-    """Item-item scores of a user; `kept` holds on to what they point at."""
-    if isinstance(scores, DenseScores):
-        value_I = np.ascontiguousarray(scores.between(0, num_items))
-        kept.append(value_I)
-        return _Said(_address(value_I), None, None, 0)
-    return _Said(None, _address(scores.rows_N), _address(scores.values_N), len(scores))
+def _said(scores: LaidOut) -> _Said:
+    rows, values = scores
+    if rows is None:
+        return _Said(_address(values), None, None, 0)
+    return _Said(None, _address(rows), _address(values), len(rows))
 
 
 def aligned(shape: Sequence[int], dtype: Any) -> NDArray[Any]:
