@@ -32,13 +32,13 @@ from numpy.typing import NDArray
 
 from model.runtime.grown import Grown
 from model.runtime.item_item import Floats, Said, dense_parts, recency_shares
+from model.runtime.native.kernels import kernels
+from model.runtime.native.reasons import NAMED, Spoken, SpokenList, Vectors, speak
 from model.runtime.profile import History, Profile, ProfileMaker
 from model.runtime.top_k import Rows
 
 NEWEST = 50
 """Items of a history that can be named. Work grows with them, and of late ones people know."""
-NAMED = 3
-"""Most items of a history that a reason names."""
 LEAST_SHARE = np.float32(0.04)
 """Of what speaks for an item: who adds less is not named."""
 _DAMPING = np.float32(0.05)
@@ -52,6 +52,12 @@ _LEAST_VARIANCE = np.float32(1e-10)
 _NOBODY = -1
 """The row of an item of a history that is not there."""
 _TINY = np.float32(1e-30)
+_LEAST = (
+    float(LEAST_SHARE),
+    float(_DAMPING),
+    float(_LEAST_SIMILARITY),
+    float(_LEAST_VARIANCE),
+)
 _MOST_AGAINST_X = np.array([np.inf, 0, 0], dtype=np.float32)
 """Those beside the first are named only if they say more than in the mean."""
 
@@ -194,6 +200,65 @@ def named(found: Evidence, num_shown: int) -> Named:
     share_BNX = speaking_BNH.take(place_BNX) / total_BN1
     share_BNX *= against_BNH.take(place_BNX) < _MOST_AGAINST_X
     return Named(column_BNX=column_BNX, share_BNX=share_BNX)
+
+
+def spoken(
+    maker: ProfileMaker,
+    items_IVMD: Grown,
+    lists: Sequence[Listed],
+    contribution_BNG: Floats,
+    newest: int,
+) -> Spoken:
+    """Who is named for the first N items of each list, and what the first of them says.
+
+    Args: as of `evidence`.
+    """
+    compiled = kernels()
+    if compiled is not None and all(len(each.histories) == 1 for each in lists):
+        vectors = Vectors(
+            items_IGD=_channels(_base(items_IVMD)),
+            foldin_IGD=_channels(_base(maker.foldin_IVMD)),
+            length_IG=_base(maker.length_IG),
+            least=_LEAST,
+        )
+        found = speak(compiled, vectors, _spoken_lists(maker, lists, contribution_BNG), newest)
+        if found is not None:
+            return found
+    all_said = evidence(maker, items_IVMD, lists, contribution_BNG, newest)
+    num_shown = contribution_BNG.shape[1]
+    chosen = named(all_said, num_shown)
+    list_P, place_P = np.indices(chosen.column_BNX.shape[:2]).reshape(2, -1)
+    first_PG = all_said.by_channel(list_P, place_P, chosen.column_BNX[list_P, place_P, 0])
+    rows_BNX = all_said.rows_BH[np.arange(len(lists))[:, None, None], chosen.column_BNX]
+    return Spoken(rows_BNX, chosen.share_BNX, first_PG.reshape(contribution_BNG.shape))
+
+
+def _spoken_lists(
+    maker: ProfileMaker, lists: Sequence[Listed], contribution_BNG: Floats
+) -> list[SpokenList]:
+    found = []
+    for each, contribution_NG in zip(lists, contribution_BNG, strict=True):
+        (history_H,), (said,) = each.histories, each.profile.said
+        found.append(
+            SpokenList(
+                rows_R=each.rows_R,
+                history_H=history_H,
+                share_H=recency_shares(len(history_H), maker.recency_power),
+                user_GD=each.profile.vector_VMD,
+                contribution_NG=contribution_NG,
+                item_item_N=each.profile.item_item.at(each.rows_R[: len(contribution_NG)]),
+                items_E=said.items_E.astype(np.int32, copy=False),
+                values_E=said.values_E,
+                end_H=said.end_H.astype(np.int64, copy=False),
+                factor=said.factor,
+            )
+        )
+    return found
+
+
+def _base(rows: Grown) -> Floats:
+    """All rows, or those of the model if it has grown."""
+    return rows if isinstance(rows, np.ndarray) else rows.base
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

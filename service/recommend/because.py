@@ -15,7 +15,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from model.runtime.evidence import NEWEST, Evidence, Listed, Named, evidence, named
+from model.runtime.evidence import NEWEST, Listed
+from model.runtime.evidence import spoken as spoken_for
+from model.runtime.native.reasons import Spoken
 from model.runtime.top_k import Rows
 from service.recommend.explanation import Weights
 from service.recommend.titles import spoken
@@ -123,22 +125,21 @@ def _reasons(
     """Of lists that have histories."""
     num_lists, num_shown = bias_BN.shape
     items = snapshot.items.embeddings_IVMD
-    found = evidence(snapshot.profiles, items, lists, contribution_BNG, NEWEST)
-    chosen = named(found, num_shown)
+    found = spoken_for(snapshot.profiles, items, lists, contribution_BNG, NEWEST)
     # Popularity adds as much to the score as all else together.
     popular_BN = (bias_BN > 0) & (bias_BN >= contribution_BNG.sum(axis=2))
-    kind_BN, alike = _kinds(snapshot, found, chosen, popular_BN)
+    rows_BN = np.array([each.rows_R[:num_shown] for each in lists])
+    kind_BN, alike = _kinds(snapshot, rows_BN, found, popular_BN)
     usual = [sentence for verb in verbs for sentence in _usual(verb)]
     kind_BN += np.arange(0, len(usual), len(usual) // num_lists)[:, None]
     sentences = [usual[kind] for kind in kind_BN.reshape(-1).tolist()]
     for pair, words in alike.items():
         sentences[pair] = _of_new(words)
-    rows_BNX = found.rows_BH[np.arange(num_lists)[:, None, None], chosen.column_BNX]
     return [
         Reasons(rows_NX=rows_NX, share_NX=share_NX, sentences=sentences[end - num_shown : end])
         for rows_NX, share_NX, end in zip(
-            rows_BNX,
-            chosen.share_BNX.astype(np.float64).round(7),
+            found.rows_BNX,
+            found.share_BNX.astype(np.float64).round(7),
             range(num_shown, len(sentences) + 1, num_shown),
             strict=True,
         )
@@ -184,14 +185,14 @@ def _of_new(words: Sequence[str] | None) -> Sentence:
 
 
 def _kinds(
-    snapshot: Snapshot, found: Evidence, chosen: Named, popular_BN: NDArray[np.bool_]
+    snapshot: Snapshot, rows_BN: Rows, found: Spoken, popular_BN: NDArray[np.bool_]
 ) -> tuple[NDArray[np.intp], dict[int, list[str] | None]]:
     """The kind of each item's sentence, see `_usual`; and of new items what they are like.
 
     The first rule that holds decides. New items are given by their place in all lists, one after
     the other.
     """
-    first_BN, second_BN = chosen.share_BNX[..., 0], chosen.share_BNX[..., 1]
+    first_BN, second_BN = found.share_BNX[..., 0], found.share_BNX[..., 1]
     rules = (
         popular_BN,
         first_BN == 0,
@@ -200,9 +201,9 @@ def _kinds(
     )
     kind_BN = np.argmax(rules, axis=0)
     num_shown, modalities = popular_BN.shape[1], snapshot.manifest.modalities
-    new_BN = snapshot.items.popularity_I.take(found.rows_BR[:, :num_shown]) == 0
+    new_BN = snapshot.items.popularity_I.take(rows_BN) == 0
     asked_P = list_P, place_P = ((kind_BN == len(rules) - 1) | (new_BN & (first_BN > 0))).nonzero()
-    part_PG = found.by_channel(list_P, place_P, chosen.column_BNX[list_P, place_P, 0])
+    part_PG = found.first_BNG[list_P, place_P]
     num_views = len(snapshot.manifest.views)
     part_PM = part_PG.reshape(len(part_PG), num_views, len(modalities)).sum(axis=1)
     # Behaviour is more than half of what the first says.

@@ -86,6 +86,37 @@ class _History(ctypes.Structure):
     )
 
 
+class Catalogue(ctypes.Structure):
+    """`struct catalogue` of `kernels.c`."""
+
+    _fields_ = (
+        *((name, _POINTER) for name in ("items", "foldin", "lengths")),
+        *((name, _LONG) for name in ("num_items", "num_channels", "width")),
+        *((f"least_{number}", _FLOAT) for number in range(4)),
+    )
+
+
+class ListOfItems(ctypes.Structure):
+    """`struct list` of `kernels.c`."""
+
+    _fields_ = (
+        *((name, _POINTER) for name in ("rows", "history", "shares", "user", "contribution")),
+        *((name, _POINTER) for name in ("item_item", "entries", "values", "ends")),
+        *((name, _LONG) for name in ("num_rows", "num_shown", "num_history", "num_voices")),
+        ("factor", _FLOAT),
+    )
+
+
+class Room(ctypes.Structure):
+    """`struct reasons` of `kernels.c`."""
+
+    _fields_ = (
+        *((name, _POINTER) for name in ("rows", "shares", "first", "scale", "scaled", "points")),
+        *((name, _POINTER) for name in ("parts", "unit", "slots")),
+        ("num_slots", _LONG),
+    )
+
+
 class Entries(NamedTuple):
     """The entries of a history, one item after the other, and their sums."""
 
@@ -112,6 +143,7 @@ class Kernels:
             ("at_least", _LONG, (_POINTER, _LONG, _FLOAT, _POINTER, _LONG)),
             ("cosines", ctypes.c_int, (_POINTER,) * 3),
             ("ends_of_entries", None, (_POINTER, _POINTER, _LONG, _POINTER)),
+            ("find_reasons", ctypes.c_int, (_POINTER, _POINTER, _LONG, _POINTER)),
             ("sum_dense", _DOUBLE, (_POINTER, _POINTER, _DOUBLE, _POINTER, _POINTER)),
             ("sum_sparse", _LONG, (_POINTER, _POINTER, _DOUBLE, *(_POINTER,) * 6)),
         ):
@@ -141,18 +173,18 @@ class Kernels:
         less_B = np.empty(num_users, dtype=np.float32)
         said = (_Said * num_users)(*map(_said, item_item))
         users = _Users(
-            _address(users_BVMD),
+            address(users_BVMD),
             ctypes.addressof(said),
             num_users,
-            *map(_address, (numbers, *steps, less_B)),
+            *map(address, (numbers, *steps, less_B)),
         )
-        given = ctypes.byref(items), ctypes.byref(users), _address(bound_BI), bound_BI.shape[1]
+        given = ctypes.byref(items), ctypes.byref(users), address(bound_BI), bound_BI.shape[1]
         self._library.bound_items(*given)
         return bound_BI[:, :num_items], less_B
 
     def about_highest(self, number_I: Floats, count: int) -> float:
         """A number that about `count` of them reach; -inf if none of them is finite."""
-        about: float = self._library.about_highest(_address(number_I), len(number_I), count)
+        about: float = self._library.about_highest(address(number_I), len(number_I), count)
         return about
 
     def at_least(self, number_I: Floats, least: float | np.floating) -> Rows:
@@ -160,7 +192,7 @@ class Kernels:
         rows = np.empty(_USUALLY, dtype=np.int64)
         while True:
             found = self._library.at_least(
-                _address(number_I), len(number_I), least, _address(rows), len(rows)
+                address(number_I), len(number_I), least, address(rows), len(rows)
             )
             if found <= len(rows):
                 return rows[:found]
@@ -189,14 +221,19 @@ class Kernels:
         routing_JP = np.empty((routing_IJ.shape[1], len(rows_P)), dtype=np.float32)
         arrays = items_IVMD, routing_IJ, unit_GBD, evidence_JB, rows_P, length_B
         sizes = len(items_IVMD), num_users, len(rows_P), num_channels, width, len(routing_JP)
-        pairs = _Pairs(*map(_address, arrays), *sizes)
-        given = ctypes.byref(pairs), _address(cosine_GP), _address(routing_JP)
+        pairs = _Pairs(*map(address, arrays), *sizes)
+        given = ctypes.byref(pairs), address(cosine_GP), address(routing_JP)
         if self._library.cosines(*given):
             raise IndexError(f"a row is none of {len(items_IVMD)} items")
         return cosine_GP, routing_JP
 
     def sums(
-        self, model: Model, rows_H: NDArray[np.integer], share_H: Floats, deviation: float | None, most: int
+        self,
+        model: Model,
+        rows_H: NDArray[np.integer],
+        share_H: Floats,
+        deviation: float | None,
+        most: int,
     ) -> Entries:
         """What a history adds to items, brought to a standard deviation.
 
@@ -210,31 +247,36 @@ class Kernels:
         num_items = len(model[0]) - 1
         rows_H = np.ascontiguousarray(rows_H, dtype=np.int64)
         end_H = np.empty(len(rows_H), dtype=np.int64)
-        compressed = _Model(*map(_address, model), num_items)
+        compressed = _Model(*map(address, model), num_items)
         at_model = ctypes.byref(compressed)
-        self._library.ends_of_entries(at_model, _address(rows_H), len(rows_H), _address(end_H))
+        self._library.ends_of_entries(at_model, address(rows_H), len(rows_H), address(end_H))
         num_entries = int(end_H[-1])
         items_E = np.empty(num_entries, dtype=np.int32)
         values_E = np.empty(num_entries, dtype=np.float32)
-        history = _History(*map(_address, (rows_H, share_H, end_H)), len(rows_H), _address(items_E))
-        history.values = _address(values_E)
+        history = _History(*map(address, (rows_H, share_H, end_H)), len(rows_H), address(items_E))
+        history.values = address(values_E)
         given = at_model, ctypes.byref(history), -1.0 if deviation is None else deviation
         if num_items <= max(most, num_entries):
             room = np.zeros(num_items)
             value_I = np.empty(num_items, dtype=np.float32)
-            factor = self._library.sum_dense(*given, _address(room), _address(value_I))
+            factor = self._library.sum_dense(*given, address(room), address(value_I))
             return Entries(items_E, values_E, end_H, (None, value_I), factor)
         words = np.zeros((2, num_items // 64 + 1), dtype=np.uint64)
         room = np.zeros(num_entries)
         rows_N = np.empty(num_entries, dtype=np.int64)
         values_N = np.empty(num_entries, dtype=np.float32)
         made = _DOUBLE()
-        rooms = *map(_address, (*words, room, rows_N, values_N)), ctypes.byref(made)
+        rooms = *map(address, (*words, room, rows_N, values_N)), ctypes.byref(made)
         found = self._library.sum_sparse(*given, *rooms)
         return Entries(items_E, values_E, end_H, (rows_N[:found], values_N[:found]), made.value)
 
+    def find_reasons(self, catalogue: Catalogue, lists: int, num_lists: int, room: Room) -> bool:
+        """See `model.runtime.native.reasons`; true if a row is none of the items'."""
+        given = ctypes.byref(catalogue), lists, num_lists, ctypes.byref(room)
+        return bool(self._library.find_reasons(*given))
 
-def _address(array: Any) -> int:
+
+def address(array: Any) -> int:
     """Where an array's numbers begin. What can be written to tells it in a fifth of the time."""
     try:
         return ctypes.addressof(_ANY.from_buffer(array))
@@ -247,15 +289,15 @@ def _address(array: Any) -> int:
 def _said(scores: LaidOut) -> _Said:
     rows, values = scores
     if rows is None:
-        return _Said(_address(values), None, None, 0)
-    return _Said(None, _address(rows), _address(values), len(rows))
+        return _Said(address(values), None, None, 0)
+    return _Said(None, address(rows), address(values), len(rows))
 
 
 def aligned(shape: Sequence[int], dtype: Any) -> NDArray[Any]:
     """New memory that begins where a line of a processor's cache does."""
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     room = np.empty(size + 64, dtype=np.uint8)
-    first = -_address(room) % 64
+    first = -address(room) % 64
     found: NDArray[Any] = room[first : first + size].view(dtype).reshape(shape)
     return found
 

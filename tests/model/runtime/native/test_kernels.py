@@ -67,3 +67,42 @@ def test_a_row_of_no_item_is_an_error_not_a_crash(compiled, row) -> None:
     users = np.zeros((1, 1, 4), dtype=np.float32), np.zeros((2, 1), dtype=np.float32)
     with pytest.raises(IndexError, match="none of 30 items"):
         compiled.cosines(items_IVMD, np.zeros((30, 2), np.float32), users, [np.array([3, row])])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    num_items=st.sampled_from([1, 63, 64, 200]),
+    deviation=st.sampled_from([None, 0.3]),
+    most=st.sampled_from([0, 1_000]),
+)
+def test_sums_of_a_history_are_those_of_numpy(compiled, seed, num_items, deviation, most) -> None:
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(0, 4, num_items)
+    offsets = np.concatenate([[0], lengths.cumsum()])
+    items = rng.integers(0, num_items, lengths.sum()).astype(np.int32)
+    weights = rng.normal(0, 1, lengths.sum()).astype(np.float32)
+    rows_H = rng.integers(0, num_items + 2, int(rng.integers(1, 12)))  # some came later
+    share_H = rng.dirichlet(np.ones(len(rows_H))).astype(np.float32)
+    found = compiled.sums((offsets, items, weights), rows_H, share_H, deviation, most)
+    said = [slice(*offsets[row : row + 2]) if row < num_items else slice(0) for row in rows_H]
+    items_E = np.concatenate([items[part] for part in said])
+    values_E = np.concatenate(
+        [weights[part] * own for part, own in zip(said, share_H, strict=True)]
+    )
+    assert found.items_E.tolist() == items_E.tolist()
+    assert found.values_E.tolist() == values_E.tolist()
+    assert found.end_H.tolist() == np.cumsum([len(items[part]) for part in said]).tolist()
+    sum_I = np.bincount(items_E, values_E, minlength=num_items)
+    spread = sum_I.std()
+    factor = 1.0 if deviation is None else deviation / spread if spread > 1e-9 else None
+    rows_N, values_N = found.sums
+    if factor is not None:
+        assert found.factor == pytest.approx(factor, rel=1e-4)
+        sum_I = sum_I * factor
+        expected = sum_I if rows_N is None else sum_I[rows_N]
+        assert values_N == pytest.approx(expected, rel=1e-4, abs=1e-5)
+    if num_items > max(most, len(items_E)):
+        assert rows_N.tolist() == np.unique(items_E).tolist()
+    else:
+        assert rows_N is None
