@@ -12,8 +12,8 @@ from typing import Literal, Protocol
 import numpy as np
 
 from model.runtime.item_item import ItemItemScores
-from model.runtime.native.bounds import rounded_bounds
 from model.runtime.native.kernels import Kernels, kernels
+from model.runtime.native_bounds import rounded_bounds
 from model.runtime.scorer import OnnxScorer
 from model.runtime.top_k import Rows, top_places
 from service.retrieval.bounds import FloatBounds

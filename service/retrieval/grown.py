@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from model.runtime.item_item import ItemItemScores
-from model.runtime.native.bounds import rounded_bounds
+from model.runtime.native_bounds import rounded_bounds
 from service.retrieval.bounds import FloatBounds
 from service.retrieval.exact import Bounds, ExactRetriever
 from service.retrieval.query import Eligible, Floats, Query, Ranked, Retriever, Tensors

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.runtime.item_item import NO_SCORES, DenseScores, SparseScores
-from model.runtime.native.bounds import NativeBounds, rounded_bounds
 from model.runtime.native.kernels import MOST_USERS, TILE_ITEMS
+from model.runtime.native_bounds import NativeBounds, rounded_bounds
 from model.runtime.quantised import QuantisedBounds
 
 REACH = 5.0
