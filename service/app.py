@@ -36,7 +36,7 @@ from service.api import (
     training,
 )
 from service.api.dependencies import Services, SharedState
-from service.api.hot import hot_routes
+from service.api.hot import HotRoutes
 from service.auth.authenticator import Authenticator, host_of_command
 from service.auth.local_trust import LocalTrust
 from service.http.middleware import HEADER, Limits, RequestMiddleware
@@ -133,7 +133,6 @@ def create_app(settings: Settings | None = None, traces: "Traces | None" = None)
             allow_anonymous=settings.allow_anonymous,
         ),
         traces,
-        routes=hot_routes(),
         title="MAGNET recommender",
         description="Top-K recommendations in which every score is the sum of what the experts "
         "of a multimodal mixture contribute.",
@@ -338,7 +337,7 @@ class _Application(FastAPI):
     def build_middleware_stack(self) -> ASGIApp:
         """Put our middleware outermost, so that it sees the answers to failures too."""
         app = RequestMiddleware(
-            super().build_middleware_stack(),
+            HotRoutes(super().build_middleware_stack()),
             metrics=self._metrics,
             pseudonyms=self._pseudonyms,
             check=self._trust.check,

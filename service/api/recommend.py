@@ -39,6 +39,19 @@ from service.schemas.responses import (
 router = APIRouter(dependencies=[needs("read")], responses=GUARDED | REFUSED)
 
 
+def request_by(user_id: str, params: RecommendationParams) -> RecommendationRequest:
+    """What is asked for a user by parameters."""
+    return RecommendationRequest(
+        user_id=user_id,
+        k=params.k,
+        offset=params.offset,
+        exclude_seen=params.exclude_seen,
+        categories=params.category,
+        diversity=params.diversity,
+        default_rules=params.default_rules,
+    )
+
+
 @router.get(
     "/v1/users/{user_id:id}/recommendations",
     response_model=RecommendationResponse,
@@ -55,16 +68,7 @@ async def recommend_to_user(
     Their latest events count. A user of whom nothing is known gets popular items, flagged by
     `fallback`, never an error.
     """
-    request = RecommendationRequest(
-        user_id=user_id,
-        k=params.k,
-        offset=params.offset,
-        exclude_seen=params.exclude_seen,
-        categories=params.category,
-        diversity=params.diversity,
-        default_rules=params.default_rules,
-    )
-    return await recommend(request, models, call)
+    return await recommend(request_by(user_id, params), models, call)
 
 
 @router.post("/v1/recommendations", response_model=RecommendationResponse, tags=["recommend"])

@@ -3,8 +3,9 @@
 Ids in a path are read here too: any text, with slashes and line breaks.
 """
 
+import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -55,6 +56,7 @@ register_url_convertor("user", _User())
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 MAX_FAULTS = 20
 """Most faults that one answer lists."""
+_logger = logging.getLogger(__name__)
 _TRY_LATER = {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}
 
 
@@ -84,11 +86,16 @@ def problem_schemas() -> dict[str, Any]:
 
 def install_handlers(app: FastAPI) -> None:
     """Answer every error of `app` with a problem document."""
-    app.add_exception_handler(RequestRefused, refusal)
-    app.add_exception_handler(SourceUnavailable, refusal)
-    app.add_exception_handler(RequestValidationError, _not_valid)
-    app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(Exception, _bug)
+    for kind, answer in _ANSWERS.items():
+        app.add_exception_handler(kind, answer)
+
+
+def error_answer(request: Request, error: Exception) -> JSONResponse:
+    """The answer to an error; one that nobody has foreseen is logged."""
+    kind = next(each for each in type(error).__mro__ if each in _ANSWERS)
+    if kind is Exception:
+        _logger.error("an unexpected error", exc_info=error)
+    return _ANSWERS[kind](request, error)
 
 
 def problem_answer(request: Request, error: RequestRefused) -> JSONResponse:
@@ -172,3 +179,12 @@ def _bug(request: Request, _error: Exception) -> JSONResponse:
         status=HTTPStatus.INTERNAL_SERVER_ERROR,
         detail="an unexpected error; it is in the log under this request_id",
     )
+
+
+_ANSWERS: dict[type, Callable[[Request, Exception], JSONResponse]] = {
+    RequestRefused: refusal,
+    SourceUnavailable: refusal,
+    RequestValidationError: _not_valid,
+    HTTPException: _http,
+    Exception: _bug,
+}

@@ -196,7 +196,7 @@ def _page(resolved: ResolvedRequest, ranked: Ranked) -> Ranked:
         ranked = _diverse(resolved, ranked, page.stop)
     if resolved.pins:
         ranked = with_pins(ranked, resolved.pins, _scores_of_pins(resolved), page.stop)
-    return ranked.at(np.arange(page.start, min(page.stop, len(ranked.rows))))
+    return ranked.at(np.arange(len(ranked.rows))[page])
 
 
 def _scores_of_pins(resolved: ResolvedRequest) -> Floats:

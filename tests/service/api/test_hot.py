@@ -10,6 +10,7 @@ import service.app
 from model.artifact.files import write_artifact
 from service.auth.keys import ApiKey
 from service.ops.settings import Settings
+from service.recommend.engine import RecommendationEngine
 
 METRICS, METRICS_SECRET = ApiKey.new("metrics", ["metrics"])
 VARYING = {"request_id", "took_ms"}
@@ -26,7 +27,7 @@ def both(serving, until, artifact, tmp_path_factory):
     keys = "\n".join(key.line() for key in (reader, feeder, METRICS))
     settings = Settings(artifact_dir=folder, keys=keys, key_requests_per_second=1e6, max_k=50)
     with pytest.MonkeyPatch.context() as patch, serving(settings) as plain:
-        patch.setattr(service.app, "hot_routes", list)
+        patch.setattr(service.app, "HotRoutes", lambda app: app)
         with serving(settings) as usual:
             for client in (plain, usual):
                 until(client.ready)
@@ -157,3 +158,15 @@ def test_they_are_counted_by_the_same_labels_and_documented_alike(look, both) ->
     assert any("/v1/users/{user_id}/recommendations" in line for line in labels[0])
     assert any('"/v1/recommendations"' in line for line in labels[0])
     assert documents[0] == documents[1]
+
+
+def test_an_unexpected_error(both, monkeypatch, caplog) -> None:
+    async def fail(*_: Any) -> None:
+        raise RuntimeError("nobody has foreseen this")
+
+    monkeypatch.setattr(RecommendationEngine, "recommend", fail)
+    assert assert_alike(both, "GET", "/v1/users/u001/recommendations") == 500
+    assert assert_alike(both, "POST", "/v1/recommendations", json={"user_id": "u001"}) == 500
+    told = [record for record in caplog.records if record.exc_info]
+    assert len(told) == 4
+    assert all("nobody has foreseen this" in str(record.exc_info[1]) for record in told)
