@@ -37,7 +37,7 @@ PEERS := $(BIN)/.peers
 SUPPLY_BIN := .venv/supply/bin
 SUPPLY := $(SUPPLY_BIN)/.made
 
-.PHONY: help run retrain setup install test check lint format e2e stateful kill cron month rehearse up benchmark bench audit sbom docs release clean
+.PHONY: help run retrain setup install test check lint format e2e stateful kill cron ray month rehearse up benchmark bench audit sbom docs release clean
 
 help: ## list the commands
 	@sed -nE 's/^([a-z0-9]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -90,6 +90,9 @@ kill: $(DEV) ## a retraining killed before sixty of its steps (minutes)
 cron: $(DEV) ## a cron daemon with a one-minute schedule, until a new version is served (minutes)
 	$(BIN)/python -m pytest -m cron
 
+ray: $(DEV) ## the offline half on a Ray cluster of two nodes, one of them killed (minutes)
+	$(BIN)/python -m pytest -m ray
+
 month: $(RUNTIME) ## thirty nights of feedback and retraining on the sample; rewrites docs/lifecycle.md
 	$(BIN)/python -m deploy.benchmarks.lifecycle --plot docs/month-ml-100k.svg --document docs/lifecycle.md
 
@@ -141,7 +144,7 @@ $(ENCODERS): $(RUNTIME)
 
 $(DEV): $(ENCODERS)
 	@echo "Installing the development tools into .venv"
-	@$(PIP) install --quiet $(PIP_ARGS) -c constraints.txt -e '.[large,otel]' --group dev
+	@$(PIP) install --quiet $(PIP_ARGS) -c constraints.txt -e '.[large,otel,ray]' --group dev
 	@touch $@
 
 $(RELEASE): $(DEV)

@@ -24,6 +24,7 @@ PARTS = {
     "encoders": "Encoders of texts and pictures",
     "large": "The index of large catalogues",
     "otel": "Traces",
+    "ray": "The offline half on several machines",
     "local": "`make run`",
 }
 """The extras of pyproject.toml."""

@@ -1,11 +1,10 @@
 """The commands that ask a running service: `recommend`, `explain`, `similar`, `user`."""
 
-import asyncio
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,7 @@ from magnet_client import (
     UserResponse,
 )
 from magnet_client.client import DEFAULT_URL, KEY_VARIABLE, URL_VARIABLE
-from training.cli.options import FILE, FOLDER, Command, Several, checked
+from training.cli.options import FILE, FOLDER, Command, Several, checked, ray_option
 
 
 def service_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -280,6 +279,7 @@ _TITLE_WIDTH = 38
     help="with --all: the model  [default: the live one at REDIS_URL, see docs/configuration.md]",
 )
 @click.option("--no-reasons", is_flag=True, help="with --all: lists alone, which is faster")
+@ray_option
 @service_options
 def recommend(
     user: str | None, session: tuple[str, ...] | None, url: str, as_json: bool, **options: Any
@@ -291,17 +291,10 @@ def recommend(
     """
     options = given_rules(options)
     options["categories"] = list(options.pop("category"))
-    everybody, out, artifact = (options.pop(name) for name in ("everybody", "out", "artifact"))
-    if options.pop("no_reasons"):
-        if not everybody:
-            raise click.UsageError("--no-reasons goes with --all")
-        options["explain"] = "none"
-    if everybody != (out is not None) or (artifact is not None and not everybody):
-        raise click.UsageError("--all and --out FILE go together, and --artifact with both")
-    if everybody and (user is not None or session):
-        raise click.UsageError("--all is for every user: name no user and no --session with it")
-    if everybody:
-        _recommend_to_all(out, artifact, options)
+    for_all = ForAll(**{each.name: options.pop(each.name) for each in fields(ForAll)})
+    for_all.check(user is not None or bool(session))
+    if for_all.everybody:
+        _recommend_to_all(for_all, options)
         return
     if user is None and not session:
         raise click.UsageError("whom? Name a user, --session ITEM ..., or both; or --all")
@@ -313,18 +306,47 @@ def recommend(
         show(answer, console())
 
 
-def _recommend_to_all(out: Path, artifact: Path | None, options: dict[str, Any]) -> None:
+@dataclass(frozen=True, slots=True)
+class ForAll:
+    """The options of `recommend` that go with --all."""
+
+    everybody: bool
+    out: Path | None
+    artifact: Path | None
+    no_reasons: bool
+    address: str | None
+
+    def check(self, names_somebody: bool) -> None:
+        """click.UsageError where they do not go together."""
+        if self.everybody != (self.out is not None) or (self.artifact and not self.everybody):
+            raise click.UsageError("--all and --out FILE go together, and --artifact with both")
+        for name, given in (("--no-reasons", self.no_reasons), ("--ray", self.address)):
+            if given and not self.everybody:
+                raise click.UsageError(f"{name} goes with --all")
+        if self.everybody and names_somebody:
+            raise click.UsageError("--all is for every user: name no user and no --session with it")
+
+
+def _recommend_to_all(for_all: ForAll, options: dict[str, Any]) -> None:
     # The service and its numerical libraries take a second to load, which asking does not need.
-    from deploy.cli.bulk import BulkError, write_lists  # noqa: PLC0415
+    from deploy.cli.bulk import write_lists  # noqa: PLC0415
     from service.ops.settings import Settings  # noqa: PLC0415
     from service.schemas.errors import RequestRefused  # noqa: PLC0415
     from service.schemas.requests import RecommendationRequest  # noqa: PLC0415
+    from training.cluster.engine import engine_at  # noqa: PLC0415
 
+    assert for_all.out is not None
+    artifact, out, address = for_all.artifact, for_all.out, for_all.address
+    if artifact is not None and address is not None:
+        artifact = artifact.resolve()
     chosen = {} if artifact is None else {"artifact_dir": artifact}
+    if for_all.no_reasons:
+        options["explain"] = "none"
     request = checked(RecommendationRequest, options | {"user_id": "everybody"})
     try:
-        count = asyncio.run(write_lists(Settings.from_environment(**chosen), request, out))
-    except (BulkError, OSError, RequestRefused) as error:
+        with engine_at(address) as engine:
+            count = write_lists(Settings.from_environment(**chosen), request, out, engine)
+    except (OSError, RequestRefused) as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"{out}: the lists of {count:,} users")
 

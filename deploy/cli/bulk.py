@@ -6,13 +6,17 @@ run that was stopped goes on where it ended.
 """
 
 import asyncio
+import atexit
 import gc
 import json
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import asdict, dataclass
+from functools import lru_cache, partial
+from io import BytesIO
 from pathlib import Path
+from typing import Self
 
 import polars as pl
 
@@ -28,7 +32,9 @@ from service.recommend.rules import check_rules
 from service.schemas.requests import RecommendationRequest
 from service.serving.follower import BEGINNING, ModelFollower
 from service.serving.served import Models
-from training.cli.progress import progress_shown
+from training.cli.bars import progress_shown
+from training.cluster.engine import HERE, Engine
+from training.errors import ExplainedError
 
 TOGETHER = 256
 """Users whose lists are made at once: one pass over the items for all of them."""
@@ -41,7 +47,7 @@ _POLL_SECONDS = 0.02
 _PLAN = "plan.json"
 
 
-class BulkError(Exception):
+class BulkError(ExplainedError):
     """The lists cannot be made; the message says why and what to do."""
 
 
@@ -57,50 +63,125 @@ class Plan:
     """Of every user but for the id, as JSON."""
 
 
-async def write_lists(settings: Settings, request: RecommendationRequest, out: Path) -> int:
+def write_lists(
+    settings: Settings, request: RecommendationRequest, out: Path, engine: Engine = HERE
+) -> int:
     """Write the list of every user of the live model; returns how many users have one.
 
     Args:
         settings: where models are, as for the service.
         request: what every user is asked for; its `user_id` is replaced.
         out: the Parquet file. It appears when it is whole.
+        engine: who makes the lists.
 
     Raises:
         BulkError: no model can be loaded, or parts of another run are in the way.
         RequestRefused: the request cannot be met.
         OSError: the file cannot be written.
     """
-    tune_process()
-    gc.set_threshold(_GARBAGE)
-    metrics = Metrics()
-    nobody = Authenticator(metrics, allow_anonymous=True, requests_per_second=1.0)
-    async with running_services(settings, metrics, nobody) as services:
-        models = await _loaded(services.follower)
-        for model in (models.live, *([models.canary.model] if models.canary else [])):
-            check_rules(model.snapshot.items, request)
-        users, names = models.live.snapshot.user_ids, ItemNames()
-        challenger = None if models.canary is None else models.canary.record.version
-        plan = Plan(
-            model_version=models.live.snapshot.version,
-            challenger=challenger,
-            num_users=len(users),
-            request=request.model_dump_json(exclude={"user_id"}),
-        )
-        with _parts_of(out, plan) as folder, progress_shown("lists", len(users), "done") as show:
-            for part, start in enumerate(range(0, len(users), PART_USERS)):
-                rows = range(start, min(start + PART_USERS, len(users)))
-                path = folder / f"{part:06}.parquet"
-                if not path.exists():
-                    requests = [
-                        request.model_copy(update={"user_id": users[row]})
-                        for row in rows
-                        if not users.is_blank(row)
-                    ]
-                    lists = await _lists(models, requests, names, metrics)
-                    _write_whole(lists.lazy(), path)
-                show(rows.stop, "")
-            _write_whole(pl.scan_parquet(sorted(folder.glob("*.parquet"))), out)
+    with ListMaker.open(settings, request) as maker:
+        plan = maker.plan
+        total = plan.num_users
+        with _parts_of(out, plan) as folder, progress_shown("lists", total, "done") as show:
+            path_of = {
+                range(start, min(start + PART_USERS, total)): folder / f"{part:06}.parquet"
+                for part, start in enumerate(range(0, total, PART_USERS))
+            }
+            waiting = [rows for rows, path in path_of.items() if not path.exists()]
+            done = total - sum(map(len, waiting))
+            for rows, table in engine.each(partial(maker.part, plan), waiting):
+                with _whole(path_of[rows]) as unfinished:
+                    unfinished.write_bytes(table)
+                done += len(rows)
+                show(done, "")
+            with _whole(out) as unfinished:
+                pl.scan_parquet(sorted(path_of.values())).sink_parquet(unfinished)
     return int(pl.scan_parquet(out).select(pl.col("user_id").n_unique()).collect().item())
+
+
+class ListMaker:
+    """The models that a service would serve, opened in this process to make lists with.
+
+    Another process gets the settings, and opens the models once.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        request: RecommendationRequest,
+        loop: asyncio.Runner,
+        models: Models,
+        metrics: Metrics,
+    ) -> None:
+        self._settings, self._request = settings, request
+        self._loop, self._models, self._metrics = loop, models, metrics
+        self._names = ItemNames()
+
+    @classmethod
+    @contextmanager
+    def open(cls, settings: Settings, request: RecommendationRequest) -> Iterator[Self]:
+        """Open the live model, and the canary if there is one; raises as `write_lists` does."""
+        tune_process()
+        gc.set_threshold(_GARBAGE)
+        metrics = Metrics()
+        nobody = Authenticator(metrics, allow_anonymous=True, requests_per_second=1.0)
+        with asyncio.Runner() as loop:
+            exits = AsyncExitStack()
+            try:
+                running = running_services(settings, metrics, nobody)
+                services = loop.run(exits.enter_async_context(running))
+                models = loop.run(_loaded(services.follower))
+                for model in (models.live, *([models.canary.model] if models.canary else [])):
+                    check_rules(model.snapshot.items, request)
+                yield cls(settings, request, loop, models, metrics)
+            finally:
+                loop.run(exits.aclose())
+
+    def __reduce__(self) -> tuple[Callable[..., "ListMaker"], tuple[object, ...]]:
+        """What another process makes it of."""
+        return _opened_once, (self._settings, self._request.model_dump_json())
+
+    @property
+    def plan(self) -> Plan:
+        """What lists of these models are."""
+        canary, snapshot = self._models.canary, self._models.live.snapshot
+        return Plan(
+            model_version=snapshot.version,
+            challenger=None if canary is None else canary.record.version,
+            num_users=len(snapshot.user_ids),
+            request=self._request.model_dump_json(exclude={"user_id"}),
+        )
+
+    def part(self, plan: Plan, rows: range) -> bytes:
+        """The lists of some users, as a Parquet file.
+
+        Raises:
+            BulkError: these models are not those of the plan.
+        """
+        if self.plan != plan:
+            raise BulkError(
+                f"{self._models.live.snapshot.version} has gone live while lists of "
+                f"{plan.model_version} were made: run it again, into another file"
+            )
+        users = self._models.live.snapshot.user_ids
+        requests = [
+            self._request.model_copy(update={"user_id": users[row]})
+            for row in rows
+            if not users.is_blank(row)
+        ]
+        lists = self._loop.run(_lists(self._models, requests, self._names, self._metrics))
+        table = BytesIO()
+        lists.write_parquet(table)
+        return table.getvalue()
+
+
+@lru_cache(maxsize=1)
+def _opened_once(settings: Settings, request: str) -> ListMaker:
+    """In a worker of a cluster, which ends when all is done; the request is JSON."""
+    opened = ExitStack()
+    atexit.register(opened.close)
+    asked = RecommendationRequest.model_validate_json(request)
+    return opened.enter_context(ListMaker.open(settings, asked))
 
 
 async def _loaded(follower: ModelFollower) -> Models:
@@ -158,8 +239,9 @@ async def _lists(
     return await asyncio.to_thread(table.frame)
 
 
-def _write_whole(frame: pl.LazyFrame, path: Path) -> None:
-    """Write a file that is there whole or not at all."""
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """Yield where to write a file that is there whole or not at all."""
     unfinished = path.with_name(f".{path.name}.unfinished")
-    frame.sink_parquet(unfinished)
+    yield unfinished
     unfinished.replace(path)

@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import TypeGuard
 
 import click
+import numpy as np
+from numpy.typing import NDArray
 
 from model.artifact.files import MANIFEST, ArtifactError, parse_manifest
 from model.artifact.manifest import ArtifactManifest
 from model.network.config import VIEWS
+from training.cli.bars import progress_shown
 from training.cli.config import data_options, training_options
-from training.cli.options import FOLDER, Command
+from training.cli.options import FOLDER, Command, ray_option
 from training.cli.progress import (
     UNHEARD,
     Listener,
@@ -22,13 +25,14 @@ from training.cli.progress import (
     watched,
     watched_to_the_end,
 )
+from training.cluster.engine import HERE, Engine, engine_at
 from training.data.dataset import DataConfig, Dataset, load_dataset
 from training.data.disk import check_room, full_disk_explained
 from training.data.tables import DataError, writing
 from training.errors import ExplainedError
 from training.evaluate.artifact import ArtifactEvaluation
 from training.evaluate.closed_forms import references
-from training.evaluate.protocol import Evaluation, evaluate, unflattened
+from training.evaluate.protocol import Evaluation, evaluate, measure, unflattened
 from training.export.artifact import check_target, export_artifact
 from training.fit.config import TrainingConfig
 from training.fit.distributed import ALONE, Processes
@@ -39,6 +43,10 @@ from training.fit.trainer import best_so_far, train
 
 log = logging.getLogger(__name__)
 _FLOAT_BYTES = 4
+_LONGEST_LIST = 20
+"""Items of a list that is measured."""
+_TOGETHER = 512
+"""Users whose items are ranked at once."""
 _CHECKPOINT_COPIES = 2 * 5
 """Of the free parts in two checkpoints: as they are, on average, the best, and two moments."""
 
@@ -304,11 +312,16 @@ def assist(data: DataConfig, config: TrainingConfig, processes: Processes) -> No
     train_on_all(dataset, config, found, processes=processes)
 
 
-def evaluate_artifact(folder: Path, data: Path) -> dict[str, float]:
+def evaluate_artifact(folder: Path, data: Path, engine: Engine = HERE) -> dict[str, float]:
     """An artifact's metrics on the test part of the data it was trained on, by flat name.
 
     Measured as it is served. If it knows the test part by now, what was measured before that is
     taken from its manifest.
+
+    Args:
+        folder: of the artifact.
+        data: what it was trained on.
+        engine: who ranks the items.
 
     Raises:
         DataError: the data cannot be used, or are not what the artifact was trained on.
@@ -325,7 +338,7 @@ def evaluate_artifact(folder: Path, data: Path) -> dict[str, float]:
     manifest = known.artifact.manifest
     version, held_out = manifest.model_version, manifest.training.held_out
     if held_out == "unseen":
-        test = evaluate(known.score, dataset, dataset.test).flat()
+        test = measure(_ranked(known, engine), dataset, dataset.test).flat()
         log.info(f"{version}, test part:\n{metrics_table(test)}")
         return test
     recorded = {
@@ -339,6 +352,21 @@ def evaluate_artifact(folder: Path, data: Path) -> dict[str, float]:
         f"{metrics_table(recorded)}"
     )
     return recorded
+
+
+def _ranked(known: ArtifactEvaluation, engine: Engine) -> NDArray[np.int64]:
+    """The lists of all users with test positives [U, K], best item first."""
+    users = np.flatnonzero(np.diff(known.dataset.test.indptr))
+    k = min(_LONGEST_LIST, len(known.dataset.item_ids))
+    top_UK = np.empty((len(users), k), dtype=np.int64)
+    parts = [users[start : start + _TOGETHER] for start in range(0, len(users), _TOGETHER)]
+    with progress_shown("evaluating", len(users), "evaluated") as show:
+        done = 0
+        for user_B, top_BK in engine.each(partial(known.best, k=k), parts):
+            top_UK[np.searchsorted(users, user_B)] = top_BK
+            done += len(user_B)
+            show(done, "")
+    return top_UK
 
 
 @click.command("export", cls=Command)
@@ -358,7 +386,8 @@ def export_command(data: DataConfig, config: TrainingConfig, out: Path) -> None:
 @click.argument("artifact", type=FOLDER, help="an artifact folder")
 @click.option("--data", type=FOLDER, required=True, help="the folder it was trained on")
 @click.option("--json", "as_json", is_flag=True, help="print all metrics as JSON")
-def evaluate_command(artifact: Path, data: Path, as_json: bool) -> None:
+@ray_option
+def evaluate_command(artifact: Path, data: Path, as_json: bool, address: str | None) -> None:
     """Print an artifact's metrics on the test part, by group.
 
     If it has not seen the test part (`fit --set held_out=unseen`), all items are ranked for every
@@ -366,7 +395,8 @@ def evaluate_command(artifact: Path, data: Path, as_json: bool) -> None:
     data are split as they were for training. If it has learnt from the test part, the figures are
     those of its manifest, measured before that.
     """
-    groups = unflattened(evaluate_artifact(artifact, data))
+    with engine_at(address) as engine:
+        groups = unflattened(evaluate_artifact(artifact, data, engine))
     if as_json:
         figures = {"metrics": groups.pop(""), "groups": groups}
         click.echo(json.dumps(figures, indent=1))

@@ -132,6 +132,17 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
+def ray_option(function: Function) -> Function:
+    """`--ray`, for what a cluster can compute: the `address` of `engine_at`."""
+    return click.option(
+        "--ray",
+        "address",
+        metavar="ADDRESS",
+        help="compute on a Ray cluster: host:port, `auto` for the one that this machine is part "
+        "of, or `local` for this machine's processors (docs/how-to/ray.md)",
+    )(function)
+
+
 def usable_namespace(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
     """A callback for a namespace, if one is given."""
     try:

@@ -1,12 +1,13 @@
 """The command `encode`. The encoders' libraries are loaded only when it runs."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from training.cli.options import FOLDER
+from training.cli.options import FOLDER, ray_option
+from training.cluster.engine import engine_at
 from training.encode.encoders import DEFAULT_IMAGES, DEFAULT_TEXT, load
-from training.fit.distributed import choose_device
 
 
 @click.command
@@ -55,13 +56,14 @@ from training.fit.distributed import choose_device
     help="contents encoded at once",
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N")
+@ray_option
 def encode(
     data: Path,
     out: Path | None,
     text: str | None,
     images: str | None,
-    device: str,
-    **numbers: int | None,
+    address: str | None,
+    **how: Any,
 ) -> None:
     """Turn the texts of the item table and the pictures in DIR/images into features.
 
@@ -71,15 +73,14 @@ def encode(
     all_there_is = text is None and images is None
     if all_there_is:
         text, images = DEFAULT_TEXT, DEFAULT_IMAGES
-    job = load("training.encode.job")
-    job.encode_folder(
-        job.EncodeJob(
-            data=data,
-            out=out or data,
-            text=text,
-            images=images,
-            device=str(choose_device(device)),
-            all_there_is=all_there_is,
-            **numbers,
-        )
+    encoding = load("training.encode.job")
+    job = encoding.EncodeJob(
+        data=data if address is None else data.resolve(),
+        out=out or data,
+        text=text,
+        images=images,
+        all_there_is=all_there_is,
+        **how,
     )
+    with engine_at(address) as engine:
+        encoding.encode_folder(job, engine)

@@ -4,17 +4,20 @@ Letters: B contents of a batch, F width of a vector.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from training.errors import ExplainedError
+from training.fit.distributed import choose_device
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -34,12 +37,40 @@ class EncoderError(ExplainedError):
 class Encoder(Protocol[T_contra]):
     """A pretrained network; it is not trained further."""
 
-    fingerprint: str
-    """Of weights and preprocessing: encoders that share it give equal vectors."""
+    @property
+    def fingerprint(self) -> str:
+        """Of weights and preprocessing: encoders that share it give equal vectors."""
+        ...
 
     def encode(self, contents: Sequence[T_contra]) -> NDArray[np.float32]:
         """One vector for each content, [B, F]."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class NamedEncoder(Generic[T_contra]):
+    """An encoder by what loads it: light to send, and loaded once in each process that asks it."""
+
+    load: Callable[[str, str], Encoder[T_contra]]
+    """By name and device."""
+    name: str
+    device: str
+    """As `choose_device` takes it, in whichever process."""
+
+    @property
+    def fingerprint(self) -> str:
+        """As in `Encoder`."""
+        return _loaded(self).fingerprint
+
+    def encode(self, contents: Sequence[T_contra]) -> NDArray[np.float32]:
+        """As in `Encoder`."""
+        vector_BF: NDArray[np.float32] = _loaded(self).encode(contents)
+        return vector_BF
+
+
+@lru_cache(maxsize=1)
+def _loaded(named: NamedEncoder[Any]) -> Encoder[Any]:
+    return named.load(named.name, str(choose_device(named.device)))
 
 
 def text_encoder(name: str, device: str) -> Encoder[str]:

@@ -8,6 +8,7 @@ Letters: B contents of a batch, F width of a vector, I items.
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,12 +17,19 @@ import torch
 from numpy.typing import NDArray
 
 from model.artifact.files import PICTURE_FOLDER
-from training.cli.progress import progress_shown
+from training.cli.bars import progress_shown
+from training.cluster.engine import HERE, Engine
 from training.data.folder import FEATURE_SUFFIX
 from training.data.items import ItemTable, read_items
 from training.data.tables import DataError
 from training.encode.contents import Content, UnreadableContentError, passages, pictures
-from training.encode.encoders import Encoder, EncoderError, image_encoder, text_encoder
+from training.encode.encoders import (
+    Encoder,
+    EncoderError,
+    NamedEncoder,
+    image_encoder,
+    text_encoder,
+)
 from training.encode.folder import (
     CACHE_FILE,
     VectorCache,
@@ -32,6 +40,7 @@ from training.encode.folder import (
     principal_components,
     write_features,
 )
+from training.fit.distributed import choose_device
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -70,10 +79,14 @@ class _Task:
     path: Path
 
 
-def encode_folder(job: EncodeJob) -> None:
+def encode_folder(job: EncodeJob, engine: Engine = HERE) -> None:
     """Write `text_feat.npy` and `visual_feat.npy`, row r for the r-th item of the item table.
 
     A run that was killed continues where it stopped when it is started again.
+
+    Args:
+        job: what to encode.
+        engine: who encodes; the vectors are kept here.
 
     Raises:
         DataError: there is no item table or nothing to encode, or `out` cannot be written.
@@ -85,9 +98,11 @@ def encode_folder(job: EncodeJob) -> None:
         for task in tasks:
             check_ours(task.path, cache)
         for task in tasks:
-            log.info(f"{task.what}: {task.encoder_name} on {job.device}")
-            encoder = task.encoder(task.encoder_name, job.device)
-            encoded = encode_contents(task.contents, encoder, cache, job.batch_size)
+            log.info(f"{task.what}: {task.encoder_name} on {choose_device(job.device)}")
+            encoder = NamedEncoder(task.encoder, task.encoder_name, job.device)
+            encoded = encode_contents(
+                task.contents, encoder, cache, job.batch_size, engine, job.device
+            )
             _write(task.path, encoded, job, cache)
     carry_over(job.data, job.out)
 
@@ -162,8 +177,18 @@ def encode_contents(
     encoder: Encoder[T],
     cache: VectorCache,
     batch_size: int,
+    engine: Engine = HERE,
+    device: str = "cpu",
 ) -> EncodedItems:
     """Encode the contents of all items [I], equal ones once.
+
+    Args:
+        contents: of the items; None for one without.
+        encoder: of all of them.
+        cache: gets every batch's vectors as soon as they are there.
+        batch_size: contents encoded at once.
+        engine: who encodes a batch.
+        device: where the encoder computes.
 
     Raises:
         EncoderError: the encoder gives something other than finite numbers, or lacks memory.
@@ -177,13 +202,18 @@ def encode_contents(
     }
     # Largest first: a batch holds contents of similar size, and a lack of memory shows early.
     order = sorted(waiting, key=lambda key: waiting[key].size, reverse=True)
+    batches = [
+        {key: waiting[key] for key in order[start : start + batch_size]}
+        for start in range(0, len(order), batch_size)
+    ]
+    done = 0
     with progress_shown("encoding", len(order), "encoded") as show:
-        for start in range(0, len(order), batch_size):
-            batch = order[start : start + batch_size]
-            opened = _opened({key: waiting[key] for key in batch}, unreadable)
-            if opened:
-                cache.add(list(opened), _vectors(encoder, list(opened.values())))
-            show(start + len(batch), "")
+        for batch, encoded in engine.each(partial(_encoded, encoder), batches, lambda _: device):
+            unreadable += encoded.unreadable
+            if encoded.keys:
+                cache.add(encoded.keys, encoded.vector_BF)
+            done += len(batch)
+            show(done, "")
     lost = {key for key in order if key not in cache}
     return EncodedItems(
         key_I=[None if key in lost else key for key in key_I],
@@ -200,15 +230,25 @@ def _key(content: Content[T] | None, fingerprint: str, unreadable: list[str]) ->
         return None
 
 
-def _opened(contents: Mapping[bytes, Content[T]], unreadable: list[str]) -> dict[bytes, T]:
-    """The contents that can be opened; the others are added to `unreadable`."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Encoded:
+    """The vectors of those contents of a batch that can be opened."""
+
+    keys: list[bytes]
+    vector_BF: NDArray[np.float32]
+    unreadable: list[str]
+
+
+def _encoded(encoder: Encoder[T], batch: Mapping[bytes, Content[T]]) -> _Encoded:
     opened: dict[bytes, T] = {}
-    for key, content in contents.items():
+    unreadable: list[str] = []
+    for key, content in batch.items():
         try:
             opened[key] = content.open()
         except UnreadableContentError as error:
             unreadable.append(str(error))
-    return opened
+    vector_BF = _vectors(encoder, list(opened.values())) if opened else np.empty((0, 0), np.float32)
+    return _Encoded(keys=list(opened), vector_BF=vector_BF, unreadable=unreadable)
 
 
 def _vectors(encoder: Encoder[T], contents: Sequence[T]) -> NDArray[np.float32]:

@@ -6,6 +6,8 @@ held-out parts too.
 Letters: B users of a block, I items.
 """
 
+from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +19,17 @@ from model.runtime.profile import History, Profile, ProfileMaker
 from model.runtime.scorer import OnnxScorer
 from training.data.dataset import DataConfig, Dataset, load_dataset
 from training.data.tables import DataError
+from training.evaluate.protocol import scores_to_rank, top_items
 
 
 class ArtifactEvaluation:
     """Profiles and scores of a data set's users, without what was held out."""
 
-    def __init__(self, artifact: Artifact, dataset: Dataset) -> None:
+    def __init__(
+        self, artifact: Artifact, dataset: Dataset, folders: tuple[Path, Path] | None = None
+    ) -> None:
         self.artifact, self.dataset = artifact, dataset
+        self._folders = folders
         scorer = ArtifactScorer.of(artifact)
         self.scorer: OnnxScorer = scorer.scorer
         self.profiles: ProfileMaker = scorer.profiles
@@ -48,7 +54,12 @@ class ArtifactEvaluation:
                 "test part may have been trained on",
                 "fit again, or name the right folder (`run` says which in its line `training on`)",
             )
-        return cls(opened, dataset)
+        return cls(opened, dataset, (artifact.resolve(), data.resolve()))
+
+    def __reduce__(self) -> tuple[Callable[[Path, Path], "ArtifactEvaluation"], tuple[Path, Path]]:
+        """Another process gets the folders, and opens them once."""
+        assert self._folders is not None
+        return _opened_once, self._folders
 
     def history(self, user: int) -> History:
         """Rows of a user's training history, oldest first."""
@@ -68,3 +79,12 @@ class ArtifactEvaluation:
     def score(self, user_B: NDArray[np.int64]) -> NDArray[np.float32]:
         """Scores [B, I] of some users with every item."""
         return self.scorer.score_all([self.profile(user) for user in user_B.tolist()])
+
+    def best(self, user_B: NDArray[np.int64], k: int) -> NDArray[np.int64]:
+        """The lists of some users [B, K], best item first, as `evaluate` ranks them."""
+        return top_items(scores_to_rank(self.score, self.dataset, user_B), k)
+
+
+@lru_cache(maxsize=1)
+def _opened_once(artifact: Path, data: Path) -> ArtifactEvaluation:
+    return ArtifactEvaluation.open(artifact, data)

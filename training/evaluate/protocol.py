@@ -161,15 +161,23 @@ def evaluate(
     masked_top_UK = np.empty_like(top_UK) if mask_validation else None
     for start in range(0, len(users), block):
         user_B = users[start : start + block]
-        score_BI = np.array(score(user_B), dtype=np.float32)
-        if np.isnan(score_BI).any():
-            raise ValueError("the scores hold NaN: this model cannot be evaluated")
-        score_BI[dataset.train[user_B].nonzero()] = -np.inf
+        score_BI = scores_to_rank(score, dataset, user_B)
         top_UK[start : start + block] = top_items(score_BI, top_UK.shape[1])
         if masked_top_UK is not None:
             score_BI[dataset.valid[user_B].nonzero()] = -np.inf
             masked_top_UK[start : start + block] = top_items(score_BI, top_UK.shape[1])
     return measure(top_UK, dataset, target, ks, masked_top_UK)
+
+
+def scores_to_rank(
+    score: ScoreFunction, dataset: Dataset, user_B: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Scores of users' items as `evaluate` ranks them [B, I]: training items are last."""
+    score_BI = np.array(score(user_B), dtype=np.float32)
+    if np.isnan(score_BI).any():
+        raise ValueError("the scores hold NaN: this model cannot be evaluated")
+    score_BI[dataset.train[user_B].nonzero()] = -np.inf
+    return score_BI
 
 
 def measure(

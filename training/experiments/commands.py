@@ -20,8 +20,10 @@ from training.cli.options import (
     Several,
     as_typed,
     between_zero_and_one,
+    ray_option,
     replacing,
 )
+from training.cluster.engine import engine_at
 from training.data.dataset import DataConfig, Dataset, load_dataset
 from training.data.files import write_durably
 from training.data.synthetic import read_planted
@@ -43,7 +45,7 @@ from training.reporting.documents import Outputs
 
 log = logging.getLogger(__name__)
 
-_WITHOUT = {"--json", "--reuse"}
+_WITHOUT = {"--json", "--ray", "--reuse"}
 """Options that a report does not repeat: they change nothing in it."""
 
 
@@ -120,14 +122,22 @@ def _benchmark_plan(
     "plan",
     _benchmark_plan,
 )
-def benchmark(data: DataConfig, plan: BenchmarkPlan, reuse: Path | None, outputs: Outputs) -> None:
+@ray_option
+def benchmark(
+    data: DataConfig,
+    plan: BenchmarkPlan,
+    reuse: Path | None,
+    outputs: Outputs,
+    address: str | None,
+) -> None:
     """Tune every baseline, train it and MAGNET with each seed, and compare them on the test part.
 
     Baselines are tuned on the validation part. The table is by group, with paired bootstrap
     intervals.
     """
     dataset = _loaded(data)
-    result = run_benchmark(dataset, plan, OutcomeCache(reuse) if reuse else None)
+    with engine_at(address) as engine:
+        result = run_benchmark(dataset, plan, OutcomeCache(reuse) if reuse else None, engine)
     section = benchmark_report.as_markdown(result, as_typed(_WITHOUT))
     name = benchmark_report.section_name(result)
     outputs.write(name, section, benchmark_report.as_json(result))

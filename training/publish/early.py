@@ -10,10 +10,11 @@ from click.core import ParameterSource
 
 from training.cli.config import data_options, training_options
 from training.cli.fit import Outputs, assist, fit
-from training.cli.options import FOLDER, Command, replacing, usable_namespace
+from training.cli.options import FOLDER, Command, ray_option, replacing, usable_namespace
+from training.cluster.training import train_together
 from training.data.dataset import DataConfig
 from training.fit.config import TrainingConfig
-from training.fit.distributed import joined
+from training.fit.distributed import Processes
 from training.publish.connection import PublishError
 from training.publish.progress import listening
 from training.publish.publisher import live_version, publish_artifact
@@ -69,11 +70,13 @@ class Told:
     "with --publish-early]",
 )
 @replacing(("redis_url", "namespace", "progress_url"), "told", Told)
+@ray_option
 def fit_command(
     data: DataConfig,
     config: TrainingConfig,
     out: Path,
     told: Told,
+    address: str | None,
     **flags: bool,
 ) -> None:
     """Train on a folder of interactions and write an artifact.
@@ -85,28 +88,44 @@ def fit_command(
     typed = click.get_current_context().get_parameter_source("redis_url")
     if not publish_early and typed == ParameterSource.COMMANDLINE:
         raise click.UsageError("--redis-url needs --publish-early; `publish` publishes an artifact")
-    watching_url = told.progress_url or (told.redis_url if publish_early else None)
-    with joined() as processes:
+    if address is not None:
+        out = out.resolve()
+        data = data.model_copy(update={"folder": data.folder.resolve()})
+    job = _Job(data, config, out, told, publish_early, force)
+    train_together(address, job.run, out, config.device)
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What the command line says."""
+
+    data: DataConfig
+    config: TrainingConfig
+    out: Path
+    told: Told
+    publish_early: bool
+    force: bool
+
+    def run(self, processes: Processes) -> None:
+        """Do it, or one process's share of it."""
         if not processes.leads:
-            assist(data, config, processes)
+            assist(self.data, self.config, processes)
             return
-        with listening(watching_url, told.namespace) as listener:
-            train = partial(fit, data, config, out, processes, listener=listener)
-            if not publish_early:
-                train(Outputs(force=force))
-            elif told.redis_url is None:
-                train(Outputs(on_early=lambda _: None, force=force))
+        url, namespace = self.told.redis_url, self.told.namespace
+        watching_url = self.told.progress_url or (url if self.publish_early else None)
+        with listening(watching_url, namespace) as listener:
+            train = partial(fit, self.data, self.config, self.out, processes, listener=listener)
+            if not self.publish_early:
+                train(Outputs(force=self.force))
+            elif url is None:
+                train(Outputs(on_early=lambda _: None, force=self.force))
             else:
-                url, namespace = told.redis_url, told.namespace
                 publish = partial(publish_artifact, redis_url=url, namespace=namespace)
                 live_version(url, namespace)  # whatever stands in the way is known at once
-                train(
-                    Outputs(
-                        on_early=partial(publish, policy=replace(EARLY, force=force)), force=force
-                    )
-                )
+                early, finished = (replace(x, force=self.force) for x in (EARLY, FINISHED))
+                train(Outputs(on_early=partial(publish, policy=early), force=self.force))
                 listener.step("publish")
-                _publish_finished(out, partial(publish, policy=replace(FINISHED, force=force)))
+                _publish_finished(self.out, partial(publish, policy=finished))
 
 
 def _publish_finished(out: Path, publish: Callable[[Path], str]) -> None:

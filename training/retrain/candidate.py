@@ -3,14 +3,21 @@
 import logging
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from io import BytesIO
+from pathlib import Path
 
 import numpy as np
+import torch
 
 from model.artifact.manifest import ArtifactManifest
 from model.network.magnet import Magnet
-from training.cli.progress import Listener, watched, watched_to_the_end
+from training.cli.progress import UNHEARD, Listener, watched, watched_to_the_end
+from training.cluster.training import train_together
 from training.data.dataset import Dataset
 from training.evaluate.protocol import Evaluation, evaluate, popularity_scores
+from training.fit.distributed import ALONE, Processes
 from training.fit.final_model import BOTH, train_on_all
 from training.fit.trained_model import TrainedModel
 from training.fit.trainer import train
@@ -24,10 +31,35 @@ _EXAMPLES, _LIST = 5, 10
 """Users who are shown in a report, and how many items of their lists are compared."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """The new model."""
+
+    model: TrainedModel
+    """As validation has chosen it; it has not seen what tests it."""
+    served: TrainedModel
+    """What becomes of `model` when it learns from the held-out parts too."""
+    why_cold: str
+    """Why it did not start from the live model's weights; empty if it did."""
+
+
 def train_candidate(
-    dataset: Dataset, config: RetrainConfig, live: LiveModel, listener: Listener
-) -> tuple[TrainedModel, str]:
-    """The new model, and why it did not start from the live one's weights; empty if it did.
+    dataset: Dataset,
+    config: RetrainConfig,
+    live: LiveModel,
+    listener: Listener = UNHEARD,
+    processes: Processes = ALONE,
+    checkpoints: Path | None = None,
+) -> Candidate:
+    """Train, and train what is served.
+
+    Args:
+        dataset: the training set.
+        config: of the retraining.
+        live: whose weights it starts from where they fit.
+        listener: who is told how it goes.
+        processes: all that train together, each with a call of its own.
+        checkpoints: the leader's folder for them; None to keep none.
 
     Raises:
         TrainingError: it cannot be trained.
@@ -42,25 +74,56 @@ def train_candidate(
         training = training.model_copy(
             update={"max_epochs": warm.max_epochs, "patience": warm.patience}
         )
+    found_at, served_at = (
+        None if checkpoints is None else checkpoints / f"{name}.checkpoint"
+        for name in ("candidate", "served")
+    )
     with watched(training, listener) as watch:
-        return train(dataset, training, watch=watch, start=start), why_cold
-
-
-def served_candidate(
-    dataset: Dataset,
-    config: RetrainConfig,
-    live: LiveModel,
-    found: TrainedModel,
-    listener: Listener,
-) -> TrainedModel:
-    """What `found` of `train_candidate` becomes when it learns from the held-out parts too.
-
-    Raises:
-        TrainingError: it cannot be trained.
-    """
+        found = train(
+            dataset, training, checkpoint=found_at, watch=watch, processes=processes, start=start
+        )
     start, _ = _start(dataset.merged(*BOTH), config, live)
     watch = watched_to_the_end(config.training, found, listener)
-    return train_on_all(dataset, config.training, found, start=start, watch=watch)
+    served = train_on_all(
+        dataset,
+        config.training,
+        found,
+        checkpoint=served_at,
+        watch=watch,
+        processes=processes,
+        start=start,
+    )
+    return Candidate(model=found, served=served, why_cold=why_cold)
+
+
+def train_candidate_at(
+    address: str, dataset: Dataset, config: RetrainConfig, live: LiveModel, folder: Path
+) -> Candidate:
+    """As `train_candidate`, on a Ray cluster.
+
+    Args:
+        address: of the cluster.
+        dataset: the training set.
+        config: of the retraining.
+        live: whose weights it starts from where they fit.
+        folder: gets the checkpoints, on a disk that every machine of the cluster sees.
+    """
+    work = partial(_train_share, dataset, config, live, folder)
+    trained = train_together(address, work, folder / "candidate", config.training.device)
+    # Ours, from the leader. On CPUs: the leader's GPU is not here.
+    candidate: Candidate = torch.load(BytesIO(trained), map_location="cpu", weights_only=False)
+    return candidate
+
+
+def _train_share(
+    dataset: Dataset, config: RetrainConfig, live: LiveModel, folder: Path, processes: Processes
+) -> bytes:
+    checkpoints = folder if processes.leads else None
+    trained = train_candidate(dataset, config, live, processes=processes, checkpoints=checkpoints)
+    to = BytesIO()
+    if processes.leads:
+        torch.save(trained, to)
+    return to.getvalue()
 
 
 def _start(dataset: Dataset, config: RetrainConfig, live: LiveModel) -> tuple[Magnet | None, str]:

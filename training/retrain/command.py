@@ -16,7 +16,7 @@ from model.registry.keys import KeySpace
 from model.registry.state import State
 from model.tracing.setup import traces_wanted
 from model.tracing.spans import ended
-from training.cli.options import FILE, FOLDER, usable_namespace
+from training.cli.options import FILE, FOLDER, ray_option, usable_namespace
 from training.data.dataset import load_dataset
 from training.feedback.log import EventLog
 from training.feedback.stream import FeedbackStream
@@ -121,8 +121,14 @@ exit status:
 @click.option(
     "--json", "as_json", is_flag=True, help="print the run's record as JSON on standard output"
 )
+@ray_option
 def retrain_command(
-    config: Path, dry_run: bool, as_json: bool, data: Path | None, **instead: object
+    config: Path,
+    dry_run: bool,
+    as_json: bool,
+    data: Path | None,
+    address: str | None,
+    **instead: object,
 ) -> int:
     """Take feedback over, train, compare with the live model, and publish if no worse.
 
@@ -138,7 +144,7 @@ def retrain_command(
     before = signal.signal(signal.SIGTERM, _stop)
     try:
         with _traced():
-            record = retrain(settings)
+            record = retrain(settings, address)
     except LockHeldError as error:
         click.echo(str(error), err=True)
         return LOCKED

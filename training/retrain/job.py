@@ -29,10 +29,11 @@ from training.publish import PublishError, PublishPolicy
 from training.publish.erasures import ids_of
 from training.publish.progress import Reporter
 from training.retrain.candidate import (
+    Candidate,
     changed_lists,
     measure_all,
-    served_candidate,
     train_candidate,
+    train_candidate_at,
     utilisation,
 )
 from training.retrain.erasure import erase_from_data, erase_from_runs
@@ -63,8 +64,12 @@ _ON_ITS_WAY = timedelta(minutes=1)
 takes seconds, and clocks differ."""
 
 
-def retrain(config: RetrainConfig) -> RunRecord:
+def retrain(config: RetrainConfig, ray_address: str | None = None) -> RunRecord:
     """One retraining; the record says what came of it.
+
+    Args:
+        config: what to train on, and where the models go.
+        ray_address: of the Ray cluster that trains; None to train here.
 
     Raises:
         LockHeldError: another one is running.
@@ -95,7 +100,12 @@ def retrain(config: RetrainConfig) -> RunRecord:
                 config.redis_url, config.namespace, record.run_id, "retraining"
             ) as reporter:
                 return Retraining(
-                    config=config, ledger=ledger, folder=folder, record=record, reporter=reporter
+                    config=config,
+                    ledger=ledger,
+                    folder=folder,
+                    record=record,
+                    reporter=reporter,
+                    ray_address=ray_address,
                 ).run()
         finally:
             _clean(runs, ledger, config)
@@ -115,6 +125,8 @@ class Retraining:
     folder: RunFolder
     record: RunRecord
     reporter: Reporter
+    ray_address: str | None = None
+    """Of the Ray cluster that trains; None to train here."""
 
     def run(self) -> RunRecord:
         """Run all steps; an error is recorded before it is raised."""
@@ -155,9 +167,9 @@ class Retraining:
             log.info(dataset.summary)
             self.reporter.data(dataset, config.training)
         with self._step("train"):
-            model, record.comparable = train_candidate(dataset, config, live, self.reporter)
-            served = served_candidate(dataset, config, live, model, self.reporter)
-            served = replace(served, events_until=record.events_until, erasures=erasures)
+            candidate = self._train(dataset, live)
+            model, record.comparable = candidate.model, candidate.why_cold
+            served = replace(candidate.served, events_until=record.events_until, erasures=erasures)
             record.warm = not record.comparable
             record.history = list(model.history)
             record.experts = [x.name for x in model.magnet.head.templates.experts]
@@ -178,6 +190,12 @@ class Retraining:
             return self._end("refused", "; ".join(f"{rule.name}: {rule.text}" for rule in broken))
         self._publish()
         return None
+
+    def _train(self, dataset: Dataset, live: LiveModel) -> Candidate:
+        if self.ray_address is None:
+            return train_candidate(dataset, self.config, live, self.reporter)
+        folder = self.folder.data.resolve()
+        return train_candidate_at(self.ray_address, dataset, self.config, live, folder)
 
     def _publish(self) -> None:
         config, record = self.config, self.record

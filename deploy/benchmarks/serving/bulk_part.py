@@ -1,6 +1,5 @@
 """Part `bulk`: every user's list by `magnet recommend --all`, beside the bare matrix products."""
 
-import asyncio
 import sys
 import tempfile
 import time
@@ -51,7 +50,7 @@ def measure() -> Outcome:
 
         def service(number: int) -> object:
             out = Path(scratch) / f"{number}.parquet"
-            return asyncio.run(write_lists(settings, request, out))
+            return write_lists(settings, request, out)
 
         with one_thread():
             ways = {"floor": floor, "service": service}

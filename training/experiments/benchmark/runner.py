@@ -9,15 +9,17 @@ Letters: I items, F width of a feature vector.
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain
 from statistics import mean
 
 import numpy as np
 import torch
 
 from model.artifact.manifest import EpochRecord
+from training.cluster.engine import HERE, Engine
 from training.data.dataset import Dataset
 from training.data.features import ModalityFeatures
 from training.data.files import peak_mb, reset_peak
@@ -139,10 +141,29 @@ class BenchmarkPlan:
         return dataset.merged("valid") if self.published_protocol else dataset
 
 
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A part of a benchmark that needs none of the others."""
+
+    name: str
+    """Of a baseline, of MAGNET, or of a variant of it."""
+    seed: int | None
+    """Of one run of MAGNET or of a variant; None for a baseline with all its seeds."""
+
+
 def run_benchmark(
-    dataset: Dataset, plan: BenchmarkPlan, cache: OutcomeCache | None = None
+    dataset: Dataset,
+    plan: BenchmarkPlan,
+    cache: OutcomeCache | None = None,
+    engine: Engine = HERE,
 ) -> Benchmark:
-    """Tune, train and test models one after another, with progress in the log.
+    """Tune, train and test models, with progress in the log.
+
+    Args:
+        dataset: what to compare them on.
+        plan: which.
+        cache: has outcomes of earlier runs, and gets each new one as soon as it is there.
+        engine: who trains.
 
     Raises:
         ValueError: there is nothing to validate or test with.
@@ -153,55 +174,109 @@ def run_benchmark(
             f"{dataset.name} has {dataset.valid.nnz} validation and {dataset.test.nnz} test "
             "positives; a benchmark needs both"
         )
-    outcomes: dict[str, Outcome] = {}
+    jobs_of = {
+        name: [_Job(name, None)] if name in BASELINES else [_Job(name, x) for x in plan.seeds]
+        for name in (*plan.models, *plan.ablations)
+    }
+    found: dict[_Job, Outcome] = {}
     left_out: dict[str, str] = {}
-    for name in plan.models:
-        log.info(f"{name} ...")
-        try:
-            run = _run_magnet if name == MAGNET else _run_baseline
-            outcomes[name] = run(name, dataset, plan, cache)
-        except BaselineError as error:
-            left_out[name] = str(error)
-            log.info(f"{name} left out: {error}")
-        else:
-            _report(name, outcomes[name])
-    ablations: dict[str, Outcome] = {}
-    for name in plan.ablations:
-        log.info(f"{ABLATIONS[name].label} ...")
-        ablations[name] = _run_magnet(name, dataset, plan, cache)
-        _report(name, ablations[name])
+    done: dict[str, Outcome] = {}
+    for job, outcome in _outcomes(dataset, plan, [*chain(*jobs_of.values())], cache, engine):
+        if isinstance(outcome, str):
+            left_out[job.name] = outcome
+            log.info(f"{job.name} left out: {outcome}")
+            continue
+        found[job] = outcome
+        if all(each in found for each in jobs_of[job.name]):
+            done[job.name] = _together([found[each] for each in jobs_of[job.name]])
+            _report(job.name, done[job.name])
     thinned = thinned_validation(dataset)
     return Benchmark(
         dataset_name=dataset.name,
         summary=dataset.summary,
         seeds=plan.seeds,
-        outcomes=outcomes,
-        left_out=left_out,
-        ablations=ablations,
+        outcomes={name: done[name] for name in plan.models if name in done},
+        left_out={name: left_out[name] for name in plan.models if name in left_out},
+        ablations={name: done[name] for name in plan.ablations},
         validation_users=None if thinned is dataset else VALIDATION_USERS,
         published_protocol=plan.published_protocol,
     )
 
 
-def _run_baseline(
-    name: str, dataset: Dataset, plan: BenchmarkPlan, cache: OutcomeCache | None
-) -> Outcome:
-    tested = plan.tested(dataset)
-    key = baseline_key(name, tested, plan.seeds, plan.tuning_seconds)
-    return _kept(cache, key, tested, lambda: _tune_and_test(name, dataset, plan))
+def _outcomes(
+    dataset: Dataset,
+    plan: BenchmarkPlan,
+    jobs: Sequence[_Job],
+    cache: OutcomeCache | None,
+    engine: Engine,
+) -> Iterator[tuple[_Job, Outcome | str]]:
+    """What came of each job, or why it cannot be done; first what the cache has."""
+    waiting: list[_Job] = []
+    for job in jobs:
+        kept = None if cache is None else _kept(cache, dataset, plan, job)
+        if kept is None:
+            waiting.append(job)
+        else:
+            yield job, kept
+    device = plan.config.device
+    for job, outcome in engine.each(
+        partial(_outcome, dataset, plan), waiting, lambda x: "cpu" if x.seed is None else device
+    ):
+        if cache is not None and isinstance(outcome, Outcome):
+            cache.save(_key(dataset, plan, job), outcome)
+        yield job, outcome
 
 
-def _kept(
-    cache: OutcomeCache | None, key: str, dataset: Dataset, make: Callable[[], Outcome]
-) -> Outcome:
-    """The outcome that the cache has under a key; if there is none, a new one, which it keeps."""
-    if cache is None:
-        return make()
-    outcome = cache.load(key, dataset, mask_validation=_masks_validation(dataset))
-    if outcome is None:
-        outcome = make()
-        cache.save(key, outcome)
-    return outcome
+def _outcome(dataset: Dataset, plan: BenchmarkPlan, job: _Job) -> Outcome | str:
+    if job.seed is not None:
+        data, config = _variant(dataset, plan, job)
+        log.info(f"{_label(job.name)}, seed {job.seed} ...")
+        return _train_and_test(data, config, plan)
+    log.info(f"{job.name} ...")
+    try:
+        return _tune_and_test(job.name, dataset, plan)
+    except BaselineError as error:
+        return str(error)
+
+
+def _label(name: str) -> str:
+    return ABLATIONS[name].label if name in ABLATIONS else name
+
+
+def _variant(dataset: Dataset, plan: BenchmarkPlan, job: _Job) -> tuple[Dataset, TrainingConfig]:
+    """What one run of MAGNET or of a variant trains on, and its settings."""
+    variant = ABLATIONS.get(job.name, Ablation("full model"))
+    config = variant.apply(plan.config).model_copy(update={"seed": job.seed})
+    return variant.dataset(dataset), config
+
+
+def _kept(cache: OutcomeCache, dataset: Dataset, plan: BenchmarkPlan, job: _Job) -> Outcome | None:
+    data = dataset if job.seed is None else _variant(dataset, plan, job)[0]
+    tested = plan.tested(data)
+    key = _key(dataset, plan, job)
+    return cache.load(key, tested, mask_validation=_masks_validation(tested))
+
+
+def _key(dataset: Dataset, plan: BenchmarkPlan, job: _Job) -> str:
+    """Under which the cache keeps an outcome."""
+    if job.seed is None:
+        return baseline_key(job.name, plan.tested(dataset), plan.seeds, plan.tuning_seconds)
+    data, config = _variant(dataset, plan, job)
+    return magnet_key(job.name, plan.tested(data), config)
+
+
+def _together(runs: Sequence[Outcome]) -> Outcome:
+    """The outcome of all seeds of a model, each run a whole one; a baseline's is one already."""
+    if len(runs) == 1:
+        return runs[0]
+    return replace(
+        runs[0],
+        tests=tuple(test for run in runs for test in run.tests),
+        fit_seconds=mean(run.fit_seconds for run in runs),
+        seconds_per_epoch=mean(run.seconds_per_epoch or 0.0 for run in runs),
+        peak_rss_mb=max(run.peak_rss_mb for run in runs),
+        notes=tuple(dict.fromkeys(note for run in runs for note in run.notes)),
+    )
 
 
 def _tune_and_test(name: str, dataset: Dataset, plan: BenchmarkPlan) -> Outcome:
@@ -242,28 +317,6 @@ def _tune_and_test(name: str, dataset: Dataset, plan: BenchmarkPlan) -> Outcome:
         seconds_per_epoch=mean(epochs) if epochs else None,
         peak_rss_mb=peak_mb(),
         notes=tuple(notes),
-    )
-
-
-def _run_magnet(
-    name: str, dataset: Dataset, plan: BenchmarkPlan, cache: OutcomeCache | None
-) -> Outcome:
-    """MAGNET or one of its variants, with every seed."""
-    variant = ABLATIONS.get(name, Ablation("full model"))
-    config, data = variant.apply(plan.config), variant.dataset(dataset)
-    tested = plan.tested(dataset)
-    runs = []
-    for seed in plan.seeds:
-        seeded = config.model_copy(update={"seed": seed})
-        make = partial(_train_and_test, data, seeded, plan)
-        runs.append(_kept(cache, magnet_key(name, tested, seeded), tested, make))
-    return Outcome(
-        settings=repr(config),
-        tests=tuple(test for run in runs for test in run.tests),
-        fit_seconds=mean(run.fit_seconds for run in runs),
-        seconds_per_epoch=mean(run.seconds_per_epoch or 0.0 for run in runs),
-        peak_rss_mb=max(run.peak_rss_mb for run in runs),
-        notes=tuple(dict.fromkeys(note for run in runs for note in run.notes)),
     )
 
 

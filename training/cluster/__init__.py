@@ -1,0 +1,1 @@
+"""Where the parts of a job are computed: in this process, or by Ray on a cluster."""
