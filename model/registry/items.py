@@ -7,7 +7,7 @@ are left to the artifact.
 from datetime import datetime
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from model.registry.records import Identifier
 
@@ -19,7 +19,17 @@ MAX_WIDTH = 16_384
 
 Text = Annotated[str, Field(max_length=MAX_TEXT)]
 Name = Annotated[str, Field(min_length=1, max_length=256)]
-Value = Text | bool | int | float
+
+
+def _writable(number: int) -> int | float:
+    """A number that JSON libraries write: they refuse whole ones of more than 64 bits."""
+    try:
+        return number if -(2**63) <= number < 2**64 else float(number)
+    except OverflowError:
+        raise ValueError("a number is too large") from None
+
+
+Value = Text | bool | Annotated[int, AfterValidator(_writable)] | float
 Vector = Annotated[list[float], Field(min_length=1, max_length=MAX_WIDTH)]
 
 METADATA = ("title", "categories", "description", "picture_url", "attributes")

@@ -204,10 +204,10 @@ async def _changed(
 
 
 async def _seen(services: Services) -> None:
-    """Wait until this replica has what was written, but not for long."""
+    """Wait until this replica has what was written, but not for long, nor for many others."""
 
     async def follow() -> None:
         with suppress(SourceUnavailable):  # it is looked for again and again
-            await services.follower.follow_items()
+            await services.follower.follow_some_items()
 
     await asyncio.wait([asyncio.ensure_future(follow())], timeout=SEEN_SECONDS)

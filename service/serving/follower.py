@@ -222,13 +222,18 @@ class LiveFollower:
             self.note(None)
             await self._source.remember(loaded.opened, loaded.probe_users.arrays())
 
-    async def follow_items(self, items: ItemStore) -> None:
-        """Serve the model with the items that have been put since; SourceUnavailable."""
+    async def follow_items(self, items: ItemStore) -> bool:
+        """Serve the model with some that have been put since; whether there were any.
+
+        Raises:
+            SourceUnavailable: Redis does not answer.
+        """
         growing = self.growing
-        while growing is not None and await growing.follow(items):
-            if growing is not self.growing or self.served is None:
-                return
+        if growing is None or not await growing.follow(items):
+            return False
+        if growing is self.growing and self.served is not None:
             self.served = replace(self.served, snapshot=growing.snapshot)
+        return True
 
     async def look_back(self) -> None:
         """Serve what this machine served last, if nothing is served yet; tried once."""
@@ -299,14 +304,15 @@ class CanaryFollower:
             if not self._loader.is_refused(canary.version):
                 await self._load(canary, beside_requests=beside_requests)
 
-    async def follow_items(self, items: ItemStore) -> None:
+    async def follow_items(self, items: ItemStore) -> bool:
         """As that of `LiveFollower`."""
         loaded = self._loaded
-        while loaded is not None and await loaded.growing.follow(items):
-            if loaded is not self._loaded or self.served is None:
-                return
+        if loaded is None or not await loaded.growing.follow(items):
+            return False
+        if loaded is self._loaded and self.served is not None:
             model = replace(self.served.model, snapshot=loaded.snapshot)
             self.served = replace(self.served, model=model)
+        return True
 
     def withdraw(self, canary: Canary) -> None:
         """Stop serving a canary, whatever the source says."""
@@ -387,10 +393,16 @@ class ModelFollower:
         return None if self.live.served is None else self.live.served.snapshot
 
     async def follow_items(self) -> None:
-        """Serve both models with the items that have been put since; SourceUnavailable."""
-        if self._items is not None:
-            await self.live.follow_items(self._items)
-            await self.canary.follow_items(self._items)
+        """Serve both models with all items that have been put since; SourceUnavailable."""
+        while await self.follow_some_items():
+            pass
+
+    async def follow_some_items(self) -> bool:
+        """The same with the first of them, or with single ones; whether there were any."""
+        if self._items is None:
+            return False
+        live = await self.live.follow_items(self._items)
+        return await self.canary.follow_items(self._items) or live
 
     @property
     def growing(self) -> GrowingModel | None:

@@ -19,6 +19,8 @@ READ_AT_ONCE = 200
 """Records of one round trip: half a megabyte with features."""
 LOGGED = 10_000
 """Revisions that their log holds, about: so many single items, or a million of bulk calls."""
+LOOKED_THROUGH = 1_000
+"""Revisions in one round trip, of 100,000 items in bulk calls: a few milliseconds."""
 PUT_AT_ONCE = 100
 """Items of one script. The server answers nobody else while it runs: 1 ms (docs/adr/0030)."""
 
@@ -28,7 +30,8 @@ _PUT = (
     + """
 local revision = raise(KEYS[3], ARGV[1], KEYS[7])
 local number = string.format('%.0f', revision)
-redis.call('XADD', KEYS[7], 'MAXLEN', '~', most, number, 'items', (#ARGV - 1) / 3)
+local alone = #ARGV == 4 and ARGV[2] or ''
+redis.call('XADD', KEYS[7], 'MAXLEN', '~', most, number, 'alone', alone)
 local made, changes = 0, {}
 for place = 2, #ARGV, 3 do
   local id, mark = ARGV[place], ARGV[place + 2]
@@ -137,6 +140,20 @@ class ItemStore:
                 _REVISION, 2, keys.items_revision, keys.items_log, known
             )
             return int(latest or 0), bool(found) or not known
+
+    async def alone_since(self, revision: int) -> tuple[list[str], int]:
+        """Ids of the items that were put one by one after a revision, among the next changes.
+
+        Then the revision of the last of those changes; the same as before if there is none.
+        """
+        client: Any = self._store.bulk_client
+        with self._store.answering():
+            found = await client.xrange(
+                self._store.keys.items_log, min=f"({revision}", count=LOOKED_THROUGH
+            )
+            ids = [entry[b"alone"].decode() for _, entry in found if entry.get(b"alone")]
+            until = int(found[-1][0].partition(b"-")[0]) if found else revision
+        return [*dict.fromkeys(ids)], until
 
     async def changed_since(self, revision: int) -> tuple[list[str], int]:
         """Ids of the items that were changed first after a revision, the oldest change first.

@@ -1,6 +1,7 @@
 """Items that are put while a model is served: on every replica, within a second."""
 
 import json
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -11,6 +12,7 @@ from deploy.cli.app import main
 from model.artifact.files import Artifact, read_artifact
 from model.artifact.manifest import TensorSpec
 from model.artifact.tables import IdTable
+from service.serving import growth
 
 WITHIN = 1.0
 """Seconds until every replica has a change."""
@@ -66,6 +68,53 @@ def test_a_new_item_is_everywhere_on_every_replica(replicas, until) -> None:
     assert put(one, "new", title="Renamed").status_code == 200
     until(lambda: found(other, "renamed") == ["new"], WITHIN)
     assert found(other, "brand new") == []
+
+
+def test_a_single_item_does_not_wait_for_those_of_a_bulk_call(
+    redis_url, artifact, publish, serving, following, until, monkeypatch
+) -> None:
+    monkeypatch.setattr(growth, "MOST_AT_ONCE", 20)
+    made: list[str] = []
+    take_in = growth.GrowingModel.take_in
+
+    def slowly(self, records):
+        records = [*records]
+        made.extend(record.item_id for record in records)
+        time.sleep(0.02)
+        take_in(self, records)
+
+    monkeypatch.setattr(growth.GrowingModel, "take_in", slowly)
+    publish(redis_url, artifact)
+    many = [json.dumps({"item_id": f"m{number}", "title": "Many"}) for number in range(1_500)]
+    with serving(following()) as one, serving(following()) as other:
+        for client in (one, other):
+            until(client.ready)
+        assert one.post("/v1/items:bulk", content="\n".join(many)).status_code == 200
+        until(lambda: "m100" in made)
+        put(one, "single", title="Single")
+        before = len(made)
+        for client in (one, other):
+            until(lambda client=client: found(client, "single") == ["single"])
+        first = made.index("single")
+        second = made.index("single", first + 1)
+        assert second - before < 500, "of the 3,000 that two replicas take in"
+        put(one, "single", title="Renamed")
+        for client in (one, other):
+            until(lambda client=client: found(client, "renamed") == ["single"])
+            assert found(client, "single") == []
+
+
+@pytest.mark.parametrize("number", ["1000000000000000000000000000000", "-9223372036854775809"])
+def test_a_number_that_is_too_long_stops_no_other_item(replicas, until, number) -> None:
+    """Whole numbers of over 64 bits cannot be written as JSON; they are floats."""
+    one, other = replicas
+    body = f'{{"title": "Long", "attributes": {{"price": {number}}}}}'
+    answer = one.put("/v1/items/long", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 201, answer.text
+    put(other, "after", title="After")
+    for client in replicas:
+        until(lambda client=client: found(client, "after") == ["after"], 2 * WITHIN)
+        assert client.get("/v1/items/long").json()["attributes"] == {"price": float(number)}
 
 
 def test_it_is_as_its_categories_are(replicas, artifact) -> None:
