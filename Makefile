@@ -4,6 +4,7 @@
 #            (some GB), name PyTorch's CPU index:  make run PIP_ARGS="--extra-index-url <index>"
 # BENCH      parts of `make bench`, with commas (all of them if not given)
 # BENCH_SCALE  share of their full sizes and lengths that long parts of it run for (1 if not given)
+# SCALE      parts of `make scale`, with commas (all of them if not given); BENCH_SCALE holds here too
 # PYTHON     the interpreter that .venv is made with (3.11 or newer)
 # STEPS, SEED  how many steps `make stateful` takes, and which
 # PORT       where `make run` serves
@@ -20,6 +21,7 @@ PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(
 PIP_ARGS ?=
 PORT ?= 8000
 BENCH ?=
+SCALE ?=
 STEPS ?= 10000
 SEED ?= 1
 TESTERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
@@ -37,7 +39,7 @@ PEERS := $(BIN)/.peers
 SUPPLY_BIN := .venv/supply/bin
 SUPPLY := $(SUPPLY_BIN)/.made
 
-.PHONY: help run retrain setup install test check lint format e2e stateful kill cron ray month rehearse up benchmark bench audit sbom docs release clean
+.PHONY: help run retrain setup install test check lint format e2e stateful kill cron ray month rehearse up benchmark bench scale audit sbom docs release clean
 
 help: ## list the commands
 	@sed -nE 's/^([a-z0-9]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -102,6 +104,9 @@ benchmark: $(RUNTIME) ## MAGNET beside tuned baselines on the sample; rewrites d
 
 bench: $(PEERS) ## the service beside its floors and peers; writes bench.json and docs/benchmarks.md
 	$(BIN)/python -m deploy.benchmarks.serving $(if $(BENCH),--parts $(BENCH)) --document docs/benchmarks.md
+
+scale: $(DEV) ## how time and memory grow with the data; writes scale.json and docs/scaling.md
+	$(BIN)/python -m deploy.benchmarks.scaling $(if $(SCALE),--parts $(SCALE)) --document docs/scaling.md
 
 audit: $(SUPPLY) ## known vulnerabilities of every pinned library (asks PyPI)
 	@$(SUPPLY_BIN)/pip-audit --strict --disable-pip --no-deps --progress-spinner off -r constraints.txt \

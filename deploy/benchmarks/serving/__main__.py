@@ -102,8 +102,9 @@ PARTS = (
 RESULTS = Path("bench.json")
 
 
-def _parts(names: str) -> list[Part]:
-    by_name = {part.name: part for part in PARTS}
+def chosen(names: str, parts: Sequence[Part]) -> list[Part]:
+    """The parts of these names with commas; an error of argparse if there is none of a name."""
+    by_name = {part.name: part for part in parts}
     wanted = [name.strip() for name in names.split(",") if name.strip()]
     unknown = [name for name in wanted if name not in by_name]
     if unknown or not wanted:
@@ -126,7 +127,9 @@ def add_figures(path: Path, figures: Mapping[str, float]) -> None:
     write_durably(path, lambda partial: partial.write_text(text))
 
 
-def run(parts: Sequence[Part], results: Path, document: Path | None) -> None:
+def run(
+    parts: Sequence[Part], results: Path, document: Path | None, section: str = "bench"
+) -> None:
     """Measure one part after the other; write each one's results before the next begins."""
     for part in parts:
         sys.stderr.write(f"{part.name}: {part.summary} ...\n")
@@ -135,7 +138,7 @@ def run(parts: Sequence[Part], results: Path, document: Path | None) -> None:
         sys.stdout.flush()
         add_figures(results, outcome.figures)
         if document is not None:
-            update_document(document, f"bench {part.name}", outcome.text)
+            update_document(document, f"{section} {part.name}", outcome.text)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -146,7 +149,10 @@ def main(arguments: list[str] | None = None) -> int:
         epilog="Parts: " + "; ".join(f"{part.name}: {part.summary}" for part in PARTS),
     )
     parser.add_argument(
-        "--parts", type=_parts, default=list(PARTS), help="names with commas (default: all)"
+        "--parts",
+        type=lambda names: chosen(names, PARTS),
+        default=list(PARTS),
+        help="names with commas (default: all)",
     )
     parser.add_argument("--out", type=Path, default=RESULTS, help="default: %(default)s")
     parser.add_argument("--document", type=Path, help="write each part's section into this file")

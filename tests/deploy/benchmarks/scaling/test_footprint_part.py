@@ -6,16 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deploy.benchmarks.scaling import (
+from deploy.benchmarks.scaling.data import Size, write_random_data
+from deploy.benchmarks.scaling.footprint_part import (
     SIZES,
     Footprint,
-    Size,
     StepCost,
     footprint,
-    main,
     measure_step_cost,
     report,
-    write_random_data,
 )
 from training.data.dataset import DataConfig, load_dataset
 from training.fit.config import TrainingConfig
@@ -64,10 +62,10 @@ def test_data_have_exactly_the_size_asked_for(tmp_path: Path) -> None:
     assert counts_I[:8].sum() > counts_I[-40:].sum()  # a long tail
 
 
-@pytest.mark.parametrize("size", ["500x80x900", "500x80x10001"])
-def test_a_size_that_cannot_be_drawn(size: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--sizes", *[size] * 5]) == 1
-    assert "interactions must be from 2000 to 10000" in capsys.readouterr().err
+@pytest.mark.parametrize("interactions", [900, 10_001])
+def test_a_size_that_cannot_be_drawn(interactions: int, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="interactions must be from 2000 to 10000"):
+        write_random_data(Size(500, 80, interactions), 0, tmp_path)
 
 
 @pytest.mark.slow

@@ -1,20 +1,13 @@
-"""How time and memory grow with users, items and interactions: measured, and fitted by lines.
+"""What a model of some size takes in training, on disk, in Redis and in a service, and by lines.
 
-    python -m deploy.benchmarks.scaling --document docs/scaling.md
-
-Each size gets a data folder of random choices with long-tailed popularity (cost is measured, not
-quality), a few training steps, an artifact, a Redis-protocol server and one replica. The first
-sizes make the lines; the last one only tests them. Letters: U users, I items, N interactions.
+Each size gets a data folder, a few training steps, an artifact, a Redis-protocol server and one
+replica. The first sizes make the lines; the last one only tests them.
 """
 
-import argparse
-import multiprocessing
-import re
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -22,72 +15,24 @@ from pathlib import Path
 import numpy as np
 import psutil
 import torch
+from numpy.typing import NDArray
 from torch.optim.swa_utils import AveragedModel
 
-from deploy.benchmarks.serving.rig import rig
-from deploy.local.processes import ChildDied
+from deploy.benchmarks.scaling.apart import apart
+from deploy.benchmarks.scaling.data import FEATURE_WIDTH, Size, write_random_data
+from deploy.benchmarks.serving.rig import Outcome, rig, scale
 from model.network.encoder import DualViewEmbeddings, GraphEncoder
 from training.data.dataset import DataConfig, Dataset, load_dataset
 from training.data.files import peak_mb
 from training.export.artifact import export_artifact
 from training.fit.config import TrainingConfig
-from training.fit.distributed import reuse_large_buffers
 from training.fit.graphs import build_graph
 from training.fit.objective import encoder_terms
 from training.fit.sampler import Sampler
 from training.fit.trained_model import TrainedModel, build_magnet
-from training.reporting.documents import table, update_document
+from training.reporting.documents import table
 
-FEATURE_WIDTH = 64
-_POPULARITY_SKEW = 2.5
-"""Item rows are I * uniform^skew: the first tenth of them gets 40 % of the choices."""
 _STEPS = 8
-_HELD_OUT = 500
-"""Interactions of the validation part and of the test part: enough to be valid data."""
-
-
-@dataclass(frozen=True, slots=True)
-class Size:
-    """Counts of a data set."""
-
-    users: int
-    items: int
-    interactions: int
-
-    def __str__(self) -> str:
-        return f"{self.users}x{self.items}x{self.interactions}"
-
-
-def write_random_data(size: Size, num_modalities: int, folder: Path) -> None:
-    """Write a folder of exactly this size into an empty or new `folder`; features are noise.
-
-    Raises:
-        ValueError: there cannot be so few or so many interactions.
-    """
-    fewest, most = max(2 * size.users, 4 * _HELD_OUT), size.users * size.items // 4
-    if not fewest <= size.interactions <= most:
-        raise ValueError(f"{size}: interactions must be from {fewest} to {most}")
-    rng = np.random.default_rng(0)
-    user_N = np.arange(size.users)
-    pair_N = np.empty(0, dtype=np.int64)
-    while len(pair_N) < size.interactions:
-        item_N = (size.items * rng.random(len(user_N)) ** _POPULARITY_SKEW).astype(np.int64)
-        pair_N = np.unique(np.append(pair_N, user_N * size.items + item_N))
-        user_N = rng.integers(size.users, size=size.interactions - len(pair_N))
-    user_N, item_N = np.divmod(rng.permutation(pair_N), size.items)
-    part_N = np.zeros(size.interactions, dtype=np.int64)
-    part_N[:_HELD_OUT], part_N[_HELD_OUT : 2 * _HELD_OUT] = 1, 2
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "random.inter").open("w") as file:
-        file.write("user_id\titem_id\tx_label\n")
-        columns = zip(user_N.tolist(), item_N.tolist(), part_N.tolist(), strict=True)
-        file.writelines(f"u{user:09d}\ti{item:09d}\t{part}\n" for user, item, part in columns)
-    with (folder / "items.tsv").open("w") as file:
-        file.write("item_id\n")
-        file.writelines(f"i{item:09d}\n" for item in range(size.items))
-    for index in range(num_modalities):
-        features_IF = rng.normal(size=(size.items, FEATURE_WIDTH)).astype(np.float32)
-        np.save(folder / f"content{index}_feat.npy", features_IF)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +49,9 @@ class StepCost:
     """Of a batch."""
 
 
-def measure_step_cost(dataset: Dataset, config: TrainingConfig) -> tuple[StepCost, TrainedModel]:
+def measure_step_cost(
+    dataset: Dataset, config: TrainingConfig, steps: int = _STEPS
+) -> tuple[StepCost, TrainedModel]:
     """Take a few steps of the encoders on the CPU and time their parts.
 
     The gradients stop at the embeddings and are propagated from there in a second call, which
@@ -128,7 +75,7 @@ def measure_step_cost(dataset: Dataset, config: TrainingConfig) -> tuple[StepCos
     setting_up = time.process_time() - start
     propagation, pairs = [], []
     before = time.process_time()
-    for batch in islice(sampler.epoch(), _STEPS):
+    for batch in islice(sampler.epoch(), steps):
         drawn = time.process_time()
         optimizer.zero_grad()
         embeddings = encoder.embed(*batch.wanted)
@@ -180,10 +127,7 @@ def footprint(size: Size, num_modalities: int) -> Footprint:
     with tempfile.TemporaryDirectory(prefix="footprint-") as name:
         folder = Path(name)
         write_random_data(size, num_modalities, folder / "data")
-        fresh = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(max_workers=1, mp_context=fresh) as pool:
-            trained = pool.submit(_trained, folder / "data", folder / "artifact")
-            step, training_mb = trained.result()
+        step, training_mb = apart(_trained, folder / "data", folder / "artifact")
         artifact_mb = sum(x.stat().st_size for x in (folder / "artifact").iterdir()) / 1e6
         redis_mb, service_mb = _served(folder / "artifact")
     return Footprint(
@@ -196,9 +140,6 @@ def footprint(size: Size, num_modalities: int) -> Footprint:
 
 
 def _trained(data: Path, out: Path) -> tuple[StepCost, float]:
-    """In a process of its own, so that its peak is of nothing else."""
-    torch.set_num_threads(1)
-    reuse_large_buffers()
     config = DataConfig(folder=data)
     dataset = load_dataset(config)
     step, model = measure_step_cost(dataset, TrainingConfig())
@@ -279,72 +220,50 @@ def _slopes(sizes: Sequence[Size], footprints: Sequence[Footprint]) -> str:
         "what", "per user", "per item", "per interaction", "at nothing", "last size: line",
         "measured",
     )  # fmt: skip
-    counts = np.array([[1, size.users, size.items, size.interactions] for size in sizes])
     rows = []
-    for name, (unit, scale, value) in _QUANTITIES.items():
-        measured = np.array([value(x) for x in footprints])
-        line, *_ = np.linalg.lstsq(counts[:-1], measured[:-1], rcond=None)
+    for name, (unit, per, value) in _QUANTITIES.items():
+        measured = [value(x) for x in footprints]
+        line = _line(sizes, measured)
         whole = "s" if unit == "µs" else "MB"
         rows.append(
             (
                 name,
-                *(f"{slope * scale:.3g} {unit}" for slope in line[1:]),
-                *(f"{x:.3g} {whole}" for x in (line[0], counts[-1] @ line, measured[-1])),
+                *(f"{slope * per:.3g} {unit}" for slope in line[1:]),
+                *(f"{x:.3g} {whole}" for x in (line[0], _counts(sizes)[-1] @ line, measured[-1])),
             )
         )
     return table(header, rows)
 
 
-def _measured(sizes: Sequence[Size], num_modalities: int) -> str:
+def measure_alone() -> Outcome:
+    """Both tables without content."""
+    return _measured(0)
+
+
+def measure_content() -> Outcome:
+    """Both tables with two content modalities."""
+    return _measured(2)
+
+
+def _measured(num_modalities: int) -> Outcome:
+    sizes = [size.scaled(scale()) for size in SIZES]
     footprints = []
     for size in sizes:
-        sys.stderr.write(f"{size}, {num_modalities} content modalities ...\n")
         footprints.append(footprint(size, num_modalities))
-        sys.stderr.write(f"  {footprints[-1]}\n")
-    return report(sizes, footprints, num_modalities)
-
-
-def _size(text: str) -> Size:
-    if not re.fullmatch(r"\d+x\d+x\d+", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not USERSxITEMSxINTERACTIONS")
-    return Size(*map(int, text.split("x")))
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Measure and print; exit status 1 with a message if that cannot be done."""
-    parser = argparse.ArgumentParser(
-        prog="python -m deploy.benchmarks.scaling",
-        description="Measure how time and memory grow with the data.",
+        sys.stderr.write(f"  {size}: {footprints[-1]}\n")
+    _, _, items, _ = _line(sizes, [x.training_mb for x in footprints])
+    return Outcome(
+        figures={f"training_kb_per_item_{num_modalities}_modalities": float(items) * 1e3},
+        text=report(sizes, footprints, num_modalities),
     )
-    parser.add_argument(
-        "--sizes",
-        nargs="+",
-        type=_size,
-        default=SIZES,
-        metavar="USERSxITEMSxINTERACTIONS",
-        help="five or more; the last one tests the lines (default: "
-        + " ".join(map(str, SIZES))
-        + ")",
-    )
-    parser.add_argument(
-        "--modalities",
-        nargs="+",
-        type=int,
-        default=[0, 2],
-        help="numbers of content modalities, each measured on its own (default: 0 2)",
-    )
-    parser.add_argument("--document", type=Path, help="write the tables between its markers")
-    options = parser.parse_args(arguments)
-    try:
-        text = "\n\n".join(_measured(options.sizes, number) for number in options.modalities)
-        sys.stdout.write(f"{text}\n")
-        if options.document is not None:
-            update_document(options.document, "scaling", text)
-    except (ChildDied, OSError, ValueError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 1
-    return 0
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _line(sizes: Sequence[Size], measured: Sequence[float]) -> NDArray[np.float64]:
+    """At nothing, and slopes by users, items and interactions; the last size does not count."""
+    line: NDArray[np.float64]
+    line, *_ = np.linalg.lstsq(_counts(sizes)[:-1], np.array(measured[:-1]), rcond=None)
+    return line
+
+
+def _counts(sizes: Sequence[Size]) -> NDArray[np.int64]:
+    return np.array([[1, size.users, size.items, size.interactions] for size in sizes])
