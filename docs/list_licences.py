@@ -25,6 +25,7 @@ PARTS = {
     "large": "The index of large catalogues",
     "otel": "Traces",
     "ray": "The offline half on several machines",
+    "remote": "Files in object stores",
     "local": "`make run`",
 }
 """The extras of pyproject.toml."""

@@ -3,7 +3,7 @@
 import logging
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from training.ingest.guess import propose
 from training.ingest.job import run_import
 from training.ingest.mapping import read_mapping
 from training.ingest.proposal import Proposal
+from training.ingest.remote import fetched
 from training.ingest.sources import Given
 from training.ingest.summary import summary_page, summary_text
 
@@ -49,9 +50,15 @@ def import_files(options: ImportOptions) -> int:
     Raises:
         DataError: files, mapping or folder cannot be used.
     """
-    notes: list[str] = []
     if options.out is not None:
         check_target(options.out, options.force)
+    beside = options.out or Path("import")
+    with fetched(options.files, beside.with_name(f".{beside.name}.fetched")) as files:
+        return _import_local(replace(options, files=files))
+
+
+def _import_local(options: ImportOptions) -> int:
+    notes: list[str] = []
     if options.mapping is not None:
         mapping = read_mapping(options.mapping)
     else:
@@ -83,8 +90,8 @@ def import_files(options: ImportOptions) -> int:
     required=True,
     type=FILE,
     metavar="FILE...",
-    help="CSV, TSV, JSON Lines, Parquet, RecBole or MMRec files, or folders of them; text may be "
-    "compressed (.gz)",
+    help="CSV, TSV, JSON Lines, Parquet, RecBole or MMRec files, or folders of them, also at s3:// "
+    "or gs://; text may be compressed (.gz)",
 )
 @click.option("--out", type=FOLDER, help="the folder to write  [default: print the mapping]")
 @click.option("--mapping", type=FILE, metavar="TOML", help="what the columns mean")
