@@ -7,6 +7,8 @@ Letters: I items, C items of a block, B users, V views, M modalities, G = V * M 
 D dimension, Q = D / 4, K experts, L lanes.
 """
 
+import math
+import threading
 from collections.abc import Sequence
 
 import numpy as np
@@ -30,6 +32,8 @@ Floats = NDArray[np.float32]
 
 _BLOCK_ITEMS = 4_096
 """Rounded at once; whole blocks of the kernel."""
+_KEPT_BYTES = 16 * 1024 * 1024
+"""Most memory that a thread keeps for bounds."""
 _ZERO = 64
 """What stands for 0 in an item's numbers."""
 
@@ -67,6 +71,7 @@ class NativeBounds:
     ) -> None:
         num_items, num_views, num_modalities, width = items_IVMD.shape
         self._compiled = compiled
+        self._kept = threading.local()
         mixture = MixtureBound.of(templates_KM)
         self._axes_DD = turned_axes(width)
         padded = width + -width % 4
@@ -112,16 +117,29 @@ class NativeBounds:
         return error_CVM
 
     def of(self, users_BVMD: Floats, item_item: Sequence[ItemItemScores]) -> tuple[Floats, Floats]:
-        """Numbers [B, I] for some users, and by how much at most a score exceeds them [B]."""
-        said = [_laid_out(each, self._items.num_items) for each in item_item]
-        if len(users_BVMD) <= MOST_USERS:
-            return self._compiled.bounds(self._items, users_BVMD, said)
-        found = [
-            self._compiled.bounds(self._items, users_BVMD[part], said[part])
-            for part in _parts(len(users_BVMD), MOST_USERS)
+        """Numbers [B, I] for some users, and by how much at most a score exceeds them [B].
+
+        The numbers hold until the same thread asks again.
+        """
+        num_items = self._items.num_items
+        said = [_laid_out(each, num_items) for each in item_item]
+        bound_BI = self._room(len(said))
+        less = [
+            self._compiled.bounds(self._items, users_BVMD[part], said[part], bound_BI[part])
+            for part in _parts(len(said), MOST_USERS)
         ]
-        bound_BI, less_B = map(np.concatenate, zip(*found, strict=True))
-        return bound_BI, less_B
+        return bound_BI[:, :num_items], np.concatenate(less)
+
+    def _room(self, num_users: int) -> Floats:
+        """Memory for bounds, used again by the same thread: new memory is cleared first."""
+        shape = num_users, len(self._added_I)
+        size = math.prod(shape)
+        if size * 4 > _KEPT_BYTES:
+            return np.empty(shape, dtype=np.float32)
+        room: Floats | None = getattr(self._kept, "room", None)
+        if room is None or len(room) < size:
+            room = self._kept.room = np.empty(size, dtype=np.float32)
+        return room[:size].reshape(shape)
 
 
 def _laid_out(scores: ItemItemScores, num_items: int) -> LaidOut:

@@ -34,15 +34,15 @@ _MOST_TIMES = 4
 _QUANTISED_NUMBERS = 128 * 1024 * 1024
 """Of all items' vectors: so many are copied in 8 bits, which every worker holds. With six channels
 of 64 numbers these are 350,000 items. Of a larger catalogue the mapped vectors are read."""
-_BOUNDS_BYTES = 64 * 1024 * 1024
-"""Most memory for the bounds of one batch of users."""
+_BOUNDS_BYTES = 16 * 1024 * 1024
+"""Most memory for the bounds of one batch of users; compiled bounds keep so much."""
 
 
 class Bounds(Protocol):
     """The most that every item's score can be."""
 
     def of(self, users_BVMD: Floats, item_item: Sequence[ItemItemScores]) -> tuple[Floats, Floats]:
-        """Bounds [B, I] less what is to be added to each user's [B].
+        """Bounds [B, I] less what is to be added to each user's [B]; until the thread asks again.
 
         Args:
             users_BVMD: some users' rows.

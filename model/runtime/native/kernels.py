@@ -155,19 +155,19 @@ class Kernels:
         return bool(self._library.can_bound())
 
     def bounds(
-        self, items: Items, users_BVMD: Floats, item_item: Sequence[LaidOut]
-    ) -> tuple[Floats, Floats]:
-        """Bounds [B, I] for at most `MOST_USERS` users, less what is to be added to each's [B].
+        self, items: Items, users_BVMD: Floats, item_item: Sequence[LaidOut], bound_BI: Floats
+    ) -> Floats:
+        """Bounds for at most `MOST_USERS` users, less what is to be added to each's [B].
 
         Args:
             items: of the model.
             users_BVMD: the users' rows, of any length.
             item_item: their item-item scores; rows ascend.
+            bound_BI: where the bounds go; I is rounded up to whole tiles.
         """
-        num_users, num_items = len(users_BVMD), items.num_items
+        num_users = len(users_BVMD)
         num_channels = items.num_views * items.num_modalities
         users_BVMD = np.ascontiguousarray(users_BVMD)
-        bound_BI = np.empty((num_users, num_items + -num_items % TILE_ITEMS), dtype=np.float32)
         numbers = np.empty(num_users * num_channels * items.width, dtype=np.int8)
         steps = np.empty((2, num_users * num_channels), dtype=np.float32)
         less_B = np.empty(num_users, dtype=np.float32)
@@ -180,7 +180,7 @@ class Kernels:
         )
         given = ctypes.byref(items), ctypes.byref(users), address(bound_BI), bound_BI.shape[1]
         self._library.bound_items(*given)
-        return bound_BI[:, :num_items], less_B
+        return less_B
 
     def about_highest(self, number_I: Floats, count: int) -> float:
         """A number that about `count` of them reach; -inf if none of them is finite."""
