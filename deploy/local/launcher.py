@@ -205,6 +205,8 @@ def _start(launch: Launch, stack: ExitStack) -> tuple[list[Child], Models]:
     _say(f"\nServing{early}: look at {base_url}, API at {base_url}/docs\n")
     for title, command in _http_examples(base_url, _artifact(model.folder.artifact)):
         _say(f"  # {title}\n  {command}\n")
+    if launch.redis_url is None:  # one that was given may hold a password
+        _say(f"Commands that ask its Valkey: REDIS_URL={redis_url} magnet models")
     if models.training:
         _say(f"Training goes on: {models.outlook}.")
     _say("Ctrl-C stops everything.")

@@ -91,7 +91,8 @@ def others() -> Iterator[tuple[str, str]]:
         for language, block in BLOCK.findall(page.read_text()):
             if language in {"sh", "console"}:
                 text = re.sub(r"<<'END'\n.*?\nEND$", "", block, flags=re.DOTALL | re.MULTILINE)
-                for line in re.sub(r"\\\n *|(?<=\|)\n|'[^']*'", " ", text).splitlines():
+                joined = r"\\\n *|(?<=\|)\n|\n +(?=[\[-])|'[^']*'"
+                for line in re.sub(joined, " ", text).splitlines():
                     for each in re.sub(r"(^| )#.*", "", line).split(" && "):
                         yield page.name, re.sub(r"^(?:[A-Z_]+=\S+ +)+", "", each.strip())
 

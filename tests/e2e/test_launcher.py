@@ -119,6 +119,9 @@ def until(condition: Callable[[], bool], seconds: float = 15.0) -> None:
 
 def test_the_curl_lines_work(serving: Launcher) -> None:
     assert f"http://127.0.0.1:{serving.port}/docs" in serving.output
+    (redis_url,) = re.findall(r"REDIS_URL=(\S+) magnet models", serving.output)
+    with redis.Redis.from_url(redis_url) as server:
+        assert server.exists(KeySpace().current)
     commands = re.findall(r"^  (curl .+)$", serving.output, re.MULTILINE)
     answers = [
         json.loads(subprocess.check_output([*shlex.split(line), "--fail", "--noproxy", "*"]))
