@@ -131,3 +131,13 @@ def test_images_are_built_from_stages_that_exist() -> None:
     ]
     assert len(built) >= 4
     assert set(built) <= stages
+
+
+def test_what_the_code_advises_works_without_a_checkout() -> None:
+    code = [
+        path
+        for package in ("service", "model", "training", "deploy")
+        for path in (PROJECT / package).rglob("*.py")
+    ]
+    assert len(code) > 200
+    assert [path for path in code if "pip install -e" in path.read_text()] == []

@@ -14,7 +14,7 @@ from training.errors import ExplainedError
 
 Part = TypeVar("Part")
 Result = TypeVar("Result")
-RAY_EXTRA = "pip install -e '.[training,ray]' in the project's folder, on every machine of it"
+RAY_EXTRA = "pip install 'magnet-recommender[training,ray]', on every machine of it"
 
 
 def on_cpu(_: object) -> str:
