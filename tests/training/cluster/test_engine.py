@@ -148,7 +148,7 @@ def test_where_ray_is_missing_it_is_said_what_to_install(
             monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, "ray", None)
     assert main([*command.split(), "--ray", "auto"]) == 1
-    assert "pip install -e '.[training,ray]'" in capsys.readouterr().err
+    assert "pip install 'magnet-recommender[training,ray]'" in capsys.readouterr().err
 
 
 def test_ray_is_for_all_users(capsys: pytest.CaptureFixture[str]) -> None:
