@@ -110,3 +110,13 @@ def test_the_service_image_needs_no_training_library(tmp_path: Path) -> None:
         )
         assert done.returncode == 1
         assert said in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("target", ["service", "trainer"])
+def test_images_say_what_they_are(target: str) -> None:
+    told = dict(re.findall(r'org\.opencontainers\.image\.(\w+)="([^"]+)"', stage(target)))
+    assert told["title"] == f"magnet-{target}"
+    assert told["licenses"] == "Apache-2.0"
+    assert (told["version"], told["revision"]) == ("$VERSION", "$REVISION")
+    given = re.findall(r"--build-arg (\w+)=", (PROJECT / "deploy" / "release.sh").read_text())
+    assert set(re.findall(r"ARG (\w+)=", stage(target))) == set(given)

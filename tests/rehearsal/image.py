@@ -148,7 +148,7 @@ def _describe(image: Image, instruction: Instruction) -> None:
             image.entrypoint = instruction.words()
         case "CMD":
             image.command = instruction.words()
-        case "ARG" | "EXPOSE" | "HEALTHCHECK" | "VOLUME":
+        case "ARG" | "EXPOSE" | "HEALTHCHECK" | "LABEL" | "VOLUME":
             pass  # the composition decides
         case unknown:
             raise BuildError(f"{unknown} is not known here: teach it to {__name__}")
