@@ -131,7 +131,7 @@ export async function showModel({ guarded, say, similar }) {
     say(`Live: ${now.live}; pinned: ${now.pinned ?? "none"}; canary: ${running}. Each replica switches by itself.`);
     await again();
   });
-  const place = element("section", { "aria-label": "Report" });
+  const place = element("section", { class: "report", "aria-label": "Report" });
   const learnt = (version, text) => {
     const button = element("button", { type: "button", "aria-label": `${text}: ${version}` }, text);
     const close = () => { place.replaceChildren(); button.focus(); };

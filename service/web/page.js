@@ -3,6 +3,7 @@
 import { ApiError, call, query, rememberKey, segment } from "./api.js";
 import { legend, reach } from "./bars.js";
 import { card } from "./cards.js";
+import { showCall } from "./console.js";
 import { byId, element } from "./dom.js";
 import { known, path } from "./known.js";
 import { showModel } from "./model.js";
@@ -173,6 +174,7 @@ async function refresh(rated = null, { anew = false } = {}) {
     focusAgain(focused);
     shown = ids;
     owner = body;
+    showCall(body);
     left.clear();
     byId("legend").replaceChildren(...(state.scores ? legend(found.items, roles) : []));
     byId("warnings").replaceChildren(...warnings(found, body).map((text) => element("p", { class: "warning" }, text)));

@@ -9,6 +9,7 @@ import { term } from "./terms.js";
 const COLOURS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#8a7a00", "#8c8c8c"];
 const OTHERS = "others";  // has the last colour
 const HEAT = "0 114 178";  // text stays readable on .6 of it, in light and in dark
+const LEAST_RANGE = 0.5;  // of colours, in even shares
 const DOT = 0.022;  // in a map from -1 to 1
 const TITLES = {
   history: "By length of the user's history in interactions, shortest first",
@@ -35,11 +36,13 @@ function experts({ experts, maps }) {
 }
 
 function heat({ by, groups, places, weight }, experts) {
-  const most = Math.max(1e-9, ...weight.flat());
+  const drawn = weight.filter((_, q) => places[q]).flat();
+  const least = Math.min(...drawn);
+  const range = Math.max(Math.max(...drawn) - least, LEAST_RANGE / experts.length);  // small differences stay pale
   const cell = (q, k) => {
     if (!places[q]) return element("td", {}, "–");
     const node = element("td", { title: `${places[q]} places` }, number(weight[q][k]));
-    node.style.backgroundColor = `rgb(${HEAT} / ${0.6 * weight[q][k] / most})`;
+    node.style.backgroundColor = `rgb(${HEAT} / ${0.6 * (weight[q][k] - least) / range})`;
     return node;
   };
   return element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": TITLES[by] },

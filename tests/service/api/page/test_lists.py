@@ -1,7 +1,10 @@
 """The lists of the page in a real browser: what people do there, and what they see."""
 
 import base64
+import json
 import re
+import subprocess
+import sys
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -175,3 +178,27 @@ def test_pictures_of_the_data_folder_are_on_the_cards(
         (tmp_path / "images" / f"{client.recommend('u000')['items'][0]['item_id']}.gif").unlink()
         page.reload()
         expect(page.locator(".card .cover")).to_have_count(1, timeout=30_000)
+
+
+@pytest.mark.parametrize("name", ["curl", "Python"])
+def test_the_call_behind_the_list_gets_the_same_list(open_page, name: str) -> None:
+    page = open_page("/#user=u003&item=i004&item=i005&k=4&diversity=0.3&category=even&seen=shown")
+    expect(page.locator(".card")).to_have_count(4)
+    page.get_by_text("The call behind this list").click()
+    text = page.get_by_role("region", name=name, exact=True).inner_text()
+    shown = [card.get_attribute("data-item") for card in page.locator(".card").all()]
+    command = ["bash", "-c", text] if name == "curl" else [sys.executable, "-c", text]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    if name == "curl":
+        got = [item["item_id"] for item in json.loads(done.stdout)["items"]]
+    else:
+        got = [line.split()[1] for line in done.stdout.splitlines()]
+    assert got == shown
+
+
+def test_a_title_or_an_id_cannot_break_out_of_the_call(open_page) -> None:
+    page = open_page("/#user=it's%20$(id)%22&k=4")
+    page.get_by_text("The call behind this list").click()
+    text = page.get_by_role("region", name="curl", exact=True).inner_text()
+    done = subprocess.run(["bash", "-c", text], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["user_id"] == "it's $(id)\""

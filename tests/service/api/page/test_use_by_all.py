@@ -38,7 +38,7 @@ def test_a_list_is_got_and_explained_by_the_keyboard_alone(open_page) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_everybody_can_use_it(open_page, scheme: str, viewport: dict[str, int]) -> None:
-    page = open_page(color_scheme=scheme, viewport=viewport)
+    page = open_page(color_scheme=scheme, viewport=viewport, reduced_motion="reduce")
     expect(page.locator("#cards")).to_have_attribute("aria-busy", "false")
     expect(page.locator(".card")).to_have_count(12)
     found = [Axe().run(page)]
