@@ -141,7 +141,7 @@ async function rolesBehind(version, signal) {
   return served.roles;
 }
 
-// `rated`: the item whose rating is why the list is asked for again; `anew`: another model is why.
+// `rated`: the item whose rating is why the list is asked for again; `anew`: another model or diversity is why.
 // What moved is then marked, and answered in words, or null where a later call has overtaken this one.
 async function refresh(rated = null, { anew = false } = {}) {
   let told = null;
@@ -417,6 +417,12 @@ async function beNew() {
 
 const refreshLater = later(refresh);
 
+// What another diversity changes is marked in the list, and said.
+const diversifyLater = later(async () => {
+  const told = await refresh(null, { anew: true });
+  if (told !== null) showToast(`Diversity ${state.diversity}: ${told}.`);
+});
+
 function listen() {
   byId("ask").addEventListener("submit", (event) => event.preventDefault());
   byId("skip").addEventListener("click", (event) => {
@@ -436,7 +442,8 @@ function listen() {
     byId(name).addEventListener("input", () => {
       state[name] = Number(byId(name).value);
       byId(`${name}-shown`).textContent = byId(name).value;
-      refreshLater();
+      if (name === "diversity") diversifyLater();
+      else refreshLater();
     });
   }
   byId("key-form").addEventListener("submit", (event) => {

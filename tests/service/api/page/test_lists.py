@@ -202,3 +202,17 @@ def test_a_title_or_an_id_cannot_break_out_of_the_call(open_page) -> None:
     text = page.get_by_role("region", name="curl", exact=True).inner_text()
     done = subprocess.run(["bash", "-c", text], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["user_id"] == "it's $(id)\""
+
+
+def test_another_diversity_says_what_it_changes(open_page, service) -> None:
+    page = open_page("/#user=u003", reduced_motion="reduce")
+    expect(page.locator(".card")).to_have_count(12)
+
+    def ranked(**params: float) -> list[str]:
+        return [item["item_id"] for item in service.recommend("u003", k=12, **params)["items"]]
+
+    page.get_by_label("Diversity").fill("0.8")
+    expect(page.locator("#toast")).to_contain_text("Diversity 0.8: ")
+    shown = [card.get_attribute("data-item") for card in page.locator(".card").all()]
+    assert shown == ranked(diversity=0.8) != ranked()
+    expect(page.locator(".mark", has_text="New")).to_have_count(len({*shown} - {*ranked()}))
