@@ -9,7 +9,7 @@ import resource
 from http import HTTPStatus
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 HEADER_SECONDS = 10.0
 """Longest time for the header of a request, from the connection or the header's first byte on."""
@@ -35,6 +35,8 @@ class Connection(HttpToolsProtocol):
     """Ends the connection unless the header is complete by then."""
     _header_bytes = 0
     """Read of a header that is not complete."""
+    _unanswered: tuple[RequestResponseCycle, ...] = ()
+    """Requests that have begun, several where a caller does not wait for answers."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Refuse it if there are too many, and begin to wait for a request."""
@@ -58,10 +60,18 @@ class Connection(HttpToolsProtocol):
         """The request has begun; what comes next has its own deadline."""
         self._stop_waiting()
         super().on_headers_complete()
+        if self.cycle is not None:
+            before = (each for each in self._unanswered if not each.response_complete)
+            self._unanswered = (*before, self.cycle)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait for nothing any more."""
+        """Wait for nothing any more, and answer nothing: uvicorn tells the latest request only."""
         self._stop_waiting()
+        for each in self._unanswered:
+            if not each.response_complete:
+                each.disconnected = True
+                each.message_event.set()
+        self._unanswered = ()
         super().connection_lost(exc)
 
     @property

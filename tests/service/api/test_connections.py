@@ -3,6 +3,7 @@
 import gzip
 import json
 import socket
+import struct
 import time
 import zlib
 from collections.abc import Iterator
@@ -198,3 +199,23 @@ def test_pages_of_other_origins_may_ask_if_they_are_named(client) -> None:
 def test_without_the_setting_no_other_origin_may(disk_client) -> None:
     answer = disk_client.get("/livez", headers={"origin": "https://shop.test"})
     assert "access-control-allow-origin" not in answer.headers
+
+
+def test_a_reader_who_leaves_while_requests_wait_is_no_failure(client, caplog, until) -> None:
+    def answered() -> int:
+        lines = client.get("/metrics").text.splitlines()
+        return sum(
+            int(float(line.rsplit(" ")[-1]))
+            for line in lines
+            if line.startswith("magnet_requests_total") and 'route="other"' in line
+        )
+
+    before = answered()
+    large = b"GET /docs/assets/swagger-ui-bundle.js HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with line(client) as leaving:
+        leaving.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        leaving.sendall(large * 3)
+        leaving.recv(100)  # the first is being sent, the others wait
+        leaving.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    until(lambda: answered() > before)
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
