@@ -19,6 +19,7 @@ from deploy.benchmarks.serving import (
     reasons_part,
     size_part,
     start_part,
+    workers_part,
 )
 from deploy.benchmarks.serving.rig import Part
 from deploy.local.processes import ChildDied
@@ -86,6 +87,11 @@ PARTS = (
         name="bytes",
         summary="memory of the server over the bytes that were published",
         measure=size_part.measure_bytes,
+    ),
+    Part(
+        name="workers",
+        summary="answers and processor time of one, two and four processes",
+        measure=workers_part.measure,
     ),
     Part(
         name="start",
