@@ -17,7 +17,7 @@ from training.ingest.rejects import LINE, Check, Rejects, id_checks, passed
 from training.ingest.rows import FILE, ITEM
 from training.ingest.sources import Given, Source
 from training.ingest.tables import Interactions, PublicIds, check_rejected
-from training.ingest.values import DECIMAL_COMMA, ids, missing, numbers
+from training.ingest.values import DECIMAL_COMMA, ids, missing, numbers, stripped
 from training.ingest.words import flat_lists
 
 ID, PUBLIC, PICTURE, ROW, HIDDEN = "id", "item_id", "picture", "row", "hidden"
@@ -159,7 +159,7 @@ def _parsed(batch: pl.DataFrame, mapping: ItemMapping) -> pl.DataFrame:
     if mapping.title is not None:
         columns.append(_words([mapping.title]).alias(TITLE))
     if mapping.year is not None:
-        columns.append(_stripped(mapping.year).str.extract(_YEAR).fill_null("").alias(YEAR))
+        columns.append(stripped(pl.col(mapping.year)).str.extract(_YEAR).fill_null("").alias(YEAR))
     if mapping.categories is not None:
         column, separator = pl.col(mapping.categories), mapping.categories_separator
         columns.append(_categories(column, separator).alias(CATEGORIES))
@@ -167,15 +167,11 @@ def _parsed(batch: pl.DataFrame, mapping: ItemMapping) -> pl.DataFrame:
         columns.append(_words(mapping.text).alias(DESCRIPTION))
     columns += [_attribute(name) for name in mapping.attributes]
     if mapping.picture is not None:
-        columns.append(_present(_stripped(mapping.picture)).alias(PICTURE))
+        columns.append(_present(stripped(pl.col(mapping.picture))).alias(PICTURE))
     if mapping.available is not None:
-        text = _stripped(mapping.available).str.to_lowercase()
+        text = stripped(pl.col(mapping.available)).str.to_lowercase()
         columns.append((text.is_in(NO) | (numbers(text) <= 0).fill_null(False)).alias(HIDDEN))
     return batch.select(columns)
-
-
-def _stripped(column: str) -> pl.Expr:
-    return pl.col(column).str.strip_chars()
 
 
 def _present(text: pl.Expr) -> pl.Expr:
@@ -195,7 +191,7 @@ def _words(columns: Sequence[str]) -> pl.Expr:
 
 def _attribute(column: str) -> pl.Expr:
     """One line; numbers with a decimal point, as the reader of the table knows them."""
-    text = _stripped(column).str.replace_all(_SPACES, " ")
+    text = stripped(pl.col(column)).str.replace_all(_SPACES, " ")
     number = text.str.contains(DECIMAL_COMMA)
     pointed = pl.when(number).then(text.str.replace(",", ".", literal=True)).otherwise(text)
     return _present(pointed).alias(f"{ATTRIBUTE}{column}")

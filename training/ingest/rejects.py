@@ -17,7 +17,9 @@ _SHOWN_CHARACTERS = 200
 """Most characters of a value in the rejects file, so that it stays readable."""
 _EXAMPLES = 3
 """Rows that are shown for each reason."""
-_BREAKS = r"[\t\r\n]"
+_CONTROL = r"\p{Cc}"
+MAX_ID = 256
+"""Characters: the service takes no longer one."""
 
 
 def shown(path: Path) -> str:
@@ -97,7 +99,10 @@ def id_checks(what: str, column: str) -> list[Check]:
     value = pl.col(column)
     return [
         Check(f"no {what} id", missing(value), value),
-        Check(f"{what} id with a tab or a line break", value.str.contains(_BREAKS), value),
+        Check(
+            f"{what} id with a tab, a line break or the like", value.str.contains(_CONTROL), value
+        ),
+        Check(f"{what} id of over {MAX_ID} characters", value.str.len_chars() > MAX_ID, value),
         Check(f"{what} id shortened by a spreadsheet", value.str.contains(SHORTENED), value),
     ]
 

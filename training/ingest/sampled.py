@@ -12,7 +12,7 @@ from training.ingest.mapping import NAMES, by_fit, fits, named, plain, words_of
 from training.ingest.rejects import Rejects
 from training.ingest.sources import Source
 from training.ingest.times import DATE_ORDERS, seconds
-from training.ingest.values import Style, missing, numbers, thousands_of, wholes
+from training.ingest.values import Style, missing, numbers, stripped, thousands_of, wholes
 from training.ingest.words import flat_lists
 
 _ROWS = 5000
@@ -57,7 +57,7 @@ class Sampled:
     def of(cls, source: Source) -> Self:
         """Read the first rows."""
         sample = next(source.batches(source.names, Rejects(), _ROWS))
-        rows = sample.select(pl.col(source.names).str.strip_chars())
+        rows = sample.select(stripped(pl.col(source.names)))
         return cls(
             path=source.path,
             names=source.names,

@@ -331,11 +331,11 @@ def _expanded(paths: Iterable[Path], passed_over: list[Path]) -> Iterator[Path]:
         if not path.is_dir():
             if not path.exists():
                 raise DataError(path, "is not there", "check its path")
-            yield path
+            yield _named(path)
             continue
         entries = sorted(x for x in path.iterdir() if not x.name.startswith("."))
-        files = [x for x in entries if x.is_file()]
-        found = [inner for inner in files if _of_use(inner)]
+        files = [x for x in entries if not x.is_dir()]
+        found = [_named(x) for x in files if x.is_file() and _of_use(x)]
         parts = [x for x in entries if x.is_dir() and "=" in x.name]
         inner = [x for x in entries if x.is_dir() and any(map(_of_use, x.iterdir()))]
         passed_over += [x for x in (*files, *inner) if x not in (*found, *parts)]
@@ -345,6 +345,15 @@ def _expanded(paths: Iterable[Path], passed_over: list[Path]) -> Iterator[Path]:
             remedy = f"expected files that end in {', '.join(_FOLDER_SUFFIXES)}"
             raise DataError(path, "holds no table", SAVE_SHEETS if sheets else remedy)
         yield from found
+
+
+def _named(path: Path) -> Path:
+    """A file, if a mapping can name it."""
+    try:
+        path.name.encode()
+    except UnicodeEncodeError:
+        raise DataError(path, "has a name that is not UTF-8", "rename it") from None
+    return path
 
 
 def _of_use(path: Path) -> bool:

@@ -19,7 +19,7 @@ from training.ingest.rows import FILE, ITEM, LABEL, TIME, USER, VALUE, Rows
 from training.ingest.sources import BATCH_ROWS, Given, Source
 from training.ingest.times import seconds
 from training.ingest.values import ids as plain_ids
-from training.ingest.values import missing, numbers
+from training.ingest.values import missing, numbers, stripped
 
 log = logging.getLogger(__name__)
 FIRST = 3
@@ -153,7 +153,7 @@ def read_interactions(
                 log.info(f"{shown(source.path)}: {number * BATCH_ROWS:,} rows")
             texts = batch.select(
                 *(
-                    (plain_ids(pl.col(column)) if x in (USER, ITEM) else _stripped(column)).alias(
+                    (plain_ids if x in (USER, ITEM) else stripped)(pl.col(column)).alias(
                         f"{x} text"
                     )
                     for x, column in columns.items()
@@ -164,10 +164,6 @@ def read_interactions(
                 rejects.count_whole(x, batch[columns[x]])
             usable = passed(*_parsed(texts, mapping, users, items), source.path, rejects)
             yield usable.select(*columns, LINE, pl.lit(place, pl.UInt16).alias(FILE))
-
-
-def _stripped(column: str) -> pl.Expr:
-    return pl.col(column).str.strip_chars()
 
 
 def _parsed(

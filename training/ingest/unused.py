@@ -20,7 +20,7 @@ def unused(given: Given, mapping: Mapping, sources: Sequence[Source]) -> Iterato
         sources: the tables that are read.
     """
     for path in given.passed_over:
-        if path.suffix.lower() not in SUFFIXES:
+        if not path.is_file() or path.suffix.lower() not in SUFFIXES:
             yield f"{path.name}: {_why(path)}"
     tables = [x for x in (mapping.interactions, mapping.items) if x is not None]
     for source in {source.path: source for source in sources}.values():
@@ -39,6 +39,8 @@ def _why(path: Path) -> str:
     suffix = path.suffix.lower()
     if path.is_dir():
         return "a folder in a folder is not read; give it too"
+    if not path.is_file():
+        return "no file, or a link to none"
     if suffix in SHEET_SUFFIXES:
         return f"a spreadsheet is not read; {SAVE_SHEETS}"
     if suffix in NAMED_ONLY:

@@ -41,6 +41,15 @@ class Style:
 PLAIN = Style()
 
 
+_BLANKS = "".join(filter(str.isspace, map(chr, range(0x3001)))) + "\u200b\u2060\ufeff"
+"""White space, and characters without width that copying leaves at the ends of texts."""
+
+
+def stripped(text: pl.Expr) -> pl.Expr:
+    """Texts without blanks around them, seen or not."""
+    return text.str.strip_chars(_BLANKS)
+
+
 def missing(text: pl.Expr) -> pl.Expr:
     """Whether a stripped string stands for no value."""
     return text.str.to_lowercase().is_in(MISSING)
@@ -48,8 +57,8 @@ def missing(text: pl.Expr) -> pl.Expr:
 
 def ids(text: pl.Expr) -> pl.Expr:
     """Stripped ids; 12.0 is 12."""
-    stripped = text.str.strip_chars()
-    return pl.coalesce(stripped.str.extract(WHOLE_FLOAT), stripped)
+    bare = stripped(text)
+    return pl.coalesce(bare.str.extract(WHOLE_FLOAT), bare)
 
 
 def numbers(text: pl.Expr, style: Style = PLAIN) -> pl.Expr:

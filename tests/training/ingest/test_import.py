@@ -57,7 +57,7 @@ def test_a_messy_file(tmp_path: Path, imported, table) -> None:
         ("orders.csv", "16", "wrong number of fields", "c4;p/1;5"),
         ("orders.csv", "17", "quotes that do not match", 'c4;"p/1;5;2024-01-05;never closed'),
         ("orders.csv", "19", "quotes that do not match", 'c5;p/2;5;2024-01-06;"closed" too early'),
-        ("orders.csv", "20", "item id with a tab or a line break", "p\t2"),
+        ("orders.csv", "20", "item id with a tab, a line break or the like", "p\t2"),
         ("orders.csv", "22", "wrong number of fields", "c5;p/1;5;20"),
     ]
     assert table("out.inter") == [
