@@ -41,6 +41,8 @@ def test_everybody_can_use_it(open_page, scheme: str, viewport: dict[str, int]) 
     page = open_page(color_scheme=scheme, viewport=viewport, reduced_motion="reduce")
     expect(page.locator("#cards")).to_have_attribute("aria-busy", "false")
     expect(page.locator(".card")).to_have_count(12)
+    page.get_by_text("The call behind this list").click()
+    assert page.evaluate(NO_SCROLLING)
     found = [Axe().run(page)]
     page.get_by_role("button", name="Why?").first.click()
     expect(page.get_by_role("dialog").get_by_role("table").first).to_be_visible()
