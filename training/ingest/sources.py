@@ -4,6 +4,7 @@ Memory holds one batch.
 """
 
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -352,7 +353,8 @@ def _named(path: Path) -> Path:
     try:
         path.name.encode()
     except UnicodeEncodeError:
-        raise DataError(path, "has a name that is not UTF-8", "rename it") from None
+        readable = Path(os.fsencode(path).decode(errors="replace"))
+        raise DataError(readable, "has a name that is not UTF-8", "rename it") from None
     return path
 
 
