@@ -37,8 +37,8 @@ users have {HISTORY} items, whose item-item sums are made anew for each list). T
 float32 matrix-vector product over all item vectors and the top {TOP} of it; FAISS's indexes of the
 same vectors do that too, without routing or explanation (HNSW up to {MOST_FOR_HNSW:,} items, 32
 links, else its defaults). The naive head routes every item and takes the top {TOP} apart; the
-service routes only items that may matter and takes its top {TOP} apart. Recall is against
-routing every item, over {RECALL_USERS} users.
+service routes only items that may matter, and its top {TOP} are taken apart by the run that scores
+them. Recall is against routing every item, over {RECALL_USERS} users.
 
 Seven thousand items fit into a processor's last cache, where the floor is at its fastest as long as
 nobody else uses it: what else runs on the machine moves that line."""
@@ -97,7 +97,7 @@ def _candidates(
     def service(number: int) -> object:
         profile = scorer.user(number % USERS)
         (found,) = chosen.retriever.best([Query(profile, everything, TOP)])
-        return head.explain(profile, found.rows)
+        return found.breakdown or head.explain(profile, found.rows)
 
     def searched(index: faiss.Index) -> Callable[[int], object]:
         index.add(flat_IF)
