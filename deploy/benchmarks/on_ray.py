@@ -33,7 +33,7 @@ from training.encode.job import EncodeJob, encode_folder
 from training.reporting.documents import table, update_document
 
 SEED = 0
-TEXTS, WORDS = 1_000, 30
+TEXTS, WORDS = 3_000, 30
 USERS, ITEMS, TOP = 81_920, 5_000, 20
 _STORE_BYTES = 200_000_000
 _SECONDS_TO_START = 120.0
