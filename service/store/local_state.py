@@ -11,7 +11,7 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -152,21 +152,35 @@ class LocalState:
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        """A file to write in one transaction; it is removed where that fails."""
+        """A file to write in one transaction; it is removed where that fails.
+
+        Where none can be opened, what is written goes nowhere.
+        """
         with self._turn:
             try:
-                with self._opened() as file:
+                opened = self._opened()
+            except (sqlite3.Error, OSError) as error:
+                self._remove(error)
+                with closing(sqlite3.connect(":memory:")) as nowhere:
+                    nowhere.executescript(_TABLES)
+                    yield nowhere
+                return
+            try:
+                with opened as file:
                     yield file
             except (sqlite3.Error, OSError) as error:
-                _logger.warning(
-                    "%s cannot be written (%s): a restart without Redis will not be ready",
-                    self._path,
-                    error,
-                )
-                self.close()
-                for path in self._path.parent.glob(f"{FILE}*"):
-                    with suppress(OSError):
-                        path.unlink()
+                self._remove(error)
+
+    def _remove(self, error: Exception) -> None:
+        _logger.warning(
+            "%s cannot be written (%s): a restart without Redis will not be ready",
+            self._path,
+            error,
+        )
+        self.close()
+        for path in self._path.parent.glob(f"{FILE}*"):
+            with suppress(OSError):
+                path.unlink()
 
     def _opened(self) -> sqlite3.Connection:
         """The file that is there now: another process may have removed the one that was."""

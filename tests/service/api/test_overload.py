@@ -1,5 +1,6 @@
 """More requests than may wait, and requests that take long."""
 
+import statistics
 import time
 from threading import Event, Thread
 
@@ -66,4 +67,4 @@ def test_a_batch_of_long_lists_keeps_nobody_waiting(
         looking.join(60)
         assert client.metric("magnet_batch_size_count") >= 14  # two of 20 units at a time
     assert min(len(each["items"]) for each in answer.json()["responses"]) > 900
-    assert max(waits) < seconds / 4, "the event loop stood still"
+    assert statistics.median(waits) < seconds / 20, "the event loop stood still"
