@@ -22,7 +22,7 @@ from deploy.local.servers import HOST, free_port, get_json
 
 PROJECT = Path(__file__).parents[2]
 
-pytestmark = [pytest.mark.wheel, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.wheel, pytest.mark.timeout(3600)]
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +34,7 @@ def bin_folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     (client,) = wheels.glob("magnet_client-*.whl")
     folder = tmp_path_factory.mktemp("installed")
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    pip = [folder / "bin" / "python", "-m", "pip", "install", "--quiet"]
+    pip = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-compile"]
     pip += ["-c", PROJECT / "constraints.txt", f"{product}[service,training,local]", client]
     subprocess.run(pip, check=True)
     return folder / "bin"
