@@ -26,6 +26,7 @@ from service.api.dependencies import (
 from service.http.problems import ItemId
 from service.recommend.feedback import keep_events
 from service.schemas import costs
+from service.schemas.model_responses import ModelsResponse, ModelVersion, PointersResponse
 from service.schemas.requests import (
     ActivationRequest,
     AvailabilitiesRequest,
@@ -33,14 +34,7 @@ from service.schemas.requests import (
     CanaryRequest,
     FeedbackRequest,
 )
-from service.schemas.responses import (
-    AvailabilitiesResponse,
-    AvailabilityResponse,
-    FeedbackResponse,
-    ModelsResponse,
-    ModelVersion,
-    PointersResponse,
-)
+from service.schemas.responses import AvailabilitiesResponse, AvailabilityResponse, FeedbackResponse
 from service.store.registry import PublishedVersion
 
 Version = Annotated[str, Path(min_length=1, max_length=64, examples=["20260101-120000-1a2b3c4d"])]

@@ -15,7 +15,7 @@ from service.api.dependencies import (
     needs,
 )
 from service.schemas.errors import NoExperiment
-from service.schemas.responses import ExperimentResponse
+from service.schemas.model_responses import ExperimentResponse
 
 router = APIRouter(responses=GUARDED | REFUSED | SHARED)
 

@@ -18,7 +18,8 @@ from service.api.dependencies import (
 from service.ops.metrics import CONTENT_TYPE
 from service.recommend.explanation import named
 from service.schemas.errors import NotReady
-from service.schemas.responses import Liveness, ModelResponse, Readiness, RetrievalSummary
+from service.schemas.model_responses import ModelResponse, RetrievalSummary
+from service.schemas.responses import Liveness, Readiness
 
 router = APIRouter()
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Response
 
 from service.api.dependencies import GUARDED, NOT_FOUND, REFUSED, CallDep, Services, needs
 from service.schemas.errors import NoReport, UnknownVersion
-from service.schemas.responses import ReportResponse
+from service.schemas.model_responses import ReportResponse
 
 router = APIRouter(responses=GUARDED | REFUSED)
 

@@ -47,7 +47,7 @@ def test_images_can_be_pinned_to_what_their_tags_mean(checkout: Path) -> None:
     assert pin(checkout, digests).returncode == 0
     assert images(checkout) == [f"{name}@sha256:{digests[name]}" for name in before]
     text = (checkout / "Dockerfile").read_text()
-    unpinned = text.replace(f"@sha256:{digests['python:3.11-slim']}", "")
+    unpinned = re.sub(r"@sha256:[0-9a-f]{64}", "", text)
     assert unpinned == (PROJECT / "Dockerfile").read_text()
     moved = dict.fromkeys(before, "d" * 64)
     assert pin(checkout, moved).returncode == 0
