@@ -53,7 +53,7 @@ RUN /supply/bin/cyclonedx-py environment --output-reproducible --output-file /sb
 # The inner loops of the search. This image has a compiler.
 FROM python:3.11 AS kernels
 WORKDIR /kernels
-COPY model/runtime/native/build.py model/runtime/native/kernels.c ./
+COPY model/runtime/native ./
 RUN python build.py
 
 FROM base AS service

@@ -136,7 +136,7 @@ $(VENV):
 	@$(PIP) install --quiet $(PIP_ARGS) 'pip>=25.1'
 	@touch $@
 
-$(RUNTIME): $(VENV) $(PINS) model/runtime/native/kernels.c
+$(RUNTIME): $(VENV) $(PINS) $(wildcard model/runtime/native/*.[ch])
 	@echo "Installing what training and serving need into .venv (the first time takes minutes)"
 	@$(PIP) install --quiet $(PIP_ARGS) -c constraints.txt -e '.[service,training,local]' -e ./client
 	@$(BIN)/python -m model.runtime.native.build >/dev/null || true

@@ -1,6 +1,6 @@
-"""`python -m model.runtime.native.build`: compile `kernels.c` with the C compiler of the machine.
+"""`python -m model.runtime.native.build`: compile the C files of this folder.
 
-The library's name holds a digest of the source and of the options, so that one of another source is
+The library's name holds a digest of the sources and of the options, so that one of other sources is
 never loaded.
 """
 
@@ -14,23 +14,24 @@ import tempfile
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-SOURCE = FOLDER / "kernels.c"
+SOURCES = sorted(FOLDER.glob("*.[ch]"))
 OPTIONS = ("-O3", "-std=gnu11", "-fopenmp-simd", "-fno-math-errno", "-fPIC", "-shared")
 
 
 def library() -> Path:
-    """Where the compiled copy of the source is, if there is one."""
+    """Where the compiled copy of the sources is, if there is one."""
     of = " ".join([*OPTIONS, platform.machine()]).encode()
-    digest = hashlib.sha256(SOURCE.read_bytes() + of).hexdigest()[:12]
+    texts = b"".join(source.read_bytes() for source in SOURCES)
+    digest = hashlib.sha256(texts + of).hexdigest()[:12]
     return FOLDER / f"kernels-{digest}.so"
 
 
 def build() -> Path:
-    """Compile the source, unless that has been done; remove the libraries of others.
+    """Compile the sources, unless that has been done; remove the libraries of others.
 
     Raises:
         OSError: there is no compiler, or the folder cannot be written to.
-        subprocess.CalledProcessError: it cannot compile the source.
+        subprocess.CalledProcessError: it cannot compile the sources.
     """
     wanted = library()
     if wanted.exists():
@@ -40,7 +41,8 @@ def build() -> Path:
         raise FileNotFoundError("there is no C compiler (Debian, Ubuntu: apt install gcc)")
     with tempfile.TemporaryDirectory(dir=FOLDER) as scratch:
         made = Path(scratch) / wanted.name
-        command = [*compiler.split(), *OPTIONS, "-o", str(made), str(SOURCE), "-lm"]
+        files = [str(source) for source in SOURCES if source.suffix == ".c"]
+        command = [*compiler.split(), *OPTIONS, "-o", str(made), *files, "-lm"]
         subprocess.run(command, check=True, capture_output=True, text=True)
         made.replace(wanted)
     for other in FOLDER.glob("kernels-*.so"):
@@ -55,7 +57,7 @@ def main() -> int:
         sys.stdout.write(f"{build()}\n")
     except (OSError, subprocess.CalledProcessError) as error:
         reason = error.stderr if isinstance(error, subprocess.CalledProcessError) else error
-        sys.stderr.write(f"kernels.c is not compiled, numpy is used in its place: {reason}\n")
+        sys.stderr.write(f"the C files are not compiled, numpy is used in its place: {reason}\n")
         return 1
     return 0
 

@@ -1,4 +1,4 @@
-"""The functions of `kernels.c`, on numpy arrays.
+"""The functions of the C files, on numpy arrays.
 
 `kernels()` is None where they have not been built. Callers then use numpy and onnxruntime, with the
 same answers. The lock of Python is not held meanwhile.
@@ -25,7 +25,7 @@ LANES = 16
 TILE_ITEMS = 4 * LANES
 """What the number of items is rounded up to."""
 MOST_USERS, MOST_WIDTH = 64, 1024
-"""As in `kernels.c`."""
+"""As in `bounds.c`."""
 _USUALLY = 1_024
 """Rows that most searches find; where there are more, they are searched again."""
 _POINTER, _LONG = ctypes.c_void_p, ctypes.c_int64
@@ -45,7 +45,7 @@ class _Said(ctypes.Structure):
 
 
 class Items(ctypes.Structure):
-    """Items in 8 bits, see `kernels.c`."""
+    """Items in 8 bits, see `bounds.c`."""
 
     _fields_ = (
         *((name, _POINTER) for name in ("blocks", "added", "axes", "lengths", "steps")),
@@ -87,7 +87,7 @@ class _History(ctypes.Structure):
 
 
 class Catalogue(ctypes.Structure):
-    """`struct catalogue` of `kernels.c`."""
+    """`struct catalogue` of `reasons.c`."""
 
     _fields_ = (
         *((name, _POINTER) for name in ("items", "foldin", "lengths")),
@@ -97,7 +97,7 @@ class Catalogue(ctypes.Structure):
 
 
 class ListOfItems(ctypes.Structure):
-    """`struct list` of `kernels.c`."""
+    """`struct list` of `reasons.c`."""
 
     _fields_ = (
         *((name, _POINTER) for name in ("rows", "history", "shares", "user", "contribution")),
@@ -108,7 +108,7 @@ class ListOfItems(ctypes.Structure):
 
 
 class Room(ctypes.Structure):
-    """`struct reasons` of `kernels.c`."""
+    """`struct reasons` of `reasons.c`."""
 
     _fields_ = (
         *((name, _POINTER) for name in ("rows", "shares", "first", "scale", "scaled", "points")),
@@ -131,7 +131,7 @@ class Entries(NamedTuple):
 
 
 class Kernels:
-    """A compiled copy of `kernels.c`."""
+    """A compiled copy of the C files."""
 
     def __init__(self, path: str) -> None:
         """OSError if it cannot be loaded."""

@@ -16,7 +16,7 @@ from model.runtime.native.kernels import Catalogue, Floats, Kernels, ListOfItems
 from model.runtime.top_k import Rows
 
 NAMED = 3
-"""Most that are named for an item, as in `kernels.c`."""
+"""Most that are named for an item, as in `reasons.c`."""
 
 
 class Spoken(NamedTuple):

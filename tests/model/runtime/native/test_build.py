@@ -38,7 +38,7 @@ def test_a_source_that_cannot_be_compiled_leaves_nothing(elsewhere, monkeypatch,
         pytest.skip("there is no C compiler")
     source = elsewhere / "kernels.c"
     source.write_text("int nothing(void) { return missing; }")
-    monkeypatch.setattr(build, "SOURCE", source)
+    monkeypatch.setattr(build, "SOURCES", [source])
     assert build.main() == 1
     assert "missing" in capsys.readouterr().err
     assert [*elsewhere.iterdir()] == [source]

@@ -1,0 +1,41 @@
+/* The inner loops of exact search: bounds of all items (bounds.c), the highest of them (select.c),
+ * pairs' cosines (pairs.c), item-item sums (item_item.c), and who is named for an item (reasons.c).
+ *
+ * Plain C without a dependency, called through ctypes (kernels.py has the signatures and the checks),
+ * built by build.py. Every loop has its twin in numpy or onnxruntime, which is used where nothing
+ * has been built, and tests compare the two. Nothing here keeps memory or state.
+ *
+ * Letters: I items, B users, V views, M modalities, G = V * M channels, D dimension (padded to a
+ * multiple of 4), L lanes (items of a block), P pairs, J routing channels, N rows that are named.
+ */
+
+#ifndef KERNELS_H
+#define KERNELS_H
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
+#define X86 1
+#define VNNI __attribute__((target("avx512f,avx512bw,avx512vnni,fma")))
+#endif
+
+#if defined(X86) && defined(__ELF__) && defined(__GLIBC__)
+#define FOR_EACH_PROCESSOR \
+    __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define FOR_EACH_PROCESSOR
+#endif
+
+#define INLINE static inline __attribute__((always_inline))
+
+enum { LANES = 16, TILE = 4 };
+
+/* Ask for numbers that are read soon. */
+INLINE void fetch(const float *numbers, int64_t size) {
+    for (int64_t place = 0; place < size; place += LANES) __builtin_prefetch(numbers + place);
+}
+
+#endif

@@ -1,0 +1,45 @@
+/* Cosines and routing evidence of pairs. See kernels.h. */
+
+#include "kernels.h"
+
+enum { AHEAD = 4 }; /* pairs whose items are fetched meanwhile */
+
+/* Cosines [G, P] of users and items of their own, whose rows are given one user after the other,
+ * and the routing evidence of both [J, P]. */
+struct pairs {
+    const float *items;   /* [I, G, D] */
+    const float *routing; /* [I, J] */
+    const float *unit;    /* of users, at unit length [G, B, D] */
+    const float *evidence; /* of users [J, B] */
+    const int64_t *rows;  /* [P] */
+    const int64_t *lengths; /* pairs of each user [B] */
+    int64_t num_items, num_users, num_pairs, num_channels, width, num_routing;
+};
+
+/* 1 if a row is none of the items', else 0. */
+FOR_EACH_PROCESSOR int cosines(const struct pairs *pairs, float *cosine, float *routing) {
+    const int64_t width = pairs->width, channels = pairs->num_channels;
+    int64_t pair = 0;
+    for (int64_t place = 0; place < pairs->num_pairs; place++)
+        if (pairs->rows[place] < 0 || pairs->rows[place] >= pairs->num_items) return 1;
+    for (int64_t user = 0; user < pairs->num_users; user++)
+        for (const int64_t end = pair + pairs->lengths[user]; pair < end; pair++) {
+            const int64_t row = pairs->rows[pair];
+            if (pair + AHEAD < pairs->num_pairs)
+                fetch(pairs->items + pairs->rows[pair + AHEAD] * channels * width,
+                      channels * width);
+            for (int64_t channel = 0; channel < channels; channel++) {
+                const float *item = pairs->items + (row * channels + channel) * width;
+                const float *unit = pairs->unit + (channel * pairs->num_users + user) * width;
+                float sum = 0;
+#pragma omp simd reduction(+ : sum)
+                for (int64_t d = 0; d < width; d++) sum += item[d] * unit[d];
+                cosine[channel * pairs->num_pairs + pair] = sum;
+            }
+            for (int64_t place = 0; place < pairs->num_routing; place++)
+                routing[place * pairs->num_pairs + pair] =
+                    pairs->routing[row * pairs->num_routing + place]
+                    + pairs->evidence[place * pairs->num_users + user];
+        }
+    return 0;
+}

@@ -1,0 +1,256 @@
+/* Who is named for an item: which items of a history speak for it. See kernels.h. */
+
+#include "kernels.h"
+
+#define TINY 1e-30f
+
+enum { NAMED = 3 };
+
+/* What is the same for all lists. */
+struct catalogue {
+    const float *items;   /* [I, G, D] */
+    const float *foldin;  /* [I, G, D] */
+    const float *lengths; /* of fold-in rows [I, G] */
+    int64_t num_items, num_channels, width;
+    float least_share, damping, least_similarity, least_variance; /* see evidence.py */
+};
+
+/* One list, and the history that speaks for it. */
+struct list {
+    const int64_t *rows;    /* of its items, of which the first N are shown [R] */
+    const int64_t *history; /* oldest first [H] */
+    const float *shares;    /* what each of the history counts for [H] */
+    const float *user;      /* [G, D] */
+    const float *contribution; /* to the scores of what is shown [N, G] */
+    const float *item_item; /* scores of what is shown [N] */
+    const int32_t *entries; /* of W, see `struct history` [E] */
+    const float *values;
+    const int64_t *ends;
+    int64_t num_rows, num_shown, num_history, num_voices; /* of these, the newest speak */
+    float factor;           /* of the values */
+};
+
+/* What is made of lists, and room for one. */
+struct reasons {
+    int64_t *rows;  /* who is named, the most telling first; -1 for nobody [B, N, NAMED] */
+    float *shares;  /* [B, N, NAMED] */
+    float *first;   /* what the first of them says, by channel [B, N, G] */
+    float *scale;   /* room [G + 1, R] */
+    float *scaled;  /* room [R, G, D] */
+    float *points;  /* room [R, voices] */
+    float *parts;   /* room [R, voices] */
+    float *unit;    /* room [3, voices] */
+    int16_t *slots; /* room, a power of two of more than R */
+    int64_t num_slots;
+};
+
+INLINE float dot(const float *one, const float *other, int64_t width) {
+    float sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t d = 0; d < width; d++) sum += one[d] * other[d];
+    return sum;
+}
+
+/* Four at once, so that the additions of one do not wait for each other. */
+INLINE void four_dots(
+    const float *rows, int64_t first, int64_t second, int64_t third, int64_t fourth,
+    const float *other, int64_t width, float sums[TILE]) {
+    float a = 0, b = 0, c = 0, d = 0;
+#pragma omp simd reduction(+ : a, b, c, d)
+    for (int64_t place = 0; place < width; place++) {
+        a += rows[first + place] * other[place];
+        b += rows[second + place] * other[place];
+        c += rows[third + place] * other[place];
+        d += rows[fourth + place] * other[place];
+    }
+    sums[0] = a, sums[1] = b, sums[2] = c, sums[3] = d;
+}
+
+/* Items of a list times what their products with a fold-in row at unit length add to the score. */
+INLINE void scale_items(
+    const struct catalogue *all, const struct list *list, const float *scale, float *scaled) {
+    const int64_t channels = all->num_channels, width = all->width;
+    for (int64_t r = 0; r < list->num_rows; r++)
+        for (int64_t channel = 0; channel < channels; channel++) {
+            const float *item = all->items + (list->rows[r] * channels + channel) * width;
+            const float by = scale[r * channels + channel];
+            float *out = scaled + (r * channels + channel) * width;
+            for (int64_t d = 0; d < width; d++) out[d] = item[d] * by;
+        }
+}
+
+/* What a similarity of one adds to scores [R, G]: of what is not shown, the mean. Behind it, that of
+ * the first channel again, before it is divided by lengths. */
+INLINE void find_scale(const struct catalogue *all, const struct list *list, float *scale) {
+    const int64_t channels = all->num_channels, width = all->width, shown = list->num_shown;
+    float *undivided = scale + list->num_rows * channels;
+    for (int64_t channel = 0; channel < channels; channel++) {
+        const float *user = list->user + channel * width;
+        const float length = fmaxf(sqrtf(dot(user, user, width)), TINY);
+        float total = 0, sum = 0;
+        for (int64_t h = 0; h < list->num_history; h++)
+            total += list->shares[h] * all->lengths[list->history[h] * channels + channel];
+        for (int64_t r = 0; r < list->num_rows; r++) {
+            float own = sum / shown;
+            if (r < shown) {
+                const float *item = all->items + (list->rows[r] * channels + channel) * width;
+                float similarity = dot(item, user, width) / length;
+                if (channel == 0) similarity += list->item_item[r];
+                const float contribution = list->contribution[r * channels + channel];
+                own = fabsf(similarity) > all->least_similarity ? contribution / similarity : 0;
+                sum += own;
+            }
+            if (channel == 0) undivided[r] = own;
+            scale[r * channels + channel] = own / (length * fmaxf(total, TINY));
+        }
+    }
+}
+
+/* What entries of W add [R, voices], times `factor` and the scale of the first channel. */
+INLINE void find_parts(
+    const struct list *list, const float *scale, int16_t *slots, int64_t num_slots, float *parts) {
+    const int64_t silent = list->num_history - list->num_voices, mask = num_slots - 1;
+    memset(parts, 0, sizeof(float) * list->num_rows * list->num_voices);
+    memset(slots, 0, sizeof(int16_t) * num_slots);
+    for (int64_t r = 0; r < list->num_rows; r++) {
+        int64_t slot = list->rows[r] & mask;
+        while (slots[slot]) slot = (slot + 1) & mask;
+        slots[slot] = (int16_t)(r + 1);
+    }
+    for (int64_t h = silent; h < list->num_history; h++)
+        for (int64_t entry = h ? list->ends[h - 1] : 0; entry < list->ends[h]; entry++) {
+            int64_t slot = list->entries[entry] & mask;
+            while (slots[slot] && list->rows[slots[slot] - 1] != list->entries[entry])
+                slot = (slot + 1) & mask;
+            if (slots[slot]) {
+                const int64_t r = slots[slot] - 1;
+                parts[r * list->num_voices + h - silent] +=
+                    list->values[entry] * list->factor * scale[r];
+            }
+        }
+}
+
+/* What the newest of a history add to the scores of a list's items [R, voices], in points. */
+INLINE void find_points(
+    const struct catalogue *all, const struct list *list, const struct reasons *room) {
+    const int64_t size = all->num_channels * all->width, voices = list->num_voices;
+    const int64_t silent = list->num_history - voices;
+    find_scale(all, list, room->scale);
+    scale_items(all, list, room->scale, room->scaled);
+    find_parts(
+        list, room->scale + list->num_rows * all->num_channels, room->slots, room->num_slots,
+        room->parts);
+    for (int64_t voice = 0; voice < voices; voice++) {
+        const float *foldin = all->foldin + list->history[silent + voice] * size;
+        const float share = list->shares[silent + voice];
+        if (voice + 1 < voices)
+            fetch(all->foldin + list->history[silent + voice + 1] * size, size);
+        for (int64_t r = 0; r < list->num_rows; r += TILE) {
+            /* Behind the end, the last once more. */
+            const int64_t last = list->num_rows - 1;
+            float sums[TILE];
+            four_dots(
+                room->scaled, r * size, (r + 1 < last ? r + 1 : last) * size,
+                (r + 2 < last ? r + 2 : last) * size, (r + 3 < last ? r + 3 : last) * size, foldin,
+                size, sums);
+            for (int64_t k = 0; k < TILE && r + k <= last; k++) {
+                const int64_t place = (r + k) * voices + voice;
+                room->points[place] = share * sums[k] + room->parts[place];
+            }
+        }
+    }
+}
+
+/* Means over the list's items [voices], and what a difference from them is divided by [voices];
+ * whether the items do not differ. */
+INLINE int find_units(
+    const struct catalogue *all, const struct list *list, const float *points, float *unit,
+    float *mean) {
+    const int64_t voices = list->num_voices, num_rows = list->num_rows;
+    float total = 0;
+    for (int64_t voice = 0; voice < voices; voice++) mean[voice] = unit[voice] = 0;
+    for (int64_t r = 0; r < num_rows; r++)
+        for (int64_t voice = 0; voice < voices; voice++)
+            mean[voice] += points[r * voices + voice] / num_rows;
+    for (int64_t r = 0; r < num_rows; r++)
+        for (int64_t voice = 0; voice < voices; voice++) {
+            const float below = mean[voice] - points[r * voices + voice];
+            unit[voice] += below * below / num_rows;
+        }
+    for (int64_t voice = 0; voice < voices; voice++) total += unit[voice];
+    const float damping = all->damping * sqrtf(total / voices);
+    for (int64_t voice = 0; voice < voices; voice++)
+        unit[voice] = fmaxf(sqrtf(unit[voice]) + damping, TINY);
+    return total <= all->least_variance;
+}
+
+/* Who is named for one item: the least `against` of those that say enough for it. */
+INLINE void name_for(
+    const struct catalogue *all, const struct list *list, int64_t r, const struct reasons *room,
+    int is_flat, int64_t *columns, float *shares) {
+    const int64_t voices = list->num_voices, silent = list->num_history - voices;
+    const float *points = room->points + r * voices, *unit = room->unit, *mean = unit + voices;
+    float least[NAMED], total = 0;
+    for (int64_t voice = 0; voice < voices; voice++)
+        if (list->history[silent + voice] != list->rows[r]) total += fmaxf(points[voice], 0);
+    total = fmaxf(total, TINY);
+    for (int place = 0; place < NAMED; place++)
+        columns[place] = -1, shares[place] = 0, least[place] = place ? 0 : INFINITY;
+    for (int64_t voice = 0; voice < voices; voice++) {
+        if (points[voice] < all->least_share * total || points[voice] <= 0) continue;
+        if (list->history[silent + voice] == list->rows[r]) continue;
+        const float against =
+            is_flat ? -points[voice] : (mean[voice] - points[voice]) / unit[voice];
+        int place = NAMED;
+        for (; place > 0; place--)
+            if (columns[place - 1] >= 0 && least[place - 1] <= against) break;
+        if (place == NAMED) continue;
+        for (int other = NAMED - 1; other > place; other--)
+            columns[other] = columns[other - 1], least[other] = least[other - 1];
+        columns[place] = voice, least[place] = against;
+    }
+    for (int place = 0; place < NAMED; place++) {
+        /* Those beside the first are named only if they say more than in the mean. */
+        if (columns[place] >= 0 && place && least[place] >= 0) columns[place] = -1;
+        if (columns[place] >= 0) shares[place] = points[columns[place]] / total;
+    }
+}
+
+/* Who is named for the items of lists with as many shown each; 1 if a row is none of the items'. */
+FOR_EACH_PROCESSOR int find_reasons(
+    const struct catalogue *all, const struct list *lists, int64_t num_lists,
+    const struct reasons *room) {
+    const int64_t channels = all->num_channels, width = all->width;
+    for (int64_t number = 0; number < num_lists; number++) {
+        const struct list *list = lists + number;
+        for (int64_t r = 0; r < list->num_rows; r++)
+            if (list->rows[r] < 0 || list->rows[r] >= all->num_items) return 1;
+        for (int64_t h = 0; h < list->num_history; h++)
+            if (list->history[h] < 0 || list->history[h] >= all->num_items) return 1;
+    }
+    for (int64_t number = 0; number < num_lists; number++) {
+        const struct list *list = lists + number;
+        const int64_t voices = list->num_voices, silent = list->num_history - voices;
+        find_points(all, list, room);
+        const int is_flat =
+            find_units(all, list, room->points, room->unit, room->unit + voices);
+        for (int64_t r = 0; r < list->num_shown; r++) {
+            const int64_t item = number * list->num_shown + r;
+            int64_t columns[NAMED];
+            name_for(all, list, r, room, is_flat, columns, room->shares + item * NAMED);
+            for (int place = 0; place < NAMED; place++)
+                room->rows[item * NAMED + place] =
+                    columns[place] < 0 ? -1 : list->history[silent + columns[place]];
+            float *first = room->first + item * channels;
+            memset(first, 0, channels * sizeof(float));
+            if (columns[0] < 0) continue;
+            const float *foldin = all->foldin + list->history[silent + columns[0]] * channels * width;
+            for (int64_t channel = 0; channel < channels; channel++)
+                first[channel] = list->shares[silent + columns[0]]
+                                 * dot(room->scaled + (r * channels + channel) * width,
+                                       foldin + channel * width, width);
+            first[0] += room->parts[r * voices + columns[0]];
+        }
+    }
+    return 0;
+}
