@@ -146,6 +146,7 @@ def test_a_library_that_is_not_installed(
     assert "pip install 'magnet-recommender[training,local]'" in said
 
 
+@pytest.mark.shows_a_secret
 def test_keys_are_made_and_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = ["--file", str(tmp_path / "keys.txt")]
     assert main(["keys", "new", "--name", "shop", "--scope", "read", *file]) == 0
