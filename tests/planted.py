@@ -30,8 +30,11 @@ PASSWORD = f"{MARK}-password"
 LOGIN = f"default:{PASSWORD}"
 """A server whose default user has no password takes any."""
 _MOST_BYTES = 2**20
-_OWN_FILES = ("state.sqlite*", "*.conf", "*.toml", "*.env", ".env", "users.acl")
-"""Where a secret may stand: what tests configure, and what this machine keeps for a restart."""
+_OWN_FILES = (
+    *("state.sqlite*", "*.conf", "*.toml", "*.env", ".env", "users.acl"),
+    *("appendonly.aof.*", "*.rdb"),
+)
+"""Where a secret may stand: what tests configure, and what the service and Redis keep."""
 
 
 def _forms(mark: bytes) -> Iterator[bytes]:

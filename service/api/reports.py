@@ -20,7 +20,10 @@ router = APIRouter(responses=GUARDED | REFUSED)
     tags=["model"],
 )
 async def report(
-    version: Annotated[str, Path(min_length=1, max_length=64, examples=["v1"])], call: CallDep
+    version: Annotated[
+        str, Path(min_length=1, max_length=64, examples=["20260101-120000-1a2b3c4d"])
+    ],
+    call: CallDep,
 ) -> Response:
     """What a model has learnt: which experts serve whom, the long tail, and where items lie.
 

@@ -29,7 +29,7 @@ def test_every_service_is_contained(composition) -> None:
 
 def test_only_this_machine_reaches_the_ports(composition) -> None:
     ports = [port for service in composition.services.values() for port in service.ports]
-    assert len(ports) == 3
+    assert len(ports) == 4
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 
@@ -49,7 +49,7 @@ def test_whatever_serves_is_asked_for_its_health(composition) -> None:
 
 def test_images_are_of_a_named_version(composition) -> None:
     images = [service.image for service in composition.services.values() if service.image]
-    assert len(images) == 4
+    assert len(images) == 5
     for image in images:
         version = image.rpartition(":")[2]
         assert version.removeprefix("v")[0].isdigit(), image

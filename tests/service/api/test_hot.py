@@ -165,8 +165,10 @@ def test_an_unexpected_error(both, until, monkeypatch, caplog) -> None:
         raise RuntimeError("nobody has foreseen this")
 
     monkeypatch.setattr(RecommendationEngine, "recommend", fail)
-    assert assert_alike(both, "GET", "/v1/users/u001/recommendations") == 500
-    assert assert_alike(both, "POST", "/v1/recommendations", json={"user_id": "u001"}) == 500
+    once: dict[str, Any] = {"headers": {"Connection": "close"}}  # as the server does afterwards
+    body = {"user_id": "u001"}
+    assert assert_alike(both, "GET", "/v1/users/u001/recommendations", **once) == 500
+    assert assert_alike(both, "POST", "/v1/recommendations", json=body, **once) == 500
 
     def told() -> list[str]:
         return [str(record.exc_info[1]) for record in caplog.records if record.exc_info]

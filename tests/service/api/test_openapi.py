@@ -17,12 +17,26 @@ from pydantic import TypeAdapter
 from model.artifact.files import Artifact
 from model.artifact.manifest import TensorSpec
 from model.artifact.tables import IdTable
-from service.api import admin, catalogue, erasures, experiments, health, items, recommend, rules
+from service.api import (
+    admin,
+    catalogue,
+    erasures,
+    experiments,
+    health,
+    items,
+    recommend,
+    reports,
+    rules,
+)
 from service.auth.keys import SCOPES, ApiKey
 
 VERSION, CANDIDATE = "20260101-120000-1a2b3c4d", "20260102-120000-5e6f7a8b"
 EXAMPLES = 15
 """Random requests for each operation, beside those that its examples and bounds suggest."""
+RESOURCES = (
+    *(recommend, catalogue, rules, admin, health, items),
+    *(experiments, erasures, reports),
+)
 BIN = Path(sys.executable).parent
 FUZZ = Path(__file__).with_name("fuzz.toml")
 
@@ -42,10 +56,10 @@ def with_ids_of_the_document(artifact: Artifact) -> Artifact:
 
 
 @pytest.fixture
-def client(redis_url, valkey_server, make_artifact, publish, serving, following, until):
+def client(redis_url, valkey_server, make_artifact, reported, publish, serving, following, until):
     """A service behind a key that opens everything, with what the examples name."""
     for version in (CANDIDATE, VERSION):
-        publish(redis_url, with_ids_of_the_document(make_artifact(version, 1)))
+        publish(redis_url, with_ids_of_the_document(reported(make_artifact(version, 1))))
     with valkey_server.client() as redis:
         redis.zadd("mg:{default}:versions", {VERSION: 1, CANDIDATE: 2})
     key, secret = ApiKey.new("everything", SCOPES)
@@ -84,7 +98,7 @@ def assert_as_documented(method: str, template: str, answer) -> None:
     """Every property is documented and every documented one is there, of the very type."""
     (shape,) = (
         route.response_model
-        for resource in (recommend, catalogue, rules, admin, health, items, experiments, erasures)
+        for resource in RESOURCES
         for route in resource.router.routes
         if isinstance(route, APIRoute) and route.path_format == template and method in route.methods
     )

@@ -172,4 +172,4 @@ def test_no_answer_is_torn_by_a_reload(
             future.result()
         swaps = client.metric('magnet_model_loads_total{reason="",result="success"}')
     assert answered == {"v1", "v2"}
-    assert swaps > 3
+    assert swaps >= 3

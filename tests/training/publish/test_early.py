@@ -141,7 +141,7 @@ def test_a_redis_that_fails_does_not_stop_the_training(
     capsys: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    url = line(cut_after=12).url  # type: ignore[attr-defined]
+    url = line(cut_after=24).url  # type: ignore[attr-defined]
     assert main([*command, "--redis-url", url]) == 1
     assert "training goes on without handing this model over: Redis at" in caplog.text
     assert not manifest(out).training.early

@@ -100,8 +100,8 @@ def test_some_users_ask_more_often_than_others_and_click(url: str) -> None:
     done = load(url, "/u{}0", seconds=1, users=1000, zipf=True, clicks_every=5, connections=2)
     assert done.errors == 0
     assert len(Handler.clicks) == done.clicks == pytest.approx(done.requests / 5, abs=2)
-    assert {click["user_id"] for click in Handler.clicks} <= {
-        path.removeprefix("/u") for path in Handler.asked
+    assert {int(click["user_id"]) for click in Handler.clicks} <= {
+        int(path.removeprefix("/u")) for path in Handler.asked
     }
     assert len({click["event_id"] for click in Handler.clicks}) == done.clicks
     first, tenth = (Handler.asked.count(f"/u{user}0") for user in (0, 9))

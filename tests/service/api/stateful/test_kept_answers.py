@@ -142,7 +142,10 @@ class Changes(RuleBasedStateMachine):
     def live(self, version: str) -> None:
         for client in self.world.clients:
             self.until(
-                lambda client=client: client.get("/v1/model").json()["model_version"] == version, 60
+                lambda client=client: (
+                    client.get("/v1/model").json().get("model_version") == version
+                ),
+                60,
             )
 
     def title(self, client: Any, item: str) -> str | None:
