@@ -1,8 +1,8 @@
 """The two busiest routes, read by hand instead of by FastAPI.
 
 FastAPI's reading of a request costs about a quarter of the processor time of a whole answer
-(docs/adr/0019), and the layers of both frameworks around a route a seventh of the event loop's part
-of it (docs/adr/0036). These two plain Starlette routes stand in front of all that and call the same
+(docs/adr/0019), and the layers of both frameworks around a route are a part of the rest
+(docs/adr/0036). These two plain Starlette routes stand in front of all that and call the same
 functions. FastAPI's routes of `service.api.recommend` document them, and the tests compare what
 both answer, refusals included.
 """
@@ -30,8 +30,8 @@ Value = TypeVar("Value")
 Faults = Sequence[Mapping[str, Any]]
 
 KEPT_QUERIES = 256
-"""Most query strings whose requests are kept: callers ask in few ways, and reading them again
-takes 5 % of the event loop's part of an answer."""
+"""Most query strings whose requests are kept: callers ask in few ways, and need not have
+them read again."""
 
 _USER_ID = TypeAdapter(Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH)])
 _PARAMS = TypeAdapter(RecommendationParams)
