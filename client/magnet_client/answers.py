@@ -485,3 +485,5 @@ class ModelsResponse(_Answered):
     previous: str | None
     pinned: str | None
     models: list[ModelVersion]
+    warnings: list[str]
+    """What is wrong with the list in Redis."""

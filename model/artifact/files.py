@@ -23,11 +23,11 @@ PICTURE_FOLDER = "images"
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 _AT_ONCE = 2
 """Arrays that are verified: more would take the processors from whoever else starts."""
-_WEB_ADDRESS = re.compile(r"[a-z]+://|data:|//", re.IGNORECASE)
+_WEB_ADDRESS = re.compile(r"(https?:)?//[^/\\\s]", re.IGNORECASE)
 
 
 def is_web_address(name: str) -> bool:
-    """Whether a picture's name points to no file of this machine."""
+    """Whether a picture's name is an address that browsers load; without a scheme, by https."""
     return _WEB_ADDRESS.match(name) is not None
 
 

@@ -6,10 +6,19 @@ This is what `KeySpace.canary` holds, and who belongs to the share.
 import hashlib
 from contextlib import suppress
 from datetime import datetime
-from typing import Literal, Self
+from functools import partial
+from typing import Annotated, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
 
+from model.registry.keys import check_name
 from model.registry.records import Variant
 
 MAX_SHARE = 0.5
@@ -27,7 +36,7 @@ class Canary(BaseModel):
         frozen=True, hide_input_in_errors=True, extra="forbid", allow_inf_nan=False
     )
 
-    version: str
+    version: Annotated[str, AfterValidator(partial(check_name, what="model version"))]
     share: float = Field(gt=0, le=MAX_SHARE)
     started_at: AwareDatetime
     ended_at: AwareDatetime | None = None

@@ -212,10 +212,19 @@ class Experiment(BaseModel):
     variants: dict[Variant, Tally]
     full: bool = False
     """Whether no further user is counted."""
+    damaged: bool = False
+    """Whether the counts could not be read, and nothing counts."""
 
     @classmethod
     def of(cls, stored: Mapping[bytes, bytes]) -> Self:
         """Parse the hash `KeySpace.experiment`; an empty one is an experiment before its start."""
+        try:
+            return cls._of(stored)
+        except (ValueError, OverflowError, OSError):
+            return cls._of({}).model_copy(update={"damaged": True})
+
+    @classmethod
+    def _of(cls, stored: Mapping[bytes, bytes]) -> Self:
         champion, since = stored.get(b"champion_version"), stored.get(b"since_ms")
         share = stored.get(b"share")
         return cls(
@@ -267,6 +276,11 @@ class Experiment(BaseModel):
     @property
     def summary(self) -> str:
         """The verdict in plain words."""
+        if self.damaged:
+            return (
+                "The counts cannot be read: the hash of this experiment in Redis has fields that "
+                "are none of ours. Begin anew: stop the canary and start it again."
+            )
         clicks = self.clicks
         champion, challenger = self._responses("users_clicked")
         if clicks.difference is None:

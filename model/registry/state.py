@@ -15,6 +15,9 @@ from typing import Self
 from model.registry.canary import MAX_SHARE, Canary, Outcome
 from model.registry.keys import KeySpace
 
+_LAST_SECOND = 253_402_300_799
+"""The last one that calendars have, in Unix seconds."""
+
 
 class Refused(Exception):
     """The transition is not possible in this state; the message says why and what to do."""
@@ -44,6 +47,8 @@ class State:
     """Complete versions that have not been pruned, and when they were published (Unix seconds)."""
     answers: Mapping[str, int] = field(default_factory=dict)
     """How many answers a version has given as a canary, over all replicas."""
+    foreign: Sequence[bytes] = ()
+    """Members of `KeySpace.versions` that are no versions."""
 
     @classmethod
     def of(
@@ -55,6 +60,7 @@ class State:
     ) -> Self:
         """Parse the values of `KeySpace.pointers`, `versions` and `canary_answers`."""
         *names, canary = pointers
+        found = list(versions)
         live, previous, pinned = (
             None if name is None else name.decode(errors="replace") for name in names
         )
@@ -64,9 +70,25 @@ class State:
             previous=previous,
             pinned=pinned,
             canary=Canary.parse(canary),
-            published_at={name.decode(): float(at) for name, at in versions},
-            answers={name.decode(): int(count) for name, count in answers.items()},
+            published_at={name.decode(): float(at) for name, at in found if _is_version(name, at)},
+            answers={
+                name.decode(errors="replace"): int(count)
+                for name, count in answers.items()
+                if count.isdigit()
+            },
+            foreign=[name for name, at in found if not _is_version(name, at)],
         )
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is wrong with the keys, for people."""
+        if not self.foreign:
+            return []
+        key = KeySpace(self.namespace).versions
+        return [
+            f"{len(self.foreign)} members of {key} are no versions and are left out, such as "
+            f"{self.foreign[0]!r}; remove them (ZREM)"
+        ]
 
     @property
     def running(self) -> Canary | None:
@@ -331,3 +353,12 @@ class Change:
         if self.announced is None and canary is not None and canary != self.before.canary:
             return canary.version
         return self.announced
+
+
+def _is_version(name: bytes, at: float) -> bool:
+    """Whether a member of `KeySpace.versions` is one, with a time that calendars have."""
+    try:
+        name.decode()
+    except UnicodeDecodeError:
+        return False
+    return 0 <= at <= _LAST_SECOND

@@ -131,7 +131,8 @@ async def models(shared: SharedDep, call: CallDep) -> Response:
     """The published versions, newest first: which is live, which was before, which is pinned."""
     state = await shared.registry.state()
     versions = [_version(each, state) for each in await shared.registry.versions(state)]
-    return call.answer(ModelsResponse, **_pointers(state), models=versions)
+    pointers = _pointers(state)
+    return call.answer(ModelsResponse, **pointers, models=versions, warnings=state.warnings)
 
 
 @router.post(

@@ -3,6 +3,8 @@
 A service without Redis offers none of them.
 """
 
+from collections.abc import Sequence
+
 from fastapi import APIRouter, Response
 
 from service.api.dependencies import (
@@ -24,7 +26,7 @@ router = APIRouter(prefix="/v1", tags=["rules"], responses=GUARDED | REFUSED | S
 @router.get("/rules", response_model=RulesResponse, dependencies=[needs("read")])
 async def rules(shared: SharedDep, call: CallDep) -> Response:
     """The rules that hold for every list but those that say `"default_rules": false`."""
-    return _answer(call, await shared.rules.get())
+    return _answer(call, *await shared.rules.get())
 
 
 @router.put("/rules", response_model=RulesResponse, dependencies=[needs("admin")])
@@ -48,11 +50,11 @@ async def delete_rules(shared: SharedDep, call: CallDep) -> Response:
     return _answer(call, NO_RULES)
 
 
-def _answer(call: Call, found: Rules) -> Response:
+def _answer(call: Call, found: Rules, warnings: Sequence[str] = ()) -> Response:
     snapshot = call.services.follower.snapshot
     return call.answer(
         RulesResponse,
         rules=found.model_dump(mode="json"),
-        warnings=[] if snapshot is None else warnings_of(snapshot.items, found),
+        warnings=[*warnings, *([] if snapshot is None else warnings_of(snapshot.items, found))],
         missing_ids=[] if snapshot is None else unknown_pins(snapshot.items, found),
     )

@@ -56,6 +56,11 @@ class Connection(HttpToolsProtocol):
             status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
             self._refuse(status, f"a header may have {MAX_HEADER_BYTES} bytes")
 
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # it says too little
+        """Refuse what the parser does not take."""
+        detail = "this is no HTTP request; percent-encode what is not ASCII in its address"
+        self._refuse(HTTPStatus.BAD_REQUEST, detail)
+
     def on_headers_complete(self) -> None:
         """The request has begun; what comes next has its own deadline."""
         self._stop_waiting()
@@ -103,7 +108,8 @@ class Connection(HttpToolsProtocol):
         body = json.dumps(problem).encode()
         head = (
             f"HTTP/1.1 {status} {status.phrase}\r\ncontent-type: application/problem+json\r\n"
-            f"content-length: {len(body)}\r\nretry-after: 1\r\nconnection: close\r\n\r\n"
+            f"content-length: {len(body)}\r\nconnection: close\r\n"
         )
+        head += "\r\n" if status is HTTPStatus.BAD_REQUEST else "retry-after: 1\r\n\r\n"
         self.transport.write(head.encode() + body)
         self.transport.close()

@@ -13,18 +13,26 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import unquote_to_bytes
 
 from anyio import to_thread
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from model.tracing.spans import current as current_spans
-from service.http.problems import problem_answer
+from service.http.problems import not_text, problem_answer
 from service.ops.attempt import Attempt, current_attempt, may_be_done
 from service.ops.logs import request_id
 from service.ops.metrics import ANY, OTHER, Metrics
 from service.ops.pseudonyms import Pseudonyms
-from service.schemas.errors import NotRead, OutcomeUnknown, RequestRefused, TooLarge, TooLate
+from service.schemas.errors import (
+    InvalidRequest,
+    NotRead,
+    OutcomeUnknown,
+    RequestRefused,
+    TooLarge,
+    TooLate,
+)
 
 if TYPE_CHECKING:
     from model.tracing.otel import OtelSpan, Traces
@@ -135,6 +143,7 @@ class RequestMiddleware:
         is_bulk = scope["path"].endswith(":bulk")
         seconds = self._limits.seconds * (BULK_TIMES if is_bulk else 1)
         try:
+            _check_text(scope)
             self._check(scope["method"], scope["path"], sent)
             async with asyncio.timeout(seconds) as limit:
                 scope["state"]["deadline"] = limit  # which a stream may put off
@@ -185,6 +194,17 @@ def _begun(
 def _route_of(scope: Scope) -> str:
     route: str = getattr(scope.get("route"), "path_format", OTHER)
     return route
+
+
+def _check_text(scope: Scope) -> None:
+    """InvalidRequest for what the framework would read as U+FFFD: different ids as one."""
+    for place, name in (("path", "raw_path"), ("query", "query_string")):
+        raw: bytes = scope.get(name, b"")
+        if b"%" in raw:
+            try:
+                unquote_to_bytes(raw).decode()
+            except UnicodeDecodeError as error:
+                raise InvalidRequest.of(place, not_text(error)) from None
 
 
 async def _body(announced: bytes, most: int, receive: Receive) -> bytes:

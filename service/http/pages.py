@@ -95,10 +95,10 @@ class PictureFolder:
             named: its picture in the item table: a web address, or a file in the folder.
         """
         if named is not None and is_web_address(named):
-            return named
+            return f"https:{named}" if named.startswith("//") else named
         if self._data is None:
             return None
-        if named and _is_shown(named) and (self._data / named).is_file():
+        if named and _is_shown(named) and _is_file(self._data / named):
             return f"{PICTURES}/{quote(PurePosixPath(named).as_posix())}"
         names = self._names(self._data / PICTURE_FOLDER)
         name = names.get(item_id) or names.get(file_stem(item_id))
@@ -132,6 +132,13 @@ def install_pictures(app: FastAPI, data: Path | None) -> None:
     """Serve the pictures of a data folder, if there is one."""
     if data is not None:
         app.mount(PICTURES, _PictureFiles(directory=data), name="pictures")
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # too long for a name
+        return False
 
 
 def _is_shown(name: str) -> bool:

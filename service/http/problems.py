@@ -152,10 +152,20 @@ def _not_valid(request: Request, error: Exception) -> JSONResponse:
     return problem_answer(request, InvalidRequest(detail, faults))
 
 
+def not_text(error: UnicodeDecodeError) -> str:
+    """What is wrong with bytes that should be text."""
+    return (
+        f"it is not UTF-8: byte 0x{error.object[error.start]:02x} at place {error.start + 1} "
+        "does not fit; encode text as UTF-8, in a path or query then with percent signs"
+    )
+
+
 def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     status = HTTPStatus(error.status_code)
     detail, headers = error.detail, dict(error.headers or {})
+    if isinstance(error.__cause__, UnicodeDecodeError):
+        detail = f"body: {not_text(error.__cause__)}"
     if status == HTTPStatus.NOT_FOUND:
         detail = f"there is nothing at {request.url.path}; see /docs for what there is"
     elif status == HTTPStatus.METHOD_NOT_ALLOWED:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
+from unicodedata import is_normalized
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,7 +54,7 @@ def status_of(user: UserState) -> tuple[Status, str]:
     if user.user_id is None:
         return "not_asked", ""
     if not user.in_model:
-        return "unknown_user", f"{name} is not known"
+        return "unknown_user", f"{name} is not known{spelling_of(user.user_id)}"
     if user.record is None:
         return "unavailable", f"{name} and their history could not be read from the store"
     if not user.record.vector_VMD.any():
@@ -176,8 +177,16 @@ def item_row(snapshot: Snapshot, item_id: str) -> int:
     """The row of an item; UnknownItem."""
     row = snapshot.items.ids.row(item_id)
     if row is None:
-        raise UnknownItem(f"item {item_id!r} is not in model version {snapshot.version}")
+        where = f"is not in model version {snapshot.version}"
+        raise UnknownItem(f"item {item_id!r} {where}{spelling_of(item_id)}")
     return row
+
+
+def spelling_of(unknown_id: str) -> str:
+    """Why an id may be unknown that looks like a known one."""
+    if is_normalized("NFC", unknown_id):
+        return ""
+    return "; ids are compared byte for byte, and this one is not in Unicode's usual form NFC"
 
 
 def known_rows(user: UserState, live: LiveItems, session_rows: Rows) -> Rows:

@@ -14,7 +14,7 @@ from service.recommend.adjustments import sum_of_points
 from service.recommend.dislikes import of_dislikes
 from service.recommend.explanation import named, plain, plain_numbers
 from service.recommend.live import LiveItems, live_items
-from service.recommend.resolution import choose_profile, known_rows, num_used
+from service.recommend.resolution import choose_profile, known_rows, num_used, spelling_of
 from service.retrieval.query import Eligible, Query
 from service.schemas.errors import UnknownUser, UserUnavailable
 from service.schemas.responses import (
@@ -75,7 +75,11 @@ def _check_known(user: UserState) -> None:
             f"what is known of user {user.user_id!r} could not be read from the store; try again"
         )
     if not (user.in_model or user.events or user.recent_ids):
-        raise UnknownUser(f"user {user.user_id!r} is not known, neither to the model nor by events")
+        assert user.user_id is not None
+        raise UnknownUser(
+            f"user {user.user_id!r} is not known, neither to the model nor by events"
+            f"{spelling_of(user.user_id)}"
+        )
 
 
 def _history(snapshot: Snapshot, history_H: History, live: LiveItems, limit: int) -> list[UserItem]:

@@ -109,6 +109,7 @@ class ModelsResponse(PointersResponse):
     """Every published version, newest first."""
 
     models: list[ModelVersion]
+    warnings: Annotated[list[str], Field(description="What is wrong with the list in Redis")]
 
 
 class VariantCounts(TypedDict):

@@ -1,8 +1,9 @@
 """Bodies and parameters of requests; the names are the public contract."""
 
+import re
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, JsonValue, model_validator
+from pydantic import AfterValidator, Field, JsonValue, model_validator
 
 from model.registry.canary import MAX_SHARE
 from model.registry.items import (
@@ -172,11 +173,36 @@ _ITEM: dict[str, JsonValue] = {
 }
 
 
+_PICTURE = r"^(([Hh][Tt][Tt][Pp][Ss]?:)?//[^/\\\s]|/?[^\s:/\\][^:/\\]*(/|$)|$)"
+
+
+def _loadable(name: str) -> str:
+    """A picture that pages may name: no other scheme, which a browser might run or read."""
+    if re.match(_PICTURE, name):
+        return name
+    raise ValueError(
+        "expected an address that begins with http:// or https://, or the name of a file in the "
+        "data folder, such as images/242.jpg"
+    )
+
+
+PictureUrl = Annotated[
+    str,
+    AfterValidator(_loadable),
+    Field(
+        max_length=2_000,
+        examples=["https://example.com/242.jpg"],
+        json_schema_extra={"pattern": _PICTURE},
+    ),
+]
+
+
 class ItemRequest(ItemContent):
     """An item, all of it: what is left out is taken away."""
 
     model_config = shown(_ITEM)
 
+    picture_url: PictureUrl | None = None
     available: bool | None = Field(
         None,
         description="Whether it may be shown; left out, that stays as it is, and a deleted item is "
@@ -192,6 +218,7 @@ class ItemPatch(ItemContent):
 
     model_config = shown({"title": "Kolya (1996)", "attributes": {"price": 9.5, "brand": None}})
 
+    picture_url: PictureUrl | None = None
     categories: list[Name] | None = Field(None, max_length=MAX_CATEGORIES)  # type: ignore[assignment]
     attributes: dict[Name, Value | None] | None = Field(  # type: ignore[assignment]
         None, max_length=MAX_ATTRIBUTES

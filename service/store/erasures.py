@@ -25,6 +25,7 @@ from model.registry.records import EVENT_FIELD
 from model.registry.revisions import RAISE, draw_step
 from service.ops.process import with_pauses
 from service.ops.pseudonyms import KEY_BYTES, Pseudonyms
+from service.store.foreign import text_of
 from service.store.local_state import LocalState
 from service.store.store import RedisStore, RowSpan
 
@@ -216,7 +217,8 @@ class Erasures:
         with self._store.answering():
             stored = await client.zrange(self._store.keys.versions, 0, -1)
         canary = None if wanted.canary is None else wanted.canary.version
-        named = {*(version.decode() for version in stored), wanted.live, canary}
+        known = [text_of(version, self._store.keys.versions) for version in stored]
+        named = {*known, wanted.live, canary}
         return sorted(version for version in named if version is not None)
 
     async def _overwrite(self, version: str, user_id: str) -> None:

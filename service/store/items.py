@@ -11,6 +11,7 @@ from anyio import to_thread
 
 from model.registry.items import ItemRecord
 from model.registry.revisions import draw_step
+from service.store.foreign import LAST_REVISION, text_of
 from service.store.hidden import CHANGE, availability_keys
 from service.store.local_state import LocalState
 from service.store.store import RedisStore
@@ -151,7 +152,8 @@ class ItemStore:
             found = await client.xrange(
                 self._store.keys.items_log, min=f"({revision}", count=LOOKED_THROUGH
             )
-            ids = [entry[b"alone"].decode() for _, entry in found if entry.get(b"alone")]
+            key = self._store.keys.items_log
+            ids = [text_of(entry[b"alone"], key) for _, entry in found if entry.get(b"alone")]
             until = int(found[-1][0].partition(b"-")[0]) if found else revision
         return [*dict.fromkeys(ids)], until
 
@@ -161,12 +163,12 @@ class ItemStore:
         They are as many as can be read at once, or those of one change. Then the revision up to
         which there is no other; the same as before if there is none at all.
         """
-        found = await self._changes(f"({revision}", "+inf", num=READ_AT_ONCE)
+        found = await self._changes(f"({revision}", LAST_REVISION, num=READ_AT_ONCE)
         if len(found) == READ_AT_ONCE:  # the last change may have more
             latest = found[-1][1]
             earlier = [each for each in found if each[1] < latest]
             found = earlier or await self._changes(latest, latest)
-        ids = [item_id.decode() for item_id, _ in found]
+        ids = [text_of(item_id, self._store.keys.item_changes) for item_id, _ in found]
         return ids, int(found[-1][1]) if found else revision
 
     async def _changes(

@@ -14,6 +14,10 @@ from typing import Any, NamedTuple
 
 from model.registry.keys import KeySpace
 from model.registry.records import SHOWN_ONLY, TAKEN_BACK, FeedbackEvent
+from service.store.foreign import LAST_MS, tell, text_of
+
+_LIVE = "the sorted set of a user's events"
+"""The key itself names the user."""
 
 
 def now_ms() -> int:
@@ -91,9 +95,13 @@ def of_replies(live: Sequence[Any], recent: Sequence[bytes]) -> tuple[list[LiveE
     """The events, newest first, and the items of which only replicas of earlier releases know."""
     events = []
     for member, at in live:
-        kind, _, item_id = member.decode().partition(" ")
-        events.append(LiveEvent(item_id, kind, float(at)))
+        if float(at) <= LAST_MS:
+            kind, _, item_id = text_of(member, _LIVE).partition(" ")
+            events.append(LiveEvent(item_id, kind, float(at)))
+        else:
+            tell(_LIVE)
     if not recent:
         return events, []
     known = {event.item_id for event in events}
-    return events, [item_id for each in recent if (item_id := each.decode()) not in known]
+    ids = [text_of(each, _LIVE) for each in recent]
+    return events, [item_id for item_id in ids if item_id not in known]

@@ -148,10 +148,15 @@ class RulesStore:
     def __init__(self, store: RedisStore) -> None:
         self._store = store
 
-    async def get(self) -> Rules:
-        """The rules that hold now."""
+    async def get(self) -> tuple[Rules, list[str]]:
+        """The rules that hold now, and why those in Redis do not if they cannot be read."""
+        key = self._store.keys.rules
         with self._store.answering():
-            return parse_rules(await self._store.client.get(self._store.keys.rules))
+            text = await self._store.client.get(key)
+        try:
+            return parse_rules(text), []
+        except ValueError:
+            return NO_RULES, [f"{key} cannot be read, so no rules hold: put them again"]
 
     async def put(self, rules: Rules) -> None:
         """Let rules hold from the next request on, instead of the present ones."""

@@ -33,6 +33,7 @@ from service.ops.batching import Batcher
 from service.ops.settings import Settings
 from service.schemas.errors import SourceUnavailable
 from service.store.connection import FAULTS, Exchange, answering, close, connect, writing
+from service.store.foreign import text_of
 from service.store.live_events import LiveEvent, LiveSets, now_ms, of_replies
 
 MAX_SHARED = 64
@@ -273,7 +274,7 @@ class RedisStore:
         async with self._promptly(asyncio.get_running_loop().time()):
             latest, entries = await self.client.eval(_CHANGES, len(names), *names, revision, count)
             changes = [
-                (int(place.partition(b"-")[0]), item_id.decode(), command == b"hide")
+                (int(place.partition(b"-")[0]), text_of(item_id, names[1]), command == b"hide")
                 for place, (command, item_id) in entries
             ]
         return int(latest or 0), changes

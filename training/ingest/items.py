@@ -87,7 +87,7 @@ class Items:
             return None
         sources, rejects = given.sources(columns, mapping), Rejects()
         within = set(columns.files) == set(mapping.interactions.files)
-        table, merged = read_item_table(sources, columns, rejects, repeated=within)
+        table, merged = read_item_table(sources, mapping, rejects, repeated=within)
         check_rejected(rejects, len(table) + merged, mapping.max_rejected, sources)
         public = None
         if columns.public_id is not None:
@@ -119,7 +119,7 @@ class Items:
 
 
 def read_item_table(
-    sources: Sequence[Source], mapping: ItemMapping, rejects: Rejects, *, repeated: bool
+    sources: Sequence[Source], mappings: Mapping, rejects: Rejects, *, repeated: bool
 ) -> tuple[pl.DataFrame, int]:
     """The items, one row each, and how many rows were merged.
 
@@ -128,13 +128,17 @@ def read_item_table(
     0; `hidden` marks items that may not be shown. The first row of an item stays. Its other rows
     are rejected, or merged if items are `repeated` because the table is one of interactions.
     """
+    mapping = mappings.items
+    assert mapping is not None
     known: set[str] = set()
     parts, num_rows, num_merged = [], 0, 0
     for place, source in enumerate(sources):
         for batch in source.batches(mapping.named, rejects):
-            parsed = _parsed(batch, mapping).with_row_index(ROW, offset=num_rows)
+            parsed = _parsed(batch, mapping, mappings.normalise_ids).with_row_index(
+                ROW, offset=num_rows
+            )
             num_rows += len(batch)
-            rejects.count_whole("item", batch[mapping.id])
+            rejects.note_ids("item", batch[mapping.id], parsed[ID])
             named = passed(parsed, id_checks("item", ID), source.path, rejects)
             if mapping.public_id is not None:
                 named = passed(named, id_checks("item", PUBLIC), source.path, rejects)
@@ -150,10 +154,10 @@ def read_item_table(
     return pl.concat(parts), num_merged
 
 
-def _parsed(batch: pl.DataFrame, mapping: ItemMapping) -> pl.DataFrame:
+def _parsed(batch: pl.DataFrame, mapping: ItemMapping, normalise: bool) -> pl.DataFrame:
     columns = [
-        ids(pl.col(mapping.id)).alias(ID),
-        ids(pl.col(mapping.public_id or mapping.id)).alias(PUBLIC),
+        ids(pl.col(mapping.id), normalise=normalise).alias(ID),
+        ids(pl.col(mapping.public_id or mapping.id), normalise=normalise).alias(PUBLIC),
         LINE,
     ]
     if mapping.title is not None:
@@ -254,7 +258,7 @@ def find_pictures(
     for public, item_id, file, name in zip(
         items[PUBLIC], items[ID], items[FILE], named, strict=True
     ):
-        web = is_web_address(name) and name[:5].lower() != "data:"
+        web = is_web_address(name)
         urls.append(name if web else "")
         path = _beside(folders[file], name) if name and not web else filed.get(item_id)
         if path is not None and path.is_file():

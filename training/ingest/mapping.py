@@ -226,6 +226,8 @@ class Mapping(BaseModel):
     """Share of the interactions, or of the items, beyond which nothing is written."""
     ignore: list[str] = []
     """Names of files that are given but not read."""
+    normalise_ids: bool = False
+    """Whether ids are brought into Unicode's form NFC, so that one has a single spelling."""
     interactions: InteractionMapping
     items: ItemMapping | None = None
     users: UserMapping | None = None

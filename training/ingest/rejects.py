@@ -46,12 +46,30 @@ class Rejects:
         self._frames: list[pl.DataFrame] = []
         self.whole_ids: dict[str, int] = {}
         """By what is identified: how many ids were stored with decimals, as 12.0."""
+        self._beyond_ascii: dict[str, pl.Series] = {}
 
-    def count_whole(self, what: str, ids: pl.Series) -> None:
-        """Count the ids that are read as whole numbers."""
+    def note_ids(self, what: str, ids: pl.Series, read: pl.Series) -> None:
+        """Note ids as they are stored, and as they are read."""
         found = int(ids.str.strip_chars().str.contains(WHOLE_FLOAT).sum())
         if found:
             self.whole_ids[what] = self.whole_ids.get(what, 0) + found
+        fresh = read.filter(read.str.len_bytes() != read.str.len_chars())
+        if len(fresh):
+            known = self._beyond_ascii.get(what, fresh.clear())
+            self._beyond_ascii[what] = pl.concat([known, fresh.rename(known.name)]).unique()
+
+    @staticmethod
+    def respelled(rejects: Sequence["Rejects"]) -> dict[str, list[str]]:
+        """By what is identified: ids, each in one of several spellings that look the same."""
+        found: dict[str, list[str]] = {}
+        for what in dict.fromkeys(x for each in rejects for x in each._beyond_ascii):
+            parts = [x._beyond_ascii[what] for x in rejects if what in x._beyond_ascii]
+            ids = pl.concat(part.rename(what) for part in parts).unique()
+            first = pl.DataFrame({"id": ids, "form": ids.str.normalize("NFC")}).sort("id")
+            again = first.filter(~pl.col("form").is_first_distinct())["form"].unique().sort()
+            if len(again):
+                found[what] = again.to_list()
+        return found
 
     def add(self, path: Path, line: int, reason: str, value: str) -> None:
         """Add one row."""

@@ -126,6 +126,9 @@ class Summary(_Figures):
     """Points by event, if there are events."""
     whole_ids: dict[str, int]
     """By what is identified: ids that were stored with decimals (12.0) and are whole (12)."""
+    respelled: dict[str, list[str]]
+    """By what is identified: ids that come in several spellings that look the same, and stay apart;
+    each once."""
     first: list[FirstRow]
     not_used: list[str]
     """Files and columns, with the reason where it is known."""
@@ -154,7 +157,8 @@ def summarised(
     counts, top = interactions.counts, None
     threshold = mapping.interactions.threshold
     sources = [*interactions.sources, *(items.sources if items else [])]
-    whole = [interactions.rejects.whole_ids, *([items.rejects.whole_ids] if items else [])]
+    rejects = [interactions.rejects, *([items.rejects] if items else [])]
+    whole = [each.whole_ids for each in rejects]
     if threshold is None and counts.values is not None:
         top = counts.scale_top
         threshold = POSITIVE_SHARE * top
@@ -185,6 +189,7 @@ def summarised(
         features=[path.name for path in given.features],
         weights=mapping.interactions.weights,
         whole_ids={what: sum(x.get(what, 0) for x in whole) for x in whole for what in x},
+        respelled=Rejects.respelled(rejects),
         first=_first_rows(interactions.first),
         not_used=list(dict.fromkeys(unused(given, mapping, sources))),
         seconds=seconds,
@@ -386,6 +391,12 @@ def _understood(summary: Summary) -> Iterator[str]:
         )
     for what, count in summary.whole_ids.items():
         yield f"{count:12,} {what} ids such as 12.0 were read as 12"
+    for what, ids in summary.respelled.items():
+        yield (
+            f"{len(ids):12,} {what} ids have spellings that look the same (Unicode NFC and NFD), "
+            f"such as {ids[0]!r}, and stay apart: write normalise_ids = true at the top of the "
+            "mapping to make each of them one"
+        )
     yield "  the first rows:"
     for row in summary.first:
         value = "like" if row.value is None else f"{row.value:g}"

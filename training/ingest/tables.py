@@ -58,7 +58,10 @@ def load_users(given: Given, mapping: Mapping, rejects: Rejects) -> PublicIds | 
         return None
     sources = given.sources(columns, mapping)
     names = {"id": columns.id, "public": columns.public_id}
-    read = [plain_ids(pl.col(column)).alias(name) for name, column in names.items()]
+    read = [
+        plain_ids(pl.col(column), normalise=mapping.normalise_ids).alias(name)
+        for name, column in names.items()
+    ]
     checks = [check for name in names for check in id_checks("user", name)]
     table = pl.concat(
         passed(batch.select(*read, LINE), checks, source.path, rejects)
@@ -102,7 +105,7 @@ class Interactions:
         columns, rejects, rows = mapping.interactions, Rejects(), Rows(folder)
         sources = given.sources(columns, mapping)
         first: list[pl.DataFrame] = []
-        for usable in read_interactions(sources, columns, rejects, users, items):
+        for usable in read_interactions(sources, mapping, rejects, users, items):
             rows.add(usable)
             first = [pl.concat([*first, usable.head(FIRST)]).head(FIRST)]
         num_read = len(rows)
@@ -126,7 +129,7 @@ class Interactions:
 
 def read_interactions(
     sources: Sequence[Source],
-    mapping: InteractionMapping,
+    mappings: Mapping,
     rejects: Rejects,
     users: PublicIds | None = None,
     items: PublicIds | None = None,
@@ -136,6 +139,8 @@ def read_interactions(
     Columns: user, item, file (the place of the source), line; and value, time and label if the
     mapping names them.
     """
+    mapping = mappings.interactions
+    read_id = partial(plain_ids, normalise=mappings.normalise_ids)
     named = {
         USER: mapping.user,
         ITEM: mapping.item,
@@ -153,15 +158,13 @@ def read_interactions(
                 log.info(f"{shown(source.path)}: {number * BATCH_ROWS:,} rows")
             texts = batch.select(
                 *(
-                    (plain_ids if x in (USER, ITEM) else stripped)(pl.col(column)).alias(
-                        f"{x} text"
-                    )
+                    (read_id if x in (USER, ITEM) else stripped)(pl.col(column)).alias(f"{x} text")
                     for x, column in columns.items()
                 ),
                 LINE,
             )
             for x in (USER, ITEM):
-                rejects.count_whole(x, batch[columns[x]])
+                rejects.note_ids(x, batch[columns[x]], texts[f"{x} text"])
             usable = passed(*_parsed(texts, mapping, users, items), source.path, rejects)
             yield usable.select(*columns, LINE, pl.lit(place, pl.UInt16).alias(FILE))
 

@@ -55,9 +55,9 @@ def missing(text: pl.Expr) -> pl.Expr:
     return text.str.to_lowercase().is_in(MISSING)
 
 
-def ids(text: pl.Expr) -> pl.Expr:
-    """Stripped ids; 12.0 is 12."""
-    bare = stripped(text)
+def ids(text: pl.Expr, *, normalise: bool) -> pl.Expr:
+    """Stripped ids; 12.0 is 12. With `normalise`, in Unicode's form NFC."""
+    bare = stripped(text.str.normalize("NFC") if normalise else text)
     return pl.coalesce(bare.str.extract(WHOLE_FLOAT), bare)
 
 

@@ -218,6 +218,7 @@ def _version_table(registry: Registry) -> str:
     state = registry.state()
     if state.canary is not None:
         lines += ["", _latest_canary(state)]
+    lines += state.warnings
     return "\n".join(lines)
 
 

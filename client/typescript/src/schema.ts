@@ -1859,10 +1859,7 @@ export interface components {
             features?: {
                 [key: string]: number[];
             } | null;
-            /**
-             * Picture Url
-             * @example https://example.com/242.jpg
-             */
+            /** Picture Url */
             picture_url?: string | null;
             /** Title */
             title?: string | null;
@@ -1918,10 +1915,7 @@ export interface components {
             features: {
                 [key: string]: number[];
             };
-            /**
-             * Picture Url
-             * @example https://example.com/242.jpg
-             */
+            /** Picture Url */
             picture_url?: string | null;
             /** Title */
             title?: string | null;
@@ -2314,6 +2308,11 @@ export interface components {
             request_id: string;
             /** Took Ms */
             took_ms: number;
+            /**
+             * Warnings
+             * @description What is wrong with the list in Redis
+             */
+            warnings: string[];
         };
         /**
          * Peak

@@ -7,12 +7,15 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
+import redis
 
 from deploy.cli.app import main
 from model.artifact.files import Artifact, read_artifact
 from model.artifact.manifest import TensorSpec
 from model.artifact.tables import IdTable
+from model.registry.keys import KeySpace
 from service.serving import growth
+from tests.service.api.test_pictures import NO_ADDRESSES
 
 WITHIN = 1.0
 """Seconds until every replica has a change."""
@@ -373,3 +376,43 @@ def test_the_command_changes_the_catalogue(replicas, tmp_path, capsys) -> None:
     file.write_text('{"item_id": "good"}\n{"item_id": 1}\n')
     assert main(["items", "bulk", str(file), "--url", url]) == 1
     assert "line 2.item_id" in capsys.readouterr().err
+
+
+@pytest.fixture
+def single(redis_url, artifact, publish, serving, following, until):
+    publish(redis_url, artifact)
+    with serving(following()) as client:
+        until(client.ready)
+        yield client
+
+
+def test_only_pictures_that_browsers_load_are_taken(single) -> None:
+    for named in NO_ADDRESSES:
+        line = json.dumps({"item_id": "new", "picture_url": named})
+        for answer in (
+            single.put("/v1/items/new", json={"picture_url": named}),
+            single.patch("/v1/items/i001", json={"picture_url": named}),
+            single.post("/v1/items:bulk", content=line),
+        ):
+            assert answer.status_code == 422, f"{named!r}: {answer.text}"
+            assert "begins with http:// or https://" in answer.json()["detail"]
+    for named in ("https://a.example/ü 1.jpg", "HTTP://a.example/1", "images/a:b.png", "a", ""):
+        put(single, "new", picture_url=named)
+    put(single, "new", picture_url="//a.example/1.jpg")
+    assert single.get("/v1/items/new").json()["picture_url"] == "https://a.example/1.jpg"
+
+
+def test_a_record_of_an_earlier_release_costs_the_picture_alone(
+    redis_url, artifact, publish, serving, following, until
+) -> None:
+    publish(redis_url, artifact)
+    record = {"item_id": "old", "title": "Old", "picture_url": "javascript:x"}
+    record["updated_at"] = "2026-01-01T00:00:00Z"
+    keys = KeySpace()
+    with redis.Redis.from_url(redis_url) as store, serving(following()) as client:
+        store.hset(keys.items, "old", json.dumps(record))
+        store.zadd(keys.item_changes, {"old": 5})
+        store.set(keys.items_revision, 5)
+        until(lambda: client.get("/v1/items/old").status_code == 200)
+        item = client.get("/v1/items/old").json()
+        assert (item["title"], item["picture_url"]) == ("Old", None)

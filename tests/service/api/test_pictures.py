@@ -69,7 +69,14 @@ def test_an_address_is_that_of_the_file(data: Path, client) -> None:
     assert client.get(address).content == PICTURE
     assert pictures.address("x", "covers/wool.jpg") == "/pictures/covers/wool.jpg"
     assert pictures.address("i042", "https://a.example/1.jpg") == "https://a.example/1.jpg"
-    for outside in ("../secret.png", str(data.parent / "secret.png"), "items.tsv", "covers/no.jpg"):
+    assert pictures.address("i042", "//a.example/1.jpg") == "https://a.example/1.jpg"
+    for outside in (
+        "../secret.png",
+        2000 * "x" + ".png",
+        str(data.parent / "secret.png"),
+        "items.tsv",
+        "covers/no.jpg",
+    ):
         assert pictures.address("x", outside) is None
 
 
@@ -80,3 +87,26 @@ def test_pictures_come_and_go(data: Path) -> None:
     assert pictures.address("new", None) == "/pictures/images/new.webp"
     (data / "images" / "new.webp").unlink()
     assert pictures.address("new", None) is None
+
+
+NO_ADDRESSES = [
+    "javascript:alert(1)",
+    "JavaScript://a.example/%0aalert(1)",
+    "data:image/svg+xml;base64,PHN2Zz4=",
+    "file:///etc/passwd",
+    "ftp://a.example/1.jpg",
+    "vbscript:x",
+    "java\nscript:alert(1)",
+    " javascript:alert(1)",
+    "http:/a.example",
+    "https://",
+    "//",
+    "\\\\a.example\\1.jpg",
+]
+
+
+@pytest.mark.parametrize("named", NO_ADDRESSES)
+def test_nothing_else_is_an_address(named: str, data: Path) -> None:
+    """Whatever a catalogue says, a page is given only what browsers load by http or https."""
+    assert PictureFolder(None).address("x", named) is None
+    assert PictureFolder(data).address("x", named) is None

@@ -1,5 +1,6 @@
 import http.client
 import json
+import socket
 
 import pytest
 
@@ -141,15 +142,6 @@ def test_paths_and_methods_that_are_not_there(disk_client) -> None:
     assert answer.headers["allow"] == "GET, PUT"
 
 
-def test_a_path_of_raw_bytes_is_no_server_error(disk_client) -> None:
-    url = disk_client.base_url
-    connection = http.client.HTTPConnection(url.host, url.port, timeout=5)
-    connection.request("GET", "/v1/users/%ff%fe%00/recommendations")
-    answer = connection.getresponse()
-    assert (answer.status, json.load(answer)["fallback"]) == (200, "popular")
-    connection.close()
-
-
 def test_an_id_may_hold_what_a_path_must_quote(disk_client) -> None:
     for user in ("a%2Fb", "a/b", "%C3%BC%20%3F%23", "%0A%C3%BC", "a%0D%0Ab"):
         answer = disk_client.get(f"/v1/users/{user}/recommendations")
@@ -159,3 +151,53 @@ def test_an_id_may_hold_what_a_path_must_quote(disk_client) -> None:
     assert answer.status_code == 404
     assert "item 'x/y'" in answer.json()["detail"]
     assert disk_client.get("/v1/items/x%2Fy/similar").status_code == 404
+
+
+def said(service, target: bytes, body: bytes = b"", method: bytes = b"GET") -> tuple[int, str]:
+    """Status and text of the answer to a request as it is, byte for byte."""
+    head = b"host: localhost\r\nconnection: close\r\ncontent-type: application/json\r\n"
+    head += b"content-length: %d\r\n\r\n" % len(body)
+    with socket.create_connection((service.base_url.host, service.base_url.port)) as line:
+        line.sendall(method + b" " + target + b" HTTP/1.1\r\n" + head + body)
+        answer = http.client.HTTPResponse(line)
+        answer.begin()
+        return answer.status, answer.read().decode()
+
+
+def test_every_path_and_query_has_to_be_utf_8(disk_client) -> None:
+    """Otherwise all ids that are not would be one."""
+    paths = disk_client.get("/openapi.json").json()["paths"]
+    named = [(p, m) for p, each in paths.items() if "{" in p for m in each]
+    assert len(named) > 10
+    for path, method in named:
+        target = path.replace("{", "").replace("_id}", "%ff").replace("}", "%ff").encode()
+        status, text = said(disk_client, target, method=method.upper().encode())
+        assert status == 422, f"{method} {path}: {text}"
+        assert "path: it is not UTF-8: byte 0xff" in text
+    for query in (b"/v1/users?prefix=%ff", b"/v1/items?title=a%ED%A0%80", b"/v1/items?%fe=1"):
+        status, text = said(disk_client, query)
+        assert (status, "query: it is not UTF-8" in text) == (422, True), text
+
+
+@pytest.mark.parametrize("path", [b"recommendations", b"explain", b"items:lookup", b"score"])
+def test_a_body_that_is_not_utf_8_is_told_where(disk_client, path: bytes) -> None:
+    status, text = said(disk_client, b"/v1/" + path, b'{"user_id": "\xff"}', b"POST")
+    assert status == 400
+    assert "body: it is not UTF-8: byte 0xff at place 14" in text
+
+
+def test_an_address_that_is_not_percent_encoded_is_told_so(disk_client) -> None:
+    for target in ("/v1/items/é", "/v1/items?title=é"):
+        status, text = said(disk_client, target.encode())
+        assert (status, "percent-encode" in json.loads(text)["detail"]) == (400, True)
+
+
+def test_an_unknown_id_that_looks_like_a_known_one(disk_client) -> None:
+    other = "cafe\u0301"
+    words = "compared byte for byte"
+    assert words in disk_client.get(f"/v1/items/{other}").json()["detail"]
+    assert words in disk_client.get(f"/v1/users/{other}").json()["detail"]
+    assert words in disk_client.recommend(other)["warnings"][0]
+    for usual in ("café", "cafe"):
+        assert words not in disk_client.get(f"/v1/items/{usual}").json()["detail"]
+        assert words not in disk_client.recommend(usual)["warnings"][0]

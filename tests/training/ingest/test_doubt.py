@@ -268,6 +268,28 @@ def test_ids_that_a_program_stored_as_numbers(tmp_path: Path, run: Run) -> None:
     assert "item id shortened by a spreadsheet" in summary["interactions"]["reasons"]
 
 
+def test_ids_that_look_the_same_are_told_and_can_be_made_one(tmp_path: Path, run: Run) -> None:
+    composed, apart = "café", "cafe\u0301"
+    rows = f"{composed},i1\n{apart},i2\nzoë,{apart}\nzoë,i1\nx,i1\n"
+    files = {
+        "x_csv": f"user,item\n{rows}",
+        "items_csv": f"item,title\ni1,Tea\ni2,Milk\n{composed},Coffee\n",
+    }
+    status, summary, _ = run(**files)
+    assert (status, summary["users"], summary["items"]) == (0, 4, 3)
+    assert summary["respelled"] == {"user": [composed], "item": [composed]}
+    assert summary["catalogue"]["unknown"] == 1
+    mapping = tmp_path / "one.toml"
+    kept = (tmp_path / "out" / "mapping.toml").read_text()
+    mapping.write_text(f"normalise_ids = true\n{kept}")
+    status, summary, _ = run("--mapping", str(mapping), "--force")
+    assert (status, summary["users"], summary["respelled"]) == (0, 3, {})
+    assert summary["catalogue"]["unknown"] == 0
+    written = (tmp_path / "out" / "out.inter").read_text()
+    assert composed in written
+    assert apart not in written
+
+
 def test_only_columns_in_use_must_be_readable(tmp_path: Path, run: Run) -> None:
     (tmp_path / "in").mkdir()
     pl.DataFrame(
