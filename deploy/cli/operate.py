@@ -25,9 +25,10 @@ from model.registry.state import State
 from service.auth.keys import rights_to_take
 from training.cli.options import usable_namespace
 from training.errors import ExplainedError
+from training.publish.blobs import verify_blobs
 from training.publish.connection import Client, connected, policy_warning
 from training.publish.erasures import ErasureRecords
-from training.publish.registry import Registry, verify_blobs
+from training.publish.registry import Registry
 
 _URL = "http://127.0.0.1:8000"
 _SECONDS = 5.0

@@ -1,16 +1,25 @@
-"""The records of erasures in Redis: the sync driver of `model.registry.erasures`."""
+"""Erasures in Redis: their records (`model.registry.erasures`), and stored versions rewritten."""
 
 from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
+from model.artifact.erasure import blank, filler, manifest_without, rows_of, spans_of
+from model.artifact.files import ArtifactError
+from model.artifact.manifest import ArtifactManifest, sha256
+from model.artifact.stored import PER_USER, read_manifest
+from model.artifact.tables import BLANK, IdTable
 from model.registry.erasures import Erasure, Part, all_of
 from model.registry.keys import KeySpace
 from model.registry.revisions import draw_step
+from training.publish.blobs import overwrite, stored_array, stored_digest
 from training.publish.connection import Client, Transaction
+from training.publish.lock import FencedLock
+from training.publish.registry import Registry
 
 _BATCH_IDS = 1000
+_TABLES = ("user_ids_blob", "user_ids_offsets", "seen_offsets")
 
 
 class ErasureRecords:
@@ -73,3 +82,53 @@ def forget_event_ids(client: Client, keys: KeySpace, event_ids: Collection[str])
     left = iter(event_ids)
     while batch := list(islice(left, _BATCH_IDS)):
         client.zrem(keys.feedback_ids, *batch)
+
+
+def rewrite_versions(
+    client: Client, keys: KeySpace, user_ids: Collection[str], erasures: int, lock: FencedLock
+) -> list[str]:
+    """Take users out of every stored version, live or not; returns those that had one of them.
+
+    Readers may be at work meanwhile: nobody asks for a user who was erased, and a replica that
+    loads a version between its bytes and its manifest refuses it, and tries again. A version whose
+    manifest cannot be read is left alone: nobody can serve it.
+    """
+    state = Registry(client, keys).state()
+    named = {*state.stored, *(x for x in state.roles.values() if x is not None)}
+    rewritten = []
+    for version in sorted(named):
+        lock.renew()
+        try:
+            manifest = read_manifest(client.get(keys.manifest(version)), version)
+            if _rewrite(client, keys, manifest, user_ids, erasures):
+                rewritten.append(version)
+        except ArtifactError:
+            continue
+    client.incrby(keys.rewrites, draw_step())  # also for who has not seen an earlier attempt's
+    return rewritten
+
+
+def _rewrite(
+    client: Client,
+    keys: KeySpace,
+    manifest: ArtifactManifest,
+    user_ids: Collection[str],
+    erasures: int,
+) -> bool:
+    """Take users out of one version; whether it had any, or was half done."""
+    tensors = {name: stored_array(client, keys, manifest, name) for name in _TABLES}
+    offsets = tensors["user_ids_offsets"]
+    rows = rows_of(IdTable(tensors["user_ids_blob"], offsets), user_ids)
+    is_torn = sha256(tensors["user_ids_blob"]) != manifest.tensors["user_ids_blob"].sha256
+    if not rows and not is_torn:
+        return False
+    spans = spans_of(rows, tensors)
+    for name in PER_USER:
+        overwrite(client, keys, manifest, name, spans[name], filler(name))
+    ids = blank("user_ids_blob", tensors["user_ids_blob"], spans["user_ids_blob"])
+    digests = {name: stored_digest(client, keys, manifest, name) for name in PER_USER}
+    digests["user_ids_blob"] = sha256(ids)
+    after = manifest_without(manifest, IdTable(ids, offsets), digests, erasures)
+    overwrite(client, keys, manifest, "user_ids_blob", spans["user_ids_blob"], BLANK)
+    client.set(keys.manifest(manifest.model_version), after.model_dump_json())
+    return True

@@ -6,18 +6,20 @@ Chunks are written and read some MiB at a time; between them the lock is renewed
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
+from numpy.typing import NDArray
 
 from model.artifact.files import Artifact, ArtifactError, read_artifact
-from model.artifact.manifest import little_endian
-from model.artifact.stored import batches, chunks, read_manifest
+from model.artifact.stored import chunks, read_manifest
+from model.artifact.tables import StringTable
 from model.registry.keys import KeySpace
 from model.registry.state import State
+from training.publish.blobs import stored_array, unlink, verify_blobs, write_blobs
 from training.publish.connection import (
     FAULTS,
     Client,
@@ -30,8 +32,7 @@ from training.publish.connection import (
     policy_warning,
 )
 from training.publish.lock import PublishLock, RetrainLock
-from training.publish.registry import PublishPolicy, Registry, unlink, verify_blobs
-from training.publish.shops import check_same_shop
+from training.publish.registry import PublishPolicy, Registry
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,8 @@ Report = Callable[[str], object]
 DEFAULT_POLICY = PublishPolicy()
 _REPORT_SECONDS = 5.0
 _MIB = 2**20
+LEAST_SHARED = 0.1
+"""Of the smaller catalogue: less than any season changes (ours)."""
 
 
 def live_version(redis_url: str, namespace: str = "default") -> str | None:
@@ -200,17 +203,35 @@ class _Publication:
                 reported_at = time.monotonic()
 
 
-def write_blobs(client: Client, keys: KeySpace, artifact: Artifact) -> Iterator[int]:
-    """Write every chunk of every blob; yields the bytes of each batch once they are stored."""
-    manifest = artifact.manifest
-    for name in (*manifest.tensors, *manifest.files):
-        if name in artifact.files:
-            data = np.frombuffer(artifact.files[name], np.uint8)
-        else:
-            data = little_endian(artifact.tensors[name]).reshape(-1).view(np.uint8)
-        for batch in batches(chunks(keys, manifest, [name])):
-            with client.pipeline(transaction=False) as pipe:
-                for chunk in batch:
-                    pipe.set(chunk.key, data[chunk.start : chunk.stop].data)
-                pipe.execute()
-            yield batch[-1].stop - batch[0].start
+def check_same_shop(client: Client, keys: KeySpace, artifact: Artifact, live: str) -> None:
+    """PublishError if the live model knows hardly any item of another one.
+
+    A live model that cannot be read is no reason to refuse.
+    """
+    with suppress(ArtifactError):
+        manifest = read_manifest(client.get(keys.manifest(live)), live)
+        names = [f"{what}_ids_{part}" for what in ("item", "user") for part in ("blob", "offsets")]
+        stored = {name: stored_array(client, keys, manifest, name) for name in names}
+        (items, most_items), (users, most_users) = (
+            _shared(artifact.tensors, stored, what) for what in ("item", "user")
+        )
+        if items < LEAST_SHARED * most_items:
+            raise PublishError(
+                f"{artifact.manifest.model_version} shares {items:,} of at most {most_items:,} "
+                f"items and {users:,} of at most {most_users:,} users with {live}, which is live "
+                f"in namespace {keys.namespace!r}: it seems to be another shop's. Nothing was "
+                "changed. Publish it to another --namespace, or replace the live model with --force"
+            )
+
+
+def _shared(
+    ours: Mapping[str, NDArray[Any]], theirs: Mapping[str, NDArray[Any]], what: str
+) -> tuple[int, int]:
+    """How many ids two models share, and how many they could share."""
+    ids = [_ids(tensors, what) for tensors in (ours, theirs)]
+    return len(ids[0] & ids[1]), min(map(len, ids))
+
+
+def _ids(tensors: Mapping[str, NDArray[Any]], what: str) -> set[bytes]:
+    table = StringTable(tensors[f"{what}_ids_blob"], tensors[f"{what}_ids_offsets"])
+    return {table.raw(row) for row in range(len(table))}

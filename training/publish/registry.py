@@ -1,8 +1,7 @@
 """The published versions of one namespace: the sync driver of `model.registry.state`."""
 
-import hashlib
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,12 +9,13 @@ from itertools import islice
 from typing import Any
 
 from model.artifact.files import ArtifactError
-from model.artifact.manifest import ArtifactManifest, FileSpec, TensorSpec
-from model.artifact.stored import PER_USER, batches, chunks, read_manifest
+from model.artifact.manifest import ArtifactManifest
+from model.artifact.stored import PER_USER, chunks, read_manifest
 from model.registry.canary import Canary
 from model.registry.experiment import Experiment
 from model.registry.keys import KeySpace
 from model.registry.state import Change, NotPublished, Refused, State
+from training.publish.blobs import BATCH_KEYS, unlink, verify_blobs
 from training.publish.connection import (
     Client,
     DamagedCopyError,
@@ -25,9 +25,6 @@ from training.publish.connection import (
     text,
 )
 from training.publish.lock import FencedLock, PublishLock
-
-_BATCH_KEYS = 1000
-"""Keys that are listed or removed, or whose lengths are asked for, at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,8 +145,8 @@ class Registry:
         stored = self.state().stored
         dead: set[str] = set()
         pattern = self._keys.every_version_pattern
-        found = map(text, self._client.scan_iter(match=pattern, count=_BATCH_KEYS))
-        while names := list(islice(found, _BATCH_KEYS)):
+        found = map(text, self._client.scan_iter(match=pattern, count=BATCH_KEYS))
+        while names := list(islice(found, BATCH_KEYS)):
             orphans = [name for name in names if self._keys.version_of(name) not in stored]
             unlink(self._client, orphans)
             dead.update(map(self._keys.version_of, orphans))
@@ -197,7 +194,7 @@ class Registry:
         try:
             manifest = self._manifest(version)
             found = chunks(self._keys, manifest)
-            while batch := list(islice(found, _BATCH_KEYS)):
+            while batch := list(islice(found, BATCH_KEYS)):
                 with self._client.pipeline(transaction=False) as pipe:
                     for chunk in batch:
                         pipe.strlen(chunk.key)
@@ -236,43 +233,3 @@ def _refusals() -> Iterator[None]:
         raise UnknownVersionError(str(error)) from error
     except Refused as error:
         raise PublishError(str(error)) from error
-
-
-def unlink(client: Client, names: Iterable[str]) -> None:
-    """UNLINK keys in batches; the server frees their memory in the background."""
-    left = iter(names)
-    while batch := list(islice(left, _BATCH_KEYS)):
-        client.unlink(*batch)
-
-
-def verify_blobs(
-    client: Client,
-    keys: KeySpace,
-    manifest: ArtifactManifest,
-    blobs: Collection[str] | None = None,
-) -> Iterator[int]:
-    """Read some blobs, by default all, back against the manifest's checksums.
-
-    Yields the bytes of each batch.
-
-    Raises:
-        DamagedCopyError: a chunk is missing or a checksum differs.
-    """
-    specs: dict[str, TensorSpec | FileSpec] = {**manifest.tensors, **manifest.files}
-    for name, spec in specs.items():
-        if blobs is not None and name not in blobs:
-            continue
-        digest = hashlib.sha256()
-        for batch in batches(chunks(keys, manifest, [name])):
-            with client.pipeline(transaction=False) as pipe:
-                for chunk in batch:
-                    pipe.get(chunk.key)
-                for part in pipe.execute():
-                    digest.update(part or b"")
-            yield batch[-1].stop - batch[0].start
-        if digest.hexdigest() != spec.sha256:
-            raise DamagedCopyError(
-                f"{name!r} of version {manifest.model_version} does not read back as it was "
-                "written; see whether the server evicts keys (maxmemory-policy should be "
-                "noeviction), then publish again"
-            )

@@ -23,8 +23,8 @@ from training.feedback.stream import FeedbackStream
 from training.publish.connection import LockHeldError, connected
 from training.publish.registry import Registry
 from training.retrain.job import retrain
-from training.retrain.ledger import verdict
 from training.retrain.live_model import LiveModel, find_live_model
+from training.retrain.rules import verdict
 from training.retrain.runs import Result, Runs
 from training.retrain.settings import RetrainConfig, read_config
 from training.retrain.training_set import assemble, inputs_digest

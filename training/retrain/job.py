@@ -23,10 +23,10 @@ from training.evaluate.protocol import Evaluation
 from training.export.artifact import export_artifact
 from training.export.onnx import ParityError
 from training.feedback.log import EventLog
-from training.feedback.stream import drain
+from training.feedback.stream import drain, erase_from_log
 from training.fit.trained_model import TrainedModel
 from training.publish import PublishError, PublishPolicy
-from training.publish.erasures import ids_of
+from training.publish.erasures import ids_of, rewrite_versions
 from training.publish.progress import Reporter
 from training.retrain.candidate import (
     Candidate,
@@ -37,10 +37,9 @@ from training.retrain.candidate import (
     utilisation,
 )
 from training.retrain.erasure import erase_from_data, erase_from_runs
-from training.retrain.ledger import Ledger, verdict
 from training.retrain.live_model import LiveModel, SavedWeights, find_live_model
 from training.retrain.report import render
-from training.retrain.rules import Rule, judge
+from training.retrain.rules import Rule, judge, verdict
 from training.retrain.runs import (
     Result,
     RunFolder,
@@ -48,6 +47,7 @@ from training.retrain.runs import (
     Runs,
     flat_metrics,
 )
+from training.retrain.session import RetrainSession
 from training.retrain.settings import RetrainConfig
 from training.retrain.training_set import Assembled, assemble, inputs_digest
 
@@ -80,20 +80,20 @@ def retrain(config: RetrainConfig, ray_address: str | None = None) -> RunRecord:
         DiskFullError: there is no room for the event log, the run or its model.
     """
     with (
-        Ledger.open(config.redis_url, config.namespace, config.lock_seconds) as ledger,
+        RetrainSession.open(config.redis_url, config.namespace, config.lock_seconds) as session,
         full_disk_explained(config.state, _MAKE_ROOM),
     ):
         runs = Runs(config.state)
         try:
             with EventLog(config.state / "events").writing() as writer:
-                ledger.stream().check_owner(writer.owner())
-            _clean(runs, ledger, config)
+                session.stream.check_owner(writer.owner())
+            _clean(runs, session, config)
             folder, record = runs.begin(config.namespace)
         except OSError as error:
             record = runs.new_record(config.namespace)
             record.end("failed", f"before the first step: {error!r}")
             with suppress(PublishError):
-                ledger.announce(record)
+                session.announce(record)
             raise
         try:
             with Reporter.open(
@@ -101,18 +101,18 @@ def retrain(config: RetrainConfig, ray_address: str | None = None) -> RunRecord:
             ) as reporter:
                 return Retraining(
                     config=config,
-                    ledger=ledger,
+                    session=session,
                     folder=folder,
                     record=record,
                     reporter=reporter,
                     ray_address=ray_address,
                 ).run()
         finally:
-            _clean(runs, ledger, config)
+            _clean(runs, session, config)
 
 
-def _clean(runs: Runs, ledger: Ledger, config: RetrainConfig) -> None:
-    versions = ledger.versions()
+def _clean(runs: Runs, session: RetrainSession, config: RetrainConfig) -> None:
+    versions = session.registry.state()
     runs.clean(config.keep_runs, versions.in_a_role, versions.roles["canary"])
 
 
@@ -121,7 +121,7 @@ class Retraining:
     """One run that holds the lock."""
 
     config: RetrainConfig
-    ledger: Ledger
+    session: RetrainSession
     folder: RunFolder
     record: RunRecord
     reporter: Reporter
@@ -150,10 +150,10 @@ class Retraining:
             return self._end("unchanged", wait)
         with self._step("assemble"):
             items_until = datetime.now(UTC) - _ON_ITS_WAY
-            items = self.ledger.items()
+            items = self.session.items()
             assembled = assemble(config.data, events.read(), config.events, self.folder.data, items)
             live = find_live_model(
-                Runs(config.state), self.ledger.versions().live, assembled.tested_from
+                Runs(config.state), self.session.registry.state().live, assembled.tested_from
             )
             self._note_data(assembled, live, events, items)
         needed = config.gate.min_new_events
@@ -205,8 +205,8 @@ class Retraining:
                 wait_seconds=_WAIT_FOR_PUBLISHER_SECONDS,
                 canary_share=config.canary.share or None,
             )
-            self.ledger.publish(self.folder.artifact, policy)
-            versions = self.ledger.versions()
+            self.session.publish(self.folder.artifact, policy)
+            versions = self.session.registry.state()
             record.live = versions.live == record.version
             is_canary = versions.roles["canary"] == record.version
         if is_canary:
@@ -221,7 +221,7 @@ class Retraining:
         settings = self.config.events
         events = EventLog(self.config.state / "events")
         self.record.events_until = datetime.now(UTC) - _ON_ITS_WAY
-        drained = drain(self.ledger.stream(), events)
+        drained = drain(self.session.stream, events)
         today = datetime.now(UTC).date()
         with events.writing() as writer:
             expired = writer.expire(
@@ -243,32 +243,38 @@ class Retraining:
 
     def _erase(self, events: EventLog) -> int:
         """Take users who are to be forgotten out of all that is kept; the latest one's number."""
-        known = self.ledger.erasures()
+        session, records = self.session, self.session.erasures
+        known = records.all()
         number = max((each.number for each in known), default=0)
         waiting = [each for each in known if each.waiting]
         if waiting:
             user_ids = ids_of(waiting)
-            self.ledger.erase_from_log(events)
+            erase_from_log(session.client, session.keys, events)
             erase_from_data(self.config.data.folder, user_ids)
-            self.ledger.note_erased("data", waiting)
+            records.mark("data", waiting)
             erase_from_runs(Runs(self.config.state), user_ids, number)
-            self.ledger.note_erased("artifacts", waiting)
-            self.ledger.erase_from_redis(waiting, number)
-            self.ledger.note_erased("redis", waiting)
+            records.mark("artifacts", waiting)
+            rewrite_versions(session.client, session.keys, user_ids, number, session.lock)
+            records.mark("redis", waiting)
             log.info(f"{len(waiting)} users are erased")
-        self.ledger.drop_old_erasures()
+        records.drop_outdated()
         self.record.data["users erased"] = len(waiting)
         return number
 
     def _settle_canary(self) -> str | None:
         """Promote a canary that has held for long enough; why this run must wait, or None."""
-        versions, now = self.ledger.versions(), datetime.now(UTC)
+        registry, now = self.session.registry, datetime.now(UTC)
+        versions = registry.state()
         canary, answers = versions.running, versions.canary_answers
         if canary is None:
             return None
-        found = self.ledger.experiment(canary)
-        wait = verdict(canary, answers, now, self.config.canary, found)
-        if wait is None and self.ledger.promote(canary):
+        wait = verdict(canary, answers, now, self.config.canary, registry.experiment(canary))
+        if (
+            wait is None
+            and registry.apply(
+                lambda state: state.promote_canary(canary, now), self.session.lock
+            ).happened
+        ):
             log.info(f"the canary {canary.version} has held for {answers} answers and is live")
             self.record.last_promoted_at = now
         return wait
@@ -368,20 +374,21 @@ class Retraining:
     @contextmanager
     def _step(self, name: str) -> Iterator[None]:
         """Record the step before it begins, and how long it took; the lock must still be ours."""
-        self.ledger.check_lock()
-        self.record.step = name
-        self.folder.write(self.record)
-        self.reporter.step(name)
-        log.info(f"{name} ...")
-        started = time.monotonic()
-        with part(name):
-            yield
+        with self.session.explaining():
+            self.session.lock.renew()
+            self.record.step = name
+            self.folder.write(self.record)
+            self.reporter.step(name)
+            log.info(f"{name} ...")
+            started = time.monotonic()
+            with part(name):
+                yield
         self.record.seconds[name] = round(time.monotonic() - started, 3)
 
     def _end(self, result: Result, reason: str) -> None:
         """Write the record to disk, then to Redis."""
         self._conclude(result, reason)
-        self.ledger.announce(self.record)
+        self.session.announce(self.record)
 
     def _fail(self, error: BaseException) -> None:
         """Write the record wherever that is still possible: the disk or Redis may be the cause."""
@@ -390,7 +397,7 @@ class Retraining:
         with suppress(OSError):
             self._conclude("failed", f"in the step {self.record.step!r}: {error!r}")
         with suppress(PublishError):
-            self.ledger.announce(self.record)
+            self.session.announce(self.record)
 
     def _conclude(self, result: Result, reason: str) -> None:
         """Set the result, and write record and report to disk."""

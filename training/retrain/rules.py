@@ -1,14 +1,17 @@
-"""The promotion rules: may a candidate take the place of the live model?
+"""The promotion rules: may a candidate take the place of the live model, and a canary?
 
 Every rule says what it saw, so that a refusal names the rule and by how much it was broken.
 """
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 
 from pydantic import BaseModel, ConfigDict
 
+from model.registry.canary import Canary
+from model.registry.experiment import Experiment
 from training.evaluate.protocol import Evaluation
-from training.retrain.settings import PromotionSettings
+from training.retrain.settings import CanarySettings, PromotionSettings
 
 _METRICS = ("ndcg@20", "recall@20")
 _GROUPS = ("tail items", "sparse users")
@@ -78,3 +81,24 @@ def _compared(
         text=f"{new:.4f} against {old:.4f} of {against} ({change:+.1%}), "
         f"a loss of {margin:.0%} is accepted",
     )
+
+
+def verdict(
+    canary: Canary,
+    answers: int,
+    now: datetime,
+    settings: CanarySettings,
+    experiment: Experiment,
+) -> str | None:
+    """Why a running canary must not be promoted yet, for people; None if it may be."""
+    name = f"the canary {canary.version} serves {canary.share:.1%} of the users"
+    if settings.share == 0:
+        return f"{name}, and no settings say when to promote it: `promote` it or `canary --stop`"
+    ready_at = canary.started_at + timedelta(minutes=settings.min_minutes)
+    if now < ready_at:
+        return f"{name} and is to do so until {ready_at:%Y-%m-%d %H:%M} UTC at least"
+    if answers < settings.min_answers:
+        return f"{name} and has given {answers} answers, at least {settings.min_answers} are needed"
+    if settings.if_better and experiment.verdict != "challenger better":
+        return f"{name} and must be better first. {experiment.summary} `canary --stop` ends it"
+    return None

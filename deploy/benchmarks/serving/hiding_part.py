@@ -1,14 +1,14 @@
 """Part `hiding`: what a change costs when a million items are hidden, and what it stalls."""
 
-import os
 import time
-from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from itertools import cycle
 
 import httpx2
 
 from deploy.benchmarks.serving.grown import grown_artifact
-from deploy.benchmarks.serving.rig import Outcome, Replica, Rig, cpu_pair, rig, scaled
+from deploy.benchmarks.serving.load import percentile
+from deploy.benchmarks.serving.rig import Outcome, Replica, Rig, rig, scaled
 
 SEED = 0
 ITEMS = 20_000
@@ -35,9 +35,11 @@ all of them hidden over with none."""
 def measure() -> Outcome:
     """Hide a million items, then time lists right after changes, and `/livez` meanwhile."""
     with rig() as held, ProcessPoolExecutor(1) as other:
-        replica, started = _started(held)
+        held.publish(held.save(grown_artifact(ITEMS, USERS, SEED)))
+        service_cpu = held.pin()
+        replica, started = _started(held, service_cpu)
         hiding = _hide_most(replica.url)
-        _, again = _replica(held)
+        _, again = _started(held, service_cpu)
         lists: dict[bool, list[float]] = {False: [], True: []}
         pings: dict[bool, list[float]] = {False: [], True: []}
         for _ in range(scaled(_ROUNDS, 1)):
@@ -45,24 +47,27 @@ def measure() -> Outcome:
                 asked = other.submit(_pings, replica.url, _SECONDS)
                 lists[changing] += _lists(replica.url, _SECONDS, changing=changing)
                 pings[changing] += asked.result()
-    quiet, changed = (sorted(lists[changing]) for changing in (False, True))
-    still, moving = (sorted(pings[changing]) for changing in (False, True))
+    quiet, changed, still, moving = (
+        sorted(1e3 * seconds for seconds in taken[changing])
+        for taken in (lists, pings)
+        for changing in (False, True)
+    )
     return Outcome.of(
         {
-            "hiding_next_list_p99_ms": round(_ms(changed, 0.99), 2),
-            "hiding_livez_p999_ms": round(_ms(moving, 0.999), 2),
+            "hiding_next_list_p99_ms": round(percentile(changed, 99), 2),
+            "hiding_livez_p999_ms": round(percentile(moving, 99.9), 2),
             "hiding_bulk_per_second": round(HIDDEN / hiding),
         },
         _PROTOCOL,
         [
             {
                 "": name,
-                "list p50, ms": f"{_ms(asked, 0.5):.1f}",
-                "p99": f"{_ms(asked, 0.99):.1f}",
-                "max": f"{_ms(asked, 1):.1f}",
-                "`/livez` p50, ms": f"{_ms(waited, 0.5):.2f}",
-                "p99.9": f"{_ms(waited, 0.999):.2f}",
-                "max ": f"{_ms(waited, 1):.2f}",
+                "list p50, ms": f"{percentile(asked, 50):.1f}",
+                "p99": f"{percentile(asked, 99):.1f}",
+                "max": f"{asked[-1]:.1f}",
+                "`/livez` p50, ms": f"{percentile(waited, 50):.2f}",
+                "p99.9": f"{percentile(waited, 99.9):.2f}",
+                "max ": f"{waited[-1]:.2f}",
                 "hidden a second, in bulk": bulk,
                 "ready after, s": ready,
             }
@@ -74,21 +79,11 @@ def measure() -> Outcome:
     )
 
 
-def _started(held: Rig) -> tuple[Replica, float]:
-    """A service, and the seconds until it was ready; Redis and this process on the other CPU."""
-    _, client_cpu = cpu_pair()
-    os.sched_setaffinity(held.server.child.pid, {client_cpu})
-    held.publish(held.save(grown_artifact(ITEMS, USERS, SEED)))
-    replica = _replica(held)
-    os.sched_setaffinity(0, {client_cpu})
-    return replica
-
-
-def _replica(held: Rig) -> tuple[Replica, float]:
-    server_cpu, _ = cpu_pair()
+def _started(held: Rig, cpu: int) -> tuple[Replica, float]:
+    """A service, and the seconds until it was ready."""
     started = time.perf_counter()
     cache = {"MAGNET_CACHE_DIR": str(held.folder / f"cache-{len(held.replicas)}")}
-    replica = held.start(cache, cpus=[server_cpu])
+    replica = held.start(cache, cpus=[cpu])
     return replica, time.perf_counter() - started
 
 
@@ -115,7 +110,7 @@ def _lists(url: str, seconds: float, *, changing: bool) -> list[float]:
     took = []
     deadline = time.perf_counter() + seconds
     with httpx2.Client(base_url=url, trust_env=False) as client:
-        for user in _users():
+        for user in cycle(range(USERS)):
             path = _LIST.format(user)
             item_id = client.get(path).json()["items"][0]["item_id"]
             for available in (False, True):
@@ -133,11 +128,6 @@ def _lists(url: str, seconds: float, *, changing: bool) -> list[float]:
     return took
 
 
-def _users() -> Iterator[int]:
-    while True:
-        yield from range(USERS)
-
-
 def _pings(url: str, seconds: float) -> list[float]:
     """Seconds of each answer of `/livez`, asked for one after the other."""
     took = []
@@ -148,7 +138,3 @@ def _pings(url: str, seconds: float) -> list[float]:
             took.append(time.perf_counter() - started)
             time.sleep(_PAUSE_SECONDS)
     return took
-
-
-def _ms(ascending: Sequence[float], share: float) -> float:
-    return 1e3 * ascending[min(len(ascending) - 1, int(share * len(ascending)))]

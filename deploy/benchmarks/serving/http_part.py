@@ -5,7 +5,6 @@ ways, each by a process of its own: for lists that are made, for lists that have
 many people do: by Zipf's law, with clicks in between.
 """
 
-import os
 import statistics
 import sys
 from collections.abc import Mapping
@@ -21,7 +20,6 @@ from deploy.benchmarks.serving.rig import (
     PATH,
     Outcome,
     Rig,
-    cpu_pair,
     processor_seconds,
     rig,
     scale,
@@ -136,28 +134,26 @@ def measure() -> Outcome:
 def _started(held: Rig) -> dict[str, _Server]:
     """The service and its peers on one CPU; Redis and this process on the other."""
     sys.stderr.write("  starting the servers ...\n")
-    server_cpu, client_cpu = cpu_pair()
-    os.sched_setaffinity(held.server.child.pid, {client_cpu})
     held.publish(held.save(grown_artifact(ITEMS, _zipf_users(), SEED)))
+    cpu = held.pin()
     zipf = {"users": _zipf_users(), "zipf": True, "clicks_every": _CLICKS_EVERY}
     servers = {
-        "magnet": _ours(held, "first asks", kept_bytes=0),
-        "again": _ours(held, "repeated asks", kept_bytes=KEPT_BYTES),
-        "zipf": replace(_ours(held, "Zipf, with clicks", kept_bytes=KEPT_BYTES), asking=zipf),
+        "magnet": _ours(held, cpu, "first asks", kept_bytes=0),
+        "again": _ours(held, cpu, "repeated asks", kept_bytes=KEPT_BYTES),
+        "zipf": replace(_ours(held, cpu, "Zipf, with clicks", kept_bytes=KEPT_BYTES), asking=zipf),
     }
     for name, (label, path) in _PEERS.items():
         port = free_port()
         url = f"http://{HOST}:{port}"
-        child = held.stack.enter_context(start_peer(name, port, held.folder, [server_cpu]))
+        child = held.stack.enter_context(start_peer(name, port, held.folder, [cpu]))
         _wait(child, url + path.format(1))
         servers[name] = _Server(label=label, url=url, path=path, pid=child.pid)
-    os.sched_setaffinity(0, {client_cpu})
     return servers
 
 
-def _ours(held: Rig, how: str, *, kept_bytes: int) -> _Server:
+def _ours(held: Rig, cpu: int, how: str, *, kept_bytes: int) -> _Server:
     settings = {"MAGNET_KEPT_ANSWERS_BYTES": str(kept_bytes)}
-    replica = held.start(settings, cpus=[cpu_pair()[0]])
+    replica = held.start(settings, cpus=[cpu])
     label = f"MAGNET, explained, {how}"
     return _Server(label=label, url=replica.url, path=PATH, pid=replica.child.pid)
 

@@ -1,7 +1,6 @@
 """Part `items`: many items are put beside requests, and how soon a new item is in a list."""
 
 import json
-import os
 import statistics
 import sys
 import time
@@ -14,7 +13,7 @@ import httpx2
 from deploy.benchmarks.serving.grown import MODALITIES, grown_artifact
 from deploy.benchmarks.serving.grown_items import new_items, with_item_encoder
 from deploy.benchmarks.serving.load import Load, load, loading, percentile
-from deploy.benchmarks.serving.rig import PATH, Outcome, Replica, Rig, cpu_pair, rig, scaled
+from deploy.benchmarks.serving.rig import PATH, Outcome, Replica, Rig, rig, scaled
 from deploy.cli.items import LINES_AT_ONCE
 
 SEED = 0
@@ -78,11 +77,8 @@ def measure() -> Outcome:
 
 def _started(held: Rig) -> Replica:
     """The service on one CPU; Redis, the load and this process on the other."""
-    server_cpu, client_cpu = cpu_pair()
-    os.sched_setaffinity(held.server.child.pid, {client_cpu})
     held.publish(held.save(with_item_encoder(grown_artifact(ITEMS, _USERS, SEED), SEED)))
-    replica = held.start(cpus=[server_cpu])
-    os.sched_setaffinity(0, {client_cpu})
+    replica = held.start(cpus=[held.pin()])
     load(replica.url, PATH, users=_USERS, rate=_RATE, seconds=_SECONDS)
     return replica
 
@@ -144,7 +140,7 @@ def _put(client: httpx2.Client, body: bytes) -> int:
 
 def _put_to_list(held: Rig, first: Replica, features: Sequence[str]) -> Iterator[float]:
     """Seconds from each call to the first list of the slower one of two replicas."""
-    other = held.start(cpus=[cpu_pair()[1]])
+    other = held.start()
     numbers = count(PUT)
     with (
         httpx2.Client(base_url=first.url, trust_env=False) as one,

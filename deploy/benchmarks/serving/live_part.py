@@ -1,6 +1,5 @@
 """Part `live`: what live events cost a request, and how long a click takes to change a list."""
 
-import os
 import statistics
 import time
 from datetime import UTC, datetime
@@ -9,8 +8,8 @@ import httpx2
 import numpy as np
 
 from deploy.benchmarks.serving.grown import grown_artifact
-from deploy.benchmarks.serving.load import load
-from deploy.benchmarks.serving.rig import Outcome, Rig, cpu_pair, processor_seconds, rig, scaled
+from deploy.benchmarks.serving.load import load, percentile
+from deploy.benchmarks.serving.rig import Outcome, Rig, processor_seconds, rig, scaled
 
 SEED = 0
 ITEMS = 7_000
@@ -46,7 +45,7 @@ def measure() -> Outcome:
                 seconds.append(_round(url, pid, path + _LIST))
         clicks = sorted(_clicks(url, scaled(_CLICKS, 20)))
     without, with_events = (statistics.median(seconds) for seconds in took.values())
-    p50, p99 = (1e3 * clicks[int(share * len(clicks))] for share in (0.5, 0.99))
+    p50, p99 = (1e3 * percentile(clicks, share) for share in (50, 99))
     return Outcome.of(
         {
             "live_over_without": round(with_events / without, 3),
@@ -67,11 +66,8 @@ def measure() -> Outcome:
 
 def _started(held: Rig) -> tuple[str, int]:
     """The service's address and process, on one CPU; Redis and this process on the other."""
-    server_cpu, client_cpu = cpu_pair()
-    os.sched_setaffinity(held.server.child.pid, {client_cpu})
     held.publish(held.save(grown_artifact(ITEMS, 2 * USERS, SEED)))
-    replica = held.start(cpus=[server_cpu])
-    os.sched_setaffinity(0, {client_cpu})
+    replica = held.start(cpus=[held.pin()])
     return replica.url, replica.child.pid
 
 

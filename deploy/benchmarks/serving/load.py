@@ -100,9 +100,9 @@ class Load:
         return sum(n for status, n in self.statuses.items() if status.startswith("5"))
 
 
-def percentile(ascending: Sequence[float], share: int) -> float:
+def percentile(ascending: Sequence[float], share: float) -> float:
     """What so many per cent of some times are below; 0 if there is none."""
-    return ascending[len(ascending) * share // 100] if ascending else 0.0
+    return ascending[int(len(ascending) * share / 100)] if ascending else 0.0
 
 
 @contextmanager

@@ -101,17 +101,6 @@ class Outcome:
         return cls(figures=figures, text="\n\n".join(filter(None, (protocol, cells, limits))))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """One subject, measured in one go."""
-
-    name: str
-    """As in `BENCH=name`."""
-    summary: str
-    """One line for `--help`."""
-    measure: Callable[[], Outcome]
-
-
 PATH = "/v1/users/u{:09d}/recommendations?k=20"
 """Users of grown models; top 20 with contributions."""
 SCALE_VARIABLE = "BENCH_SCALE"
@@ -212,6 +201,18 @@ class Rig:
         self.replicas.append(replica)
         return replica
 
+    def stop(self, replica: Replica) -> None:
+        """End a service; later models are not published to it."""
+        replica.child.stop()
+        self.replicas.remove(replica)
+
+    def pin(self) -> int:
+        """Keep Redis and this process off one CPU, if there are two; returns that one."""
+        allowed = sorted(os.sched_getaffinity(0))
+        for pid in (self.server.child.pid, 0):
+            os.sched_setaffinity(pid, {allowed[-1]})
+        return allowed[0]
+
 
 @contextmanager
 def rig() -> Iterator[Rig]:
@@ -235,20 +236,17 @@ def busy_processors() -> Iterator[None]:
         yield
 
 
-def cpu_pair() -> tuple[int, int]:
-    """One CPU for the server and one for its callers; the same one if there is only one."""
-    allowed = sorted(os.sched_getaffinity(0))
-    return allowed[0], allowed[-1]
-
-
 def processor_seconds(pid: int) -> float:
-    """Processor time that a process has used."""
-    times = psutil.Process(pid).cpu_times()
-    return times.user + times.system
+    """Processor time that a process and its children have used."""
+    times = [process.cpu_times() for process in _family(pid)]
+    return float(sum(each.user + each.system for each in times))
 
 
 def proportional_mb(pid: int) -> float:
     """Memory of a process and its children, in MB; shared pages count once."""
+    return float(sum(each.memory_full_info().pss for each in _family(pid))) / 1e6
+
+
+def _family(pid: int) -> list[psutil.Process]:
     process = psutil.Process(pid)
-    family = [process, *process.children(recursive=True)]
-    return float(sum(each.memory_full_info().pss for each in family)) / 1e6
+    return [process, *process.children(recursive=True)]

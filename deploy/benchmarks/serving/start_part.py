@@ -73,8 +73,7 @@ def _starts(held: Rig) -> list[_Start]:
         replica = held.start({"MAGNET_CACHE_DIR": str(cache)})
         seconds = time.perf_counter() - started
         found.append(_Start(seconds, processor_seconds(replica.child.pid)))
-        replica.child.stop()
-        held.replicas.remove(replica)
+        held.stop(replica)
     return found
 
 
@@ -100,8 +99,7 @@ def _put(held: Rig, number: int) -> None:
         for start in range(0, number, _LINES_AT_ONCE):
             body = b"\n".join(lines[start : start + _LINES_AT_ONCE])
             client.post("/v1/items:bulk", content=body).raise_for_status()
-    replica.child.stop()
-    held.replicas.remove(replica)
+    held.stop(replica)
 
 
 def _import_seconds(module: str) -> float:

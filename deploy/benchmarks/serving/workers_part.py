@@ -4,8 +4,6 @@ import os
 import statistics
 import sys
 
-import psutil
-
 from deploy.benchmarks.serving.grown import grown_artifact
 from deploy.benchmarks.serving.load import load
 from deploy.benchmarks.serving.rig import (
@@ -71,24 +69,17 @@ def measure() -> Outcome:
                         "memory, MB": f"{proportional_mb(replica.child.pid):.0f}",
                     }
                 )
-                replica.child.stop()
-                held.replicas.remove(replica)
+                held.stop(replica)
     return Outcome.of(figures, _PROTOCOL.format(cpus=len(os.sched_getaffinity(0))), rows)
 
 
 def _asked(replica: Replica) -> tuple[float, float, float]:
     """Answers a second, processor milliseconds of all workers for one, and the 99th percentile."""
-    before = _family_seconds(replica)
+    before = processor_seconds(replica.child.pid)
     measured = load(
         replica.url, PATH, users=_USERS, connections=_CONNECTIONS, seconds=scaled(_SECONDS, 1)
     )
     if measured.errors:
         raise ValueError(f"{measured.errors} requests failed")
-    taken = _family_seconds(replica) - before
+    taken = processor_seconds(replica.child.pid) - before
     return measured.per_second, 1e3 * taken / measured.requests, measured.p99_ms
-
-
-def _family_seconds(replica: Replica) -> float:
-    process = psutil.Process(replica.child.pid)
-    family = [process, *process.children(recursive=True)]
-    return sum(processor_seconds(each.pid) for each in family)

@@ -13,8 +13,8 @@ from deploy.cli.app import main
 from model.artifact.stored import layout_of
 from model.registry.erasures import Erasure, hashed
 from model.registry.keys import KeySpace
+from training.publish.erasures import rewrite_versions
 from training.publish.lock import PublishLock
-from training.publish.rewriting import rewrite_versions
 
 KEYS = KeySpace()
 _number = itertools.count()

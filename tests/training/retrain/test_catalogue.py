@@ -12,7 +12,7 @@ import redis
 from model.registry.items import ItemRecord
 from training.data.dataset import Dataset, load_dataset
 from training.feedback.log import EVENTS
-from training.retrain.ledger import Ledger
+from training.retrain.session import RetrainSession
 from training.retrain.settings import DataSettings, EventSettings
 from training.retrain.training_set import assemble
 
@@ -116,6 +116,6 @@ def test_records_are_read_from_redis_and_damaged_ones_left_out(redis_url: str) -
     with redis.Redis.from_url(redis_url) as client:
         client.hset("mg:{default}:items", "new", record("new", title="x").dump())
         client.hset("mg:{default}:items", "bad", "no json")
-    with Ledger.open(redis_url, "default", 10.0) as ledger:
-        (found,) = ledger.items()
+    with RetrainSession.open(redis_url, "default", 10.0) as session:
+        (found,) = session.items()
     assert (found.item_id, found.title) == ("new", "x")

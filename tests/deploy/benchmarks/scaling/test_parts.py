@@ -1,26 +1,26 @@
 """`make scale`: what its parts measure, at sizes that take a moment."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from deploy.benchmarks.scaling import __main__, import_part, setup_part, step_part
-from deploy.benchmarks.scaling.__main__ import PARTS, main
+from deploy.benchmarks.parts import Part
+from deploy.benchmarks.scaling import import_part, setup_part, step_part
+from deploy.benchmarks.scaling.__main__ import BENCHMARK
 from deploy.benchmarks.scaling.data import Size
-from deploy.benchmarks.serving.rig import Outcome, Part
+from deploy.benchmarks.serving.rig import Outcome
 
 
 def test_parts_write_their_figures_and_sections(
-    tmp_path: Path, monkeypatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     outcome = Outcome(figures={"growth": 8.0}, text="| a table |")
-    monkeypatch.setattr(
-        __main__, "PARTS", (Part(name="quick", summary="", measure=lambda: outcome),)
-    )
+    benchmark = replace(BENCHMARK, parts=(Part("quick", "", lambda: outcome),))
     out, document = tmp_path / "scale.json", tmp_path / "page.md"
     arguments = ["--parts", "quick", "--out", str(out), "--document", str(document)]
-    assert main(arguments) == 0
+    assert benchmark.main(arguments) == 0
     assert json.loads(out.read_text()) == {"growth": 8.0}
     assert "<!-- benchmark scaling quick start -->\n| a table |" in document.read_text()
     assert "| a table |" in capsys.readouterr().out
@@ -28,13 +28,13 @@ def test_parts_write_their_figures_and_sections(
 
 def test_an_impossible_scale_is_told(monkeypatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("BENCH_SCALE", "2")
-    assert main(["--parts", "import"]) == 1
+    assert BENCHMARK.main(["--parts", "import"]) == 1
     assert "BENCH_SCALE is '2'" in capsys.readouterr().err
 
 
 def test_every_part_has_its_place_in_the_document() -> None:
     document = Path("docs/scaling.md").read_text()
-    for part in PARTS:
+    for part in BENCHMARK.parts:
         assert f"<!-- benchmark scaling {part.name} start -->" in document
 
 

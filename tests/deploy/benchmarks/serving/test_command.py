@@ -1,11 +1,12 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from deploy.benchmarks.serving import __main__ as command
-from deploy.benchmarks.serving.__main__ import add_figures
-from deploy.benchmarks.serving.rig import Outcome, Part
+from deploy.benchmarks.parts import Benchmark, Part, add_figures
+from deploy.benchmarks.serving.__main__ import BENCHMARK
+from deploy.benchmarks.serving.rig import Outcome
 from training.reporting.documents import table
 
 
@@ -20,8 +21,8 @@ def part(name: str, value: float) -> Part:
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(command, "PARTS", (part("swift", 1.5), part("steady", 2.0)))
+def run(tmp_path: Path):
+    command: Benchmark = replace(BENCHMARK, parts=(part("swift", 1.5), part("steady", 2.0)))
 
     def run(*arguments: str) -> int:
         out, document = tmp_path / "bench.json", tmp_path / "page.md"

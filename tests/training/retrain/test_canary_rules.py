@@ -12,7 +12,7 @@ from deploy.cli.app import main
 from model.registry.canary import Canary
 from model.registry.experiment import Experiment
 from model.registry.keys import KeySpace
-from training.retrain.ledger import verdict
+from training.retrain.rules import verdict
 from training.retrain.runs import RunRecord, Runs
 from training.retrain.settings import CanarySettings
 

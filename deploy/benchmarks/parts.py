@@ -1,0 +1,96 @@
+"""Benchmarks of several parts: measure those asked for, print tables, write the figures."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.benchmarks.serving.rig import Outcome
+from deploy.local.processes import ChildDied
+from training.data.files import write_durably
+from training.reporting.documents import update_document
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One subject, measured in one go."""
+
+    name: str
+    """As in `BENCH=name`."""
+    summary: str
+    """One line for `--help`."""
+    measure: Callable[[], Outcome]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Benchmark:
+    """A command that measures its parts one after the other."""
+
+    module: str
+    summary: str
+    parts: Sequence[Part]
+    results: Path
+    """Where the figures are written unless `--out` says otherwise."""
+    section: str
+    """What the names of its sections in a document begin with."""
+
+    def main(self, arguments: list[str] | None = None) -> int:
+        """Run the command; exit status 1 with a message if it cannot be done."""
+        parser = argparse.ArgumentParser(
+            prog=f"python -m {self.module}",
+            description=self.summary,
+            epilog="Parts: " + "; ".join(f"{part.name}: {part.summary}" for part in self.parts),
+        )
+        parser.add_argument(
+            "--parts",
+            type=self._chosen,
+            default=list(self.parts),
+            help="names with commas (default: all)",
+        )
+        parser.add_argument("--out", type=Path, default=self.results, help="default: %(default)s")
+        parser.add_argument(
+            "--document", type=Path, help="write each part's section into this file"
+        )
+        options = parser.parse_args(arguments)
+        try:
+            for part in options.parts:
+                self._run(part, options.out, options.document)
+        except (ChildDied, OSError, ValueError) as error:
+            sys.stderr.write(f"error: {error}\n")
+            return 1
+        return 0
+
+    def _chosen(self, names: str) -> list[Part]:
+        by_name = {part.name: part for part in self.parts}
+        wanted = [name.strip() for name in names.split(",") if name.strip()]
+        unknown = [name for name in wanted if name not in by_name]
+        if unknown or not wanted:
+            raise argparse.ArgumentTypeError(
+                f"{', '.join(unknown) or 'nothing'} is no part of it: "
+                f"choose from {','.join(by_name)}"
+            )
+        return [by_name[name] for name in wanted]
+
+    def _run(self, part: Part, results: Path, document: Path | None) -> None:
+        sys.stderr.write(f"{part.name}: {part.summary} ...\n")
+        outcome = part.measure()
+        sys.stdout.write(f"{outcome.text}\n\n")
+        sys.stdout.flush()
+        add_figures(results, outcome.figures)
+        if document is not None:
+            update_document(document, f"{self.section} {part.name}", outcome.text)
+
+
+def add_figures(path: Path, figures: Mapping[str, float]) -> None:
+    """Put figures into the file, keeping those of other parts; it is never half-written.
+
+    Raises:
+        ValueError: the file holds something other than a JSON object.
+    """
+    kept = json.loads(path.read_text()) if path.exists() else {}
+    if not isinstance(kept, dict):
+        raise ValueError(f"{path} is not a JSON object: move it away")
+    text = json.dumps(kept | dict(figures), indent=1, sort_keys=True) + "\n"
+    write_durably(path, lambda partial: partial.write_text(text))
