@@ -13,7 +13,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from service.auth.authenticator import Authenticator, TokenBucket
 from service.auth.keys import Scope
 from service.http.pages import PictureFolder
-from service.http.problems import PROBLEM_CONTENT
+from service.http.problems import problems
 from service.ops.metrics import Metrics
 from service.ops.process import Drain
 from service.recommend.answer import Answer
@@ -33,34 +33,18 @@ from service.store.store import RedisStore
 from service.store.training import TrainingStream
 from service.store.users import Changing
 
-
-def _problems(descriptions: dict[int, str]) -> dict[int | str, dict[str, Any]]:
-    """The `responses` of a route that may be answered with these problems, by status."""
-    return {
-        status: {"content": PROBLEM_CONTENT, "description": description}
-        for status, description in descriptions.items()
-    }
-
-
-NOT_FOUND = _problems({404: "There is no such user, item or version"})
-NO_EXPERIMENT = _problems({404: "There has been no canary, so nothing was compared"})
-CONFLICT = _problems({409: "Not while the versions stand as they do; see `detail`"})
-SHARED = _problems({501: "This service serves a folder and has no Redis"})
-GUARDED = _problems(
+NOT_FOUND = problems({404: "NotFound"})
+NO_EXPERIMENT = problems({404: "NoExperiment"})
+CONFLICT = problems({409: "Conflict"})
+SHARED = problems({501: "NotShared"})
+GUARDED = problems({401: "NoKey", 403: "Forbidden", 429: "TooManyRequests"})
+REFUSED = problems(
     {
-        401: "No key, or one that is not known",
-        403: "The key does not open this",
-        429: "The key has asked too often; see `Retry-After`",
-    }
-)
-REFUSED = _problems(
-    {
-        400: "The body cannot be read",
-        413: "The body is too large",
-        415: "The body is compressed, and not by gzip, or it is damaged",
-        422: "The request is not valid; `errors` names the fields",
-        503: "No model is served yet, the store is away, or the answer took too long; see "
-        "`Retry-After`",
+        400: "BodyUnreadable",
+        413: "BodyTooLarge",
+        415: "BodyCompressed",
+        422: "Invalid",
+        503: "Unavailable",
     }
 )
 

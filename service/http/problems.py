@@ -73,15 +73,43 @@ class Problem(BaseModel):
 
 
 _SCHEMAS = "#/components/schemas/{model}"
-PROBLEM_CONTENT = {PROBLEM_MEDIA_TYPE: {"schema": {"$ref": _SCHEMAS.format(model="Problem")}}}
-"""What OpenAPI says of an answer that is a problem. FastAPI's `model` would build a validator for
-each of some 300 such answers: a tenth of the time until the service is ready."""
+_CONTENT = {PROBLEM_MEDIA_TYPE: {"schema": {"$ref": _SCHEMAS.format(model="Problem")}}}
+_DESCRIPTIONS = {
+    "BodyUnreadable": "The body cannot be read",
+    "NoKey": "No key, or one that is not known",
+    "Forbidden": "The key does not open this",
+    "NotFound": "There is no such user, item or version",
+    "NoExperiment": "There has been no canary, so nothing was compared",
+    "Conflict": "Not while the versions stand as they do; see `detail`",
+    "BodyTooLarge": "The body is too large",
+    "BodyCompressed": "The body is compressed, and not by gzip, or it is damaged",
+    "Invalid": "The request is not valid; `errors` names the fields",
+    "TooManyRequests": "The key has asked too often; see `Retry-After`",
+    "NotShared": "This service serves a folder and has no Redis",
+    "Unavailable": "No model is served yet, the store is away, or the answer took too long; see "
+    "`Retry-After`",
+}
 
 
-def problem_schemas() -> dict[str, Any]:
-    """The schemas that `PROBLEM_CONTENT` refers to, by name."""
+def problems(names: dict[int, str]) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route that may be answered with these problems, by status.
+
+    FastAPI's `model` would build a validator for each of some 300 such answers: a tenth of the time
+    until the service is ready.
+    """
+    return {status: {"$ref": f"#/components/responses/{name}"} for status, name in names.items()}
+
+
+def problem_components() -> dict[str, dict[str, Any]]:
+    """The parts of the OpenAPI document that `problems` refers to."""
     schema = Problem.model_json_schema(ref_template=_SCHEMAS)
-    return {**schema.pop("$defs"), "Problem": schema}
+    return {
+        "schemas": {**schema.pop("$defs"), "Problem": schema},
+        "responses": {
+            name: {"description": description, "content": _CONTENT}
+            for name, description in _DESCRIPTIONS.items()
+        },
+    }
 
 
 def install_handlers(app: FastAPI) -> None:
