@@ -149,10 +149,3 @@ def usable_namespace(_: click.Context, __: click.Parameter, value: str | None) -
         return None if value is None else check_name(value, "the namespace")
     except ValueError as error:
         raise click.BadParameter(str(error)) from error
-
-
-def between_zero_and_one(_: click.Context, __: click.Parameter, value: float) -> float:
-    """A callback for a share that is neither nothing nor all."""
-    if not 0 < value < 1:
-        raise click.BadParameter(f"{value:g} is not between 0 and 1")
-    return value

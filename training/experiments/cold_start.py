@@ -7,8 +7,6 @@ Markdown, and plain numbers for JSON.
 Letters: B users of a block, U users, I items, P positives.
 """
 
-import hashlib
-import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,24 +15,27 @@ from statistics import mean
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.sparse import csr_array, diags_array
+from scipy.sparse import csr_array
 
-from training.cli.progress import epochs_shown
 from training.data.dataset import Dataset
 from training.data.features import ModalityFeatures
-from training.data.histories import Histories
-from training.evaluate.protocol import Evaluation, ScoreFunction, evaluate, popularity_scores
+from training.evaluate.protocol import Evaluation, ScoreFunction, evaluate
 from training.experiments.figures import Lead, figure, opening, paired_lead, spread
 from training.experiments.put_items import with_items_put
+from training.experiments.withheld import (
+    Mask,
+    NothingToMeasureError,
+    drawn,
+    popularity,
+    random_scores,
+    train_shown,
+    with_training_part,
+    within,
+)
 from training.fit.config import TrainingConfig
-from training.fit.early import Watch
 from training.fit.graphs import content_neighbours
 from training.fit.trained_model import TrainedModel, encode_anew
-from training.fit.trainer import train
 from training.reporting.documents import table
-
-log = logging.getLogger(__name__)
 
 NEIGHBOURS = (10, 50, 200, 1000)
 """Sizes of a content neighbourhood among which validation chooses."""
@@ -49,13 +50,8 @@ Way = Literal[
     "popularity",
     "random",
 ]
-Mask = NDArray[np.bool_]
 Ranking = Callable[[ScoreFunction], ScoreFunction]
 """Which items are ranked: the scores of the others become -inf."""
-
-
-class NothingToMeasureError(ValueError):
-    """Withheld users or items have no test positive; the message says which."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,18 +130,6 @@ class ColdStart:
     """None without content: only interactions tell one item from another."""
 
 
-def random_scores(num_items: int, seed: int) -> ScoreFunction:
-    """Scores [B, I] without meaning."""
-    rng = np.random.default_rng(seed)
-    return lambda user_B: rng.random((len(user_B), num_items), dtype=np.float32)
-
-
-def popularity(train: csr_array, seed: int) -> ScoreFunction:
-    """Scores [B, I] by training positives; ties are broken at random, so that ids tell nothing."""
-    count, tie = popularity_scores(train), random_scores(train.shape[1], seed)
-    return lambda user_B: count(user_B) + tie(user_B)
-
-
 def content_knn(
     weight_UI: csr_array, features: Iterable[ModalityFeatures], neighbours: int
 ) -> ScoreFunction:
@@ -159,51 +143,15 @@ def content_knn(
     return lambda user_B: (weight_UI[user_B] @ near_II).toarray()
 
 
-def drawn(count_X: NDArray[np.int64], share: float) -> Mask:
-    """A random share of the users or items with training positives, at least one; always the same.
-
-    `count_X` has the training positives of every user or item; the share is between 0 and 1.
-    """
-    known = np.flatnonzero(count_X)
-    number = max(1, round(share * len(known)))
-    drawn_X = np.zeros(len(count_X), dtype=np.bool_)
-    drawn_X[np.random.default_rng(0).choice(known, number, replace=False)] = True
-    return drawn_X
-
-
-def within(matrix: csr_array, user_U: Mask, item_I: Mask) -> csr_array:
-    """The entries of a matrix [U, I] in some rows and columns; the others are empty."""
-    kept = csr_array(diags_array(user_U.astype("f4")) @ matrix @ diags_array(item_I.astype("f4")))
-    kept.eliminate_zeros()
-    return kept
-
-
 def restricted(dataset: Dataset, user_U: Mask, item_I: Mask) -> Dataset:
     """Training and validation have the positives of some users on some items only.
 
     The rows of the others stay, empty, and so do all features.
     """
-    digest = hashlib.sha256(dataset.sha256.encode())
-    digest.update(np.packbits(user_U).tobytes() + np.packbits(item_I).tobytes())
-    histories = dataset.train_histories
-    user_P = np.repeat(np.arange(len(user_U)), histories.length_U)
-    kept_P = user_U[user_P] & item_I[histories.item_P]
-    kept = Histories.of(
-        user_P[kept_P], histories.item_P[kept_P], np.arange(kept_P.sum()), dataset.train.shape
-    )
-    return replace(
-        dataset,
-        train=within(dataset.train, user_U, item_I),
-        valid=within(dataset.valid, user_U, item_I),
-        train_histories=replace(kept, ordered=histories.ordered),
-        sha256=digest.hexdigest(),
-    )
-
-
-def _trained(dataset: Dataset, config: TrainingConfig, what: str) -> TrainedModel:
-    log.info(f"MAGNET {what}, seed {config.seed}:")
-    with epochs_shown(config) as on_epoch:
-        return train(dataset, config, watch=Watch(on_epoch=on_epoch))
+    user_P = np.repeat(np.arange(len(user_U)), dataset.train_histories.length_U)
+    kept_P = user_U[user_P] & item_I[dataset.train_histories.item_P]
+    key = np.packbits(user_U).tobytes() + np.packbits(item_I).tobytes()
+    return with_training_part(dataset, kept_P, within(dataset.valid, user_U, item_I), key)
 
 
 def _timed(make: Callable[[], TrainedModel], settings: str = "") -> Served:
@@ -221,7 +169,7 @@ def _references(reduced: Dataset, seed: int) -> dict[Way, Served]:
 
 def _user_ways(dataset: Dataset, reduced: Dataset, config: TrainingConfig) -> dict[Way, Served]:
     """Ways of serving users whom the model was not trained with, from their training histories."""
-    model = _trained(reduced, config, "without the users")
+    model = train_shown(reduced, config, "MAGNET without the users")
 
     def folded_in() -> TrainedModel:
         histories = dataset.train_histories.recency_weighted(model.recency_power)
@@ -236,7 +184,7 @@ def _user_ways(dataset: Dataset, reduced: Dataset, config: TrainingConfig) -> di
 
 def _item_ways(dataset: Dataset, reduced: Dataset, config: TrainingConfig) -> dict[Way, Served]:
     """Ways of serving items of which the model knew the features only."""
-    model = _trained(reduced, config, "without the items' interactions")
+    model = train_shown(reduced, config, "MAGNET without the items' interactions")
     known_I, left_I = (
         np.bincount(each.train.indices, minlength=each.train.shape[1]) > 0
         for each in (dataset, reduced)
@@ -299,7 +247,7 @@ def run_cold_start(
     items: list[dict[Way, Served]] = []
     for seed in seeds:
         seeded = config.model_copy(update={"seed": seed})
-        full = _timed(partial(_trained, dataset, seeded, "with everything"), repr(seeded))
+        full = _timed(partial(train_shown, dataset, seeded, "MAGNET with everything"), repr(seeded))
         users.append({"retrained": full, **_user_ways(dataset, without_users, seeded)})
         if dataset.features:
             items.append({"retrained": full, **_item_ways(dataset, without_items, seeded)})

@@ -3,7 +3,8 @@
 import json
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -19,7 +20,6 @@ from training.cli.options import (
     Function,
     Several,
     as_typed,
-    between_zero_and_one,
     ray_option,
     replacing,
 )
@@ -39,6 +39,7 @@ from training.experiments.benchmark.cache import OutcomeCache
 from training.experiments.benchmark.runner import ABLATIONS, MODELS, BenchmarkPlan, run_benchmark
 from training.experiments.faithfulness import as_text, measure_faithfulness
 from training.experiments.model_report import render
+from training.experiments.withheld import NothingToMeasureError
 from training.export.report import find, make_lists
 from training.fit.config import TrainingConfig
 from training.reporting.documents import Outputs
@@ -143,16 +144,20 @@ def benchmark(
     outputs.write(name, section, benchmark_report.as_json(result))
 
 
+def share_option(text: str) -> Callable[[Function], Function]:
+    """`--share`, of what is withheld from training."""
+    return click.option(
+        "--share",
+        type=click.FloatRange(0, 1, min_open=True, max_open=True),
+        default=0.1,
+        show_default=True,
+        help=text,
+    )
+
+
 @click.command(cls=Command)
 @data_options
-@click.option(
-    "--share",
-    type=float,
-    default=0.1,
-    show_default=True,
-    callback=between_zero_and_one,
-    help="of the users, and of the items, that is withheld",
-)
+@share_option("of the users, and of the items, that is withheld")
 @seeds_option(1)
 @set_option
 @outputs_options
@@ -166,26 +171,15 @@ def cold_start(
     neighbours, popularity and chance, with paired bootstrap intervals.
     """
     dataset = _loaded(data)
-    try:
+    with _something_to_measure(data):
         result = cold_starts.run_cold_start(dataset, config, range(seeds), share)
-    except cold_starts.NothingToMeasureError as error:
-        raise DataError(
-            data.folder, str(error), "raise --share or choose another --split"
-        ) from error
     section = cold_starts.as_markdown(result, as_typed(_WITHOUT))
     outputs.write(f"{dataset.name} cold-start", section, cold_starts.as_json(result))
 
 
 @click.command("live-events", cls=Command)
 @data_options
-@click.option(
-    "--share",
-    type=float,
-    default=0.1,
-    show_default=True,
-    callback=between_zero_and_one,
-    help="of the users that is withheld",
-)
+@share_option("of the users that is withheld")
 @seeds_option(1)
 @set_option
 @outputs_options
@@ -199,12 +193,8 @@ def live_events(
     models for each seed.
     """
     dataset = _loaded(data)
-    try:
+    with _something_to_measure(data):
         result = live_event_studies.run_live_events(dataset, config, range(seeds), share)
-    except cold_starts.NothingToMeasureError as error:
-        raise DataError(
-            data.folder, str(error), "raise --share or choose another --split"
-        ) from error
     section = live_event_studies.as_markdown(result, as_typed(_WITHOUT))
     outputs.write(f"{dataset.name} live-events", section, live_event_studies.as_json(result))
 
@@ -335,6 +325,17 @@ def report(artifact: Path, out: Path | None, users: int, seed: int) -> None:
     page = render(manifest, find(opened.tensors, experts, manifest.modalities, lists, seed))
     write_durably(target, lambda partial: partial.write_text(page, encoding="utf-8"))
     click.echo(target)
+
+
+@contextmanager
+def _something_to_measure(data: DataConfig) -> Iterator[None]:
+    """DataError if what is withheld has no test positives."""
+    try:
+        yield
+    except NothingToMeasureError as error:
+        raise DataError(
+            data.folder, str(error), "raise --share or choose another --split"
+        ) from error
 
 
 def _loaded(data: DataConfig) -> Dataset:

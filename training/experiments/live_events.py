@@ -7,33 +7,25 @@ and another model is trained with them. Both are measured on the same test posit
 Letters: U users, I items, P positives.
 """
 
-import hashlib
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.sparse import csr_array
 
-from training.cli.progress import epochs_shown
 from training.data.dataset import Dataset
-from training.data.histories import Histories
 from training.evaluate.protocol import Evaluation, evaluate, only_users
-from training.experiments.cold_start import (
+from training.experiments.figures import Lead, figure, opening, paired_lead, spread
+from training.experiments.withheld import (
     Mask,
     NothingToMeasureError,
     drawn,
     popularity,
+    train_shown,
+    with_training_part,
     within,
 )
-from training.experiments.figures import Lead, figure, opening, paired_lead, spread
 from training.fit.config import TrainingConfig
-from training.fit.early import Watch
-from training.fit.trained_model import TrainedModel
-from training.fit.trainer import train
 from training.reporting.documents import table
-
-log = logging.getLogger(__name__)
 
 EVENTS = (1, 3, 5, 10)
 """After so many events lists are measured."""
@@ -74,21 +66,14 @@ class LiveEvents:
 
 def with_first_events(dataset: Dataset, user_U: Mask, events: int) -> Dataset:
     """Training has the first positives of some users only, and validation none of theirs."""
-    histories = dataset.train_histories
+    histories, num_items = dataset.train_histories, dataset.train.shape[1]
     user_P = np.repeat(np.arange(len(user_U)), histories.length_U)
     place_P = np.arange(len(user_P)) - histories.offset_U1[user_P]
-    kept_P = ~user_U[user_P] | (place_P < events)
-    user_P, item_P = user_P[kept_P], histories.item_P[kept_P]
-    kept = Histories.of(user_P, item_P, np.arange(len(user_P), dtype=float), dataset.train.shape)
-    pairs = csr_array((np.ones(len(user_P), dtype="f4"), (user_P, item_P)), dataset.train.shape)
-    digest = hashlib.sha256(dataset.sha256.encode())
-    digest.update(np.packbits(user_U).tobytes() + bytes([events]))
-    return replace(
+    return with_training_part(
         dataset,
-        train=csr_array(dataset.train.multiply(pairs)),
-        valid=within(dataset.valid, ~user_U, np.ones(dataset.train.shape[1], dtype=np.bool_)),
-        train_histories=replace(kept, ordered=histories.ordered),
-        sha256=digest.hexdigest(),
+        ~user_U[user_P] | (place_P < events),
+        within(dataset.valid, ~user_U, np.ones(num_items, dtype=np.bool_)),
+        np.packbits(user_U).tobytes() + bytes([events]),
     )
 
 
@@ -115,13 +100,15 @@ def run_live_events(
     found: dict[int, list[tuple[Evaluation, Evaluation, Evaluation]]] = {x: [] for x in targets}
     for seed in seeds:
         seeded = config.model_copy(update={"seed": seed})
-        stranger = _trained(with_first_events(dataset, user_U, 0), seeded, "without the users")
+        stranger = train_shown(
+            with_first_events(dataset, user_U, 0), seeded, "MAGNET without the users"
+        )
         popular = popularity(dataset.train, seed)
         for events, target in targets.items():
             known = with_first_events(dataset, user_U, events)
             histories = known.train_histories.recency_weighted(stranger.recency_power)
             live = replace(stranger, train_weight_UI=histories)
-            retrained = _trained(known, seeded, f"with their first {events} events")
+            retrained = train_shown(known, seeded, f"MAGNET with their first {events} events")
             live_test, retrained_test, popular_test = (
                 evaluate(score, dataset, target) for score in (live.score, retrained.score, popular)
             )
@@ -142,12 +129,6 @@ def run_live_events(
             for events, tests in found.items()
         ],
     )
-
-
-def _trained(dataset: Dataset, config: TrainingConfig, what: str) -> TrainedModel:
-    log.info(f"MAGNET {what}, seed {config.seed}:")
-    with epochs_shown(config) as on_epoch:
-        return train(dataset, config, watch=Watch(on_epoch=on_epoch))
 
 
 _PROTOCOL = """\

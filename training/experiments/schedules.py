@@ -4,20 +4,17 @@ All runs of a seed differ in nothing else. The report is a section of Markdown, 
 JSON, and a chart.
 """
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean
 
 from model.artifact.manifest import EpochRecord
 from model.network.schedule import Switch
-from training.cli.progress import epochs_shown
 from training.data.dataset import Dataset
 from training.evaluate.protocol import Evaluation, evaluate
 from training.experiments.figures import Lead, figure, opening, paired_lead, spread
+from training.experiments.withheld import train_shown
 from training.fit.config import TrainingConfig
-from training.fit.early import Watch
-from training.fit.trainer import train
 from training.reporting.charts import (
     COLOURS,
     INK,
@@ -29,8 +26,6 @@ from training.reporting.charts import (
     specialisation,
 )
 from training.reporting.documents import table
-
-log = logging.getLogger(__name__)
 
 TRIGGER: Switch = "entropy"
 FIXED: tuple[Switch, ...] = ("never", 0, 5, 10, 20)
@@ -114,9 +109,7 @@ def run_schedules(
 
 
 def _run_trial(dataset: Dataset, config: TrainingConfig) -> Run:
-    log.info(f"stage switch {config.stage_switch}, seed {config.seed}:")
-    with epochs_shown(config) as on_epoch:
-        model = train(dataset, config, watch=Watch(on_epoch=on_epoch))
+    model = train_shown(dataset, config, f"stage switch {config.stage_switch}")
     return Run(
         seed=config.seed,
         history=model.history,

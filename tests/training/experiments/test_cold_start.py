@@ -14,15 +14,17 @@ from training.data.dataset import DataConfig, Dataset, load_dataset
 from training.data.features import ModalityFeatures
 from training.experiments.cold_start import (
     ColdStart,
-    NothingToMeasureError,
     as_json,
     as_markdown,
     content_knn,
+    restricted,
+    run_cold_start,
+)
+from training.experiments.withheld import (
+    NothingToMeasureError,
     drawn,
     popularity,
     random_scores,
-    restricted,
-    run_cold_start,
     within,
 )
 from training.fit.config import TrainingConfig

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from training.data.dataset import Dataset
-from training.experiments.cold_start import NothingToMeasureError, drawn
 from training.experiments.live_events import (
     EVENTS,
     LiveEvents,
@@ -16,6 +15,7 @@ from training.experiments.live_events import (
     run_live_events,
     with_first_events,
 )
+from training.experiments.withheld import NothingToMeasureError, drawn
 from training.fit.config import TrainingConfig
 
 SMALL = TrainingConfig(embedding_dim=8, batch_size=256, negatives=32, max_epochs=2)
