@@ -7,10 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import click
+from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -30,23 +31,27 @@ from magnet_client import (
     UserResponse,
 )
 from magnet_client.client import DEFAULT_URL, KEY_VARIABLE, URL_VARIABLE
-from training.cli.options import FILE, FOLDER, Command, Several, checked, ray_option
+from training.cli.options import (
+    FILE,
+    FOLDER,
+    Command,
+    Several,
+    checked,
+    ray_option,
+    with_options,
+)
 
-
-def service_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`--url` and `--json`."""
-    url = click.option(
+service_options = with_options(
+    click.option(
         "--url",
         envvar=URL_VARIABLE,
         default=DEFAULT_URL,
         show_default=True,
         help=f"the service's, also in the variable {URL_VARIABLE}; a key goes into the variable "
         f"{KEY_VARIABLE}",
-    )
-    as_json = click.option(
-        "--json", "as_json", is_flag=True, help="print the service's answer as it is"
-    )
-    return url(as_json(function))
+    ),
+    click.option("--json", "as_json", is_flag=True, help="print the service's answer as it is"),
+)
 
 
 @contextmanager
@@ -82,6 +87,7 @@ def _is_here(url: str) -> bool:
         return False
 
 
+Answer = TypeVar("Answer", bound=BaseModel)
 _WIDTH = 24
 """Characters of the longest bar: with titles and figures a line fits into 100."""
 _WIDE = 120
@@ -151,6 +157,14 @@ def console() -> Console:
     return Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
 
 
+def print_answer(answer: Answer, show: Callable[[Answer, Console], None], *, as_json: bool) -> None:
+    """Print what a service has answered, as it is or for people."""
+    if as_json:
+        click.echo(answer.model_dump_json(indent=1))
+    else:
+        show(answer, console())
+
+
 def sign(role: str) -> str:
     """The character that a role is drawn with."""
     return _SIGNS.get(role, "▪")
@@ -176,10 +190,7 @@ def explain(user: str, item: str, url: str, as_json: bool) -> None:
     """
     with asking(url) as client:
         answer = client.explain(user, item)
-    if as_json:
-        click.echo(answer.model_dump_json(indent=1))
-    else:
-        show_explanation(answer, console())
+    print_answer(answer, show_explanation, as_json=as_json)
 
 
 def show_explanation(answer: ExplanationResponse, out: Console) -> None:
@@ -300,10 +311,7 @@ def recommend(
         raise click.UsageError("whom? Name a user, --session ITEM ..., or both; or --all")
     with asking(url) as client:
         answer = client.recommend(user, session_items=list(session or ()), **options)
-    if as_json:
-        click.echo(answer.model_dump_json(indent=1))
-    else:
-        show(answer, console())
+    print_answer(answer, show, as_json=as_json)
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,10 +368,7 @@ def similar(item: str, k: int, modality: str | None, url: str, as_json: bool) ->
     """Ask a running service which items are most like one."""
     with asking(url) as client:
         answer = client.similar(item, k=k, modality=modality)
-    if as_json:
-        click.echo(answer.model_dump_json(indent=1))
-    else:
-        show_similar(answer, console())
+    print_answer(answer, show_similar, as_json=as_json)
 
 
 @click.command(name="user")
@@ -374,10 +379,7 @@ def user(user_id: str, limit: int, url: str, as_json: bool) -> None:
     """Ask a running service what is known of a user: history, latest events, taste."""
     with asking(url) as client:
         answer = client.user(user_id, limit=limit)
-    if as_json:
-        click.echo(answer.model_dump_json(indent=1))
-    else:
-        show_user(answer, console())
+    print_answer(answer, show_user, as_json=as_json)
 
 
 def show(answer: RecommendationResponse, out: Console) -> None:

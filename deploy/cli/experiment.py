@@ -5,7 +5,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from deploy.cli.ask import asking, console, service_options
+from deploy.cli.ask import asking, print_answer, service_options
 from magnet_client import Comparison, ExperimentResponse, Interval, VariantCounts
 
 NOT_BETTER = 3
@@ -28,10 +28,7 @@ def experiment(check: bool, url: str, as_json: bool) -> int:
     """
     with asking(url) as client:
         answer = client.experiment()
-    if as_json:
-        click.echo(answer.model_dump_json(indent=1))
-    else:
-        show_experiment(answer, console())
+    print_answer(answer, show_experiment, as_json=as_json)
     return NOT_BETTER if check and answer.verdict != "challenger better" else 0
 
 

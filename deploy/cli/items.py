@@ -1,7 +1,7 @@
 """The commands `items`, `hide` and `show`: the catalogue of a running service."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -11,37 +11,32 @@ from pydantic import BaseModel
 
 from deploy.cli.ask import asking, service_options
 from magnet_client import AvailabilitiesResponse, ItemFields
-from training.cli.options import FILE
+from training.cli.options import FILE, with_options
 
 LINES_AT_ONCE = 1_000
 """Of one call, so that it is answered soon; the service takes 10,000, and 32 MB."""
 
 
-def _fields(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that say what is known of an item."""
-    for option in reversed(
-        (
-            click.option("--title"),
-            click.option("--category", multiple=True, help="repeat it for several"),
-            click.option("--description"),
-            click.option("--picture-url"),
-            click.option(
-                "--attribute",
-                multiple=True,
-                metavar="NAME=VALUE",
-                help="a number, true, false or a text; repeat it for several",
-            ),
-            click.option(
-                "--features",
-                type=click.File("r"),
-                metavar="FILE",
-                help="JSON: a vector of each modality, by name",
-            ),
-            click.option("--available/--hidden", default=None, help="whether it may be shown"),
-        )
-    ):
-        function = option(function)
-    return function
+_fields = with_options(
+    click.option("--title"),
+    click.option("--category", multiple=True, help="repeat it for several"),
+    click.option("--description"),
+    click.option("--picture-url"),
+    click.option(
+        "--attribute",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="a number, true, false or a text; repeat it for several",
+    ),
+    click.option(
+        "--features",
+        type=click.File("r"),
+        metavar="FILE",
+        help="JSON: a vector of each modality, by name",
+    ),
+    click.option("--available/--hidden", default=None, help="whether it may be shown"),
+)
+"""What is known of an item."""
 
 
 def _given(options: dict[str, Any]) -> ItemFields:
@@ -148,15 +143,12 @@ def bulk(file: BinaryIO, url: str, as_json: bool) -> None:
             _tell(answer, f"{done} items are put; known: {said}", as_json=as_json)
 
 
-def _availability(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The items that may be shown or not."""
-    file = click.option(
-        "--file",
-        type=FILE,
-        help="one id on each line; - for stdin",
-    )
-    item_ids = click.argument("item_ids", nargs=-1, metavar="[ITEM]...", help="ids of items")
-    return item_ids(file(service_options(function)))
+_availability = with_options(
+    click.argument("item_ids", nargs=-1, metavar="[ITEM]...", help="ids of items"),
+    click.option("--file", type=FILE, help="one id on each line; - for stdin"),
+    service_options,
+)
+"""The items that may be shown or not."""
 
 
 @click.command

@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPException
@@ -23,7 +23,7 @@ from model.registry.keys import KeySpace
 from model.registry.records import RetrainingSummary
 from model.registry.state import State
 from service.auth.keys import rights_to_take
-from training.cli.options import usable_namespace
+from training.cli.options import usable_namespace, with_options
 from training.errors import ExplainedError
 from training.publish.blobs import verify_blobs
 from training.publish.connection import Client, connected, policy_warning
@@ -90,34 +90,30 @@ def _service_url(_: click.Context, __: click.Parameter, url: str) -> str:
     return url
 
 
-def asked_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Which service and which Redis are asked."""
-    options = (
-        click.option(
-            "--url",
-            envvar="MAGNET_URL",
-            default=_URL,
-            show_default=True,
-            callback=_service_url,
-            help="the service's, also in the variable MAGNET_URL",
-        ),
-        click.option(
-            "--redis-url",
-            envvar="REDIS_URL",
-            help="of the Redis that models are published to  [default: the variable REDIS_URL, or "
-            "what the service says]",
-        ),
-        click.option(
-            "--namespace",
-            envvar="MAGNET_NAMESPACE",
-            default="default",
-            show_default=True,
-            callback=usable_namespace,
-        ),
-    )
-    for option in reversed(options):
-        function = option(function)
-    return function
+asked_options = with_options(
+    click.option(
+        "--url",
+        envvar="MAGNET_URL",
+        default=_URL,
+        show_default=True,
+        callback=_service_url,
+        help="the service's, also in the variable MAGNET_URL",
+    ),
+    click.option(
+        "--redis-url",
+        envvar="REDIS_URL",
+        help="of the Redis that models are published to  [default: the variable REDIS_URL, or "
+        "what the service says]",
+    ),
+    click.option(
+        "--namespace",
+        envvar="MAGNET_NAMESPACE",
+        default="default",
+        show_default=True,
+        callback=usable_namespace,
+    ),
+)
+"""Which service and which Redis are asked."""
 
 
 @click.command

@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 import click
 
 from magnet_client import Boost, Filter, MaxPer, Pin
+from training.cli.options import with_options
 
 Rule = TypeVar("Rule")
 _COMPARED = re.compile(r"\s*([^<>=!]+?)\s*(<=|>=|==|!=|<|>|=)\s*(.+?)\s*")
@@ -82,47 +83,43 @@ class _Rule(click.ParamType[Rule], Generic[Rule]):
             self.fail(f"{value!r} is not like {self._example!r}", param, ctx)
 
 
-def rule_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`--filter`, `--boost`, `--pin`, `--max-per` and `--no-default-rules`."""
-    options = [
-        click.option(
-            "--filter",
-            "filters",
-            multiple=True,
-            type=_Rule("condition", filter_of, "price<=20"),
-            help="only items that meet it, such as 'price<=20' or 'brand in a,b'; repeat it",
-        ),
-        click.option(
-            "--boost",
-            "boosts",
-            multiple=True,
-            type=_Rule("condition:points", boost_of, "brand==a:0.5"),
-            help="points for items that meet a condition, such as 'brand==a:0.5'; repeat it",
-        ),
-        click.option(
-            "--pin",
-            "pins",
-            multiple=True,
-            type=_Rule("item=rank", pin_of, "50=1"),
-            help="an item and its rank; repeat it",
-        ),
-        click.option(
-            "--max-per",
-            type=_Rule("attribute=count", max_per_of, "brand=2"),
-            help="most items with one value, such as 'brand=2'",
-        ),
-        click.option(
-            "--no-default-rules",
-            "default_rules",
-            is_flag=True,
-            default=True,
-            flag_value=False,
-            help="without the rules that hold for every list",
-        ),
-    ]
-    for option in reversed(options):
-        function = option(function)
-    return function
+rule_options = with_options(
+    click.option(
+        "--filter",
+        "filters",
+        multiple=True,
+        type=_Rule("condition", filter_of, "price<=20"),
+        help="only items that meet it, such as 'price<=20' or 'brand in a,b'; repeat it",
+    ),
+    click.option(
+        "--boost",
+        "boosts",
+        multiple=True,
+        type=_Rule("condition:points", boost_of, "brand==a:0.5"),
+        help="points for items that meet a condition, such as 'brand==a:0.5'; repeat it",
+    ),
+    click.option(
+        "--pin",
+        "pins",
+        multiple=True,
+        type=_Rule("item=rank", pin_of, "50=1"),
+        help="an item and its rank; repeat it",
+    ),
+    click.option(
+        "--max-per",
+        type=_Rule("attribute=count", max_per_of, "brand=2"),
+        help="most items with one value, such as 'brand=2'",
+    ),
+    click.option(
+        "--no-default-rules",
+        "default_rules",
+        is_flag=True,
+        default=True,
+        flag_value=False,
+        help="without the rules that hold for every list",
+    ),
+)
+"""`--filter`, `--boost`, `--pin`, `--max-per` and `--no-default-rules`."""
 
 
 def given_rules(options: dict[str, Any]) -> dict[str, Any]:

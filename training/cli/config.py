@@ -11,7 +11,15 @@ from pathlib import Path
 
 import click
 
-from training.cli.options import FOLDER, Function, Several, checked, replacing, settings_options
+from training.cli.options import (
+    FOLDER,
+    Function,
+    Several,
+    checked,
+    replacing,
+    settings_options,
+    with_options,
+)
 from training.data.dataset import DataConfig
 from training.fit.config import TrainingConfig
 
@@ -30,7 +38,7 @@ _SPLITS = ["auto", "label", "time", "global-time", "random"]
 
 def data_options(function: Function) -> Function:
     """Which data to read and how to split them; the command's --seed is the split's too."""
-    options = (
+    options = with_options(
         click.option(
             "--data",
             "folder",
@@ -59,10 +67,7 @@ def data_options(function: Function) -> Function:
         ),
     )
     names = ("folder", "min_rating", "split", "modalities")
-    function = replacing(names, "data", _data_config)(function)
-    for option in reversed(options):
-        function = option(function)
-    return function
+    return options(replacing(names, "data", _data_config)(function))
 
 
 def training_options(function: Function) -> Function:

@@ -82,21 +82,30 @@ def as_typed(without: Collection[str] = ()) -> str:
     return shlex.join([*context.command_path.split(), *kept])
 
 
-def settings_options(
-    model: type[BaseModel], texts: Mapping[str, str]
-) -> Callable[[Function], Function]:
-    """Add an option for each field of `model` that `texts` names, with its type and default."""
+def with_options(*options: Callable[[Function], Function]) -> Callable[[Function], Function]:
+    """Several options as one decorator, in the order of the help."""
 
     def decorate(function: Function) -> Function:
-        for name, text in reversed(list(texts.items())):
-            default = model.model_fields[name].default
-            option = click.option(
-                flag(name), name, type=type(default), default=default, show_default=True, help=text
-            )
+        for option in reversed(options):
             function = option(function)
         return function
 
     return decorate
+
+
+def settings_options(
+    model: type[BaseModel], texts: Mapping[str, str]
+) -> Callable[[Function], Function]:
+    """Add an option for each field of `model` that `texts` names, with its type and default."""
+    options = []
+    for name, text in texts.items():
+        default = model.model_fields[name].default
+        options.append(
+            click.option(
+                flag(name), name, type=type(default), default=default, show_default=True, help=text
+            )
+        )
+    return with_options(*options)
 
 
 def checked(model: type[Settings], values: Mapping[str, object]) -> Settings:

@@ -1,19 +1,18 @@
 """The commands that say which version is live: publish, models, promote, rollback, pin, canary."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import click
 
 from model.registry.canary import MAX_SHARE
 from model.registry.keys import KeySpace
 from model.registry.state import State
-from training.cli.options import FOLDER, usable_namespace
+from training.cli.options import FOLDER, usable_namespace, with_options
 from training.publish import PublishPolicy, publish_artifact
 from training.publish.connection import connected
 from training.publish.registry import Registry
@@ -23,24 +22,24 @@ _SHARE = 0.05
 """Ours: few are harmed by a bad model, and a shop with a thousand visitors still has fifty."""
 
 
-def server_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Which Redis, and which namespace in it."""
-    redis_url = click.option(
+server_options = with_options(
+    click.option(
         "--redis-url",
         envvar="REDIS_URL",
         required=True,
         help="redis://[user:password@]host:port, redis+sentinel://host:port,.../master or "
         "redis+cluster://host:port,... (rediss: TLS)  [default: the variable REDIS_URL]; see "
         "docs/operations.md",
-    )
-    namespace = click.option(
+    ),
+    click.option(
         "--namespace",
         envvar="MAGNET_NAMESPACE",
         default="default",
         show_default=True,
         callback=usable_namespace,
-    )
-    return redis_url(namespace(function))
+    ),
+)
+"""Which Redis, and which namespace in it."""
 
 
 @contextmanager
