@@ -3,6 +3,7 @@
     formats    delimited text, JSON Lines and Parquet -> records
     sources    the given files, each a table of strings
     mapping    what the columns mean, as TOML
+    names      what names of columns and of events mean
     guess      the mapping that names and values suggest, and the questions that stay open
     tables     interactions and users: checked, ids and times made uniform
     items      items: checked, with their pictures
@@ -10,5 +11,5 @@
     summary    the figures of an import, as text and as a page
     job        all of it in order
 
-`values` reads absent values, numbers and times; `rejects` collects the rows that cannot be used.
+`values` reads absent values, numbers and lists, `times` times; `rejects` collects the rows that cannot be used.
 """

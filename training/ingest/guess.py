@@ -12,9 +12,8 @@ from model.artifact.files import PICTURE_FOLDER, pictures_in
 from model.registry.items import MAX_ATTRIBUTES
 from training.data.folder import MAX_ATTRIBUTE
 from training.data.tables import DataError
-from training.ingest.events import weights_of
 from training.ingest.formats import DEFAULT_ENCODING
-from training.ingest.mapping import ID_WORDS, NAMES, named, plain, words_of
+from training.ingest.names import ID_WORDS, NAMES, named, plain, weights_of, words_of
 from training.ingest.proposal import Columns, Proposal
 from training.ingest.sampled import MOST_EVENTS, Sampled, examples
 from training.ingest.sources import SEVERAL, Given, Source

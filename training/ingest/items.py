@@ -17,8 +17,7 @@ from training.ingest.rejects import LINE, Check, Rejects, id_checks, passed
 from training.ingest.rows import FILE, ITEM
 from training.ingest.sources import Given, Source
 from training.ingest.tables import Interactions, PublicIds, check_rejected
-from training.ingest.values import DECIMAL_COMMA, ids, missing, numbers, stripped
-from training.ingest.words import flat_lists
+from training.ingest.values import DECIMAL_COMMA, flat_lists, ids, missing, numbers, stripped
 
 ID, PUBLIC, PICTURE, ROW, HIDDEN = "id", "item_id", "picture", "row", "hidden"
 TITLE, YEAR, CATEGORIES, DESCRIPTION = "title", "year", "categories", "description"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from training.data.tables import DataError
 from training.ingest.formats import text_lines
-from training.ingest.words import labels
+from training.ingest.values import labels
 
 _SAMPLE = 1000
 """How many records are read to find the columns."""

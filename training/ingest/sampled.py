@@ -8,12 +8,19 @@ from typing import Self
 import polars as pl
 
 from training.ingest.items import NO, YES
-from training.ingest.mapping import NAMES, by_fit, fits, named, plain, words_of
+from training.ingest.names import NAMES, by_fit, fits, named, plain, words_of
 from training.ingest.rejects import Rejects
 from training.ingest.sources import Source
 from training.ingest.times import DATE_ORDERS, seconds
-from training.ingest.values import Style, missing, numbers, stripped, thousands_of, wholes
-from training.ingest.words import flat_lists
+from training.ingest.values import (
+    Style,
+    flat_lists,
+    missing,
+    numbers,
+    stripped,
+    thousands_of,
+    wholes,
+)
 
 _ROWS = 5000
 NEARLY = 0.9

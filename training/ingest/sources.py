@@ -28,7 +28,8 @@ from training.ingest.formats import (
     text_lines,
 )
 from training.ingest.json_records import json_columns_of, objects, text_of
-from training.ingest.mapping import NAMES, Mapping, TableMapping, plain
+from training.ingest.mapping import Mapping, TableMapping
+from training.ingest.names import NAMES, plain
 from training.ingest.parquet import (
     list_columns_of,
     parquet_columns_of,

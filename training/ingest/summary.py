@@ -14,6 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from model.artifact.files import SUFFIXES
 from training.data.files import peak_mb
 from training.data.interactions import POSITIVE_SHARE
 from training.ingest.counts import COUNT, Counts
@@ -31,15 +32,16 @@ from training.ingest.items import (
 from training.ingest.mapping import Mapping as TableMappings
 from training.ingest.rejects import Rejected, Rejects
 from training.ingest.rows import ITEM, TIME, USER, VALUE
-from training.ingest.sources import Given, Source
+from training.ingest.sources import NAMED_ONLY, SAVE_SHEETS, SHEET_SUFFIXES, Given, Source
 from training.ingest.tables import Interactions
-from training.ingest.unused import unused
 from training.reporting import pages
 
 _MOST_BARS = 20
 """Distinct ratings that have a bar of their own; star scales with halves have ten."""
 _BINS = 10
 _TOP_PERCENT = (1, 10, 20, 50)
+_MOST_COLUMNS = 12
+"""Columns that one line names."""
 
 
 class _Figures(BaseModel):
@@ -191,10 +193,47 @@ def summarised(
         whole_ids={what: sum(x.get(what, 0) for x in whole) for x in whole for what in x},
         respelled=Rejects.respelled(rejects),
         first=_first_rows(interactions.first),
-        not_used=list(dict.fromkeys(unused(given, mapping, sources))),
+        not_used=list(dict.fromkeys(_unused(given, mapping, sources))),
         seconds=seconds,
         peak_mb=peak_mb(),
     )
+
+
+def _unused(given: Given, mapping: TableMappings, sources: Sequence[Source]) -> Iterator[str]:
+    """A line for each file that was passed over, and for the columns that a file is not read for.
+
+    Args:
+        given: the files.
+        mapping: what is read.
+        sources: the tables that are read.
+    """
+    for path in given.passed_over:
+        if not path.is_file() or path.suffix.lower() not in SUFFIXES:
+            yield f"{path.name}: {_why_unused(path)}"
+    tables = [x for x in (mapping.interactions, mapping.items) if x is not None]
+    for source in {source.path: source for source in sources}.values():
+        named = {
+            name for table in tables if given.of_table(source.path, table) for name in table.named
+        }
+        left = [name for name in source.names if name not in named and source.is_named(name)]
+        if left:
+            more = f" and {len(left) - _MOST_COLUMNS} more" if len(left) > _MOST_COLUMNS else ""
+            yield f"columns of {source.path.name}: {', '.join(left[:_MOST_COLUMNS])}{more}"
+        for name in source.vectors:
+            yield f"column {name!r} of {source.path.name}: vectors are read from *_feat.npy only"
+
+
+def _why_unused(path: Path) -> str:
+    suffix = path.suffix.lower()
+    if path.is_dir():
+        return "a folder in a folder is not read; give it too"
+    if not path.is_file():
+        return "no file, or a link to none"
+    if suffix in SHEET_SUFFIXES:
+        return f"a spreadsheet is not read; {SAVE_SHEETS}"
+    if suffix in NAMED_ONLY:
+        return "not read from a folder; if it is a table, give it by name"
+    return "of no format that can be read"
 
 
 def _first_rows(first: pl.DataFrame) -> list[FirstRow]:

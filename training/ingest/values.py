@@ -1,9 +1,14 @@
-"""Values as people and programs write them: absent values, ids and numbers.
+"""Values as people and programs write them: absent values, ids, numbers and lists.
 
 `1,000` may mean 1 or 1000, and is only read if it is known which. A rating may be a part of
 something: `4/5`, `4.0 out of 5 stars`, `80%` and `★★★★☆` are read if it is known of what.
 """
 
+import ast
+import csv
+import json
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -141,3 +146,46 @@ def _number(text: pl.Expr, thousands: Thousands | None) -> pl.Expr:
         comma = text.str.contains(DECIMAL_COMMA)
         bare = pl.when(~unclear).then(pl.when(comma).then(pointed).otherwise(text))
     return bare.cast(pl.Float64, strict=False)
+
+
+_STORED = r"^\s*(?:\[.*\]|\{.*\})\s*$"
+_LABELS = ("name", "title", "label", "value", "slug")
+"""Of an object that stands for a category: what it is called."""
+_FLAT = "|"
+
+
+def flat_lists(text: pl.Expr, mark: str = _FLAT) -> pl.Expr:
+    """Lists stored as text (JSON, Python, PostgreSQL) with a mark between their values."""
+    stored = pl.when(text.str.contains(_STORED)).then(text)
+    return pl.coalesce(_mapped(stored, lambda each: flat_list(each, mark)), text)
+
+
+def _mapped(text: pl.Expr, function: Callable[[str], str]) -> pl.Expr:
+    return text.map_elements(function, return_dtype=pl.String, skip_nulls=True)
+
+
+def flat_list(text: str, mark: str = _FLAT) -> str:
+    """One such list; the text as it is if it is none."""
+    for read in (json.loads, ast.literal_eval, _of_postgres):
+        try:
+            return mark.join(labels(read(text)))
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError, csv.Error):
+            continue
+    return text
+
+
+def labels(value: object) -> list[str]:
+    """The texts in a value of JSON; of an object, what it is called, or else all its texts."""
+    if isinstance(value, list | tuple | set):
+        return [label for each in value for label in labels(each)]
+    if isinstance(value, dict):
+        called = next((value[key] for key in _LABELS if isinstance(value.get(key), str)), None)
+        return labels(list(value.values()) if called is None else called)
+    return [] if value is None else [str(value)]
+
+
+def _of_postgres(text: str) -> list[str]:
+    """`{Tea,"Green tea"}`; ValueError for anything else."""
+    if not re.fullmatch(r"\s*\{[^{}:]*\}\s*", text):
+        raise ValueError(text)
+    return next(csv.reader([text.strip()[1:-1]], strict=True), [])
