@@ -54,7 +54,6 @@ from magnet_client.answers import (
     UsualExpert,
     VariantCounts,
 )
-from magnet_client.calls import Event, EventType, Item, ItemFields, RecommendationRequest
 from magnet_client.client import AsyncClient, Client, Retries
 from magnet_client.errors import (
     FieldFault,
@@ -71,7 +70,18 @@ from magnet_client.errors import (
     Unavailable,
     UnusableKey,
 )
-from magnet_client.rules import Boost, Filter, MaxPer, Pin, Rules
+from magnet_client.requests import (
+    Boost,
+    Event,
+    EventType,
+    Filter,
+    Item,
+    ItemFields,
+    MaxPer,
+    Pin,
+    RecommendationRequest,
+    Rules,
+)
 from magnet_client.version import VERSION as __version__
 
 __all__ = [

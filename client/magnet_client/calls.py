@@ -7,15 +7,13 @@ service checks the limits of every value.
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from time import time
-from typing import Any, Generic, Literal, TypedDict, TypeVar, Unpack
+from typing import Any, Generic, TypeVar, Unpack
 from urllib.parse import quote
-from uuid import uuid4
 
 from httpx2 import Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from magnet_client.answers import (
     AvailabilitiesResponse,
@@ -38,89 +36,15 @@ from magnet_client.answers import (
     UserResponse,
 )
 from magnet_client.errors import PROBLEMS, InvalidAnswer, Problem, ProblemError
-from magnet_client.rules import Boost, Rules
-
-Detail = Literal["none", "experts", "full"]
-EventType = Literal[
-    "impression",
-    "view",
-    "click",
-    "play",
-    "like",
-    "save",
-    "share",
-    "cart",
-    "purchase",
-    "dislike",
-    "hide",
-    "return",
-    "undo",
-]
-
-
-class RecommendationOptions(Rules, total=False):
-    """How a list is made; what is left out has the service's default."""
-
-    session_items: list[str]
-    """What the user has just looked at, oldest first; needs no user."""
-    k: int
-    offset: int
-    exclude_seen: bool
-    candidates: list[str] | None
-    exclude: list[str]
-    categories: list[str]
-    diversity: float
-    """From 0, best first, to 1, unlikeness alone."""
-    default_rules: bool
-    """False: without those of `put_rules`."""
-    explain: Detail
-
-
-class RecommendationRequest(RecommendationOptions, total=False):
-    """One request of a batch: a user, a session or both, and how the list is made."""
-
-    user_id: str
-
-
-class ItemFields(TypedDict, total=False):
-    """What is known of an item beside its id."""
-
-    title: str | None
-    categories: list[str] | None
-    description: str | None
-    picture_url: str | None
-    attributes: dict[str, Any] | None
-    """Numbers, texts and truth values by name."""
-    features: dict[str, list[float]] | None
-    """A vector of each content modality, as wide as the model's features."""
-    available: bool
-
-
-class Item(ItemFields):
-    """An item of a bulk call."""
-
-    item_id: str
-
-
-class Event(BaseModel):
-    """Something that a user did.
-
-    Its id is made with it, so that it counts once however often it is sent.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    user_id: str
-    item_id: str
-    type: EventType
-    event_id: str = Field(default_factory=lambda: uuid4().hex)
-    timestamp: AwareDatetime = Field(default_factory=lambda: datetime.now(UTC))
-    model_version: str | None = None
-    """Of the answer that showed the item; so are the next three."""
-    variant: str | None = None
-    rank: int | None = None
-    request_id: str | None = None
-
+from magnet_client.requests import (
+    Boost,
+    Event,
+    Item,
+    ItemFields,
+    RecommendationOptions,
+    RecommendationRequest,
+    Rules,
+)
 
 Answer = TypeVar("Answer", bound=BaseModel)
 _SHOWN_CHARACTERS = 200

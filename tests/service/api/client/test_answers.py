@@ -54,7 +54,7 @@ def test_a_shape_that_differs_from_the_document_is_found() -> None:
 
 
 def test_questions_have_the_names_of_the_api() -> None:
-    options = magnet_client.calls.RecommendationOptions.__annotations__.keys()
+    options = magnet_client.requests.RecommendationOptions.__annotations__.keys()
     assert options | {"user_id"} == SCHEMAS["RecommendationRequest"]["properties"].keys()
     assert RecommendationRequest.__annotations__.keys() == options | {"user_id"}
     assert Event.model_fields.keys() == SCHEMAS["ReportedEvent"]["properties"].keys()
