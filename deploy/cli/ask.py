@@ -302,10 +302,10 @@ def recommend(
     """
     options = given_rules(options)
     options["categories"] = list(options.pop("category"))
-    for_all = ForAll(**{each.name: options.pop(each.name) for each in fields(ForAll)})
-    for_all.check(user is not None or bool(session))
-    if for_all.everybody:
-        _recommend_to_all(for_all, options)
+    bulk = BulkOptions(**{each.name: options.pop(each.name) for each in fields(BulkOptions)})
+    bulk.check(user is not None or bool(session))
+    if bulk.everybody:
+        _write_all_lists(bulk, options)
         return
     if user is None and not session:
         raise click.UsageError("whom? Name a user, --session ITEM ..., or both; or --all")
@@ -315,7 +315,7 @@ def recommend(
 
 
 @dataclass(frozen=True, slots=True)
-class ForAll:
+class BulkOptions:
     """The options of `recommend` that go with --all."""
 
     everybody: bool
@@ -335,7 +335,7 @@ class ForAll:
             raise click.UsageError("--all is for every user: name no user and no --session with it")
 
 
-def _recommend_to_all(for_all: ForAll, options: dict[str, Any]) -> None:
+def _write_all_lists(bulk: BulkOptions, options: dict[str, Any]) -> None:
     # The service and its numerical libraries take a second to load, which asking does not need.
     from deploy.cli.bulk import write_lists  # noqa: PLC0415
     from service.ops.settings import Settings  # noqa: PLC0415
@@ -343,12 +343,12 @@ def _recommend_to_all(for_all: ForAll, options: dict[str, Any]) -> None:
     from service.schemas.requests import RecommendationRequest  # noqa: PLC0415
     from training.cluster.engine import engine_at  # noqa: PLC0415
 
-    assert for_all.out is not None
-    artifact, out, address = for_all.artifact, for_all.out, for_all.address
+    assert bulk.out is not None
+    artifact, out, address = bulk.artifact, bulk.out, bulk.address
     if artifact is not None and address is not None:
         artifact = artifact.resolve()
     chosen = {} if artifact is None else {"artifact_dir": artifact}
-    if for_all.no_reasons:
+    if bulk.no_reasons:
         options["explain"] = "none"
     request = checked(RecommendationRequest, options | {"user_id": "everybody"})
     try:

@@ -33,7 +33,7 @@ from service.schemas.requests import RecommendationRequest
 from service.serving.follower import BEGINNING, ModelFollower
 from service.serving.served import Models
 from training.cli.bars import progress_shown
-from training.cluster.engine import HERE, Engine
+from training.cluster.engine import LOCAL, Engine
 from training.errors import ExplainedError
 
 TOGETHER = 256
@@ -64,7 +64,7 @@ class Plan:
 
 
 def write_lists(
-    settings: Settings, request: RecommendationRequest, out: Path, engine: Engine = HERE
+    settings: Settings, request: RecommendationRequest, out: Path, engine: Engine = LOCAL
 ) -> int:
     """Write the list of every user of the live model; returns how many users have one.
 

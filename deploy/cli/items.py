@@ -85,7 +85,7 @@ def put(item: str, url: str, as_json: bool, **options: Any) -> None:
     """Put an item, new or not, all of it: what is left out is taken away."""
     with asking(url) as client:
         answer = client.put_item(item, **_given(options))
-    _tell(answer, f"{item} is put; known by: {answer.encoded_by}", as_json=as_json)
+    _print_answer(answer, f"{item} is put; known by: {answer.encoded_by}", as_json=as_json)
 
 
 @items.command
@@ -96,7 +96,7 @@ def patch(item: str, url: str, as_json: bool, **options: Any) -> None:
     """Change some fields of an item; what is left out stays."""
     with asking(url) as client:
         answer = client.patch_item(item, **_given(options))
-    _tell(answer, f"{item} is changed; known by: {answer.encoded_by}", as_json=as_json)
+    _print_answer(answer, f"{item} is changed; known by: {answer.encoded_by}", as_json=as_json)
 
 
 @items.command
@@ -106,7 +106,7 @@ def delete(item: str, url: str, as_json: bool) -> None:
     """Retire an item: from the next request on nobody is shown it."""
     with asking(url) as client:
         answer = client.delete_item(item)
-    _tell(answer, f"{item} is retired", as_json=as_json)
+    _print_answer(answer, f"{item} is retired", as_json=as_json)
 
 
 @items.command("show")
@@ -117,7 +117,9 @@ def show_item(item: str, url: str, as_json: bool) -> None:
     with asking(url) as client:
         answer = client.item(item)
     told = answer.model_dump(exclude={"request_id", "took_ms"})
-    _tell(answer, "\n".join(f"{name}: {value}" for name, value in told.items()), as_json=as_json)
+    _print_answer(
+        answer, "\n".join(f"{name}: {value}" for name, value in told.items()), as_json=as_json
+    )
 
 
 @items.command
@@ -140,7 +142,7 @@ def bulk(file: BinaryIO, url: str, as_json: bool) -> None:
                 raise
             done += answer.items
             said = ", ".join(f"{count} by {name}" for name, count in answer.encoded_by.items())
-            _tell(answer, f"{done} items are put; known: {said}", as_json=as_json)
+            _print_answer(answer, f"{done} items are put; known: {said}", as_json=as_json)
 
 
 _availability = with_options(
@@ -162,7 +164,7 @@ def hide(item_ids: tuple[str, ...], file: Path | None, url: str, as_json: bool) 
     with asking(url) as client:
         for part in _named(item_ids, file):
             answer = client.hide(part)
-            _tell(answer, _told(answer, "hidden"), as_json=as_json)
+            _print_answer(answer, _availability_text(answer, "hidden"), as_json=as_json)
 
 
 @click.command
@@ -172,7 +174,7 @@ def show(item_ids: tuple[str, ...], file: Path | None, url: str, as_json: bool) 
     with asking(url) as client:
         for part in _named(item_ids, file):
             answer = client.show(part)
-            _tell(answer, _told(answer, "shown again"), as_json=as_json)
+            _print_answer(answer, _availability_text(answer, "shown again"), as_json=as_json)
 
 
 def _named(item_ids: tuple[str, ...], file: Path | None) -> Iterator[list[str]]:
@@ -195,7 +197,7 @@ def _lines(file: Path) -> list[str]:
         raise click.ClickException(f"{file} cannot be read: {error}") from error
 
 
-def _told(answer: AvailabilitiesResponse, done: str) -> str:
+def _availability_text(answer: AvailabilitiesResponse, done: str) -> str:
     unknown = len(answer.missing_ids)
     more = f"; the model does not know {unknown} of them" if unknown else ""
     return f"{answer.items} items are {done}, {answer.changed} of them were not yet{more}"
@@ -206,5 +208,5 @@ def _parts(file: BinaryIO) -> Iterator[list[bytes]]:
         yield lines
 
 
-def _tell(answer: BaseModel, words: str, *, as_json: bool) -> None:
+def _print_answer(answer: BaseModel, words: str, *, as_json: bool) -> None:
     click.echo(answer.model_dump_json() if as_json else words)

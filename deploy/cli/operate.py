@@ -239,10 +239,10 @@ def _lines(found: Status) -> Iterator[tuple[str, str]]:
     yield "pinned", found.pinned or "none"
     if found.redis is not None:
         yield "canary", found.canary or "none"
-        yield "retraining", "none yet" if found.retraining is None else _told(found.retraining)
+        yield "retraining", "none yet" if found.retraining is None else _run_text(found.retraining)
 
 
-def _told(run: RetrainingSummary) -> str:
+def _run_text(run: RetrainingSummary) -> str:
     reason = f": {run.reason}" if run.reason else ""
     return f"{run.result or 'running'}, begun {_ago(run.started_at)}{reason}"
 
@@ -395,7 +395,7 @@ def _retraining(found: Status) -> Finding:
     if run is None:
         return Finding(name, None, "there has been none; `magnet retrain --config FILE` runs one")
     if run.result in ("failed", "killed"):
-        return Finding(name, False, f"{_told(run)}; docs/operations.md says what to do")
+        return Finding(name, False, f"{_run_text(run)}; docs/operations.md says what to do")
     if datetime.now(UTC) - run.started_at > _RETRAINING_DUE:
-        return Finding(name, False, f"{_told(run)}; see whether its schedule still runs")
-    return Finding(name, True, _told(run))
+        return Finding(name, False, f"{_run_text(run)}; see whether its schedule still runs")
+    return Finding(name, True, _run_text(run))

@@ -81,7 +81,7 @@ class Canary(BaseModel):
         """The same canary, ended."""
         return self.model_copy(update={"outcome": outcome, "reason": reason, "ended_at": at})
 
-    def outrun(self, live: str, at: datetime, *, pinned: bool) -> Self:
+    def superseded_by(self, live: str, at: datetime, *, pinned: bool) -> Self:
         """The same canary, ended because the version `live` went live or was pinned."""
         if live == self.version:
             return self.ended("promoted", f"{live} went live", at)

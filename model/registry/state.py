@@ -269,7 +269,7 @@ class State:
         """A running canary ends: it was compared with another version, or a pin excludes it."""
         moves, canary = version != self.live, self.canary
         if self.running is not None and (moves or pinned is not None):
-            canary = self.running.outrun(version, at, pinned=pinned is not None)
+            canary = self.running.superseded_by(version, at, pinned=pinned is not None)
         left = self.live if moves and self.live not in early else None
         previous = self.previous if left is None else left
         return replace(self, live=version, previous=previous, pinned=pinned, canary=canary)

@@ -19,13 +19,13 @@ from training.cli.bars import progress_shown
 from training.cli.config import data_options, training_options
 from training.cli.options import FOLDER, Command, ray_option
 from training.cli.progress import (
-    UNHEARD,
+    NO_LISTENER,
     Listener,
     metrics_table,
     watched,
     watched_to_the_end,
 )
-from training.cluster.engine import HERE, Engine, engine_at
+from training.cluster.engine import LOCAL, Engine, engine_at
 from training.data.dataset import DataConfig, Dataset, load_dataset
 from training.data.disk import check_room, full_disk_explained
 from training.data.tables import DataError, writing
@@ -75,7 +75,7 @@ def fit(
     out: Path,
     processes: Processes = ALONE,
     outputs: Outputs = FINISHED_ONLY,
-    listener: Listener = UNHEARD,
+    listener: Listener = NO_LISTENER,
 ) -> ArtifactManifest:
     """Train on `data` and write an artifact to `out`, resuming a run that was killed.
 
@@ -180,7 +180,7 @@ class _Job:
     data: DataConfig
     config: TrainingConfig
     out: Path
-    listener: Listener = UNHEARD
+    listener: Listener = NO_LISTENER
 
     @property
     def finished_before(self) -> str | None:
@@ -312,7 +312,7 @@ def assist(data: DataConfig, config: TrainingConfig, processes: Processes) -> No
     train_on_all(dataset, config, found, processes=processes)
 
 
-def evaluate_artifact(folder: Path, data: Path, engine: Engine = HERE) -> dict[str, float]:
+def evaluate_artifact(folder: Path, data: Path, engine: Engine = LOCAL) -> dict[str, float]:
     """An artifact's metrics on the test part of the data it was trained on, by flat name.
 
     Measured as it is served. If it knows the test part by now, what was measured before that is

@@ -40,7 +40,7 @@ class Listener:
         """A model has been written."""
 
 
-UNHEARD = Listener()
+NO_LISTENER = Listener()
 
 
 @contextmanager

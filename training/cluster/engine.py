@@ -53,7 +53,7 @@ class Engine(Protocol):
         ...
 
 
-class Here:
+class LocalEngine:
     """This process."""
 
     def each(
@@ -68,7 +68,7 @@ class Here:
             yield part, work(part)
 
 
-HERE = Here()
+LOCAL = LocalEngine()
 
 
 def engine_at(address: str | None) -> AbstractContextManager[Engine]:
@@ -82,7 +82,7 @@ def engine_at(address: str | None) -> AbstractContextManager[Engine]:
         ClusterError: Ray is not installed, or there is no such cluster.
     """
     if address is None:
-        return nullcontext(HERE)
+        return nullcontext(LOCAL)
     cluster: AbstractContextManager[Engine] = load("training.cluster.tasks").cluster_at(address)
     return cluster
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from model.artifact.files import PICTURE_FOLDER
 from training.cli.bars import progress_shown
-from training.cluster.engine import HERE, Engine
+from training.cluster.engine import LOCAL, Engine
 from training.data.folder import FEATURE_SUFFIX
 from training.data.items import ItemTable, read_items
 from training.data.tables import DataError
@@ -79,7 +79,7 @@ class _Task:
     path: Path
 
 
-def encode_folder(job: EncodeJob, engine: Engine = HERE) -> None:
+def encode_folder(job: EncodeJob, engine: Engine = LOCAL) -> None:
     """Write `text_feat.npy` and `visual_feat.npy`, row r for the r-th item of the item table.
 
     A run that was killed continues where it stopped when it is started again.
@@ -177,7 +177,7 @@ def encode_contents(
     encoder: Encoder[T],
     cache: VectorCache,
     batch_size: int,
-    engine: Engine = HERE,
+    engine: Engine = LOCAL,
     device: str = "cpu",
 ) -> EncodedItems:
     """Encode the contents of all items [I], equal ones once.

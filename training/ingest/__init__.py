@@ -11,5 +11,6 @@
     summary    the figures of an import, as text and as a page
     job        all of it in order
 
-`values` reads absent values, numbers and lists, `times` times; `rejects` collects the rows that cannot be used.
+`values` reads absent values, numbers and lists, `times` reads times; `rejects` collects the rows
+that cannot be used.
 """

@@ -64,7 +64,7 @@ def _import_local(options: ImportOptions) -> int:
     else:
         proposal = propose(Given.of(options.files), options.encoding or DEFAULT_ENCODING)
         notes = proposal.notes
-        if not _told(proposal, options):
+        if not _show_proposal(proposal, options):
             return UNCLEAR
         mapping = proposal.mapping
     if options.out is None:
@@ -127,7 +127,7 @@ def import_command(guess: bool, **options: Any) -> int:
     return import_files(ImportOptions(**options))
 
 
-def _told(proposal: Proposal, options: ImportOptions) -> bool:
+def _show_proposal(proposal: Proposal, options: ImportOptions) -> bool:
     """Print the guessed mapping and open questions; returns whether there are none."""
     if options.yes:
         for line in proposal.settle():

@@ -244,12 +244,12 @@ def records(lines: Iterator[str], dialect: Dialect) -> Iterator[Record]:
     """All records but blank lines; the first is the header, and all must have as many fields."""
     for _ in range(dialect.skipped):
         next(lines, None)
-    again = _Again(lines)
-    reader = _reader(again, dialect)
+    source = _PushbackLines(lines)
+    reader = _reader(source, dialect)
     width: int | None = None
     line = 1 + dialect.skipped
     while True:
-        again.taken.clear()
+        source.taken.clear()
         fault = None
         try:
             fields = next(reader)
@@ -257,20 +257,20 @@ def records(lines: Iterator[str], dialect: Dialect) -> Iterator[Record]:
             return
         except csv.Error:
             fields, fault = [], BROKEN_QUOTES
-        num_lines = len(again.taken)
+        num_lines = len(source.taken)
         width = width or len(fields)
         if fault is None and fields and len(fields) != width:
             fault = WRONG_FIELDS if num_lines == 1 else BROKEN_QUOTES
         if fault is not None:
-            fields = [again.taken[0].rstrip("\r\n")]
-            again.waiting.extendleft(reversed(again.taken[1:]))
-            num_lines, reader = 1, _reader(again, dialect)
+            fields = [source.taken[0].rstrip("\r\n")]
+            source.waiting.extendleft(reversed(source.taken[1:]))
+            num_lines, reader = 1, _reader(source, dialect)
         if fields:
             yield Record(line=line, fields=fields, fault=fault)
         line += num_lines
 
 
-class _Again:
+class _PushbackLines:
     """Lines of which the latest can be put back, to be read once more."""
 
     def __init__(self, lines: Iterator[str]) -> None:

@@ -187,10 +187,10 @@ def read_mapping(path: Path) -> Mapping:
     try:
         return Mapping.model_validate(values)
     except ValidationError as error:
-        raise DataError(path, *_told(error.errors(include_url=False)[0])) from error
+        raise DataError(path, *_fault_and_remedy(error.errors(include_url=False)[0])) from error
 
 
-def _told(fault: ErrorDetails) -> tuple[str, str]:
+def _fault_and_remedy(fault: ErrorDetails) -> tuple[str, str]:
     """What is wrong with a mapping, and what to do."""
     *outer, key = map(str, fault["loc"]) if fault["loc"] else ("the mapping",)
     table = f"[{outer[0]}]" if outer else "the top"

@@ -26,7 +26,7 @@ FINISHED = PublishPolicy(wait_seconds=60.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class RedisTargets:
     """The Redis that models go to, and the one that is told how training goes."""
 
     redis_url: str | None
@@ -69,13 +69,13 @@ class Told:
     help="Redis of a service whose page shows this training while it runs  [default: --redis-url "
     "with --publish-early]",
 )
-@replacing(("redis_url", "namespace", "progress_url"), "told", Told)
+@replacing(("redis_url", "namespace", "progress_url"), "targets", RedisTargets)
 @ray_option
 def fit_command(
     data: DataConfig,
     config: TrainingConfig,
     out: Path,
-    told: Told,
+    targets: RedisTargets,
     address: str | None,
     **flags: bool,
 ) -> None:
@@ -91,7 +91,7 @@ def fit_command(
     if address is not None:
         out = out.resolve()
         data = data.model_copy(update={"folder": data.folder.resolve()})
-    job = _Job(data, config, out, told, publish_early, force)
+    job = _Job(data, config, out, targets, publish_early, force)
     train_together(address, job.run, out, config.device)
 
 
@@ -102,7 +102,7 @@ class _Job:
     data: DataConfig
     config: TrainingConfig
     out: Path
-    told: Told
+    targets: RedisTargets
     publish_early: bool
     force: bool
 
@@ -111,8 +111,8 @@ class _Job:
         if not processes.leads:
             assist(self.data, self.config, processes)
             return
-        url, namespace = self.told.redis_url, self.told.namespace
-        watching_url = self.told.progress_url or (url if self.publish_early else None)
+        url, namespace = self.targets.redis_url, self.targets.namespace
+        watching_url = self.targets.progress_url or (url if self.publish_early else None)
         with listening(watching_url, namespace) as listener:
             train = partial(fit, self.data, self.config, self.out, processes, listener=listener)
             if not self.publish_early:

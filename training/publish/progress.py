@@ -34,7 +34,7 @@ from model.registry.progress import (
     StepBegan,
     TrainingEvent,
 )
-from training.cli.progress import UNHEARD, Listener
+from training.cli.progress import NO_LISTENER, Listener
 from training.data.dataset import Dataset
 from training.fit.config import TrainingConfig
 from training.publish.connection import Client, PublishError, connected
@@ -186,7 +186,7 @@ class Reporter(Listener):
 def listening(redis_url: str | None, namespace: str) -> Iterator[Listener]:
     """Who listens to a training by hand: the service behind a Redis, if one is named."""
     if redis_url is None:
-        yield UNHEARD
+        yield NO_LISTENER
         return
     with Reporter.open(redis_url, namespace, token_hex(6), "fit") as reporter:
         yield reporter

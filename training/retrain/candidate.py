@@ -13,7 +13,7 @@ import torch
 
 from model.artifact.manifest import ArtifactManifest
 from model.network.magnet import Magnet
-from training.cli.progress import UNHEARD, Listener, watched, watched_to_the_end
+from training.cli.progress import NO_LISTENER, Listener, watched, watched_to_the_end
 from training.cluster.training import train_together
 from training.data.dataset import Dataset
 from training.evaluate.protocol import Evaluation, evaluate, popularity_scores
@@ -47,7 +47,7 @@ def train_candidate(
     dataset: Dataset,
     config: RetrainConfig,
     live: LiveModel,
-    listener: Listener = UNHEARD,
+    listener: Listener = NO_LISTENER,
     processes: Processes = ALONE,
     checkpoints: Path | None = None,
 ) -> Candidate:

@@ -217,7 +217,7 @@ def _by_night(simulation: Simulation) -> str:
             [
                 day.day.name,
                 str(day.night.new_events),
-                _said(day.night),
+                _result_text(day.night),
                 str(len(day.visits)),
                 *(_figure(quality(day.visits, service, "ndcg@20")) for service in SERVICES),
                 str(so_far or ""),
@@ -226,7 +226,7 @@ def _by_night(simulation: Simulation) -> str:
     return table(header, rows)
 
 
-def _said(night: RunRecord) -> str:
+def _result_text(night: RunRecord) -> str:
     """The result, and the reason unless it was promoted."""
     if night.result == "promoted":
         return "promoted" if night.warm else f"promoted, from scratch: {night.comparable}"
@@ -244,7 +244,7 @@ def progress(simulation: Simulation) -> str:
     return (
         f"{day.day.name}  {day.night.new_events:5d} new events  {day.cpu_seconds:6.1f} CPU s  "
         f"{len(day.visits):3d} users  nightly minus frozen so far, NDCG@20: "
-        f"{so_far or 'nobody came'}  {_said(day.night)}"
+        f"{so_far or 'nobody came'}  {_result_text(day.night)}"
     )
 
 

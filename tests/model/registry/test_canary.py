@@ -67,5 +67,5 @@ def test_an_end_is_kept_and_no_longer_runs() -> None:
 def test_it_ends_when_another_goes_live_or_is_pinned(
     live: str, pinned: bool, outcome: str, reason: str
 ) -> None:
-    ended = canary().outrun(live, NOW, pinned=pinned)
+    ended = canary().superseded_by(live, NOW, pinned=pinned)
     assert (ended.outcome, ended.reason, ended.ended_at) == (outcome, reason, NOW)

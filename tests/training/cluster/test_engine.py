@@ -17,7 +17,7 @@ from deploy.cli.bulk import BulkError, ListMaker, write_lists
 from service.ops.settings import Settings
 from service.schemas.requests import RecommendationRequest
 from training.cli.fit import evaluate_artifact, fit
-from training.cluster.engine import HERE, on_cpu
+from training.cluster.engine import LOCAL, on_cpu
 from training.data.dataset import DataConfig, Dataset
 from training.encode.encoders import NamedEncoder, text_encoder
 from training.encode.job import EncodeJob, encode_folder
@@ -49,7 +49,7 @@ class Elsewhere:
 
 @pytest.mark.slow
 def test_vectors_are_the_same(tiny_data: Path, tmp_path: Path) -> None:
-    for name, engine in (("here", HERE), ("there", Elsewhere())):
+    for name, engine in (("here", LOCAL), ("there", Elsewhere())):
         out = tmp_path / name
         job = EncodeJob(
             data=tiny_data,
@@ -80,7 +80,7 @@ def test_lists_are_the_same(
     engine = Elsewhere()
     counts = [
         write_lists(settings, request, tmp_path / name, each)
-        for name, each in (("here", HERE), ("there", engine))
+        for name, each in (("here", LOCAL), ("there", engine))
     ]
     assert counts[0] == counts[1] > 13
     assert engine.parts == -(-counts[0] // 13)
@@ -113,7 +113,7 @@ def test_a_comparison_is_the_same(communities: Dataset) -> None:
         seeds=(0, 1), config=config, models=("popularity", "vbpr", "magnet"), ablations=("bpr",)
     )
     engine = Elsewhere()
-    here, there = (run_benchmark(communities, plan, engine=each) for each in (HERE, engine))
+    here, there = (run_benchmark(communities, plan, engine=each) for each in (LOCAL, engine))
     assert engine.parts == 1 + 1 + 2 + 2
     assert list(there.outcomes) == list(here.outcomes) == ["popularity", "magnet"]
     assert there.left_out == here.left_out

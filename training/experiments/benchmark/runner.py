@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from model.artifact.manifest import EpochRecord
-from training.cluster.engine import HERE, Engine
+from training.cluster.engine import LOCAL, Engine
 from training.data.dataset import Dataset
 from training.data.features import ModalityFeatures
 from training.data.files import peak_mb, reset_peak
@@ -155,7 +155,7 @@ def run_benchmark(
     dataset: Dataset,
     plan: BenchmarkPlan,
     cache: OutcomeCache | None = None,
-    engine: Engine = HERE,
+    engine: Engine = LOCAL,
 ) -> Benchmark:
     """Tune, train and test models, with progress in the log.
 
