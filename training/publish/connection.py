@@ -26,22 +26,6 @@ class PublishError(ExplainedError):
     """Publishing failed; the live version is what it was unless the message says otherwise."""
 
 
-class DamagedArtifactError(PublishError):
-    """The folder is not a whole artifact."""
-
-
-class ServerAwayError(PublishError):
-    """Nobody answers at the server's address, or the connection broke."""
-
-
-class AccessDeniedError(PublishError):
-    """The server refuses the password, or a right that publishing needs."""
-
-
-class OutOfMemoryError(PublishError):
-    """The server has reached its maxmemory."""
-
-
 class LockHeldError(PublishError):
     """Somebody else is publishing to this namespace, or retraining for it."""
 
@@ -54,48 +38,38 @@ class UnknownVersionError(PublishError):
     """There is no such version, or it is not whole."""
 
 
-class VersionTakenError(PublishError):
-    """The version exists with other content; versions never change."""
-
-
 class DamagedCopyError(PublishError):
     """The stored copy of a version is incomplete or differs from its manifest."""
 
 
-_IN_WORDS: list[tuple[type[Exception] | tuple[type[Exception], ...], type[PublishError], str]] = [
+_IN_WORDS: list[tuple[type[Exception] | tuple[type[Exception], ...], str]] = [
     (
         redis.AuthenticationError,
-        AccessDeniedError,
         "refuses the user or password; put the right ones into the URL: "
         "redis://user:password@host:port",
     ),
     (
         redis.exceptions.NoPermissionError,
-        AccessDeniedError,
         "does not give this user a right that publishing needs: {reason}",
     ),
     (
         redis.exceptions.ReadOnlyError,
-        AccessDeniedError,
         "is a read-only replica; publish to its primary",
     ),
     (
         redis.exceptions.OutOfMemoryError,
-        OutOfMemoryError,
         "is out of memory, nothing was changed; raise its maxmemory, or keep fewer versions",
     ),
     (
         (redis.ConnectionError, redis.TimeoutError, RedisClusterException),
-        ServerAwayError,
         "does not answer ({reason}); check that it runs and can be reached, then try again: "
         "repeating is safe",
     ),
     (
         redis.exceptions.InvalidResponse,
-        ServerAwayError,
         "is another program ({reason}); correct the URL: redis://user:password@host:port",
     ),
-    (redis.RedisError, PublishError, "refused: {reason}"),
+    (redis.RedisError, "refused: {reason}"),
 ]
 """The first that fits counts."""
 
@@ -106,12 +80,10 @@ def explaining(address: str) -> Iterator[None]:
     try:
         yield
     except FAULTS as error:
-        kind, words = next(
-            (k, words) for faults, k, words in _IN_WORDS if isinstance(error, faults)
-        )
+        words = next(words for faults, words in _IN_WORDS if isinstance(error, faults))
         # The server's own words: redis-py puts the command, with its binary data, before them.
         reason = str(error).rpartition(" caused error: ")[2].rstrip(".") or type(error).__name__
-        raise kind(f"Redis at {address} {words.format(reason=reason)}") from error
+        raise PublishError(f"Redis at {address} {words.format(reason=reason)}") from error
 
 
 CONNECT_TIMEOUT_SECONDS = 5.0

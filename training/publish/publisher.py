@@ -23,10 +23,8 @@ from training.publish.blobs import stored_array, unlink, verify_blobs, write_blo
 from training.publish.connection import (
     FAULTS,
     Client,
-    DamagedArtifactError,
     DamagedCopyError,
     PublishError,
-    VersionTakenError,
     address_of,
     connected,
     policy_warning,
@@ -74,14 +72,12 @@ def publish_artifact(
         within: the lock of the retraining that this publish is a step of.
 
     Raises:
-        PublishError: nothing live was changed; see `training.publish.connection` for the reasons.
+        PublishError: nothing live was changed; the message says why and what to do.
     """
     try:
         artifact = read_artifact(folder)
         keys = KeySpace(namespace)
-    except ArtifactError as error:
-        raise DamagedArtifactError(str(error)) from error
-    except ValueError as error:
+    except ValueError as error:  # of which ArtifactError is one
         raise PublishError(str(error)) from error
     with connected(redis_url) as client:
         publication = _Publication(client, keys, artifact, report)
@@ -148,7 +144,7 @@ class _Publication:
         """Whether this very version is there, byte for byte.
 
         Raises:
-            VersionTakenError: the name belongs to other content.
+            PublishError: the name belongs to other content.
         """
         stored = self.client.get(self.keys.manifest(self.version))
         if stored is None:
@@ -157,7 +153,7 @@ class _Publication:
         with suppress(ArtifactError):
             same = read_manifest(stored, self.version) == self.artifact.manifest
         if not same:
-            raise VersionTakenError(
+            raise PublishError(
                 f"version {self.version} was published before with other content, "
                 "and a version never changes; export the model again under a new version"
             )

@@ -17,12 +17,6 @@ from model.artifact.files import Artifact, read_artifact
 from model.registry.keys import KeySpace
 from tests.planted import LOGIN
 from training.publish import PublishError, PublishPolicy, live_version, publish_artifact
-from training.publish.connection import (
-    AccessDeniedError,
-    DamagedArtifactError,
-    OutOfMemoryError,
-    ServerAwayError,
-)
 
 KEYS = KeySpace()
 PROJECT = Path(__file__).parents[3]
@@ -147,7 +141,7 @@ def test_server_gone(
 ) -> None:
     new, commands = old_and_new
     cut = line(moment(commands))
-    with pytest.raises(ServerAwayError, match=f"Redis at {cut.url[8:]} does not answer"):
+    with pytest.raises(PublishError, match=f"Redis at {cut.url[8:]} does not answer"):
         publish_artifact(new, cut.url)
     assert live_version(redis_url) == "v1"
     assert read_version("v1").manifest.model_version == "v1"
@@ -181,9 +175,7 @@ def test_out_of_memory(
     large = artifact_of("v2", file_bytes=2 * 2**20)
     client.config_set("maxmemory", client.info("memory")["used_memory"] + 2**20)
     try:
-        with pytest.raises(
-            OutOfMemoryError, match=f"{redis_url.rpartition('@')[2]} is out of memory"
-        ):
+        with pytest.raises(PublishError, match=f"{redis_url.rpartition('@')[2]} is out of memory"):
             publish_artifact(large, redis_url)
         assert stored_versions() == {"v1"}
         assert live_version(redis_url) == "v1"
@@ -222,7 +214,7 @@ def test_damaged_artifact(
             file.write(b"\xff")
     else:
         (folder / "head.onnx").unlink()
-    with pytest.raises(DamagedArtifactError, match=folder.name):
+    with pytest.raises(PublishError, match=folder.name):
         publish_artifact(folder, redis_url)
     assert client.dbsize() == 0
 
@@ -230,7 +222,7 @@ def test_damaged_artifact(
 def test_nobody_answers(artifact_of: Callable[..., Path]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    with pytest.raises(ServerAwayError) as caught:
+    with pytest.raises(PublishError) as caught:
         publish_artifact(artifact_of("v1"), f"redis://me:secret@127.0.0.1:{port}/0")
     assert f"127.0.0.1:{port} does not answer" in str(caught.value)
     assert "secret" not in str(caught.value)
@@ -244,7 +236,7 @@ def test_wrong_password(artifact_of: Callable[..., Path], tmp_path: Path) -> Non
         address = server.connection_url.removeprefix("redis://")
         admin.config_set("requirepass", "right")
         for credentials in ("", ":wrong@"):
-            with pytest.raises(AccessDeniedError) as caught:
+            with pytest.raises(PublishError) as caught:
                 publish_artifact(folder, f"redis://{credentials}{address}")
             assert f"Redis at {address} refuses the user or password" in str(caught.value)
             assert "wrong@" not in str(caught.value)
@@ -258,7 +250,7 @@ def test_a_user_without_the_right(
         "reader", enabled=True, passwords=["+pw"], categories=["+@read"], keys=["*"], reset=True
     )
     try:
-        with pytest.raises(AccessDeniedError, match="incr"):
+        with pytest.raises(PublishError, match="incr"):
             publish_artifact(artifact_of("v1"), redis_url.replace(LOGIN, "reader:pw"))
     finally:
         client.acl_deluser("reader")

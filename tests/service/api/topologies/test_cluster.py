@@ -11,7 +11,7 @@ from model.registry.address import RedisAddress
 from model.registry.keys import KeySpace
 from service.store.connection import close, connect
 from training.publish import live_version
-from training.publish.connection import ServerAwayError
+from training.publish.connection import PublishError
 
 KEYS = KeySpace()
 USERS = [f"u{row:03d}" for row in range(28)]
@@ -149,7 +149,7 @@ def test_a_master_dies_and_its_replica_takes_over(
 def test_nobody_of_the_cluster_answers(cluster, artifact, publish_to, serving, following, until):
     for server in cluster.servers:
         server.kill()
-    with pytest.raises(ServerAwayError, match="does not answer"):
+    with pytest.raises(PublishError, match="does not answer"):
         publish_to(cluster.url, artifact)
     with serving(following(cluster.url)) as client:
         until(lambda: "is not reachable" in client.get("/readyz").json()["detail"])

@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 import trustme
 
-from training.publish.connection import ServerAwayError
+from training.publish.connection import PublishError
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def test_whoever_is_not_trusted_is_refused(
     else:
         options = f"?ssl_ca_certs={certificates['ca']}"
     url = f"rediss://127.0.0.1:{encrypted}/0{options}"
-    with pytest.raises(ServerAwayError):
+    with pytest.raises(PublishError, match="does not answer"):
         publish_to(url, artifact)
     with serving(following(url)) as client:
         until(lambda: "is not reachable" in client.get("/readyz").json()["detail"])
