@@ -169,7 +169,9 @@ def test_the_documentation_shows_every_route_and_its_problems(disk_client) -> No
         for operation in operations.values():
             refusals = {s: r for s, r in operation["responses"].items() if s >= "400"}
             assert ("503" in refusals) == (path not in ("/livez", "/metrics"))
-            for refusal in refusals.values():
+            for named in refusals.values():
+                name = named["$ref"].removeprefix("#/components/responses/")
+                refusal = schema["components"]["responses"][name]
                 (media_type,) = refusal["content"]
                 assert media_type == "application/problem+json"
                 reference = refusal["content"][media_type]["schema"]["$ref"]
