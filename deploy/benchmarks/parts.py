@@ -2,15 +2,48 @@
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
-from deploy.benchmarks.serving.rig import Outcome
 from deploy.local.processes import ChildDied
 from training.data.files import write_durably
-from training.reporting.documents import update_document
+from training.reporting.documents import table, update_document
+
+SCALE_VARIABLE = "BENCH_SCALE"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a part has measured."""
+
+    figures: Mapping[str, float]
+    """For `bench.json`; a name belongs to one part only."""
+    text: str
+    """Markdown for docs/benchmarks.md."""
+
+    @classmethod
+    def of(
+        cls,
+        figures: Mapping[str, float],
+        protocol: str,
+        rows: Sequence[Mapping[str, str]],
+        limits: str = "",
+    ) -> Self:
+        """Figures and their section.
+
+        Args:
+            figures: for `bench.json`.
+            protocol: the section's title and how was measured.
+            rows: of the table: cells by column, the same columns in all.
+            limits: what keeps a figure from its aim.
+        """
+        cells = table(list(rows[0]), [list(row.values()) for row in rows])
+        return cls(figures=figures, text="\n\n".join(filter(None, (protocol, cells, limits))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,3 +127,17 @@ def add_figures(path: Path, figures: Mapping[str, float]) -> None:
         raise ValueError(f"{path} is not a JSON object: move it away")
     text = json.dumps(kept | dict(figures), indent=1, sort_keys=True) + "\n"
     write_durably(path, lambda partial: partial.write_text(text))
+
+
+def scale() -> float:
+    """The share of their full length and size that long benchmarks run for; ValueError."""
+    text = os.environ.get(SCALE_VARIABLE, "1")
+    with suppress(ValueError):
+        if 0 < (share := float(text)) <= 1:
+            return share
+    raise ValueError(f"{SCALE_VARIABLE} is {text!r}: it must be above 0 and at most 1")
+
+
+def scaled(full: int, least: int) -> int:
+    """That share of a full number, but not less than `least`."""
+    return max(least, round(full * scale()))

@@ -18,9 +18,10 @@ import torch
 from numpy.typing import NDArray
 from torch.optim.swa_utils import AveragedModel
 
+from deploy.benchmarks.parts import Outcome, scale
 from deploy.benchmarks.scaling.apart import apart
 from deploy.benchmarks.scaling.data import FEATURE_WIDTH, Size, write_random_data
-from deploy.benchmarks.serving.rig import Outcome, rig, scale
+from deploy.benchmarks.serving.rig import rig
 from model.network.encoder import DualViewEmbeddings, GraphEncoder
 from training.data.dataset import DataConfig, Dataset, load_dataset
 from training.data.files import peak_mb

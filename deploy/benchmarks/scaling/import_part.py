@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from deploy.benchmarks.parts import Outcome, scale
 from deploy.benchmarks.scaling.apart import apart
-from deploy.benchmarks.serving.rig import Outcome, scale
 from training.data.files import peak_mb, reset_peak
 from training.ingest.job import run_import
 from training.ingest.mapping import Mapping

@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from deploy.benchmarks.parts import Outcome, scale
 from deploy.benchmarks.scaling.apart import apart
 from deploy.benchmarks.scaling.data import FEATURE_WIDTH, Size, random_dataset
-from deploy.benchmarks.serving.rig import Outcome, scale
 from training.data.features import Standardisation
 from training.data.files import peak_mb, reset_peak
 from training.fit.config import TrainingConfig

@@ -2,10 +2,10 @@
 
 import sys
 
+from deploy.benchmarks.parts import Outcome, scale
 from deploy.benchmarks.scaling.apart import apart
 from deploy.benchmarks.scaling.data import FEATURE_WIDTH, Size, random_dataset
 from deploy.benchmarks.scaling.footprint_part import StepCost, measure_step_cost
-from deploy.benchmarks.serving.rig import Outcome, scale
 from training.data.files import peak_mb
 from training.fit.config import TrainingConfig
 

@@ -5,8 +5,9 @@ import statistics
 import sys
 import time
 
+from deploy.benchmarks.parts import Outcome
 from deploy.benchmarks.serving.grown import grown_artifact
-from deploy.benchmarks.serving.rig import Outcome, one_thread
+from deploy.benchmarks.serving.rig import one_thread
 from model.artifact.files import Artifact
 from service.ops.metrics import Metrics
 from service.recommend.engine import RecommendationEngine

@@ -5,8 +5,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from deploy.benchmarks.parts import Outcome
 from deploy.benchmarks.serving.grown import grown_artifact
-from deploy.benchmarks.serving.rig import Outcome, median_seconds, one_thread
+from deploy.benchmarks.serving.rig import median_seconds, one_thread
 from deploy.cli.bulk import write_lists
 from model.artifact.files import write_artifact
 from model.runtime.top_k import top_places

@@ -6,18 +6,10 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 
+from deploy.benchmarks.parts import Outcome, scaled
 from deploy.benchmarks.serving.grown import grown_artifact
 from deploy.benchmarks.serving.load import Load, load, loading
-from deploy.benchmarks.serving.rig import (
-    PATH,
-    Outcome,
-    Replica,
-    Rig,
-    busy_processors,
-    proportional_mb,
-    rig,
-    scaled,
-)
+from deploy.benchmarks.serving.rig import PATH, Replica, Rig, busy_processors, proportional_mb, rig
 from deploy.local.processes import wait_until
 from deploy.local.servers import get_json
 

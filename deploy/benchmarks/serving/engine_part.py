@@ -9,8 +9,9 @@ from collections.abc import Callable
 import faiss
 import numpy as np
 
+from deploy.benchmarks.parts import Outcome
 from deploy.benchmarks.serving.grown import HISTORY, NEIGHBOURS, grown_artifact
-from deploy.benchmarks.serving.rig import Outcome, median_seconds, one_thread
+from deploy.benchmarks.serving.rig import median_seconds, one_thread
 from model.artifact.files import Artifact
 from model.runtime.artifact import ArtifactScorer
 from model.runtime.top_k import top_places

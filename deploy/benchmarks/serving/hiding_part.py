@@ -6,9 +6,10 @@ from itertools import cycle
 
 import httpx2
 
+from deploy.benchmarks.parts import Outcome, scaled
 from deploy.benchmarks.serving.grown import grown_artifact
 from deploy.benchmarks.serving.load import percentile
-from deploy.benchmarks.serving.rig import Outcome, Replica, Rig, rig, scaled
+from deploy.benchmarks.serving.rig import Replica, Rig, rig
 
 SEED = 0
 ITEMS = 20_000

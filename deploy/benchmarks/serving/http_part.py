@@ -13,18 +13,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.request import urlopen
 
+from deploy.benchmarks.parts import Outcome, scale, scaled
 from deploy.benchmarks.serving.grown import grown_artifact
 from deploy.benchmarks.serving.load import Load, load
 from deploy.benchmarks.serving.peers import ITEMS, USERS, start_peer
-from deploy.benchmarks.serving.rig import (
-    PATH,
-    Outcome,
-    Rig,
-    processor_seconds,
-    rig,
-    scale,
-    scaled,
-)
+from deploy.benchmarks.serving.rig import PATH, Rig, processor_seconds, rig
 from deploy.local.processes import Child, wait_until
 from deploy.local.servers import HOST, free_port, get_json
 from service.ops.settings import Settings

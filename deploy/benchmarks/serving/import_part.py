@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from deploy import PROJECT
-from deploy.benchmarks.serving.rig import Outcome, scaled
+from deploy.benchmarks.parts import Outcome, scaled
 
 ROWS = 1_000_000
 ROUNDS = 3

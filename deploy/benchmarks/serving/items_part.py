@@ -10,10 +10,11 @@ from itertools import count
 
 import httpx2
 
+from deploy.benchmarks.parts import Outcome, scaled
 from deploy.benchmarks.serving.grown import MODALITIES, grown_artifact
 from deploy.benchmarks.serving.grown_items import new_items, with_item_encoder
 from deploy.benchmarks.serving.load import Load, load, loading, percentile
-from deploy.benchmarks.serving.rig import PATH, Outcome, Replica, Rig, rig, scaled
+from deploy.benchmarks.serving.rig import PATH, Replica, Rig, rig
 from deploy.cli.items import LINES_AT_ONCE
 
 SEED = 0

@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 import httpx2
 import numpy as np
 
+from deploy.benchmarks.parts import Outcome, scaled
 from deploy.benchmarks.serving.grown import grown_artifact
 from deploy.benchmarks.serving.load import load, percentile
-from deploy.benchmarks.serving.rig import Outcome, Rig, processor_seconds, rig, scaled
+from deploy.benchmarks.serving.rig import Rig, processor_seconds, rig
 
 SEED = 0
 ITEMS = 7_000

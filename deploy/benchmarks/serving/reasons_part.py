@@ -9,8 +9,9 @@ from statistics import median
 from typing import Any
 from unittest.mock import patch
 
+from deploy.benchmarks.parts import Outcome
 from deploy.benchmarks.serving.grown import HISTORY, grown_artifact
-from deploy.benchmarks.serving.rig import WARM_ROUNDS, Outcome, one_thread
+from deploy.benchmarks.serving.rig import WARM_ROUNDS, one_thread
 from service.ops.metrics import Metrics
 from service.ops.process import tune_process
 from service.recommend import answer, lists

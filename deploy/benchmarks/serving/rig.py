@@ -1,4 +1,4 @@
-"""The tools of all parts of the serving benchmark: results, paired timing, servers and replicas.
+"""The tools of all parts of the serving benchmark: paired timing, servers and replicas.
 
 Linux only (affinity, proportional memory).
 """
@@ -11,10 +11,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
 
 import psutil
 from threadpoolctl import threadpool_limits
@@ -31,7 +30,6 @@ from deploy.local.servers import (
 )
 from model.artifact.files import Artifact, write_artifact
 from training.publish import PublishPolicy, publish_artifact
-from training.reporting.documents import table
 
 WARM_ROUNDS = 2
 """Rounds that are run and not counted: caches, page tables and thread pools settle."""
@@ -72,54 +70,10 @@ def median_seconds(
     return {name: statistics.median(seconds) for name, seconds in taken.items()}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What a part has measured."""
-
-    figures: Mapping[str, float]
-    """For `bench.json`; a name belongs to one part only."""
-    text: str
-    """Markdown for docs/benchmarks.md."""
-
-    @classmethod
-    def of(
-        cls,
-        figures: Mapping[str, float],
-        protocol: str,
-        rows: Sequence[Mapping[str, str]],
-        limits: str = "",
-    ) -> Self:
-        """Figures and their section.
-
-        Args:
-            figures: for `bench.json`.
-            protocol: the section's title and how was measured.
-            rows: of the table: cells by column, the same columns in all.
-            limits: what keeps a figure from its aim.
-        """
-        cells = table(list(rows[0]), [list(row.values()) for row in rows])
-        return cls(figures=figures, text="\n\n".join(filter(None, (protocol, cells, limits))))
-
-
 PATH = "/v1/users/u{:09d}/recommendations?k=20"
 """Users of grown models; top 20 with contributions."""
-SCALE_VARIABLE = "BENCH_SCALE"
 _NO_GRACE = PublishPolicy(keep=2, grace_seconds=0)
 _SWITCH_SECONDS = 300.0
-
-
-def scale() -> float:
-    """The share of their full length and size that long benchmarks run for; ValueError."""
-    text = os.environ.get(SCALE_VARIABLE, "1")
-    with suppress(ValueError):
-        if 0 < (share := float(text)) <= 1:
-            return share
-    raise ValueError(f"{SCALE_VARIABLE} is {text!r}: it must be above 0 and at most 1")
-
-
-def scaled(full: int, least: int) -> int:
-    """That share of a full number, but not less than `least`."""
-    return max(least, round(full * scale()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

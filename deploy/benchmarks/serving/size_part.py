@@ -1,8 +1,9 @@
 """Parts `memory` and `bytes`: a second worker's memory, and Redis's memory over the payload."""
 
+from deploy.benchmarks.parts import Outcome, scaled
 from deploy.benchmarks.serving.grown import grown_artifact
 from deploy.benchmarks.serving.load import load
-from deploy.benchmarks.serving.rig import PATH, Outcome, Rig, proportional_mb, rig, scaled
+from deploy.benchmarks.serving.rig import PATH, Rig, proportional_mb, rig
 from training.publish.connection import connected
 
 _ITEMS, _USERS, SEED = 200_000, 1_000, 0

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import httpx2
 import psutil
 
+from deploy.benchmarks.parts import Outcome, scaled
 from deploy.benchmarks.serving.grown import grown_artifact
 from deploy.benchmarks.serving.grown_items import new_items, with_item_encoder
-from deploy.benchmarks.serving.rig import Outcome, Rig, processor_seconds, rig, scaled
+from deploy.benchmarks.serving.rig import Rig, processor_seconds, rig
 
 SIZES = (7_000, 200_000, 1_000_000)
 PUT = 100_000

@@ -4,17 +4,10 @@ import os
 import statistics
 import sys
 
+from deploy.benchmarks.parts import Outcome, scaled
 from deploy.benchmarks.serving.grown import grown_artifact
 from deploy.benchmarks.serving.load import load
-from deploy.benchmarks.serving.rig import (
-    PATH,
-    Outcome,
-    Replica,
-    processor_seconds,
-    proportional_mb,
-    rig,
-    scaled,
-)
+from deploy.benchmarks.serving.rig import PATH, Replica, processor_seconds, proportional_mb, rig
 
 WORKERS = (1, 2, 4)
 _ITEMS, _USERS, SEED = 7_000, 1_000, 0

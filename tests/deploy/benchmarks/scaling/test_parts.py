@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from deploy.benchmarks.parts import Part
+from deploy.benchmarks.parts import Outcome, Part
 from deploy.benchmarks.scaling import import_part, setup_part, step_part
 from deploy.benchmarks.scaling.__main__ import BENCHMARK
 from deploy.benchmarks.scaling.data import Size
-from deploy.benchmarks.serving.rig import Outcome
 
 
 def test_parts_write_their_figures_and_sections(

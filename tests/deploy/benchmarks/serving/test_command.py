@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.benchmarks.parts import Benchmark, Part, add_figures
+from deploy.benchmarks.parts import Benchmark, Outcome, Part, add_figures
 from deploy.benchmarks.serving.__main__ import BENCHMARK
-from deploy.benchmarks.serving.rig import Outcome
 from training.reporting.documents import table
 
 

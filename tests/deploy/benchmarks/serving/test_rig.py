@@ -2,9 +2,10 @@ import os
 
 import pytest
 
+from deploy.benchmarks.parts import scaled
 from deploy.benchmarks.serving.grown import grown_artifact
 from deploy.benchmarks.serving.load import load
-from deploy.benchmarks.serving.rig import PATH, processor_seconds, proportional_mb, rig, scaled
+from deploy.benchmarks.serving.rig import PATH, processor_seconds, proportional_mb, rig
 from deploy.local.servers import get_json
 
 
