@@ -36,12 +36,13 @@ from service.api import (
     training,
 )
 from service.api.dependencies import Services, SharedState
+from service.api.document import tidy
 from service.api.hot import HotRoutes
 from service.auth.authenticator import Authenticator, host_of_command
 from service.auth.local_trust import LocalTrust
 from service.http.middleware import HEADER, Limits, RequestMiddleware
 from service.http.pages import PictureFolder, install_documentation, install_page, install_pictures
-from service.http.problems import install_handlers, problem_components
+from service.http.problems import install_handlers
 from service.ops.logs import configure_logging
 from service.ops.metrics import Metrics, metrics_port
 from service.ops.process import Drain, repeat, stop, tune_process
@@ -360,23 +361,8 @@ class _Application(FastAPI):
         )
 
     def openapi(self) -> dict[str, Any]:
-        """The document, with the schemas of problems and the longest lists."""
+        """The document, made once."""
         if self.openapi_schema is None:
-            schema = super().openapi()
-            for kind, parts in problem_components().items():
-                schema["components"].setdefault(kind, {}).update(parts)
-            operations = [op for path in schema["paths"].values() for op in path.values()]
-            bodies = [x.get("properties", {}) for x in schema["components"]["schemas"].values()]
-            lengths = [properties["k"] for properties in bodies if "k" in properties]
-            for operation in operations:
-                for response in operation["responses"].values():
-                    if "$ref" in response:
-                        response.pop("description")  # FastAPI's words for the status
-                parameters = operation.get("parameters", [])
-                lengths += [each["schema"] for each in parameters if each["name"] == "k"]
-            for length in lengths:
-                length["maximum"] = self._settings.max_k
-            ranked = schema["components"]["schemas"]["ScoreRequest"]["properties"]["items"]
-            ranked["maxItems"] = min(ranked["maxItems"], self._settings.max_k)
+            tidy(super().openapi(), self._settings.max_k)
         assert self.openapi_schema is not None
         return self.openapi_schema

@@ -706,7 +706,6 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /**
-         * ActivationRequest
          * @description How a version becomes live.
          * @example {
          *       "pin": true
@@ -714,35 +713,21 @@ export interface components {
          */
         ActivationRequest: {
             /**
-             * Pin
              * @description Keep it live whatever is published; false takes an earlier pin away
              * @default true
              */
             pin: boolean;
         };
-        /**
-         * Adjustment
-         * @description Points that a rule or a dislike adds to one score.
-         */
+        /** @description Points that a rule or a dislike adds to one score. */
         Adjustment: {
-            /**
-             * Kind
-             * @enum {string}
-             */
+            /** @enum {string} */
             kind: "boost" | "dislike";
-            /**
-             * Name
-             * @example brand == lucas
-             */
+            /** @example brand == lucas */
             name: string;
-            /**
-             * Points
-             * @example 0.5
-             */
+            /** @example 0.5 */
             points: number;
         };
         /**
-         * AvailabilitiesRequest
          * @description Whether some items may be shown.
          * @example {
          *       "available": false,
@@ -753,76 +738,42 @@ export interface components {
          *     }
          */
         AvailabilitiesRequest: {
-            /** Available */
             available: boolean;
-            /** Item Ids */
             item_ids: string[];
         };
-        /**
-         * AvailabilitiesResponse
-         * @description What a call did to the items that it named.
-         */
+        /** @description What a call did to the items that it named. */
         AvailabilitiesResponse: {
-            /** Available */
             available: boolean;
-            /**
-             * Changed
-             * @description How many of them were not so already
-             */
+            /** @description How many of them were not so already */
             changed: number;
-            /**
-             * Items
-             * @description How many were named
-             */
+            /** @description How many were named */
             items: number;
-            /**
-             * Missing Ids
-             * @description Those that the model does not know
-             */
+            /** @description Those that the model does not know */
             missing_ids: string[];
-            /**
-             * Request Id
-             * @description Also in the header X-Request-ID and the logs
-             */
+            /** @description Also in the header X-Request-ID and the logs */
             request_id: string;
-            /** Took Ms */
             took_ms: number;
         };
         /**
-         * AvailabilityRequest
          * @description Whether an item may be shown.
          * @example {
          *       "available": false
          *     }
          */
         AvailabilityRequest: {
-            /** Available */
             available: boolean;
         };
-        /**
-         * AvailabilityResponse
-         * @description Whether an item may be shown.
-         */
+        /** @description Whether an item may be shown. */
         AvailabilityResponse: {
-            /** Available */
             available: boolean;
-            /** Item Id */
             item_id: string;
-            /**
-             * Missing Ids
-             * @description The item, if the model does not know it
-             */
+            /** @description The item, if the model does not know it */
             missing_ids: string[];
-            /**
-             * Request Id
-             * @description Also in the header X-Request-ID and the logs
-             */
+            /** @description Also in the header X-Request-ID and the logs */
             request_id: string;
-            /** Took Ms */
             took_ms: number;
         };
         /**
-         * BatchRequest
          * @description Several requests in one; each is answered as if it were alone.
          * @example {
          *       "requests": [
@@ -839,48 +790,28 @@ export interface components {
          *     }
          */
         BatchRequest: {
-            /** Requests */
             requests: components["schemas"]["RecommendationRequest"][];
         };
-        /**
-         * BatchResponse
-         * @description Answers in the order of the requests.
-         */
+        /** @description Answers in the order of the requests. */
         BatchResponse: {
-            /**
-             * Request Id
-             * @description Also in the header X-Request-ID and the logs
-             */
+            /** @description Also in the header X-Request-ID and the logs */
             request_id: string;
-            /** Responses */
             responses: components["schemas"]["Recommendation"][];
-            /** Took Ms */
             took_ms: number;
         };
-        /**
-         * Because
-         * @description One item of the user's history, or of the session, that a reason names.
-         */
+        /** @description One item of the user's history, or of the session, that a reason names. */
         Because: {
-            /**
-             * Item Id
-             * @example 183
-             */
+            /** @example 183 */
             item_id: string;
             /**
-             * Share
              * @description Of all that those items add which speak for this one
              * @example 0.23
              */
             share: number;
-            /**
-             * Title
-             * @example Alien (1979)
-             */
+            /** @example Alien (1979) */
             title: string | null;
         };
         /**
-         * Boost
          * @description Points for the items that meet all of some filters.
          * @example {
          *       "filters": [
@@ -894,582 +825,282 @@ export interface components {
          *     }
          */
         Boost: {
-            /** Filters */
             filters: components["schemas"]["Filter"][];
-            /**
-             * Name
-             * @description In answers; if left out, the filters in words
-             */
+            /** @description In answers; if left out, the filters in words */
             name?: string | null;
-            /**
-             * Points
-             * @description Added to the score; below zero it lowers
-             */
+            /** @description Added to the score; below zero it lowers */
             points: number;
         };
-        /**
-         * CanaryRecord
-         * @description The latest canary: a version that serves, or served, a share of the users.
-         */
+        /** @description The latest canary: a version that serves, or served, a share of the users. */
         CanaryRecord: {
-            /**
-             * Answers
-             * @description How many it has given, over all replicas
-             */
+            /** @description How many it has given, over all replicas */
             answers: number;
-            /**
-             * Ended At
-             * @description Null while it runs
-             */
+            /** @description Null while it runs */
             ended_at: string | null;
-            /** Model Version */
             model_version: string;
-            /**
-             * Outcome
-             * @description How it ended; null while it runs
-             */
+            /** @description How it ended; null while it runs */
             outcome: ("promoted" | "stopped" | "rolled_back" | "superseded") | null;
-            /**
-             * Reason
-             * @description Why it ended
-             */
+            /** @description Why it ended */
             reason: string;
-            /** Share */
             share: number;
-            /**
-             * Started At
-             * Format: date-time
-             */
+            /** Format: date-time */
             started_at: string;
         };
         /**
-         * CanaryRequest
          * @description How many users a version is to serve.
          * @example {
          *       "share": 0.05
          *     }
          */
         CanaryRequest: {
-            /**
-             * Share
-             * @description Of the users
-             */
+            /** @description Of the users */
             share: number;
         };
-        /**
-         * CatalogueItem
-         * @description One item as people see it.
-         */
+        /** @description One item as people see it. */
         CatalogueItem: {
-            /**
-             * Available
-             * @description False: the item is hidden, no list shows it
-             */
+            /** @description False: the item is hidden, no list shows it */
             available: boolean;
-            /** Categories */
             categories: string[];
-            /**
-             * Item Id
-             * @example 242
-             */
+            /** @example 242 */
             item_id: string;
-            /**
-             * Picture Url
-             * @description At this service if it begins with `/`
-             */
+            /** @description At this service if it begins with `/` */
             picture_url: string | null;
-            /**
-             * Popularity
-             * @description Interactions in training
-             */
+            /** @description Interactions in training */
             popularity: number;
-            /**
-             * Title
-             * @example Kolya (1996)
-             */
+            /** @example Kolya (1996) */
             title: string | null;
         };
-        /**
-         * CategoriesResponse
-         * @description Every category, largest first.
-         */
+        /** @description Every category, largest first. */
         CategoriesResponse: {
-            /** Categories */
             categories: components["schemas"]["CategorySize"][];
-            /** Model Version */
             model_version: string;
-            /**
-             * Request Id
-             * @description Also in the header X-Request-ID and the logs
-             */
+            /** @description Also in the header X-Request-ID and the logs */
             request_id: string;
-            /** Took Ms */
             took_ms: number;
         };
-        /**
-         * CategoryShare
-         * @description How much of a history is of one category.
-         */
+        /** @description How much of a history is of one category. */
         CategoryShare: {
-            /** Name */
             name: string;
-            /**
-             * Share
-             * @description Of the items that have categories
-             */
+            /** @description Of the items that have categories */
             share: number;
         };
-        /**
-         * CategorySize
-         * @description One category.
-         */
+        /** @description One category. */
         CategorySize: {
-            /**
-             * Items
-             * @description How many items are in it
-             */
+            /** @description How many items are in it */
             items: number;
-            /** Name */
             name: string;
         };
-        /**
-         * Comparison
-         * @description How much more often the challenger's users respond than the champion's.
-         */
+        /** @description How much more often the challenger's users respond than the champion's. */
         Comparison: {
             /** @description 95 %, valid however often one looks; null with too few responses */
             always_valid_interval: components["schemas"]["Interval"] | null;
-            /**
-             * Difference
-             * @description Challenger's rate less champion's; null before both have users
-             */
+            /** @description Challenger's rate less champion's; null before both have users */
             difference: number | null;
             /** @description 95 %, valid for one look, at a time that was set before */
             interval: components["schemas"]["Interval"] | null;
-            /**
-             * P Value
-             * @description Always valid; 1 while nothing can be said
-             */
+            /** @description Always valid; 1 while nothing can be said */
             p_value: number;
         };
-        /**
-         * DataRead
-         * @description What is learnt from.
-         */
+        /** @description What is learnt from. */
         DataRead: {
-            /**
-             * At
-             * Format: date-time
-             */
+            /** Format: date-time */
             at: string;
-            /**
-             * Experts
-             * @description In the order of `expert_shares`
-             */
+            /** @description In the order of `expert_shares` */
             experts: components["schemas"]["ExpertName"][];
-            /** Items */
             items: number;
             /**
-             * Kind
              * @default data
              * @constant
              */
             kind: "data";
-            /**
-             * Number
-             * @description Of the event in its run; one that comes twice keeps it
-             */
+            /** @description Of the event in its run; one that comes twice keeps it */
             number: number;
-            /**
-             * Positives
-             * @description In the training part
-             */
+            /** @description In the training part */
             positives: number;
-            /** Run Id */
             run_id: string;
-            /** Users */
             users: number;
         };
-        /**
-         * DrawnItem
-         * @description An item of the maps of items.
-         */
+        /** @description An item of the maps of items. */
         DrawnItem: {
-            /**
-             * Category
-             * @description Its first one's place in `categories`
-             */
+            /** @description Its first one's place in `categories` */
             category: number | null;
-            /** Item Id */
             item_id: string;
-            /** Title */
             title: string;
         };
-        /**
-         * EpochDone
-         * @description An epoch is done.
-         */
+        /** @description An epoch is done. */
         EpochDone: {
-            /**
-             * At
-             * Format: date-time
-             */
+            /** Format: date-time */
             at: string;
-            /**
-             * Coverage Entropy
-             * @description 0 to 1: whether every expert is used
-             */
+            /** @description 0 to 1: whether every expert is used */
             coverage_entropy: number;
-            /** Epoch */
             epoch: number;
-            /**
-             * Everything
-             * @description Whether what was held out is learnt too, unvalidated
-             */
+            /** @description Whether what was held out is learnt too, unvalidated */
             everything: boolean;
-            /** Expert Shares */
             expert_shares: number[];
             /**
-             * Kind
              * @default epoch
              * @constant
              */
             kind: "epoch";
-            /** Loss */
             loss: number;
-            /**
-             * Max Epochs
-             * @description It may end before, when validation stops improving
-             */
+            /** @description It may end before, when validation stops improving */
             max_epochs: number;
-            /**
-             * Number
-             * @description Of the event in its run; one that comes twice keeps it
-             */
+            /** @description Of the event in its run; one that comes twice keeps it */
             number: number;
-            /**
-             * Pair Entropy
-             * @description 0 to 1: how undecided the routing of single pairs is
-             */
+            /** @description 0 to 1: how undecided the routing of single pairs is */
             pair_entropy: number;
-            /** Run Id */
             run_id: string;
-            /** Seconds */
             seconds: number;
-            /**
-             * Seconds Left
-             * @description Of these epochs, if all of them are needed
-             */
+            /** @description Of these epochs, if all of them are needed */
             seconds_left: number;
             /**
-             * Stage
              * @description The encoders learn, then the router: it covers all experts, then specialises
              * @enum {string}
              */
             stage: "encoders" | "coverage" | "specialisation";
-            /**
-             * Valid Ndcg20
-             * @description Null where nothing is held out
-             */
+            /** @description Null where nothing is held out */
             valid_ndcg20: number | null;
         };
-        /**
-         * EpochRecord
-         * @description One line of the training history.
-         */
+        /** @description One line of the training history. */
         EpochRecord: {
-            /** Coverage Entropy */
             coverage_entropy: number;
-            /** Epoch */
             epoch: number;
-            /** Expert Shares */
             expert_shares: number[];
-            /** Loss */
             loss: number;
-            /**
-             * Loss Terms
-             * @default {}
-             */
+            /** @default {} */
             loss_terms: {
                 [key: string]: number;
             };
-            /** Pair Entropy */
             pair_entropy: number;
-            /** Seconds */
             seconds: number;
-            /**
-             * Stage
-             * @enum {string}
-             */
+            /** @enum {string} */
             stage: "encoders" | "coverage" | "specialisation";
-            /** Valid Ndcg20 */
             valid_ndcg20: number;
         };
-        /**
-         * ErasureResponse
-         * @description A user is forgotten.
-         */
+        /** @description A user is forgotten. */
         ErasureResponse: {
-            /**
-             * Erasure Id
-             * @description `magnet users erased` tells how far it is
-             */
+            /** @description `magnet users erased` tells how far it is */
             erasure_id: string;
-            /**
-             * Request Id
-             * @description Also in the header X-Request-ID and the logs
-             */
+            /** @description Also in the header X-Request-ID and the logs */
             request_id: string;
             /**
-             * Requested At
              * Format: date-time
              * @description What came until then is erased
              */
             requested_at: string;
-            /** Took Ms */
             took_ms: number;
-            /**
-             * Waiting
-             * @description What the next retraining rewrites
-             */
+            /** @description What the next retraining rewrites */
             waiting: ("redis" | "log" | "data" | "artifacts")[];
         };
-        /**
-         * ExperimentResponse
-         * @description How a canary's users respond beside the others; the comparison is of users who clicked.
-         */
+        /** @description How a canary's users respond beside the others; the comparison is of users who clicked. */
         ExperimentResponse: {
             /** @description 95 %, however often one looks; null with too few clicks */
             always_valid_interval: components["schemas"]["Interval"] | null;
             challenger: components["schemas"]["VariantCounts"];
             champion: components["schemas"]["VariantCounts"];
-            /**
-             * Counted Since
-             * @description A new share begins a new count; null before one
-             */
+            /** @description A new share begins a new count; null before one */
             counted_since: string | null;
-            /**
-             * Difference
-             * @description Challenger's click rate less the champion's
-             */
+            /** @description Challenger's click rate less the champion's */
             difference: number | null;
-            /**
-             * Ended At
-             * @description Null while it runs
-             */
+            /** @description Null while it runs */
             ended_at: string | null;
             /** @description 95 %, for one look at a time that was set before */
             interval: components["schemas"]["Interval"] | null;
-            /**
-             * Outcome
-             * @description How it ended; null while it runs
-             */
+            /** @description How it ended; null while it runs */
             outcome: ("promoted" | "stopped" | "rolled_back" | "superseded") | null;
-            /**
-             * P Value
-             * @description Always valid; 1 while nothing can be said
-             */
+            /** @description Always valid; 1 while nothing can be said */
             p_value: number;
             /** @description The same for users who purchased, for information */
             purchases: components["schemas"]["Comparison"];
-            /**
-             * Request Id
-             * @description Also in the header X-Request-ID and the logs
-             */
+            /** @description Also in the header X-Request-ID and the logs */
             request_id: string;
-            /**
-             * Share
-             * @description Of the users who get the challenger
-             */
+            /** @description Of the users who get the challenger */
             share: number;
-            /**
-             * Started At
-             * Format: date-time
-             */
+            /** Format: date-time */
             started_at: string;
-            /**
-             * Summary
-             * @description The verdict in plain words
-             */
+            /** @description The verdict in plain words */
             summary: string;
-            /** Took Ms */
             took_ms: number;
-            /**
-             * Users Needed
-             * @description More users that would settle it at these rates; null: nobody can say
-             */
+            /** @description More users that would settle it at these rates; null: nobody can say */
             users_needed: number | null;
-            /**
-             * Verdict
-             * @enum {string}
-             */
+            /** @enum {string} */
             verdict: "challenger better" | "champion better" | "undecided";
         };
-        /**
-         * ExpertContribution
-         * @description What one expert adds to one score.
-         */
+        /** @description What one expert adds to one score. */
         ExpertContribution: {
-            /**
-             * Contribution
-             * @example 1.68
-             */
+            /** @example 1.68 */
             contribution: number;
-            /**
-             * Modality
-             * @example text
-             */
+            /** @example text */
             modality: string | null;
-            /**
-             * Name
-             * @example dominant_text
-             */
+            /** @example dominant_text */
             name: string;
-            /**
-             * Role
-             * @example dominant
-             */
+            /** @example dominant */
             role: string;
-            /**
-             * Weight
-             * @example 0.61
-             */
+            /** @example 0.61 */
             weight: number;
         };
-        /**
-         * ExpertDetail
-         * @description One expert of one pair, whether its weight is zero or not.
-         */
+        /** @description One expert of one pair, whether its weight is zero or not. */
         ExpertDetail: {
-            /**
-             * Contribution
-             * @example 1.68
-             */
+            /** @example 1.68 */
             contribution: number;
-            /**
-             * Matrix
-             * @description Contribution by modality, then view
-             */
+            /** @description Contribution by modality, then view */
             matrix: {
                 [key: string]: {
                     [key: string]: number;
                 };
             };
-            /**
-             * Modality
-             * @example text
-             */
+            /** @example text */
             modality: string | null;
-            /**
-             * Name
-             * @example dominant_text
-             */
+            /** @example dominant_text */
             name: string;
-            /**
-             * Rank Without
-             * @description The item's rank if it added to no score
-             */
+            /** @description The item's rank if it added to no score */
             rank_without: number;
-            /**
-             * Role
-             * @example dominant
-             */
+            /** @example dominant */
             role: string;
-            /**
-             * Usual Weight
-             * @description Its mean weight over many pairs
-             */
+            /** @description Its mean weight over many pairs */
             usual_weight: number;
-            /**
-             * Weight
-             * @example 0.61
-             */
+            /** @example 0.61 */
             weight: number;
         };
-        /**
-         * ExpertMap
-         * @description Mean routing weight of every expert over the places of some lists, by group.
-         */
+        /** @description Mean routing weight of every expert over the places of some lists, by group. */
         ExpertMap: {
-            /**
-             * By
-             * @enum {string}
-             */
+            /** @enum {string} */
             by: "history" | "popularity" | "category";
-            /** Groups */
             groups: string[];
-            /**
-             * Places
-             * @description Places of lists in each group
-             */
+            /** @description Places of lists in each group */
             places: number[];
-            /**
-             * Weight
-             * @description By group, of each expert; zeros for a group without a place
-             */
+            /** @description By group, of each expert; zeros for a group without a place */
             weight: number[][];
         };
-        /**
-         * ExpertName
-         * @description An expert of the model that is trained.
-         */
+        /** @description An expert of the model that is trained. */
         ExpertName: {
-            /** Name */
             name: string;
-            /**
-             * Role
-             * @enum {string}
-             */
+            /** @enum {string} */
             role: "dominant" | "balanced" | "complementary";
         };
-        /**
-         * ExpertPlace
-         * @description Where one expert weighs most; shares are in units of an even share, 1 / K.
-         */
+        /** @description Where one expert weighs most; shares are in units of an even share, 1 / K. */
         ExpertPlace: {
-            /** Expert */
             expert: string;
-            /**
-             * Idle
-             * @description Its share stays below a tenth in every group
-             */
+            /** @description Its share stays below a tenth in every group */
             idle: boolean;
-            /**
-             * Leads
-             * @description Share of the places where it weighs most
-             */
+            /** @description Share of the places where it weighs most */
             leads: number;
-            /**
-             * Most
-             * @description In each of `maps`
-             */
+            /** @description In each of `maps` */
             most: components["schemas"]["Peak"][];
-            /**
-             * Share
-             * @description Over all places
-             */
+            /** @description Over all places */
             share: number;
         };
-        /**
-         * ExpertSummary
-         * @description One expert of the model.
-         */
+        /** @description One expert of the model. */
         ExpertSummary: {
-            /** Modality */
             modality: string | null;
-            /** Name */
             name: string;
-            /** Role */
             role: string;
-            /** Template */
             template: {
                 [key: string]: number;
             };
-            /** Usual Weight */
             usual_weight: number;
         };
         /**
-         * ExplanationRequest
          * @description Whose score of which item to take apart.
          * @example {
          *       "item_id": "242",
@@ -1481,156 +1112,90 @@ export interface components {
          */
         ExplanationRequest: {
             /**
-             * Boosts
              * @description As of the list that the item is to be explained in
              * @default []
              */
             boosts: components["schemas"]["Boost"][];
             /**
-             * Default Rules
              * @description Whether the rules of `PUT /v1/rules` hold too
              * @default true
              */
             default_rules: boolean;
-            /** Item Id */
             item_id: string;
             /**
-             * Session Items
              * @description What they just looked at, oldest first: the newest counts most. For a known user, their history and the session count one half each
              * @default []
              */
             session_items: string[];
-            /**
-             * User Id
-             * @description Whom; may be left out if there is a session
-             */
+            /** @description Whom; may be left out if there is a session */
             user_id?: string | null;
         } | {
             user_id: string;
         } | {
             session_items: unknown;
         };
-        /**
-         * ExplanationResponse
-         * @description An explanation, answered.
-         */
+        /** @description An explanation, answered. */
         ExplanationResponse: {
-            /**
-             * Adjustments
-             * @description Boosts, and dislikes of items like it
-             */
+            /** @description Boosts, and dislikes of items like it */
             adjustments: components["schemas"]["Adjustment"][];
-            /**
-             * Available
-             * @description False: the item is hidden, no list shows it
-             */
+            /** @description False: the item is hidden, no list shows it */
             available: boolean;
-            /**
-             * Because
-             * @description As in a list that has this item and the user's best others
-             */
+            /** @description As in a list that has this item and the user's best others */
             because: components["schemas"]["Because"][];
-            /**
-             * Beyond History
-             * @description What the model has learnt of the user beyond their items adds to the score
-             */
+            /** @description What the model has learnt of the user beyond their items adds to the score */
             beyond_history: number;
-            /** Bias */
             bias: number;
-            /** By Modality */
             by_modality: {
                 [key: string]: number;
             };
-            /** By View */
             by_view: {
                 [key: string]: number;
             };
-            /** Experts */
             experts: components["schemas"]["ExpertDetail"][];
-            /**
-             * Gate Entropy
-             * @description 0: one expert decides; 1: all weigh the same
-             */
+            /** @description 0: one expert decides; 1: all weigh the same */
             gate_entropy: number;
-            /** History */
             history: components["schemas"]["HistoryEvidence"][];
-            /** Item Id */
             item_id: string;
-            /**
-             * Live Events
-             * @description Events since the model was made that this is made with; one for each item
-             */
+            /** @description Events since the model was made that this is made with; one for each item */
             live_events: number;
-            /**
-             * Matrix
-             * @description Contribution by modality, then view
-             */
+            /** @description Contribution by modality, then view */
             matrix: {
                 [key: string]: {
                     [key: string]: number;
                 };
             };
-            /**
-             * Missing Ids
-             * @description Ids that the model does not know
-             */
+            /** @description Ids that the model does not know */
             missing_ids: string[];
-            /** Model Version */
             model_version: string;
-            /**
-             * Rank
-             * @description Among this item and those that the user has not seen
-             */
+            /** @description Among this item and those that the user has not seen */
             rank: number;
-            /** Ranked Items */
             ranked_items: number;
-            /**
-             * Ranks Are Estimates
-             * @description Above 50,000 items: ranks come from a sample, scores are exact
-             */
+            /** @description Above 50,000 items: ranks come from a sample, scores are exact */
             ranks_are_estimates: boolean;
             /**
-             * Reason
              * @description For shoppers, as the first reason of a list
              * @example Because you liked Alien (1979) and Heat (1995)
              */
             reason: string;
-            /**
-             * Request Id
-             * @description Also in the header X-Request-ID and the logs
-             */
+            /** @description Also in the header X-Request-ID and the logs */
             request_id: string;
-            /** Score */
             score: number;
-            /**
-             * Seen
-             * @description By the user, just now included, or in the session
-             */
+            /** @description By the user, just now included, or in the session */
             seen: boolean;
-            /** Sentence */
             sentence: string;
-            /**
-             * Source
-             * @enum {string}
-             */
+            /** @enum {string} */
             source: "model" | "session" | "live" | "popular";
-            /** Title */
             title: string | null;
-            /** Took Ms */
             took_ms: number;
-            /** User Id */
             user_id: string | null;
             /**
-             * Variant
              * @description `champion`: the live model; `challenger`: a canary, for a share of the users
              * @enum {string}
              */
             variant: "champion" | "challenger";
-            /** Warnings */
             warnings: string[];
         };
         /**
-         * FeedbackRequest
          * @description What users did, in any order.
          * @example {
          *       "events": [
@@ -1648,52 +1213,27 @@ export interface components {
          *     }
          */
         FeedbackRequest: {
-            /** Events */
             events: components["schemas"]["ReportedEvent"][];
         };
-        /**
-         * FeedbackResponse
-         * @description What became of some events.
-         */
+        /** @description What became of some events. */
         FeedbackResponse: {
-            /** Accepted */
             accepted: number;
-            /**
-             * Duplicates
-             * @description Reported before, or twice in this call
-             */
+            /** @description Reported before, or twice in this call */
             duplicates: number;
-            /**
-             * Missing Ids
-             * @description Unknown to the model; events are kept
-             */
+            /** @description Unknown to the model; events are kept */
             missing_ids: string[];
-            /**
-             * Request Id
-             * @description Also in the header X-Request-ID and the logs
-             */
+            /** @description Also in the header X-Request-ID and the logs */
             request_id: string;
-            /** Took Ms */
             took_ms: number;
         };
-        /**
-         * FieldFault
-         * @description One part of a request that cannot be used.
-         */
+        /** @description One part of a request that cannot be used. */
         FieldFault: {
-            /**
-             * Field
-             * @example k
-             */
+            /** @example k */
             field: string;
-            /**
-             * Message
-             * @example 1000000 is too many, the most is 1000
-             */
+            /** @example 1000000 is too many, the most is 1000 */
             message: string;
         };
         /**
-         * Filter
          * @description A condition on one attribute of an item.
          * @example {
          *       "attribute": "price",
@@ -1702,101 +1242,55 @@ export interface components {
          *     }
          */
         Filter: {
-            /**
-             * Attribute
-             * @example price
-             */
+            /** @example price */
             attribute: string;
-            /**
-             * Op
-             * @enum {string}
-             */
+            /** @enum {string} */
             op: "==" | "!=" | "<" | "<=" | ">" | ">=" | "in" | "not_in" | "exists";
-            /**
-             * Value
-             * @description A list for `in` and `not_in`; for `exists` true (if left out) or false; otherwise one number, text or truth value
-             */
+            /** @description A list for `in` and `not_in`; for `exists` true (if left out) or false; otherwise one number, text or truth value */
             value?: boolean | number | string | (boolean | number | string)[] | null;
         };
         /**
-         * HistoryEvidence
          * @description One item of the user's history, or of the session, that adds to the explained item's score.
          *
          *     The history is what their vector is made of: positives, not all that they have seen.
          */
         HistoryEvidence: {
-            /**
-             * Contribution
-             * @description In points of the score
-             */
+            /** @description In points of the score */
             contribution: number;
-            /** Item Id */
             item_id: string;
-            /**
-             * Share
-             * @description Of all that the history adds to the score
-             */
+            /** @description Of all that the history adds to the score */
             share: number;
-            /** Title */
             title: string | null;
         };
-        /**
-         * Interval
-         * @description A rate, or a difference of two, lies between these.
-         */
+        /** @description A rate, or a difference of two, lies between these. */
         Interval: {
-            /** High */
             high: number;
-            /** Low */
             low: number;
         };
-        /**
-         * ItemChangeResponse
-         * @description What became of one item.
-         */
+        /** @description What became of one item. */
         ItemChangeResponse: {
             /**
-             * Encoded By
              * @description What the live model knows the item by. `model`: it was trained with it. `features`: by those of the call; `encoder`: by features made of its title, description and categories; `categories`: as the mean of the items of its categories, for want of an item encoder or of features. `none`: only as any new item
              * @enum {string}
              */
             encoded_by: "model" | "features" | "encoder" | "categories" | "none";
-            /** Item Id */
             item_id: string;
-            /** Model Version */
             model_version: string;
-            /**
-             * Request Id
-             * @description Also in the header X-Request-ID and the logs
-             */
+            /** @description Also in the header X-Request-ID and the logs */
             request_id: string;
-            /**
-             * Revision
-             * @description Of the catalogue; it grows with every change
-             */
+            /** @description Of the catalogue; it grows with every change */
             revision: number;
-            /** Took Ms */
             took_ms: number;
         };
-        /**
-         * ItemDeletedResponse
-         * @description An item is nobody's any more.
-         */
+        /** @description An item is nobody's any more. */
         ItemDeletedResponse: {
-            /** Item Id */
             item_id: string;
-            /**
-             * Request Id
-             * @description Also in the header X-Request-ID and the logs
-             */
+            /** @description Also in the header X-Request-ID and the logs */
             request_id: string;
-            /** Revision */
             revision: number;
-            /** Took Ms */
             took_ms: number;
         };
         /**
-         * ItemLookup
          * @description Items that the caller can name.
          * @example {
          *       "item_ids": [
@@ -1806,31 +1300,18 @@ export interface components {
          *     }
          */
         ItemLookup: {
-            /** Item Ids */
             item_ids: string[];
         };
-        /**
-         * ItemMap
-         * @description Items in the plane that keeps most of their variance, by one modality.
-         */
+        /** @description Items in the plane that keeps most of their variance, by one modality. */
         ItemMap: {
-            /** Modality */
             modality: string;
-            /**
-             * Variance
-             * @description Share of the variance that the plane keeps
-             */
+            /** @description Share of the variance that the plane keeps */
             variance: number;
-            /**
-             * X
-             * @description Of each of `items`, from -1 to 1
-             */
+            /** @description Of each of `items`, from -1 to 1 */
             x: number[];
-            /** Y */
             y: number[];
         };
         /**
-         * ItemPatch
          * @description What is to change of an item; what is left out stays.
          *
          *     Attributes are changed one by one; null takes one away, as it does any field.
@@ -1842,30 +1323,20 @@ export interface components {
          *     }
          */
         ItemPatch: {
-            /** Attributes */
             attributes?: {
                 [key: string]: string | boolean | number | null;
             } | null;
-            /**
-             * Available
-             * @description Whether it may be shown
-             */
+            /** @description Whether it may be shown */
             available?: boolean | null;
-            /** Categories */
             categories?: string[] | null;
-            /** Description */
             description?: string | null;
-            /** Features */
             features?: {
                 [key: string]: number[];
             } | null;
-            /** Picture Url */
             picture_url?: string | null;
-            /** Title */
             title?: string | null;
         };
         /**
-         * ItemRequest
          * @description An item, all of it: what is left out is taken away.
          * @example {
          *       "attributes": {
@@ -1884,7 +1355,6 @@ export interface components {
          */
         ItemRequest: {
             /**
-             * Attributes
              * @default {}
              * @example {
              *       "brand": "x",
@@ -1895,180 +1365,91 @@ export interface components {
             attributes: {
                 [key: string]: string | boolean | number;
             };
-            /**
-             * Available
-             * @description Whether it may be shown; left out, that stays as it is, and a deleted item is shown again
-             */
+            /** @description Whether it may be shown; left out, that stays as it is, and a deleted item is shown again */
             available?: boolean | null;
-            /**
-             * Categories
-             * @default []
-             */
+            /** @default [] */
             categories: string[];
-            /** Description */
             description?: string | null;
             /**
-             * Features
              * @description A vector of each modality that is known, as wide as the model's features
              * @default {}
              */
             features: {
                 [key: string]: number[];
             };
-            /** Picture Url */
             picture_url?: string | null;
-            /** Title */
             title?: string | null;
         };
-        /**
-         * ItemResponse
-         * @description One item, answered.
-         */
+        /** @description One item, answered. */
         ItemResponse: {
-            /** Attributes */
             attributes: {
                 [key: string]: string | number | boolean;
             };
-            /**
-             * Available
-             * @description False: the item is hidden, no list shows it
-             */
+            /** @description False: the item is hidden, no list shows it */
             available: boolean;
-            /** Categories */
             categories: string[];
-            /** Description */
             description: string | null;
             /**
-             * Encoded By
              * @description What the live model knows the item by. `model`: it was trained with it. `features`: by those of the call; `encoder`: by features made of its title, description and categories; `categories`: as the mean of the items of its categories, for want of an item encoder or of features. `none`: only as any new item
              * @enum {string}
              */
             encoded_by: "model" | "features" | "encoder" | "categories" | "none";
-            /**
-             * Item Id
-             * @example 242
-             */
+            /** @example 242 */
             item_id: string;
-            /** Model Version */
             model_version: string;
-            /**
-             * Picture Url
-             * @description At this service if it begins with `/`
-             */
+            /** @description At this service if it begins with `/` */
             picture_url: string | null;
-            /**
-             * Popularity
-             * @description Interactions in training
-             */
+            /** @description Interactions in training */
             popularity: number;
-            /**
-             * Request Id
-             * @description Also in the header X-Request-ID and the logs
-             */
+            /** @description Also in the header X-Request-ID and the logs */
             request_id: string;
-            /**
-             * Title
-             * @example Kolya (1996)
-             */
+            /** @example Kolya (1996) */
             title: string | null;
-            /** Took Ms */
             took_ms: number;
         };
-        /**
-         * ItemsChangeResponse
-         * @description What became of the items of one call.
-         */
+        /** @description What became of the items of one call. */
         ItemsChangeResponse: {
-            /**
-             * Encoded By
-             * @description How many of them the live model knows by what
-             */
+            /** @description How many of them the live model knows by what */
             encoded_by: {
                 [key: string]: number;
             };
-            /**
-             * Items
-             * @description How many were put
-             */
+            /** @description How many were put */
             items: number;
-            /** Model Version */
             model_version: string;
-            /**
-             * New
-             * @description How many of them had never been put before
-             */
+            /** @description How many of them had never been put before */
             new: number;
-            /**
-             * Request Id
-             * @description Also in the header X-Request-ID and the logs
-             */
+            /** @description Also in the header X-Request-ID and the logs */
             request_id: string;
-            /**
-             * Revision
-             * @description Of the catalogue; it grows with every change
-             */
+            /** @description Of the catalogue; it grows with every change */
             revision: number;
-            /** Took Ms */
             took_ms: number;
         };
-        /**
-         * ItemsResponse
-         * @description A part of the catalogue.
-         */
+        /** @description A part of the catalogue. */
         ItemsResponse: {
-            /** Items */
             items: components["schemas"]["CatalogueItem"][];
-            /** Missing Ids */
             missing_ids: string[];
-            /** Model Version */
             model_version: string;
-            /**
-             * Request Id
-             * @description Also in the header X-Request-ID and the logs
-             */
+            /** @description Also in the header X-Request-ID and the logs */
             request_id: string;
-            /** Took Ms */
             took_ms: number;
         };
-        /**
-         * LiveEventRecord
-         * @description Something that a user has done lately.
-         */
+        /** @description Something that a user has done lately. */
         LiveEventRecord: {
-            /**
-             * Item Id
-             * @example 242
-             */
+            /** @example 242 */
             item_id: string;
-            /**
-             * Received At
-             * Format: date-time
-             */
+            /** Format: date-time */
             received_at: string;
-            /**
-             * Title
-             * @description Null if the model does not have the item
-             */
+            /** @description Null if the model does not have the item */
             title: string | null;
-            /**
-             * Type
-             * @example click
-             */
+            /** @example click */
             type: string;
         };
-        /**
-         * Liveness
-         * @description The process runs.
-         */
+        /** @description The process runs. */
         Liveness: {
-            /**
-             * Status
-             * @constant
-             */
+            /** @constant */
             status: "alive";
         };
         /**
-         * MaxPer
          * @description The most items of a list that may have the same value of an attribute.
          * @example {
          *       "attribute": "brand",
@@ -2076,259 +1457,125 @@ export interface components {
          *     }
          */
         MaxPer: {
-            /**
-             * Attribute
-             * @example price
-             */
+            /** @example price */
             attribute: string;
-            /** Count */
             count: number;
         };
-        /**
-         * ModelMade
-         * @description A model has been written that may be published.
-         */
+        /** @description A model has been written that may be published. */
         ModelMade: {
-            /**
-             * At
-             * Format: date-time
-             */
+            /** Format: date-time */
             at: string;
-            /**
-             * Early
-             * @description Whether training goes on
-             */
+            /** @description Whether training goes on */
             early: boolean;
-            /**
-             * Epochs
-             * @description That are in its weights
-             */
+            /** @description That are in its weights */
             epochs: number;
             /**
-             * Kind
              * @default model
              * @constant
              */
             kind: "model";
-            /** Model Version */
             model_version: string;
-            /**
-             * Number
-             * @description Of the event in its run; one that comes twice keeps it
-             */
+            /** @description Of the event in its run; one that comes twice keeps it */
             number: number;
-            /**
-             * Popular Ndcg20
-             * @description What the most popular items reach there
-             */
+            /** @description What the most popular items reach there */
             popular_ndcg20: number | null;
-            /** Run Id */
             run_id: string;
-            /** Valid Ndcg20 */
             valid_ndcg20: number | null;
         };
-        /**
-         * ModelReport
-         * @description Which experts serve whom, what lists show of the long tail, and where items lie.
-         */
+        /** @description Which experts serve whom, what lists show of the long tail, and where items lie. */
         ModelReport: {
-            /**
-             * Categories
-             * @description The commonest, then `others` if there are any
-             */
+            /** @description The commonest, then `others` if there are any */
             categories: string[];
-            /** Experts */
             experts: components["schemas"]["ExpertPlace"][];
-            /** Item Maps */
             item_maps: components["schemas"]["ItemMap"][];
-            /**
-             * Items
-             * @description Those that are drawn, at random
-             */
+            /** @description Those that are drawn, at random */
             items: components["schemas"]["DrawnItem"][];
-            /**
-             * Length
-             * @description Places of each list
-             */
+            /** @description Places of each list */
             length: number;
-            /** Maps */
             maps: components["schemas"]["ExpertMap"][];
             tail: components["schemas"]["Tail"];
-            /**
-             * Users
-             * @description Whose lists these figures are of, drawn at random
-             */
+            /** @description Whose lists these figures are of, drawn at random */
             users: number;
         };
-        /**
-         * ModelResponse
-         * @description What is being served.
-         */
+        /** @description What is being served. */
         ModelResponse: {
-            /** Age Seconds */
             age_seconds: number;
-            /** Best Epoch */
             best_epoch: number;
-            /**
-             * Challenger
-             * @description The canary's version, while one runs
-             */
+            /** @description The canary's version, while one runs */
             challenger: string | null;
-            /**
-             * Created At
-             * Format: date-time
-             */
+            /** Format: date-time */
             created_at: string;
-            /** Data Sha256 */
             data_sha256: string;
-            /**
-             * Early
-             * @description The best so far of a training that went on
-             */
+            /** @description The best so far of a training that went on */
             early: boolean;
-            /** Embedding Dim */
             embedding_dim: number;
-            /** Experts */
             experts: components["schemas"]["ExpertSummary"][];
-            /** Gate Threshold */
             gate_threshold: number;
-            /**
-             * History
-             * @description How training went, epoch by epoch
-             */
+            /** @description How training went, epoch by epoch */
             history: components["schemas"]["EpochRecord"][];
-            /**
-             * Loaded At
-             * Format: date-time
-             */
+            /** Format: date-time */
             loaded_at: string;
-            /** Metrics */
             metrics: {
                 [key: string]: number;
             };
-            /** Modalities */
             modalities: string[];
-            /** Model Version */
             model_version: string;
-            /** Num Items */
             num_items: number;
-            /** Num Users */
             num_users: number;
-            /**
-             * Report
-             * @description Whether `/v1/models/{version}/report` is there
-             */
+            /** @description Whether `/v1/models/{version}/report` is there */
             report: boolean;
-            /**
-             * Request Id
-             * @description Also in the header X-Request-ID and the logs
-             */
+            /** @description Also in the header X-Request-ID and the logs */
             request_id: string;
             retrieval: components["schemas"]["RetrievalSummary"];
-            /** Seed */
             seed: number;
-            /** Split */
             split: string;
-            /** Took Ms */
             took_ms: number;
-            /** Trigger Epoch */
             trigger_epoch: number | null;
-            /** Views */
             views: string[];
         };
-        /**
-         * ModelVersion
-         * @description One published version.
-         */
+        /** @description One published version. */
         ModelVersion: {
-            /**
-             * Canary
-             * @description Serves a share of the users
-             */
+            /** @description Serves a share of the users */
             canary: boolean;
-            /** Created At */
             created_at: string | null;
-            /**
-             * Early
-             * @description The best so far of a training that went on
-             */
+            /** @description The best so far of a training that went on */
             early: boolean;
-            /** Live */
             live: boolean;
-            /** Metrics */
             metrics: {
                 [key: string]: number;
             };
-            /** Model Version */
             model_version: string;
-            /** Pinned */
             pinned: boolean;
-            /** Previous */
             previous: boolean;
-            /**
-             * Published At
-             * Format: date-time
-             */
+            /** Format: date-time */
             published_at: string;
-            /**
-             * Report
-             * @description Whether `/v1/models/{version}/report` is there
-             */
+            /** @description Whether `/v1/models/{version}/report` is there */
             report: boolean;
-            /**
-             * Usable
-             * @description False: manifest lost or damaged; publish it again
-             */
+            /** @description False: manifest lost or damaged; publish it again */
             usable: boolean;
         };
-        /**
-         * ModelsResponse
-         * @description Every published version, newest first.
-         */
+        /** @description Every published version, newest first. */
         ModelsResponse: {
             canary: components["schemas"]["CanaryRecord"] | null;
-            /** Live */
             live: string | null;
-            /** Models */
             models: components["schemas"]["ModelVersion"][];
-            /**
-             * Pinned
-             * @description Stays live whatever is published
-             */
+            /** @description Stays live whatever is published */
             pinned: string | null;
-            /**
-             * Previous
-             * @description Live before that
-             */
+            /** @description Live before that */
             previous: string | null;
-            /**
-             * Request Id
-             * @description Also in the header X-Request-ID and the logs
-             */
+            /** @description Also in the header X-Request-ID and the logs */
             request_id: string;
-            /** Took Ms */
             took_ms: number;
-            /**
-             * Warnings
-             * @description What is wrong with the list in Redis
-             */
+            /** @description What is wrong with the list in Redis */
             warnings: string[];
         };
-        /**
-         * Peak
-         * @description Where an expert weighs most in one map.
-         */
+        /** @description Where an expert weighs most in one map. */
         Peak: {
-            /** Group */
             group: string;
-            /**
-             * Share
-             * @description In units of an even share: 1 over all experts
-             */
+            /** @description In units of an even share: 1 over all experts */
             share: number;
         };
         /**
-         * Pin
          * @description An item that stands at a rank, whatever its score and the filters.
          * @example {
          *       "item_id": "50",
@@ -2336,138 +1583,70 @@ export interface components {
          *     }
          */
         Pin: {
-            /** Item Id */
             item_id: string;
-            /** Rank */
             rank: number;
         };
-        /**
-         * PointersResponse
-         * @description What the namespace points to; a replica may still be loading the live version.
-         */
+        /** @description What the namespace points to; a replica may still be loading the live version. */
         PointersResponse: {
             canary: components["schemas"]["CanaryRecord"] | null;
-            /** Live */
             live: string | null;
-            /**
-             * Pinned
-             * @description Stays live whatever is published
-             */
+            /** @description Stays live whatever is published */
             pinned: string | null;
-            /**
-             * Previous
-             * @description Live before that
-             */
+            /** @description Live before that */
             previous: string | null;
-            /**
-             * Request Id
-             * @description Also in the header X-Request-ID and the logs
-             */
+            /** @description Also in the header X-Request-ID and the logs */
             request_id: string;
-            /** Took Ms */
             took_ms: number;
         };
-        /**
-         * Problem
-         * @description An RFC 9457 problem document.
-         */
+        /** @description An RFC 9457 problem document. */
         Problem: {
-            /**
-             * Detail
-             * @example k: 1000000 is too many, the most is 1000
-             */
+            /** @example k: 1000000 is too many, the most is 1000 */
             detail: string;
-            /**
-             * Errors
-             * @default []
-             */
+            /** @default [] */
             errors: components["schemas"]["FieldFault"][];
-            /**
-             * Instance
-             * @example /v1/users/196/recommendations
-             */
+            /** @example /v1/users/196/recommendations */
             instance: string;
-            /**
-             * Request Id
-             * @example 6f1c2a
-             */
+            /** @example 6f1c2a */
             request_id: string;
-            /**
-             * Status
-             * @example 422
-             */
+            /** @example 422 */
             status: number;
-            /**
-             * Title
-             * @example The request is not valid
-             */
+            /** @example The request is not valid */
             title: string;
-            /**
-             * Type
-             * @example urn:magnet:problem:invalid-request
-             */
+            /** @example urn:magnet:problem:invalid-request */
             type: string;
         };
-        /**
-         * Readiness
-         * @description A model is being served; `warnings` says what stands in the way of a newer one.
-         */
+        /** @description A model is being served; `warnings` says what stands in the way of a newer one. */
         Readiness: {
             /**
-             * Loaded From
              * @description `disk`: this machine's copy, as the store was away at the start
              * @enum {string}
              */
             loaded_from: "store" | "disk";
-            /** Model Version */
             model_version: string;
-            /**
-             * Status
-             * @constant
-             */
+            /** @constant */
             status: "ready";
-            /** Warnings */
             warnings: string[];
         };
-        /**
-         * Recommendation
-         * @description A ranked list and where it comes from.
-         */
+        /** @description A ranked list and where it comes from. */
         Recommendation: {
-            /** Fallback */
             fallback: "popular" | null;
-            /** Items */
             items: components["schemas"]["RecommendedItem"][];
-            /**
-             * Live Events
-             * @description Events since the model was made that this is made with; one for each item
-             */
+            /** @description Events since the model was made that this is made with; one for each item */
             live_events: number;
-            /**
-             * Missing Ids
-             * @description Ids that the model does not know
-             */
+            /** @description Ids that the model does not know */
             missing_ids: string[];
-            /** Model Version */
             model_version: string;
-            /**
-             * Unavailable Ids
-             * @description Candidates that are hidden
-             */
+            /** @description Candidates that are hidden */
             unavailable_ids: string[];
-            /** User Id */
             user_id: string | null;
             /**
-             * Variant
              * @description `champion`: the live model; `challenger`: a canary, for a share of the users
              * @enum {string}
              */
             variant: "champion" | "challenger";
-            /** Warnings */
             warnings: string[];
         };
         /**
-         * RecommendationRequest
          * @description Whom to recommend to, out of what, by which rules, and how much to explain.
          * @example {
          *       "k": 5,
@@ -2501,287 +1680,171 @@ export interface components {
          */
         RecommendationRequest: {
             /**
-             * Boosts
              * @description Points for the items that meet some filters
              * @default []
              */
             boosts: components["schemas"]["Boost"][];
-            /**
-             * Candidates
-             * @description Only these items; null for the whole catalogue
-             */
+            /** @description Only these items; null for the whole catalogue */
             candidates?: string[] | null;
             /**
-             * Categories
              * @description Only items in any of these
              * @default []
              */
             categories: string[];
             /**
-             * Default Rules
              * @description Whether the rules of `PUT /v1/rules` hold too
              * @default true
              */
             default_rules: boolean;
             /**
-             * Diversity
              * @description 0: best first; 1: as different as possible (maximal marginal relevance)
              * @default 0
              */
             diversity: number;
             /**
-             * Exclude
              * @description None of these items
              * @default []
              */
             exclude: string[];
             /**
-             * Exclude Seen
              * @description Leave out the session's items and what the user has interacted with
              * @default true
              */
             exclude_seen: boolean;
             /**
-             * Explain
              * @description `none`; `experts`: the contribution of each; `full`: by modality and view too
              * @default experts
              * @enum {string}
              */
             explain: "none" | "experts" | "full";
             /**
-             * Filters
              * @description Only items that meet all of these
              * @default []
              */
             filters: components["schemas"]["Filter"][];
             /**
-             * K
              * @description How many items
              * @default 10
              */
             k: number;
             max_per?: components["schemas"]["MaxPer"] | null;
             /**
-             * Offset
              * @description How many better items to skip, for paging
              * @default 0
              */
             offset: number;
             /**
-             * Pins
              * @description Items that stand at a rank
              * @default []
              */
             pins: components["schemas"]["Pin"][];
             /**
-             * Session Items
              * @description What they just looked at, oldest first: the newest counts most. For a known user, their history and the session count one half each
              * @default []
              */
             session_items: string[];
-            /**
-             * User Id
-             * @description Whom; may be left out if there is a session
-             */
+            /** @description Whom; may be left out if there is a session */
             user_id?: string | null;
         } | {
             user_id: string;
         } | {
             session_items: unknown;
         };
-        /**
-         * RecommendationResponse
-         * @description A ranked list, answered.
-         */
+        /** @description A ranked list, answered. */
         RecommendationResponse: {
-            /** Fallback */
             fallback: "popular" | null;
-            /** Items */
             items: components["schemas"]["RecommendedItem"][];
-            /**
-             * Live Events
-             * @description Events since the model was made that this is made with; one for each item
-             */
+            /** @description Events since the model was made that this is made with; one for each item */
             live_events: number;
-            /**
-             * Missing Ids
-             * @description Ids that the model does not know
-             */
+            /** @description Ids that the model does not know */
             missing_ids: string[];
-            /** Model Version */
             model_version: string;
-            /**
-             * Request Id
-             * @description Also in the header X-Request-ID and the logs
-             */
+            /** @description Also in the header X-Request-ID and the logs */
             request_id: string;
-            /** Took Ms */
             took_ms: number;
-            /**
-             * Unavailable Ids
-             * @description Candidates that are hidden
-             */
+            /** @description Candidates that are hidden */
             unavailable_ids: string[];
-            /** User Id */
             user_id: string | null;
             /**
-             * Variant
              * @description `champion`: the live model; `challenger`: a canary, for a share of the users
              * @enum {string}
              */
             variant: "champion" | "challenger";
-            /** Warnings */
             warnings: string[];
         };
-        /**
-         * RecommendedItem
-         * @description One item of an answer; score = bias + contributions of the experts + points.
-         */
+        /** @description One item of an answer; score = bias + contributions of the experts + points. */
         RecommendedItem: {
-            /**
-             * Adjustments
-             * @description Boosts and dislikes
-             */
+            /** @description Boosts and dislikes */
             adjustments: components["schemas"]["Adjustment"][];
-            /**
-             * Because
-             * @description At most three items, the most telling first: they say more for this item than for others, and at least 4 % of what speaks for it
-             */
+            /** @description At most three items, the most telling first: they say more for this item than for others, and at least 4 % of what speaks for it */
             because: components["schemas"]["Because"][];
-            /** Bias */
             bias: number;
-            /**
-             * By Modality
-             * @description With explain=full
-             */
+            /** @description With explain=full */
             by_modality: {
                 [key: string]: number;
             } | null;
-            /**
-             * By View
-             * @description With explain=full
-             */
+            /** @description With explain=full */
             by_view: {
                 [key: string]: number;
             } | null;
-            /**
-             * Experts
-             * @description Those with a weight above zero; null where nothing is explained
-             */
+            /** @description Those with a weight above zero; null where nothing is explained */
             experts: components["schemas"]["ExpertContribution"][] | null;
-            /**
-             * Item Id
-             * @example 242
-             */
+            /** @example 242 */
             item_id: string;
-            /** Rank */
             rank: number;
             /**
-             * Reasons
              * @description The first for shoppers, the others for engineers
              * @example [
              *       "Because you liked Alien (1979) and Heat (1995)"
              *     ]
              */
             reasons: string[];
-            /**
-             * Score
-             * @description For source `popular`: interactions in training
-             */
+            /** @description For source `popular`: interactions in training */
             score: number;
-            /**
-             * Source
-             * @enum {string}
-             */
+            /** @enum {string} */
             source: "model" | "session" | "live" | "popular";
-            /**
-             * Title
-             * @example Kolya (1996)
-             */
+            /** @example Kolya (1996) */
             title: string | null;
         };
-        /**
-         * ReportResponse
-         * @description What a model has learnt.
-         */
+        /** @description What a model has learnt. */
         ReportResponse: {
-            /** Model Version */
             model_version: string;
             report: components["schemas"]["ModelReport"];
-            /**
-             * Request Id
-             * @description Also in the header X-Request-ID and the logs
-             */
+            /** @description Also in the header X-Request-ID and the logs */
             request_id: string;
-            /** Took Ms */
             took_ms: number;
         };
-        /**
-         * ReportedEvent
-         * @description Something that a user did, as a client reports it.
-         */
+        /** @description Something that a user did, as a client reports it. */
         ReportedEvent: {
-            /**
-             * Event Id
-             * @description Chosen by the client, unique for ever: a repeated one counts once
-             */
+            /** @description Chosen by the client, unique for ever: a repeated one counts once */
             event_id: string;
-            /** Item Id */
             item_id: string;
-            /**
-             * Model Version
-             * @description `model_version` of the answer that showed the item
-             */
+            /** @description `model_version` of the answer that showed the item */
             model_version?: string | null;
-            /**
-             * Rank
-             * @description `rank` of the item in that answer
-             */
+            /** @description `rank` of the item in that answer */
             rank?: number | null;
-            /**
-             * Request Id
-             * @description `request_id` of that answer
-             */
+            /** @description `request_id` of that answer */
             request_id?: string | null;
             /**
-             * Timestamp
              * Format: date-time
              * @description When it happened, with a time zone
              */
             timestamp: string;
-            /**
-             * Type
-             * @enum {string}
-             */
+            /** @enum {string} */
             type: "impression" | "view" | "click" | "play" | "like" | "save" | "share" | "cart" | "purchase" | "dislike" | "hide" | "return" | "undo";
-            /** User Id */
             user_id: string;
-            /**
-             * Variant
-             * @description `variant` of that answer
-             */
+            /** @description `variant` of that answer */
             variant?: ("champion" | "challenger") | null;
         };
-        /**
-         * RetrievalSummary
-         * @description How the best items are found, measured when the model was loaded.
-         */
+        /** @description How the best items are found, measured when the model was loaded. */
         RetrievalSummary: {
-            /**
-             * Method
-             * @enum {string}
-             */
+            /** @enum {string} */
             method: "exact" | "approximate";
-            /**
-             * Recall At 20
-             * @description Against routing every item
-             */
+            /** @description Against routing every item */
             recall_at_20: number;
-            /** Sampled Users */
             sampled_users: number;
         };
         /**
-         * Rules
          * @description How a list is to be made, beside what the model says.
          * @example {
          *       "boosts": [
@@ -2818,115 +1881,69 @@ export interface components {
          */
         Rules: {
             /**
-             * Boosts
              * @description Points for the items that meet some filters
              * @default []
              */
             boosts: components["schemas"]["Boost"][];
             /**
-             * Filters
              * @description Only items that meet all of these
              * @default []
              */
             filters: components["schemas"]["Filter"][];
             max_per?: components["schemas"]["MaxPer"] | null;
             /**
-             * Pins
              * @description Items that stand at a rank
              * @default []
              */
             pins: components["schemas"]["Pin"][];
         };
-        /**
-         * RulesResponse
-         * @description The default rules.
-         */
+        /** @description The default rules. */
         RulesResponse: {
-            /**
-             * Missing Ids
-             * @description Pinned ids that the model does not know
-             */
+            /** @description Pinned ids that the model does not know */
             missing_ids: string[];
-            /**
-             * Request Id
-             * @description Also in the header X-Request-ID and the logs
-             */
+            /** @description Also in the header X-Request-ID and the logs */
             request_id: string;
             rules: components["schemas"]["Rules"];
-            /** Took Ms */
             took_ms: number;
-            /**
-             * Warnings
-             * @description What they name that no item has
-             */
+            /** @description What they name that no item has */
             warnings: string[];
         };
-        /**
-         * RunBegan
-         * @description A training has begun.
-         */
+        /** @description A training has begun. */
         RunBegan: {
-            /**
-             * At
-             * Format: date-time
-             */
+            /** Format: date-time */
             at: string;
             /**
-             * Kind
              * @default began
              * @constant
              */
             kind: "began";
-            /**
-             * Number
-             * @description Of the event in its run; one that comes twice keeps it
-             */
+            /** @description Of the event in its run; one that comes twice keeps it */
             number: number;
-            /** Run Id */
             run_id: string;
             /**
-             * What
              * @description A training by hand or by `magnet run`, or one of the nightly ones
              * @enum {string}
              */
             what: "fit" | "retraining";
         };
-        /**
-         * RunEnded
-         * @description The training has ended.
-         */
+        /** @description The training has ended. */
         RunEnded: {
-            /**
-             * At
-             * Format: date-time
-             */
+            /** Format: date-time */
             at: string;
             /**
-             * Kind
              * @default ended
              * @constant
              */
             kind: "ended";
-            /**
-             * Number
-             * @description Of the event in its run; one that comes twice keeps it
-             */
+            /** @description Of the event in its run; one that comes twice keeps it */
             number: number;
-            /**
-             * Reason
-             * @default
-             */
+            /** @default  */
             reason: string;
-            /**
-             * Result
-             * @description `finished`, `stopped` or `failed`; of a retraining its result, see `magnet status`
-             */
+            /** @description `finished`, `stopped` or `failed`; of a retraining its result, see `magnet status` */
             result: string;
-            /** Run Id */
             run_id: string;
         };
         /**
-         * ScoreRequest
          * @description A list that the caller brings, to be ranked for someone by scores alone, without rules.
          * @example {
          *       "items": [
@@ -2938,394 +1955,196 @@ export interface components {
          */
         ScoreRequest: {
             /**
-             * Explain
              * @description As for recommendations
              * @default experts
              * @enum {string}
              */
             explain: "none" | "experts" | "full";
-            /**
-             * Items
-             * @description What to rank, all of it: as many as one answer may have items
-             */
+            /** @description What to rank, all of it: as many as one answer may have items */
             items: string[];
             /**
-             * Session Items
              * @description What they just looked at, oldest first: the newest counts most. For a known user, their history and the session count one half each
              * @default []
              */
             session_items: string[];
-            /**
-             * User Id
-             * @description Whom; may be left out if there is a session
-             */
+            /** @description Whom; may be left out if there is a session */
             user_id?: string | null;
         } | {
             user_id: string;
         } | {
             session_items: unknown;
         };
-        /**
-         * ServedModel
-         * @description The model that this replica serves from now on.
-         */
+        /** @description The model that this replica serves from now on. */
         ServedModel: {
-            /**
-             * Better
-             * @description Whether it is better on validation than the model before; null for the first of a stream, and if they cannot be compared
-             */
+            /** @description Whether it is better on validation than the model before; null for the first of a stream, and if they cannot be compared */
             better: boolean | null;
-            /**
-             * Created At
-             * Format: date-time
-             */
+            /** Format: date-time */
             created_at: string;
-            /**
-             * Early
-             * @description The best so far of a training that went on
-             */
+            /** @description The best so far of a training that went on */
             early: boolean;
-            /**
-             * Epochs
-             * @description That are in its weights
-             */
+            /** @description That are in its weights */
             epochs: number;
             /**
-             * Kind
              * @default served
              * @constant
              */
             kind: "served";
-            /** Model Version */
             model_version: string;
-            /** Valid Ndcg20 */
             valid_ndcg20: number | null;
         };
-        /**
-         * SimilarItem
-         * @description One neighbour of an item.
-         */
+        /** @description One neighbour of an item. */
         SimilarItem: {
-            /**
-             * By Modality
-             * @description Cosine, mean over the views
-             */
+            /** @description Cosine, mean over the views */
             by_modality: {
                 [key: string]: number;
             };
-            /** Item Id */
             item_id: string;
-            /** Rank */
             rank: number;
-            /** Similarity */
             similarity: number;
-            /** Title */
             title: string | null;
         };
-        /**
-         * SimilarResponse
-         * @description Neighbours, answered.
-         */
+        /** @description Neighbours, answered. */
         SimilarResponse: {
-            /** Item Id */
             item_id: string;
-            /** Items */
             items: components["schemas"]["SimilarItem"][];
-            /** Modality */
             modality: string | null;
-            /** Model Version */
             model_version: string;
-            /**
-             * Request Id
-             * @description Also in the header X-Request-ID and the logs
-             */
+            /** @description Also in the header X-Request-ID and the logs */
             request_id: string;
-            /** Title */
             title: string | null;
-            /** Took Ms */
             took_ms: number;
         };
-        /**
-         * StepBegan
-         * @description A step of the training has begun.
-         */
+        /** @description A step of the training has begun. */
         StepBegan: {
-            /**
-             * At
-             * Format: date-time
-             */
+            /** Format: date-time */
             at: string;
             /**
-             * Kind
              * @default step
              * @constant
              */
             kind: "step";
-            /**
-             * Number
-             * @description Of the event in its run; one that comes twice keeps it
-             */
+            /** @description Of the event in its run; one that comes twice keeps it */
             number: number;
-            /** Run Id */
             run_id: string;
-            /**
-             * Step
-             * @description `load`, `train`, `fusion`, `evaluate`, `everything` (what was held out is learnt too), `export`, `publish`; a retraining has more, see its report
-             */
+            /** @description `load`, `train`, `fusion`, `evaluate`, `everything` (what was held out is learnt too), `export`, `publish`; a retraining has more, see its report */
             step: string;
         };
-        /**
-         * Tail
-         * @description What lists show of the long tail, by tenths of the catalogue, most popular first.
-         */
+        /** @description What lists show of the long tail, by tenths of the catalogue, most popular first. */
         Tail: {
-            /**
-             * Covered
-             * @description Share of the catalogue in at least one list
-             */
+            /** @description Share of the catalogue in at least one list */
             covered: number;
-            /**
-             * Gini
-             * @description Of the items' numbers of places: 0 if all are shown equally often, near 1 if few are
-             */
+            /** @description Of the items' numbers of places: 0 if all are shown equally often, near 1 if few are */
             gini: number;
-            /**
-             * Interactions
-             * @description Share of those in training
-             */
+            /** @description Share of those in training */
             interactions: number[];
-            /**
-             * Places
-             * @description Share of the places of lists
-             */
+            /** @description Share of the places of lists */
             places: number[];
         };
-        /**
-         * Taste
-         * @description What a user's best items are good for.
-         */
+        /** @description What a user's best items are good for. */
         Taste: {
-            /**
-             * By Modality
-             * @description Share of what raises these items' scores
-             */
+            /** @description Share of what raises these items' scores */
             by_modality: {
                 [key: string]: number;
             };
-            /**
-             * Categories
-             * @description Of the history, largest share first, at most 10
-             */
+            /** @description Of the history, largest share first, at most 10 */
             categories: components["schemas"]["CategoryShare"][];
-            /**
-             * Experts
-             * @description Largest mean weight first
-             */
+            /** @description Largest mean weight first */
             experts: components["schemas"]["UsualExpert"][];
-            /**
-             * Items
-             * @description The best that they have not seen, at most 50
-             */
+            /** @description The best that they have not seen, at most 50 */
             items: number;
         };
-        /**
-         * TrainingStatus
-         * @description Whether a training runs, as far as Redis says.
-         */
+        /** @description Whether a training runs, as far as Redis says. */
         TrainingStatus: {
             /**
-             * Kind
              * @default status
              * @constant
              */
             kind: "status";
-            /**
-             * Running
-             * @description Null while Redis is away
-             */
+            /** @description Null while Redis is away */
             running: boolean | null;
-            /**
-             * Warnings
-             * @default []
-             */
+            /** @default [] */
             warnings: string[];
         };
-        /**
-         * UserItem
-         * @description One item of a user's history.
-         */
+        /** @description One item of a user's history. */
         UserItem: {
-            /**
-             * Item Id
-             * @example 242
-             */
+            /** @example 242 */
             item_id: string;
-            /**
-             * Live
-             * @description Liked since the model was made
-             */
+            /** @description Liked since the model was made */
             live: boolean;
-            /**
-             * Title
-             * @example Kolya (1996)
-             */
+            /** @example Kolya (1996) */
             title: string | null;
         };
-        /**
-         * UserResponse
-         * @description What is known of a user, answered.
-         */
+        /** @description What is known of a user, answered. */
         UserResponse: {
-            /**
-             * Events
-             * @description What they have done lately, newest first; one for each item and type
-             */
+            /** @description What they have done lately, newest first; one for each item and type */
             events: components["schemas"]["LiveEventRecord"][];
-            /**
-             * History
-             * @description What their vector is made of, newest first, events included
-             */
+            /** @description What their vector is made of, newest first, events included */
             history: components["schemas"]["UserItem"][];
-            /**
-             * History Items
-             * @description All of it
-             */
+            /** @description All of it */
             history_items: number;
-            /**
-             * In Model
-             * @description False: only events are known
-             */
+            /** @description False: only events are known */
             in_model: boolean;
-            /**
-             * Live Events
-             * @description Events since the model was made that this is made with; one for each item
-             */
+            /** @description Events since the model was made that this is made with; one for each item */
             live_events: number;
-            /** Model Version */
             model_version: string;
-            /**
-             * Request Id
-             * @description Also in the header X-Request-ID and the logs
-             */
+            /** @description Also in the header X-Request-ID and the logs */
             request_id: string;
             /**
-             * Source
              * @description What their lists are made of
              * @enum {string}
              */
             source: "model" | "session" | "live" | "popular";
             /** @description Null if nothing can be scored for them */
             taste: components["schemas"]["Taste"] | null;
-            /** Took Ms */
             took_ms: number;
-            /** User Id */
             user_id: string;
             /**
-             * Variant
              * @description `champion`: the live model; `challenger`: a canary, for a share of the users
              * @enum {string}
              */
             variant: "champion" | "challenger";
-            /** Warnings */
             warnings: string[];
         };
-        /**
-         * UsersResponse
-         * @description Some users.
-         */
+        /** @description Some users. */
         UsersResponse: {
-            /** Model Version */
             model_version: string;
-            /**
-             * Request Id
-             * @description Also in the header X-Request-ID and the logs
-             */
+            /** @description Also in the header X-Request-ID and the logs */
             request_id: string;
-            /** Took Ms */
             took_ms: number;
-            /** User Ids */
             user_ids: string[];
         };
-        /**
-         * UsualExpert
-         * @description An expert that speaks for a user's best items.
-         */
+        /** @description An expert that speaks for a user's best items. */
         UsualExpert: {
-            /**
-             * Modality
-             * @example text
-             */
+            /** @example text */
             modality: string | null;
-            /**
-             * Name
-             * @example dominant_text
-             */
+            /** @example dominant_text */
             name: string;
-            /**
-             * Role
-             * @example dominant
-             */
+            /** @example dominant */
             role: string;
-            /**
-             * Weight
-             * @description Mean over these items
-             */
+            /** @description Mean over these items */
             weight: number;
         };
-        /**
-         * VariantCounts
-         * @description What was counted for one variant, over all replicas, since `counted_since`.
-         */
+        /** @description What was counted for one variant, over all replicas, since `counted_since`. */
         VariantCounts: {
-            /**
-             * Click Rate
-             * @description Of its users; null without any
-             */
+            /** @description Of its users; null without any */
             click_rate: number | null;
-            /**
-             * List Click Rate
-             * @description Of its lists; null without any
-             */
+            /** @description Of its lists; null without any */
             list_click_rate: number | null;
-            /**
-             * Lists
-             * @description Lists answered to its users
-             */
+            /** @description Lists answered to its users */
             lists: number;
-            /**
-             * Lists Clicked
-             * @description Of these, lists with a click or more
-             */
+            /** @description Of these, lists with a click or more */
             lists_clicked: number;
-            /**
-             * Lists Purchased
-             * @description Of these, lists with a purchase
-             */
+            /** @description Of these, lists with a purchase */
             lists_purchased: number;
-            /**
-             * Model Version
-             * @description Null before anything was counted
-             */
+            /** @description Null before anything was counted */
             model_version: string | null;
-            /**
-             * Purchase Rate
-             * @description Of its users; null without any
-             */
+            /** @description Of its users; null without any */
             purchase_rate: number | null;
-            /**
-             * Users
-             * @description Users who were answered a list
-             */
+            /** @description Users who were answered a list */
             users: number;
-            /**
-             * Users Clicked
-             * @description Of these, users with a click or more
-             */
+            /** @description Of these, users with a click or more */
             users_clicked: number;
-            /**
-             * Users Purchased
-             * @description Of these, users with a purchase
-             */
+            /** @description Of these, users with a purchase */
             users_purchased: number;
         };
     };
