@@ -331,26 +331,25 @@ _ITEM_LABELS: dict[Way, str] = {
     "popularity": "popularity",
     "random": "random",
 }
-_PROTOCOL = """\
-Protocol: {share:.0%} of the users with training positives, drawn once, lose all their training and
+PROTOCOL = """\
+Cold start: a share of the users with training positives, drawn once, lose all their training and
 validation positives; one model is trained without them and one with them, and both are measured on
-their test positives, each user by the same training history. Likewise for {share:.0%} of the items:
-one model is trained before anyone has chosen them (it knows their features), one with their
+their test positives, each user by the same training history. Likewise for the same share of the
+items: one model is trained before anyone has chosen them (it knows their features), one with their
 interactions, and both are measured on the test positives of these items. Users and items are
 withheld in separate trainings, since a model that lacks both would be measured on two losses at
 once. All ways of a table rank the same items for the same users, training items masked. ± is the
 standard deviation over seeds; intervals are 95 % of a paired bootstrap over users (each user's
 value averaged over seeds), and where one holds zero it is a tie. Seconds are those of the training,
-or else of what replaces it."""
-_ITEM_NOTE = """\
-Content only: the model of that training, as it is. Put: its artifact's item encoder, as the service
-uses it, makes the items of their features. They are not among the artifact's items, so that none is
-a content neighbour of another.
+or else of what replaces it.
 
-Content neighbours: how much of an item's content neighbourhood is in the user's history. The
-size of the neighbourhood is chosen on the withheld items' own validation positives, which no other
-way sees. Ties of popularity are broken at random. The first two tables count positives of withheld
-items only, so a way gains in them by listing withheld items at all; the third shows the price."""
+*Content only* is the model of that training, as it is. *Put*: its artifact's item encoder, as the
+service uses it, makes the items of their features. They are not among the artifact's items, so that
+none is a content neighbour of another. *Content neighbours*: how much of an item's content
+neighbourhood is in the user's history. The size of the neighbourhood is chosen on the withheld
+items' own validation positives, which no other way sees. Ties of popularity are broken at random.
+The first two tables count positives of withheld items only, so a way gains in them by listing
+withheld items at all; the third shows the price."""
 
 
 def as_markdown(result: ColdStart, command: str) -> str:
@@ -358,8 +357,7 @@ def as_markdown(result: ColdStart, command: str) -> str:
     title = f"{result.dataset_name}: cold start"
     parts = [
         *opening(title, result.summary, result.seeds, command),
-        _PROTOCOL.format(share=result.share),
-        f"### {result.withheld_users:,} withheld users",
+        f"### {result.withheld_users:,} withheld users ({result.share:.0%})",
         f"Over {result.users.users:,} of them, who have test positives:",
         _table(result.users, _USER_LABELS),
     ]
@@ -367,9 +365,8 @@ def as_markdown(result: ColdStart, command: str) -> str:
     if items is None:
         return "\n\n".join([*parts, "No items are withheld: the data hold no content."])
     parts += [
-        f"### {items.withheld:,} withheld items",
+        f"### {items.withheld:,} withheld items ({result.share:.0%})",
         f"{items.with_content:,} of them have content.",
-        _ITEM_NOTE,
     ]
     for ranked, ways in (
         ("Every item is ranked", items.among_all),

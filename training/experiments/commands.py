@@ -174,7 +174,8 @@ def cold_start(
     with _something_to_measure(data):
         result = cold_starts.run_cold_start(dataset, config, range(seeds), share)
     section = cold_starts.as_markdown(result, as_typed(_WITHOUT))
-    outputs.write(f"{dataset.name} cold-start", section, cold_starts.as_json(result))
+    figures = cold_starts.as_json(result)
+    outputs.write(f"{dataset.name} cold-start", section, figures, cold_starts.PROTOCOL)
 
 
 @click.command("live-events", cls=Command)
@@ -196,7 +197,8 @@ def live_events(
     with _something_to_measure(data):
         result = live_event_studies.run_live_events(dataset, config, range(seeds), share)
     section = live_event_studies.as_markdown(result, as_typed(_WITHOUT))
-    outputs.write(f"{dataset.name} live-events", section, live_event_studies.as_json(result))
+    figures = live_event_studies.as_json(result)
+    outputs.write(f"{dataset.name} live-events", section, figures, live_event_studies.PROTOCOL)
 
 
 @click.command(cls=Command)
@@ -225,7 +227,9 @@ def schedule(
     section = schedules.as_markdown(result, as_typed(_WITHOUT), _link(plot, outputs))
     if plot:
         plot.write_text(schedules.draw_schedules(result), encoding="utf-8")
-    outputs.write(f"{dataset.name} schedule", section, schedules.as_json(result))
+    outputs.write(
+        f"{dataset.name} schedule", section, schedules.as_json(result), schedules.PROTOCOL
+    )
 
 
 @click.command("leaders", cls=Command)

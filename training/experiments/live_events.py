@@ -131,14 +131,13 @@ def run_live_events(
     )
 
 
-_PROTOCOL = """\
-Protocol: {share:.0%} of the users with training positives, drawn once ({users:,}), lose all their
-training and validation positives; a model is trained without them. Then their training positives
-come one by one, oldest first. After some of them the model folds them in, as the service does with
-live events, and another model is trained with just these events. Both rank every item but the
-users' training items for the users who have so many events and a test positive. ± is the standard
-deviation over seeds; intervals are 95 % of a paired bootstrap over users, and where one holds zero
-it is a tie."""
+PROTOCOL = """\
+Live events: a share of the users with training positives, drawn once, lose all their training and
+validation positives; a model is trained without them. Then their training positives come one by
+one, oldest first. After some of them the model folds them in, as the service does with live events,
+and another model is trained with just these events. Both rank every item but the users' training
+items for the users who have so many events and a test positive. ± is the standard deviation over
+seeds; intervals are 95 % of a paired bootstrap over users, and where one holds zero it is a tie."""
 _HEADER = [
     "events",
     "users",
@@ -163,7 +162,7 @@ def as_markdown(result: LiveEvents, command: str) -> str:
     return "\n\n".join(
         [
             *opening(f"{result.dataset_name}: live events", result.summary, result.seeds, command),
-            _PROTOCOL.format(share=result.share, users=result.withheld_users),
+            f"{result.withheld_users:,} users are withheld ({result.share:.0%}).",
             table(_HEADER, rows),
         ]
     )

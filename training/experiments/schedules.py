@@ -122,8 +122,8 @@ def _run_trial(dataset: Dataset, config: TrainingConfig) -> Run:
 
 
 _METRICS = ("recall@20", "ndcg@20")
-_PROTOCOL = """\
-Protocol: all runs of a seed differ only in what starts the router's second stage, specialisation:
+PROTOCOL = """\
+Schedules: all runs of a seed differ only in what starts the router's second stage, specialisation:
 the entropy trigger, which has no setting that depends on the data, or a fixed number of the
 router's epochs, or nothing ever. Each keeps the router's best epoch by validation NDCG@20, whatever
 the stage, and meets the test part once. The smallest share is that of the expert with the least
@@ -148,7 +148,6 @@ def as_markdown(result: Schedules, command: str, picture: str | None) -> str:
     title = f"{result.dataset_name}: when the second stage begins"
     parts = [
         *opening(title, result.summary, result.seeds, command),
-        _PROTOCOL,
         _table(result),
         _verdict(result),
     ]

@@ -29,17 +29,23 @@ class Outputs:
     document: Path | None = None
     """Markdown file of which one section is replaced."""
 
-    def write(self, name: str, section: str, figures: Mapping[str, object]) -> None:
+    def write(
+        self, name: str, section: str, figures: Mapping[str, object], protocol: str = ""
+    ) -> None:
         """Print the section, and write figures and section to their files.
 
         Args:
             name: of the section in the document.
             section: Markdown.
             figures: what JSON can hold.
+            protocol: how all sections of this kind were measured; the document has it once, in a
+                section named after the last word of `name`.
         """
-        sys.stdout.write(section + "\n")
+        sys.stdout.write("\n\n".join(filter(None, (section, protocol))) + "\n")
         if self.json:
             self.json.write_text(json.dumps(figures, indent=1) + "\n")
+        if self.document and protocol:
+            update_document(self.document, f"{name.split()[-1]} protocol", protocol)
         if self.document:
             update_document(self.document, name, section)
 
