@@ -24,6 +24,16 @@ def test_a_report_goes_to_all_its_outputs(tmp_path: Path, capsys: pytest.Capture
     assert "the section" in (tmp_path / "report.md").read_text()
 
 
+def test_a_document_says_once_how_its_sections_were_measured(tmp_path: Path, capsys):
+    outputs = Outputs(document=tmp_path / "report.md")
+    for data in ("one", "other"):
+        outputs.write(f"{data} study", f"figures of {data}", {}, "how it was measured")
+        assert capsys.readouterr().out == f"figures of {data}\n\nhow it was measured\n"
+    text = (tmp_path / "report.md").read_text()
+    assert text.count("how it was measured") == 1
+    assert text.index("how it was measured") < text.index("figures of one")
+
+
 def test_a_second_run_replaces_its_own_section_only(tmp_path: Path):
     path = tmp_path / "docs" / "benchmarks.md"
     update_document(path, "hand-made", "the first text")
