@@ -22,7 +22,7 @@ PARTS = {
     "service": "The service, and its image",
     "training": "Training, and its image",
     "encoders": "Encoders of texts and pictures",
-    "large": "The index of large catalogues",
+    "large": "Large catalogues: the index, and shards",
     "otel": "Traces",
     "ray": "The offline half on several machines",
     "remote": "Files in object stores",

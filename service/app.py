@@ -33,6 +33,7 @@ from service.api import (
     recommend,
     reports,
     rules,
+    shard,
     training,
 )
 from service.api.dependencies import Services, SharedState
@@ -49,10 +50,12 @@ from service.ops.process import Drain, repeat, stop, tune_process
 from service.ops.pseudonyms import Pseudonyms
 from service.ops.settings import Settings, is_local
 from service.recommend.engine import RecommendationEngine
+from service.retrieval.shards import Shards
 from service.serving.cache import ModelCache
 from service.serving.canary_guard import CanaryGuard
 from service.serving.experiment_counter import REPORT_SECONDS, ExperimentCounter
 from service.serving.follower import ModelFollower
+from service.serving.snapshot import Search
 from service.serving.source import DiskSource, ModelSource, RedisSource
 from service.store.erasures import Erasures
 from service.store.experiments import Experiments
@@ -156,6 +159,7 @@ def create_app(settings: Settings | None = None, traces: "Traces | None" = None)
         experiments,
         erasures,
         training,
+        shard,
     )
     for resource in routers:
         app.include_router(resource.router)
@@ -215,12 +219,13 @@ async def running_services(
     local = _local_state(settings)
     changing = None if store is None else Changing(store, local, pseudonyms)
     item_store = None if store is None else ItemStore(store, local)
+    shards = _shards(settings, metrics)
     follower = ModelFollower(
         _source(settings, store, changing),
         metrics,
         namespace=settings.namespace,
         poll_seconds=settings.poll_seconds,
-        retrieval=settings.retrieval,
+        search=Search(settings.retrieval, shards),
         items=item_store,
     )
     limiter = CapacityLimiter(settings.score_threads)
@@ -256,15 +261,30 @@ async def running_services(
                 pictures=PictureFolder(settings.pictures_dir),
                 streams=CapacityLimiter(MOST_STREAMS),
                 shared=shared,
+                shards=shards,
             )
     finally:
         await engine.close()
         for task in tasks:
             await stop(task)
+        if shards is not None:
+            shards.close()
         if changing is not None:
             await changing.hidden.close()
         if store is not None:
             await store.close()
+
+
+def _shards(settings: Settings, metrics: Metrics) -> Shards | None:
+    if settings.shard_place is None:
+        return None
+    return Shards(
+        settings.shard_place,
+        settings.shard_urls,
+        settings.shard_key,
+        settings.shard_timeout_seconds,
+        metrics,
+    )
 
 
 def _local_state(settings: Settings) -> LocalState | None:

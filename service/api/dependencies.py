@@ -18,6 +18,7 @@ from service.ops.metrics import Metrics
 from service.ops.process import Drain
 from service.recommend.answer import Answer
 from service.recommend.engine import RecommendationEngine
+from service.retrieval.shards import Shards
 from service.schemas.errors import InvalidRequest, NotOffered, NotReady
 from service.schemas.responses import Answered
 from service.serving.experiment_counter import ExperimentCounter
@@ -84,6 +85,8 @@ class Services:
     """Of those who follow a training."""
     shared: SharedState | None
     """None without Redis."""
+    shards: Shards | None
+    """None if this process has the whole catalogue."""
 
 
 # All of them are coroutines: FastAPI hands any other function to a thread, some 0.1 ms each.

@@ -254,6 +254,11 @@ class Metrics:
         self.overloads = counter(
             "magnet_overloads", "Requests refused because too many were waiting"
         )
+        self.shard_failures = counter(
+            "magnet_shard_failures",
+            "Questions that another shard of the catalogue has not answered",
+            ["shard"],
+        )
         self.fallbacks = counter(
             "magnet_fallbacks",
             "Answers that could not use the user that was asked for",

@@ -6,10 +6,10 @@ import os
 import re
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, DirectoryPath, Field, ValidationError
+from pydantic import AfterValidator, DirectoryPath, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from model.registry.address import RedisAddress
@@ -73,6 +73,37 @@ def _origins(text: str) -> str:
     for each in filter(None, text.split(",")):
         if not _ORIGIN.fullmatch(each.strip()):
             raise ValueError(f"{each.strip()!r} is no origin such as https://shop.example")
+    return text
+
+
+class ShardPlace(NamedTuple):
+    """Which of how many shards of a catalogue, counted from 1."""
+
+    number: int
+    of: int
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
+
+    def rows(self, num_items: int) -> slice:
+        """Its items: rows that follow each other, as many as each other shard has, or one more."""
+        start, stop = (num_items * each // self.of for each in (self.number - 1, self.number))
+        return slice(start, stop)
+
+
+def _shard(text: str) -> str:
+    found = re.fullmatch(r"([1-9]\d{0,3})/([1-9]\d{0,3})", text)
+    if text and (found is None or int(found[1]) > int(found[2])):
+        raise ValueError("expected the number of a shard and how many there are, such as 1/2")
+    if text and not all(map(importlib.util.find_spec, ("safetensors", "urllib3"))):
+        raise ValueError("a part is not installed: pip install 'magnet-recommender[large]'")
+    return text
+
+
+def _shards(text: str) -> str:
+    for each in text.split(",") if text else ():
+        if urlsplit(each.strip()).scheme not in ("http", "https"):
+            raise ValueError("expected addresses such as http://a:8000,http://b:8000")
     return text
 
 
@@ -159,6 +190,14 @@ class Settings(BaseSettings):
     """Most requests for recommendations that share one pass over the items."""
     max_waiting: Annotated[int, Field(ge=1)] = 1024
     """Most requests for recommendations that wait to be computed; further ones get 503."""
+    shard: Annotated[str, AfterValidator(_shard)] = ""
+    """Which part of the catalogue this process searches, such as `1/2`; without one: all of it."""
+    shards: Annotated[str, AfterValidator(_shards)] = ""
+    """Where all shards answer, in their order, separated by commas."""
+    shard_key: Annotated[str, Field(repr=False)] = ""
+    """The API key that is shown to other shards; it needs the scope `read`."""
+    shard_timeout_seconds: Seconds = 1.0
+    """Longest wait for another shard; then its items are left out."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Least severity that is logged."""
 
@@ -166,6 +205,27 @@ class Settings(BaseSettings):
     def origins(self) -> list[str]:
         """Those of `cors_origins`."""
         return [each.strip() for each in self.cors_origins.split(",") if each.strip()]
+
+    @property
+    def shard_place(self) -> ShardPlace | None:
+        """That of `shard`; None if the catalogue has no shards."""
+        return ShardPlace(*map(int, self.shard.split("/"))) if self.shard else None
+
+    @property
+    def shard_urls(self) -> list[str]:
+        """Those of `shards`."""
+        return [each.strip() for each in self.shards.split(",")] if self.shards else []
+
+    @model_validator(mode="after")
+    def _shards_agree(self) -> Self:
+        place = self.shard_place
+        if (0 if place is None else place.of) != len(self.shard_urls):
+            raise ValueError("MAGNET_SHARD=1/2 needs MAGNET_SHARDS with two addresses, and so on")
+        if place is not None and self.cache_dir is None and self.artifact_dir is None:
+            raise ValueError(
+                "MAGNET_SHARD needs MAGNET_CACHE_DIR, from where items of other shards are mapped"
+            )
+        return self
 
     @property
     def redis_address(self) -> RedisAddress:
@@ -183,7 +243,7 @@ class Settings(BaseSettings):
             return cls(**instead)
         except ValidationError as error:
             faults = "; ".join(
-                f"{variable_name(str(fault['loc'][0]))}: "
+                f"{variable_name(str(fault['loc'][0])) if fault['loc'] else 'MAGNET_SHARD'}: "
                 + fault["msg"].removeprefix("Value error, ")
                 for fault in error.errors(include_url=False, include_input=False)
             )

@@ -48,6 +48,8 @@ class Answer:
     """How many it has."""
     weight_K: NDArray[np.float32] | None
     """Sum of their routing weights; None if nothing is explained."""
+    is_whole: bool
+    """Whether all items could be looked through."""
 
 
 def answers(lists: Lists, metrics: Metrics) -> list[Answer]:
@@ -59,19 +61,20 @@ def answers(lists: Lists, metrics: Metrics) -> list[Answer]:
         weights |= zip(explained.places, explained.weight_BK, strict=True)
     for resolved, shown, own in zip(lists.resolved, lists.shown, items, strict=True):
         _tell_pins(resolved, shown, own)
-    told = [_told(*each) for each in zip(lists.resolved, items, strict=True)]
     return [
-        _answer(*each, weights.get(place), metrics)
-        for place, each in enumerate(zip(lists.resolved, told, strict=True))
+        _answer(lists, place, own, weights.get(place), metrics) for place, own in enumerate(items)
     ]
 
 
 def _answer(
-    resolved: ResolvedRequest,
-    told: Recommendation,
+    lists: Lists,
+    place: int,
+    items: list[RecommendedItem],
     weight_K: NDArray[np.float32] | None,
     metrics: Metrics,
 ) -> Answer:
+    resolved = lists.resolved[place]
+    told = _told(resolved, items, lists.warnings(place))
     with metrics.stage("serialise"):
         content = orjson.dumps(told)
     return Answer(
@@ -82,10 +85,13 @@ def _answer(
         fallback_reason=resolved.choice.fallback_reason,
         items=len(told["items"]),
         weight_K=weight_K,
+        is_whole=not lists.shown[place].warnings,
     )
 
 
-def _told(resolved: ResolvedRequest, items: list[RecommendedItem]) -> Recommendation:
+def _told(
+    resolved: ResolvedRequest, items: list[RecommendedItem], warnings: list[str]
+) -> Recommendation:
     served, choice = resolved.served, resolved.choice
     return Recommendation(
         model_version=served.snapshot.version,
@@ -93,7 +99,7 @@ def _told(resolved: ResolvedRequest, items: list[RecommendedItem]) -> Recommenda
         user_id=resolved.request.user_id,
         fallback="popular" if choice.source == "popular" else None,
         live_events=resolved.live_events,
-        warnings=resolved.warnings,
+        warnings=warnings,
         missing_ids=resolved.missing_ids,
         unavailable_ids=resolved.unavailable_ids,
         items=items,

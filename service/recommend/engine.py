@@ -56,7 +56,8 @@ class RecommendationEngine:
             answer = self.kept.get(served, request, user)
             if answer is None:
                 answer = await self._batcher.run((served, request, user))
-                self.kept.put(served, request, user, answer)
+                if answer.is_whole:
+                    self.kept.put(served, request, user, answer)
         self._count(served, answer)
         return answer
 

@@ -65,6 +65,10 @@ class Lists:
     explained: list[Explained]
     """Lists of popular items, and those that nobody wants explained, are in none of them."""
 
+    def warnings(self, place: int) -> list[str]:
+        """What the answer to a request has to warn of."""
+        return [*self.resolved[place].warnings, *self.shown[place].warnings]
+
 
 def lists_together(batch: Sequence[Asked], metrics: Metrics) -> Lists:
     """Make lists at once: resolve, retrieve and route, page, explain. Blocking.
@@ -159,8 +163,14 @@ def _wanted(request: RecommendationRequest) -> int:
 
 
 def _query(resolved: ResolvedRequest) -> Query:
-    wanted = _wanted(resolved.request)
-    return Query(resolved.profile, resolved.eligible, wanted, resolved.points_I)
+    popularity = resolved.choice.popularity_times(resolved.served.snapshot)
+    return Query(
+        resolved.profile,
+        resolved.eligible,
+        _wanted(resolved.request),
+        resolved.points_I,
+        popularity=0.0 if resolved.adjustments else popularity,
+    )
 
 
 def _limited(resolved: ResolvedRequest, retriever: Retriever) -> Ranked:

@@ -77,6 +77,8 @@ class Comparison:
     is_exact: bool
     num_items: int
     """How many all of them stand for."""
+    warnings: tuple[str, ...] = ()
+    """See `Ranked`."""
 
     def rank(self, place: int, scores_C: NDArray[np.float32]) -> int:
         """The rank, from 1, of the item at `place`; of equals, the lower row is better."""
@@ -101,8 +103,8 @@ def compared_with(
         rows_C = np.union1d(eligible.rows(), row)
         weight_C = np.ones(len(rows_C))
         return Comparison(rows_C=rows_C, weight_C=weight_C, is_exact=True, num_items=len(rows_C))
-    best = retriever.best([Query(profile, eligible, _BEST, points_I)])[0].rows
-    certain = np.union1d(best, row)
+    best = retriever.best([Query(profile, eligible, _BEST, points_I)])[0]
+    certain = np.union1d(best.rows, row)
     drawn = np.random.default_rng(_SEED).choice(eligible.num_items, 2 * _SAMPLED, replace=False)
     rest = eligible.without(certain)
     sample = rest.among(drawn)[:_SAMPLED]
@@ -115,6 +117,7 @@ def compared_with(
         weight_C=weight_C[order],
         is_exact=False,
         num_items=len(rest) + len(certain),
+        warnings=best.warnings,
     )
 
 
@@ -196,7 +199,7 @@ def _explain(
         user_id=request.user_id,
         source=choice.source,
         live_events=num_used(live, user, choice),
-        warnings=[*choice.warnings, *rules.warnings],
+        warnings=[*choice.warnings, *rules.warnings, *others.warnings],
         missing_ids=missing,
         item_id=items.ids[row],
         title=items.title(row),

@@ -75,16 +75,20 @@ class ProfileChoice:
     """Why the user who was asked for could not be used; None if they were, or nobody was asked."""
     warnings: list[str]
 
-    def popularity(self, snapshot: Snapshot) -> Floats | None:
-        """What popularity says of every item beyond its bias [I], see `Magnet`; None for nothing.
+    def popularity_times(self, snapshot: Snapshot) -> float:
+        """How many times its popularity bias is added to an item's score, see `Magnet`.
 
         Of users who are not in the model it says the more, the fewer of their items are known.
         """
         more = snapshot.manifest.newcomer_popularity
         if not more or self.source not in ("live", "session"):
-            return None
-        known = sum(map(len, self.histories))
-        return np.float32(more / known) * snapshot.items.popularity_bias()
+            return 0.0
+        return more / sum(map(len, self.histories))
+
+    def popularity(self, snapshot: Snapshot) -> Floats | None:
+        """What that is for every item [I]; None for nothing."""
+        times = self.popularity_times(snapshot)
+        return np.float32(times) * snapshot.items.popularity_bias() if times else None
 
 
 def choose_profile(

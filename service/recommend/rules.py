@@ -270,7 +270,9 @@ def with_pins(ranked: Ranked, pins: Sequence[PinnedItem], scores: Floats, count:
         rows.insert(pin.rank - 1, pin.row)
         all_scores.insert(pin.rank - 1, score)
     return Ranked(
-        np.array(rows[:count], dtype=np.intp), np.array(all_scores[:count], dtype=np.float32)
+        np.array(rows[:count], dtype=np.intp),
+        np.array(all_scores[:count], dtype=np.float32),
+        warnings=ranked.warnings,
     )
 
 
@@ -288,10 +290,12 @@ def limited(
     """
     kept_rows: list[int] = []
     kept_scores: list[float] = []
+    warnings: dict[str, None] = {}
     counts: Counter[tuple[int, Kind | None, Scalar]] = Counter()
     while len(kept_rows) < count and len(eligible):
         asked = max(count - len(kept_rows), _MORE)
         found = find(eligible, asked)
+        warnings |= dict.fromkeys(found.warnings)
         full: list[Mask] = []
         for row, score in zip(found.rows.tolist(), found.scores.tolist(), strict=True):
             values = [
@@ -314,7 +318,9 @@ def limited(
         gone = [found.rows, *map(np.flatnonzero, full)]
         eligible = eligible.without(np.concatenate(gone))
     return Ranked(
-        np.array(kept_rows[:count], dtype=np.intp), np.array(kept_scores[:count], dtype=np.float32)
+        np.array(kept_rows[:count], dtype=np.intp),
+        np.array(kept_scores[:count], dtype=np.float32),
+        warnings=tuple(warnings),
     )
 
 

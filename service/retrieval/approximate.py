@@ -237,7 +237,7 @@ class ApproximateRetriever:
         if len(query.eligible) <= ROUTED_DIRECTLY or len(raised) > ROUTED_DIRECTLY:
             return self._exact.best([query])[0]
         linear_F = self._linear(query.profile)
-        found = Ranked(np.empty(0, dtype=np.intp), np.empty(0, dtype=np.float32))
+        found = Ranked.nothing()
         for last_rank, num_candidates in STAGES:
             wanted = last_rank - len(found.rows)
             eligible = query.eligible.without(found.rows)

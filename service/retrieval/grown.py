@@ -75,13 +75,13 @@ class GrownRetriever:
         of_base = self._search(self._base, [self._of_base(query) for query in queries])
         of_added = self._search(self._added, list(map(self._of_added, queries, of_base)))
         return [
-            base.joined_with(Ranked(added.rows + self._num_base, added.scores), query.count)
+            base.joined_with(replace(added, rows=added.rows + self._num_base), query.count)
             for query, base, added in zip(queries, of_base, of_added, strict=True)
         ]
 
     def _search(self, retriever: Retriever, queries: Sequence[Query]) -> list[Ranked]:
         """A retriever's answers; nothing for a query that nothing is eligible for."""
-        found = [Ranked(np.empty(0, dtype=np.intp), np.empty(0, dtype=np.float32))] * len(queries)
+        found = [Ranked.nothing()] * len(queries)
         places = [place for place, query in enumerate(queries) if query.eligible.outnumbers(0)]
         if places:
             answers = retriever.best([queries[place] for place in places])

@@ -4,7 +4,7 @@ Letters: I items, C candidates, P items of the pool, F width of an item's vector
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, Protocol
 
@@ -111,6 +111,9 @@ class Query:
     """Added to the score of every item; None: nothing is."""
     above: float = -np.inf
     """Items of a lower score need not be found."""
+    popularity: float = 0.0
+    """Unless it is 0: the points are so many times the items' `popularity_bias`, and nothing else.
+    Whoever has the items need not be sent them."""
 
     def pointed(self, rows_C: Rows, scores_C: NDArray[np.float32]) -> NDArray[np.float32]:
         """Scores of some rows and the points of these rows."""
@@ -125,6 +128,13 @@ class Ranked:
     scores: NDArray[np.float32]
     breakdown: Breakdown | None = None
     """What adds up to the scores, if routing has told it; points are not in it."""
+    warnings: tuple[str, ...] = ()
+    """Which items could not be looked through, in words for the caller of the API."""
+
+    @classmethod
+    def nothing(cls) -> "Ranked":
+        """No items."""
+        return cls(np.empty(0, dtype=np.intp), np.empty(0, dtype=np.float32))
 
     @classmethod
     def best_of(cls, query: Query, rows_C: Rows, scored: Scored) -> "Ranked":
@@ -141,7 +151,7 @@ class Ranked:
     def at(self, places: Rows) -> "Ranked":
         """Those at some places, in the order of these."""
         breakdown = None if self.breakdown is None else self.breakdown.at(places)
-        return Ranked(self.rows[places], self.scores[places], breakdown)
+        return Ranked(self.rows[places], self.scores[places], breakdown, self.warnings)
 
     def first(self, count: int) -> "Ranked":
         """The best `count` of them."""
@@ -155,13 +165,15 @@ class Ranked:
 
     def then(self, others: "Ranked") -> "Ranked":
         """These, and others behind them."""
-        if not len(self.rows):
-            return others
+        warnings = tuple(dict.fromkeys(self.warnings + others.warnings))
+        if not len(self.rows) or not len(others.rows):
+            return replace(self if len(self.rows) else others, warnings=warnings)
         rows = np.concatenate([self.rows, others.rows])
         scores = np.concatenate([self.scores, others.scores])
-        if self.breakdown is None or others.breakdown is None:
-            return Ranked(rows, scores)
-        return Ranked(rows, scores, self.breakdown.then(others.breakdown))
+        breakdown = None
+        if self.breakdown is not None and others.breakdown is not None:
+            breakdown = self.breakdown.then(others.breakdown)
+        return Ranked(rows, scores, breakdown, warnings)
 
 
 class Retriever(Protocol):

@@ -21,11 +21,16 @@ from model.registry.canary import Canary
 from model.runtime.artifact import GoldenMismatch
 from service.ops.metrics import Metrics
 from service.ops.process import in_background
-from service.ops.settings import Retrieval
 from service.schemas.errors import SourceUnavailable
 from service.serving.growth import GrowingModel
 from service.serving.served import Models, Served, ServedCanary
-from service.serving.snapshot import ProbeUsers, Snapshot, build_snapshot, read_probe_users
+from service.serving.snapshot import (
+    ProbeUsers,
+    Search,
+    Snapshot,
+    build_snapshot,
+    read_probe_users,
+)
 from service.serving.source import Kept, ModelSource, OpenedModel
 from service.store.items import ItemStore
 from service.store.store import Wanted
@@ -83,13 +88,13 @@ class VersionLoader:
         *,
         items: ItemStore | None,
         poll_seconds: float,
-        retrieval: Retrieval,
+        search: Search,
     ) -> None:
         self._items = items
         self._source = source
         self._metrics = metrics
         self._poll_seconds = poll_seconds
-        self._retrieval = retrieval
+        self._search = search
         self._refused = ""
         self._attempts = 0
         self._retry_at = 0.0
@@ -117,7 +122,7 @@ class VersionLoader:
             async with self._source.turn() if beside_requests else nullcontext():
                 opened = await self._source.open(version)
                 users = await read_probe_users(opened)
-                build = partial(build_snapshot, opened, users, self._retrieval)
+                build = partial(build_snapshot, opened, users, self._search)
                 run = in_background if beside_requests else to_thread.run_sync
                 built = await run(build)
                 growing = GrowingModel(built, opened, beside_requests=beside_requests)
@@ -137,6 +142,8 @@ class VersionLoader:
             _logger.exception("model version %s could not be loaded", version)
             raise self._refuse(version, "failed", f"could not be loaded: {error!r}") from error
         self._refused, self._attempts = "", 0
+        if (shards := self._search.shards) is not None:  # not in its turn: they may wait for that
+            await to_thread.run_sync(shards.wait_for_others, version)
         return self._loaded(opened, users, growing, started)
 
     async def _take_in(self, growing: GrowingModel) -> None:
@@ -148,7 +155,7 @@ class VersionLoader:
         """Load this machine's copy; raises whatever a damaged copy provokes."""
         started = time.perf_counter()
         opened, users = kept[0], ProbeUsers.of(kept[1])
-        build = partial(build_snapshot, opened, users, self._retrieval)
+        build = partial(build_snapshot, opened, users, self._search)
         growing = GrowingModel(await to_thread.run_sync(build), opened)
         if self._items is not None:
             await growing.look_back(self._items)
@@ -360,13 +367,17 @@ class ModelFollower:
         *,
         namespace: str,
         poll_seconds: float,
-        retrieval: Retrieval,
+        search: Search,
         items: ItemStore | None = None,
     ) -> None:
         """Follow a source; `items` has what was put since its models were made."""
         live, canary = (
             VersionLoader(
-                source, metrics, items=items, poll_seconds=poll_seconds, retrieval=retrieval
+                source,
+                metrics,
+                items=items,
+                poll_seconds=poll_seconds,
+                search=search,
             )
             for _ in range(2)
         )

@@ -24,6 +24,7 @@ from model.runtime.scorer import OnnxScorer
 from service.ops.settings import Retrieval
 from service.retrieval.query import Retriever
 from service.retrieval.select import Chosen, choose_retriever
+from service.retrieval.shards import Shards
 from service.serving.catalogue import Catalogue
 from service.serving.likeness import Likeness
 from service.serving.source import OpenedModel
@@ -122,10 +123,31 @@ class Snapshot:
         return self.chosen.retriever
 
 
+@dataclass(frozen=True, slots=True)
+class Search:
+    """How the best items are found."""
+
+    retrieval: Retrieval = "auto"
+    """The setting."""
+    shards: Shards | None = None
+    """Those of the catalogue, if it has any."""
+
+
+WHOLE = Search()
+"""All of the catalogue, in the usual way."""
+
+
 def build_snapshot(
-    opened: OpenedModel, users: ProbeUsers, retrieval: Retrieval = "auto"
+    opened: OpenedModel,
+    users: ProbeUsers,
+    search: Search = WHOLE,
 ) -> Snapshot:
     """Assemble a snapshot and test it, which also warms the graphs up. Blocking.
+
+    Args:
+        opened: the model.
+        users: whom it is tested with.
+        search: how its best items are to be found.
 
     Raises:
         ArtifactError: it is not usable; `GoldenMismatch`: it computes something else.
@@ -143,14 +165,8 @@ def build_snapshot(
         for user in users.golden
     ]
     check_golden(opened.manifest.golden, scorer, of_golden)
-    chosen = choose_retriever(
-        retrieval,
-        scorer,
-        tensors,
-        [expert.template for expert in opened.manifest.experts],
-        _profiles(profiles, users.sampled),
-        index_folder=opened.folder,
-    )
+    sampled = _profiles(profiles, users.sampled)
+    chosen = _chosen(opened, items, scorer, sampled, search)
     return Snapshot(
         manifest=opened.manifest,
         created_at=_instant(opened.manifest.created_at),
@@ -165,6 +181,33 @@ def build_snapshot(
         users=opened.users,
         report=opened.files.get(REPORT),
     )
+
+
+def _chosen(
+    opened: OpenedModel,
+    items: Catalogue,
+    scorer: OnnxScorer,
+    users: Sequence[Profile],
+    search: Search,
+) -> Chosen:
+    """What finds the best items."""
+    tensors, templates_KM = opened.tensors, [x.template for x in opened.manifest.experts]
+    shards = search.shards
+    if shards is None:
+        return choose_retriever(
+            search.retrieval, scorer, tensors, templates_KM, users, index_folder=opened.folder
+        )
+    own = shards.own(scorer, tensors)
+    chosen = choose_retriever(
+        search.retrieval,
+        own.scorer,
+        own.tensors,
+        templates_KM,
+        [own.profile(user) for user in users],
+        index_folder=own.folder(opened.folder),
+    )
+    version = opened.manifest.model_version
+    return shards.joined(version, own, chosen, items.popularity_bias())
 
 
 def _profiles(profiles: ProfileMaker, users: Sequence[ProbeUser]) -> list[Profile]:

@@ -13,7 +13,7 @@ from service.ops.metrics import Metrics
 from service.recommend.engine import RecommendationEngine
 from service.schemas.requests import RecommendationRequest
 from service.serving.served import Served
-from service.serving.snapshot import build_snapshot, read_probe_users
+from service.serving.snapshot import Search, build_snapshot, read_probe_users
 from service.serving.source import OpenedModel
 
 SEED = 0
@@ -57,7 +57,7 @@ def measure() -> Outcome:
 async def _rates(artifact: Artifact) -> dict[int, float]:
     """Requests per second by the most in a batch."""
     opened = OpenedModel.of(artifact)
-    snapshot = build_snapshot(opened, await read_probe_users(opened), "exact")
+    snapshot = build_snapshot(opened, await read_probe_users(opened), Search("exact"))
     rates: dict[int, list[float]] = {size: [] for size in MAX_BATCH}
     for number in range(-1, ROUNDS):
         for size in MAX_BATCH:

@@ -21,7 +21,7 @@ from service.recommend.lists import Asked
 from service.recommend.resolution import read_user
 from service.schemas.requests import RecommendationRequest
 from service.serving.served import Served
-from service.serving.snapshot import build_snapshot, read_probe_users
+from service.serving.snapshot import Search, build_snapshot, read_probe_users
 from service.serving.source import OpenedModel
 
 SEED = 0
@@ -71,7 +71,7 @@ def measure() -> Outcome:
 
 async def _prepared(size: int) -> tuple[RecommendationEngine, list[Asked]]:
     opened = OpenedModel.of(grown_artifact(size, USERS, SEED))
-    snapshot = build_snapshot(opened, await read_probe_users(opened), "exact")
+    snapshot = build_snapshot(opened, await read_probe_users(opened), Search("exact"))
     metrics = Metrics()
     served = Served.of(snapshot, "champion", metrics)
     engine = RecommendationEngine(metrics=metrics, max_batch=max(BATCHES), max_waiting=USERS)

@@ -77,9 +77,9 @@ class Service(httpx2.Client):
 
 
 @contextmanager
-def _serving(settings: Settings, host: str = "127.0.0.1") -> Iterator[Service]:
+def _serving(settings: Settings, host: str = "127.0.0.1", port: int = 0) -> Iterator[Service]:
     app = create_app(settings)
-    config = uvicorn.Config(app, host=host, port=0, log_config=None, http=Connection)
+    config = uvicorn.Config(app, host=host, port=port, log_config=None, http=Connection)
     server = uvicorn.Server(config)
     thread = Thread(target=server.run, daemon=True)
     thread.start()

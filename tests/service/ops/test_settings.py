@@ -39,6 +39,9 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
         ("MAGNET_POLL_SECONDS", "-1"),
         ("MAGNET_NAMESPACE", "a b"),
         ("MAGNET_LOG_LEVEL", "loud"),
+        ("MAGNET_SHARD", "3/2"),
+        ("MAGNET_SHARD", "1/2"),  # of which the others are not named
+        ("MAGNET_SHARDS", "a:8000,b:8000"),
         ("REDIS_URL", "http://me:secret@localhost"),
         ("REDIS_URL", "redis://me:secret@localhost:port"),
     ],

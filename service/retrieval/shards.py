@@ -1,0 +1,288 @@
+"""A catalogue in shards: each process finds the best of its own rows, and asks others for theirs.
+
+A shard is a run of rows. Whoever gets a request knows all items by their ids, and makes the query;
+queries go to every shard at once, and the best of all answers are the answer. A shard that does not
+answer is left out, and the answer says so.
+
+Letters: I items of the shard, V views, M modalities, D dimension.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import reduce
+from pathlib import Path
+from typing import Any, Literal
+
+from model.runtime.profile import Profile
+from model.runtime.scorer import OnnxScorer
+from service.ops.metrics import Metrics
+from service.ops.settings import ShardPlace
+from service.retrieval.query import Floats, Query, Ranked, Retriever, Tensors
+from service.retrieval.select import Chosen
+from service.retrieval.shard_messages import (
+    BadMessage,
+    found_received,
+    found_sent,
+    part_of,
+    profile_for,
+    queries_received,
+    queries_sent,
+)
+from service.schemas.errors import InvalidRequest, UnknownVersion
+
+AWAY_SECONDS = 1.0
+"""For so long a shard that has not answered is not asked again: others are not kept waiting."""
+KEPT_PARTS = 3
+"""Model versions whose rows can be asked for: the live one, a canary, and the one before, which
+others may serve a little longer."""
+WAITED_SECONDS = 30.0
+"""For all shards to have a version, before one answers with it without them."""
+_LOOK_SECONDS = 0.25
+_CALLS = 4
+"""Threads for each other shard: lists are made in one, explanations in others."""
+_OWN_TENSORS = ("item_embeddings", "item_routing", "item_bias", "item_popularity")
+
+_logger = logging.getLogger(__name__)
+
+
+class _Away(Exception):
+    """A shard has not answered, or not as it should; the text says how."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnRows:
+    """This process's rows of a model version, which count from 0."""
+
+    place: ShardPlace
+    rows: slice
+    """Of the catalogue."""
+    scorer: OnnxScorer
+    tensors: Tensors
+
+    def profile(self, profile: Profile) -> Profile:
+        """What scores these rows."""
+        return profile_for(profile, self.rows)
+
+    def folder(self, of_version: Path | None) -> Path | None:
+        """Where their index is kept, in the folder of the version."""
+        if of_version is None:
+            return None
+        folder = of_version / f"shard-{self.place.number}-of-{self.place.of}"
+        folder.mkdir(exist_ok=True)
+        return folder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """This process's rows of one model version."""
+
+    rows: slice
+    retriever: Retriever
+    """Of these rows, which count from 0."""
+    shape_VMD: tuple[int, ...]
+    popularity_bias_I: Floats
+    """Of these rows."""
+
+    def best(self, queries: Sequence[Query]) -> list[Ranked]:
+        """The best of its items, by their rows in the catalogue."""
+        found = self.retriever.best([part_of(query, self.rows) for query in queries])
+        return [replace(each, rows=each.rows + self.rows.start) for each in found]
+
+    def answer(self, message: bytes) -> bytes:
+        """The answer to another process's queries; InvalidRequest."""
+        try:
+            queries = queries_received(message, self.rows, self.shape_VMD, self.popularity_bias_I)
+        except BadMessage as error:
+            raise InvalidRequest.of("body", str(error)) from error
+        return found_sent(self.retriever.best(queries), self.rows.start)
+
+
+class _Peer:
+    """Another shard."""
+
+    def __init__(self, url: str, place: ShardPlace, key: str, pool: Any, metrics: Metrics) -> None:
+        self.place = place
+        self._url = url.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._pool = pool
+        self._failures = metrics.shard_failures.labels(str(place))
+        self._away_until = 0.0
+
+    def has(self, version: str) -> bool:
+        """Whether it answers for a model version."""
+        with suppress(_Away):
+            self._ask("GET", f"/v1/shard/{version}")
+            return True
+        return False
+
+    def best(self, version: str, queries: Sequence[Query], num_items: int) -> list[Ranked]:
+        """The best of its items; nothing but a warning if it is away."""
+        try:
+            if time.monotonic() < self._away_until:
+                raise _Away("it has not answered a moment ago")
+            found = [
+                ranked
+                for some in _calls(queries)
+                for ranked in self._found(version, some, num_items)
+            ]
+        except _Away as error:
+            self._failures.inc()
+            _logger.info("shard %s at %s: %s", self.place, self._url, error)
+            what = f"shard {self.place} of the catalogue does not answer: its items are left out"
+            return [replace(Ranked.nothing(), warnings=(what,))] * len(queries)
+        return found
+
+    def _found(self, version: str, queries: Sequence[Query], num_items: int) -> list[Ranked]:
+        message = queries_sent(queries, self.place.rows(num_items))
+        answer = self._ask("POST", f"/v1/shard/{version}/queries:bulk", message)
+        try:
+            found = found_received(answer)
+        except BadMessage as error:
+            raise _Away(str(error)) from error
+        if len(found) != len(queries):
+            raise _Away(f"{len(found)} answers to {len(queries)} queries")
+        return found
+
+    def _ask(self, method: str, path: str, body: bytes | None = None) -> bytes:
+        from urllib3.exceptions import HTTPError  # noqa: PLC0415
+
+        try:
+            answer = self._pool.request(method, self._url + path, body=body, headers=self._headers)
+        except HTTPError as error:
+            self._away_until = time.monotonic() + AWAY_SECONDS
+            raise _Away(str(error)) from error
+        if answer.status >= 300:
+            raise _Away(f"{answer.status} {answer.data[:500].decode(errors='replace')}")
+        data: bytes = answer.data
+        return data
+
+
+def _calls(queries: Sequence[Query]) -> Iterator[Sequence[Query]]:
+    """Queries that are sent together: those that bring a number for every item go alone."""
+    light = [query for query in queries if query.points_I is None or query.popularity]
+    if len(light) == len(queries):
+        yield queries
+    else:
+        for query in queries:
+            yield [query]
+
+
+class ShardedRetriever:
+    """Finds the best items of all shards; safe to share by threads."""
+
+    def __init__(self, shards: "Shards", version: str, part: Part, num_items: int) -> None:
+        self._shards = shards
+        self._version = version
+        self._part = part
+        self._num_items = num_items
+
+    @property
+    def name(self) -> Literal["exact", "approximate"]:
+        """That of this process's rows."""
+        return self._part.retriever.name
+
+    def best(self, queries: Sequence[Query]) -> list[Ranked]:
+        """The best items of every query; of equal scores, the lower row first."""
+        if not queries:
+            return []
+        asked = self._shards.ask_others(self._version, queries, self._num_items)
+        found = [self._part.best(queries), *asked()]
+        return [
+            reduce(lambda best, more: best.joined_with(more, query.count), of_query)
+            for query, of_query in zip(queries, zip(*found, strict=True), strict=True)
+        ]
+
+
+class Shards:
+    """The shards of a catalogue as one of them sees them; for any thread.
+
+    Args:
+        place: of this process.
+        urls: of all shards, in their order; this process's own is not asked.
+        key: the API key that others ask for; empty for none.
+        seconds: for an answer.
+        metrics: where missing answers are counted.
+    """
+
+    def __init__(
+        self, place: ShardPlace, urls: Sequence[str], key: str, seconds: float, metrics: Metrics
+    ) -> None:
+        import urllib3  # noqa: PLC0415  # only a sharded catalogue needs it
+
+        self.place = place
+        pool = urllib3.PoolManager(
+            maxsize=_CALLS,
+            timeout=seconds,
+            # A kept connection may be closed by the other side as the next question is sent.
+            retries=urllib3.Retry(1, connect=0, status=0, redirect=0, allowed_methods=None),
+        )
+        self._peers = [
+            _Peer(url, ShardPlace(number, len(urls)), key, pool, metrics)
+            for number, url in enumerate(urls, 1)
+            if number != place.number
+        ]
+        self._threads = ThreadPoolExecutor(_CALLS * len(urls), thread_name_prefix="shards")
+        self._parts: dict[str, Part] = {}
+
+    def own(self, scorer: OnnxScorer, tensors: Tensors) -> OwnRows:
+        """This process's rows of a model version."""
+        rows = self.place.rows(len(tensors["item_bias"]))
+        own = {name: tensors[name][rows] for name in _OWN_TENSORS}
+        return OwnRows(self.place, rows, scorer.of_items(own), own)
+
+    def joined(
+        self, version: str, own: OwnRows, chosen: Chosen, popularity_bias_I: Floats
+    ) -> Chosen:
+        """From now on answer for a version; what finds the best items of all shards.
+
+        Args:
+            version: which one.
+            own: its rows here.
+            chosen: what finds the best of these.
+            popularity_bias_I: of all items.
+        """
+        part = Part(
+            rows=own.rows,
+            retriever=chosen.retriever,
+            shape_VMD=own.tensors["item_embeddings"].shape[1:],
+            popularity_bias_I=popularity_bias_I[own.rows],
+        )
+        self._parts.pop(version, None)
+        self._parts[version] = part
+        for old in list(self._parts)[:-KEPT_PARTS]:
+            del self._parts[old]
+        retriever = ShardedRetriever(self, version, part, len(popularity_bias_I))
+        return replace(chosen, retriever=retriever)
+
+    def part(self, version: str) -> Part:
+        """This process's rows of a version; UnknownVersion."""
+        found = self._parts.get(version)
+        if found is None:
+            raise UnknownVersion(f"shard {self.place} does not have model version {version}")
+        return found
+
+    def ask_others(
+        self, version: str, queries: Sequence[Query], num_items: int
+    ) -> Callable[[], list[list[Ranked]]]:
+        """Ask every other shard at once; what is returned waits for their answers."""
+        calls = [
+            self._threads.submit(peer.best, version, queries, num_items) for peer in self._peers
+        ]
+        return lambda: [call.result() for call in calls]
+
+    def wait_for_others(self, version: str) -> None:
+        """Return once every shard has a version, or after `WAITED_SECONDS`. Blocking."""
+        until = time.monotonic() + WAITED_SECONDS
+        while not all(peer.has(version) for peer in self._peers):
+            if time.monotonic() > until:
+                _logger.warning("other shards do not have model version %s yet", version)
+                return
+            time.sleep(_LOOK_SECONDS)
+
+    def close(self) -> None:
+        """Ask no more."""
+        self._threads.shutdown(cancel_futures=True)
