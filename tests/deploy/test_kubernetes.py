@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
 
+from service.ops.metrics import STAGES, Metrics
 from service.ops.settings import Settings, variable_name
 from training.retrain.settings import read_config
 
@@ -70,7 +72,100 @@ def test_kustomize_puts_them_together() -> None:
 def test_every_file_belongs_to_the_base() -> None:
     files = [file for one in KUSTOMIZATION["configMapGenerator"] for file in one.get("files", [])]
     listed = {"kustomization.yaml", *KUSTOMIZATION["resources"], *files}
-    assert {path.name for path in BASE.iterdir()} == listed
+    assert {path.name for path in BASE.iterdir()} == listed | {"keda"}
+    component = yaml.safe_load((BASE / "keda" / "kustomization.yaml").read_text())
+    assert {path.name for path in (BASE / "keda").iterdir()} == {
+        "kustomization.yaml",
+        *component["resources"],
+    }
+
+
+SCALED_OBJECT = {
+    "type": "object",
+    "required": ["apiVersion", "kind", "metadata", "spec"],
+    "properties": {
+        "apiVersion": {"const": "keda.sh/v1alpha1"},
+        "kind": {"const": "ScaledObject"},
+        "metadata": {"type": "object", "required": ["name"]},
+        "spec": {
+            "type": "object",
+            "additionalProperties": False,
+            "required": ["scaleTargetRef", "triggers"],
+            "properties": {
+                "scaleTargetRef": {
+                    "type": "object",
+                    "required": ["name"],
+                    "additionalProperties": False,
+                    "properties": {
+                        name: {"type": "string"}
+                        for name in ("name", "kind", "apiVersion", "envSourceContainerName")
+                    },
+                },
+                "minReplicaCount": {"type": "integer", "minimum": 0},
+                "maxReplicaCount": {"type": "integer", "minimum": 1},
+                "pollingInterval": {"type": "integer", "minimum": 1},
+                "cooldownPeriod": {"type": "integer", "minimum": 0},
+                "advanced": {"type": "object"},
+                "fallback": {
+                    "type": "object",
+                    "additionalProperties": False,
+                    "required": ["failureThreshold", "replicas"],
+                    "properties": {
+                        name: {"type": "integer", "minimum": 1}
+                        for name in ("failureThreshold", "replicas")
+                    },
+                },
+                "triggers": {
+                    "type": "array",
+                    "minItems": 1,
+                    "items": {
+                        "type": "object",
+                        "additionalProperties": False,
+                        "required": ["type", "metadata"],
+                        "properties": {
+                            "type": {"enum": ["prometheus", "cpu"]},
+                            "metricType": {"enum": ["AverageValue", "Value", "Utilization"]},
+                            "metadata": {
+                                "type": "object",
+                                "additionalProperties": {"type": "string"},
+                            },
+                        },
+                    },
+                },
+            },
+        },
+    },
+}
+"""As KEDA documents it (keda.sh/docs, ScaledObject specification), of the triggers in use."""
+
+
+def test_keda_scales_what_there_is_by_metrics_that_are_there() -> None:
+    (scaled,) = resources((BASE / "keda" / "scaling.yaml").read_text())
+    jsonschema.validate(scaled, SCALED_OBJECT)
+    spec, (autoscaler,) = scaled["spec"], BY_KIND["HorizontalPodAutoscaler"]
+    assert spec["scaleTargetRef"]["name"] == BY_KIND["Deployment"][0]["metadata"]["name"]
+    assert spec["minReplicaCount"] == autoscaler["spec"]["minReplicas"]
+    assert spec["maxReplicaCount"] == autoscaler["spec"]["maxReplicas"]
+    behaviour = spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
+    assert behaviour == autoscaler["spec"]["behavior"]
+    named = {family.name for family in Metrics().registry.collect()}
+    for trigger in spec["triggers"]:
+        about = trigger["metadata"]
+        if trigger["type"] == "prometheus":
+            assert set(about) == {"serverAddress", "query", "threshold"}
+            for metric in re.findall(r"magnet_\w+", about["query"]):
+                assert metric.removesuffix("_sum") in named
+            for found in re.findall(r'stage=~"([^"]+)"', about["query"]):
+                assert set(found.split("|")) <= set(STAGES)
+        else:
+            assert set(about) == {"value"}
+    component = yaml.safe_load((BASE / "keda" / "kustomization.yaml").read_text())
+    (patch,) = component["patches"]
+    assert patch["target"] == {
+        "kind": autoscaler["kind"],
+        "name": autoscaler["metadata"]["name"],
+    }
+    assert yaml.safe_load(patch["patch"])["$patch"] == "delete"
 
 
 def test_containers_have_no_rights_and_bounded_memory() -> None:
