@@ -95,8 +95,8 @@ def _shard(text: str) -> str:
     found = re.fullmatch(r"([1-9]\d{0,3})/([1-9]\d{0,3})", text)
     if text and (found is None or int(found[1]) > int(found[2])):
         raise ValueError("expected the number of a shard and how many there are, such as 1/2")
-    if text and not all(map(importlib.util.find_spec, ("safetensors", "urllib3"))):
-        raise ValueError("a part is not installed: pip install 'magnet-recommender[large]'")
+    if text and importlib.util.find_spec("safetensors") is None:
+        raise ValueError("safetensors is not installed: pip install 'magnet-recommender[large]'")
     return text
 
 

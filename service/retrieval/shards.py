@@ -9,13 +9,15 @@ Letters: I items of the shard, V views, M modalities, D dimension.
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import partial, reduce
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
+from urllib.parse import urlsplit
 
 from model.runtime.profile import Profile
 from model.runtime.scorer import OnnxScorer
@@ -42,10 +44,9 @@ others may serve a little longer."""
 WAITED_SECONDS = 30.0
 """For all shards to have a version, before one answers with it without them."""
 _LOOK_SECONDS = 0.25
-_CALLS = 4
-"""Threads for each other shard: lists are made in one, explanations in others."""
 _OWN_TENSORS = ("item_embeddings", "item_routing", "item_bias", "item_popularity")
 
+_FAULTS = (OSError, HTTPException)
 _logger = logging.getLogger(__name__)
 
 
@@ -102,73 +103,158 @@ class Part:
 
 
 class _Peer:
-    """Another shard."""
+    """Another shard, and the connections to it that are kept."""
 
-    def __init__(self, url: str, place: ShardPlace, key: str, pool: Any, metrics: Metrics) -> None:
+    def __init__(
+        self, url: str, place: ShardPlace, key: str, seconds: float, metrics: Metrics
+    ) -> None:
         self.place = place
-        self._url = url.rstrip("/")
+        self._url = urlsplit(url)
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self._pool = pool
+        self._seconds = seconds
         self._failures = metrics.shard_failures.labels(str(place))
         self._away_until = 0.0
+        self._idle: list[_Line] = []
 
     def has(self, version: str) -> bool:
         """Whether it answers for a model version."""
         with suppress(_Away):
-            self._ask("GET", f"/v1/shard/{version}")
+            self._ask("GET", f"/v1/shard/{version}")()
             return True
         return False
 
-    def best(self, version: str, queries: Sequence[Query], num_items: int) -> list[Ranked]:
-        """The best of its items; nothing but a warning if it is away."""
+    def best(
+        self, version: str, queries: Sequence[Query], num_items: int
+    ) -> Callable[[], list[Ranked]]:
+        """Ask for the best of its items; what is returned waits for the answer.
+
+        That is nothing but a warning if the shard is away.
+        """
+        path, rows = f"/v1/shard/{version}/queries:bulk", self.place.rows(num_items)
+        calls = _calls(queries)
         try:
             if time.monotonic() < self._away_until:
                 raise _Away("it has not answered a moment ago")
-            found = [
-                ranked
-                for some in _calls(queries)
-                for ranked in self._found(version, some, num_items)
-            ]
+            first = self._ask("POST", path, queries_sent(calls[0], rows))
         except _Away as error:
-            self._failures.inc()
-            _logger.info("shard %s at %s: %s", self.place, self._url, error)
-            what = f"shard {self.place} of the catalogue does not answer: its items are left out"
-            return [replace(Ranked.nothing(), warnings=(what,))] * len(queries)
+            return partial(self._without, queries, error)
+
+        def found() -> list[Ranked]:
+            try:
+                answers = [first()]
+                for some in calls[1:]:
+                    answers.append(self._ask("POST", path, queries_sent(some, rows))())
+                return [
+                    ranked
+                    for some, answer in zip(calls, answers, strict=True)
+                    for ranked in _found(some, answer)
+                ]
+            except _Away as error:
+                return self._without(queries, error)
+
         return found
 
-    def _found(self, version: str, queries: Sequence[Query], num_items: int) -> list[Ranked]:
-        message = queries_sent(queries, self.place.rows(num_items))
-        answer = self._ask("POST", f"/v1/shard/{version}/queries:bulk", message)
+    def _without(self, queries: Sequence[Query], error: _Away) -> list[Ranked]:
+        self._failures.inc()
+        _logger.info("shard %s at %s: %s", self.place, self._url.netloc, error)
+        what = f"shard {self.place} of the catalogue does not answer: its items are left out"
+        return [replace(Ranked.nothing(), warnings=(what,))] * len(queries)
+
+    def _ask(self, method: str, path: str, body: bytes | None = None) -> Callable[[], bytes]:
+        """Send a request; what is returned waits for the answer. Both raise _Away."""
+        line = self._line()
         try:
-            found = found_received(answer)
-        except BadMessage as error:
-            raise _Away(str(error)) from error
-        if len(found) != len(queries):
-            raise _Away(f"{len(found)} answers to {len(queries)} queries")
-        return found
+            line.send(method, self._url.path.rstrip("/") + path, body, self._headers)
+        except _FAULTS as error:
+            raise self._gone(line, error) from error
 
-    def _ask(self, method: str, path: str, body: bytes | None = None) -> bytes:
-        from urllib3.exceptions import HTTPError  # noqa: PLC0415
+        def answer() -> bytes:
+            try:
+                status, data = line.receive()
+            except _FAULTS as error:
+                raise self._gone(line, error) from error
+            self._idle.append(line)
+            if status >= HTTPStatus.MULTIPLE_CHOICES:
+                raise _Away(f"{status} {data[:500].decode(errors='replace')}")
+            return data
 
+        return answer
+
+    def _line(self) -> "_Line":
+        with suppress(IndexError):
+            return self._idle.pop()
+        kind = HTTPSConnection if self._url.scheme == "https" else HTTPConnection
+        return _Line(kind(self._url.netloc, timeout=self._seconds))
+
+    def _gone(self, line: "_Line", error: Exception) -> _Away:
+        line.close()
+        self._away_until = time.monotonic() + AWAY_SECONDS
+        return _Away(str(error) or repr(error))
+
+    def close(self) -> None:
+        """Keep no connection."""
+        while self._idle:
+            self._idle.pop().close()
+
+
+class _Line:
+    """A connection that is kept, for one question at a time.
+
+    The other side may close it as a question is sent: then that is sent again over a new one.
+    """
+
+    def __init__(self, connection: HTTPConnection) -> None:
+        self._connection = connection
+        self._resend: Callable[[], None] | None = None
+
+    def send(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> None:
+        """Send a question."""
+        send = partial(self._connection.request, method, path, body, headers)
+        self._resend = None if self._connection.sock is None else send
         try:
-            answer = self._pool.request(method, self._url + path, body=body, headers=self._headers)
-        except HTTPError as error:
-            self._away_until = time.monotonic() + AWAY_SECONDS
-            raise _Away(str(error)) from error
-        if answer.status >= 300:
-            raise _Away(f"{answer.status} {answer.data[:500].decode(errors='replace')}")
-        data: bytes = answer.data
-        return data
+            send()
+        except _FAULTS as error:
+            self._send_again(error)
+
+    def receive(self) -> tuple[int, bytes]:
+        """Status and body of the answer."""
+        try:
+            response = self._connection.getresponse()
+        except TimeoutError:
+            raise
+        except _FAULTS as error:
+            self._send_again(error)
+            response = self._connection.getresponse()
+        return response.status, response.read()
+
+    def close(self) -> None:
+        """Begin anew with the next question."""
+        self._connection.close()
+
+    def _send_again(self, error: Exception) -> None:
+        """Over a new connection, unless it was one."""
+        self.close()
+        send, self._resend = self._resend, None
+        if send is None:
+            raise error
+        send()
 
 
-def _calls(queries: Sequence[Query]) -> Iterator[Sequence[Query]]:
-    """Queries that are sent together: those that bring a number for every item go alone."""
-    light = [query for query in queries if query.points_I is None or query.popularity]
-    if len(light) == len(queries):
-        yield queries
-    else:
-        for query in queries:
-            yield [query]
+def _found(queries: Sequence[Query], answer: bytes) -> list[Ranked]:
+    try:
+        found = found_received(answer)
+    except BadMessage as error:
+        raise _Away(str(error)) from error
+    if len(found) != len(queries):
+        raise _Away(f"{len(found)} answers to {len(queries)} queries")
+    return found
+
+
+def _calls(queries: Sequence[Query]) -> Sequence[Sequence[Query]]:
+    """Queries that are sent together: if some bring a number for every item, each goes alone."""
+    if all(query.points_I is None or query.popularity for query in queries):
+        return [queries]
+    return [[query] for query in queries]
 
 
 class ShardedRetriever:
@@ -189,8 +275,10 @@ class ShardedRetriever:
         """The best items of every query; of equal scores, the lower row first."""
         if not queries:
             return []
-        asked = self._shards.ask_others(self._version, queries, self._num_items)
-        found = [self._part.best(queries), *asked()]
+        waiting = [
+            peer.best(self._version, queries, self._num_items) for peer in self._shards.others
+        ]
+        found = [self._part.best(queries), *(answer() for answer in waiting)]
         return [
             reduce(lambda best, more: best.joined_with(more, query.count), of_query)
             for query, of_query in zip(queries, zip(*found, strict=True), strict=True)
@@ -211,21 +299,12 @@ class Shards:
     def __init__(
         self, place: ShardPlace, urls: Sequence[str], key: str, seconds: float, metrics: Metrics
     ) -> None:
-        import urllib3  # noqa: PLC0415  # only a sharded catalogue needs it
-
         self.place = place
-        pool = urllib3.PoolManager(
-            maxsize=_CALLS,
-            timeout=seconds,
-            # A kept connection may be closed by the other side as the next question is sent.
-            retries=urllib3.Retry(1, connect=0, status=0, redirect=0, allowed_methods=None),
-        )
-        self._peers = [
-            _Peer(url, ShardPlace(number, len(urls)), key, pool, metrics)
+        self.others = [
+            _Peer(url, ShardPlace(number, len(urls)), key, seconds, metrics)
             for number, url in enumerate(urls, 1)
             if number != place.number
         ]
-        self._threads = ThreadPoolExecutor(_CALLS * len(urls), thread_name_prefix="shards")
         self._parts: dict[str, Part] = {}
 
     def own(self, scorer: OnnxScorer, tensors: Tensors) -> OwnRows:
@@ -265,19 +344,10 @@ class Shards:
             raise UnknownVersion(f"shard {self.place} does not have model version {version}")
         return found
 
-    def ask_others(
-        self, version: str, queries: Sequence[Query], num_items: int
-    ) -> Callable[[], list[list[Ranked]]]:
-        """Ask every other shard at once; what is returned waits for their answers."""
-        calls = [
-            self._threads.submit(peer.best, version, queries, num_items) for peer in self._peers
-        ]
-        return lambda: [call.result() for call in calls]
-
     def wait_for_others(self, version: str) -> None:
         """Return once every shard has a version, or after `WAITED_SECONDS`. Blocking."""
         until = time.monotonic() + WAITED_SECONDS
-        while not all(peer.has(version) for peer in self._peers):
+        while not all(peer.has(version) for peer in self.others):
             if time.monotonic() > until:
                 _logger.warning("other shards do not have model version %s yet", version)
                 return
@@ -285,4 +355,5 @@ class Shards:
 
     def close(self) -> None:
         """Ask no more."""
-        self._threads.shutdown(cancel_futures=True)
+        for peer in self.others:
+            peer.close()

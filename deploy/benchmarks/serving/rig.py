@@ -133,12 +133,15 @@ class Rig:
         *,
         cpus: Sequence[int] = (),
         workers: int = 1,
+        port: int | None = None,
+        ready: bool = True,
     ) -> Replica:
         """Start a service, on these CPUs only if there are any, and wait until it is ready.
 
-        Unless a setting says otherwise it makes every list that it answers.
+        Unless a setting says otherwise it makes every list that it answers. Without a `port` it
+        listens at a free one; unless `ready`, it is not waited for.
         """
-        port = free_port()
+        port = port or free_port()
         log = self.folder / f"service-{len(self.replicas)}.log"
         variables = {
             "MAGNET_LOG_LEVEL": "WARNING",
@@ -151,7 +154,8 @@ class Rig:
         if cpus:
             os.sched_setaffinity(child.pid, cpus)
         replica = Replica(child=child, url=f"http://{HOST}:{port}")
-        wait_until_ready(replica.url, [child])
+        if ready:
+            wait_until_ready(replica.url, [child])
         self.replicas.append(replica)
         return replica
 
