@@ -6,17 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from deploy.benchmarks.parts import Outcome, scaled
 from deploy.benchmarks.serving.grown import grown_artifact
 from deploy.benchmarks.serving.load import load
 from deploy.benchmarks.serving.rig import (
     PATH,
-    Outcome,
     Replica,
     Rig,
     processor_seconds,
     proportional_mb,
     rig,
-    scaled,
 )
 from deploy.local.servers import HOST, free_port, get_json, wait_until_ready
 
