@@ -78,7 +78,7 @@ SECTIONS = {
         Entry(
             "fit",
             "train on a folder of interactions and write an artifact",
-            "training.publish.early:fit_command",
+            "training.publish.fit:fit_command",
         ),
         Entry(
             "export",

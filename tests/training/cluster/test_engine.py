@@ -158,7 +158,7 @@ def test_ray_is_for_all_users(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_ray_is_loaded_only_when_it_is_named() -> None:
     modules = (
-        "training.publish.early, training.encode.job, training.experiments.commands, "
+        "training.publish.fit, training.encode.job, training.experiments.commands, "
         "training.retrain.command, deploy.cli.bulk, deploy.cli.ask"
     )
     check = f"import sys, {modules}; sys.exit('ray' in sys.modules)"
