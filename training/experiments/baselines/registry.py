@@ -9,13 +9,10 @@ from training.data.dataset import Dataset
 from training.evaluate.closed_forms import ClosedForm
 from training.evaluate.protocol import evaluate, some_users
 from training.experiments.baselines import (
-    bspm,
-    chebycf,
     freedom,
-    gfcf,
+    graph_filters,
     item_item,
     lightgcn,
-    linkprop,
     vbpr,
 )
 from training.experiments.baselines.base import Baseline, Fitted
@@ -28,10 +25,10 @@ BASELINES = {
     "rp3beta": item_item.RP3BETA,
     "ease": item_item.EASE_ENTRY,
     "ease_recency": item_item.RECENCY_EASE,
-    "linkprop": linkprop.ENTRY,
-    "gfcf": gfcf.ENTRY,
-    "bspm": bspm.ENTRY,
-    "chebycf": chebycf.ENTRY,
+    "linkprop": graph_filters.LINKPROP_ENTRY,
+    "gfcf": graph_filters.GFCF_ENTRY,
+    "bspm": graph_filters.BSPM_ENTRY,
+    "chebycf": graph_filters.CHEBYCF_ENTRY,
     "lightgcn_bpr": lightgcn.LIGHTGCN_BPR,
     "lightgcn_ssm": lightgcn.LIGHTGCN_SOFTMAX,
     "vbpr": vbpr.ENTRY,

@@ -7,11 +7,7 @@ from scipy.interpolate import BarycentricInterpolator
 from scipy.sparse import csr_array
 
 from training.evaluate.closed_forms import BaselineError
-from training.experiments.baselines.bspm import BSPM
-from training.experiments.baselines.chebycf import ChebyCF
-from training.experiments.baselines.gfcf import GFCF
-from training.experiments.baselines.linkprop import LinkProp
-from training.experiments.baselines.spectral import ItemGraph
+from training.experiments.baselines.graph_filters import BSPM, GFCF, ChebyCF, ItemGraph, LinkProp
 
 USERS, ITEMS = 150, 12
 MODELS = [
