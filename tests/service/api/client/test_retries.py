@@ -19,7 +19,8 @@ from magnet_client import (
 )
 
 MODELS = {
-    "request_id": "r", "took_ms": 1, "live": "v1", "previous": None, "pinned": None, "models": []
+    "request_id": "r", "took_ms": 1, "live": "v1", "previous": None, "pinned": None,
+    "models": [], "warnings": [],
 }  # fmt: skip
 BUSY = {"type": "urn:magnet:problem:overloaded", "title": "Busy", "status": 503, "detail": "wait"}
 
