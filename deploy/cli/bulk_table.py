@@ -12,11 +12,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from service.recommend.answer import ONLY, PINNED, popular_words
+from service.recommend.answer_items import ONLY, PINNED, popular_words
 from service.recommend.because import POPULAR, Sentence
 from service.recommend.explanation import largest_words, sentence_case
 from service.recommend.lists import Explained, Lists
-from service.recommend.titles import spoken
 from service.serving.catalogue import Catalogue
 
 Codes = NDArray[np.int64]
@@ -57,8 +56,8 @@ class ItemNames:
         model, row = code >> 32, code & 0xFFFFFFFF
         known = self._names[model]
         if row not in known:
-            item_id, title = self._models[model].label(row)
-            known[row] = (item_id, spoken(title or item_id))
+            label = self._models[model].label(row)
+            known[row] = (label.item_id, label.spoken)
         return known[row]
 
 
@@ -155,7 +154,7 @@ class ListTable:
         sentences = [sentence for each in explained.reasons for sentence in each.sentences]
         columns["sentence"][at_C] = list(map(self._sentence, sentences))
         num_names_C = np.array([sentence.names for sentence in sentences])
-        rows_C2 = np.concatenate([_two(each.rows_NX) for each in explained.reasons])
+        rows_C2 = np.concatenate([each.rows_NX[:, :2] for each in explained.reasons])
         for number, name in enumerate(("first", "second")):
             rows_C = np.where(num_names_C > number, rows_C2[:, number], _NONE)
             columns[name][at_C] = self._names.codes(items, rows_C)
@@ -176,15 +175,6 @@ class ListTable:
 
     def _codes(self, texts: Iterable[str]) -> Codes:
         return np.array([self._text(text) for text in texts], dtype=np.int64)
-
-
-def _two(rows_NX: NDArray[np.intp]) -> NDArray[np.intp]:
-    """The first two columns, filled up with none."""
-    if rows_NX.shape[1] >= 2:
-        return rows_NX[:, :2]
-    two_N2 = np.full((len(rows_NX), 2), _NONE, dtype=np.intp)
-    two_N2[:, : rows_NX.shape[1]] = rows_NX
-    return two_N2
 
 
 def _picked(texts: Sequence[str | None], codes_C: NDArray[np.integer]) -> pl.Series:

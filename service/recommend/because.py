@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from model.runtime.evidence import NEWEST, Listed
 from model.runtime.evidence import spoken as spoken_for
-from model.runtime.native.reasons import Spoken
+from model.runtime.native.reasons import NAMED, Spoken
 from model.runtime.top_k import Rows
 from service.recommend.explanation import Weights
-from service.recommend.titles import spoken
 from service.schemas.responses import Because
 from service.schemas.responses import Source as AnswerSource
+from service.serving.catalogue import Catalogue
 from service.serving.snapshot import Snapshot
 
 COMPARED = 20
@@ -99,9 +99,10 @@ def because(
         bias_BN: what these scores begin with.
     """
     num_shown = contribution_BNG.shape[1]
-    nobody = np.empty((num_shown, 0), dtype=np.intp)
     silent = Reasons(
-        rows_NX=nobody, share_NX=nobody.astype(np.float64), sentences=[_CLOSE] * num_shown
+        rows_NX=np.full((num_shown, NAMED), -1),
+        share_NX=np.zeros((num_shown, NAMED)),
+        sentences=[_CLOSE] * num_shown,
     )
     reasons = [silent] * len(lists)
     speaking = [place for place, each in enumerate(lists) if any(map(len, each.histories))]
@@ -146,21 +147,24 @@ def _reasons(
     ]
 
 
-def told(snapshot: Snapshot, reasons: Reasons) -> tuple[list[list[Because]], list[str]]:
+def told(items: Catalogue, reasons: Reasons) -> tuple[list[list[Because]], list[str]]:
     """Who is named for each item of a list, and the sentences, as an answer has them."""
     lists: list[list[Because]] = []
     sentences: list[str] = []
     for rows, shares, sentence in zip(
         reasons.rows_NX.tolist(), reasons.share_NX.tolist(), reasons.sentences, strict=True
     ):
-        who: list[Because] = []
-        for row, share in zip(rows, shares, strict=True):
-            if share > 0:
-                item_id, title = snapshot.items.label(row)
-                who.append({"item_id": item_id, "title": title, "share": share})
-        names = [spoken(each["title"] or each["item_id"]) for each in who[: sentence.names]]
+        who = [
+            (items.label(row), share) for row, share in zip(rows, shares, strict=True) if share > 0
+        ]
+        names = [label.spoken for label, _ in who[: sentence.names]]
         first, second = (*names, "", "")[:2]
-        lists.append(who)
+        lists.append(
+            [
+                {"item_id": label.item_id, "title": label.title, "share": share}
+                for label, share in who
+            ]
+        )
         sentences.append(f"{sentence.before}{first}{sentence.between}{second}")
     return lists, sentences
 

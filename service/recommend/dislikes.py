@@ -22,9 +22,9 @@ def of_dislikes(snapshot: Snapshot, live: LiveItems) -> Sequence[ItemPoints]:
     return [
         ItemPoints(
             "dislike",
-            title or item_id,
+            label.title or label.item_id,
             factor * snapshot.likeness.to(row, snapshot.items.embeddings_IVMD),
         )
         for row in live.disliked[:MAX_DISLIKES].tolist()
-        for item_id, title in [snapshot.items.label(row)]
+        for label in [snapshot.items.label(row)]
     ]

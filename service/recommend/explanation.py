@@ -1,22 +1,19 @@
 """Explanations: a score taken apart, in numbers and in words that are true to them.
 
 Letters: B lists, N items of a list, C = B * N, P parts of a score, V views, M modalities,
-G = V * M channels, K experts, A pairs of an item and an expert that is active for it.
+G = V * M channels, K experts, A experts that are active for an item at most.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model.artifact.manifest import ArtifactManifest
 from model.runtime.scorer import Breakdown
 from model.runtime.top_k import Rows
-from service.schemas.responses import ExpertContribution
 from service.serving.snapshot import Snapshot
 
 Weights = NDArray[np.float32]
@@ -100,30 +97,18 @@ def _summands(num_experts: int, num_views: int, num_modalities: int) -> Weights:
 
 
 def active_experts(
-    manifest: ArtifactManifest, weight_NK: Weights, contribution_NK: Weights
-) -> list[list[ExpertContribution]]:
-    """Of each item the experts with a weight above zero, largest contribution first."""
-    item_A, expert_A = np.nonzero(weight_NK > 0)
-    weight_A, contribution_A = weight_NK[item_A, expert_A], contribution_NK[item_A, expert_A]
-    order_A = np.lexsort((-weight_A, -contribution_A, item_A))
-    specs = [(spec.name, spec.role, spec.modality) for spec in manifest.experts]
-    experts: list[ExpertContribution] = [
-        {
-            "name": name,
-            "role": role,
-            "modality": modality,
-            "weight": weight,
-            "contribution": contribution,
-        }
-        for (name, role, modality), weight, contribution in zip(
-            map(specs.__getitem__, expert_A[order_A].tolist()),
-            plain_numbers(weight_A[order_A]),
-            plain_numbers(contribution_A[order_A]),
-            strict=True,
-        )
-    ]
-    ends_N = np.bincount(item_A, minlength=len(weight_NK)).cumsum().tolist()
-    return [experts[start:end] for start, end in pairwise([0, *ends_N])]
+    weight_CK: Weights, contribution_CK: Weights
+) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """Of each item the experts with a weight above zero, largest contribution first [C, A].
+
+    A is how many the item has that has most; whether there is one [C, A].
+    """
+    is_active_CK = weight_CK > 0
+    size_C = is_active_CK.sum(axis=1)
+    most = int(size_C.max(initial=0))
+    against_CK = np.where(is_active_CK, -contribution_CK, np.inf)
+    expert_CK = np.lexsort((-weight_CK, against_CK))
+    return expert_CK[:, :most], np.arange(most) < size_C[:, None]
 
 
 def bias_parts(bias_N: Weights, popularity_N: NDArray[np.int64]) -> Weights:

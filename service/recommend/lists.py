@@ -2,8 +2,8 @@
 
 What an answer says of them is `answer.py`'s.
 
-Letters: B requests, N items shown, R these and others beside them, V views, M modalities,
-D dimension, K experts, F = V * M * D, P items of a pool.
+Letters: B requests, N items shown, C = B * N, R these and others beside them, V views,
+M modalities, D dimension, K experts, F = V * M * D, P items of a pool.
 """
 
 import math
@@ -44,6 +44,8 @@ class Explained:
 
     places: list[int]
     """Of the lists among all."""
+    bias_C: Weights
+    """What the scores begin with, all lists one after the other."""
     parts: Parts
     reasons: list[Reasons]
 
@@ -129,7 +131,7 @@ def _explain(
             parts.channel_CG.reshape(*rows_BN.shape, -1),
             bias_BN,
         )
-    return Explained(places=places, parts=parts, reasons=reasons)
+    return Explained(places=places, bias_C=bias_BN.reshape(-1), parts=parts, reasons=reasons)
 
 
 def _breakdowns(

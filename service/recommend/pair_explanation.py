@@ -43,12 +43,12 @@ from service.recommend.resolution import (
     status_of,
 )
 from service.recommend.rules import apply_rules, check_rules
-from service.recommend.titles import spoken
 from service.retrieval.query import Eligible, Floats, Query, Retriever
 from service.schemas.errors import RequestRefused, UnknownItem, UnknownUser, UserUnavailable
 from service.schemas.requests import ExplanationRequest
 from service.schemas.responses import Adjustment, ExpertDetail, Explanation, HistoryEvidence, Source
 from service.schemas.rules import NO_RULES, Rules
+from service.serving.labels import spoken
 from service.serving.served import Served
 from service.serving.snapshot import Snapshot
 from service.store.users import UserState
@@ -181,7 +181,7 @@ def _explain(
             breakdown.contribution_CKVM.sum(axis=1).reshape(1, len(rows_R), -1),
             bias_R[None],
         )
-        named_in, sentences = told(snapshot, reasons)
+        named_in, sentences = told(snapshot.items, reasons)
         without_CK = scores_C[:, None] - scorer.by_expert(profile, others.rows_C)
         rank_without_K = [others.rank(place, without_C) for without_C in without_CK.T]
         history, beyond_history = _history(snapshot, choice, profile, row, contribution_KVM)

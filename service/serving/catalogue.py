@@ -23,11 +23,12 @@ from model.runtime.cold_items import EncodedBy
 from model.runtime.grown import Grown, GrownRows
 from service.ops.process import with_pauses
 from service.serving.attributes import Attributes, AttributesBuilder
+from service.serving.labels import Label
 from service.serving.overlay import Overlay
 from service.store.hidden import Hashes
 
 KEPT_LABELS = 16_384
-"""About 200 bytes each: 3 MB in every worker, however large the catalogue."""
+"""About 500 bytes each: 8 MB in every worker, however large the catalogue."""
 _serials = itertools.count()
 _NO_HASHES: Hashes = np.empty(0, dtype=np.uint64)
 _NO_ROWS: NDArray[np.intp] = np.empty(0, dtype=np.intp)
@@ -129,8 +130,8 @@ class Catalogue:
     foldin_IVMD: Grown
     rows_of_category: Mapping[str, NDArray[np.intp]]
     attributes: Attributes
-    label: Callable[[int], tuple[str, str | None]]
-    """Id and title (None if unknown) of a row; cached for items shown lately."""
+    label: Callable[[int], Label]
+    """What a row is called; cached for items shown lately."""
     by: Sequence[EncodedBy] = ()
     """What each item behind the artifact's was made of."""
     serial: int = field(default_factory=_serials.__next__)
@@ -154,7 +155,7 @@ class Catalogue:
             foldin_IVMD=tensors["item_foldin"],
             rows_of_category=rows_of_category,
             attributes=attributes,
-            label=lru_cache(KEPT_LABELS)(lambda row: (ids[row], _title(metadata.raw(row)))),
+            label=lru_cache(KEPT_LABELS)(lambda row: Label.of(ids[row], _title(metadata.raw(row)))),
         )
 
     def __len__(self) -> int:
@@ -215,11 +216,12 @@ class Catalogue:
         first, count = len(base), len(added.ids)
         base_ids, base_label = base.ids.base, base.label
 
-        def label(row: int) -> tuple[str, str | None]:
+        def label(row: int) -> Label:
             text = metadata.changed(row)
             if text is None:
                 return base_label(row)
-            return base_ids[row] if row < first else added.ids[row - first], _title(text)
+            item_id = base_ids[row] if row < first else added.ids[row - first]
+            return Label.of(item_id, _title(text))
 
         arrays = added.arrays
         records = {row: orjson.loads(text) for row, text in with_pauses(changed.items())}

@@ -1,5 +1,6 @@
 /* The inner loops of exact search: bounds of all items (bounds.c), the highest of them (select.c),
- * pairs' cosines (pairs.c), item-item sums (item_item.c), and who is named for an item (reasons.c).
+ * pairs' cosines (pairs.c), item-item sums (item_item.c), who is named for an item (reasons.c), and
+ * rows of text (join.c).
  *
  * Plain C without a dependency, called through ctypes (kernels.py has the signatures and the checks),
  * built by build.py. Every loop has its twin in numpy or onnxruntime, which is used where nothing

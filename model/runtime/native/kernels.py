@@ -10,6 +10,7 @@ import ctypes
 import logging
 from collections.abc import Sequence
 from functools import cache
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -117,6 +118,13 @@ class Room(ctypes.Structure):
     )
 
 
+class _Pieces(ctypes.Structure):
+    _fields_ = (
+        *((name, _POINTER) for name in ("codes", "numbers", "texts", "starts")),
+        *((name, _LONG) for name in ("num_rows", "num_codes", "num_numbers")),
+    )
+
+
 class Entries(NamedTuple):
     """The entries of a history, one item after the other, and their sums."""
 
@@ -144,6 +152,8 @@ class Kernels:
             ("cosines", ctypes.c_int, (_POINTER,) * 3),
             ("ends_of_entries", None, (_POINTER, _POINTER, _LONG, _POINTER)),
             ("find_reasons", ctypes.c_int, (_POINTER, _POINTER, _LONG, _POINTER)),
+            ("join", ctypes.c_int, (_POINTER,) * 3),
+            ("most_bytes", _LONG, (_POINTER,)),
             ("sum_dense", _DOUBLE, (_POINTER, _POINTER, _DOUBLE, _POINTER, _POINTER)),
             ("sum_sparse", _LONG, (_POINTER, _POINTER, _DOUBLE, *(_POINTER,) * 6)),
         ):
@@ -269,6 +279,22 @@ class Kernels:
         rooms = *map(address, (*words, room, rows_N, values_N)), ctypes.byref(made)
         found = self._library.sum_sparse(*given, *rooms)
         return Entries(items_E, values_E, end_H, (rows_N[:found], values_N[:found]), made.value)
+
+    def joined(
+        self, code_CS: NDArray[np.int32], number_CN: NDArray[np.float64], texts: Sequence[bytes]
+    ) -> tuple[memoryview, NDArray[np.int64]] | None:
+        """See `model.runtime.native.join`; None if a number is too large to be written."""
+        text = b"".join(texts)
+        starts = np.array([0, *accumulate(map(len, texts))])
+        arrays = map(address, (code_CS, number_CN))
+        sizes = (*code_CS.shape, number_CN.shape[1])
+        at_text = ctypes.cast(ctypes.c_char_p(text), _POINTER)
+        pieces = ctypes.byref(_Pieces(*arrays, at_text, address(starts), *sizes))
+        room = np.empty(self._library.most_bytes(pieces), dtype=np.uint8)
+        end_C = np.empty(len(code_CS), dtype=np.int64)
+        if self._library.join(pieces, address(room), address(end_C)):
+            return None
+        return room.data, end_C
 
     def find_reasons(self, catalogue: Catalogue, lists: int, num_lists: int, room: Room) -> bool:
         """See `model.runtime.native.reasons`; true if a row is none of the items'."""

@@ -10,27 +10,16 @@ from service.recommend.explanation import (
 )
 
 
-def test_active_experts_are_those_with_a_weight_largest_contribution_first(artifact) -> None:
-    manifest = artifact.manifest
-    weight_K = np.array([0.7, 0, 0.3, 0, 0], dtype=np.float32)
-    contribution_K = np.random.default_rng(0).normal(size=5).astype(np.float32) * (weight_K > 0)
-    for sign in (1, -1):
-        weight_NK = np.stack([weight_K, np.eye(5, dtype=np.float32)[1]])
-        experts, single = active_experts(
-            manifest, weight_NK, np.stack([sign * contribution_K, np.ones(5, dtype=np.float32)])
-        )
-        assert {expert["name"] for expert in experts} == {"dominant_behaviour", "dominant_picture"}
-        assert sum(expert["weight"] for expert in experts) == pytest.approx(1)
-        contributions = [expert["contribution"] for expert in experts]
-        assert contributions == sorted(contributions, reverse=True)
-        (text,) = single
-        assert text == {
-            "name": "dominant_text",
-            "role": "dominant",
-            "modality": "text",
-            "weight": 1.0,
-            "contribution": 1.0,
-        }
+def test_active_experts_are_those_with_a_weight_largest_contribution_first() -> None:
+    weight_CK = np.array(
+        [[0.7, 0, 0.3, 0], [0.2, 0.4, 0.1, 0.3], [0, 1, 0, 0], [0.5, 0, 0, 0.5]], dtype=np.float32
+    )
+    contribution_CK = np.array(
+        [[1, 9, 2, 9], [3, 1, 1, 2], [9, -1, 9, 9], [0, 9, 9, 0]], dtype=np.float32
+    )
+    expert_CA, is_there_CA = active_experts(weight_CK, contribution_CK)
+    found = [row[there].tolist() for row, there in zip(expert_CA, is_there_CA, strict=True)]
+    assert found == [[2, 0], [0, 3, 1, 2], [1], [0, 3]]
 
 
 SHARE = "% of the positive contributions"

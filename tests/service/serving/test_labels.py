@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.recommend.titles import spoken
+from service.serving.labels import spoken
 
 
 @pytest.mark.parametrize(
