@@ -77,7 +77,7 @@ e2e: $(DEV) ## only the tests of the main job, over real sockets
 	$(BIN)/python -m pytest -m e2e
 
 stateful: $(DEV) ## STEPS calls and faults in any order (SEED), beside a model of what must be true
-	SHRINK=1 STEPS=$(STEPS) SEED=$(SEED) $(BIN)/python -m pytest --timeout 0 tests/service/api/stateful
+	SHRINK=1 PATIENCE=300 STEPS=$(STEPS) SEED=$(SEED) $(BIN)/python -m pytest --timeout 0 -rP tests/service/api/stateful
 
 rehearse: $(DEV) ## docker-compose.yml without an engine: images made, stack up, checked (root; minutes)
 	$(BIN)/python -m tests.rehearsal

@@ -270,7 +270,7 @@ async def running_services(
         if shards is not None:
             shards.close()
         if changing is not None:
-            await changing.hidden.close()
+            await changing.close()
         if store is not None:
             await store.close()
 

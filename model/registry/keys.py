@@ -78,8 +78,12 @@ class KeySpace:
     erasures: str = field(init=False)
     """Hash of erasure id -> record (`model.registry.erasures`) of a user to be forgotten, JSON."""
     erasures_revision: str = field(init=False)
-    """Counter (`model.registry.revisions`) that every change of `erasures` raises in the same
-    step."""
+    """Counter (`model.registry.revisions`) that every erasure raises in the same step."""
+    erasures_log: str = field(init=False)
+    """Stream of the hashes of the users who were erased lately; the id of each begins with its
+    revision."""
+    erasures_by_user: str = field(init=False)
+    """Hash of user hash -> erasure id of their latest record in `erasures`."""
     user_hash_key: str = field(init=False)
     """32 random bytes: the key of the hashes that stand for users in logs and in `erasures`."""
     rewrites: str = field(init=False)

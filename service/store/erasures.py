@@ -7,12 +7,12 @@ training. Scripts, not transactions: see `service.store.store`.
 
 import asyncio
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
-import orjson
 from anyio import to_thread
 from pydantic_core import to_json
 
@@ -27,27 +27,28 @@ from service.ops.process import with_pauses
 from service.ops.pseudonyms import KEY_BYTES, Pseudonyms
 from service.store.foreign import text_of
 from service.store.local_state import LocalState
+from service.store.logs import LOGGED, PAGE, PAUSE_SECONDS, Followed, Logged
 from service.store.store import RedisStore, RowSpan
 
-_KEPT = "erased"
 _PAGE = 1000
 """Waiting events that one call of the script looks at: about a millisecond of the server."""
 _IDS = ("user_ids_blob", "user_ids_offsets", "seen_offsets")
 
-_READ = """
-return {redis.call('GET', KEYS[1]), redis.call('HGETALL', KEYS[2]), redis.call('GET', KEYS[3])}
-"""
 _ADD = (
     RAISE
+    + f"local most = {LOGGED}"
     + """
-local stored, record = redis.call('HGETALL', KEYS[1]), cjson.decode(ARGV[1])
-for place = 2, #stored, 2 do
-  local usable, known = pcall(cjson.decode, stored[place])
-  if usable and known.user_id == record.user_id then record.erasure_id = known.erasure_id end
+local record = cjson.decode(ARGV[1])
+local before = redis.call('HGET', KEYS[4], record.user_hash)
+local usable, known = pcall(cjson.decode, before and redis.call('HGET', KEYS[1], before) or '')
+if usable and type(known) == 'table' and known.user_id == record.user_id then
+  record.erasure_id = known.erasure_id
 end
-record.number = string.format('%.0f', raise(KEYS[2], ARGV[2]))
+record.number = string.format('%.0f', raise(KEYS[2], ARGV[2], KEYS[5]))
 local text = cjson.encode(record)
 redis.call('HSET', KEYS[1], record.erasure_id, text)
+redis.call('HSET', KEYS[4], record.user_hash, record.erasure_id)
+redis.call('XADD', KEYS[5], 'MAXLEN', '~', most, record.number, 'erased', record.user_hash)
 local newest = redis.call('XREVRANGE', KEYS[3], '+', '-', 'COUNT', 1)[1]
 return {text, newest and newest[1] or false}
 """
@@ -78,7 +79,7 @@ if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('SETRANGE', KEYS[1], ARGV[
 assert f"'{EVENT_FIELD}'" in _FORGET_EVENTS
 
 
-class Erased:
+class Erased(Followed):
     """Who is to be forgotten, as last read; one per process, for all model versions.
 
     Args:
@@ -87,20 +88,21 @@ class Erased:
         pseudonyms: gets the namespace's key.
     """
 
+    what = "the erasures"
+    behind = "the erasures are being read; until then those last known are forgotten"
+
     def __init__(
         self,
         store: RedisStore,
         local: LocalState | None = None,
         pseudonyms: Pseudonyms | None = None,
     ) -> None:
-        self._store = store
+        super().__init__(store, store.keys.erasures_revision, store.keys.erasures_log)
         self._local = local
         self._pseudonyms = pseudonyms or Pseudonyms()
-        self._revision = 0
         self._key = b""
         self._numbers: dict[str, int] = {}
         """The latest erasure of each user, by hash."""
-        self._reading = asyncio.Lock()
         self.forget: Callable[[], None] = lambda: None
         """Called when further users are to be forgotten, for what else is known of them here."""
 
@@ -110,47 +112,51 @@ class Erased:
             return False
         return self._numbers.get(hashed(user_id, self._key), 0) > number
 
-    async def follow(self, revision: int) -> None:
-        """Read the records again if they have changed; SourceUnavailable.
-
-        A server without any is another one, which knows nothing: who was erased stays so.
-        """
-        if revision in (self._revision, 0):
-            return
-        async with self._reading:
-            if revision != self._revision:
-                await self._read()
-
     async def share_key(self) -> None:
         """Take the namespace's key, which is made if there is none; SourceUnavailable."""
-        self._pseudonyms.key = await hash_key(self._store)
+        key = self._pseudonyms.key = await hash_key(self._store)
+        if key != self._key:
+            self._revision = None  # hashes are others now
 
     async def look_back(self) -> None:
         """Begin with what this machine has kept."""
-        if self._local is not None and not self._revision:
-            text = await to_thread.run_sync(self._local.get, _KEPT)
-            if text:
-                kept = orjson.loads(text)
-                self._key, self._numbers = bytes.fromhex(kept["key"]), kept["numbers"]
+        if self._local is not None and self._revision is None:
+            self._key, self._numbers = await to_thread.run_sync(self._local.erased)
+
+    def _stays(self) -> bool:
+        """Whoever was erased stays so."""
+        return True
+
+    async def _take_in(self, known: int, entries: Sequence[Logged]) -> None:  # noqa: ARG002
+        hashes = [text_of(each.id, self._log[1]) for each in entries]
+        numbers = {of: each.revision for of, each in zip(hashes, entries, strict=True)}
+        await self._add(numbers, anew=False)
 
     async def _read(self) -> None:
-        keys = self._store.keys
-        names = (keys.erasures_revision, keys.erasures, keys.user_hash_key)
-        with self._store.answering():
-            found, stored, key = await self._store.client.eval(_READ, len(names), *names)
-            revision = int(found or 0)
-        self._key = key or b""
-        self._numbers = await to_thread.run_sync(self._take, stored[1::2])
-        self._revision = revision
-        self.forget()
+        revision, _ = await self._store.log_from(self._log, 0, 1)
+        key = await hash_key(self._store)
+        numbers: dict[str, int] = {}
+        cursor: int | None = 0
+        while cursor is not None:
+            cursor, stored = await self._store.erasures_page(cursor, PAGE)
+            for each in await to_thread.run_sync(all_of, with_pauses(stored)):
+                numbers[each.user_hash] = max(each.number, numbers.get(each.user_hash, 0))
+            await asyncio.sleep(PAUSE_SECONDS)
+        async with self._changing:
+            self._key = key
+            await self._add(numbers, anew=True)
+            self._revision = revision
+            self._note(None)
+            await self._catch_up(revision)
 
-    def _take(self, stored: Sequence[bytes]) -> dict[str, int]:
-        """The latest erasure of each user, kept on this machine too. Blocking."""
-        records = all_of(with_pauses(stored))
-        numbers = {each.user_hash: each.number for each in records}
+    async def _add(self, numbers: Mapping[str, int], *, anew: bool) -> None:
+        """Take over the latest erasure of some users, or of all that there are."""
+        if anew:
+            self._numbers = {}
+        self._numbers.update(numbers)
         if self._local is not None:
-            self._local.put(_KEPT, orjson.dumps({"key": self._key.hex(), "numbers": numbers}))
-        return numbers
+            await to_thread.run_sync(partial(self._local.put_erased, self._key, numbers, anew=anew))
+        self.forget()
 
 
 async def hash_key(store: RedisStore) -> bytes:
@@ -184,7 +190,13 @@ class Erasures:
             user_id=user_id,
             requested_at=datetime.now(UTC),
         )
-        names = (keys.erasures, keys.erasures_revision, keys.feedback)
+        names = (
+            keys.erasures,
+            keys.erasures_revision,
+            keys.feedback,
+            keys.erasures_by_user,
+            keys.erasures_log,
+        )
         with self._store.writing(as_one=False):
             text, newest = await client.eval(
                 _ADD, len(names), *names, wanted.model_dump_json(), draw_step()

@@ -1,9 +1,6 @@
 """The items that nobody may be shown: as last read, and their rows in every catalogue.
 
-A change costs what changed: it is read from a log in Redis, and moves a few rows. The whole set is
-read, in pages, by a process that starts, and by one that does not find in the log what it read
-last: after more than `LOGGED` changes, with a server that has lost some, or beside an earlier
-release, which writes no log.
+A change costs what changed: it is read from a log in Redis, and moves a few rows.
 
 An id is held as 64 bits of a hash. That one of a million items shares them with one of a million
 hidden ones has a probability of 5e-8.
@@ -27,22 +24,14 @@ from model.artifact.tables import IdTable
 from model.registry.keys import KeySpace
 from model.registry.revisions import RAISE
 from model.runtime.top_k import Rows
-from service.ops.process import in_background, stop, with_pauses
-from service.schemas.errors import SourceUnavailable
+from service.ops.process import in_background, with_pauses
+from service.store.foreign import text_of
 from service.store.local_state import LocalState
+from service.store.logs import LOGGED, PAGE, PAUSE_SECONDS, Followed, Logged
 from service.store.store import RedisStore
 
-LOGGED = 300_000
-"""Changes that the log holds, about: some 12 MB of Redis with ids of 10 bytes."""
-CHANGES_AT_ONCE = 1_000
 MERGED_FROM = 10_000
 """Changes that are kept beside the whole set before they are merged into it."""
-READ_SECONDS = 1.0
-"""So long a request waits while much is read; then it is answered as last known, with a warning."""
-_PAGE = 1_000
-"""Ids of one page: 2 ms of the event loop."""
-_PAUSE_SECONDS = 0.002
-
 Value = TypeVar("Value", np.uint64, np.intp)
 Hashes = NDArray[np.uint64]
 Changes = Mapping[str, bool]
@@ -67,7 +56,6 @@ end
 the log."""
 _logger = logging.getLogger(__name__)
 
-BEHIND = "the hidden items are being read; until then those last known are hidden"
 LOST = (
     "Redis has no record of hidden items, though some were hidden: those last known stay hidden "
     "until items are hidden or shown there; hide all of them again (`magnet hide --file FILE`)"
@@ -133,7 +121,7 @@ class ItemTable(Protocol):
         """The row of an id."""
 
 
-class HiddenItems:
+class HiddenItems(Followed):
     """The hidden items as last read; one per process, for all model versions.
 
     Args:
@@ -141,14 +129,13 @@ class HiddenItems:
         local: where they are kept on this machine, if anywhere.
     """
 
+    what = "the hidden items"
+    behind = "the hidden items are being read; until then those last known are hidden"
+
     def __init__(self, store: RedisStore, local: LocalState | None = None) -> None:
-        self._store = store
+        super().__init__(store, store.keys.availability_revision, store.keys.availability_log)
         self._local = local
         self.known = False
-        self.trouble: str | None = None
-        """Why others may be hidden by now."""
-        self._revision: int | None = None
-        """None before they have been read from Redis."""
         self._hashes: Hashes = np.empty(0, dtype=np.uint64)
         """Ascending."""
         self._later: dict[int, bool] = {}
@@ -158,8 +145,6 @@ class HiddenItems:
         """What has changed since the rows in a catalogue began to be looked up."""
         self._unmerged = False
         """Whether many changes wait on this machine."""
-        self._changing = asyncio.Lock()
-        self._following: asyncio.Task[None] | None = None
 
     def rows(self, items: ItemTable) -> Rows:
         """Their rows in a catalogue, and the rows that no item has any more, ascending."""
@@ -182,31 +167,6 @@ class HiddenItems:
             if missed is not None:  # otherwise all were read anew meanwhile
                 self._rows[items] = _moved(rows, items, missed)
 
-    async def follow(self, revision: int, *, patient: bool = False) -> None:
-        """Take in what has changed up to a revision.
-
-        Args:
-            revision: as Redis has it now.
-            patient: wait for as long as it takes to read all of them.
-
-        Raises:
-            SourceUnavailable: Redis does not answer, or all of them are still being read.
-        """
-        if revision == self._revision:
-            self._note(None)
-            return
-        if revision == 0 and self.known and (len(self._hashes) or self._later):
-            self._note(LOST)
-            return
-        try:
-            async with asyncio.timeout(None if patient else READ_SECONDS):
-                await self._follow_once()
-                if self._revision != revision:
-                    await self._follow_once()  # what was running had begun before the change
-        except TimeoutError:
-            self._note(BEHIND)
-            raise SourceUnavailable(BEHIND) from None
-
     async def look_back(self) -> None:
         """Begin with what this machine has kept; it is read again as soon as Redis answers."""
         if self._local is not None and not self.known:
@@ -227,61 +187,30 @@ class HiddenItems:
 
     async def close(self) -> None:
         """Read and write no longer."""
-        if self._following is not None:
-            await stop(self._following)
+        await super().close()
         if self._local is not None:
             self._local.close()
 
-    async def _follow_once(self) -> None:
-        """Wait for what is being read, which goes on when nobody waits any longer."""
-        if self._following is None:
-            self._following = asyncio.create_task(self._follow())
-            self._following.add_done_callback(self._followed)
-        await asyncio.shield(self._following)
+    def _stays(self) -> bool:
+        if not self.known or not (len(self._hashes) or self._later):
+            return False
+        self._note(LOST)
+        return True
 
-    def _followed(self, task: asyncio.Task[None]) -> None:
-        self._following = None
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._note(f"the hidden items could not be read: {error}")
-
-    def _note(self, trouble: str | None) -> None:
-        """Say why others may be hidden by now; None: for no reason."""
-        if trouble is not None and trouble != self.trouble:
-            _logger.warning(trouble)
-        self.trouble = trouble
-
-    async def _follow(self) -> None:
-        if self._revision is not None:
-            async with self._changing:
-                if await self._catch_up(self._revision):
-                    return
-        await self._read()
-
-    async def _catch_up(self, known: int) -> bool:
-        """Follow the log; whether it led from one revision to the present one."""
-        while True:
-            latest, entries = await self._store.availability_from(known, 1 + CHANGES_AT_ONCE)
-            if latest == known:
-                self._note(None)
-                return True
-            if len(entries) < 2 or entries[0][0] != known:
-                return False
-            await self._apply(known, entries[1:])
-            known = entries[-1][0]
-
-    async def _apply(self, known: int, entries: Sequence[tuple[int, str, bool]]) -> None:
-        changes = {item_id: is_hidden for _, item_id, is_hidden in entries}
-        hashes = hashes_of((item_id.encode() for _, item_id, _ in entries), len(entries)).tolist()
-        before = [known, *(number for number, _, _ in entries)]
+    async def _take_in(self, known: int, entries: Sequence[Logged]) -> None:
+        hashes = hashes_of((each.id for each in entries), len(entries)).tolist()
+        is_hidden = [each.what == b"hide" for each in entries]
+        ids = [text_of(each.id, self._log[1]) for each in entries]
+        changes = dict(zip(ids, is_hidden, strict=True))
+        before = [known, *(each.revision for each in entries)]
         logged = [
-            (number, previous, raw, on)
-            for raw, previous, (number, _, on) in zip(hashes, before, entries, strict=False)
+            (each.revision, previous, raw, on)
+            for each, previous, raw, on in zip(entries, before, hashes, is_hidden, strict=False)
         ]
-        self._later |= {raw: on for _, _, raw, on in logged}
+        self._later |= dict(zip(hashes, is_hidden, strict=True))
         for missed in self._missed.values():
             missed |= changes
         await to_thread.run_sync(self._move, changes)
-        self._revision = entries[-1][0]
         if self._local is not None:
             self._unmerged = await to_thread.run_sync(self._local.log_hidden, logged)
         if len(self._later) > MERGED_FROM:
@@ -298,13 +227,13 @@ class HiddenItems:
 
     async def _read(self) -> None:
         """Read all of them. What changes meanwhile is in the log."""
-        revision, _ = await self._store.availability_from(0, 1)
+        revision, _ = await self._store.log_from(self._log, 0, 1)
         parts: list[Hashes] = [np.empty(0, dtype=np.uint64)]
         cursor: int | None = 0
         while cursor is not None:
-            cursor, ids = await self._store.hidden_page(cursor, _PAGE)
+            cursor, ids = await self._store.hidden_page(cursor, PAGE)
             parts.append(hashes_of(ids, len(ids)))
-            await asyncio.sleep(_PAUSE_SECONDS)
+            await asyncio.sleep(PAUSE_SECONDS)
         hashes = await in_background(lambda: _distinct(np.concatenate(parts)))
         rows: dict[ItemTable, Rows] = {}
         while left := [items for items in self._rows if items not in rows]:

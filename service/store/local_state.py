@@ -24,10 +24,12 @@ MERGED_FROM = 10_000
 _TABLES = """
 CREATE TABLE IF NOT EXISTS kept (name TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS items (item_id TEXT PRIMARY KEY, record BLOB) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS erased (user_hash TEXT PRIMARY KEY, number INTEGER) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS hidden_set (revision INTEGER PRIMARY KEY, hashes BLOB);
 CREATE TABLE IF NOT EXISTS hidden_moves
   (revision INTEGER PRIMARY KEY, previous INTEGER, hash BLOB, is_hidden INTEGER);
 """
+_ERASED = "user_hash_key"
 _MOST_LOG_BYTES = 4 * 2**20
 _WAIT_SECONDS = 5.0
 """For another process to write."""
@@ -121,6 +123,21 @@ class LocalState:
         """Keep no records."""
         with self._writing() as file:
             file.execute("DELETE FROM items")
+
+    def erased(self) -> tuple[bytes, dict[str, int]]:
+        """The key of users' hashes, and the latest erasure of each user, by hash."""
+        keys, numbers = self._ask(
+            f"SELECT value FROM kept WHERE name = '{_ERASED}'", "SELECT * FROM erased"
+        )
+        return (keys[0][0], dict(numbers)) if keys else (b"", {})
+
+    def put_erased(self, key: bytes, numbers: Mapping[str, int], *, anew: bool) -> None:
+        """Keep the latest erasures of some users beside the others, or with `anew` no others."""
+        with self._writing() as file:
+            if anew:
+                file.execute("DELETE FROM erased")
+            file.execute("INSERT OR REPLACE INTO kept VALUES (?, ?)", [_ERASED, key])
+            file.executemany("INSERT OR REPLACE INTO erased VALUES (?, ?)", numbers.items())
 
     def get(self, name: str) -> bytes | None:
         """What was put under a name last."""

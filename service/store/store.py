@@ -33,7 +33,6 @@ from service.ops.batching import Batcher
 from service.ops.settings import Settings
 from service.schemas.errors import SourceUnavailable
 from service.store.connection import FAULTS, Exchange, answering, close, connect, writing
-from service.store.foreign import text_of
 from service.store.live_events import LiveEvent, LiveSets, now_ms, of_replies
 
 MAX_SHARED = 64
@@ -262,21 +261,17 @@ class RedisStore:
             found: Any = await self.bulk_client.mget(*self.shared_keys)
             return Revisions.of(found)
 
-    async def availability_from(
-        self, revision: int, count: int
-    ) -> tuple[int, list[tuple[int, str, bool]]]:
-        """The revision of the hidden items, and what the log has from another revision on.
+    async def log_from(
+        self, names: tuple[str, str], revision: int, count: int
+    ) -> tuple[int, list[tuple[int, bytes, bytes]]]:
+        """The present revision, and what its log has from another one on.
 
         At most `count` changes, that of the revision included, if the log has it: each with its
-        revision, the id, and whether it was hidden.
+        revision, what was done, and with what.
         """
-        names = (self.keys.availability_revision, self.keys.availability_log)
         async with self._promptly(asyncio.get_running_loop().time()):
             latest, entries = await self.client.eval(_CHANGES, len(names), *names, revision, count)
-            changes = [
-                (int(place.partition(b"-")[0]), text_of(item_id, names[1]), command == b"hide")
-                for place, (command, item_id) in entries
-            ]
+            changes = [(int(place.partition(b"-")[0]), what, of) for place, (what, of) in entries]
         return int(latest or 0), changes
 
     async def hidden_page(self, cursor: int, count: int) -> tuple[int | None, list[bytes]]:
@@ -285,6 +280,13 @@ class RedisStore:
         with self.answering():
             then, ids = await client.sscan(self.keys.unavailable, cursor=cursor, count=count)
             return int(then) or None, ids
+
+    async def erasures_page(self, cursor: int, count: int) -> tuple[int | None, list[bytes]]:
+        """Some records of erasures, about `count`, and where the next begin; None: nowhere."""
+        client: Any = self.bulk_client
+        with self.answering():
+            then, records = await client.hscan(self.keys.erasures, cursor=cursor, count=count)
+            return int(then) or None, [*records.values()]
 
     async def look_at_policy(self) -> None:
         """Note in `warning` whether the server may throw away what it was given."""

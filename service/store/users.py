@@ -128,19 +128,26 @@ class Changing:
     @property
     def trouble(self) -> str | None:
         """Why something may have changed that is not known here."""
-        return self.hidden.trouble
+        return self.hidden.trouble or self.erased.trouble
 
     async def follow(self, latest: Revisions, *, patient: bool = False) -> None:
-        """Take in what has changed, see `HiddenItems.follow`; SourceUnavailable."""
+        """Take in what has changed, see `Followed.follow`; SourceUnavailable."""
         await self.rules.follow(latest.rules)
-        await self.erased.follow(latest.erasures)
-        await self.hidden.follow(latest.availability, patient=patient)
+        try:
+            await self.hidden.follow(latest.availability, patient=patient)
+        finally:  # neither waits for the other
+            await self.erased.follow(latest.erasures, patient=patient)
 
     async def look(self) -> None:
         """Read what has changed, or all of it the first time; SourceUnavailable."""
         await self.erased.share_key()
         await self.follow(await self._store.revisions(), patient=True)
         await self.hidden.tidy()
+
+    async def close(self) -> None:
+        """Read and write no longer."""
+        await self.erased.close()
+        await self.hidden.close()
 
     async def look_back(self) -> bool:
         """Begin with what this machine has kept; whether it knows what is hidden."""

@@ -66,8 +66,8 @@ class ErasureRecords:
                     pipe.hdel(keys.erasures, old.erasure_id)
                 else:
                     pipe.hset(keys.erasures, old.erasure_id, new.model_dump_json())
-            if changed:
-                pipe.incrby(keys.erasures_revision, draw_step())
+            if gone := [old.user_hash for old, new in changed if new is None]:
+                pipe.hdel(keys.erasures_by_user, *gone)
 
         self._client.transaction(write, keys.erasures)
 

@@ -10,6 +10,7 @@ import redis
 from model.artifact.tables import IdTable
 from model.registry.keys import KeySpace
 from service.ops.settings import Settings
+from service.schemas.errors import SourceUnavailable
 from service.serving.catalogue import ItemIds
 from service.serving.overlay import Overlay
 from service.store import hidden as module
@@ -116,7 +117,7 @@ def test_a_change_costs_what_changed(redis_url, server) -> None:
 
 def test_requests_are_answered_while_all_are_read(redis_url, server, monkeypatch) -> None:
     """As last known, and the reading goes on when nobody waits any longer."""
-    monkeypatch.setattr(module, "READ_SECONDS", 0.05)
+    monkeypatch.setattr("service.store.logs.READ_SECONDS", 0.05)
     server.sadd(KEYS.unavailable, "i05")
     server.incr(KEYS.availability_revision)
 
@@ -132,9 +133,9 @@ def test_requests_are_answered_while_all_are_read(redis_url, server, monkeypatch
             return await page(cursor, count)
 
         watched.store.hidden_page = slowly  # type: ignore[method-assign]
-        with pytest.raises(module.SourceUnavailable, match="being read"):
+        with pytest.raises(SourceUnavailable, match="being read"):
             await watched.hidden.follow(2)
-        assert watched.hidden.trouble == module.BEHIND
+        assert watched.hidden.trouble == HiddenItems.behind
         assert 5 in watched.hidden.rows(items), "what was known"
         slow.set()
         assert "i06" not in await watched.shown(items)
@@ -228,7 +229,7 @@ def test_all_processes_of_a_machine_share_what_is_kept(redis_url, tmp_path) -> N
 
 
 def test_many_changes_are_merged(redis_url, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(module, "CHANGES_AT_ONCE", 10)
+    monkeypatch.setattr("service.store.logs._CHANGES_AT_ONCE", 10)
     monkeypatch.setattr(module, "MERGED_FROM", 15)
     monkeypatch.setattr("service.store.local_state.MERGED_FROM", 20)
 

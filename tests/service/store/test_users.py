@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from model.artifact.manifest import ArtifactManifest
 from model.artifact.stored import RowLayout
+from model.registry.keys import KeySpace
 from service.schemas.errors import SourceUnavailable
 from service.store.store import LiveValues, Revisions, RowSpan
 from service.store.users import Changing, RedisUsers
@@ -31,6 +32,7 @@ class CountingStore:
     """Answers as the store does, from an artifact in memory, and counts the round trips."""
 
     address = "memory"
+    keys = KeySpace()
 
     def __init__(self, tensors) -> None:
         self.tensors = tensors
