@@ -30,7 +30,7 @@ from service.schemas.requests import RecommendationRequest
 from training.cluster.engine import Engine, engine_at
 from training.encode.encoders import DEFAULT_TEXT
 from training.encode.job import EncodeJob, encode_folder
-from training.reporting.documents import table, update_document
+from training.reporting.documents import Outputs, table
 
 SEED = 0
 TEXTS, WORDS = 3_000, 30
@@ -77,9 +77,7 @@ def main(arguments: list[str] | None = None) -> int:
         ["", "one worker, s", "with Ray, s", "busier of two, s", "with Ray, s", "times as fast"],
         rows,
     )
-    sys.stdout.write(f"{text}\n")
-    if options.document is not None:
-        update_document(options.document, "ray", text)
+    Outputs(document=options.document).write("ray", text, {})
     return 0
 
 

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -224,7 +223,7 @@ def schedule(
             "choose another --split",
         )
     result = schedules.run_schedules(dataset, config, range(seeds))
-    section = schedules.as_markdown(result, as_typed(_WITHOUT), _link(plot, outputs))
+    section = schedules.as_markdown(result, as_typed(_WITHOUT), outputs.link(plot))
     if plot:
         plot.write_text(schedules.draw_schedules(result), encoding="utf-8")
     outputs.write(
@@ -258,17 +257,10 @@ def costs(data: DataConfig, config: TrainingConfig, plot: Path | None, outputs: 
     """
     dataset = _loaded(data)
     result = measured_costs.measure_costs(dataset, config)
-    section = measured_costs.as_markdown(result, as_typed(_WITHOUT), _link(plot, outputs))
+    section = measured_costs.as_markdown(result, as_typed(_WITHOUT), outputs.link(plot))
     if plot:
         plot.write_text(measured_costs.draw_curves(result), encoding="utf-8")
-    outputs.write(f"{dataset.name} costs", section, measured_costs.as_json(result))
-
-
-def _link(plot: Path | None, outputs: Outputs) -> str | None:
-    """How the document refers to the picture; None without one of them."""
-    if plot is None or outputs.document is None:
-        return None
-    return Path(os.path.relpath(plot, outputs.document.parent)).as_posix()
+    outputs.write(f"{dataset.name} costs", section, asdict(result))
 
 
 def users_option(default: int, text: str) -> Callable[[Function], Function]:

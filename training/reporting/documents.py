@@ -1,6 +1,7 @@
 """Markdown documents that hold one section per data set, each between its own markers."""
 
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -48,6 +49,12 @@ class Outputs:
             update_document(self.document, f"{name.split()[-1]} protocol", protocol)
         if self.document:
             update_document(self.document, name, section)
+
+    def link(self, picture: Path | None) -> str | None:
+        """How the document refers to a picture; None without one of them."""
+        if picture is None or self.document is None:
+            return None
+        return Path(os.path.relpath(picture, self.document.parent)).as_posix()
 
 
 def update_document(path: Path, name: str, text: str) -> None:

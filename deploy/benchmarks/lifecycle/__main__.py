@@ -4,8 +4,6 @@ python -m deploy.benchmarks.lifecycle [--data DIR] [--share 0.3 | --start 1998-0
 """
 
 import argparse
-import json
-import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -27,7 +25,7 @@ from deploy.benchmarks.replay import Replay
 from deploy.local.retrain import CONFIG
 from deploy.local.sample import fetch_sample
 from training.errors import ExplainedError
-from training.reporting.documents import update_document
+from training.reporting.documents import Outputs
 from training.retrain.settings import read_config
 
 _DESCRIPTION = """\
@@ -41,14 +39,11 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         simulation = _simulated(options)
-        section = as_markdown(simulation, _command(options), _picture(options))
-        sys.stdout.write(f"{section}\n")
+        outputs = Outputs(json=options.json, document=options.document)
+        section = as_markdown(simulation, _command(options), outputs.link(options.plot))
+        outputs.write(f"{simulation.dataset} month", section, as_json(simulation))
         if options.plot:
             options.plot.write_text(draw(simulation), encoding="utf-8")
-        if options.json:
-            options.json.write_text(json.dumps(as_json(simulation), indent=1) + "\n")
-        if options.document:
-            update_document(options.document, f"{simulation.dataset} month", section)
     except (ExplainedError, OSError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
@@ -136,13 +131,6 @@ def _chosen(replay: Replay, options: argparse.Namespace) -> Sequence[Day]:
 def _say(line: str) -> None:
     sys.stderr.write(f"{line}\n")
     sys.stderr.flush()
-
-
-def _picture(options: argparse.Namespace) -> str | None:
-    """The plot as the document links to it."""
-    if options.plot is None or options.document is None:
-        return None
-    return Path(os.path.relpath(options.plot, options.document.parent)).as_posix()
 
 
 def _command(options: argparse.Namespace) -> str:

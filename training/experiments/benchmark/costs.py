@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import islice, pairwise
 from statistics import median
 
@@ -179,11 +179,6 @@ def _validated(model: TrainedModel, dataset: Dataset) -> float:
 
 def _between(times: list[float]) -> float:
     return median(after - before for before, after in pairwise(times))
-
-
-def as_json(costs: Costs) -> dict[str, object]:
-    """All figures."""
-    return asdict(costs)
 
 
 def as_markdown(costs: Costs, command: str, picture: str | None) -> str:
