@@ -87,8 +87,11 @@ class Sampler:
         """Of the weights of history items; 0 where histories have no order."""
         return self.config.recency_power if self.histories.ordered else 0.0
 
-    def epoch(self) -> Iterator[Batch]:
-        """As many draws as there are positives that can be predicted."""
+    def epoch(self, most: int | None = None) -> Iterator[Batch]:
+        """As many draws as there are positives that can be predicted.
+
+        Batches are as large as the configuration says, but have at most `most` positives.
+        """
         histories = self.histories
         position_P = histories.predictable()
         length_P = np.repeat(histories.length_U, histories.length_U)[position_P]
@@ -97,6 +100,8 @@ class Sampler:
         negative_weight_I = (1.0 + count_I) ** self.config.popularity_power
         num_negatives = self.config.negatives or enough_negatives(histories.num_items)
         batch_size = self._batch_size(len(position_P))
+        if most is not None:
+            batch_size = min(batch_size, most)
         for start in range(0, len(position_P), batch_size):
             position_B = position_P[drawn_P[start : start + batch_size]]
             own_B, cold_B, free_B = (

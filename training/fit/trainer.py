@@ -42,6 +42,8 @@ MAX_VALIDATION_USERS = 2048
 """Most users of validation; more would cost much time and change little."""
 ROUTER_STEPS = 16
 """Most steps of an epoch of the router, which has few parameters to learn."""
+ROUTER_BATCH = 1024
+"""Most positives of such a step; every one is routed with its hardest negatives."""
 GAIN = 0.002
 """Relative gain of validation NDCG@20 below which an epoch is no better than the best."""
 STAGE_TOLERANCE = 0.01
@@ -368,7 +370,7 @@ class _Run:
         share_K = torch.zeros(self.magnet.head.num_experts, device=self.device)
         seen: list[Tensor] = []
         entropies: list[list[float]] = []
-        for batch in islice(self.sampler.epoch(), ROUTER_STEPS):
+        for batch in islice(self.sampler.epoch(ROUTER_BATCH), ROUTER_STEPS):
             self.optimizer.zero_grad()
             objective = routing_objective(
                 self.magnet, self._of_batch(batch), batch, self.config, weights, self.processes
