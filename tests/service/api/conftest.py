@@ -267,6 +267,29 @@ def following(redis_url: str) -> Callable[..., Settings]:
     return settings
 
 
+@pytest.fixture
+def client(
+    redis_url: str, artifact: Artifact, following: Callable[..., Settings]
+) -> Iterator[Service]:
+    """A service that serves `artifact` from Redis, ready."""
+    _publish(redis_url, artifact)
+    with _serving(following()) as client:
+        _until(client.ready)
+        yield client
+
+
+@pytest.fixture
+def replicas(
+    redis_url: str, artifact: Artifact, following: Callable[..., Settings]
+) -> Iterator[tuple[Service, Service]]:
+    """Two replicas of one service."""
+    _publish(redis_url, artifact)
+    with _serving(following()) as one, _serving(following()) as other:
+        _until(one.ready)
+        _until(other.ready)
+        yield one, other
+
+
 @pytest.fixture(scope="module")
 def films(make_artifact: Callable[..., Artifact]) -> Artifact:
     """A model with ids and categories that the documents speak of, which are MovieLens's."""

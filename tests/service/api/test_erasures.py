@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import pytest
 import redis
 
 from deploy.cli.app import main
@@ -70,16 +69,6 @@ def keys_with(url: str, user_id: str) -> set[bytes]:
 def files_with(folder: Path, user_id: str) -> list[Path]:
     raw = user_id.encode()
     return [x for x in folder.rglob("*") if x.is_file() and raw in x.read_bytes()]
-
-
-@pytest.fixture
-def replicas(redis_url, artifact, publish, serving, following, until):
-    """Two replicas of one service."""
-    publish(redis_url, artifact)
-    with serving(following()) as one, serving(following()) as other:
-        until(one.ready)
-        until(other.ready)
-        yield one, other
 
 
 def test_an_erased_user_is_unknown_to_every_replica_at_once(replicas) -> None:

@@ -21,15 +21,6 @@ WITHIN = 1.0
 """Seconds until every replica has a change."""
 
 
-@pytest.fixture
-def replicas(redis_url, artifact, publish, serving, following, until):
-    publish(redis_url, artifact)
-    with serving(following()) as one, serving(following()) as other:
-        until(one.ready)
-        until(other.ready)
-        yield one, other
-
-
 def put(client, item_id: str, **fields):
     answer = client.put(f"/v1/items/{item_id}", json=fields)
     assert answer.status_code in (200, 201), answer.text
@@ -378,28 +369,20 @@ def test_the_command_changes_the_catalogue(replicas, tmp_path, capsys) -> None:
     assert "line 2.item_id" in capsys.readouterr().err
 
 
-@pytest.fixture
-def single(redis_url, artifact, publish, serving, following, until):
-    publish(redis_url, artifact)
-    with serving(following()) as client:
-        until(client.ready)
-        yield client
-
-
-def test_only_pictures_that_browsers_load_are_taken(single) -> None:
+def test_only_pictures_that_browsers_load_are_taken(client) -> None:
     for named in NO_ADDRESSES:
         line = json.dumps({"item_id": "new", "picture_url": named})
         for answer in (
-            single.put("/v1/items/new", json={"picture_url": named}),
-            single.patch("/v1/items/i001", json={"picture_url": named}),
-            single.post("/v1/items:bulk", content=line),
+            client.put("/v1/items/new", json={"picture_url": named}),
+            client.patch("/v1/items/i001", json={"picture_url": named}),
+            client.post("/v1/items:bulk", content=line),
         ):
             assert answer.status_code == 422, f"{named!r}: {answer.text}"
             assert "begins with http:// or https://" in answer.json()["detail"]
     for named in ("https://a.example/ü 1.jpg", "HTTP://a.example/1", "images/a:b.png", "a", ""):
-        put(single, "new", picture_url=named)
-    put(single, "new", picture_url="//a.example/1.jpg")
-    assert single.get("/v1/items/new").json()["picture_url"] == "https://a.example/1.jpg"
+        put(client, "new", picture_url=named)
+    put(client, "new", picture_url="//a.example/1.jpg")
+    assert client.get("/v1/items/new").json()["picture_url"] == "https://a.example/1.jpg"
 
 
 def test_a_record_of_an_earlier_release_costs_the_picture_alone(

@@ -19,14 +19,6 @@ def content(answer: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in answer.items() if name not in VARYING}
 
 
-@pytest.fixture
-def client(serving, until, redis_url, following, publish, artifact):
-    publish(redis_url, artifact)
-    with serving(following()) as client:
-        until(client.ready)
-        yield client
-
-
 def test_what_has_not_changed_is_said_again(client) -> None:
     first, again = client.recommend("u000", k=5), client.recommend("u000", k=5)
     assert (asked(client, "miss"), asked(client, "hit")) == (1, 1)

@@ -10,14 +10,6 @@ BODY = {"available": False}
 EVIL = "evil.example"
 
 
-@pytest.fixture
-def client(redis_url, artifact, publish, serving, following, until):
-    publish(redis_url, artifact)
-    with serving(following()) as client:
-        until(client.ready)
-        yield client
-
-
 def own(client) -> str:
     return str(client.base_url.netloc.decode())
 

@@ -81,14 +81,6 @@ def epoch(tell: Callable[..., None], number: int) -> None:
     )
 
 
-@pytest.fixture
-def service(redis_url, artifact, publish, serving, following, until):
-    publish(redis_url, artifact)
-    with serving(following()) as client:
-        until(client.ready)
-        yield client
-
-
 @contextmanager
 def followed(client, last: str | None = None) -> Iterator[Iterator[Sent]]:
     headers = {} if last is None else {"Last-Event-ID": last}
@@ -115,10 +107,10 @@ def take(events: Iterator[Sent], count: int) -> list[Sent]:
     return [next(events) for _ in range(count)]
 
 
-def test_what_was_told_comes_first_then_what_is_told(service, tell) -> None:
+def test_what_was_told_comes_first_then_what_is_told(client, tell) -> None:
     tell(RunBegan, what="fit")
     tell(StepBegan, step="load")
-    with followed(service) as events:
+    with followed(client) as events:
         served, began, step, status = take(events, 4)
         assert (served.id, served.kind, served.data["model_version"]) == (None, "served", "v1")
         assert served.data["better"] is None
@@ -128,42 +120,42 @@ def test_what_was_told_comes_first_then_what_is_told(service, tell) -> None:
         epoch(tell, 1)
         told = next(events)
         assert (told.kind, told.data["epoch"], told.data["valid_ndcg20"]) == ("epoch", 1, 0.1)
-    with followed(service, last=step.id) as events:
+    with followed(client, last=step.id) as events:
         assert [event.kind for event in take(events, 3)] == ["served", "epoch", "status"]
 
 
-def test_without_a_training_it_says_so(service) -> None:
-    with followed(service) as events:
+def test_without_a_training_it_says_so(client) -> None:
+    with followed(client) as events:
         assert [event.kind for event in take(events, 2)] == ["served", "status"]
 
 
-def test_a_training_that_is_silent_does_not_run(service, tell, redis_url) -> None:
+def test_a_training_that_is_silent_does_not_run(client, tell, redis_url) -> None:
     tell(RunBegan, what="retraining")
-    with followed(service) as events, redis.Redis.from_url(redis_url) as client:
+    with followed(client) as events, redis.Redis.from_url(redis_url) as server:
         assert take(events, 3)[-1].data["running"] is True
-        client.delete(KEYS.training_alive)
+        server.delete(KEYS.training_alive)
         assert next(events).data["running"] is False
 
 
-def test_what_cannot_be_read_is_left_out_and_many_events_come_all(service, tell, redis_url) -> None:
-    with redis.Redis.from_url(redis_url) as client:
-        client.xadd(KEYS.training, {EVENT_FIELD: '{"kind": "of a later release"}'})
-        client.xadd(KEYS.training, {"other": "field"})
+def test_what_cannot_be_read_is_left_out_and_many_events_come_all(client, tell, redis_url) -> None:
+    with redis.Redis.from_url(redis_url) as server:
+        server.xadd(KEYS.training, {EVENT_FIELD: '{"kind": "of a later release"}'})
+        server.xadd(KEYS.training, {"other": "field"})
     for number in range(1, 1201):
         epoch(tell, number)
-    with followed(service) as events:
+    with followed(client) as events:
         told = take(events, 1202)[1:]
     assert [event.data.get("epoch") for event in told] == [*range(1, 1201), None]
 
 
-def test_a_server_that_was_replaced_is_read_from_the_start(service, tell) -> None:
+def test_a_server_that_was_replaced_is_read_from_the_start(client, tell) -> None:
     tell(RunBegan, what="fit")
-    with followed(service, last="99999999999999-0") as events:
+    with followed(client, last="99999999999999-0") as events:
         assert [event.kind for event in take(events, 3)] == ["served", "began", "status"]
 
 
 def test_a_model_that_takes_over_is_told(
-    service, redis_url, publish, make_artifact, artifact
+    client, redis_url, publish, make_artifact, artifact
 ) -> None:
     def ranked(version: str, ndcg20: float, *, early: bool, data: str = "0") -> Artifact:
         made = make_artifact(version, 3)
@@ -174,7 +166,7 @@ def test_a_model_that_takes_over_is_told(
         manifest = made.manifest.model_copy(update=changes)
         return Artifact(manifest=manifest, tensors=made.tensors, files=made.files)
 
-    with followed(service) as events:
+    with followed(client) as events:
         take(events, 2)
         for version, ndcg20, early, data, better in (
             ("e1", 0.1, True, "0", None),  # the first one says nothing of its validation

@@ -5,14 +5,6 @@ import pytest
 EVENT = {"user_id": "visitor", "type": "click", "timestamp": "2026-01-01T12:00:00Z"}
 
 
-@pytest.fixture
-def client(redis_url, artifact, publish, serving, following, until):
-    publish(redis_url, artifact)
-    with serving(following()) as client:
-        until(client.ready)
-        yield client
-
-
 def report(client, **changes: str) -> None:
     events = [EVENT | {"event_id": f"detail-{changes}"} | changes]
     assert client.post("/v1/feedback", json={"events": events}).status_code == 200

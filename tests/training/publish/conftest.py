@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 import redis
 
+from deploy.cli.app import main
 from model.artifact.build import build_artifact, untrained, with_tables
 from model.artifact.files import Artifact, write_artifact
 from model.artifact.manifest import ExpertSpec, Golden
 from model.registry.keys import KeySpace
+from training.publish import publish_artifact
 
 NUM_USERS, NUM_ITEMS = 6, 5
 VECTORS = (2, 2, 8)
@@ -87,6 +89,25 @@ def artifact_of(tmp_path: Path) -> Callable[..., Path]:
 def client(redis_url: str) -> Iterator[redis.Redis]:
     with redis.Redis.from_url(redis_url) as client:
         yield client
+
+
+@pytest.fixture
+def published(artifact_of: Callable[..., Path], redis_url: str) -> None:
+    """Three versions; v3 is live."""
+    for version in ("v1", "v2", "v3"):
+        publish_artifact(artifact_of(version), redis_url)
+
+
+@pytest.fixture
+def command(redis_url: str, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
+    """Runs `magnet WORDS`; its exit status and everything that it prints."""
+
+    def run(*words: str) -> tuple[int, str]:
+        status = main([*words, "--redis-url", redis_url])
+        printed = capsys.readouterr()
+        return status, printed.out + printed.err
+
+    return run
 
 
 @pytest.fixture

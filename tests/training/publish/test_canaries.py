@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import redis
 
-from deploy.cli.app import main
 from model.registry.canary import Canary
 from model.registry.keys import KeySpace
 from training.publish import PublishError, PublishPolicy, live_version, publish_artifact
@@ -18,23 +17,6 @@ from training.publish.registry import Registry
 
 KEYS = KeySpace()
 Command = Callable[..., tuple[int, str]]
-
-
-@pytest.fixture
-def published(artifact_of: Callable[..., Path], redis_url: str, client: redis.Redis) -> None:
-    """v3 is live."""
-    for version in ("v1", "v2", "v3"):
-        publish_artifact(artifact_of(version), redis_url)
-
-
-@pytest.fixture
-def command(redis_url: str, capsys: pytest.CaptureFixture[str]) -> Command:
-    def run(*words: str) -> tuple[int, str]:
-        status = main([*words, "--redis-url", redis_url])
-        printed = capsys.readouterr()
-        return status, printed.out + printed.err
-
-    return run
 
 
 def latest(client: redis.Redis) -> Canary:

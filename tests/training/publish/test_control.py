@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import redis
 
-from deploy.cli.app import main
 from model.registry.keys import KeySpace
 from training.publish import PublishPolicy, live_version, publish_artifact
 from training.publish.connection import LockLostError, UnknownVersionError
@@ -21,22 +20,6 @@ KEYS = KeySpace()
 @pytest.fixture
 def registry(client: redis.Redis) -> Registry:
     return Registry(client, KEYS)
-
-
-@pytest.fixture
-def published(artifact_of: Callable[..., Path], redis_url: str) -> None:
-    for version in ("v1", "v2", "v3"):
-        publish_artifact(artifact_of(version), redis_url)
-
-
-@pytest.fixture
-def command(redis_url: str, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
-    def run(*words: str) -> tuple[int, str]:
-        status = main([*words, "--redis-url", redis_url])
-        printed = capsys.readouterr()
-        return status, printed.out + printed.err
-
-    return run
 
 
 @pytest.mark.usefixtures("published")
