@@ -45,7 +45,7 @@ class Because(_Part):
     item_id: str
     title: str | None
     share: float
-    """Of all that those items add which speak for the recommended one."""
+    """Share of what all items that speak for the recommended one add."""
 
 
 class RecommendedItem(_Part):
@@ -120,7 +120,7 @@ class ExplanationResponse(_Answered):
     user_id: str | None
     source: str
     live_events: int = 0
-    """As for lists."""
+    """Live events that it is made with, as for lists."""
     warnings: list[str]
     missing_ids: list[str]
     item_id: str
@@ -141,9 +141,9 @@ class ExplanationResponse(_Answered):
     """Contribution by modality, then view."""
     gate_entropy: float
     reason: str = ""
-    """For shoppers, as the first reason of a list; empty from a service that has none."""
+    """A sentence for shoppers, as the first reason of a list; empty without one."""
     because: list[Because] = []
-    """As in a list."""
+    """Items of the history that speak for it, as in a list."""
     history: list[HistoryEvidence]
     beyond_history: float
     sentence: str
@@ -251,7 +251,7 @@ class RulesResponse(_Answered):
     """The default rules."""
 
     rules: dict[str, Any]
-    """As `put_rules` takes them."""
+    """The rules in the form that `put_rules` takes."""
     warnings: list[str]
     missing_ids: list[str]
 
@@ -353,9 +353,9 @@ class ExpertMap(_Part):
     """`history`, `popularity` or `category`."""
     groups: list[str]
     places: list[int]
-    """Of lists, in each group."""
+    """Number of list places in each group."""
     weight: list[list[float]]
-    """By group, of each expert."""
+    """Weight of each expert, by group."""
 
 
 class Peak(_Part):
@@ -455,7 +455,7 @@ class VariantCounts(_Part):
     users_clicked: int
     users_purchased: int
     click_rate: float | None
-    """Of the users; so is the next."""
+    """Share of users who clicked; the next is the same of purchases."""
     purchase_rate: float | None
     list_click_rate: float | None
 

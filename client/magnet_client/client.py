@@ -32,7 +32,7 @@ class Retries:
     """How often, and how long to wait in between."""
 
     attempts: int = 4
-    """Of one call, the first included; 1 for none but that."""
+    """Attempts of one call, the first included; 1: it is not repeated."""
     base_seconds: float = 0.1
     """Longest wait after the first failure; it doubles with each further one."""
     most_seconds: float = 10.0

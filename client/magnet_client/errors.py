@@ -112,4 +112,4 @@ PROBLEMS: dict[int, type[ProblemError]] = {
     503: Unavailable,
     504: Unavailable,
 }
-"""By status; 502 and 504 are a proxy's words for a service that is away. Others: ProblemError."""
+"""Errors by status; a proxy says 502 and 504 of a service that is away. Others: ProblemError."""

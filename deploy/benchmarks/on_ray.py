@@ -44,9 +44,9 @@ class Spent:
     """Processor seconds of one run."""
 
     busiest: float
-    """Of the worker that computed longest, its start included."""
+    """Seconds of the busiest worker, its start included."""
     total: float
-    """Of all workers, of Ray itself and of the command."""
+    """Seconds of all workers, Ray and the command."""
 
     def seconds(self, processors: int) -> float:
         """The least that it takes on so many processors."""
@@ -117,7 +117,7 @@ def lists(scratch: Path) -> Callable[[Engine, int], object]:
 
 
 def spent(run: Callable[[Engine, int], object], workers: int) -> Spent:
-    """What a run costs on a cluster of so many processors."""
+    """Processor seconds of a run on a cluster of `workers` workers."""
     here = psutil.Process()
     with cluster(workers) as (head, address):
         before = _seconds([here, *head.children(recursive=True)])
@@ -169,7 +169,7 @@ def _wait_until(done: Callable[[], bool]) -> None:
 
 
 def _seconds(processes: list[psutil.Process]) -> float:
-    """Of processors, of those that still run."""
+    """Processor seconds of those processes that still run."""
     total = 0.0
     for each in processes:
         try:

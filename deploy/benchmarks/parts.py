@@ -22,7 +22,7 @@ class Outcome:
     """What a part has measured."""
 
     figures: Mapping[str, float]
-    """For `bench.json`; a name belongs to one part only."""
+    """Figures by name for `bench.json`; no two parts use the same name."""
     text: str
     """Markdown for docs/benchmarks.md."""
 
@@ -51,7 +51,7 @@ class Part:
     """One subject, measured in one go."""
 
     name: str
-    """As in `BENCH=name`."""
+    """Its name in `BENCH=name`."""
     summary: str
     """One line for `--help`."""
     measure: Callable[[], Outcome]
@@ -67,7 +67,7 @@ class Benchmark:
     results: Path
     """Where the figures are written unless `--out` says otherwise."""
     section: str
-    """What the names of its sections in a document begin with."""
+    """Prefix of its sections' names in a document."""
 
     def main(self, arguments: list[str] | None = None) -> int:
         """Run the command; exit status 1 with a message if it cannot be done."""
@@ -139,5 +139,5 @@ def scale() -> float:
 
 
 def scaled(full: int, least: int) -> int:
-    """That share of a full number, but not less than `least`."""
+    """`full` times `scale()`, at least `least`."""
     return max(least, round(full * scale()))

@@ -28,7 +28,7 @@ class Replay:
     item_N: list[str]
     rating_N: NDArray[np.float64] | None
     time_N: NDArray[np.float64]
-    """As in the file."""
+    """Times as the file has them."""
     seconds_N: NDArray[np.float64]
     """Since 1970."""
     liked_N: NDArray[np.bool_]

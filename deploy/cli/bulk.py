@@ -53,14 +53,14 @@ class BulkError(ExplainedError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a run makes; one that goes on with another's parts has an equal one."""
+    """What a run computes. A run continues another only if their plans are equal."""
 
     model_version: str
     challenger: str | None
     """The canary's version: its users get its lists, as they do from the service."""
     num_users: int
     request: str
-    """Of every user but for the id, as JSON."""
+    """The request as JSON; only the user id differs between users."""
 
 
 def write_lists(
@@ -138,12 +138,12 @@ class ListMaker:
                 loop.run(exits.aclose())
 
     def __reduce__(self) -> tuple[Callable[..., "ListMaker"], tuple[object, ...]]:
-        """What another process makes it of."""
+        """How pickle makes it again in another process."""
         return _opened_once, (self._settings, self._request.model_dump_json())
 
     @property
     def plan(self) -> Plan:
-        """What lists of these models are."""
+        """The plan of a run with these models."""
         canary, snapshot = self._models.canary, self._models.live.snapshot
         return Plan(
             model_version=snapshot.version,
@@ -177,7 +177,7 @@ class ListMaker:
 
 @lru_cache(maxsize=1)
 def _opened_once(settings: Settings, request: str) -> ListMaker:
-    """In a worker of a cluster, which ends when all is done; the request is JSON."""
+    """Open it in a cluster's worker, which never closes it; `request` is JSON."""
     opened = ExitStack()
     atexit.register(opened.close)
     asked = RecommendationRequest.model_validate_json(request)

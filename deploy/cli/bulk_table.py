@@ -41,7 +41,7 @@ class ItemNames:
         self._names: list[dict[int, tuple[str, str]]] = []
 
     def codes(self, items: Catalogue, rows_C: NDArray[np.integer]) -> Codes:
-        """What `of` knows these items by; a row of -1 is none."""
+        """The items' codes, as `of` takes them; a row of -1 means no item."""
         places = [place for place, each in enumerate(self._models) if each is items]
         if not places:
             places = [len(self._models)]
@@ -146,7 +146,7 @@ class ListTable:
         starts: NDArray[np.intp],
         columns: dict[str, NDArray[Any]],
     ) -> None:
-        """Of lists of equal length that were taken apart together."""
+        """Add lists of equal length that were explained together."""
         places = explained.places
         size = len(lists.shown[places[0]].rows)
         at_C = (starts[places][:, None] + np.arange(size)).reshape(-1)

@@ -78,7 +78,7 @@ def _part(part: int, whole: int) -> str:
 
 
 def _difference(found: Comparison) -> str:
-    """In percentage points."""
+    """The difference of click rates and its interval, in percentage points."""
     if found.difference is None or found.interval is None:
         return "none yet"
     valid = found.always_valid_interval

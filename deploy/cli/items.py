@@ -14,7 +14,7 @@ from magnet_client import AvailabilitiesResponse, ItemFields
 from training.cli.options import FILE, with_options
 
 LINES_AT_ONCE = 1_000
-"""Of one call, so that it is answered soon; the service takes 10,000, and 32 MB."""
+"""Lines of one call, few enough for a quick answer; the service takes 10,000, and 32 MB."""
 
 
 _fields = with_options(

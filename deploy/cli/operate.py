@@ -36,7 +36,7 @@ _SECONDS = 5.0
 _LEAST_FREE_BYTES = 2 * 10**9
 """Ours: a retraining writes its data and a model, and keeps the weights of both."""
 _RETRAINING_DUE = timedelta(days=1.5)
-"""As the alert MagnetRetrainMissing: nightly, and half a day for one that is late."""
+"""The threshold of the alert MagnetRetrainMissing: a day, and half a day of delay."""
 _FOLDER = click.Path(path_type=Path)
 
 

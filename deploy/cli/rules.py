@@ -60,7 +60,7 @@ def max_per_of(text: str) -> MaxPer:
 
 
 def _halves(text: str, mark: str) -> tuple[str, str]:
-    """What is before the last mark and behind it; ValueError if either is nothing."""
+    """The parts before and after the last mark; ValueError if one is empty."""
     before, _, behind = text.rpartition(mark)
     if not (before.strip() and behind.strip()):
         raise ValueError(text)

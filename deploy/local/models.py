@@ -9,7 +9,7 @@ from training.publish import PublishError, PublishPolicy, live_version, publish_
 
 _WAIT_FOR_PUBLISHER_SECONDS = 60.0
 PAUSE_PER_COST = 9.0
-"""As in `training.fit.early`, which would bring PyTorch into the launcher."""
+"""Copied from `training.fit.early`: importing it would load PyTorch."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -94,7 +94,7 @@ class Training:
     folder: ModelFolder
     recipe: Recipe
     data: Path
-    """As in `Fitted`."""
+    """Data folder that it is trained on, as in `Fitted`."""
 
     def finish(self) -> Fitted:
         """The model, once the training has ended; StepFailed if it has failed."""

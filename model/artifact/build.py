@@ -40,9 +40,9 @@ class Facts(TypedDict):
     metrics: dict[str, float]
     training: TrainingRecord
     model_version: NotRequired[str]
-    """By default the time of the build and the first digits of a checksum of everything."""
+    """Default: the time of the build and the first digits of a checksum of everything."""
     created_at: NotRequired[str]
-    """By default now."""
+    """Default: now."""
     chunk_bytes: NotRequired[int]
 
 

@@ -19,7 +19,7 @@ from model.artifact.manifest import ArtifactManifest, little_endian, sha256
 
 MANIFEST = "manifest.json"
 PICTURE_FOLDER = "images"
-"""In the data folder: a picture per item, named after its id."""
+"""Folder in the data folder with a picture per item, named after its id."""
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 _AT_ONCE = 2
 """Arrays that are verified: more would take the processors from whoever else starts."""

@@ -75,7 +75,7 @@ class TensorSpec(_Frozen):
 
     @classmethod
     def of(cls, array: NDArray[Any]) -> Self:
-        """Of an array."""
+        """The entry of an array."""
         return cls(dtype=array.dtype.str, shape=array.shape, sha256=sha256(array))
 
 
@@ -87,7 +87,7 @@ class FileSpec(_Frozen):
 
     @classmethod
     def of(cls, data: bytes) -> Self:
-        """Of a file's content."""
+        """The entry of a file with this content."""
         return cls(num_bytes=len(data), sha256=sha256(data))
 
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 REPORT = "report.json"
 MOST_BYTES = 262_144
-"""Of the file; fewer items are drawn until it fits."""
+"""Largest file; fewer items are drawn until it fits."""
 
 
 class _Frozen(BaseModel):

@@ -50,7 +50,7 @@ class RedisAddress:
     hosts: tuple[tuple[str, int], ...] = ()
     """Host and port of the server, of the sentinels or of some nodes; none for a socket."""
     path: str = ""
-    """Of the socket."""
+    """Path of the Unix socket."""
     master: str = ""
     """The name that the sentinels know the master by."""
     database: int = 0
@@ -123,7 +123,7 @@ class RedisAddress:
 
     @property
     def sentinel_keywords(self) -> dict[str, Any]:
-        """The same for the sentinels, which need not know the server's users."""
+        """Keywords for the sentinels, which need not know the server's users."""
         names = {"username": "sentinel_username", "password": "sentinel_password"}
         login = {word: self.options[name] for word, name in names.items() if name in self.options}
         return login | self._encryption

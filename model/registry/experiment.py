@@ -175,7 +175,7 @@ def _spread(champion: Responses, challenger: Responses) -> tuple[int, float]:
 
 
 def _half_width(users: int, deviation: float) -> float:
-    """Of the confidence sequence."""
+    """Half width of the confidence sequence."""
     scaled = users * _RHO_SQUARED + 1
     return deviation * math.sqrt(
         2 * scaled / (users**2 * _RHO_SQUARED) * math.log(math.sqrt(scaled) / ALPHA)
@@ -204,7 +204,7 @@ class Experiment(BaseModel):
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     share: float | None = None
-    """Of the users who get the challenger; None before anything was counted."""
+    """Share of the users who get the challenger; None before anything was counted."""
     champion_version: str | None = None
     """The version that was live; None before anything was counted."""
     counted_since: AwareDatetime | None = None

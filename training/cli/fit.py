@@ -48,7 +48,7 @@ _LONGEST_LIST = 20
 _TOGETHER = 512
 """Users whose items are ranked at once."""
 _CHECKPOINT_COPIES = 2 * 5
-"""Of the free parts in two checkpoints: as they are, on average, the best, and two moments."""
+"""Copies of the parameters in two checkpoints: current, average, best, and Adam's moments."""
 
 
 class FitError(ExplainedError):
@@ -208,7 +208,7 @@ class _Job:
 
     @property
     def _least_bytes(self) -> int:
-        """Of checkpoints and the embeddings of an artifact, which are most of what is written."""
+        """Size of checkpoints and an artifact's embeddings, which are most of what is written."""
         users, items = len(self.dataset.user_ids), len(self.dataset.item_ids)
         modalities = 1 + len(self.dataset.features)
         of_checkpoints = _CHECKPOINT_COPIES * (users + items)

@@ -103,7 +103,7 @@ class Picture:
 
     @property
     def size(self) -> int:
-        """The same for all: every picture is resized to the encoder's input."""
+        """Constant, since every picture is resized to the encoder's input."""
         return 1
 
     def open(self) -> Image.Image:

@@ -39,7 +39,7 @@ class Encoder(Protocol[T_contra]):
 
     @property
     def fingerprint(self) -> str:
-        """Of weights and preprocessing: encoders that share it give equal vectors."""
+        """Digest of weights and preprocessing: equal ones give equal vectors."""
         ...
 
     def encode(self, contents: Sequence[T_contra]) -> NDArray[np.float32]:
@@ -52,10 +52,10 @@ class NamedEncoder(Generic[T_contra]):
     """An encoder by what loads it: light to send, and loaded once in each process that asks it."""
 
     load: Callable[[str, str], Encoder[T_contra]]
-    """By name and device."""
+    """Loads an encoder, given its name and device."""
     name: str
     device: str
-    """As `choose_device` takes it, in whichever process."""
+    """Device as `choose_device` takes it; each process chooses its own."""
 
     @property
     def fingerprint(self) -> str:

@@ -75,7 +75,7 @@ class _Task:
     contents: Sequence[Content[Any] | None]
     encoder_name: str
     encoder: Callable[[str, str], Encoder[Any]]
-    """By name and device."""
+    """Loads the encoder, given its name and device."""
     path: Path
 
 

@@ -100,7 +100,7 @@ class TimmNetwork:
 
 
 def _placed(network: Any, device: str) -> Any:
-    """For inference; channels last takes a quarter less time on a CPU."""
+    """The network ready for inference; channels last takes a quarter less time on a CPU."""
     return network.eval().to(device, memory_format=torch.channels_last)
 
 

@@ -46,7 +46,7 @@ class OnnxFile:
         self.shapes: dict[str, list[int | str | None]] = {
             node.name: node.shape for node in self._session.get_inputs()
         }
-        """Of each input; a size that is not fixed is a name or None."""
+        """Shape of each input; a size that is not fixed is a name or None."""
         self.outputs: list[str] = [node.name for node in self._session.get_outputs()]
 
     def setting_file(self, name: str) -> Path | None:

@@ -62,7 +62,7 @@ class Served:
     settings: str = ""
     """Empty where there is nothing to set."""
     seconds: float = 0.0
-    """To train, or else to take in what was withheld."""
+    """Time of training, or of folding in what was withheld."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

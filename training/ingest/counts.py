@@ -29,7 +29,7 @@ class Counts:
     values: pl.DataFrame | None
     """Columns value and len, by value; None if every row is a like."""
     months: dict[str, int] | None
-    """By month (UTC), without those that have none; None without times."""
+    """Rows by month (UTC), of rows that have a time; None without times."""
     whole_times: bool
     """Whether all times are whole seconds."""
 
@@ -77,7 +77,7 @@ def counted(frame: pl.DataFrame, by: str) -> pl.DataFrame:
 
 
 def counts_of(rows: Rows, by: str) -> pl.DataFrame:
-    """As `counted`, of all rows."""
+    """`counted` over all rows."""
     total: list[pl.DataFrame] = []
     for frame in rows.by_user():
         total = [_sums([*total, counted(frame, by)], by)]

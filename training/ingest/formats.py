@@ -164,7 +164,7 @@ class Record(NamedTuple):
     line: int
     """On which it begins, from 1 on."""
     fields: list[str]
-    """Of a faulty record, its first line."""
+    """Fields of the record; for a faulty one, its first line."""
     fault: str | None = None
 
 

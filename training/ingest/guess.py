@@ -384,7 +384,7 @@ class _Asking:
         self.choose(key, [{key: x} for x in candidates or others or self.table.names], candidates)
 
     def required_id(self, key: str, candidates: Sequence[str], besides: Collection[str]) -> None:
-        """As `required`, of columns with one id in a cell; DataError if there are only others."""
+        """`required` for columns with one id per cell; DataError if every candidate has lists."""
         options = candidates or [name for name in self.table.names if name not in besides]
         several = [name for name in options if self.table.holds_several(name)]
         if several and len(several) == len(options):
@@ -393,7 +393,7 @@ class _Asking:
         self.required(key, single, besides=[*besides, *several])
 
     def optional(self, key: str, candidates: Sequence[str]) -> None:
-        """As `required`, if there are candidates."""
+        """`required`, unless there are no candidates."""
         if candidates:
             self.required(key, candidates)
 

@@ -43,9 +43,9 @@ _FORMATS = {
     b"BM": ".bmp",
     b"RIFF": ".webp",
 }
-"""By what pictures begin with: their suffixes."""
+"""Suffixes of picture formats by the first bytes of a file."""
 _MOST_CHARACTERS = 1024
-"""Of a picture's file name with its folders."""
+"""Longest path of a picture."""
 _SHOWN_CHARACTERS = 60
 _EXAMPLES = 3
 """Ids that a message names."""
@@ -56,11 +56,11 @@ class Pictures:
     """Where the items' pictures are."""
 
     files: dict[str, Path]
-    """By public id."""
+    """Picture files by public id."""
     urls: pl.Series
     """One per item, empty for an item without."""
     stored: dict[str, tuple[bytes, str]]
-    """By public id: pictures that stand in the table itself, and the suffixes of their formats."""
+    """Pictures from the table itself, with the suffixes of their formats, by public id."""
     absent: list[str]
     """Files that are named but do not exist, and stored pictures that are none."""
 
@@ -71,7 +71,7 @@ class Items:
 
     sources: Sequence[Source]
     table: pl.DataFrame
-    """As `read_item_table` makes it."""
+    """The table that `read_item_table` returns."""
     pictures: Pictures
     rejects: Rejects
     public: PublicIds | None

@@ -22,7 +22,7 @@ _DECODER = json.JSONDecoder(parse_int=str, parse_float=str)
 _LIST = re.compile(r"\[\s*(?:\{|$)")
 _BETWEEN = re.compile(r"[\s,\[\]]*")
 _MOST_CHARACTERS = 2**24
-"""Of one object that goes over several lines; more text without an end is no object."""
+"""Longest object that spans several lines; more text without an end is not an object."""
 
 
 def json_columns_of(path: Path, encoding: str) -> dict[str, bool]:

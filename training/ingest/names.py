@@ -16,14 +16,14 @@ _NAMES = _toml("column_names.toml")
 _BESIDE: dict[str, frozenset[str]] = {
     role: frozenset(words.split()) for role, words in _NAMES.pop("beside").items()
 }
-"""By role: words that may stand beside its own in a name."""
+"""For each role, words that its names may contain besides its own."""
 ID_WORDS = frozenset({"id", "ids", "no", "nr", "number", "nummer", "code", "key", "uuid"})
 """Words in the names of columns that identify something."""
 NAMES: dict[str, Sequence[frozenset[str]]] = {
     role: [frozenset(group.split()) for group in groups]
     for role, groups in (_NAMES | {"id": _NAMES["item"] + _NAMES["id"]}).items()
 }
-"""By role of a column: names that leave little doubt, then others; see `column_names.toml`."""
+"""For each role, names that leave little doubt, then others; see `column_names.toml`."""
 _UNIT = re.compile(r"(?<=\w)\s*[(\[][^()\[\]]*[)\]]\s*$")
 _PARTS = re.compile(r"[A-Z]?[^\W\d_A-Z]+|[A-Z]+")
 
@@ -69,7 +69,7 @@ def plain(name: str) -> str:
 
 _LIKE = 1.0
 _POINTS = {"against": -5.0, "undo": -1.0, "shown": 0.0}
-"""By group of words, the strongest first; one that turns an item down outweighs a few views."""
+"""Points of each group of events, the strongest first; a rejection outweighs a few views."""
 _WORDS = {group: words.split() for group, words in _toml("event_words.toml").items()}
 
 

@@ -49,7 +49,7 @@ def _scan(path: Path) -> pl.LazyFrame:
 
 
 def _texts(schema: Mapping[str, pl.DataType]) -> dict[str, pl.Expr]:
-    """By name, the columns that can be text; vectors and bytes are none."""
+    """Columns that can be read as text, by name; vectors and bytes cannot."""
     found: dict[str, pl.Expr] = {}
     for name, dtype in schema.items():
         found |= _texts_of(name, pl.col(name), dtype)

@@ -36,7 +36,7 @@ class Proposal:
     values: dict[str, object] = field(default_factory=dict)
     questions: list[Question] = field(default_factory=list)
     unread: dict[str, dict[str, str]] = field(default_factory=dict)
-    """By table: columns that look meant and cannot be read, and why."""
+    """For each table, columns that look relevant but cannot be read, and why."""
     notes: list[str] = field(default_factory=list)
     """What is not used, and why; for the summary."""
 

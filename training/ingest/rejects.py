@@ -45,7 +45,7 @@ class Rejects:
         self._rows: list[tuple[str, int, str, str]] = []
         self._frames: list[pl.DataFrame] = []
         self.whole_ids: dict[str, int] = {}
-        """By what is identified: how many ids were stored with decimals, as 12.0."""
+        """Ids that were stored with decimals (12.0), counted by `user` and `item`."""
         self._beyond_ascii: dict[str, pl.Series] = {}
 
     def note_ids(self, what: str, ids: pl.Series, read: pl.Series) -> None:
@@ -60,7 +60,7 @@ class Rejects:
 
     @staticmethod
     def respelled(rejects: Sequence["Rejects"]) -> dict[str, list[str]]:
-        """By what is identified: ids, each in one of several spellings that look the same."""
+        """Ids by `user` and `item` that occur in several spellings that look the same."""
         found: dict[str, list[str]] = {}
         for what in dict.fromkeys(x for each in rejects for x in each._beyond_ascii):
             parts = [x._beyond_ascii[what] for x in rejects if what in x._beyond_ascii]

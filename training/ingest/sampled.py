@@ -286,4 +286,4 @@ _UNLIKE: dict[str, Callable[[pl.Series], pl.Series]] = {
     "label": _no_labels,
     "available": _no_stock,
 }
-"""By role: the values that a column of it cannot have."""
+"""For each role, a filter of the values that its columns cannot have."""

@@ -120,14 +120,14 @@ class Summary(_Figures):
     values: dict[str, int] | None
     """Rows by rating, or by points."""
     top_items: dict[int, float]
-    """By percentage of the most chosen items: their share of all interactions."""
+    """Share of all interactions that the most chosen 1 %, 10 % ... of items have."""
     months: dict[str, int] | None
     catalogue: Catalogue | None
     features: list[str]
     weights: dict[str, float]
     """Points by event, if there are events."""
     whole_ids: dict[str, int]
-    """By what is identified: ids that were stored with decimals (12.0) and are whole (12)."""
+    """Ids that were stored with decimals (12.0), counted by `user` and `item`."""
     respelled: dict[str, list[str]]
     """By what is identified: ids that come in several spellings that look the same, and stay apart;
     each once."""

@@ -86,7 +86,7 @@ class Interactions:
     kept: Rows
     """Without users and items that have too few."""
     counts: Counts
-    """Of what is kept."""
+    """Counts of the rows that are kept."""
     rejects: Rejects
 
     @classmethod

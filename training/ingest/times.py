@@ -14,7 +14,7 @@ import polars as pl
 DateOrder = Literal["day-first", "month-first", "year-first"]
 DATE_ORDERS: tuple[DateOrder, ...] = ("day-first", "month-first", "year-first")
 UNITS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
-"""Of times that are numbers: how many make a second."""
+"""Units of numeric times, as ticks per second."""
 _LARGEST = {"s": 1e11, "ms": 1e14, "us": 1e17}
 """Smaller numbers are taken to be in this unit: in seconds until the year 5138, and in milliseconds
 from 1973 on."""
@@ -25,7 +25,7 @@ SPREADSHEET = "spreadsheet"
 _DAYS_TO_1970 = 25_569
 _DAY = 86_400.0
 _LAST_DAY = 80_000
-"""In 2119."""
+"""Spreadsheet days count from 1899-12-30; this one is in 2119."""
 _CLOCKS = ("", " %H:%M:%S%.f", " %H:%M", " %I:%M:%S %p", " %I:%M %p")
 _DATES = (
     "%Y-%m-%d",

@@ -81,7 +81,7 @@ def numbers(text: pl.Expr, style: Style = PLAIN) -> pl.Expr:
 
 
 def wholes(text: pl.Series) -> list[float]:
-    """Of what numbers are parts, each once: 5 of `4/5`, 100 of `80%`."""
+    """The distinct denominators of ratings: 5 of `4/5`, 100 of `80%`."""
     whole = pl.select(_number(_part(pl.lit(text))[1], None)).to_series()
     return whole.drop_nulls().unique().sort().to_list()
 
@@ -150,7 +150,7 @@ def _number(text: pl.Expr, thousands: Thousands | None) -> pl.Expr:
 
 _STORED = r"^\s*(?:\[.*\]|\{.*\})\s*$"
 _LABELS = ("name", "title", "label", "value", "slug")
-"""Of an object that stands for a category: what it is called."""
+"""Fields that hold the name, where a category is an object."""
 _FLAT = "|"
 
 

@@ -39,7 +39,7 @@ DEFAULT_POLICY = PublishPolicy()
 _REPORT_SECONDS = 5.0
 _MIB = 2**20
 LEAST_SHARED = 0.1
-"""Of the smaller catalogue: less than any season changes (ours)."""
+"""Least share of the smaller catalogue that both have; seasons change less (ours)."""
 
 
 def live_version(redis_url: str, namespace: str = "default") -> str | None:

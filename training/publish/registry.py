@@ -54,7 +54,7 @@ class StoredVersion:
     version: str
     published_at: datetime
     roles: tuple[str, ...]
-    """Of `State.roles`."""
+    """Its roles by `State.roles`."""
     metrics: dict[str, float]
     """The manifest's; empty if it cannot be read."""
     early: bool

@@ -25,7 +25,7 @@ INK = "#1a1a1a"
 DASHES = ("", "7 3", "2 2", "9 3 2 3")
 """Tell lines of one colour apart."""
 ROLE_COLOURS = {"dominant": "#0072b2", "balanced": "#009e73", "complementary": "#d55e00"}
-"""Of the experts of each role, as in docs/response.svg."""
+"""Colours of the experts' roles, as in docs/response.svg."""
 _GROUND, _QUIET, _FAINT = "#ffffff", "#4d4d4d", "#e0e0e0"
 _PAGE_COLOURS = {
     _GROUND: "ground",
@@ -41,7 +41,7 @@ panels."""
 _NAMES = 0.76
 """Where the names of the lines begin, as a share of the width."""
 _LEAST_SPAN = 0.01
-"""Of a vertical axis: values that differ by less are drawn as one."""
+"""Least range of a vertical axis, so that noise is not drawn large."""
 _STYLE: dict[Any, object] = {
     "svg.fonttype": "none",
     "figure.dpi": 72,  # a point is a pixel
@@ -89,7 +89,7 @@ class Series:
 
     @property
     def places(self) -> Sequence[float]:
-        """Of the values on the horizontal axis."""
+        """Positions of the values on the horizontal axis."""
         return self.at or range(1, len(self.values) + 1)
 
 

@@ -36,7 +36,7 @@ class Candidate:
     """The new model."""
 
     model: TrainedModel
-    """As validation has chosen it; it has not seen what tests it."""
+    """The model that validation chose; it has not seen the test part."""
     served: TrainedModel
     """What becomes of `model` when it learns from the held-out parts too."""
     why_cold: str

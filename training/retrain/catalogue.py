@@ -41,7 +41,7 @@ _TAKEN = {*ITEM_COLUMNS, *(name for names in _COLUMNS.values() for name in names
 
 
 def usable_records(records: Sequence[ItemRecord]) -> list[ItemRecord]:
-    """Those that can stand in a table, by id; deleted items are left out."""
+    """Records that a table can hold, sorted by id, without deleted items."""
     return sorted(
         (each for each in records if not each.retired and _is_cell(each.item_id)),
         key=lambda each: each.item_id,

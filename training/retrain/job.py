@@ -126,7 +126,7 @@ class Retraining:
     record: RunRecord
     reporter: Reporter
     ray_address: str | None = None
-    """Of the Ray cluster that trains; None to train here."""
+    """Address of the Ray cluster that trains; None to train here."""
 
     def run(self) -> RunRecord:
         """Run all steps; an error is recorded before it is raised."""

@@ -40,7 +40,7 @@ class SavedWeights:
     trust_U1: Tensor
     """How much each user's free part counts."""
     content: dict[str, Tensor]
-    """By content modality: every item's encoded features [I, D]."""
+    """Encoded features of all items [I, D] by content modality."""
     recency_power: float
     trained_until: float
     """Unix time of the newest positive that it was trained on."""

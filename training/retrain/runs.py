@@ -66,13 +66,13 @@ class RunRecord(BaseModel):
     inputs: str = ""
     """Digest of the data folder and of the settings: with it and no new events, nothing is new."""
     events: int = 0
-    """In the log."""
+    """Events in the log."""
     newest_event: AwareDatetime | None = None
     """When the newest of them was received."""
     events_until: AwareDatetime | None = None
     """What was received until then is in the log, or can never be."""
     new_events: int = 0
-    """Of those, since the live model's run."""
+    """Events since the live model's run."""
     data: dict[str, int] = {}
     """Counts of rows, users and items, by what they are."""
     density: float | None = None
@@ -82,17 +82,17 @@ class RunRecord(BaseModel):
     capped_users: dict[str, int] = {}
     """User-item pairs left out, by user who has more of them than one may weigh."""
     capped_items: dict[str, int] = {}
-    """The same, by item that nobody has described."""
+    """Pairs left out, by item that nobody has described."""
     rules: list[Rule] = []
     metrics: dict[str, dict[str, float]] = {}
-    """Of `challenger`, `champion` and `popular`: flat names as in the manifest."""
+    """Metrics of `challenger`, `champion` and `popular`, by their names in the manifest."""
     seconds: dict[str, float] = {}
-    """By step."""
+    """Seconds of each step."""
     peak_mb: float = 0.0
     """MB (10^6 bytes) of memory."""
     history: list[EpochRecord] = []
     experts: list[str] = []
-    """In the order of the history's shares."""
+    """Names of the experts, in the order of the shares in `history`."""
     changed: list[ChangedList] = []
     """Examples, the live model against the new one."""
     best_epoch: int = 0

@@ -25,10 +25,10 @@ class DataSettings(_Settings):
     """The data from before the first event."""
 
     folder: Path
-    """As for `fit`; its interactions need timestamps."""
+    """A data folder as for `fit`; its interactions need timestamps."""
     min_rating: float | None = None
     timestamp_unit: Literal["s", "ms"] = "s"
-    """Of the folder's timestamps since 1970: seconds or milliseconds."""
+    """Unit of the folder's timestamps since 1970: seconds or milliseconds."""
     modalities: list[str] | None = None
 
 
@@ -80,7 +80,7 @@ class PromotionSettings(_Settings):
     """Share of the live model's NDCG@20 and Recall@20 that may be lost: about two standard errors
     of the difference on MovieLens-100K's newest tenth."""
     group_margin: float = Field(default=0.1, ge=0, lt=1)
-    """The same on tail items and for sparse users, whose figures vary more."""
+    """`margin` for tail items and sparse users, whose figures vary more."""
     min_utilisation: float = Field(default=0.5, ge=0, le=1)
     """Entropy of the mean routing over log K: half means that of nine experts fewer than about
     three share the work."""

@@ -54,13 +54,13 @@ class Assembled:
     events: int
     """Events in the log."""
     counted: int
-    """Those that say what a user did; others say what they were shown, or are left out."""
+    """Events that say what a user did; others were impressions, or left out."""
     rejected: dict[str, int]
     """Events that cannot be used, by reason."""
     capped_users: dict[str, int]
     """User-item pairs beyond `events.max_share`, by user."""
     capped_items: dict[str, int]
-    """The same by item that is not in the data folder and was not put."""
+    """Pairs left out, by item that is neither in the data folder nor put."""
     pairs: int
     positives: int
     users: int

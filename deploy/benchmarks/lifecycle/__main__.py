@@ -134,7 +134,7 @@ def _say(line: str) -> None:
 
 
 def _command(options: argparse.Namespace) -> str:
-    """As it should be typed to get the same report."""
+    """The command line that makes the same report."""
     words = ["python", "-m", "deploy.benchmarks.lifecycle"]
     of_days = "share" if options.start is None else "start"
     for name in ("data", of_days, "days", "plot", "document"):

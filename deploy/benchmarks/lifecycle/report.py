@@ -65,7 +65,7 @@ WITHIN_A_DAY = {
 KNOWN, JOINED, NEW = "there at the start", "come since", "on their first day"
 GROUPS = (KNOWN, JOINED, NEW)
 LENGTH = 20
-"""Of a list."""
+"""Length of the lists."""
 METRICS = (f"recall@{LENGTH}", f"ndcg@{LENGTH}")
 
 
@@ -77,9 +77,9 @@ class Visit:
     group: str
     """One of `GROUPS`."""
     value: dict[str, dict[str, float]]
-    """By service and metric."""
+    """Metrics of the day's list, by service and metric."""
     next_like: dict[str, dict[str, float]]
-    """Of the list before each like of the day, in the mean: by `MORNING` or `LIVE`, and metric."""
+    """Mean over the day's likes of the list before each, by `MORNING` or `LIVE` and metric."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +88,7 @@ class DayOutcome:
 
     day: Day
     night: RunRecord
-    """Of the retraining on all that came before the day."""
+    """Record of the retraining on everything before the day."""
     cpu_seconds: float
     """Processor time of that retraining."""
     visits: tuple[Visit, ...]
@@ -106,7 +106,7 @@ class Simulation:
     days: list[DayOutcome] = field(default_factory=list)
 
     def visits(self, days: int | None = None, group: str | None = None) -> list[Visit]:
-        """Of the first `days` days (None: all) and of one group (None: everybody)."""
+        """Visits of the first `days` days (None: all) by one group (None: all groups)."""
         return [
             visit
             for day in self.days[:days]

@@ -16,7 +16,7 @@ Result = TypeVar("Result")
 def apart(
     measure: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs
 ) -> Result:
-    """What a function returns in a fresh process that computes on one thread."""
+    """Call a function in a fresh process that computes on one thread."""
     fresh = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(max_workers=1, mp_context=fresh, initializer=_one_thread) as pool:
         return pool.submit(measure, *args, **kwargs).result()

@@ -17,7 +17,7 @@ from training.data.histories import Histories
 
 FEATURE_WIDTH = 64
 _DIRECTIONS = 6
-"""Of the space that items lie in, as `magnet synthesise` plants them."""
+"""Dimensions of the items' latent space, as in `magnet synthesise`."""
 _NOISE = 0.02
 """Standard deviation in every column, beside about 0.3 of the structure."""
 _POPULARITY_SKEW = 2.5
@@ -38,7 +38,7 @@ class Size:
         return f"{self.users}x{self.items}x{self.interactions}"
 
     def scaled(self, share: float) -> "Size":
-        """The same with fewer of all."""
+        """All counts multiplied by a share."""
         return Size(
             *(round(share * count) for count in (self.users, self.items, self.interactions))
         )

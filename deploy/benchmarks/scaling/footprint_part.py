@@ -47,7 +47,7 @@ class StepCost:
     pairs: float
     """Drawing a batch, its objective and gradients: once per step."""
     positives: int
-    """Of a batch."""
+    """Positives of a batch."""
 
 
 def measure_step_cost(
@@ -113,7 +113,7 @@ class Footprint:
     """Peak of the process that reads the data and takes a few steps, on one thread."""
     artifact_mb: float
     redis_mb: float
-    """What the server's resident memory grew by with one version."""
+    """Growth of the server's resident memory by one version."""
     service_mb: float
     """Resident memory of one replica that is ready and has served nobody yet."""
 

@@ -40,7 +40,7 @@ class Imported:
 
     rows: int
     seconds: float
-    """Of processor time."""
+    """Processor time."""
     wall: float
     peak_mb: float
 

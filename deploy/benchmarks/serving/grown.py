@@ -41,13 +41,13 @@ _DECAY_M = (0.4, 0.5, 0.9)
 """Dimension d has standard deviation (1 + d)^-decay: gives the cosines of trained rows a standard
 deviation of 0.2 to 0.4."""
 _SCATTER_M = (1.1, 0.9, 0.6)
-"""Of an item around its cluster's centre, which has 1: behaviour is the loosest."""
+"""Scatter of items around their cluster's centre, which has scale 1: widest in behaviour."""
 _VIEW_SCATTER_M = (1.0, 0.3, 0.15)
-"""Of the augmented view around the other: cosines of 0.8, 0.97 and 0.99 between them."""
+"""Distance between an item's two views: their cosines are 0.8, 0.97 and 0.99."""
 _BIAS_SPREAD = 1.2
 """Standard deviation of the bias, as trained."""
 _ROUTING_SCALE = 5.0
-"""Of the router's evidence: the item's share spreads by about 0.6; trained ones by 0.3 to 1.3."""
+"""Scale of the router's inputs: the item's part varies by about 0.6; trained: 0.3 to 1.3."""
 _PRIOR_SPREAD = 0.4
 _BLOCK_ROWS = 65_536
 

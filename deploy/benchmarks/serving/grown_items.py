@@ -22,7 +22,7 @@ from training.export.item_encoder import content_keys, item_encoder_graph, text_
 _WIDTH = 128
 _TERMS = 5_000
 _WORDS = 20
-"""Of a description; a title has four."""
+"""Words of a description; a title has four."""
 _NOISE = 0.5
 
 
@@ -84,7 +84,7 @@ def new_items(first: int, count: int, *, features: Sequence[str], seed: int) -> 
 
 
 def _features(rows_ID: Any, rng: np.random.Generator) -> ModalityFeatures:
-    """Of items with these rows: turned into other axes, and a little else."""
+    """Features of items: their embeddings, rotated, with some noise."""
     turn_DF = rng.standard_normal((rows_ID.shape[1], _WIDTH)) / np.sqrt(_WIDTH)
     x_IF = rows_ID @ turn_DF
     x_IF += _NOISE * x_IF.std() * rng.standard_normal(x_IF.shape)

@@ -34,7 +34,7 @@ _PEERS = {
 }
 _START_SECONDS = 120.0
 _WARM_SECONDS = 30
-"""For the kept answers to be those of the users who ask most."""
+"""Until the cache holds the answers of the users who ask most."""
 _CLICKS_EVERY = 20
 _MOST_USERS = 100_000
 SEED = 0

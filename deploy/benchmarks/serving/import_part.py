@@ -30,7 +30,7 @@ class _Taken(NamedTuple):
     processor_s: float
     wall_s: float
     peak_mb: float
-    """As the command reports it; NaN for a command that reports none."""
+    """Peak memory that the command reports; NaN if it reports none."""
 
 
 def measure() -> Outcome:

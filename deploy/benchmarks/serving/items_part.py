@@ -97,7 +97,7 @@ class _Rounds:
 
     @property
     def errors(self) -> int:
-        """Of lists and bulk calls."""
+        """Failed lists and bulk calls."""
         return self.refused + sum(each.errors for each in (*self.before, *self.during))
 
     @property

@@ -27,9 +27,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 _AGAIN_SECONDS = 0.05
-"""Before a broken connection is opened anew."""
+"""Pause before a broken connection is reopened."""
 _ROUNDING = 1e-5
-"""In points of score: how far requests that are computed together may move each other's."""
+"""How much a score may differ when requests share a batch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,15 +38,15 @@ class Options:
 
     url: str
     path: str
-    """With `{}` for the user's number, as in /v1/users/u{:09d}/recommendations."""
+    """Path with `{}` for the user's number, as in /v1/users/u{:09d}/recommendations."""
     users: int = 1000
-    """In turn, unless `zipf`."""
+    """Users who ask in turn, or by Zipf's law with `zipf`."""
     zipf: bool = False
-    """Draw users by chance, each twice as often as the one of twice their number."""
+    """Draw users by Zipf's law: user n in proportion to 1 / n."""
     seed: int = 0
-    """Of who is drawn."""
+    """Seed of the draw of users."""
     clicks_every: int = 0
-    """After so many lists a click on the first item of one is reported; 0: none is."""
+    """After this many lists a click on the first item of one is reported; 0: never."""
     connections: int = 16
     seconds: float = math.inf
     """Without it, until SIGTERM."""
@@ -72,7 +72,7 @@ class Load:
     clicks: int
     """Clicks that were reported besides."""
     times_ms: list[float]
-    """Of every answer, ascending."""
+    """Response times, ascending."""
 
     @property
     def p50_ms(self) -> float:
@@ -81,7 +81,7 @@ class Load:
 
     @property
     def p99_ms(self) -> float:
-        """What one answer of a hundred takes longer than."""
+        """The 99th percentile."""
         return percentile(self.times_ms, 99)
 
     @property
@@ -101,7 +101,7 @@ class Load:
 
 
 def percentile(ascending: Sequence[float], share: float) -> float:
-    """What so many per cent of some times are below; 0 if there is none."""
+    """The percentile `share` (0 to 100) of sorted times; 0 without any."""
     return ascending[int(len(ascending) * share / 100)] if ascending else 0.0
 
 

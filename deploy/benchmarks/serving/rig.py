@@ -186,7 +186,7 @@ def rig() -> Iterator[Rig]:
 
 @contextmanager
 def busy_processors() -> Iterator[None]:
-    """As many processes as there are processors, each of which computes without pause."""
+    """Keep every processor busy with a process that computes without pause."""
     with ExitStack() as stack:
         for number in range(len(os.sched_getaffinity(0))):
             spinning = [sys.executable, "-c", "while True: pass"]

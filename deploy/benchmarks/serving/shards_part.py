@@ -112,7 +112,7 @@ def _compared(whole: Replica, shard: Replica) -> tuple[float, float]:
 
 
 def _scores(answer: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
-    """By item, its score, and the sum of its bias and contributions."""
+    """Each item's score, and the sum of its bias and contributions."""
     if answer["warnings"]:
         raise ValueError(f"a list was not whole: {answer['warnings']}")
     return {
@@ -129,7 +129,7 @@ def _sum(experts: Sequence[Mapping[str, float]]) -> float:
 class _Asked:
     p50_ms: float
     processor_ms: tuple[float, ...]
-    """For an answer, of each process that works for it."""
+    """Processor time of an answer in each process that takes part."""
 
 
 def _asked(asked: Replica, *others: Replica) -> _Asked:

@@ -40,7 +40,7 @@ def measure_memory() -> Outcome:
 
 
 def _memory_of(held: Rig, workers: int) -> float:
-    """Of a service with so many workers, in MB."""
+    """Memory of a service with that many workers, in MB."""
     replica = held.start({"MAGNET_CACHE_DIR": str(held.folder / "cache")}, workers=workers)
     load(replica.url, PATH, seconds=5, users=_USERS)
     taken = proportional_mb(replica.child.pid)

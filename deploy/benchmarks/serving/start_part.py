@@ -21,7 +21,7 @@ _LINES_AT_ONCE = 5_000
 _USERS, SEED = 1_000, 0
 _ROUNDS = 5
 _BYTES_OF_AN_ITEM = 16_000
-"""Of memory, at the peak: the model as it is made, in the server, and in the service."""
+"""Peak memory per item: model under construction, Redis and service together."""
 _PATIENCE_SECONDS = 60
 _IMPORTS = ("service.app", "fastapi")
 _PROTOCOL = f"""### Start

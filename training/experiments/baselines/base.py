@@ -19,7 +19,7 @@ class Fitted:
     seconds_per_epoch: float | None = None
     """Validation included; None for a closed form."""
     epochs: int = 0
-    """Of training that are in it; 0 for a closed form."""
+    """Epochs that it was trained for; 0 for a closed form."""
     curve: tuple[tuple[float, float], ...] = ()
     """After each epoch, the seconds of the processor so far and validation NDCG@20."""
     finished: bool = True

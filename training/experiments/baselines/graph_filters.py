@@ -165,13 +165,13 @@ class BSPM(ClosedForm):
     time: float
     """Where sharpening ends."""
     steps: int = 1
-    """Of equal length, over which sharpening is solved."""
+    """Number of equal steps in which the solver sharpens."""
     merge: Literal["early", "late"] = "early"
     """Whether the ideal low pass is added before sharpening or after it."""
     low_pass: float
     """Weight of the ideal low pass."""
     vectors: int
-    """Of the ideal low pass."""
+    """Number of singular vectors of the ideal low pass."""
     mean: bool = False
     """Take the mean of the blurred signal and the sharpened one after each step."""
 
@@ -292,11 +292,11 @@ class LinkProp(ClosedForm):
     """
 
     beta: float
-    """Of the user's own item."""
+    """Exponent of the degree of the user's own item."""
     gamma: float
-    """Of the other user who has it."""
+    """Exponent of the degree of the other user who has it."""
     delta: float
-    """Of the item that this user has too, which is scored."""
+    """Exponent of the degree of the item that is scored, which the other user has too."""
 
     def fit(self, dataset: Dataset) -> ScoreFunction:
         """Scores [B, I] are sums over paths."""

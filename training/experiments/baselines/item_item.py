@@ -39,7 +39,7 @@ class ItemKNNResidual(ClosedForm):
     """
 
     weight: float
-    """Of the residual; the base has 1."""
+    """Weight of the residual; the base has 1."""
     neighbours: int = 1000
 
     def fit(self, dataset: Dataset) -> ScoreFunction:

@@ -35,7 +35,7 @@ class LightGCN(FactorBaseline):
     num_layers: int = 2
     embedding_dim: int = 64
     num_negatives: int = 512
-    """Of the sampled softmax."""
+    """Negatives of the sampled softmax."""
     l2: float = 1e-4
     """On the initial embeddings of the batch (the value of LightGCN's authors)."""
 

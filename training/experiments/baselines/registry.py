@@ -34,7 +34,7 @@ BASELINES = {
     "vbpr": vbpr.ENTRY,
     "freedom": freedom.ENTRY,
 }
-"""In the order of reports; docs/contributing.md says how to add one."""
+"""All baselines in the order of reports; docs/contributing.md says how to add one."""
 
 log = logging.getLogger(__name__)
 

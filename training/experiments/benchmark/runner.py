@@ -114,7 +114,7 @@ class BenchmarkPlan:
     """What to run."""
 
     seeds: tuple[int, ...]
-    """Of every model with randomness; the first one also serves for tuning."""
+    """Seeds of every randomised model; the first one also serves for tuning."""
     config: TrainingConfig
     """MAGNET's settings; its seed is replaced."""
     models: tuple[str, ...] = MODELS
