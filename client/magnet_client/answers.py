@@ -408,7 +408,7 @@ class ModelReport(_Part):
     """Which experts serve whom, what lists show of the long tail, and where items lie."""
 
     users: int
-    """Whose lists these figures are of."""
+    """Number of users whose lists these figures are of."""
     length: int
     """Places of each list."""
     experts: list[ExpertPlace]

@@ -286,7 +286,7 @@ def _problem(response: Response) -> ProblemError:
 
 
 def _retry_after_seconds(header: str | None) -> float | None:
-    """Of seconds or a date (RFC 9110); None for anything else."""
+    """Seconds by a header of seconds or a date (RFC 9110); None for anything else."""
     if header is None:
         return None
     try:

@@ -29,7 +29,7 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retries:
-    """How often, and how long to wait in between."""
+    """How often a call is repeated, and how long to wait in between."""
 
     attempts: int = 4
     """Attempts of one call, the first included; 1: it is not repeated."""

@@ -77,7 +77,7 @@ class RecommendationOptions(Rules, total=False):
     exclude: list[str]
     categories: list[str]
     diversity: float
-    """From 0, best first, to 1, unlikeness alone."""
+    """0: by score alone; 1: by unlikeness alone."""
     default_rules: bool
     """False: without those of `put_rules`."""
     explain: Detail
@@ -123,7 +123,7 @@ class Event(BaseModel):
     event_id: str = Field(default_factory=lambda: uuid4().hex)
     timestamp: AwareDatetime = Field(default_factory=lambda: datetime.now(UTC))
     model_version: str | None = None
-    """Of the answer that showed the item; so are the next three."""
+    """Model version of the answer that showed the item; the next three are of it too."""
     variant: str | None = None
     rank: int | None = None
     request_id: str | None = None

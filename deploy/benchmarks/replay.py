@@ -30,7 +30,7 @@ class Replay:
     time_N: NDArray[np.float64]
     """Times as the file has them."""
     seconds_N: NDArray[np.float64]
-    """Since 1970."""
+    """The same times in seconds since 1970."""
     liked_N: NDArray[np.bool_]
 
     @classmethod

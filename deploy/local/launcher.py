@@ -69,7 +69,7 @@ class Launch:
     redis_url: str | None
     namespace: str
     pictures: Path | None
-    """Whose pictures are shown instead of those of the data."""
+    """Folder whose pictures are shown instead of the data's."""
 
 
 _FOLDER = click.Path(path_type=Path)

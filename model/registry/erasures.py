@@ -45,7 +45,7 @@ class Erasure(BaseModel):
     requested_at: AwareDatetime
     """What was received until then is erased."""
     done: Mapping[Part, AwareDatetime] = {}
-    """When which part was."""
+    """Times at which the parts were done."""
 
     @property
     def waiting(self) -> tuple[Part, ...]:

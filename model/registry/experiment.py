@@ -28,7 +28,7 @@ MIN_EXPECTED = 10
 """Fewest users of the smaller variant that would have clicked, and that would not have, if both
 were equal; with fewer the normal approximation fails."""
 MOST_USERS = 10_000_000
-"""Where a forecast of the users needed ends."""
+"""Largest number of users that a forecast names."""
 LOST_DEVIATIONS = 4.5
 """How far the number of the challenger's users may be from what the share leads to, in standard
 deviations: by chance it is further in one look of 150,000."""

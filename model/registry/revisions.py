@@ -26,5 +26,5 @@ microseconds, so that a server that was emptied has none that is known."""
 
 
 def draw_step() -> int:
-    """By how much the next change raises a revision."""
+    """The random amount by which the next change raises a revision."""
     return 1 + secrets.randbelow(_MOST)

@@ -103,7 +103,7 @@ class State:
 
     @property
     def canary_answers(self) -> int:
-        """How many the latest canary has given."""
+        """Number of answers that the latest canary has given."""
         return 0 if self.canary is None else self.answers.get(self.canary.version, 0)
 
     @property

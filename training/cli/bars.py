@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 log = logging.getLogger(__name__)
 Draw = Callable[[int, str], None]
-"""How much is done, and what to say beside the bar."""
+"""Draws a bar: how much is done, and the text beside it."""
 _REPORT_EVERY_S = 10.0
 
 

@@ -25,7 +25,7 @@ from training.data.tables import DataError, Table
 PLANTED_FILE = "planted.tsv"
 _SEPARATOR = "|"
 WIDTH = 6
-"""Of a feature vector."""
+"""Width of a feature vector."""
 SHARPNESS = 12.0
 """Half of a user's choices fall among the 4 % of the items that fit their taste best."""
 TAIL = 0.6

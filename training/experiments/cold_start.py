@@ -89,7 +89,7 @@ class Ways:
 
     @property
     def users(self) -> int:
-        """Whose test positives are averaged over."""
+        """Number of users whose test positives are averaged."""
         return len(self.outcomes["retrained"].tests[0].users)
 
     def lead(self, way: Way, other: Way, metric: str) -> Lead:
@@ -103,7 +103,7 @@ class ColdItems:
 
     withheld: int
     with_content: int
-    """How many of them have features in at least one modality."""
+    """Withheld items with features in at least one modality."""
     among_all: Ways
     """Every item is ranked."""
     among_withheld: Ways

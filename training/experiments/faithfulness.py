@@ -107,7 +107,7 @@ class Agreement:
     pairs: int
     share: float
     by_driver: dict[str, float]
-    """For the users of each driving modality, and for `mixed` ones, where either one agrees."""
+    """Agreement by driving modality; for `mixed` users either one counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +118,7 @@ class Faithfulness:
     additivity_error: float
     """Largest distance between a score and the sum of its parts; relative for scores over 1."""
     deletion: dict[Removal, dict[Reading, DeletionTest]]
-    """Without the parts of which a score has one only."""
+    """Deletion tests, without parts that a score has only one of."""
     most_led: dict[int, dict[Reading, float]]
     """By length of the list: the share of it that the item of the history leads which leads most,
     the mean over users."""

@@ -28,7 +28,7 @@ from training.fit.config import TrainingConfig
 from training.reporting.documents import table
 
 EVENTS = (1, 3, 5, 10)
-"""After so many events lists are measured."""
+"""Numbers of events after which lists are measured."""
 _METRIC = "ndcg@20"
 
 
@@ -43,7 +43,7 @@ class AfterEvents:
 
     @property
     def users(self) -> int:
-        """How many had so many events, and have test positives."""
+        """Users with that many events and with test positives."""
         return len(self.live[0].users)
 
     @property

@@ -162,7 +162,7 @@ class Record(NamedTuple):
     """One delimited record, or why there is none."""
 
     line: int
-    """On which it begins, from 1 on."""
+    """Number of its first line, from 1 on."""
     fields: list[str]
     """Fields of the record; for a faulty one, its first line."""
     fault: str | None = None

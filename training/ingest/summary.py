@@ -105,7 +105,7 @@ class Summary(_Figures):
     interactions: Rows
     users: int
     items: int
-    """With interactions."""
+    """Items with interactions."""
     density: float
     """Share of all pairs of such a user and item that are interactions."""
     per_user: Spread

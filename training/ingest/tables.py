@@ -35,7 +35,7 @@ class PublicIds:
 
     of: Dict[str, str]
     file: str
-    """Where they were read, for messages."""
+    """File that they come from, for messages."""
 
     @classmethod
     def pairs(cls, ids: pl.Series, public: pl.Series, path: Path) -> Self:
@@ -84,7 +84,7 @@ class Interactions:
     num_merged: int
     """One row per user and item."""
     kept: Rows
-    """Without users and items that have too few."""
+    """Rows without users and items that have too few."""
     counts: Counts
     """Counts of the rows that are kept."""
     rejects: Rejects

@@ -39,7 +39,7 @@ _WIDTH, _PANEL, _AROUND = 880, 236, 88
 """Pixels: width of a line chart, height of a panel with its title, height above and below all
 panels."""
 _NAMES = 0.76
-"""Where the names of the lines begin, as a share of the width."""
+"""Left edge of the lines' names, as a share of the width."""
 _LEAST_SPAN = 0.01
 """Least range of a vertical axis, so that noise is not drawn large."""
 _STYLE: dict[Any, object] = {
@@ -82,7 +82,7 @@ class Series:
     """One per epoch, from the first on."""
     colour: str
     at: Sequence[float] = ()
-    """Where the values stand, if not at the epochs; ascending."""
+    """Positions of the values, ascending; by default the epochs."""
     dashes: str = ""
     """Lengths of strokes and gaps in pixels; empty for a full line."""
     width: float = 2

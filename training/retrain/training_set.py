@@ -99,7 +99,7 @@ class Assembled:
 
     @property
     def config(self) -> DataConfig:
-        """How to read it."""
+        """Settings that read this training set."""
         return DataConfig(folder=self.folder, min_rating=1, split="global-time")
 
 

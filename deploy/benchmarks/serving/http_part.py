@@ -156,7 +156,7 @@ def _zipf_users() -> int:
 
 
 def _kept(server: _Server) -> dict[str, float]:
-    """How many lists were kept, were not, and had changed."""
+    """Answers from the cache: how many hits, misses and changes there were."""
     with urlopen(f"{server.url}/metrics") as answer:
         lines = answer.read().decode().splitlines()
     name = "magnet_kept_answers_total{result="

@@ -91,7 +91,7 @@ class _Rounds:
     before: list[Load]
     during: list[Load]
     seconds: list[float]
-    """Until its items were served."""
+    """Seconds until its items were served."""
     refused: int
     """Calls, in all rounds."""
 

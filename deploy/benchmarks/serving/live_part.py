@@ -15,7 +15,7 @@ from deploy.benchmarks.serving.rig import Rig, processor_seconds, rig
 SEED = 0
 ITEMS = 7_000
 USERS = 100
-"""Without events, and as many with."""
+"""Users without events, and as many with events."""
 EVENTS = 20
 CONNECTIONS = 16
 _ROUNDS = 12

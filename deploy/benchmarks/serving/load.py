@@ -49,7 +49,7 @@ class Options:
     """After this many lists a click on the first item of one is reported; 0: never."""
     connections: int = 16
     seconds: float = math.inf
-    """Without it, until SIGTERM."""
+    """Length of the run; by default until SIGTERM."""
     rate: float = 0.0
     """Requests per second; 0: each connection asks again as soon as it is answered."""
     compare: bool = False

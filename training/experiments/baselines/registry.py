@@ -49,7 +49,7 @@ class Tuned:
 
     baseline: Baseline
     fitted: Fitted
-    """With the seed of the tuning."""
+    """Model that was fitted with the seed of the tuning."""
     fit_seconds: float
     valid_ndcg20: float
     tried: int

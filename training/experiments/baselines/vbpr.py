@@ -34,7 +34,7 @@ class VBPR(FactorBaseline):
     free_dim: int = 32
     content_dim: int = 32
     l2: float
-    """On what the batch's pairs use, and on E and b'."""
+    """L2 penalty on the parameters that the batch's pairs use, and on E and b'."""
 
     def model(self, dataset: Dataset, generator: torch.Generator) -> FactorModel:
         """Freshly initialised; BaselineError without content."""

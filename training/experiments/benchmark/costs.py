@@ -30,32 +30,32 @@ from training.reporting.charts import COLOURS, INK, Panel, Series, draw_lines
 from training.reporting.documents import table
 
 _TIMED_EPOCHS = 3
-"""After a first one, which is not timed."""
+"""Epochs that are timed, after a first one that is not."""
 Curve = tuple[tuple[float, float], ...]
 """Seconds since the start, and validation NDCG@20 by then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """Of one model, in seconds of the processor."""
+    """Training costs of one model, in processor seconds."""
 
     epoch_seconds: float
     """Training alone, with the batches and negatives of `Costs`, MAGNET's encoders; the median."""
     epochs: int
-    """Until validation stopped it."""
+    """Epochs until validation stopped it."""
     fit_seconds: float
-    """Until then, everything included."""
+    """Time until then, everything included."""
     final_seconds: float
-    """Of training on everything after that."""
+    """Time of the training on everything after that."""
     peak_mb: float
     """MB (10^6 bytes) of memory of the whole process."""
     curve: Curve
-    """By epoch; MAGNET's last point is the finished model."""
+    """Learning curve by epoch; MAGNET's last point is the finished model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Costs:
-    """Of both models on one data set."""
+    """Training costs of both models on one data set."""
 
     dataset_name: str
     summary: str

@@ -49,7 +49,7 @@ class Ranking:
 
 
 def read_rankings(paths: Sequence[Path]) -> dict[str, list[Ranking]]:
-    """By metric, one ranking per file; DataError if a file is not one of `benchmark --json`."""
+    """Rankings by metric, one per file; DataError if a file is not one of `benchmark --json`."""
     found: dict[str, list[Ranking]] = {metric: [] for metric in _METRICS}
     for path in paths:
         try:

@@ -28,12 +28,12 @@ class Comparison:
 
     @property
     def name(self) -> str:
-        """Of the figure in JSON."""
+        """Name of the figure in JSON."""
         return self.metric if self.group is None else f"{self.metric} ({self.group})"
 
 
 Leads = dict[Comparison, dict[str, Lead]]
-"""By figure and model; models without users to compare on are absent."""
+"""Leads by figure and model; models without users to compare on are absent."""
 COMPARED = tuple(
     Comparison(metric, group)
     for group in (None, "tail items", VALIDATION_MASKED)
@@ -58,7 +58,7 @@ class Outcome:
     seconds_per_epoch: float | None
     """Validation included; None for a closed form."""
     peak_rss_mb: float
-    """Of the whole process while this model was tuned and trained."""
+    """Peak memory of the whole process while this model was tuned and trained."""
     notes: tuple[str, ...] = ()
     """What a reader must know: settings left untried, training cut short, figures reused."""
 
@@ -108,7 +108,7 @@ class Benchmark:
         return {name: outcome for name, outcome in self.outcomes.items() if name != MAGNET}
 
     def measured(self, comparisons: Iterable[Comparison]) -> tuple[Comparison, ...]:
-        """Those whose group has users here."""
+        """Comparisons whose group has users on this data set."""
         groups = next(iter(self.outcomes.values())).tests[0].groups
         return tuple(x for x in comparisons if x.group is None or x.group in groups)
 

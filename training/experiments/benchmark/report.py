@@ -45,7 +45,7 @@ _METRIC_LABELS = {"recall@20": "Recall@20", "ndcg@20": "NDCG@20"}
 
 
 def section_name(benchmark: Benchmark) -> str:
-    """Of the section in a document, and its title."""
+    """Name of the section in a document, and its title."""
     suffix = ", published protocol" if benchmark.published_protocol else ""
     return f"{benchmark.dataset_name}{suffix}"
 

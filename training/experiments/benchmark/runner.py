@@ -121,7 +121,7 @@ class BenchmarkPlan:
     ablations: tuple[str, ...] = ()
     """Variants of MAGNET to train beside it."""
     tuning_seconds: float = 900.0
-    """For tuning one baseline, and for each further seed of it."""
+    """Time limit for tuning one baseline, and for each further seed of it."""
     published_protocol: bool = False
     """Train on validation positives too, once they have chosen settings and epochs, and leave them
     out of the lists: what tables in papers do that know no validation part."""
@@ -146,9 +146,9 @@ class _Job:
     """A part of a benchmark that needs none of the others."""
 
     name: str
-    """Of a baseline, of MAGNET, or of a variant of it."""
+    """Name of a baseline, of MAGNET, or of a variant of it."""
     seed: int | None
-    """Of one run of MAGNET or of a variant; None for a baseline with all its seeds."""
+    """Seed of one run of MAGNET or of a variant; None for a baseline with all its seeds."""
 
 
 def run_benchmark(
