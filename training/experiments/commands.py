@@ -21,6 +21,7 @@ from training.cli.options import (
     as_typed,
     ray_option,
     replacing,
+    with_options,
 )
 from training.cluster.engine import engine_at
 from training.data.dataset import DataConfig, Dataset, load_dataset
@@ -49,18 +50,14 @@ _WITHOUT = {"--json", "--ray", "--reuse"}
 """Options that a report does not repeat: they change nothing in it."""
 
 
-def outputs_options(function: Function) -> Function:
-    """`--json` and `--document`: where a report goes, beside standard output."""
-    function = replacing(("json_file", "document"), "outputs", _outputs)(function)
-    to_json = click.option("--json", "json_file", type=FILE, help="write all figures to this file")
-    to_document = click.option(
+outputs_options = with_options(
+    click.option("--json", type=FILE, help="write all figures to this file"),
+    click.option(
         "--document", type=FILE, help="replace the data set's section of this Markdown file"
-    )
-    return to_json(to_document(function))
-
-
-def _outputs(json_file: Path | None, document: Path | None) -> Outputs:
-    return Outputs(json=json_file, document=document)
+    ),
+    replacing(("json", "document"), "outputs", Outputs),
+)
+"""Where a report goes, beside standard output."""
 
 
 def _benchmark_plan(
