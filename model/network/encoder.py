@@ -23,7 +23,8 @@ class DualViewEmbeddings:
     item_IVMD: Tensor
     """Rows [D] of the items wanted, L2-normalised (a zero row stays zero)."""
     foldin_IVMD: Tensor
-    """What every item adds to the vector of a user with it in their history; not normalised."""
+    """What the items wanted add to the vector of a user with them in their history; not
+    normalised."""
     cold_IVMD: Tensor
     """The items wanted as if nobody had chosen them (cold-start masking), L2-normalised."""
 
@@ -34,12 +35,18 @@ class GraphEncoder:
     Encoders and propagation are linear, so features are propagated before they are encoded: once,
     not once per step (ours). The augmented view's content keeps the edge weights of the last
     `refresh`.
+
+    After a `refresh` with a sampled layer, behaviour is propagated as it was then, and its changes
+    since, with gradients, through that layer (control variates, arXiv:1710.10568). A step then
+    costs the same whatever the number of interactions.
     """
 
     def __init__(self, magnet: Magnet, graph: Graph) -> None:
         """Propagate content; graph and model are on one device."""
         self.magnet = magnet
         self._graph = graph
+        self._layer: SparseOperator | None = None
+        self._rest_ID: Tensor | None = None
         self._propagation = Propagation(graph)
         with torch.no_grad():
             self._content_IF = self._propagation.items(magnet.feature_IF, magnet.config.num_layers)
@@ -53,46 +60,83 @@ class GraphEncoder:
         return other
 
     @torch.no_grad()
-    def refresh(self) -> None:
-        """Sum content over its neighbours with the current edge weights."""
+    def refresh(self, layer: SparseOperator | None = None) -> None:
+        """Sum content over its neighbours with the current edge weights.
+
+        Args:
+            layer: an estimate of a layer, see `Propagation.items`; None to propagate the whole
+                graph in every call of `embed`.
+        """
         self._cold_content_IF = self._neighbours(self._content_IF)
-        self._augmented_content_IF = self._augmented(self._content_IF, self._cold_content_IF)
+        self._layer, self._rest_ID = None, None
+        if layer is not None:
+            whole_ID = self._behaviour()
+            self._layer = layer
+            self._rest_ID = whole_ID - self._behaviour()
 
     def embed(
-        self, item_X: Tensor | None = None, cold_X: Tensor | None = None
+        self,
+        item_X: Tensor | None = None,
+        cold_X: Tensor | None = None,
+        foldin_X: Tensor | None = None,
     ) -> DualViewEmbeddings:
         """Embed items over the whole graph; without content both views are computed as one.
 
         Args:
             item_X: rows of `item_IVMD`, repeats allowed; None for all items.
             cold_X: rows of `cold_IVMD`, repeats allowed; None for no item.
+            foldin_X: rows of `foldin_IVMD`, repeats allowed; None for all items.
         """
         magnet = self.magnet
         if cold_X is None:
             cold_X = magnet.known_I1.new_empty(0, dtype=torch.int64)
-        behaviour_ID = self._propagation.items(
-            magnet.item_behaviour_ID * magnet.known_I1, magnet.config.num_layers
+        behaviour_ID = self._behaviour()
+        neighbour_ID = self._neighbours(behaviour_ID)
+        item_XVMD = self._items(behaviour_ID, neighbour_ID, item_X)
+        folded_XVMD = (
+            item_XVMD if foldin_X is item_X else self._items(behaviour_ID, neighbour_ID, foldin_X)
         )
-        views = [(behaviour_ID, self._content_IF)]
-        cold = [(torch.zeros_like(behaviour_ID), magnet.feature_IF)]
-        if self._graph.content_edges:
-            neighbour_ID = self._neighbours(behaviour_ID)
-            views.append((self._augmented(behaviour_ID, neighbour_ID), self._augmented_content_IF))
-            cold.append((neighbour_ID, magnet.feature_IF + self._cold_content_IF))
-        item_IVMD = self._encoded(views)
-        foldin_IVMD = self._propagation.item_scale_I1[:, :, None, None] * item_IVMD
-        cold_IVMD = self._encoded(
-            [(x_ID.index_select(0, cold_X), x_IF.index_select(0, cold_X)) for x_ID, x_IF in cold]
-        )
+        scale_X1 = _rows(self._propagation.item_scale_I1, foldin_X)
         return DualViewEmbeddings(
-            unit_rows(_rows(item_IVMD, item_X)), foldin_IVMD, unit_rows(cold_IVMD)
+            unit_rows(item_XVMD),
+            scale_X1[:, :, None, None] * folded_XVMD,
+            unit_rows(self._cold_items(neighbour_ID, cold_X)),
         )
+
+    def _behaviour(self) -> Tensor:
+        """The propagated behaviour of all items [I, D]."""
+        magnet = self.magnet
+        start_ID = magnet.item_behaviour_ID * magnet.known_I1
+        item_ID = self._propagation.items(start_ID, magnet.config.num_layers, self._layer)
+        return item_ID if self._rest_ID is None else item_ID + self._rest_ID
+
+    def _items(self, behaviour_ID: Tensor, neighbour_ID: Tensor, row_X: Tensor | None) -> Tensor:
+        """Rows [X, V, M, D] of items in both views."""
+        behaviour_XD, content_XF = _rows(behaviour_ID, row_X), _rows(self._content_IF, row_X)
+        views = [(behaviour_XD, content_XF)]
+        if self._graph.content_edges:
+            strength_X1, neighbour_XD, neighbour_XF = (
+                _rows(x, row_X)
+                for x in (self._propagation.cold_strength_I1, neighbour_ID, self._cold_content_IF)
+            )
+            views.append(
+                (
+                    torch.addcmul(behaviour_XD, strength_X1, neighbour_XD),
+                    torch.addcmul(content_XF, strength_X1, neighbour_XF),
+                )
+            )
+        return self._encoded(views)
+
+    def _cold_items(self, neighbour_ID: Tensor, row_X: Tensor) -> Tensor:
+        """Rows [X, V, M, D] of items as if nobody had chosen them."""
+        feature_XF, neighbour_XD = (_rows(x, row_X) for x in (self.magnet.feature_IF, neighbour_ID))
+        views = [(torch.zeros_like(neighbour_XD), feature_XF)]
+        if self._graph.content_edges:
+            views.append((neighbour_XD, feature_XF + _rows(self._cold_content_IF, row_X)))
+        return self._encoded(views)
 
     def _neighbours(self, item_IF: Tensor) -> Tensor:
         return self._propagation.neighbours(item_IF, self.magnet.log_edge_weight_E.exp())
-
-    def _augmented(self, item_IF: Tensor, neighbour_IF: Tensor) -> Tensor:
-        return torch.addcmul(item_IF, self._propagation.cold_strength_I1, neighbour_IF)
 
     def _encoded(self, views: list[tuple[Tensor, Tensor]]) -> Tensor:
         """Rows [X, V, M, D] of behaviour embeddings and features, per view."""
@@ -124,7 +168,7 @@ def fold_in(foldin_IVMD: Tensor, history: SparseOperator) -> Tensor:
 
     Args:
         foldin_IVMD: see `DualViewEmbeddings`.
-        history: positive weights [B, I]; an empty history makes a zero user.
+        history: positive weights [B, I] of its items; an empty history makes a zero user.
     """
     length_IVM1 = foldin_IVMD.detach().norm(dim=-1, keepdim=True)
     summed_BVMD, total_BVM1 = (

@@ -90,14 +90,22 @@ class Propagation:
         self.item_scale_I1 = _inverse_root(self._interactions.T(one_U1))
         """What an item's row is multiplied with in the sum over a history."""
 
-    def items(self, item_IF: Tensor, num_layers: int) -> Tensor:
-        """The sum over the layers of every item, users starting from zero [I, F]."""
+    def items(
+        self, item_IF: Tensor, num_layers: int, layer: SparseOperator | None = None
+    ) -> Tensor:
+        """The sum over the layers of every item, users starting from zero [I, F].
+
+        `layer` is an estimate [I, I] of a layer from items over users to items; None for the layer.
+        """
         total_IF = item_IF
         for _ in range(num_layers):
-            user_UF = self._user_scale_U1 * self._interactions(self.item_scale_I1 * item_IF)
-            item_IF = self.item_scale_I1 * self._interactions.T(self._user_scale_U1 * user_UF)
+            item_IF = self._layer(item_IF) if layer is None else layer(item_IF)
             total_IF = total_IF + item_IF
         return total_IF
+
+    def _layer(self, item_IF: Tensor) -> Tensor:
+        user_UF = self._user_scale_U1 * self._interactions(self.item_scale_I1 * item_IF)
+        return self.item_scale_I1 * self._interactions.T(self._user_scale_U1 * user_UF)
 
     def neighbours(self, item_IF: Tensor, weight_E: Tensor) -> Tensor:
         """The weighted mean over every item's content neighbours [I, F]."""

@@ -4,8 +4,10 @@ Letters: I items, X items at hand, E = M - 1 content modalities (and as many kin
 D dimension, F width of all features side by side.
 """
 
+import copy
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -92,6 +94,13 @@ class Magnet(nn.Module):
             nn.init.normal_(encoder.weight, std=encoder.in_features**-0.5, generator=generator)
         nn.init.constant_(self.log_edge_weight_E, -math.log(max(1, len(self.encoders))))
         self.head.router.reset_parameters(generator)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Magnet":
+        """A copy that shares the features, which nothing changes and which are large."""
+        other = self.__class__.__new__(self.__class__)
+        memo |= {id(self): other, id(self.feature_IF): self.feature_IF}
+        other.__dict__ = copy.deepcopy(self.__dict__, memo)
+        return other
 
     def user_part(self, user_B: Tensor) -> Tensor:
         """The free part of some users' behaviour [B, D]."""

@@ -29,6 +29,7 @@ from training.data.interactions import (
     read_interactions,
 )
 from training.data.items import Metadata, read_items
+from training.data.mapped import mapped_matrix
 
 
 class DataConfig(BaseModel):
@@ -110,7 +111,8 @@ def load_dataset(config: DataConfig) -> Dataset:
     table = read_items(config.folder)
     item_ids = sorted({*interactions.item_ids, *(table.ids if table else ())})
     row_of = {item_id: row for row, item_id in enumerate(item_ids)}
-    item_N = np.array([row_of[item] for item in interactions.item_ids])[interactions.item_N]
+    row_V = np.array([row_of[item] for item in interactions.item_ids], dtype=np.int32)
+    item_N = row_V[interactions.item_N]
     metadata: list[Metadata] = [{} for _ in item_ids]
     if table:
         for item_id, fields in zip(table.ids, table.metadata, strict=True):
@@ -120,18 +122,17 @@ def load_dataset(config: DataConfig) -> Dataset:
     shape = (len(interactions.user_ids), len(item_ids))
     split = choose_split(config.split, interactions)
     kept_N, part_N = positives(interactions, config.min_rating, split, config.seed)
-    train, valid, test = (
-        _matrix(interactions.user_N[rows], item_N[rows], shape)
-        for rows in (kept_N[part_N == part] for part in (TRAIN, VALID, TEST))
+    train, valid, test, seen = (
+        mapped_matrix(_matrix(interactions.user_N[rows], item_N[rows], shape), config.folder)
+        for rows in (*(kept_N[part_N == part] for part in (TRAIN, VALID, TEST)), slice(None))
     )
-    seen = _matrix(interactions.user_N, item_N, shape)
     train_histories, histories = (
         Histories.of(
             interactions.user_N[rows],
             item_N[rows],
             None if interactions.timestamp_N is None else interactions.timestamp_N[rows],
             shape,
-        )
+        ).mapped(config.folder)
         for rows in (kept_N[part_N == TRAIN], kept_N)
     )
     return Dataset(
@@ -158,7 +159,7 @@ def load_dataset(config: DataConfig) -> Dataset:
 
 
 def _matrix(
-    user_N: NDArray[np.int64], item_N: NDArray[np.int64], shape: tuple[int, int]
+    user_N: NDArray[np.int32], item_N: NDArray[np.int32], shape: tuple[int, int]
 ) -> csr_array:
     matrix = csr_array((np.ones(len(user_N), dtype=np.float32), (user_N, item_N)), shape=shape)
     matrix.sum_duplicates()

@@ -5,12 +5,14 @@ items of a batch side by side, V views, M modalities, D dimension.
 """
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from model.runtime.item_item import recency_weights
+from training.data.mapped import mapped
 
 Rows = NDArray[np.int64]
 
@@ -31,13 +33,17 @@ class Histories:
     """Positives by user, oldest first; in an arbitrary order if times are unknown."""
 
     offset_U1: Rows
-    item_P: Rows
+    item_P: NDArray[np.int32]
     num_items: int
     ordered: bool
 
     @classmethod
     def of(
-        cls, user_N: Rows, item_N: Rows, time_N: NDArray[np.float64] | None, shape: tuple[int, int]
+        cls,
+        user_N: NDArray[np.integer],
+        item_N: NDArray[np.integer],
+        time_N: NDArray[np.float64] | None,
+        shape: tuple[int, int],
     ) -> "Histories":
         """Group pairs by user; equal times keep the order given."""
         num_users, num_items = shape
@@ -50,7 +56,7 @@ class Histories:
         np.cumsum(np.bincount(user_N, minlength=num_users), out=offset_U1[1:])
         return cls(
             offset_U1=offset_U1,
-            item_P=item_N[order_N].astype(np.int64),
+            item_P=item_N[order_N].astype(np.int32),
             num_items=num_items,
             ordered=time_N is not None,
         )
@@ -59,6 +65,10 @@ class Histories:
     def length_U(self) -> Rows:
         """Positives of every user."""
         return np.diff(self.offset_U1)
+
+    def mapped(self, folder: Path) -> "Histories":
+        """The same in a file, if it is large."""
+        return replace(self, item_P=mapped(self.item_P, folder))
 
     def without(self, pairs: csr_array) -> "Histories":
         """The same but for the positives that `pairs` [U, I] holds."""
@@ -101,13 +111,11 @@ class Histories:
         matrix.sort_indices()
         return matrix
 
-    def predictable(self) -> Rows:
-        """Positions in `item_P` of the positives with a history to predict them from."""
-        length_P = np.repeat(self.length_U, self.length_U)
-        if not self.ordered:
-            return np.flatnonzero(length_P > 1)
-        first_P = np.repeat(self.offset_U1[:-1], self.length_U)
-        return np.flatnonzero(np.arange(len(self.item_P)) > first_P)
+    @property
+    def predictable_U(self) -> Rows:
+        """How many positives of every user have a history to predict them from: the last ones."""
+        length_U = self.length_U
+        return np.where(length_U > 1, length_U - self.ordered, 0)
 
     def before(self, position_B: Rows, longest: int) -> HistoryBag:
         """What each positive is predicted from: never the positive itself, nothing newer.
@@ -123,7 +131,7 @@ class Histories:
         step_H = np.arange(size_B.sum()) - np.repeat(start_B, size_B) + 1
         place_H = (np.repeat(place_B, size_B) - step_H) % np.repeat(length_B, size_B)
         return HistoryBag(
-            item_H=self.item_P[np.repeat(first_B, size_B) + place_H],
+            item_H=self.item_P[np.repeat(first_B, size_B) + place_H].astype(np.int64),
             start_B=start_B,
             age_H=step_H - 1 if self.ordered else np.zeros_like(step_H),
         )

@@ -3,9 +3,10 @@
 Letters: N interactions or positives, U users, I items (of this file), V distinct ratings.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -15,6 +16,8 @@ from training.data.tables import DataError, Table
 
 USER_COLUMNS = ("user_id", "userID", "user")
 ITEM_COLUMNS = ("item_id", "itemID", "item")
+BLOCK_BYTES = 2**26
+"""Of a file that are parsed at once, which takes some times as much memory."""
 TRAIN, VALID, TEST = 0, 1, 2
 """Parts of a split, as the column `x_label` has them."""
 Split = Literal["label", "time", "global-time", "random"]
@@ -27,7 +30,9 @@ MIN_TO_SPLIT = 3
 """All positives of a user with fewer are for training: each part of a split needs one."""
 
 
-def split_by_time(user_N: NDArray[np.int64], timestamp_N: NDArray[np.float64]) -> NDArray[np.int64]:
+def split_by_time(
+    user_N: NDArray[np.integer], timestamp_N: NDArray[np.float64]
+) -> NDArray[np.int64]:
     """Each user's newest tenth (at least one) tests, the tenth before it validates.
 
     Equal times keep the order given. See docs/adr/0003-split-by-time-is-per-user.md.
@@ -35,7 +40,7 @@ def split_by_time(user_N: NDArray[np.int64], timestamp_N: NDArray[np.float64]) -
     return _split_each_user(user_N, np.argsort(timestamp_N, kind="stable"))
 
 
-def split_at_random(user_N: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+def split_at_random(user_N: NDArray[np.integer], seed: int) -> NDArray[np.int64]:
     """As `split_by_time`, in a random order."""
     return _split_each_user(user_N, np.random.default_rng(seed).permutation(len(user_N)))
 
@@ -56,7 +61,7 @@ def global_time_cuts(num: int) -> tuple[int, int]:
     return num - 2 * tenth, num - tenth
 
 
-def _split_each_user(user_N: NDArray[np.int64], order_N: NDArray[np.int64]) -> NDArray[np.int64]:
+def _split_each_user(user_N: NDArray[np.integer], order_N: NDArray[np.int64]) -> NDArray[np.int64]:
     """Part of each row when every user's rows are taken in the order given."""
     by_user_N = order_N[np.argsort(user_N[order_N], kind="stable")]
     count_U = np.bincount(user_N)
@@ -79,8 +84,8 @@ class Interactions:
     user_ids: list[str]
     """Distinct, in the order of their UTF-8 bytes; the position of an id is its row."""
     item_ids: list[str]
-    user_N: NDArray[np.int64]
-    item_N: NDArray[np.int64]
+    user_N: NDArray[np.int32]
+    item_N: NDArray[np.int32]
     rating_N: NDArray[np.float64] | None
     timestamp_N: NDArray[np.float64] | None
     label_N: NDArray[np.int64] | None
@@ -106,27 +111,48 @@ def interaction_file(folder: Path) -> Path:
 
 def read_interactions(path: Path) -> Interactions:
     """Read and check one `.inter` file; DataError names file, line and column of a fault."""
-    table = Table.read(path)
-    user_ids, user_N = _encode(table.ids(table.require(USER_COLUMNS, "user id")))
-    item_ids, item_N = _encode(table.ids(table.require(ITEM_COLUMNS, "item id")))
+    users, items, columns = [], [], []
+    for table in Table.blocks(path, BLOCK_BYTES):
+        users.append(_encode(table.ids(table.require(USER_COLUMNS, "user id"))))
+        items.append(_encode(table.ids(table.require(ITEM_COLUMNS, "item id"))))
+        columns.append(
+            {name: read(table) for name, read in _OPTIONAL.items() if table.find([name])}
+        )
+    user_ids, user_N = _joined(users)
+    item_ids, item_N = _joined(items)
     if len(user_N) == 0:
         raise DataError(path, "has a header but no interactions", "add at least one line")
+    found = {name: np.concatenate([block[name] for block in columns]) for name in columns[0]}
     return Interactions(
         path=path,
         user_ids=user_ids,
         item_ids=item_ids,
         user_N=user_N,
         item_N=item_N,
-        rating_N=table.numbers("rating") if table.find(["rating"]) else None,
-        timestamp_N=table.numbers("timestamp") if table.find(["timestamp"]) else None,
-        label_N=_labels(table) if table.find(["x_label"]) else None,
+        rating_N=found.get("rating"),
+        timestamp_N=found.get("timestamp"),
+        label_N=found.get("x_label"),
     )
 
 
-def _encode(ids_N: pl.Series) -> tuple[list[str], NDArray[np.int64]]:
+Encoded = tuple[pl.Series, NDArray[np.int32]]
+"""Distinct ids in the order of their UTF-8 bytes, and the place of each row's id among them."""
+
+
+def _encode(ids_N: pl.Series) -> Encoded:
     distinct = ids_N.unique().sort()
-    codes_N = ids_N.cast(pl.Enum(distinct)).to_physical().to_numpy().astype(np.int64)
-    return distinct.to_list(), codes_N
+    return distinct, _places(ids_N, distinct)
+
+
+def _joined(blocks: list[Encoded]) -> tuple[list[str], NDArray[np.int32]]:
+    distinct = pl.concat([ids for ids, _ in blocks]).unique().sort()
+    codes = [_places(ids, distinct)[codes_N] for ids, codes_N in blocks]
+    return distinct.to_list(), np.concatenate(codes)
+
+
+def _places(ids_N: pl.Series, distinct: pl.Series) -> NDArray[np.int32]:
+    place_N: NDArray[np.int32] = ids_N.cast(pl.Enum(distinct)).to_physical().to_numpy()
+    return place_N.astype(np.int32)
 
 
 def _labels(table: Table) -> NDArray[np.int64]:
@@ -138,6 +164,13 @@ def _labels(table: Table) -> NDArray[np.int64]:
         "correct this line or remove the column to split automatically",
     )
     return label_N.astype(np.int64)
+
+
+_OPTIONAL: dict[str, Callable[[Table], NDArray[Any]]] = {
+    "rating": lambda table: table.numbers("rating"),
+    "timestamp": lambda table: table.numbers("timestamp"),
+    "x_label": _labels,
+}
 
 
 def choose_split(wanted: Literal["auto"] | Split, interactions: Interactions) -> Split:
@@ -169,7 +202,8 @@ def positives(
     order_N = label_N if split == "label" else timestamp_N
     if order_N is not None:
         rows = rows[np.argsort(order_N[rows], kind="stable")]
-    pair = interactions.user_N[rows] * len(interactions.item_ids) + interactions.item_N[rows]
+    pair = interactions.user_N[rows] * np.int64(len(interactions.item_ids))
+    pair += interactions.item_N[rows]
     rows = np.sort(rows[np.unique(pair, return_index=True)[1]])
     user_N = interactions.user_N[rows]
     if split == "random":

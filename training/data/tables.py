@@ -19,6 +19,7 @@ from training.errors import ExplainedError
 _UTF8_BOM = b"\xef\xbb\xbf"
 _TAB, _NEWLINE = ord("\t"), ord("\n")
 _FIRST_DATA_LINE = 2
+_ALL_BYTES = -1
 
 
 class DataError(ExplainedError):
@@ -60,10 +61,12 @@ def check_named(out: Path) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """The rows of one file; row r stands on line r + 2."""
+    """Rows of one file."""
 
     path: Path
     frame: pl.DataFrame
+    first_line: int = _FIRST_DATA_LINE
+    """Where the first row stands."""
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -73,30 +76,30 @@ class Table:
             DataError: unreadable, empty, not UTF-8, a header that repeats a name, or a line with
                 more or fewer fields than the header.
         """
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise DataError(
-                path, f"cannot be read ({error.strerror})", "check its path and permissions"
-            ) from error
-        content = content.removeprefix(_UTF8_BOM).replace(b"\r\n", b"\n").rstrip(b"\n")
-        if not content:
-            raise DataError(
-                path, "is empty", "expected a header line with tab-separated column names"
-            )
-        _check_encoding(path, content)
-        _check_rectangular(path, content)
-        names = _header(path, content)
-        frame = pl.read_csv(
-            BytesIO(content + b"\n"),
-            separator="\t",
-            quote_char=None,
-            has_header=False,
-            skip_rows=1,
-            raise_if_empty=False,
-            schema=dict.fromkeys(names, pl.String),
-        ).fill_null("")
-        return cls(path=path, frame=frame)
+        [table] = cls.blocks(path, _ALL_BYTES)
+        return table
+
+    @classmethod
+    def blocks(cls, path: Path, num_bytes: int) -> Iterator[Self]:
+        """A file's rows, about so many bytes of whole lines at a time; raises as `read`."""
+        names: list[str] = []
+        line = 1
+        for content in _contents(path, num_bytes):
+            _check_encoding(path, content, line)
+            _check_rectangular(path, content, line, len(names))
+            skipped = 0 if names else 1
+            names = names or _header(path, content)
+            frame = pl.read_csv(
+                BytesIO(content + b"\n"),
+                separator="\t",
+                quote_char=None,
+                has_header=False,
+                skip_rows=skipped,
+                raise_if_empty=False,
+                schema=dict.fromkeys(names, pl.String),
+            ).fill_null("")
+            yield cls(path=path, frame=frame, first_line=line + skipped)
+            line += content.count(b"\n") + 1
 
     def find(self, accepted: Sequence[str]) -> str | None:
         """The first of the accepted names that the file has, or None."""
@@ -136,9 +139,32 @@ class Table:
                 self.path,
                 f"expected {expected}, found {value!r}",
                 remedy,
-                line=row + _FIRST_DATA_LINE,
+                line=row + self.first_line,
                 column=name,
             )
+
+
+def _contents(path: Path, num_bytes: int) -> Iterator[bytes]:
+    """A file's lines, without a byte order mark, Windows' line ends and empty lines at the end."""
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise DataError(
+            path, f"cannot be read ({error.strerror})", "check its path and permissions"
+        ) from error
+    with file:
+        lines = (file.read(num_bytes) + file.readline()).removeprefix(_UTF8_BOM)
+        begun, empty_lines = False, b""
+        while lines:
+            content = empty_lines + lines.replace(b"\r\n", b"\n")
+            filled = content.rstrip(b"\n")
+            empty_lines = content[len(filled) + 1 :] if filled else content
+            if filled:
+                begun = True
+                yield filled
+            lines = file.read(num_bytes) + file.readline()
+    if not begun:
+        raise DataError(path, "is empty", "expected a header line with tab-separated column names")
 
 
 def _header(path: Path, content: bytes) -> list[str]:
@@ -153,7 +179,7 @@ def _header(path: Path, content: bytes) -> list[str]:
     return names
 
 
-def _check_encoding(path: Path, content: bytes) -> None:
+def _check_encoding(path: Path, content: bytes, first_line: int) -> None:
     try:
         content.decode()
     except UnicodeDecodeError as error:
@@ -161,21 +187,23 @@ def _check_encoding(path: Path, content: bytes) -> None:
             path,
             f"is not UTF-8 (byte 0x{content[error.start]:02x})",
             f"convert it, for example with `iconv -f latin1 -t utf-8 {path.name}`",
-            line=content.count(b"\n", 0, error.start) + 1,
+            line=content.count(b"\n", 0, error.start) + first_line,
         ) from error
 
 
-def _check_rectangular(path: Path, content: bytes) -> None:
+def _check_rectangular(path: Path, content: bytes, first_line: int, width: int) -> None:
+    """DataError for the first line without `width` fields; 0 for as many as the first line has."""
     bytes_N = np.frombuffer(content, dtype=np.uint8)
     line_ends = np.append(np.flatnonzero(bytes_N == _NEWLINE), len(bytes_N))
     tabs = np.flatnonzero(bytes_N == _TAB)
     fields = np.diff(np.searchsorted(tabs, line_ends), prepend=0) + 1
-    ragged = fields != fields[0]
+    width = width or fields[0]
+    ragged = fields != width
     if ragged.any():
         row = int(np.argmax(ragged))
         raise DataError(
             path,
-            f"has {fields[row]} tab-separated fields where the header has {fields[0]}",
+            f"has {fields[row]} tab-separated fields where the header has {width}",
             "every line must have as many as the header",
-            line=row + 1,
+            line=row + first_line,
         )

@@ -9,6 +9,10 @@ from model.artifact.manifest import HeldOut
 from model.network.config import MagnetConfig
 from model.network.schedule import Switch
 
+SAMPLED_FROM = 2**21
+"""Training positives above which propagation is sampled: a step over all of them would spend most
+of its time on that (docs/scaling.md)."""
+
 
 class TrainingConfig(BaseModel):
     """Hyperparameters of the model and of its training."""
@@ -44,8 +48,11 @@ class TrainingConfig(BaseModel):
     batch_size: int = Field(default=4096, ge=1)
     """Most positives of a step. With fewer users, half as many as users, but at least 256: more
     positives of the same users tell little that is new."""
+    propagation: Literal["auto", "whole", "sampled"] = "auto"
+    """Whether a step goes over all interactions or over a few neighbours of every item; `auto`:
+    sampled with more than `SAMPLED_FROM` training positives (ADR 49)."""
     max_steps: int = Field(default=64, ge=1)
-    """Most steps of an epoch. A step propagates the whole graph, so large data get larger batches
+    """Most steps of an epoch where each propagates the whole graph: larger data get larger batches
     instead of more steps, and an epoch's cost grows linearly with interactions."""
     recency_power: float = Field(default=0.75, ge=0)
     """A history item followed by n others has the weight (1 + n)^-power, if times are known."""
@@ -87,6 +94,12 @@ class TrainingConfig(BaseModel):
     `never`."""
     specialisation_weight: float = Field(default=0.2, ge=0)
     """On the entropy of single pairs; small, because evidence should lower it, not this term."""
+
+    def samples(self, positives: int) -> bool:
+        """Whether steps sample the propagation over so many training positives."""
+        if self.propagation == "auto":
+            return positives > SAMPLED_FROM
+        return self.propagation == "sampled"
 
     def magnet(self, modalities: tuple[str, ...]) -> MagnetConfig:
         """The part that fixes the model's shape."""

@@ -6,6 +6,8 @@ U users, I items, K neighbours, F feature width, D dimension.
 
 import warnings
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
@@ -20,6 +22,8 @@ from training.fit.neighbours import nearest
 
 NEIGHBOURS = 10
 """Content neighbours of an item per modality (as FREEDOM and MGCN use)."""
+WALKS = 16
+"""From every item for a sampled layer."""
 _LENGTH_PER_ROOT_DIM = 0.1
 """All starting rows have the length of LightGCN's random start. Otherwise an item that few have
 chosen, which hardly contributes to the leading directions, would start near zero."""
@@ -35,9 +39,9 @@ def _torch_csr(matrix: csr_array) -> Tensor:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
         return torch.sparse_csr_tensor(
-            torch.from_numpy(matrix.indptr.astype(np.int32)),
-            torch.from_numpy(matrix.indices.astype(np.int32)),
-            torch.from_numpy(matrix.data.astype(np.float32)),
+            torch.from_numpy(matrix.indptr.astype(np.int32, copy=False)),
+            torch.from_numpy(matrix.indices.astype(np.int32, copy=False)),
+            torch.from_numpy(matrix.data.astype(np.float32, copy=False)),
             size=matrix.shape,
             check_invariants=True,
         )
@@ -94,6 +98,61 @@ def cold_strength(train: csr_array) -> NDArray[np.float32]:
     mean_degree = float(degree_I.mean())
     strength_I: NDArray[np.float32] = mean_degree / np.maximum(mean_degree + degree_I, 1e-12)
     return strength_I.astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Walks:
+    """Random walks from items over their users to items."""
+
+    _to_users: "_Steps"
+    _to_items: "_Steps"
+
+    @classmethod
+    def over(cls, train: csr_array) -> Self:
+        """Over weighted positives [U, I]."""
+        return cls(_Steps.over(csr_array(train.T)), _Steps.over(train))
+
+    def layer(self, rng: np.random.Generator, walks: int = WALKS) -> csr_array:
+        """An unbiased estimate of one layer of LightGCN from items over users to items [I, I].
+
+        The layer is D_I^-1/2 R^T D_U^-1 R D_I^-1/2. Its entry (i, j) is sqrt(degree_i / degree_j)
+        times the chance that a walk goes from i to j, which `walks` walks from every item estimate
+        (after PinSage, arXiv:1806.01973, section 3.1, which keeps where most of them end).
+        """
+        degree_I = self._to_users.degree_X
+        row_W = np.repeat(np.flatnonzero(degree_I), walks)
+        column_W = self._to_items.step(self._to_users.step(row_W, rng), rng)
+        weight_W = np.sqrt(degree_I[row_W] / degree_I[column_W]) / walks
+        entries = (weight_W.astype(np.float32), (row_W, column_W))
+        return csr_array(entries, shape=(len(degree_I), len(degree_I)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Steps:
+    """Steps from rows of a matrix [X, Y] to columns, in proportion to its entries."""
+
+    matrix: csr_array
+    bound_N1: NDArray[np.float64]
+    """The sum of all entries before each one."""
+
+    @classmethod
+    def over(cls, matrix: csr_array) -> Self:
+        return cls(matrix, np.append(0, np.cumsum(matrix.data, dtype=np.float64)))
+
+    @property
+    def degree_X(self) -> NDArray[np.float64]:
+        """The sum of every row."""
+        degree_X: NDArray[np.float64] = np.diff(self.bound_N1[self.matrix.indptr])
+        return degree_X
+
+    def step(self, row_W: NDArray[np.integer], rng: np.random.Generator) -> NDArray[np.integer]:
+        """Where a step from each of some rows with entries ends."""
+        first_W, end_W = self.matrix.indptr[row_W], self.matrix.indptr[row_W + 1]
+        low_W, high_W = self.bound_N1[first_W], self.bound_N1[end_W]
+        wanted_W = low_W + rng.random(len(row_W)) * (high_W - low_W)
+        place_W = np.searchsorted(self.bound_N1, wanted_W, side="right") - 1
+        column_W: NDArray[np.integer] = self.matrix.indices[np.clip(place_W, first_W, end_W - 1)]
+        return column_W
 
 
 def build_graph(train: csr_array, features: Iterable[ModalityFeatures]) -> Graph:

@@ -6,7 +6,7 @@ It never looks at the test part of a data set. Letters: U users, I items, K expe
 import copy
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import islice
@@ -14,12 +14,14 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from model.artifact.manifest import EpochRecord
 from model.network.encoder import DualViewEmbeddings, GraphEncoder
+from model.network.graph import SparseOperator
 from model.network.magnet import Magnet
 from model.network.schedule import EntropySchedule, Stage
 from training.data.dataset import Dataset
@@ -30,7 +32,7 @@ from training.fit.calibration import PARSIMONY, Fusion, HeldOut
 from training.fit.config import TrainingConfig
 from training.fit.distributed import ALONE, Processes, choose_device
 from training.fit.early import NOBODY, HandOvers, Watch
-from training.fit.graphs import build_graph
+from training.fit.graphs import Walks, build_graph, sparse_operator
 from training.fit.item_item import item_item_weights, no_weights
 from training.fit.new_items import for_new_items
 from training.fit.newcomers import for_newcomers
@@ -40,6 +42,8 @@ from training.fit.trained_model import TrainedModel, build_magnet, user_trust
 
 MAX_VALIDATION_USERS = 2048
 """Most users of validation; more would cost much time and change little."""
+REFRESH_STEPS = 64
+"""Steps of the encoders between two propagations of what they take as constant."""
 ROUTER_STEPS = 16
 """Most steps of an epoch of the router, which has few parameters to learn."""
 ROUTER_BATCH = 1024
@@ -104,7 +108,7 @@ def train(
         ProcessesError: the processes have different data or settings, or one of them has ended.
         CheckpointError: `checkpoint` cannot be used.
     """
-    trainable = len(dataset.train_histories.predictable())
+    trainable = int(dataset.train_histories.predictable_U.sum())
     if trainable == 0 or dataset.valid.nnz == 0:
         raise TrainingError(
             f"{dataset.name} has {trainable} training positives with a history to predict them "
@@ -186,17 +190,18 @@ def _load(path: Path, fingerprint: str) -> Checkpoint:
     return checkpoint
 
 
-def _warmed_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
+def moving_average(magnet: Magnet, decay: float) -> AveragedModel:
     """Moving average over about the last quarter of all steps, at most over 1 / (1 - decay).
 
     Polynomial-decay averaging (arXiv:1212.1824, eta = 2), which forgets the start.
     """
 
-    def average(averaged: Tensor, current: Tensor, steps: Tensor | int) -> Tensor:
+    def average(averaged: Sequence[Tensor], current: Sequence[Tensor], steps: Tensor | int) -> None:
         warmed = min(decay, (1 + int(steps)) / (4 + int(steps)))
-        return torch.lerp(current, averaged, warmed)
+        for mean, now in zip(averaged, current, strict=True):
+            mean.lerp_(now, 1 - warmed)
 
-    return average
+    return AveragedModel(magnet, multi_avg_fn=average)
 
 
 class _Run:
@@ -231,6 +236,8 @@ class _Run:
             processes=processes,
         )
         self.train_weight_UI = dataset.train_histories.recency_weighted(self.sampler.recency_power)
+        sampled = config.samples(len(dataset.train_histories.item_P))
+        self.walks = Walks.over(self.train_weight_UI) if sampled else None
         graph = build_graph(self.train_weight_UI, dataset.features.values())
         self.encoder = GraphEncoder(self.magnet, graph.to(self.device))
         self.item_item_II = (
@@ -246,8 +253,8 @@ class _Run:
             {"params": encoders, "lr": rate},
             {"params": router, "lr": config.router_learning_rate},
         ]
-        self.optimizer = torch.optim.Adam(groups)
-        self.average = AveragedModel(self.magnet, avg_fn=_warmed_average(config.average_decay))
+        self.optimizer = torch.optim.Adam(groups, fused=True)
+        self.average = moving_average(self.magnet, config.average_decay)
         self.schedule = EntropySchedule(
             coverage_weight=config.coverage_weight,
             specialisation_weight=config.specialisation_weight,
@@ -315,8 +322,9 @@ class _Run:
         """Encoders learn; validation tells how good their best fusion is."""
         start = time.monotonic()
         seen: list[Tensor] = []
-        self.encoder.refresh()
         for batch in self.sampler.epoch():
+            if len(seen) % REFRESH_STEPS == 0:
+                self.encoder.refresh(self._sampled_layer())
             self.optimizer.zero_grad()
             embeddings = self.encoder.embed(*batch.wanted)
             terms = encoder_terms(self.magnet, embeddings, batch, self.config)
@@ -330,6 +338,14 @@ class _Run:
             self.best_epoch, self.best_ndcg20 = len(self.history) + 1, ndcg20
             self.best_state = copy.deepcopy(self._averaged().state_dict())
         return self._record("encoders", seen, list(terms), ndcg20, start)
+
+    def _sampled_layer(self) -> SparseOperator | None:
+        """A layer for some steps, or None where steps propagate the whole graph."""
+        if self.walks is None:
+            return None
+        seed = int(torch.randint(2**31, (), generator=self.generator))
+        layer_II = self.walks.layer(np.random.default_rng(seed))
+        return sparse_operator(layer_II).to(self.device)
 
     def _fused(self, held_out: HeldOut) -> Fusion:
         """How everything goes together best now, the same on all processes."""
@@ -399,9 +415,11 @@ class _Run:
             with torch.no_grad():
                 everything = torch.arange(len(self.dataset.item_ids), device=self.device)
                 self._frozen = self.encoder.embed(cold_X=everything)
-        item_X, cold_X = batch.wanted
+        item_X, cold_X, folded_X = batch.wanted
         return DualViewEmbeddings(
-            self._frozen.item_IVMD[item_X], self._frozen.foldin_IVMD, self._frozen.cold_IVMD[cold_X]
+            self._frozen.item_IVMD[item_X],
+            self._frozen.foldin_IVMD[folded_X],
+            self._frozen.cold_IVMD[cold_X],
         )
 
     def _step(self, terms: dict[str, Tensor], done: int) -> Tensor:

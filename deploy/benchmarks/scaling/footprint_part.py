@@ -16,7 +16,6 @@ import numpy as np
 import psutil
 import torch
 from numpy.typing import NDArray
-from torch.optim.swa_utils import AveragedModel
 
 from deploy.benchmarks.parts import Outcome, scale
 from deploy.benchmarks.scaling.apart import apart
@@ -27,10 +26,11 @@ from training.data.dataset import DataConfig, Dataset, load_dataset
 from training.data.files import peak_mb
 from training.export.artifact import export_artifact
 from training.fit.config import TrainingConfig
-from training.fit.graphs import build_graph
+from training.fit.graphs import Walks, build_graph, sparse_operator
 from training.fit.objective import encoder_terms
 from training.fit.sampler import Sampler
 from training.fit.trained_model import TrainedModel, build_magnet
+from training.fit.trainer import REFRESH_STEPS, moving_average
 from training.reporting.documents import table
 
 _STEPS = 8
@@ -43,7 +43,8 @@ class StepCost:
     setting_up: float
     """Model, graph and its content edges, content propagated: once per run."""
     propagation: float
-    """Both views, their gradients and the optimiser: once per step."""
+    """Both views, their gradients and the optimiser: once per step. And a step's share of what is
+    made once for `REFRESH_STEPS` steps."""
     pairs: float
     """Drawing a batch, its objective and gradients: once per step."""
     positives: int
@@ -71,10 +72,17 @@ def measure_step_cost(
     )
     train_weight_UI = dataset.train_histories.recency_weighted(sampler.recency_power)
     encoder = GraphEncoder(magnet, build_graph(train_weight_UI, dataset.features.values()))
-    optimizer = torch.optim.Adam(magnet.parameters(), lr=config.learning_rate)
-    average = AveragedModel(magnet)
+    sampled = config.samples(len(dataset.train_histories.item_P))
+    walks = Walks.over(train_weight_UI) if sampled else None
+    optimizer = torch.optim.Adam(magnet.parameters(), lr=config.learning_rate, fused=True)
+    average = moving_average(magnet, config.average_decay)
     setting_up = time.process_time() - start
     propagation, pairs = [], []
+    before = time.process_time()
+    encoder.refresh(
+        None if walks is None else sparse_operator(walks.layer(np.random.default_rng(0)))
+    )
+    refreshing = time.process_time() - before
     before = time.process_time()
     for batch in islice(sampler.epoch(), steps):
         drawn = time.process_time()
@@ -97,11 +105,11 @@ def measure_step_cost(
     magnet.eval()
     cost = StepCost(
         setting_up=setting_up,
-        propagation=min(propagation),
+        propagation=min(propagation) + refreshing / REFRESH_STEPS,
         pairs=min(pairs),
         positives=len(batch.item_B),
     )
-    return cost, TrainedModel.encoded(encoder, train_weight_UI, sampler.recency_power)
+    return cost, TrainedModel.encoded(encoder.of(magnet), train_weight_UI, sampler.recency_power)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

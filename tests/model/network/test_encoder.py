@@ -77,11 +77,11 @@ def test_items_are_what_the_definition_makes_of_them() -> None:
 @torch.no_grad()
 def test_wanted_items_are_rows_of_all() -> None:
     encoder = GraphEncoder(magnet(LIKES_UI), graph(LIKES_UI, NEAR_EII))
-    item_X, cold_X = torch.tensor([3, 0, 3]), torch.tensor([4, 1])
-    every, some = encoder.embed(cold_X=torch.arange(5)), encoder.embed(item_X, cold_X)
+    item_X, cold_X, foldin_X = (torch.tensor(x) for x in ([3, 0, 3], [4, 1], [2, 3, 0]))
+    every, some = encoder.embed(cold_X=torch.arange(5)), encoder.embed(item_X, cold_X, foldin_X)
     torch.testing.assert_close(some.item_IVMD, every.item_IVMD[item_X])
     torch.testing.assert_close(some.cold_IVMD, every.cold_IVMD[cold_X])
-    torch.testing.assert_close(some.foldin_IVMD, every.foldin_IVMD)
+    torch.testing.assert_close(some.foldin_IVMD, every.foldin_IVMD[foldin_X])
 
 
 @torch.no_grad()
@@ -117,6 +117,43 @@ def test_another_models_weights_are_encoded_with_its_own_edges() -> None:
     whole = graph(LIKES_UI, NEAR_EII)
     again = GraphEncoder(one, whole).of(other).embed()
     torch.testing.assert_close(again.item_IVMD, GraphEncoder(other, whole).embed().item_IVMD)
+
+
+LAYER_II = np.random.default_rng(3).random((5, 5)).astype(np.float32)
+
+
+def spread_by_layer() -> torch.Tensor:
+    """What two layers like `LAYER_II` make of items [I, I]."""
+    layer_II = torch.from_numpy(LAYER_II)
+    return torch.eye(5) + layer_II + layer_II @ layer_II
+
+
+@torch.no_grad()
+def test_a_sampled_layer_hands_on_changes_since_the_last_refresh() -> None:
+    model, whole = magnet(LIKES_UI), graph(LIKES_UI, NEAR_EII)
+    encoder, layer = GraphEncoder(model, whole), sparse_operator(csr_array(LAYER_II))
+    before = encoder.embed().foldin_IVMD
+    encoder.refresh(layer)
+    torch.testing.assert_close(encoder.embed().foldin_IVMD, before)
+    model.item_behaviour_ID[1] += 1
+    change_ID = spread_by_layer()[:, 1:2].expand(5, 4)
+    degree_I1 = torch.from_numpy(LIKES_UI.sum(0))[:, None]
+    expected_ID = before[:, 0, 0] + change_ID * degree_I1.clamp_min(1).rsqrt() * (degree_I1 > 0)
+    torch.testing.assert_close(encoder.embed().foldin_IVMD[:, 0, 0], expected_ID)
+    after = GraphEncoder(model, whole).embed().foldin_IVMD
+    torch.testing.assert_close(encoder.of(model).embed().foldin_IVMD, after)
+    encoder.refresh(layer)
+    torch.testing.assert_close(encoder.embed().foldin_IVMD, after)
+
+
+def test_a_sampled_layer_hands_on_gradients() -> None:
+    model = magnet(LIKES_UI)
+    encoder = GraphEncoder(model, graph(LIKES_UI, NEAR_EII))
+    encoder.refresh(sparse_operator(csr_array(LAYER_II)))
+    encoder.embed().foldin_IVMD[0, 0, 0].sum().backward()
+    expected_I = LIKES_UI[:, 0].sum() ** -0.5 * spread_by_layer()[0] * model.known_I1[:, 0]
+    expected_ID = expected_I[:, None].expand(5, 4)
+    torch.testing.assert_close(model.item_behaviour_ID.grad, expected_ID)
 
 
 def test_a_users_row_is_as_long_as_their_history_is_coherent() -> None:

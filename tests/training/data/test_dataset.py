@@ -6,12 +6,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from training.data import interactions, mapped
 from training.data.dataset import DataConfig, load_dataset
 from training.data.items import shown
 from training.data.tables import DataError
 
 HEADER = "userID\titemID\trating\ttimestamp\n"
 Folder = Callable[..., Path]
+
+
+@pytest.fixture(autouse=True, params=["small", "large"])
+def size(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test a second time as if data were large: read line by line, and kept in files."""
+    if request.param == "large":
+        monkeypatch.setattr(interactions, "BLOCK_BYTES", 1)
+        monkeypatch.setattr(mapped, "MAPPED_BYTES", 1)
 
 
 @pytest.fixture

@@ -21,10 +21,17 @@ def histories(lengths: list[int], ordered: bool) -> Histories:
     )
 
 
+def predictable(histories: Histories) -> np.ndarray:
+    """Positions of the last positives of every user, as many as can be predicted."""
+    ends_U = histories.offset_U1[1:]
+    positions = map(np.arange, ends_U - histories.predictable_U, ends_U)
+    return np.concatenate([*positions]).astype(np.int64)
+
+
 @given(st.lists(st.integers(0, 12), min_size=1, max_size=6), st.integers(1, 15))
 def test_a_positive_is_predicted_from_what_came_before_it(lengths: list[int], longest: int) -> None:
     ordered = histories(lengths, ordered=True)
-    position_B = ordered.predictable()
+    position_B = predictable(ordered)
     bag = ordered.before(position_B, longest)
     ends = np.append(bag.start_B, len(bag.item_H))[1:]
     assert len(position_B) == sum(max(0, n - 1) for n in lengths)
@@ -37,7 +44,7 @@ def test_a_positive_is_predicted_from_what_came_before_it(lengths: list[int], lo
 @given(st.lists(st.integers(0, 12), min_size=1, max_size=6), st.integers(1, 15))
 def test_without_order_it_is_predicted_from_the_others(lengths: list[int], longest: int) -> None:
     unordered = histories(lengths, ordered=False)
-    position_B = unordered.predictable()
+    position_B = predictable(unordered)
     bag = unordered.before(position_B, longest)
     ends = np.append(bag.start_B, len(bag.item_H))[1:]
     user_P = np.repeat(np.arange(len(lengths)), lengths)

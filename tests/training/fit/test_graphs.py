@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, diags_array
 
 from training.data.dataset import Dataset
 from training.data.features import ModalityFeatures
-from training.fit.graphs import cold_strength, content_neighbours, spectral_start
+from training.fit.graphs import Walks, cold_strength, content_neighbours, spectral_start
 
 
 def features(x: list[list[float]], missing: tuple[int, ...] = ()) -> ModalityFeatures:
@@ -67,3 +67,16 @@ def test_items_without_interactions_start_at_nothing() -> None:
     train[:, :3] = np.random.default_rng(0).random((4, 3)) < 0.7
     train[0, :3] = 1
     assert not spectral_start(csr_array(train), 2)[3:].any()
+
+
+def test_walks_estimate_a_layer_of_lightgcn() -> None:
+    rng = np.random.default_rng(0)
+    weight_UI = np.where(rng.random((60, 30)) < 0.2, rng.random((60, 30)), 0).astype(np.float32)
+    weight_UI[:, 7] = 0
+    user_scale_U, item_scale_I = (np.maximum(weight_UI.sum(axis), 1e-12) ** -0.5 for axis in (1, 0))
+    half_UI = diags_array(user_scale_U) @ weight_UI @ diags_array(item_scale_I)
+    walks = Walks.over(csr_array(weight_UI))
+    assert walks.layer(rng, 20_000).toarray() == pytest.approx(half_UI.T @ half_UI, abs=0.02)
+    few_II = walks.layer(rng, 3)
+    assert np.diff(few_II.indptr).max() == 3
+    assert np.diff(few_II.indptr)[7] == 0

@@ -9,7 +9,13 @@ import pytest
 from training.data.features import ModalityFeatures, Standardisation
 from training.data.histories import Histories
 from training.fit import item_item, neighbours
-from training.fit.graphs import build_graph, cold_strength, content_neighbours, spectral_start
+from training.fit.graphs import (
+    Walks,
+    build_graph,
+    cold_strength,
+    content_neighbours,
+    spectral_start,
+)
 from training.fit.item_item import item_item_weights
 
 ITEMS = 2_000
@@ -38,6 +44,9 @@ STEPS: dict[str, Callable[[Histories, ModalityFeatures], object]] = {
     "features": lambda _, features: Standardisation.of(features)(features),
     "content neighbours": lambda _, features: content_neighbours(features),
     "graph": lambda histories, features: build_graph(histories.recency_weighted(0.5), [features]),
+    "sampled layer": lambda histories, _: Walks.over(histories.recency_weighted(0.5)).layer(
+        np.random.default_rng(0)
+    ),
     "cold strength": lambda histories, _: cold_strength(histories.recency_weighted(0.5)),
 }
 

@@ -89,10 +89,10 @@ class Step:
             return item_XVMD, bias_X
 
         users = []
-        weight_BI = batch.history.matrix.to_dense()
-        for weight_I, user, free in zip(weight_BI, batch.user_B, batch.free_B1, strict=True):
-            summed_VMD = torch.einsum("i,ivmd->vmd", weight_I, every.foldin_IVMD)
-            total_VM = torch.einsum("i,ivm->vm", weight_I, every.foldin_IVMD.norm(dim=-1))
+        weight_BX, foldin_XVMD = batch.history.matrix.to_dense(), every.foldin_IVMD[batch.folded_X]
+        for weight_X, user, free in zip(weight_BX, batch.user_B, batch.free_B1, strict=True):
+            summed_VMD = torch.einsum("x,xvmd->vmd", weight_X, foldin_XVMD)
+            total_VM = torch.einsum("x,xvm->vm", weight_X, foldin_XVMD.norm(dim=-1))
             user_VMD = summed_VMD / total_VM.clamp_min(1e-12)[..., None]
             user_VMD[:, 0] += free * magnet.trust_U1[user] * magnet.user_behaviour_UD[user]
             users.append(user_VMD)

@@ -17,7 +17,7 @@ CONFIG = TrainingConfig(
 )
 
 
-def sampler(histories: Histories, seed: int = 0, **changes: float) -> Sampler:
+def sampler(histories: Histories, seed: int = 0, **changes: float | str) -> Sampler:
     return Sampler(
         config=CONFIG.model_copy(update=changes),
         histories=histories,
@@ -34,7 +34,7 @@ def heavy_and_light() -> Histories:
     return Histories.of(user_N, item_N, None, (6, 93))
 
 
-def epoch(seed: int = 0, **changes: float) -> list[Batch]:
+def epoch(seed: int = 0, **changes: float | str) -> list[Batch]:
     return list(sampler(heavy_and_light(), seed, **changes).epoch())
 
 
@@ -42,9 +42,18 @@ def drawn_items(batches: list[Batch]) -> np.ndarray:
     return np.concatenate([batch.item_B.numpy() for batch in batches])
 
 
+def histories(batch: Batch) -> torch.Tensor:
+    """The items [B, I] that a batch's positives are predicted from."""
+    history_BI = torch.zeros(len(batch.item_B), 93)
+    history_BI[:, batch.folded_X] = batch.history.matrix.to_dense()
+    return history_BI > 0
+
+
 def test_an_epoch_has_as_many_draws_as_positives_in_bounded_steps() -> None:
     assert [len(batch.item_B) for batch in epoch()] == [50, 50]
     assert [len(batch.item_B) for batch in epoch(max_steps=1)] == [100]
+    sampled = epoch(max_steps=1, propagation="sampled")
+    assert [len(batch.item_B) for batch in sampled] == [50, 50]
 
 
 @pytest.mark.parametrize(("num_users", "expected"), [(10, 256), (700, 350), (9000, 4096)])
@@ -79,20 +88,18 @@ def test_negatives_follow_popularity_as_asked() -> None:
 
 def test_a_positive_is_not_in_the_history_that_predicts_it() -> None:
     for batch in epoch():
-        history_BI = batch.history.matrix.to_dense()
+        history_BI = histories(batch)
         assert not history_BI[torch.arange(len(batch.item_B)), batch.item_B].any()
-        assert (history_BI > 0).any(dim=1).all()
+        assert history_BI.any(dim=1).all()
 
 
 def test_a_positive_knows_its_user_and_a_share_of_them_their_free_part() -> None:
-    histories = heavy_and_light()
-    likes_UI = torch.from_numpy(histories.recency_weighted(0.0).toarray() > 0)
+    likes_UI = torch.from_numpy(heavy_and_light().recency_weighted(0.0).toarray() > 0)
     free = []
     for seed in range(20):
         for batch in epoch(seed, user_dropout=0.3):
             assert likes_UI[batch.user_B, batch.item_B].all()
-            history_BI = batch.history.matrix.to_dense() > 0
-            assert (likes_UI[batch.user_B] | ~history_BI).all()
+            assert (likes_UI[batch.user_B] | ~histories(batch)).all()
             assert batch.free_B1.shape == (len(batch.item_B), 1)
             free.append(batch.free_B1)
     free_B = torch.cat(free)
@@ -114,6 +121,6 @@ def test_as_many_positives_and_negatives_are_shown_cold_as_asked_for() -> None:
     assert cold_B / 50 == pytest.approx(0.3, abs=0.05)
     assert cold_N / 40 == pytest.approx(0.3, abs=0.05)
     batch = epoch(cold_rate=0.3)[0]
-    _, cold_X = batch.wanted
+    _, cold_X, _ = batch.wanted
     assert torch.equal(cold_X[: len(batch.cold_B)], batch.item_B[batch.cold_B])
     assert torch.equal(cold_X[len(batch.cold_B) :], batch.negative_N[batch.cold_N])

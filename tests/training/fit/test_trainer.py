@@ -9,9 +9,10 @@ from model.artifact.manifest import EpochRecord
 from model.network.schedule import EntropySchedule
 from training.data.dataset import DataConfig, Dataset, load_dataset
 from training.evaluate.protocol import evaluate
+from training.fit import trainer
 from training.fit.calibration import Fusion
 from training.fit.candidates import Candidates
-from training.fit.config import TrainingConfig
+from training.fit.config import SAMPLED_FROM, TrainingConfig
 from training.fit.early import Watch
 from training.fit.trained_model import TrainedModel, build_magnet
 from training.fit.trainer import (
@@ -151,6 +152,43 @@ def whole(dataset: Dataset) -> TrainedModel:
     model = train(dataset, STAGES)
     assert stages(model) == ["encoders"] * 4 + ["coverage"] * 2 + ["specialisation"] * 2
     return model
+
+
+@pytest.mark.parametrize(
+    ("positives", "propagation", "sampled"),
+    [
+        (SAMPLED_FROM, "auto", False),
+        (SAMPLED_FROM + 1, "auto", True),
+        (1, "sampled", True),
+        (10**9, "whole", False),
+    ],
+)
+def test_large_data_are_sampled(positives: int, propagation: str, sampled: bool) -> None:
+    config = TrainingConfig.model_validate({"propagation": propagation})
+    assert config.samples(positives) == sampled
+
+
+def test_sampled_propagation_goes_on_and_learns_as_well(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer, "REFRESH_STEPS", 3)
+    config = SMALL.model_copy(update={"propagation": "sampled", "max_epochs": 10})
+    checkpoint = tmp_path / "run.checkpoint"
+
+    def killed(record: EpochRecord) -> None:
+        if record.epoch == 3:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(dataset, config, checkpoint=checkpoint, watch=Watch(on_epoch=killed))
+    resumed, model = train(dataset, config, checkpoint=checkpoint), train(dataset, config)
+    assert same(resumed, model)
+    whole = train(dataset, config.model_copy(update={"propagation": "whole"}))
+    assert not same(model, whole)
+    sampled_recall, recall = (
+        evaluate(x.score, dataset, dataset.test).metrics["recall@20"] for x in (model, whole)
+    )
+    assert sampled_recall > 0.9 * recall
 
 
 @pytest.mark.parametrize("last", [3, 5, 6, 8])
