@@ -116,7 +116,7 @@ class Term:
 def terms(
     bias: float,
     experts: Sequence[ExpertContribution],
-    adjustments: Sequence[Adjustment] = (),
+    adjustments: Sequence[Adjustment],
 ) -> list[Term]:
     """The summands of a score, those of no weight left out."""
     parts = [Term(each.name, each.kind, each.points) for each in adjustments]

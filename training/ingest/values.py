@@ -164,8 +164,8 @@ def _mapped(text: pl.Expr, function: Callable[[str], str]) -> pl.Expr:
     return text.map_elements(function, return_dtype=pl.String, skip_nulls=True)
 
 
-def flat_list(text: str, mark: str = _FLAT) -> str:
-    """One such list; the text as it is if it is none."""
+def flat_list(text: str, mark: str) -> str:
+    """The texts of a list that is stored as text, joined by `mark`; any other text unchanged."""
     for read in (json.loads, ast.literal_eval, _of_postgres):
         try:
             return mark.join(labels(read(text)))
