@@ -3,7 +3,7 @@
 python docs/list_api.py
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -29,13 +29,16 @@ def page() -> str:
         for path, methods in document["paths"].items()
         for method, operation in methods.items()
     ]
-    parts = [_INTRODUCTION]
+    every = set.intersection(
+        *(set(each["responses"]) for _, title, each in operations if " /v1/" in title)
+    )
+    parts = [_INTRODUCTION, _problems(every, [each for *_, each in operations], document)]
     for tag, group in groupby(operations, key=lambda entry: entry[0]):
         parts.append(f"## {tag.capitalize()}\n")
         for _, title, operation in group:
             parts += [f"### `{title}`\n", f"{_text(operation['description'])}\n"]
             parts += _parameters(operation, document)
-            parts.append(f"Answers: {', '.join(sorted(operation['responses']))}.\n")
+            parts.append(_answers(operation["responses"], every))
     parts.append("## Bodies\n")
     for name, schema in sorted(document["components"]["schemas"].items()):
         rows = [
@@ -46,6 +49,40 @@ def page() -> str:
         if rows:
             parts.append(_table(("field", "type", ""), rows))
     return "\n".join(parts)
+
+
+def _problems(
+    every: Collection[str], operations: Iterable[dict[str, Any]], document: dict[str, Any]
+) -> str:
+    """What the status of a problem says, and which ones every call below /v1 may have."""
+    texts: dict[str, list[str]] = {}
+    for operation in operations:
+        for status, response in operation["responses"].items():
+            if "$ref" in response:
+                name = response["$ref"].rsplit("/", 1)[1]
+                text = _text(document["components"]["responses"][name]["description"])
+                texts.setdefault(status, [])
+                if text not in texts[status]:
+                    texts[status].append(text)
+    rows = [(status, ". ".join(texts[status])) for status in sorted(texts)]
+    return (
+        f"Any call below `/v1` may be answered by {', '.join(sorted(every))}. Others are named "
+        f"with their calls.\n\n{_table(('status', 'when'), rows)}"
+    )
+
+
+def _answers(responses: dict[str, Any], every: Collection[str]) -> str:
+    """What a call answers, and its problems beside those of every call."""
+    good = []
+    for status in sorted(status for status in responses if status < "300"):
+        schemas = [
+            f" with {_type(body['schema'])}" if "schema" in body else f" as `{media}`"
+            for media, body in responses[status].get("content", {}).items()
+        ]
+        good.append(f"{status}{''.join(schemas)}")
+    bad = sorted(set(responses) - set(every)) if set(every) <= set(responses) else responses
+    problems = [status for status in bad if status >= "300"]
+    return f"Answers {' or '.join(good)}{'; also ' * bool(problems)}{', '.join(problems)}.\n"
 
 
 def _parameters(operation: dict[str, Any], document: dict[str, Any]) -> list[str]:
