@@ -236,7 +236,17 @@ class UserResponse(_Answered):
     history_items: int
     events: list[LiveEventRecord]
     """Newest first."""
+    next_cursor: str | None
+    """For what is older of both; None: this is all."""
     taste: Taste | None
+
+
+class UsersResponse(_Answered):
+    """Users whom the model knows, by id."""
+
+    model_version: str
+    user_ids: list[str]
+    next_cursor: str | None
 
 
 class FeedbackResponse(_Answered):
@@ -317,6 +327,23 @@ class ItemsResponse(_Answered):
     model_version: str
     items: list[CatalogueItem]
     missing_ids: list[str]
+    next_cursor: str | None
+
+
+class CategorySize(_Part):
+    """One category."""
+
+    name: str
+    items: int
+    """How many are in it."""
+
+
+class CategoriesResponse(_Answered):
+    """Categories that a list can be restricted to, largest first."""
+
+    model_version: str
+    categories: list[CategorySize]
+    next_cursor: str | None
 
 
 class ModelResponse(_Answered):
@@ -487,3 +514,4 @@ class ModelsResponse(_Answered):
     models: list[ModelVersion]
     warnings: list[str]
     """What is wrong with the list in Redis."""
+    next_cursor: str | None

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 from magnet_client.answers import (
     AvailabilitiesResponse,
     BatchResponse,
+    CategoriesResponse,
     ErasureResponse,
     ExperimentResponse,
     ExplanationResponse,
@@ -34,6 +35,7 @@ from magnet_client.answers import (
     RulesResponse,
     SimilarResponse,
     UserResponse,
+    UsersResponse,
 )
 from magnet_client.errors import PROBLEMS, InvalidAnswer, Problem, ProblemError
 from magnet_client.requests import (
@@ -141,10 +143,19 @@ def similar(item_id: str, *, k: int = 10, modality: str | None = None) -> Call[S
     return Call(method="GET", path=path, kind=SimilarResponse, params=params)
 
 
-def user(user_id: str, *, limit: int = 50) -> Call[UserResponse]:
-    """What is known of a user: history, at most `limit` items of it, latest events, taste."""
+def users(prefix: str = "", *, limit: int = 20, cursor: str | None = None) -> Call[UsersResponse]:
+    """Users whom the model knows, by the beginning of their ids.
+
+    `next_cursor` of an answer is the `cursor` of the next page, here and in all listings.
+    """
+    params = {"prefix": prefix, **_page(limit, cursor)}
+    return Call(method="GET", path="/v1/users", kind=UsersResponse, params=params)
+
+
+def user(user_id: str, *, limit: int = 50, cursor: str | None = None) -> Call[UserResponse]:
+    """What is known of a user: at most `limit` items of the history and events, taste."""
     path = f"/v1/users/{quote(user_id, safe='')}"
-    return Call(method="GET", path=path, kind=UserResponse, params={"limit": limit})
+    return Call(method="GET", path=path, kind=UserResponse, params=_page(limit, cursor))
 
 
 def erase_user(user_id: str) -> Call[ErasureResponse]:
@@ -181,10 +192,16 @@ def delete_rules() -> Call[RulesResponse]:
 
 
 def items(
-    title: str = "", *, categories: Sequence[str] = (), offset: int = 0, limit: int = 20
+    title: str = "",
+    *,
+    categories: Sequence[str] = (),
+    offset: int = 0,
+    limit: int = 20,
+    cursor: str | None = None,
 ) -> Call[ItemsResponse]:
     """Items by a part of the title or by category, the most popular first."""
-    params = {"title": title, "category": list(categories), "offset": offset, "limit": limit}
+    wanted = {"title": title, "category": list(categories), "offset": offset}
+    params = {**wanted, **_page(limit, cursor)}
     return Call(method="GET", path="/v1/items", kind=ItemsResponse, params=params)
 
 
@@ -253,9 +270,15 @@ def model() -> Call[ModelResponse]:
     return Call(method="GET", path="/v1/model", kind=ModelResponse)
 
 
-def models() -> Call[ModelsResponse]:
+def categories(*, limit: int = 1000, cursor: str | None = None) -> Call[CategoriesResponse]:
+    """Categories that a list can be restricted to, largest first."""
+    params = _page(limit, cursor)
+    return Call(method="GET", path="/v1/categories", kind=CategoriesResponse, params=params)
+
+
+def models(*, limit: int = 100, cursor: str | None = None) -> Call[ModelsResponse]:
     """What has been published, newest first."""
-    return Call(method="GET", path="/v1/models", kind=ModelsResponse)
+    return Call(method="GET", path="/v1/models", kind=ModelsResponse, params=_page(limit, cursor))
 
 
 def report(version: str) -> Call[ReportResponse]:
@@ -267,6 +290,10 @@ def report(version: str) -> Call[ReportResponse]:
 def experiment() -> Call[ExperimentResponse]:
     """Which is better, the live model or the canary; NotFound if there never was one."""
     return Call(method="GET", path="/v1/experiments/current", kind=ExperimentResponse)
+
+
+def _page(limit: int, cursor: str | None) -> dict[str, Any]:
+    return {"limit": limit} if cursor is None else {"limit": limit, "cursor": cursor}
 
 
 def _someone(user_id: str | None, session_items: Sequence[str]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from anyio import to_thread
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Path, Query, Response
 
 from model.artifact.report import REPORT
 from model.registry.state import State
@@ -27,6 +27,7 @@ from service.http.problems import ItemId
 from service.recommend.feedback import keep_events
 from service.schemas import costs
 from service.schemas.model_responses import ModelsResponse, ModelVersion, PointersResponse
+from service.schemas.paging import GivenCursor, cursor_of, place_of
 from service.schemas.requests import (
     ActivationRequest,
     AvailabilitiesRequest,
@@ -127,12 +128,27 @@ async def put_availabilities(
 @router.get(
     "/v1/models", response_model=ModelsResponse, dependencies=[needs("read")], tags=["model"]
 )
-async def models(shared: SharedDep, call: CallDep) -> Response:
+async def models(
+    shared: SharedDep,
+    call: CallDep,
+    limit: Annotated[int, Query(ge=1, le=100)] = 100,
+    cursor: Annotated[GivenCursor, Query()] = None,
+) -> Response:
     """The published versions, newest first: which is live, which was before, which is pinned."""
+    call.charge(costs.of_entries(limit))
+    last = place_of("models", cursor, tuple[float, str])
     state = await shared.registry.state()
-    versions = [_version(each, state) for each in await shared.registry.versions(state)]
-    pointers = _pointers(state)
-    return call.answer(ModelsResponse, **pointers, models=versions, warnings=state.warnings)
+    listed = ((state.published_at[name], name) for name in state.newest_first)
+    left = [each for each in listed if last is None or each < last]
+    shown = left[:limit]
+    found = await shared.registry.versions(state, [name for _, name in shown])
+    return call.answer(
+        ModelsResponse,
+        **_pointers(state),
+        models=[_version(each, state) for each in found],
+        warnings=state.warnings,
+        next_cursor=cursor_of("models", *shown[-1]) if len(left) > limit else None,
+    )
 
 
 @router.post(

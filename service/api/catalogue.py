@@ -23,6 +23,7 @@ from service.recommend.resolution import read_user
 from service.recommend.search import category_sizes, described, find_items, find_users
 from service.recommend.user_detail import user_detail
 from service.schemas import costs
+from service.schemas.paging import MOST, GivenCursor
 from service.schemas.requests import ItemLookup, ItemSearch
 from service.schemas.responses import (
     CatalogueItem,
@@ -39,19 +40,23 @@ router = APIRouter(
 
 
 async def _answer(
-    find: Callable[[], tuple[Rows, list[str]]], snapshot: Snapshot, call: Call
+    find: Callable[[], tuple[Rows, list[str], str | None]], snapshot: Snapshot, call: Call
 ) -> Response:
-    """The answer with the items of these rows, and the ids that are missing."""
+    """The answer with the items of these rows, the ids that are missing, and a cursor."""
     nobody = await read_user(snapshot, None)
 
-    def work() -> tuple[list[CatalogueItem], list[str]]:
-        rows, missing = find()
+    def work() -> tuple[list[CatalogueItem], list[str], str | None]:
+        rows, missing, cursor = find()
         pictures = call.services.pictures
-        return described(snapshot.items, rows, nobody.hidden_rows, pictures), missing
+        return described(snapshot.items, rows, nobody.hidden_rows, pictures), missing, cursor
 
-    found, missing = await to_thread.run_sync(work, limiter=call.services.limiter)
+    found, missing, cursor = await to_thread.run_sync(work, limiter=call.services.limiter)
     return call.answer(
-        ItemsResponse, model_version=snapshot.version, items=found, missing_ids=missing
+        ItemsResponse,
+        model_version=snapshot.version,
+        items=found,
+        missing_ids=missing,
+        next_cursor=cursor,
     )
 
 
@@ -64,7 +69,12 @@ async def items(
     Hidden items are found, with `available` false.
     """
     call.charge(costs.of_entries(search.limit))
-    return await _answer(lambda: (find_items(snapshot.items, search), []), snapshot, call)
+
+    def find() -> tuple[Rows, list[str], str | None]:
+        rows, cursor = find_items(snapshot.items, search)
+        return rows, [], cursor
+
+    return await _answer(find, snapshot, call)
 
 
 @router.post("/items:lookup", response_model=ItemsResponse)
@@ -74,14 +84,21 @@ async def named_items(request: ItemLookup, snapshot: SnapshotDep, call: CallDep)
     Ids that the model does not know are skipped and named in `missing_ids`.
     """
     call.charge(costs.of_entries(len(request.item_ids)))
-    return await _answer(lambda: snapshot.items.rows(request.item_ids), snapshot, call)
+    return await _answer(lambda: (*snapshot.items.rows(request.item_ids), None), snapshot, call)
 
 
 @router.get("/categories", response_model=CategoriesResponse)
-async def categories(snapshot: SnapshotDep, call: CallDep) -> Response:
-    """Every category that a list can be restricted to, and how many items are in it."""
+async def categories(
+    snapshot: SnapshotDep,
+    call: CallDep,
+    limit: Annotated[int, Query(ge=1, le=MOST)] = MOST,
+    cursor: Annotated[GivenCursor, Query()] = None,
+) -> Response:
+    """Categories that a list can be restricted to, and how many items are in each."""
+    found, then = category_sizes(snapshot, limit, cursor)
+    call.charge(costs.of_entries(len(found)))
     return call.answer(
-        CategoriesResponse, model_version=snapshot.version, categories=category_sizes(snapshot)
+        CategoriesResponse, model_version=snapshot.version, categories=found, next_cursor=then
     )
 
 
@@ -89,13 +106,17 @@ async def categories(snapshot: SnapshotDep, call: CallDep) -> Response:
 async def users(
     snapshot: SnapshotDep,
     call: CallDep,
+    *,
     prefix: Annotated[str, Query(max_length=256, examples=["19"])] = "",
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    limit: Annotated[int, Query(ge=1, le=MOST)] = 20,
+    cursor: Annotated[GivenCursor, Query()] = None,
 ) -> Response:
     """Users whom the model knows, by the beginning of their ids."""
+    call.charge(costs.of_entries(limit))
     await read_user(snapshot, None)  # who has been erased by now
+    found, then = find_users(snapshot, prefix, limit, cursor)
     return call.answer(
-        UsersResponse, model_version=snapshot.version, user_ids=find_users(snapshot, prefix, limit)
+        UsersResponse, model_version=snapshot.version, user_ids=found, next_cursor=then
     )
 
 
@@ -104,16 +125,18 @@ async def user(
     user_id: UserId,
     models: ModelsDep,
     call: CallDep,
-    limit: Annotated[int, Query(ge=1, le=1000, description="Most items of the history")] = 50,
+    *,
+    limit: Annotated[int, Query(ge=1, le=MOST, description="Most of each: items and events")] = 50,
+    cursor: Annotated[GivenCursor, Query()] = None,
 ) -> Response:
     """What is known of a user: history, latest events, and the taste that follows from them.
 
     404 if neither the model nor Redis knows them. The taste is that of the 50 best items that they
-    have not seen.
+    have not seen. Further pages have what is older of history and events.
     """
     call.charge(costs.of_entries(limit))
     served = models.of(user_id)
     state = await read_user(served.snapshot, user_id)
-    work = partial(user_detail, served, state, limit)
+    work = partial(user_detail, served, state, limit, cursor)
     found = await to_thread.run_sync(work, limiter=call.services.limiter)
     return call.answer(UserResponse, **found)

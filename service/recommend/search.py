@@ -19,6 +19,7 @@ from service.recommend.explanation import named, plain
 from service.recommend.resolution import item_row
 from service.retrieval.query import Eligible
 from service.schemas.errors import InvalidRequest
+from service.schemas.paging import cursor_of, place_of
 from service.schemas.requests import ItemSearch
 from service.schemas.responses import CatalogueItem, CategorySize, Neighbours, SimilarItem
 from service.serving.catalogue import Catalogue
@@ -29,9 +30,38 @@ MAX_LOOKED_AT = 100_000
 """Titles read for one search, the most popular items first: half a second's work."""
 
 
-def find_items(items: Catalogue, wanted: ItemSearch) -> Rows:
-    """Items whose title holds a text, of any of some categories, most popular first. Blocking."""
-    end = wanted.offset + wanted.limit
+def find_items(items: Catalogue, wanted: ItemSearch) -> tuple[Rows, str | None]:
+    """Items whose title holds a text, of any of some categories, most popular first. Blocking.
+
+    Also the cursor of the next page, if there is one; InvalidRequest for another listing's.
+    """
+    last = place_of("items", wanted.cursor, tuple[str, int])
+    if last is not None and wanted.offset:
+        raise InvalidRequest.of("offset", "it cannot be sent beside a cursor")
+    rows_N, text = _searched(items, wanted), wanted.title.casefold()
+    before = wanted.offset if last is None else max(0, last[1])
+    skipped = min(before, len(items))  # islice takes no number beyond the machine's
+    if last is not None:
+        rows_N = np.asarray(rows_N)
+        places = np.flatnonzero(rows_N == items.ids.row(last[0]))
+        if len(places):  # otherwise it is no more, and the count leads on
+            rows_N, skipped = rows_N[places[0] + 1 :], 0
+    stop = skipped + wanted.limit + 1
+    if text:
+        matching = (
+            x for x in np.asarray(rows_N).tolist() if text in (items.title(x) or "").casefold()
+        )
+        page_N = np.array(list(islice(matching, skipped, stop)), dtype=np.intp)
+    else:
+        page_N = rows_N[skipped:stop].astype(np.intp)
+    if len(page_N) <= wanted.limit:
+        return page_N, None
+    shown_N = page_N[: wanted.limit]
+    return shown_N, cursor_of("items", items.ids[int(shown_N[-1])], before + wanted.limit)
+
+
+def _searched(items: Catalogue, wanted: ItemSearch) -> Grown:
+    """The rows of the categories, most popular first; with a title, those that are looked at."""
     rows_N: Grown = items.popular_order_I
     if wanted.category:
         order_I = np.asarray(rows_N)
@@ -39,14 +69,7 @@ def find_items(items: Catalogue, wanted: ItemSearch) -> Rows:
     elif len(items.ids.gone_rows):
         order_I = np.asarray(rows_N)
         rows_N = order_I[np.isin(order_I, items.ids.gone_rows, invert=True)]
-    if not wanted.title:
-        found_N: Rows = rows_N[wanted.offset : end].astype(np.intp)
-        return found_N
-    text = wanted.title.casefold()
-    looked_at = _looked_at(rows_N).tolist()
-    matching = (row for row in looked_at if text in (items.title(row) or "").casefold())
-    start = min(wanted.offset, len(items))  # islice takes no number beyond the machine's
-    return np.array(list(islice(matching, start, start + wanted.limit)), dtype=np.intp)
+    return _looked_at(rows_N) if wanted.title else rows_N
 
 
 def _looked_at(rows_N: Grown) -> Rows:
@@ -143,20 +166,29 @@ def _similar_to(embeddings_IVMD: Vectors, one_VMD: Vectors) -> NDArray[np.float3
     return total_IM / np.float32(num_views)
 
 
-def category_sizes(snapshot: Snapshot) -> list[CategorySize]:
-    """Every category and how many items it has, largest first."""
-    sizes = ((name, len(rows)) for name, rows in snapshot.items.rows_of_category.items())
-    return [
-        CategorySize(name=name, items=size)
-        for name, size in sorted(sizes, key=lambda pair: (-pair[1], pair[0]))
-    ]
+def category_sizes(
+    snapshot: Snapshot, limit: int, cursor: str | None
+) -> tuple[list[CategorySize], str | None]:
+    """Categories and how many items each has, largest first, and the cursor of the next ones."""
+    last = place_of("categories", cursor, tuple[int, str])
+    sizes = ((-len(rows), name) for name, rows in snapshot.items.rows_of_category.items())
+    left = sorted(pair for pair in sizes if last is None or pair > last)
+    shown = [CategorySize(name=name, items=-size) for size, name in left[:limit]]
+    more = len(left) > limit
+    return shown, cursor_of("categories", *left[limit - 1]) if more else None
 
 
-def find_users(snapshot: Snapshot, prefix: str, limit: int) -> list[str]:
-    """Ids of users that begin with a text, in the order of their bytes."""
+def find_users(
+    snapshot: Snapshot, prefix: str, limit: int, cursor: str | None
+) -> tuple[list[str], str | None]:
+    """Ids of users that begin with a text, by their bytes, and the cursor of the next ones."""
+    last = place_of("users", cursor, tuple[str])
     users, raw = snapshot.user_ids, prefix.encode()
-    rows = range(users.first_from(raw), len(users))
+    first = raw if last is None else max(raw, last[0].encode() + b"\0")
+    rows = range(users.first_from(first), len(users))
     known = (row for row in rows if not users.is_blank(row))
     among = takewhile(lambda user_id: user_id.encode().startswith(raw), (users[x] for x in known))
     here = (user_id for user_id in among if not snapshot.users.is_erased(user_id))
-    return list(islice(here, limit))
+    found = list(islice(here, limit + 1))
+    shown = found[:limit]
+    return shown, cursor_of("users", shown[-1]) if len(found) > limit else None

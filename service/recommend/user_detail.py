@@ -4,6 +4,7 @@ Letters: N items of the top list, K experts, V views, M modalities, H items of t
 """
 
 from collections import defaultdict
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import numpy as np
@@ -17,6 +18,7 @@ from service.recommend.live import LiveItems, live_items
 from service.recommend.resolution import choose_profile, known_rows, num_used, spelling_of
 from service.retrieval.query import Eligible, Query
 from service.schemas.errors import UnknownUser, UserUnavailable
+from service.schemas.paging import cursor_of, place_of
 from service.schemas.responses import (
     CategoryShare,
     LiveEventRecord,
@@ -27,6 +29,7 @@ from service.schemas.responses import (
 )
 from service.serving.served import Served
 from service.serving.snapshot import Snapshot
+from service.store.live_events import LiveEvent
 from service.store.users import UserState
 
 TOP = 50
@@ -35,15 +38,19 @@ MAX_CATEGORIES = 10
 _NO_ROWS = np.empty(0, dtype=np.intp)
 
 
-def user_detail(served: Served, user: UserState, limit: int) -> UserDetail:
+def user_detail(
+    served: Served, user: UserState, limit: int, cursor: str | None = None
+) -> UserDetail:
     """What model and Redis know of a user. Blocking.
 
     Args:
         served: the model that serves them.
         user: as read now.
-        limit: most items of the history.
+        limit: most items of the history, and most events.
+        cursor: of the page before.
 
     Raises:
+        InvalidRequest: the cursor is that of another listing.
         UnknownUser: neither knows them.
         UserUnavailable: Redis cannot be read, and what it knows is not at hand.
     """
@@ -53,6 +60,9 @@ def user_detail(served: Served, user: UserState, limit: int) -> UserDetail:
     choice = choose_profile(snapshot.profiles, user, _NO_ROWS, live, session_given=False)
     history_H = choice.histories[0] if choice.histories else _NO_ROWS
     profile = choice.profile
+    last = place_of("user", cursor, tuple[str, int, float, str])
+    older_H = history_H if last is None else _older(snapshot, history_H, last[0], last[1])
+    events = [each for each in user.events if last is None or _order(each) < last[2:]]
     return UserDetail(
         model_version=snapshot.version,
         variant=served.variant,
@@ -61,9 +71,10 @@ def user_detail(served: Served, user: UserState, limit: int) -> UserDetail:
         source=choice.source,
         live_events=num_used(live, user, choice),
         warnings=choice.warnings,
-        history=_history(snapshot, history_H, live, limit),
+        history=_history(snapshot, older_H, live, limit),
         history_items=len(history_H),
-        events=_events(snapshot, user),
+        events=_events(snapshot, events[:limit]),
+        next_cursor=_next(snapshot, older_H, events, limit),
         taste=None if profile is None else _taste(snapshot, user, live, profile, history_H),
     )
 
@@ -91,11 +102,34 @@ def _history(snapshot: Snapshot, history_H: History, live: LiveItems, limit: int
     ]
 
 
-def _events(snapshot: Snapshot, user: UserState) -> list[LiveEventRecord]:
-    """All that are kept, newest first, also of items that the model does not have."""
+def _order(event: LiveEvent) -> tuple[float, str]:
+    """By which events stand, newest last: as Redis has them."""
+    return event.at, f"{event.type} {event.item_id}"
+
+
+def _older(snapshot: Snapshot, history_H: History, item_id: str, left: int) -> History:
+    """What is older than an item of a history, or the `left` oldest if it has gone from there."""
+    places = np.flatnonzero(history_H == snapshot.items.ids.row(item_id))
+    return history_H[: places[0] if len(places) else max(0, left)]
+
+
+def _next(
+    snapshot: Snapshot, history_H: History, events: Sequence[LiveEvent], limit: int
+) -> str | None:
+    """The cursor behind the newest of some items and events."""
+    left = len(history_H) - limit
+    if left <= 0 and len(events) <= limit:
+        return None
+    item_id = snapshot.items.ids[int(history_H[left])] if left > 0 else ""
+    last = (0.0, "") if len(events) <= limit else _order(events[limit - 1])
+    return cursor_of("user", item_id, max(0, left), *last)
+
+
+def _events(snapshot: Snapshot, events: Sequence[LiveEvent]) -> list[LiveEventRecord]:
+    """Events as people see them, also of items that the model does not have."""
     items = snapshot.items
     found: list[LiveEventRecord] = []
-    for event in user.events:
+    for event in events:
         row = items.ids.row(event.item_id)
         found.append(
             LiveEventRecord(

@@ -10,6 +10,7 @@ from model.artifact.manifest import EpochRecord
 from model.artifact.report import ModelReport
 from model.registry.canary import Outcome
 from model.registry.experiment import Comparison, Interval, Verdict
+from service.schemas.paging import NextCursor
 from service.schemas.responses import Answered
 
 
@@ -106,10 +107,11 @@ class ReportResponse(Answered):
 
 
 class ModelsResponse(PointersResponse):
-    """Every published version, newest first."""
+    """Published versions, newest first."""
 
     models: list[ModelVersion]
     warnings: Annotated[list[str], Field(description="What is wrong with the list in Redis")]
+    next_cursor: NextCursor
 
 
 class VariantCounts(TypedDict):

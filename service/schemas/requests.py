@@ -16,6 +16,7 @@ from model.registry.items import (
 )
 from model.registry.records import Identifier, ReportedEvent
 from service.schemas.bodies import Body, Whole, shown
+from service.schemas.paging import MOST, GivenCursor
 from service.schemas.rules import MAX_BOOSTS, Boost, Rules
 
 MAX_SESSION = 1000
@@ -151,8 +152,9 @@ class ItemSearch(Whole):
 
     title: str = Field("", max_length=256, description="A part of the title, in any case")
     category: Categories = Field([])
-    offset: int = Field(0, ge=0, description="How many items to skip, for paging")
-    limit: int = Field(20, ge=1, le=1000, description="Most items")
+    offset: int = Field(0, ge=0, description="How many items to skip; better send a cursor")
+    limit: int = Field(20, ge=1, le=MOST, description="Most items")
+    cursor: GivenCursor = None
 
 
 class ItemLookup(Body):

@@ -12,6 +12,7 @@ from typing_extensions import TypedDict
 
 from model.registry.erasures import Part
 from model.registry.records import Variant
+from service.schemas.paging import NextCursor
 from service.schemas.rules import Rules
 
 Source = Literal["model", "session", "live", "popular"]
@@ -343,6 +344,7 @@ class ItemsResponse(Answered):
     model_version: str
     items: list[CatalogueItem]
     missing_ids: list[str]
+    next_cursor: NextCursor
 
 
 class CategorySize(TypedDict):
@@ -353,10 +355,11 @@ class CategorySize(TypedDict):
 
 
 class CategoriesResponse(Answered):
-    """Every category, largest first."""
+    """Categories, largest first."""
 
     model_version: str
     categories: list[CategorySize]
+    next_cursor: NextCursor
 
 
 class UsersResponse(Answered):
@@ -364,6 +367,7 @@ class UsersResponse(Answered):
 
     model_version: str
     user_ids: list[str]
+    next_cursor: NextCursor
 
 
 class UserItem(TypedDict):
@@ -431,6 +435,7 @@ class UserDetail(TypedDict):
         list[LiveEventRecord],
         Field(description="What they have done lately, newest first; one for each item and type"),
     ]
+    next_cursor: NextCursor
     taste: Annotated[Taste | None, Field(description="Null if nothing can be scored for them")]
 
 

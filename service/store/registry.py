@@ -1,7 +1,7 @@
 """Versions and retraining of one namespace: the async driver of `model.registry`."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -48,15 +48,15 @@ class Registry:
         with self._store.answering():
             return await self._read(self._store.client)
 
-    async def versions(self, state: State) -> list[PublishedVersion]:
-        """The published versions, newest first."""
+    async def versions(self, state: State, names: Sequence[str]) -> list[PublishedVersion]:
+        """Some published versions, in the order in which they are named."""
         return [
             PublishedVersion(
                 version=version,
                 published_at=datetime.fromtimestamp(state.published_at[version], UTC),
                 manifest=await self._manifest(version),
             )
-            for version in state.newest_first
+            for version in names
         ]
 
     async def report(self, version: str) -> bytes | None:

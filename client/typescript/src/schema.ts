@@ -73,7 +73,7 @@ export interface paths {
         };
         /**
          * Categories
-         * @description Every category that a list can be restricted to, and how many items are in it.
+         * @description Categories that a list can be restricted to, and how many items are in each.
          */
         get: operations["categories_v1_categories_get"];
         put?: never;
@@ -638,7 +638,7 @@ export interface paths {
          * @description What is known of a user: history, latest events, and the taste that follows from them.
          *
          *     404 if neither the model nor Redis knows them. The taste is that of the 50 best items that they
-         *     have not seen.
+         *     have not seen. Further pages have what is older of history and events.
          */
         get: operations["user_v1_users__user_id__get"];
         put?: never;
@@ -870,10 +870,12 @@ export interface components {
             /** @example Kolya (1996) */
             title: string | null;
         };
-        /** @description Every category, largest first. */
+        /** @description Categories, largest first. */
         CategoriesResponse: {
             categories: components["schemas"]["CategorySize"][];
             model_version: string;
+            /** @description Send it as `cursor` for what follows; null: this is all */
+            next_cursor: string | null;
             /** @description Also in the header X-Request-ID and the logs */
             request_id: string;
             took_ms: number;
@@ -1429,6 +1431,8 @@ export interface components {
             items: components["schemas"]["CatalogueItem"][];
             missing_ids: string[];
             model_version: string;
+            /** @description Send it as `cursor` for what follows; null: this is all */
+            next_cursor: string | null;
             /** @description Also in the header X-Request-ID and the logs */
             request_id: string;
             took_ms: number;
@@ -1554,11 +1558,13 @@ export interface components {
             /** @description False: manifest lost or damaged; publish it again */
             usable: boolean;
         };
-        /** @description Every published version, newest first. */
+        /** @description Published versions, newest first. */
         ModelsResponse: {
             canary: components["schemas"]["CanaryRecord"] | null;
             live: string | null;
             models: components["schemas"]["ModelVersion"][];
+            /** @description Send it as `cursor` for what follows; null: this is all */
+            next_cursor: string | null;
             /** @description Stays live whatever is published */
             pinned: string | null;
             /** @description Live before that */
@@ -2087,6 +2093,8 @@ export interface components {
             /** @description Events since the model was made that this is made with; one for each item */
             live_events: number;
             model_version: string;
+            /** @description Send it as `cursor` for what follows; null: this is all */
+            next_cursor: string | null;
             /** @description Also in the header X-Request-ID and the logs */
             request_id: string;
             /**
@@ -2108,6 +2116,8 @@ export interface components {
         /** @description Some users. */
         UsersResponse: {
             model_version: string;
+            /** @description Send it as `cursor` for what follows; null: this is all */
+            next_cursor: string | null;
             /** @description Also in the header X-Request-ID and the logs */
             request_id: string;
             took_ms: number;
@@ -2329,7 +2339,11 @@ export interface operations {
     };
     categories_v1_categories_get: {
         parameters: {
-            query?: never;
+            query?: {
+                limit?: number;
+                /** @description `next_cursor` of the page before; the first page has none */
+                cursor?: string | null;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -2458,10 +2472,12 @@ export interface operations {
                 title?: string;
                 /** @description Only items in any of these */
                 category?: string[];
-                /** @description How many items to skip, for paging */
+                /** @description How many items to skip; better send a cursor */
                 offset?: number;
                 /** @description Most items */
                 limit?: number;
+                /** @description `next_cursor` of the page before; the first page has none */
+                cursor?: string | null;
             };
             header?: never;
             path?: never;
@@ -2865,7 +2881,11 @@ export interface operations {
     };
     models_v1_models_get: {
         parameters: {
-            query?: never;
+            query?: {
+                limit?: number;
+                /** @description `next_cursor` of the page before; the first page has none */
+                cursor?: string | null;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -3278,6 +3298,8 @@ export interface operations {
             query?: {
                 prefix?: string;
                 limit?: number;
+                /** @description `next_cursor` of the page before; the first page has none */
+                cursor?: string | null;
             };
             header?: never;
             path?: never;
@@ -3307,8 +3329,10 @@ export interface operations {
     user_v1_users__user_id__get: {
         parameters: {
             query?: {
-                /** @description Most items of the history */
+                /** @description Most of each: items and events */
                 limit?: number;
+                /** @description `next_cursor` of the page before; the first page has none */
+                cursor?: string | null;
             };
             header?: never;
             path: {

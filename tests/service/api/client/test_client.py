@@ -52,6 +52,21 @@ def test_lists_for_users_sessions_and_both(ask) -> None:
     assert ask("recommend", "nobody").fallback == "popular"
 
 
+def test_listings_have_pages(ask) -> None:
+    for call, entries in [
+        (("users", "u00"), lambda page: page.user_ids),
+        (("items", "title"), lambda page: page.items),
+        (("categories",), lambda page: page.categories),
+        (("user", "u001"), lambda page: page.history),
+    ]:
+        whole = ask(*call)
+        first = ask(*call, limit=1)
+        assert first.next_cursor is not None, call
+        second = ask(*call, limit=1, cursor=first.next_cursor)
+        assert [*entries(first), *entries(second)] == entries(whole)[:2]
+    assert ask("models", limit=1).next_cursor is None
+
+
 def test_a_batch_is_answered_in_order(ask) -> None:
     answer = ask("recommend_batch", [{"user_id": "u001", "k": 1}, {"session_items": ["i000"]}])
     assert [each.user_id for each in answer.responses] == ["u001", None]
