@@ -151,12 +151,15 @@ class ListTable:
         size = len(lists.shown[places[0]].rows)
         at_C = (starts[places][:, None] + np.arange(size)).reshape(-1)
         items = lists.resolved[places[0]].served.snapshot.items
-        sentences = [sentence for each in explained.reasons for sentence in each.sentences]
-        columns["sentence"][at_C] = list(map(self._sentence, sentences))
-        num_names_C = np.array([sentence.names for sentence in sentences])
-        rows_C2 = np.concatenate([each.rows_NX[:, :2] for each in explained.reasons])
+        reasons = explained.reasons
+        columns["sentence"][at_C] = np.array(list(map(self._sentence, reasons.sentences)))[
+            reasons.sentence_C
+        ]
+        num_names_C = np.array([sentence.names for sentence in reasons.sentences])[
+            reasons.sentence_C
+        ]
         for number, name in enumerate(("first", "second")):
-            rows_C = np.where(num_names_C > number, rows_C2[:, number], _NONE)
+            rows_C = np.where(num_names_C > number, reasons.rows_CX[:, number], _NONE)
             columns[name][at_C] = self._names.codes(items, rows_C)
         parts = explained.parts
         largest, place_C = np.unique(parts.largest_C, return_inverse=True)

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.artifact.files import ArtifactError
-from model.runtime.native.kernels import kernels
+from model.runtime.native.kernels import LaidOut, kernels
 from model.runtime.top_k import Rows, top_places
 
 Floats = NDArray[np.float32]
@@ -58,11 +58,20 @@ class DenseScores:
     """What a history adds to items: a value for each, of a small catalogue."""
 
     value_I: Floats
+    known_size: float | None = None
+    """The largest of its values of either sign, if somebody has looked."""
 
     @property
     def largest_size(self) -> float:
         """Of its values of either sign; 0 if there are none."""
+        if self.known_size is not None:
+            return self.known_size
         return float(max(self.value_I.max(), -self.value_I.min()))
+
+    @property
+    def laid_out(self) -> LaidOut:
+        """As the compiled functions take them."""
+        return None, np.ascontiguousarray(self.value_I)
 
     def at(self, rows_C: Rows) -> Floats:
         """Its values for some items [C], in any order; 0 for items that came later."""
@@ -105,6 +114,8 @@ class SparseScores:
     rows_N: Rows
     """Ascending, each once."""
     values_N: Floats
+    known_size: float | None = None
+    """See `DenseScores`."""
 
     def __len__(self) -> int:
         return len(self.rows_N)
@@ -112,7 +123,14 @@ class SparseScores:
     @property
     def largest_size(self) -> float:
         """See `DenseScores`."""
+        if self.known_size is not None:
+            return self.known_size
         return float(np.abs(self.values_N).max(initial=0))
+
+    @property
+    def laid_out(self) -> LaidOut:
+        """See `DenseScores`."""
+        return self.rows_N, self.values_N
 
     def at(self, rows_C: Rows) -> Floats:
         """See `DenseScores`."""
@@ -207,7 +225,11 @@ class ItemItemModel:
             parts = self.offsets, self.items, self.weights
             made = compiled.sums(parts, rows_H, share_H, self.deviation, _COUNTED_ITEMS)
             rows_N, values_N = made.sums
-            scores = DenseScores(values_N) if rows_N is None else SparseScores(rows_N, values_N)
+            scores = (
+                DenseScores(values_N, made.largest)
+                if rows_N is None
+                else SparseScores(rows_N, values_N, made.largest)
+            )
             return Said(scores, made.items_E, made.values_E, made.end_H, made.factor)
         place_E, length_H = self._places(rows_H)
         item_E = self.items.take(place_E)

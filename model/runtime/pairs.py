@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.runtime.grown import Grown
+from model.runtime.item_item import ItemItemScores
+from model.runtime.native.kernels import PairInputs
 
 Floats = NDArray[np.float32]
 Rows = NDArray[np.intp]
@@ -59,29 +61,28 @@ class PairGraph:
         unit_GBD, user_JB1 = self._users.run(USER_SIDE, {"user": user_BVMD})
         return unit_GBD, user_JB1[..., 0]
 
-    def pairs(
-        self, wanted: Sequence[str], cosine_GP: Floats, routing_JP: Floats, *others_P: Floats
-    ) -> list[Floats]:
-        """Some of `OUTPUTS`, a row for each pair.
-
-        Args:
-            wanted: their names.
-            cosine_GP: of the pairs.
-            routing_JP: routing evidence of both sides.
-            others_P: item-item scores, and the items' biases.
-        """
-        none_J11 = np.zeros((len(routing_JP), 1, 1), dtype=np.float32)
-        both_J1P = np.ascontiguousarray(routing_JP)[:, None]
-        others = [each_P[None] for each_P in others_P]
-        given = dict(zip(PAIR_SIDE, (cosine_GP[:, None], none_J11, both_J1P, *others), strict=True))
-        found: list[Floats] = [each[0] for each in self._pairs.run(wanted, given)]
-        return found
+    def pairs(self, wanted: Sequence[str], made: PairInputs) -> list[Floats]:
+        """Some of `OUTPUTS`, a row for each pair."""
+        none_J11 = np.zeros((len(made.routing_JP), 1, 1), dtype=np.float32)
+        inputs = (
+            made.cosine_GP[:, None],
+            none_J11,
+            made.routing_JP[:, None],
+            made.item_item_P[None],
+            made.bias_P[None],
+        )
+        found: list[Floats] = self._pairs.run(wanted, dict(zip(PAIR_SIDE, inputs, strict=True)))
+        return [each[0] for each in found]
 
 
-def cosines(
-    items_IVMD: Grown, routing_IJ: Grown, users: Users, rows: Sequence[Rows]
-) -> tuple[Floats, Floats]:
-    """As `Kernels.cosines`, by numpy."""
+def pair_inputs(
+    items: tuple[Grown, Grown, Grown],
+    users: Users,
+    rows: Sequence[Rows],
+    item_item: Sequence[ItemItemScores],
+) -> PairInputs:
+    """As `Kernels.pairs`, by numpy."""
+    items_IVMD, routing_IJ, bias_I = items
     unit_GBD, evidence_JB = users
     num_channels, _, width = unit_GBD.shape
     rows_P = np.concatenate(rows)
@@ -96,7 +97,13 @@ def cosines(
         start = own.stop
     routing_PJ = routing_IJ.take(rows_P, axis=0)
     routing_PJ += evidence_JB.T.repeat(lengths, axis=0)
-    return cosine_GP, routing_PJ.T
+    said = [each.at(own) for each, own in zip(item_item, rows, strict=True)]
+    return PairInputs(
+        cosine_GP=cosine_GP,
+        routing_JP=np.ascontiguousarray(routing_PJ.T),
+        item_item_P=np.concatenate(said),
+        bias_P=bias_I.take(rows_P),
+    )
 
 
 def runs(rows: Sequence[Rows], most: int) -> list[list[tuple[int, Rows]]]:

@@ -11,6 +11,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import accumulate, pairwise
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -21,7 +22,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 from model.artifact.files import ArtifactError
 from model.runtime.grown import Grown, GrownRows
 from model.runtime.native.kernels import kernels
-from model.runtime.pairs import PairGraph, cosines, runs
+from model.runtime.pairs import PairGraph, pair_inputs, runs
 from model.runtime.profile import Profile
 from model.tracing.spans import part
 
@@ -34,7 +35,7 @@ BLOCK_ROWS = 8192
 """Candidates of one run: bounds the memory of one request, whatever the catalogue."""
 BLOCK_PAIRS = 262_144
 """Pairs of user and candidate in one run: some 50 MB."""
-_RUN_PAIRS = 4_096
+RUN_PAIRS = 4_096
 """Pairs of users and items of their own in one run: what lies between the steps stays in a
 processor's cache."""
 
@@ -66,6 +67,13 @@ class Breakdown:
             contribution_CKVM=self.contribution_CKVM.take(places, axis=0),
         )
 
+    def between(self, start: int, stop: int) -> "Breakdown":
+        """Of the scores [start, stop); not copied."""
+        return Breakdown(
+            weight_CK=self.weight_CK[start:stop],
+            contribution_CKVM=self.contribution_CKVM[start:stop],
+        )
+
     def then(self, others: "Breakdown") -> "Breakdown":
         """Of these scores, and of others behind them."""
         weights = np.concatenate([self.weight_CK, others.weight_CK])
@@ -78,6 +86,14 @@ class Scored(NamedTuple):
 
     score_C: Floats
     breakdown: Breakdown | None = None
+
+
+class ScoredPairs(NamedTuple):
+    """Scores of several users' own items, one user's after the other's."""
+
+    score_P: Floats
+    breakdown: Breakdown | None
+    """Those scores taken apart, if that came with them."""
 
 
 class OnnxScorer:
@@ -134,15 +150,23 @@ class OnnxScorer:
 
     def score_own(self, profiles: Sequence[Profile], rows: Sequence[Rows]) -> list[Scored]:
         """Scores of each user's own items: users share runs."""
+        score_P, breakdown = self.score_pairs(profiles, rows)
+        ends = [0, *accumulate(map(len, rows))]
+        return [
+            Scored(score_P[start:end], breakdown and breakdown.between(start, end))
+            for start, end in pairwise(ends)
+        ]
+
+    def score_pairs(self, profiles: Sequence[Profile], rows: Sequence[Rows]) -> ScoredPairs:
+        """The same, one user's after the other's."""
         if len(rows) == 1 and (self._pairs is None or kernels() is None):
-            return [Scored(self.score(profiles[0], rows[0]))]  # the whole graph has less to start
+            return ScoredPairs(self.score(profiles[0], rows[0]), None)  # the whole graph is quicker
         with part("route"):
-            return [
-                Scored(score_C, Breakdown(weight_CK=weight_CK, contribution_CKVM=contribution_CKVM))
-                for score_C, weight_CK, contribution_CKVM in self._of_pairs(
-                    ["score", "weight", "contribution"], profiles, rows
-                )
-            ]
+            score_P, weight_PK, contribution_PKVM = self._of_pairs(
+                ["score", "weight", "contribution"], profiles, rows
+            )
+        breakdown = Breakdown(weight_CK=weight_PK, contribution_CKVM=contribution_PKVM)
+        return ScoredPairs(score_P, breakdown)
 
     def explain(self, profile: Profile, rows_C: Rows) -> Breakdown:
         """What every expert, view and modality adds to the scores of some items."""
@@ -150,12 +174,12 @@ class OnnxScorer:
 
     def explain_all(self, profiles: Sequence[Profile], rows_BC: Rows) -> list[Breakdown]:
         """The same for several users, each with as many items of their own."""
-        return [
-            Breakdown(weight_CK=weight_CK, contribution_CKVM=contribution_CKVM)
-            for weight_CK, contribution_CKVM in self._of_pairs(
-                ["weight", "contribution"], profiles, [*rows_BC]
-            )
-        ]
+        weight_PK, contribution_PKVM = self._of_pairs(
+            ["weight", "contribution"], profiles, [*rows_BC]
+        )
+        both = Breakdown(weight_CK=weight_PK, contribution_CKVM=contribution_PKVM)
+        num_users, size = rows_BC.shape
+        return [both.between(number * size, (number + 1) * size) for number in range(num_users)]
 
     def by_expert(self, profile: Profile, rows_C: Rows) -> Floats:
         """What every expert adds to the scores of any number of items [C, K]."""
@@ -195,40 +219,37 @@ class OnnxScorer:
 
     def _of_pairs(
         self, wanted: Sequence[str], profiles: Sequence[Profile], rows: Sequence[Rows]
-    ) -> list[list[Floats]]:
-        """Outputs of `explain.onnx` for each user's own items [C, ...]."""
-        found: list[list[list[Floats]]] = [[] for _ in profiles]
-        for run in runs(rows, _RUN_PAIRS):
+    ) -> list[Floats]:
+        """Outputs of `explain.onnx` for each user's own items, one user's after the other's."""
+        if sum(map(len, rows)) <= RUN_PAIRS:  # the usual request
+            return self._run(wanted, profiles, rows)
+        outputs = []
+        for run in runs(rows, RUN_PAIRS):
             places, parts = zip(*run, strict=True)
-            outputs = self._run(wanted, [profiles[place] for place in places], parts)
-            ends = np.cumsum([len(rows_C) for rows_C in parts])[:-1]
-            for place, own in zip(
-                places, zip(*(np.split(x, ends) for x in outputs), strict=True), strict=True
-            ):
-                found[place].append([*own])
-        return [_joined(each) for each in found]
+            outputs.append(self._run(wanted, [profiles[place] for place in places], parts))
+        return [np.concatenate(each) for each in zip(*outputs, strict=True)]
 
     def _run(
         self, wanted: Sequence[str], profiles: Sequence[Profile], rows: Sequence[Rows]
     ) -> list[Floats]:
-        """Outputs of `explain.onnx` for the pairs of several users, one after the other."""
+        """The same by one run of the graph."""
         compiled = kernels()
         if self._pairs is None or (compiled is None and len(profiles) == 1):
             return self._run_whole(wanted, profiles, rows)
-        user_BVMD = _stacked([profile.vector_VMD for profile in profiles])
-        users = self._pairs.users(user_BVMD)
-        items_IVMD, routing_IJ = self._embeddings_IVMD, self._routing_IJ
+        users = self._pairs.users(_stacked([profile.vector_VMD for profile in profiles]))
+        items_IVMD, routing_IJ, bias_I = self._embeddings_IVMD, self._routing_IJ, self.bias_I
+        said = [profile.item_item for profile in profiles]
         if (
             compiled is None
             or isinstance(items_IVMD, GrownRows)
             or isinstance(routing_IJ, GrownRows)
+            or isinstance(bias_I, GrownRows)
         ):
-            cosine_GP, routing_JP = cosines(items_IVMD, routing_IJ, users, rows)
+            made = pair_inputs((items_IVMD, routing_IJ, bias_I), users, rows, said)
         else:
-            cosine_GP, routing_JP = compiled.cosines(items_IVMD, routing_IJ, users, rows)
-        item_item = [each.item_item.at(own) for each, own in zip(profiles, rows, strict=True)]
-        others_P = np.concatenate(item_item), self.bias_I.take(np.concatenate(rows))
-        return self._pairs.pairs(wanted, cosine_GP, routing_JP, *others_P)
+            items = items_IVMD, routing_IJ, bias_I
+            made = compiled.pairs(items, users, rows, [each.laid_out for each in said])
+        return self._pairs.pairs(wanted, made)
 
     def _run_whole(
         self, wanted: Sequence[str], profiles: Sequence[Profile], rows: Sequence[Rows]
@@ -246,13 +267,6 @@ class OnnxScorer:
 def _grown(base: Grown, added: NDArray[Any]) -> GrownRows:
     assert isinstance(base, np.ndarray)
     return GrownRows(base, added)
-
-
-def _joined(parts: Sequence[Sequence[Floats]]) -> list[Floats]:
-    """Outputs of which each part is of other items; the usual one is whole."""
-    if len(parts) == 1:
-        return [*parts[0]]
-    return [np.concatenate(each) for each in zip(*parts, strict=True)]
 
 
 def _feeds(*inputs: Floats) -> dict[str, Floats]:

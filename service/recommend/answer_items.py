@@ -1,25 +1,24 @@
 """The items of answers as JSON, with what explains them; the fields are those of `RecommendedItem`.
 
-Letters: C items of some lists of equal length, one list after the other, X items that are named,
-A experts that are active for an item at most, K experts, M modalities, V views.
+Letters: C items of some lists of equal length, one list after the other, L lists, X items that are
+named, K experts, M modalities, V views, S different sentences.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
-from itertools import pairwise
+from functools import cache, lru_cache
+from itertools import chain, pairwise, repeat
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from model.runtime.top_k import Rows
+from model.runtime.native.join import TextRows
+from model.runtime.native.reasons import NAMED
 from service.recommend.adjustments import listed
 from service.recommend.because import POPULAR
-from service.recommend.explanation import Parts, active_experts, largest_words, sentence_case
+from service.recommend.explanation import largest_words, sentence_case
 from service.recommend.lists import Explained, Lists
-from service.recommend.pieces import Codes, Pieces
-from service.recommend.resolution import ResolvedRequest
-from service.retrieval.query import Ranked
+from service.recommend.pieces import Pieces
 from service.schemas.responses import Source
 from service.serving.labels import in_string
 
@@ -31,7 +30,7 @@ ONLY: Mapping[Source, list[str]] = {
 PINNED = "Pinned to this rank"
 _KEPT_WORDS = 16_384
 
-Floats = NDArray[np.floating]
+Codes = NDArray[np.int32]
 
 
 def popular_words(interactions: float) -> str:
@@ -43,166 +42,259 @@ def items_as_json(lists: Lists) -> list[bytes]:
     """The items of each list, as a JSON array."""
     found: dict[int, bytes] = {}
     for explained in lists.explained:
-        asked = _Asked(lists, explained.places)
-        found |= zip(explained.places, _explained(asked, explained), strict=True)
-    for place in range(len(lists.shown)):
-        if place not in found:
-            asked = _Asked(lists, [place])
-            (found[place],) = _unexplained(asked) if asked.size else [b"[]"]
-    return [found[place] for place in range(len(lists.shown))]
+        found |= zip(explained.places, _explained(lists, explained), strict=True)
+    return [
+        found[place] if place in found else _unexplained(lists, place)
+        for place in range(len(lists.shown))
+    ]
 
 
-class _Asked:
-    """Lists of one model with as many items each, and the rows of text that they become."""
+_SOURCE, _MORE, _FULL, _NOT_FULL, _PINNED, _BEFORE, _BETWEEN, _FIRST, _SECOND, _NAMED = range(10)
+"""Whole numbers of a row: texts, or 0 for what is there and -1 for what is not. From `_NAMED` on,
+whether so many are named; behind these, the experts in their order."""
+_EXPERTS = _NAMED + NAMED
+_RANK, _SCORE, _BIAS, _SHARES = range(4)
+"""Other numbers of a row. Behind the shares, weights and contributions of all experts; then the
+contributions of modalities and views."""
+_FIELDS, _WORDS, _ADJUSTED, _WHO = range(4)
+"""Texts of a row. From `_WHO` on, the fields of those that are named, and names for a sentence."""
+_NAMES = _WHO + NAMED
 
-    def __init__(self, lists: Lists, places: Sequence[int]) -> None:
-        self.resolved: list[ResolvedRequest] = [lists.resolved[place] for place in places]
-        self.shown: list[Ranked] = [lists.shown[place] for place in places]
-        self.snapshot = self.resolved[0].served.snapshot
+
+def _begin(pieces: Pieces) -> None:
+    """Up to the reasons. A comma stands before each item."""
+    pieces.text(",")
+    pieces.of_row(_FIELDS)
+    for before, number in ((',"rank":', _RANK), (',"score":', _SCORE), (',"bias":', _BIAS)):
+        pieces.text(before)
+        pieces.number(number)
+    pieces.text(',"source":"')
+    pieces.one_of(_SOURCE)
+    pieces.text('","reasons":[')
+
+
+def _end(pieces: Pieces) -> None:
+    pieces.text(',"adjustments":')
+    pieces.of_row(_ADJUSTED)
+    pieces.text("}")
+
+
+@cache
+def _unexplained_pieces() -> Pieces:
+    pieces = Pieces()
+    _begin(pieces)
+    pieces.of_row(_WORDS)
+    pieces.text('],"because":[],"experts":null,"by_modality":null,"by_view":null')
+    _end(pieces)
+    return pieces
+
+
+@lru_cache
+def _explained_pieces(
+    experts: Sequence[tuple[str, str, str | None]], modalities: Sequence[str], views: Sequence[str]
+) -> Pieces:
+    pieces = Pieces()
+    _begin(pieces)
+    pieces.text('"')
+    pieces.one_of(_BEFORE)
+    with pieces.unless_negative(_FIRST):
+        pieces.of_row(_NAMES)
+    pieces.one_of(_BETWEEN)
+    with pieces.unless_negative(_SECOND):
+        pieces.of_row(_NAMES + 1)
+    pieces.text('",')
+    pieces.of_row(_WORDS)
+    pieces.one_of(_MORE)
+    with pieces.unless_negative(_PINNED):
+        pieces.text(f',"{PINNED}"')
+    pieces.text('],"because":[')
+    for place in range(NAMED):
+        with pieces.unless_negative(_NAMED + place):
+            pieces.text("," if place else "")
+            pieces.of_row(_WHO + place)
+            pieces.text(',"share":')
+            pieces.number(_SHARES + place)
+            pieces.text("}")
+    pieces.text('],"experts":[')
+    first_weight = _SHARES + NAMED
+    told = ({"name": name, "role": role, "modality": of} for name, role, of in experts)
+    first_expert = pieces.keep(orjson.dumps(each)[:-1] + b',"weight":' for each in told)
+    for place in range(len(experts)):
+        with pieces.unless_negative(_EXPERTS + place):
+            pieces.text("," if place else "")
+            pieces.one_of(_EXPERTS + place, first_expert)
+            pieces.number_of(_EXPERTS + place, first_weight)
+            pieces.text(',"contribution":')
+            pieces.number_of(_EXPERTS + place, first_weight + len(experts))
+            pieces.text("}")
+    pieces.text("]")
+    first_sum = first_weight + 2 * len(experts)
+    for field, names in (("by_modality", modalities), ("by_view", views)):
+        pieces.text(f',"{field}":')
+        with pieces.unless_negative(_NOT_FULL):
+            pieces.text("null")
+        with pieces.unless_negative(_FULL):
+            for place, name in enumerate(names):
+                pieces.text(b"," if place else b"{")
+                pieces.text(orjson.dumps(name) + b":")
+                pieces.number(first_sum + place)
+            pieces.text("}")
+        first_sum += len(names)
+    _end(pieces)
+    return pieces
+
+
+class _Rows:
+    """What is written of the items of lists of one model, with as many each."""
+
+    def __init__(self, pieces: Pieces, lists: Lists, places: Sequence[int]) -> None:
+        self.resolved = [lists.resolved[place] for place in places]
+        self.shown = [lists.shown[place] for place in places]
         self.size = len(self.shown[0].rows)
-        self.rows_C = np.concatenate([each.rows for each in self.shown])
-        self.row = Pieces(len(self.rows_C))
+        self._pieces = pieces
+        self._texts: list[bytes] = [*pieces.texts]
+        self._code_of: dict[bytes, int] = {}
 
-    def of_lists(self, texts: Iterable[str]) -> Codes:
-        """A text for each list, at its items."""
-        codes = [self.row.code(text.encode()) for text in texts]
-        return np.array(codes, dtype=np.int32).repeat(self.size)
+    def code(self, text: bytes) -> int:
+        """The number of a text that rows choose from."""
+        known = self._code_of.get(text)
+        if known is None:
+            known = self._code_of[text] = len(self._texts)
+            self._texts.append(text)
+        return known
 
-    def begin(self, fields_C: Codes, score_C: Floats, bias_C: Floats) -> None:
-        """Add the fields before the reasons."""
-        comma_C = np.full(len(self.rows_C), self.row.code(b","), dtype=np.int32)
-        comma_C[:: self.size] = 0
-        first_L = np.array([each.request.offset + 1.0 for each in self.resolved])
-        rank_C = (first_L[:, None] + np.arange(self.size)).reshape(-1)
-        self.row.add(comma_C, fields_C, ',"rank":', rank_C, ',"score":', score_C)
-        sources_C = self.of_lists(each.choice.source for each in self.resolved)
-        self.row.add(',"bias":', bias_C, ',"source":"', sources_C, '","reasons":[')
+    def of_lists(self) -> Codes:
+        """Each item's numbers up to `_PINNED`."""
+        codes = [
+            (
+                self.code(each.choice.source.encode()),
+                self.code("".join(f',"{x}"' for x in ONLY.get(each.choice.source, ())).encode()),
+                0 if each.request.explain == "full" else -1,
+                -1 if each.request.explain == "full" else 0,
+            )
+            for each in self.resolved
+        ]
+        return np.array(codes, dtype=np.int32).repeat(self.size, axis=0)
 
-    def end(self) -> list[bytes]:
-        """Add the last field; the JSON of every list."""
-        row = self.row
-        if any(each.adjustments for each in self.resolved):
-            adjustments = [
-                orjson.dumps(adjusted)
+    def is_pinned(self) -> NDArray[np.bool_]:
+        """Whether each item is [C]."""
+        if not any(each.pins for each in self.resolved):
+            return np.zeros(len(self.shown) * self.size, dtype=np.bool_)
+        return np.concatenate(
+            [
+                np.isin(shown.rows, [pin.row for pin in resolved.pins])
                 for resolved, shown in zip(self.resolved, self.shown, strict=True)
-                for adjusted in listed(resolved.adjustments, shown.rows)
             ]
-            row.add(',"adjustments":', row.codes(adjustments), "}")
-        else:
-            row.add(',"adjustments":[]}')
-        text, end_C = row.written()
+        )
+
+    def ranks(self) -> NDArray[np.float64]:
+        """Of each item [C, 1]."""
+        first_L1 = np.array([[each.request.offset + 1] for each in self.resolved])
+        return (first_L1 + np.arange(self.size)).reshape(-1, 1).astype(np.float64)
+
+    def adjusted(self) -> Iterable[bytes]:
+        """What each item is adjusted by, as JSON."""
+        for resolved, shown in zip(self.resolved, self.shown, strict=True):
+            if resolved.adjustments:
+                yield from map(orjson.dumps, listed(resolved.adjustments, shown.rows))
+            else:
+                yield from repeat(b"[]", self.size)
+
+    def written(
+        self,
+        of_rows: Iterable[Sequence[bytes]],
+        own: Sequence[Codes],
+        numbers: Sequence[NDArray[np.floating]],
+    ) -> list[bytes]:
+        """The JSON of each list, from texts of each row, and parts of its numbers."""
+        num_common = len(self._texts)
+        rows = TextRows(
+            piece_S3=self._pieces.as_array,
+            texts=[*self._texts, *chain.from_iterable(of_rows)],
+            num_common=num_common,
+            own_CO=np.concatenate(own, axis=1, dtype=np.int32),
+            number_CN=np.concatenate(numbers, axis=1, dtype=np.float64),
+        )
+        text, end_C = rows.written()
         ends = [0, *end_C[self.size - 1 :: self.size].tolist()]
-        return [b"".join((b"[", text[start:end], b"]")) for start, end in pairwise(ends)]
+        return [b"".join((b"[", text[start + 1 : end], b"]")) for start, end in pairwise(ends)]
 
 
-def _unexplained(asked: _Asked) -> list[bytes]:
-    """Of one list."""
-    (resolved,), (shown,), row, items = asked.resolved, asked.shown, asked.row, asked.snapshot.items
+def _unexplained(lists: Lists, place: int) -> bytes:
+    resolved, shown = lists.resolved[place], lists.shown[place]
+    if not len(shown.rows):
+        return b"[]"
+    rows, items = _Rows(_unexplained_pieces(), lists, [place]), resolved.served.snapshot.items
     is_popular = resolved.choice.source == "popular"
-    score_N: Floats = items.popularity_I[shown.rows] if is_popular else shown.scores
-    bias_N: Floats = score_N if is_popular else resolved.bias(shown.rows)
-    fields_N = row.codes(items.label(item).fields for item in shown.rows.tolist())
-    asked.begin(fields_N, score_N, bias_N)
+    score_N = items.popularity_I[shown.rows] if is_popular else shown.scores
+    bias_N = score_N if is_popular else resolved.bias(shown.rows)
+    numbers = rows.ranks(), score_N[:, None], bias_N[:, None]
+    fields = [items.label(row).fields for row in shown.rows.tolist()]
+    reasons: list[list[str]] = [[] for _ in fields]
     if is_popular:
-        row.add(f'"{POPULAR}",')
-        row.add(row.codes(orjson.dumps(popular_words(number)) for number in score_N.tolist()))
-    _add_pinned(asked, "," if is_popular else "")
-    row.add('],"because":[],"experts":null,"by_modality":null,"by_view":null')
-    return asked.end()
+        reasons = [[POPULAR, popular_words(number)] for number in score_N.tolist()]
+    for pinned in np.flatnonzero(rows.is_pinned()).tolist():
+        reasons[pinned].append(PINNED)
+    texts = (orjson.dumps(each)[1:-1] for each in reasons)
+    own = rows.of_lists()
+    (found,) = rows.written(zip(fields, texts, rows.adjusted(), strict=True), [own], numbers)
+    return found
 
 
-def _explained(asked: _Asked, explained: Explained) -> list[bytes]:
+def _explained(lists: Lists, explained: Explained) -> list[bytes]:
     """Of lists that were taken apart together."""
-    named_CX = np.concatenate([each.rows_NX for each in explained.reasons])
-    share_CX = np.concatenate([each.share_NX for each in explained.reasons])
-    fields_C, fields_CX, name_CX = _labels(asked, named_CX)
-    asked.begin(fields_C, np.concatenate([each.scores for each in asked.shown]), explained.bias_C)
-    _add_reasons(asked, explained, name_CX)
-    asked.row.add('],"because":[')
-    asked.row.add_list(share_CX > 0, fields_CX, ',"share":', share_CX, "}")
-    asked.row.add('],"experts":[')
-    _add_experts(asked, explained.parts)
-    asked.row.add("]")
-    _add_sums(asked, explained.parts)
-    return asked.end()
-
-
-def _labels(asked: _Asked, named_CX: Rows) -> tuple[Codes, Codes, Codes]:
-    """The first fields of items and of who is named, and the names of these in a sentence.
-
-    Where nobody is named (-1), any.
-    """
-    rows = np.concatenate([asked.rows_C, np.maximum(named_CX, 0).reshape(-1)])
-    rows_U, place = np.unique(rows, return_inverse=True)
-    labels = list(map(asked.snapshot.items.label, rows_U.tolist()))
-    fields_U = asked.row.codes(label.fields for label in labels)
-    name_U = asked.row.codes(label.json for label in labels)
-    place_C, place_X = np.split(place, [len(asked.rows_C)])
-    place_CX = place_X.reshape(named_CX.shape)
-    return fields_U[place_C], fields_U[place_CX], name_U[place_CX]
-
-
-def _add_reasons(asked: _Asked, explained: Explained, name_CX: Codes) -> None:
-    """Add what is inside the list of reasons."""
-    row, names = asked.row, explained.parts.names
-    sentences = [sentence for each in explained.reasons for sentence in each.sentences]
-    code_of = {
-        each: (row.code(in_string(each.before)), each.names, row.code(in_string(each.between)))
-        for each in set(sentences)
-    }
-    before_C, size_C, between_C = np.array([code_of[x] for x in sentences], dtype=np.int32).T
-    first_C, second_C = (np.where(size_C > place, name_CX[:, place], 0) for place in (0, 1))
-    words = (row.code(_words(names, code)) for code in explained.parts.largest_C.tolist())
-    words_C = np.fromiter(words, dtype=np.int32)
-    row.add('"', before_C, first_C, between_C, second_C, '",', words_C)
-    more = ([f',"{text}"' for text in ONLY.get(x.choice.source, ())] for x in asked.resolved)
-    row.add(asked.of_lists(map("".join, more)))
-    _add_pinned(asked, ",")
+    snapshot = lists.resolved[explained.places[0]].served.snapshot
+    manifest, parts, reasons = snapshot.manifest, explained.parts, explained.reasons
+    experts = tuple((each.name, each.role, each.modality) for each in manifest.experts)
+    pieces = _explained_pieces(experts, tuple(manifest.modalities), tuple(manifest.views))
+    rows = _Rows(pieces, lists, explained.places)
+    of_lists_C4 = rows.of_lists()
+    sentence_S4 = [
+        (
+            rows.code(in_string(each.before)),
+            rows.code(in_string(each.between)),
+            0 if each.names > 0 else -1,
+            0 if each.names > 1 else -1,
+        )
+        for each in reasons.sentences
+    ]
+    own = (
+        of_lists_C4,
+        rows.is_pinned()[:, None].astype(np.int32) - 1,
+        np.array(sentence_S4, dtype=np.int32)[reasons.sentence_C],
+        (reasons.share_CX > 0).astype(np.int32) - 1,
+        parts.order_CK,
+    )
+    score_C = np.concatenate([each.scores for each in rows.shown])
+    numbers = (
+        rows.ranks(),
+        np.column_stack([score_C, explained.bias_C]),
+        reasons.share_CX,
+        parts.weight_CK,
+        parts.expert_CK,
+        parts.modality_CM,
+        parts.view_CV,
+    )
+    label = snapshot.items.label
+    shown = (row for each in rows.shown for row in each.rows.tolist())
+    words = (_words(parts.names, code) for code in parts.largest_C.tolist())
+    # Where nobody is named, any.
+    named_CX = np.maximum(reasons.rows_CX, 0)
+    who = ([label(row) for row in rows_X] for rows_X in named_CX.tolist())
+    of_rows = (
+        (
+            label(row).fields,
+            said,
+            adjusted,
+            *[x.fields for x in named],
+            named[0].json,
+            named[1].json,
+        )
+        for row, said, adjusted, named in zip(shown, words, rows.adjusted(), who, strict=True)
+    )
+    return rows.written(of_rows, own, numbers)
 
 
 @lru_cache(_KEPT_WORDS)
 def _words(names: tuple[str, ...], code: int) -> bytes:
     return orjson.dumps(sentence_case(largest_words(names, code)))
-
-
-def _add_pinned(asked: _Asked, comma: str) -> None:
-    """Add the reason of pinned items."""
-    if any(each.pins for each in asked.resolved):
-        is_pinned = [
-            np.isin(shown.rows, [pin.row for pin in resolved.pins])
-            for resolved, shown in zip(asked.resolved, asked.shown, strict=True)
-        ]
-        asked.row.add(f'{comma}"{PINNED}"', where_C=np.concatenate(is_pinned))
-
-
-def _add_experts(asked: _Asked, parts: Parts) -> None:
-    """Add the active experts."""
-    specs = asked.snapshot.manifest.experts
-    told = ({"name": x.name, "role": x.role, "modality": x.modality} for x in specs)
-    code_K = asked.row.codes(orjson.dumps(each)[:-1] + b',"weight":' for each in told)
-    expert_CA, is_there_CA = active_experts(parts.weight_CK, parts.expert_CK)
-    weight_CA, contribution_CA = (
-        np.take_along_axis(each, expert_CA, axis=1) for each in (parts.weight_CK, parts.expert_CK)
-    )
-    pieces = code_K[expert_CA], weight_CA, ',"contribution":', contribution_CA, "}"
-    asked.row.add_list(is_there_CA, *pieces)
-
-
-def _add_sums(asked: _Asked, parts: Parts) -> None:
-    """Add the contributions by modality and by view, where they are wanted."""
-    row, manifest = asked.row, asked.snapshot.manifest
-    is_full_C = np.array([each.request.explain == "full" for each in asked.resolved])
-    is_full_C = is_full_C.repeat(asked.size)
-    if not is_full_C.any():
-        row.add(',"by_modality":null,"by_view":null')
-        return
-    for field, names, number_CX in (
-        ("by_modality", manifest.modalities, parts.modality_CM),
-        ("by_view", manifest.views, parts.view_CV),
-    ):
-        row.add(f',"{field}":')
-        row.add("null", where_C=~is_full_C)
-        row.add("{", where_C=is_full_C)
-        is_there_CX = is_full_C[:, None].repeat(len(names), axis=1)
-        row.add_list(is_there_CX, row.codes(orjson.dumps(x) + b":" for x in names), number_CX)
-        row.add("}", where_C=is_full_C)

@@ -3,8 +3,9 @@
 Which items are named is decided in `model.runtime.evidence`; which sentence, in `_kinds`. The
 rules are those of docs/explanations.md.
 
-Letters: B lists, N items of a list, R the same and others beside them, X named items, P items of
-all lists whose first named one is looked at, M modalities, G channels: views times modalities.
+Letters: B lists, N items of a list, C = B * N, R the same and others beside them, X named items,
+P items of all lists whose first named one is looked at, M modalities, G channels: views times
+modalities.
 """
 
 from collections.abc import Sequence
@@ -67,18 +68,22 @@ class Sentence(NamedTuple):
     """Behind the first name."""
 
 
+_SAME = 2
+"""So many kinds of sentences, the first, are the same whatever was done with the history."""
 _CLOSE = Sentence("Close to your taste")
 _POPULAR = Sentence(POPULAR)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reasons:
-    """Of one list: who is named for every item, and the sentence."""
+    """Of lists, one after the other: who is named for every item, and the sentence."""
 
-    rows_NX: Rows
-    """The most telling first."""
-    share_NX: NDArray[np.float64]
+    rows_CX: Rows
+    """The most telling first; any where the share is 0."""
+    share_CX: Weights
     """Of all that the history says for the item; 0 behind the last who is named."""
+    sentence_C: NDArray[np.intp]
+    """Their places in `sentences`."""
     sentences: list[Sentence]
 
 
@@ -88,7 +93,7 @@ def because(
     verbs: Sequence[str],
     contribution_BNG: Weights,
     bias_BN: Weights,
-) -> list[Reasons]:
+) -> Reasons:
     """Who is named for the items of some lists, and the sentences.
 
     Args:
@@ -98,62 +103,51 @@ def because(
         contribution_BNG: of experts together to the scores of the N items.
         bias_BN: what these scores begin with.
     """
-    num_shown = contribution_BNG.shape[1]
-    silent = Reasons(
-        rows_NX=np.full((num_shown, NAMED), -1),
-        share_NX=np.zeros((num_shown, NAMED)),
-        sentences=[_CLOSE] * num_shown,
-    )
-    reasons = [silent] * len(lists)
+    sentences = [_POPULAR, _CLOSE]
+    usual = {}
+    for verb in dict.fromkeys(verbs):
+        usual[verb] = len(sentences)
+        sentences += _by_verb(verb)
+    rows_BNX = np.full((*bias_BN.shape, NAMED), -1)
+    share_BNX = np.zeros(rows_BNX.shape, dtype=np.float32)
+    sentence_BN = np.full(bias_BN.shape, sentences.index(_CLOSE))
     speaking = [place for place, each in enumerate(lists) if any(map(len, each.histories))]
     step = max(1, _RUN_ITEMS // max(NEWEST, len(lists[0].rows_R)))
     for start in range(0, len(speaking), step):
         part = speaking[start : start + step]
-        some, said = [lists[place] for place in part], [verbs[place] for place in part]
-        found = _reasons(snapshot, some, said, contribution_BNG[part], bias_BN[part])
-        for place, each in zip(part, found, strict=True):
-            reasons[place] = each
-    return reasons
-
-
-def _reasons(
-    snapshot: Snapshot,
-    lists: Sequence[Listed],
-    verbs: Sequence[str],
-    contribution_BNG: Weights,
-    bias_BN: Weights,
-) -> list[Reasons]:
-    """Of lists that have histories."""
-    num_lists, num_shown = bias_BN.shape
-    items = snapshot.items.embeddings_IVMD
-    found = spoken_for(snapshot.profiles, items, lists, contribution_BNG, NEWEST)
-    # Popularity adds as much to the score as all else together.
-    popular_BN = (bias_BN > 0) & (bias_BN >= contribution_BNG.sum(axis=2))
-    rows_BN = np.array([each.rows_R[:num_shown] for each in lists])
-    kind_BN, alike = _kinds(snapshot, rows_BN, found, popular_BN)
-    usual = [sentence for verb in verbs for sentence in _usual(verb)]
-    kind_BN += np.arange(0, len(usual), len(usual) // num_lists)[:, None]
-    sentences = [usual[kind] for kind in kind_BN.reshape(-1).tolist()]
-    for pair, words in alike.items():
-        sentences[pair] = _of_new(words)
-    return [
-        Reasons(rows_NX=rows_NX, share_NX=share_NX, sentences=sentences[end - num_shown : end])
-        for rows_NX, share_NX, end in zip(
-            found.rows_BNX,
-            found.share_BNX.astype(np.float64).round(7),
-            range(num_shown, len(sentences) + 1, num_shown),
-            strict=True,
-        )
-    ]
+        some = [lists[place] for place in part]
+        contributions = contribution_BNG[part]
+        items = snapshot.items.embeddings_IVMD
+        found = spoken_for(snapshot.profiles, items, some, contributions, NEWEST)
+        rows_BNX[part], share_BNX[part] = found.rows_BNX, found.share_BNX
+        # Popularity adds as much to the score as all else together.
+        popular_BN = (bias_BN[part] > 0) & (bias_BN[part] >= contributions.sum(axis=2))
+        shown_BN = np.array([each.rows_R[: bias_BN.shape[1]] for each in some])
+        kind_BN, alike = _kinds(snapshot, shown_BN, found, popular_BN)
+        first_B1 = np.array([[usual[verbs[place]]] for place in part])
+        # The first two kinds are the same for all verbs.
+        kind_BN = np.where(kind_BN < _SAME, kind_BN, kind_BN - _SAME + first_B1)
+        for pair, words in alike.items():
+            kind_BN.reshape(-1)[pair] = len(sentences)
+            sentences.append(_of_new(words))
+        sentence_BN[part] = kind_BN
+    return Reasons(
+        rows_CX=rows_BNX.reshape(-1, NAMED),
+        share_CX=share_BNX.reshape(-1, NAMED),
+        sentence_C=sentence_BN.reshape(-1),
+        sentences=sentences,
+    )
 
 
 def told(items: Catalogue, reasons: Reasons) -> tuple[list[list[Because]], list[str]]:
-    """Who is named for each item of a list, and the sentences, as an answer has them."""
+    """Who is named for each item, and the sentences, as an answer has them."""
     lists: list[list[Because]] = []
     sentences: list[str] = []
-    for rows, shares, sentence in zip(
-        reasons.rows_NX.tolist(), reasons.share_NX.tolist(), reasons.sentences, strict=True
+    shares_C = reasons.share_CX.astype(np.float64).round(7).tolist()
+    for rows, shares, code in zip(
+        reasons.rows_CX.tolist(), shares_C, reasons.sentence_C.tolist(), strict=True
     ):
+        sentence = reasons.sentences[code]
         who = [
             (items.label(row), share) for row, share in zip(rows, shares, strict=True) if share > 0
         ]
@@ -170,11 +164,9 @@ def told(items: Catalogue, reasons: Reasons) -> tuple[list[list[Because]], list[
 
 
 @lru_cache
-def _usual(verb: str) -> tuple[Sentence, ...]:
-    """The sentences by the numbers of `_kinds`."""
+def _by_verb(verb: str) -> tuple[Sentence, ...]:
+    """The sentences by the numbers of `_kinds`, from `_SAME` on."""
     return (
-        _POPULAR,
-        _CLOSE,
         Sentence(f"Because you {verb} ", 2, " and "),
         Sentence(f"Because you {verb} ", 1),
         Sentence("Popular with people who liked ", 1),
@@ -191,7 +183,7 @@ def _of_new(words: Sequence[str] | None) -> Sentence:
 def _kinds(
     snapshot: Snapshot, rows_BN: Rows, found: Spoken, popular_BN: NDArray[np.bool_]
 ) -> tuple[NDArray[np.intp], dict[int, list[str] | None]]:
-    """The kind of each item's sentence, see `_usual`; and of new items what they are like.
+    """The kind of each item's sentence, see `because`; and of new items what they are like.
 
     The first rule that holds decides. New items are given by their place in all lists, one after
     the other.

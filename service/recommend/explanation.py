@@ -1,7 +1,7 @@
 """Explanations: a score taken apart, in numbers and in words that are true to them.
 
 Letters: B lists, N items of a list, C = B * N, P parts of a score, V views, M modalities,
-G = V * M channels, K experts, A experts that are active for an item at most.
+G = V * M channels, K experts.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from model.runtime.native.kernels import TakenApart, kernels
 from model.runtime.scorer import Breakdown
 from model.runtime.top_k import Rows
 from service.serving.snapshot import Snapshot
@@ -53,6 +54,8 @@ class Parts:
     """What each modality adds through each view."""
     largest_C: NDArray[np.int64]
     """The largest parts, to be said by `largest_words`."""
+    order_CK: NDArray[np.int32]
+    """The experts with a weight above zero, largest contribution first; -1 behind them."""
     names: tuple[str, ...]
     """Of the parts."""
 
@@ -64,19 +67,27 @@ def parts_of_lists(
     items, modalities = snapshot.items, snapshot.manifest.modalities
     contribution_CKVM = np.concatenate([each.contribution_CKVM for each in breakdowns])
     weight_CK = np.concatenate([each.weight_CK for each in breakdowns])
+    popularity_C = items.popularity_I.take(rows_BN.reshape(-1))
+    given = weight_CK, contribution_CKVM, bias_BN.reshape(-1), popularity_C
+    compiled = kernels()
+    found = taken_apart(*given) if compiled is None else compiled.take_apart(*given)
+    return Parts(weight_CK=weight_CK, names=(*modalities, *BIAS_PARTS), **found._asdict())
+
+
+def taken_apart(
+    weight_CK: Weights, contribution_CKVM: Weights, bias_C: Weights, popularity_C: NDArray[np.int64]
+) -> TakenApart:
+    """As `Kernels.take_apart`, by numpy."""
     shape_KVM = contribution_CKVM.shape[1:]
     sums = contribution_CKVM.reshape(len(weight_CK), -1) @ _summands(*shape_KVM)
     expert_CK, view_CV, modality_CM, channel_CG = np.split(sums, np.cumsum(shape_KVM), axis=1)
-    rows_C = rows_BN.reshape(-1)
-    bias_C2 = bias_parts(bias_BN.reshape(-1), items.popularity_I[rows_C])
-    return Parts(
-        weight_CK=weight_CK,
+    return TakenApart(
         expert_CK=expert_CK,
-        modality_CM=modality_CM,
         view_CV=view_CV,
+        modality_CM=modality_CM,
         channel_CG=channel_CG,
-        largest_C=largest_parts(np.column_stack([modality_CM, bias_C2])),
-        names=(*modalities, *BIAS_PARTS),
+        largest_C=largest_parts(np.column_stack([modality_CM, bias_parts(bias_C, popularity_C)])),
+        order_CK=active_experts(weight_CK, expert_CK),
     )
 
 
@@ -96,19 +107,13 @@ def _summands(num_experts: int, num_views: int, num_modalities: int) -> Weights:
     return summands
 
 
-def active_experts(
-    weight_CK: Weights, contribution_CK: Weights
-) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-    """Of each item the experts with a weight above zero, largest contribution first [C, A].
-
-    A is how many the item has that has most; whether there is one [C, A].
-    """
+def active_experts(weight_CK: Weights, contribution_CK: Weights) -> NDArray[np.int32]:
+    """Of each item the experts with a weight above zero, largest contribution first; then -1."""
     is_active_CK = weight_CK > 0
-    size_C = is_active_CK.sum(axis=1)
-    most = int(size_C.max(initial=0))
     against_CK = np.where(is_active_CK, -contribution_CK, np.inf)
-    expert_CK = np.lexsort((-weight_CK, against_CK))
-    return expert_CK[:, :most], np.arange(most) < size_C[:, None]
+    order_CK = np.lexsort((-weight_CK, against_CK)).astype(np.int32)
+    is_there_CK = np.arange(weight_CK.shape[1]) < is_active_CK.sum(axis=1, keepdims=True)
+    return np.where(is_there_CK, order_CK, np.int32(-1))
 
 
 def bias_parts(bias_N: Weights, popularity_N: NDArray[np.int64]) -> Weights:

@@ -47,7 +47,7 @@ class Explained:
     bias_C: Weights
     """What the scores begin with, all lists one after the other."""
     parts: Parts
-    reasons: list[Reasons]
+    reasons: Reasons
 
     @property
     def weight_BK(self) -> Weights:
@@ -208,7 +208,7 @@ def _page(resolved: ResolvedRequest, ranked: Ranked) -> Ranked:
         ranked = _diverse(resolved, ranked, page.stop)
     if resolved.pins:
         ranked = with_pins(ranked, resolved.pins, _scores_of_pins(resolved), page.stop)
-    return ranked.at(np.arange(len(ranked.rows))[page])
+    return ranked.between(page.start, page.stop)
 
 
 def _scores_of_pins(resolved: ResolvedRequest) -> Floats:

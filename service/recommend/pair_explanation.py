@@ -174,7 +174,7 @@ def _explain(
         bias_R = bias(snapshot, popular_I, rows_R)
         breakdown = scorer.explain(profile, rows_R)
         weight_K, contribution_KVM = breakdown.weight_CK[0], breakdown.contribution_CKVM[0]
-        (reasons,) = because(
+        reasons = because(
             snapshot,
             [Listed(rows_R, profile, choice.histories)],
             [VERBS[choice.source]],

@@ -153,9 +153,14 @@ class Ranked:
         breakdown = None if self.breakdown is None else self.breakdown.at(places)
         return Ranked(self.rows[places], self.scores[places], breakdown, self.warnings)
 
+    def between(self, start: int, stop: int) -> "Ranked":
+        """Those of the places [start, stop); not copied."""
+        breakdown = None if self.breakdown is None else self.breakdown.between(start, stop)
+        return Ranked(self.rows[start:stop], self.scores[start:stop], breakdown, self.warnings)
+
     def first(self, count: int) -> "Ranked":
         """The best `count` of them."""
-        return self if count >= len(self.rows) else self.at(np.arange(count))
+        return self if count >= len(self.rows) else self.between(0, count)
 
     def joined_with(self, others: "Ranked", count: int) -> "Ranked":
         """The best `count` of these and of others."""

@@ -99,6 +99,6 @@ def _seconds(engine: RecommendationEngine, users: list[Asked]) -> float:
     return time.thread_time() - started
 
 
-def _nobody_named(snapshot: Snapshot, listed: Sequence[Listed], *others: Any) -> list[Reasons]:
+def _nobody_named(snapshot: Snapshot, listed: Sequence[Listed], *others: Any) -> Reasons:
     """As `because` for lists without a history, which costs nothing."""
     return because(snapshot, [replace(each, histories=()) for each in listed], *others)

@@ -7,14 +7,6 @@
 
 enum { MOST_USERS = 64, MOST_WIDTH = 1024 };
 
-/* Item-item scores of one user: a value for each item, or for some rows, which ascend. */
-struct said {
-    const float *dense;
-    const int64_t *rows;
-    const float *values;
-    int64_t count;
-};
-
 /* Items in 8 bits, in blocks of 16: numbers d to d + 3 of a channel of all its items side by side,
  * [I / L, G, D / 4, L, 4]; each number has 64 added, so that it is from 1 to 127. */
 struct items {
@@ -101,7 +93,7 @@ VNNI INLINE __m512 with_said(
         const __mmask16 mask = left < LANES ? (1 << left) - 1 : -1;
         similarity = _mm512_add_ps(similarity, _mm512_maskz_loadu_ps(mask, said->dense + first));
     }
-    if (*cursor < said->count && said->rows[*cursor] < first + LANES) {
+    if (said->rows && *cursor < said->count && said->rows[*cursor] < first + LANES) {
         float sums[LANES];
         _mm512_storeu_ps(sums, similarity);
         for (; *cursor < said->count && said->rows[*cursor] < first + LANES; ++*cursor)

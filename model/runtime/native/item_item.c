@@ -30,7 +30,7 @@ void ends_of_entries(const struct model *model, const int64_t *rows, int64_t siz
     }
 }
 
-static void copy_entries(const struct model *model, const struct history *history) {
+INLINE void copy_entries(const struct model *model, const struct history *history) {
     int64_t entry = 0;
     for (int64_t h = 0; h < history->size; entry = history->ends[h++]) {
         const int64_t length = history->ends[h] - entry;
@@ -43,9 +43,10 @@ static void copy_entries(const struct model *model, const struct history *histor
 }
 
 /* What brings values to a standard deviation; 1 if that is below 0, and 0 if they are all alike. */
-static double factor_of(const float *values, int64_t size, int64_t num_items, double deviation) {
+INLINE double factor_of(const float *values, int64_t size, int64_t num_items, double deviation) {
     double sum = 0, square = 0;
     if (deviation < 0) return 1;
+#pragma omp simd reduction(+ : sum, square)
     for (int64_t place = 0; place < size; place++) {
         sum += values[place];
         square += (double)values[place] * values[place];
@@ -54,31 +55,42 @@ static double factor_of(const float *values, int64_t size, int64_t num_items, do
     return variance > 0 ? deviation / sqrt(variance) : 0;
 }
 
-static void multiply_all(float *values, int64_t size, double factor) {
+/* Multiply; the largest that comes out, of either sign. */
+INLINE float multiply_all(float *values, int64_t size, double factor) {
     const float by = (float)factor;
-    for (int64_t place = 0; place < size; place++) values[place] *= by;
+    float largest = 0;
+#pragma omp simd reduction(max : largest)
+    for (int64_t place = 0; place < size; place++) {
+        values[place] *= by;
+        largest = fmaxf(largest, fabsf(values[place]));
+    }
+    return largest;
 }
 
-/* The sums of a history for each item [I], brought to `deviation`; returns the factor. `room` is of
- * zeros [I]. */
-double sum_dense(
+/* What sums were multiplied by, and the largest of them then, of either sign. */
+struct scaled {
+    double factor;
+    float largest;
+};
+
+/* The sums of a history for each item [I], brought to `deviation`. `room` is of zeros [I]. */
+FOR_EACH_PROCESSOR void sum_dense(
     const struct model *model, const struct history *history, double deviation, double *room,
-    float *values) {
+    float *values, struct scaled *scaled) {
     const int64_t num_entries = history->size ? history->ends[history->size - 1] : 0;
     copy_entries(model, history);
     for (int64_t entry = 0; entry < num_entries; entry++)
         room[history->items[entry]] += history->values[entry];
     for (int64_t row = 0; row < model->num_items; row++) values[row] = (float)room[row];
-    const double factor = factor_of(values, model->num_items, model->num_items, deviation);
-    multiply_all(values, model->num_items, factor);
-    return factor;
+    scaled->factor = factor_of(values, model->num_items, model->num_items, deviation);
+    scaled->largest = multiply_all(values, model->num_items, scaled->factor);
 }
 
 /* The same for those that the history names, N at most as many as there are entries, which ascend.
  * `words` is of zeros [I / 64], `before` as long, `room` of zeros [E]. Returns N. */
-int64_t sum_sparse(
+FOR_EACH_PROCESSOR int64_t sum_sparse(
     const struct model *model, const struct history *history, double deviation, uint64_t *words,
-    int32_t *before, double *room, int64_t *rows, float *values, double *factor) {
+    int32_t *before, double *room, int64_t *rows, float *values, struct scaled *scaled) {
     const int64_t num_entries = history->size ? history->ends[history->size - 1] : 0;
     int64_t found = 0;
     copy_entries(model, history);
@@ -95,7 +107,7 @@ int64_t sum_sparse(
         room[before[item >> 6] + __builtin_popcountll(lower)] += history->values[entry];
     }
     for (int64_t place = 0; place < found; place++) values[place] = (float)room[place];
-    *factor = factor_of(values, found, model->num_items, deviation);
-    multiply_all(values, found, *factor);
+    scaled->factor = factor_of(values, found, model->num_items, deviation);
+    scaled->largest = multiply_all(values, found, scaled->factor);
     return found;
 }

@@ -7,23 +7,52 @@
 
 enum { LONGEST = 20 }; /* of a number: sign, digits before the point, point, places */
 
-/* Codes of 0 or more are texts; -1 - n is the nth number of the row. */
-struct pieces {
-    const int32_t *codes;  /* [C, S] */
-    const double *numbers; /* [C, N] */
-    const char *texts;     /* one after the other */
-    const int64_t *starts; /* of each text, and the end of the last */
-    int64_t num_rows, num_codes, num_numbers;
+/* See join.py. */
+enum kind { TEXT, OF_ROW, OWN, NUMBER, NUMBER_OF, UNLESS };
+
+struct piece {
+    int32_t kind, which, other;
 };
 
-/* Bytes that all rows take at most. */
-int64_t most_bytes(const struct pieces *pieces) {
-    const int64_t size = pieces->num_rows * pieces->num_codes;
-    int64_t bytes = 0;
-    for (int64_t place = 0; place < size; place++) {
-        const int32_t code = pieces->codes[place];
-        bytes += code < 0 ? LONGEST : pieces->starts[code + 1] - pieces->starts[code];
+struct rows {
+    const struct piece *pieces; /* [S], the same of every row */
+    const char *texts;          /* each with a zero behind it [T] */
+    const int32_t *own;         /* [C, O] */
+    const double *numbers;      /* [C, N] */
+    int64_t num_pieces, num_texts, num_rows, num_own, num_numbers;
+    int64_t first, per_row; /* texts before those of rows, and how many of these each row has */
+    int64_t *starts;        /* room, of the texts [T + 1] */
+};
+
+/* The text of a piece; -1 for none. */
+INLINE int64_t text_of(const struct rows *rows, const struct piece *piece, int64_t row) {
+    switch (piece->kind) {
+    case TEXT: return piece->which;
+    case OF_ROW: return rows->first + row * rows->per_row + piece->which;
+    case OWN: {
+        const int32_t own = rows->own[row * rows->num_own + piece->which];
+        return own < 0 ? -1 : own + piece->other;
     }
+    default: return -1;
+    }
+}
+
+/* Where the texts begin, and the bytes that all rows take at most. */
+int64_t most_bytes(const struct rows *rows) {
+    const char *next = rows->texts;
+    int64_t bytes = 0;
+    for (int64_t text = 0; text < rows->num_texts; text++) {
+        rows->starts[text] = next - rows->texts;
+        next += strlen(next) + 1;
+    }
+    rows->starts[rows->num_texts] = next - rows->texts;
+    for (int64_t row = 0; row < rows->num_rows; row++)
+        for (int64_t place = 0; place < rows->num_pieces; place++) {
+            const struct piece *piece = rows->pieces + place;
+            const int64_t text = text_of(rows, piece, row);
+            if (piece->kind == NUMBER || piece->kind == NUMBER_OF) bytes += LONGEST;
+            if (text >= 0) bytes += rows->starts[text + 1] - rows->starts[text] - 1;
+        }
     return bytes;
 }
 
@@ -47,19 +76,26 @@ INLINE char *write_number(char *out, double number) {
 }
 
 /* Write all rows, and where each ends [C]; 1 if a number cannot be written, else 0. */
-int join(const struct pieces *pieces, char *out, int64_t *ends) {
+int join(const struct rows *rows, char *out, int64_t *ends) {
     char *next = out;
-    for (int64_t row = 0; row < pieces->num_rows; row++) {
-        const int32_t *codes = pieces->codes + row * pieces->num_codes;
-        const double *numbers = pieces->numbers + row * pieces->num_numbers;
-        for (int64_t place = 0; place < pieces->num_codes; place++) {
-            const int32_t code = codes[place];
-            if (code >= 0) {
-                const int64_t start = pieces->starts[code], size = pieces->starts[code + 1] - start;
-                memcpy(next, pieces->texts + start, size);
+    for (int64_t row = 0; row < rows->num_rows; row++) {
+        const int32_t *own = rows->own + row * rows->num_own;
+        const double *numbers = rows->numbers + row * rows->num_numbers;
+        for (int64_t place = 0; place < rows->num_pieces; place++) {
+            const struct piece *piece = rows->pieces + place;
+            if (piece->kind == UNLESS) {
+                if (own[piece->which] < 0) place += piece->other;
+            } else if (piece->kind == NUMBER) {
+                if (!(next = write_number(next, numbers[piece->which]))) return 1;
+            } else if (piece->kind == NUMBER_OF) {
+                if (!(next = write_number(next, numbers[piece->other + own[piece->which]]))) return 1;
+            } else {
+                const int64_t text = text_of(rows, piece, row);
+                if (text < 0) continue;
+                const int64_t start = rows->starts[text], size = rows->starts[text + 1] - start - 1;
+                memcpy(next, rows->texts + start, size);
                 next += size;
-            } else if (!(next = write_number(next, numbers[-1 - code])))
-                return 1;
+            }
         }
         ends[row] = next - out;
     }

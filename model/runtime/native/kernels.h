@@ -1,6 +1,6 @@
 /* The inner loops of exact search: bounds of all items (bounds.c), the highest of them (select.c),
- * pairs' cosines (pairs.c), item-item sums (item_item.c), who is named for an item (reasons.c), and
- * rows of text (join.c).
+ * what pairs' scores are made of (pairs.c) and what adds up to them (parts.c), item-item sums
+ * (item_item.c), who is named for an item (reasons.c), and rows of text (join.c).
  *
  * Plain C without a dependency, called through ctypes (kernels.py has the signatures and the checks),
  * built by build.py. Every loop has its twin in numpy or onnxruntime, which is used where nothing
@@ -33,6 +33,14 @@
 #define INLINE static inline __attribute__((always_inline))
 
 enum { LANES = 16, TILE = 4 };
+
+/* Item-item scores of one user: a value for each item, or for some rows, which ascend. */
+struct said {
+    const float *dense;
+    const int64_t *rows;
+    const float *values;
+    int64_t count;
+};
 
 /* Ask for numbers that are read soon. */
 INLINE void fetch(const float *numbers, int64_t size) {

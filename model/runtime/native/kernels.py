@@ -64,12 +64,31 @@ class _Users(ctypes.Structure):
     )
 
 
+class _Wanted(ctypes.Structure):
+    _fields_ = (
+        ("numbers", _POINTER),
+        *((name, _LONG) for name in ("stride", "size", "num_users")),
+        *((name, _POINTER) for name in ("out", "ends", "counts", "least", "rows")),
+        ("most", _LONG),
+        ("sizes", _POINTER),
+    )
+
+
 class _Pairs(ctypes.Structure):
     _fields_ = (
-        *((x, _POINTER) for x in ("items", "routing", "unit", "evidence", "rows", "lengths")),
+        *((x, _POINTER) for x in ("items", "routing", "bias", "unit", "evidence", "rows")),
+        *((x, _POINTER) for x in ("lengths", "said")),
         *((x, _LONG) for x in ("num_items", "num_users", "num_pairs")),
         *((x, _LONG) for x in ("num_channels", "width", "num_routing")),
     )
+
+
+class _Made(ctypes.Structure):
+    _fields_ = tuple((name, _POINTER) for name in ("cosine", "routing", "said", "bias"))
+
+
+class _Scaled(ctypes.Structure):
+    _fields_ = (("factor", _DOUBLE), ("largest", _FLOAT))
 
 
 class _Model(ctypes.Structure):
@@ -118,11 +137,48 @@ class Room(ctypes.Structure):
     )
 
 
-class _Pieces(ctypes.Structure):
+class _TextRows(ctypes.Structure):
     _fields_ = (
-        *((name, _POINTER) for name in ("codes", "numbers", "texts", "starts")),
-        *((name, _LONG) for name in ("num_rows", "num_codes", "num_numbers")),
+        *((name, _POINTER) for name in ("pieces", "texts", "own", "numbers")),
+        *((x, _LONG) for x in ("num_pieces", "num_texts", "num_rows", "num_own", "num_numbers")),
+        *((name, _LONG) for name in ("first", "per_row")),
+        ("starts", _POINTER),
     )
+
+
+class _Scores(ctypes.Structure):
+    _fields_ = (
+        *((name, _POINTER) for name in ("weights", "contributions", "bias", "popularity")),
+        *((x, _LONG) for x in ("num_scores", "num_experts", "num_views", "num_modalities")),
+    )
+
+
+class _Parts(ctypes.Structure):
+    _fields_ = (
+        *((name, _POINTER) for name in ("experts", "views", "modalities", "channels")),
+        *((name, _POINTER) for name in ("largest", "order", "sorted", "places")),
+    )
+
+
+class TakenApart(NamedTuple):
+    """What adds up to scores, see `parts.c`."""
+
+    expert_CK: Floats
+    view_CV: Floats
+    modality_CM: Floats
+    channel_CG: Floats
+    largest_C: NDArray[np.int64]
+    order_CK: NDArray[np.int32]
+
+
+class PairInputs(NamedTuple):
+    """What the scores of pairs are made of."""
+
+    cosine_GP: Floats
+    routing_JP: Floats
+    """Routing evidence of both sides."""
+    item_item_P: Floats
+    bias_P: Floats
 
 
 class Entries(NamedTuple):
@@ -136,6 +192,8 @@ class Entries(NamedTuple):
     sums: LaidOut
     """Times the factor."""
     factor: float
+    largest: float
+    """Of the sums, of either sign."""
 
 
 class Kernels:
@@ -147,14 +205,15 @@ class Kernels:
         for name, result, takes in (
             ("can_bound", ctypes.c_int, ()),
             ("bound_items", None, (_POINTER,) * 3 + (_LONG,)),
-            ("about_highest", _FLOAT, (_POINTER, _LONG, _LONG)),
-            ("at_least", _LONG, (_POINTER, _LONG, _FLOAT, _POINTER, _LONG)),
-            ("cosines", ctypes.c_int, (_POINTER,) * 3),
+            ("best_places", None, (_POINTER, _POINTER, _POINTER, _LONG, _POINTER)),
+            ("make_pairs", ctypes.c_int, (_POINTER,) * 2),
+            ("pick", None, (_POINTER,)),
             ("ends_of_entries", None, (_POINTER, _POINTER, _LONG, _POINTER)),
             ("find_reasons", ctypes.c_int, (_POINTER, _POINTER, _LONG, _POINTER)),
             ("join", ctypes.c_int, (_POINTER,) * 3),
             ("most_bytes", _LONG, (_POINTER,)),
-            ("sum_dense", _DOUBLE, (_POINTER, _POINTER, _DOUBLE, _POINTER, _POINTER)),
+            ("take_apart", None, (_POINTER,) * 2),
+            ("sum_dense", None, (_POINTER, _POINTER, _DOUBLE, *(_POINTER,) * 3)),
             ("sum_sparse", _LONG, (_POINTER, _POINTER, _DOUBLE, *(_POINTER,) * 6)),
         ):
             function = getattr(self._library, name)
@@ -192,50 +251,90 @@ class Kernels:
         self._library.bound_items(*given)
         return less_B
 
-    def about_highest(self, number_I: Floats, count: int) -> float:
-        """A number that about `count` of them reach; -inf if none of them is finite."""
-        about: float = self._library.about_highest(address(number_I), len(number_I), count)
-        return about
-
-    def at_least(self, number_I: Floats, least: float | np.floating) -> Rows:
-        """Rows of numbers of at least `least`, ascending."""
-        rows = np.empty(_USUALLY, dtype=np.int64)
-        while True:
-            found = self._library.at_least(
-                address(number_I), len(number_I), least, address(rows), len(rows)
-            )
-            if found <= len(rows):
-                return rows[:found]
-            rows = np.empty(found, dtype=np.int64)
-
-    def cosines(
+    def pick(
         self,
-        items_IVMD: Floats,
-        routing_IJ: Floats,
-        users: tuple[Floats, Floats],
-        rows: Sequence[Rows],
-    ) -> tuple[Floats, Floats]:
-        """Cosines [G, P] of users with items of their own, and the routing evidence of both [J, P].
+        bound_BI: Floats,
+        left_out: Sequence[Rows],
+        counts: Sequence[int],
+        least: Sequence[float] | None = None,
+    ) -> list[Rows]:
+        """Rows of the highest of each user's bounds, ascending, or of those of at least so much.
 
         Args:
-            items_IVMD: embeddings of all items.
-            routing_IJ: their routing evidence.
+            bound_BI: what must not be found becomes -inf; rows may lie apart.
+            left_out: what must not be found, in any order; others than the items' are skipped.
+            counts: about how many of the highest, never fewer than half of that.
+            least: what a bound must reach at least where the count is 0.
+        """
+        num_users, size = bound_BI.shape
+        out = _one_after_the_other(left_out)
+        end_B = np.array([*accumulate(map(len, left_out))])
+        count_B = np.array(counts)
+        least_B = np.zeros(num_users, dtype=np.float32) if least is None else _floats(least)
+        size_B = np.empty(num_users, dtype=np.int64)
+        most = _USUALLY
+        while True:
+            rows_BN = np.empty((num_users, most), dtype=np.int64)
+            given = *map(address, (out, end_B, count_B, least_B, rows_BN)), most, address(size_B)
+            stride = bound_BI.strides[0] // bound_BI.itemsize
+            sizes = stride, size, num_users
+            self._library.pick(ctypes.byref(_Wanted(bound_BI.ctypes.data, *sizes, *given)))
+            if (largest := int(size_B.max())) <= most:
+                return [
+                    rows_N[:size] for rows_N, size in zip(rows_BN, size_B.tolist(), strict=True)
+                ]
+            most = largest
+
+    def best_places(self, score_P: Floats, ends: Sequence[int], counts: Sequence[int]) -> Rows:
+        """Places of the highest of each user's scores, the highest first; of equals, the lower.
+
+        Args:
+            score_P: one user's after the other's.
+            ends: where each user's end.
+            counts: how many of each are wanted, as many as there are at most.
+        """
+        places = np.empty(sum(counts), dtype=np.int64)
+        given = map(address, (score_P, np.array(ends), np.array(counts)))
+        self._library.best_places(*given, len(ends), address(places))
+        return places
+
+    def pairs(
+        self,
+        items: tuple[Floats, Floats, Floats],
+        users: tuple[Floats, Floats],
+        rows: Sequence[Rows],
+        item_item: Sequence[LaidOut],
+    ) -> PairInputs:
+        """What the scores of users' own items are made of.
+
+        Args:
+            items: embeddings of all items [I, V, M, D], their routing evidence [I, J], their bias.
             users: the users' rows at unit length [G, B, D], and their routing evidence [J, B].
             rows: of each user's items.
+            item_item: each user's item-item scores.
         """
         unit_GBD, evidence_JB = map(np.ascontiguousarray, users)
         num_channels, num_users, width = unit_GBD.shape
-        rows_P = np.concatenate(rows).astype(np.int64, copy=False)
-        length_B = np.array([len(rows_C) for rows_C in rows])
-        cosine_GP = np.empty((num_channels, len(rows_P)), dtype=np.float32)
-        routing_JP = np.empty((routing_IJ.shape[1], len(rows_P)), dtype=np.float32)
-        arrays = items_IVMD, routing_IJ, unit_GBD, evidence_JB, rows_P, length_B
-        sizes = len(items_IVMD), num_users, len(rows_P), num_channels, width, len(routing_JP)
-        pairs = _Pairs(*map(address, arrays), *sizes)
-        given = ctypes.byref(pairs), address(cosine_GP), address(routing_JP)
-        if self._library.cosines(*given):
-            raise IndexError(f"a row is none of {len(items_IVMD)} items")
-        return cosine_GP, routing_JP
+        num_items, num_routing = items[1].shape
+        rows_P = _one_after_the_other(rows)
+        length_B = np.array(list(map(len, rows)))
+        made = PairInputs(
+            *(
+                np.empty((size, len(rows_P)), dtype=np.float32)
+                for size in (num_channels, num_routing)
+            ),
+            *np.empty((2, len(rows_P)), dtype=np.float32),
+        )
+        said = (_Said * num_users)(*map(_said, item_item))
+        arrays = (
+            *map(address, (*items, unit_GBD, evidence_JB, rows_P, length_B)),
+            ctypes.addressof(said),
+        )
+        sizes = num_items, num_users, len(rows_P), num_channels, width, num_routing
+        pairs = _Pairs(*arrays, *sizes)
+        if self._library.make_pairs(ctypes.byref(pairs), ctypes.byref(_Made(*map(address, made)))):
+            raise IndexError(f"a row is none of {num_items} items")
+        return made
 
     def sums(
         self,
@@ -266,35 +365,74 @@ class Kernels:
         history = _History(*map(address, (rows_H, share_H, end_H)), len(rows_H), address(items_E))
         history.values = address(values_E)
         given = at_model, ctypes.byref(history), -1.0 if deviation is None else deviation
+        scaled = _Scaled()
         if num_items <= max(most, num_entries):
             room = np.zeros(num_items)
             value_I = np.empty(num_items, dtype=np.float32)
-            factor = self._library.sum_dense(*given, address(room), address(value_I))
-            return Entries(items_E, values_E, end_H, (None, value_I), factor)
+            arrays = address(room), address(value_I)
+            self._library.sum_dense(*given, *arrays, ctypes.byref(scaled))
+            return Entries(items_E, values_E, end_H, (None, value_I), scaled.factor, scaled.largest)
         words = np.zeros((2, num_items // 64 + 1), dtype=np.uint64)
         room = np.zeros(num_entries)
         rows_N = np.empty(num_entries, dtype=np.int64)
         values_N = np.empty(num_entries, dtype=np.float32)
-        made = _DOUBLE()
-        rooms = *map(address, (*words, room, rows_N, values_N)), ctypes.byref(made)
-        found = self._library.sum_sparse(*given, *rooms)
-        return Entries(items_E, values_E, end_H, (rows_N[:found], values_N[:found]), made.value)
+        rooms = map(address, (*words, room, rows_N, values_N))
+        found = self._library.sum_sparse(*given, *rooms, ctypes.byref(scaled))
+        sums = rows_N[:found], values_N[:found]
+        return Entries(items_E, values_E, end_H, sums, scaled.factor, scaled.largest)
 
     def joined(
-        self, code_CS: NDArray[np.int32], number_CN: NDArray[np.float64], texts: Sequence[bytes]
+        self,
+        piece_S3: NDArray[np.int32],
+        texts: Sequence[bytes],
+        num_common: int,
+        own_CO: NDArray[np.int32],
+        number_CN: NDArray[np.float64],
     ) -> tuple[memoryview, NDArray[np.int64]] | None:
         """See `model.runtime.native.join`; None if a number is too large to be written."""
-        text = b"".join(texts)
-        starts = np.array([0, *accumulate(map(len, texts))])
-        arrays = map(address, (code_CS, number_CN))
-        sizes = (*code_CS.shape, number_CN.shape[1])
+        text = b"\0".join(texts)
+        num_rows, num_own = own_CO.shape
+        start_T = np.empty(len(texts) + 1, dtype=np.int64)
+        own_texts = (len(texts) - num_common) // max(1, num_rows)
+        sizes = len(piece_S3), len(texts), num_rows, num_own, number_CN.shape[1]
         at_text = ctypes.cast(ctypes.c_char_p(text), _POINTER)
-        pieces = ctypes.byref(_Pieces(*arrays, at_text, address(starts), *sizes))
-        room = np.empty(self._library.most_bytes(pieces), dtype=np.uint8)
-        end_C = np.empty(len(code_CS), dtype=np.int64)
-        if self._library.join(pieces, address(room), address(end_C)):
+        arrays = address(piece_S3), at_text, address(own_CO), address(number_CN)
+        rows = ctypes.byref(_TextRows(*arrays, *sizes, num_common, own_texts, address(start_T)))
+        room = np.empty(self._library.most_bytes(rows), dtype=np.uint8)
+        end_C = np.empty(num_rows, dtype=np.int64)
+        if self._library.join(rows, address(room), address(end_C)):
             return None
         return room.data, end_C
+
+    def take_apart(
+        self,
+        weight_CK: Floats,
+        contribution_CKVM: Floats,
+        bias_C: Floats,
+        popularity_C: NDArray[np.int64],
+    ) -> TakenApart:
+        """What adds up to scores, as `service.recommend.explanation` says it by numpy."""
+        num_scores, num_experts, num_views, num_modalities = contribution_CKVM.shape
+        num_parts = num_modalities + 2
+        sizes = num_experts, num_views, num_modalities, num_views * num_modalities
+        expert_CK, view_CV, modality_CM, channel_CG = (
+            np.empty((num_scores, size), dtype=np.float32) for size in sizes
+        )
+        found = TakenApart(
+            expert_CK,
+            view_CV,
+            modality_CM,
+            channel_CG,
+            np.empty(num_scores, dtype=np.int64),
+            np.empty((num_scores, num_experts), dtype=np.int32),
+        )
+        room = np.empty(num_parts, dtype=np.float32), np.empty(num_parts, dtype=np.int32)
+        arrays = map(address, (weight_CK, contribution_CKVM, bias_C, popularity_C))
+        scores = _Scores(*arrays, *contribution_CKVM.shape)
+        self._library.take_apart(
+            ctypes.byref(scores), ctypes.byref(_Parts(*map(address, (*found, *room))))
+        )
+        return found
 
     def find_reasons(self, catalogue: Catalogue, lists: int, num_lists: int, room: Room) -> bool:
         """See `model.runtime.native.reasons`; true if a row is none of the items'."""
@@ -312,10 +450,18 @@ def address(array: Any) -> int:
         return address
 
 
+def _one_after_the_other(rows: Sequence[Rows]) -> Rows:
+    return np.concatenate(rows).astype(np.int64, copy=False)
+
+
+def _floats(numbers: Sequence[float]) -> Floats:
+    return np.array(numbers, dtype=np.float32)
+
+
 def _said(scores: LaidOut) -> _Said:
     rows, values = scores
     if rows is None:
-        return _Said(address(values), None, None, 0)
+        return _Said(address(values), None, None, len(values))
     return _Said(None, address(rows), address(values), len(rows))
 
 

@@ -1,23 +1,44 @@
-/* Cosines and routing evidence of pairs. See kernels.h. */
+/* What scores of pairs are made of. See kernels.h. */
 
 #include "kernels.h"
 
 enum { AHEAD = 4 }; /* pairs whose items are fetched meanwhile */
 
-/* Cosines [G, P] of users and items of their own, whose rows are given one user after the other,
- * and the routing evidence of both [J, P]. */
+/* Users and items of their own, whose rows are given one user after the other. */
 struct pairs {
     const float *items;   /* [I, G, D] */
     const float *routing; /* [I, J] */
+    const float *bias;    /* [I] */
     const float *unit;    /* of users, at unit length [G, B, D] */
     const float *evidence; /* of users [J, B] */
     const int64_t *rows;  /* [P] */
     const int64_t *lengths; /* pairs of each user [B] */
+    const struct said *said; /* [B] */
     int64_t num_items, num_users, num_pairs, num_channels, width, num_routing;
 };
 
+/* What is made of pairs. */
+struct made {
+    float *cosine;  /* [G, P] */
+    float *routing; /* evidence of both [J, P] */
+    float *said;    /* what item-item scores add [P] */
+    float *bias;    /* [P] */
+};
+
+/* What item-item scores add to a row; 0 for items that they do not name. */
+INLINE float value_of(const struct said *said, int64_t row) {
+    if (said->dense) return row < said->count ? said->dense[row] : 0;
+    int64_t first = 0, last = said->count;
+    while (first < last) {
+        const int64_t middle = (first + last) / 2;
+        if (said->rows[middle] < row) first = middle + 1;
+        else last = middle;
+    }
+    return first < said->count && said->rows[first] == row ? said->values[first] : 0;
+}
+
 /* 1 if a row is none of the items', else 0. */
-FOR_EACH_PROCESSOR int cosines(const struct pairs *pairs, float *cosine, float *routing) {
+FOR_EACH_PROCESSOR int make_pairs(const struct pairs *pairs, const struct made *made) {
     const int64_t width = pairs->width, channels = pairs->num_channels;
     int64_t pair = 0;
     for (int64_t place = 0; place < pairs->num_pairs; place++)
@@ -34,12 +55,14 @@ FOR_EACH_PROCESSOR int cosines(const struct pairs *pairs, float *cosine, float *
                 float sum = 0;
 #pragma omp simd reduction(+ : sum)
                 for (int64_t d = 0; d < width; d++) sum += item[d] * unit[d];
-                cosine[channel * pairs->num_pairs + pair] = sum;
+                made->cosine[channel * pairs->num_pairs + pair] = sum;
             }
             for (int64_t place = 0; place < pairs->num_routing; place++)
-                routing[place * pairs->num_pairs + pair] =
+                made->routing[place * pairs->num_pairs + pair] =
                     pairs->routing[row * pairs->num_routing + place]
                     + pairs->evidence[place * pairs->num_users + user];
+            made->said[pair] = value_of(pairs->said + user, row);
+            made->bias[pair] = pairs->bias[row];
         }
     return 0;
 }

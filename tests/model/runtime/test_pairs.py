@@ -19,15 +19,16 @@ def grown() -> ArtifactScorer:
 def test_scores_and_shares_are_those_of_the_whole_graph(
     grown: ArtifactScorer, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
-    monkeypatch.setattr(scorer_module, "_RUN_PAIRS", most)
+    monkeypatch.setattr(scorer_module, "RUN_PAIRS", most)
     rng = np.random.default_rng(0)
     profiles = [grown.user(user) for user in range(6)]
     rows = [np.sort(rng.choice(300, size, replace=False)) for size in (7, 1, 30, 2, 5, 12)]
     scorer = grown.scorer
     wanted = ["score", "weight", "contribution"]
-    by_parts = scorer._of_pairs(wanted, profiles, rows)
+    ends = np.cumsum([len(rows_C) for rows_C in rows])[:-1]
+    outputs = (np.split(each, ends) for each in scorer._of_pairs(wanted, profiles, rows))
     assert scorer._pairs is not None
-    for profile, rows_C, found in zip(profiles, rows, by_parts, strict=True):
+    for profile, rows_C, found in zip(profiles, rows, zip(*outputs, strict=True), strict=True):
         for name, own, whole in zip(
             wanted, found, scorer._run_whole(wanted, [profile], [rows_C]), strict=True
         ):

@@ -2,8 +2,7 @@
 
 import pytest
 
-from model.runtime.native.join import joined, joined_by_python
-from service.recommend import pieces
+from model.runtime.native.join import TextRows
 from service.recommend.answer_items import PINNED
 from service.schemas.responses import Because, ExpertContribution, RecommendedItem
 from service.serving.labels import Label
@@ -16,14 +15,15 @@ PIN = {"item_id": "i004", "rank": 1}
 def _as_python_does(monkeypatch) -> None:
     """What is written is what Python writes, or the request fails."""
 
-    def written(*given):
-        text, end_C = joined(*given)
-        expected, expected_C = joined_by_python(*given)
+    def written(rows):
+        text, end_C = by_default(rows)
+        expected, expected_C = rows.written_by_python()
         assert end_C.tolist() == expected_C.tolist()
         assert bytes(text[: end_C[-1]]) == bytes(expected)
         return text, end_C
 
-    monkeypatch.setattr(pieces, "joined", written)
+    by_default = TextRows.written
+    monkeypatch.setattr(TextRows, "written", written)
 
 
 @pytest.mark.usefixtures("_as_python_does")

@@ -1,12 +1,16 @@
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from model.runtime.native.kernels import kernels
 from service.recommend.explanation import (
     BIAS_PARTS,
     active_experts,
     bias_parts,
     largest_parts,
     largest_words,
+    taken_apart,
 )
 
 
@@ -17,9 +21,29 @@ def test_active_experts_are_those_with_a_weight_largest_contribution_first() -> 
     contribution_CK = np.array(
         [[1, 9, 2, 9], [3, 1, 1, 2], [9, -1, 9, 9], [0, 9, 9, 0]], dtype=np.float32
     )
-    expert_CA, is_there_CA = active_experts(weight_CK, contribution_CK)
-    found = [row[there].tolist() for row, there in zip(expert_CA, is_there_CA, strict=True)]
-    assert found == [[2, 0], [0, 3, 1, 2], [1], [0, 3]]
+    assert active_experts(weight_CK, contribution_CK).tolist() == [
+        [2, 0, -1, -1],
+        [0, 3, 1, 2],
+        [1, -1, -1, -1],
+        [0, 3, -1, -1],
+    ]
+
+
+@settings(deadline=None, max_examples=60)
+@given(seed=st.integers(0, 10_000), shape=st.sampled_from([(9, 2, 3), (1, 1, 1), (4, 3, 2)]))
+def test_scores_are_taken_apart_alike_by_numpy_and_in_c(seed, shape) -> None:
+    compiled = kernels()
+    if compiled is None:
+        pytest.skip("not compiled: python -m model.runtime.native.build")
+    rng = np.random.default_rng(seed)
+    contribution_CKVM = rng.normal(0, 1, (6, *shape)).astype(np.float32)
+    weight_CK = rng.choice([0, 0.25, 0.5], (6, shape[0])).astype(np.float32)
+    contribution_CKVM[weight_CK == 0] = 0
+    bias_C = rng.normal(0, 2, 6).astype(np.float32)
+    given_ = weight_CK, contribution_CKVM, bias_C, rng.choice([0, 5], 6)
+    found, expected = compiled.take_apart(*given_), taken_apart(*given_)
+    for name, own in found._asdict().items():
+        assert own == pytest.approx(getattr(expected, name), abs=1e-5), name
 
 
 SHARE = "% of the positive contributions"

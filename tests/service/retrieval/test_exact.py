@@ -61,11 +61,11 @@ def test_it_finds_what_routing_every_item_finds(retriever, users, all_scores, no
 
 def test_most_of_the_catalogue_is_never_routed(retriever, users, nothing, monkeypatch) -> None:
     routed: list[int] = []
-    score_own = retriever._scorer.score_own
+    score_pairs = retriever._scorer.score_pairs
     monkeypatch.setattr(
         retriever._scorer,
-        "score_own",
-        lambda users, rows: routed.extend(map(len, rows)) or score_own(users, rows),
+        "score_pairs",
+        lambda users, rows: routed.extend(map(len, rows)) or score_pairs(users, rows),
     )
     retriever.best([Query(users[0], Eligible(9000, nothing), 20)])
     assert 20 <= sum(routed) < 9000 / 2
@@ -95,12 +95,22 @@ def test_a_batch_of_mixed_queries_is_answered_one_by_one(
         check(ranked, all_scores[user], query.eligible.rows(), 5 + user)
 
 
-def test_the_guess_of_a_threshold_may_be_bad_but_not_wrong(retriever, large, monkeypatch) -> None:
-    bound_I = np.zeros(9000, dtype=np.float32)
-    bound_I[:40] = np.arange(40)
-    assert len(exact._highest(bound_I, 30)) >= 30
-    bound_I[100:] = -np.inf
-    assert exact._highest(bound_I, 500).tolist() == list(range(100))
+def test_the_guess_of_a_threshold_may_be_bad_but_not_wrong(retriever, users, nothing) -> None:
+    bound_BI = np.zeros((2, 9000), dtype=np.float32)
+    bound_BI[0, :40] = np.arange(40)
+    bound_BI[1, 100:] = -np.inf
+    some, many = (
+        Query(users[0], Eligible(9000, left_out), count)
+        for left_out, count in ((np.array([7, 3]), 15), (nothing, 250))
+    )
+    found = exact._highest(bound_BI, [some, many], [0.0, 0.0])
+    assert 15 <= len(found[0]) <= exact._MOST_TIMES * exact.FIRST_ROUTED
+    assert not {3, 7} & {*found[0].tolist()}
+    assert {*range(8, 40)} <= {*found[0].tolist()}
+    assert found[1].tolist() == list(range(100))
+    (rest, nobody) = exact._at_least(bound_BI, found, [1.0, np.inf])
+    assert {*rest.tolist()} == {*range(1, 40)} - {*found[0].tolist(), 3, 7}
+    assert not len(nobody)
 
 
 def test_a_user_without_a_row_is_ranked_by_bias(retriever, large, nothing) -> None:

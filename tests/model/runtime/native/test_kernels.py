@@ -6,40 +6,73 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.runtime import pairs
+from model.runtime.item_item import NO_SCORES, DenseScores, SparseScores
+from model.runtime.top_k import top_places
 
-NUMBERS = st.lists(
-    st.one_of(st.floats(-9, 9, width=32), st.just(-np.inf), st.just(0.0)), min_size=1, max_size=200
+
+def bounds(rng: np.random.Generator, num_users: int, size: int, spread: float) -> np.ndarray:
+    """Some of them at -inf; rows lie apart."""
+    bound_BI = rng.normal(0, spread, (num_users, size + 3)).astype(np.float32)
+    bound_BI[rng.random(bound_BI.shape) < 0.1] = -np.inf
+    return bound_BI[:, :size]
+
+
+@settings(deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    sizes=st.tuples(st.integers(1, 4), st.sampled_from([1, 20, 5_000])),
+    spread=st.sampled_from([0.0, 5.0]),
 )
-
-
-@given(NUMBERS, st.floats(-10, 10, width=32))
-def test_rows_of_at_least_a_number(compiled, numbers, least) -> None:
-    number_I = np.array(numbers * 20, dtype=np.float32)  # more than are expected
-    found = compiled.at_least(number_I, least)
-    assert found.tolist() == np.flatnonzero(number_I >= least).tolist()
+def test_rows_of_at_least_a_number(compiled, seed, sizes, spread) -> None:
+    rng = np.random.default_rng(seed)
+    bound_BI = bounds(rng, *sizes, spread)
+    left_out = [rng.integers(-1, sizes[1] + 1, rng.integers(0, 9)) for _ in bound_BI]
+    least = rng.normal(0, spread, sizes[0])
+    expected = [
+        np.setdiff1d(np.flatnonzero(bound_I >= np.float32(lowest)), out).tolist()
+        for bound_I, out, lowest in zip(bound_BI, left_out, least, strict=True)
+    ]
+    found = compiled.pick(bound_BI, left_out, [0] * sizes[0], least)
+    assert [rows.tolist() for rows in found] == expected
+    for bound_I, out in zip(bound_BI, left_out, strict=True):
+        assert (bound_I[out[(out >= 0) & (out < sizes[1])]] == -np.inf).all()
 
 
 @settings(deadline=None)
 @given(
     seed=st.integers(0, 10_000),
     size=st.sampled_from([1, 20, 5_000, 60_000]),
-    count=st.integers(1, 400),
+    counts=st.lists(st.integers(1, 400), min_size=1, max_size=3),
     spread=st.sampled_from([0.0, 0.1, 5.0]),
 )
-def test_about_so_many_are_at_least_the_guess(compiled, seed, size, count, spread) -> None:
-    rng = np.random.default_rng(seed)
-    number_I = rng.normal(0, spread, size).astype(np.float32)
-    number_I[rng.random(size) < 0.1] = -np.inf
-    finite = int(np.isfinite(number_I).sum())
-    about = compiled.about_highest(number_I, count)
-    found = int((number_I >= about).sum())
-    assert found >= min(count, finite) // 8
-    if spread:
-        assert found <= 8 * count + 200
+def test_about_so_many_of_the_highest_are_found(compiled, seed, size, counts, spread) -> None:
+    bound_BI = bounds(np.random.default_rng(seed), len(counts), size, spread)
+    found = compiled.pick(bound_BI, [np.empty(0, dtype=np.intp)] * len(counts), counts)
+    for bound_I, count, rows in zip(bound_BI, counts, found, strict=True):
+        finite = int(np.isfinite(bound_I).sum())
+        assert len(rows) >= min(count // 2, finite)
+        assert np.isfinite(bound_I[rows]).all()
+        if len(rows):
+            assert rows.tolist() == np.flatnonzero(bound_I >= bound_I[rows].min()).tolist()
+        if spread:
+            assert len(rows) <= 8 * count + 200
 
 
-def test_what_is_not_finite_is_no_guess(compiled) -> None:
-    assert compiled.about_highest(np.full(100, -np.inf, dtype=np.float32), 5) == -np.inf
+@settings(deadline=None)
+@given(
+    scores=st.lists(st.lists(st.sampled_from([0.0, 1.0, 1.5, -2.0]), max_size=30), min_size=1),
+    data=st.data(),
+)
+def test_places_of_the_highest_are_those_of_numpy(compiled, scores, data) -> None:
+    counts = [data.draw(st.integers(0, len(each))) for each in scores]
+    ends = np.cumsum([len(each) for each in scores]).tolist()
+    score_P = np.array([x for each in scores for x in each], dtype=np.float32)
+    found = compiled.best_places(score_P, ends, counts)
+    expected = [
+        end - len(each) + top_places(np.array(each), 0, count)
+        for each, end, count in zip(scores, ends, counts, strict=True)
+    ]
+    assert found.tolist() == np.concatenate(expected).tolist()
 
 
 @settings(max_examples=40, deadline=None)
@@ -49,24 +82,30 @@ def test_what_is_not_finite_is_no_guess(compiled) -> None:
     num_channels=st.integers(1, 6),
     width=st.sampled_from([1, 3, 16, 64]),
 )
-def test_cosines_are_those_of_numpy(compiled, seed, lengths, num_channels, width) -> None:
+def test_inputs_of_pairs_are_those_of_numpy(compiled, seed, lengths, num_channels, width) -> None:
     rng = np.random.default_rng(seed)
     items_IVMD = rng.standard_normal((30, 1, num_channels, width)).astype(np.float32)
     routing_IJ = rng.standard_normal((30, 4)).astype(np.float32)
+    bias_I = rng.standard_normal(30).astype(np.float32)
     unit_GBD = rng.standard_normal((num_channels, len(lengths), width)).astype(np.float32)
     evidence_JB = rng.standard_normal((4, len(lengths))).astype(np.float32)
     rows = [rng.integers(0, 30, length) for length in lengths]
-    given_ = items_IVMD, routing_IJ, (unit_GBD, evidence_JB), rows
-    for found, expected in zip(compiled.cosines(*given_), pairs.cosines(*given_), strict=True):
+    named = np.array([2, 3, 17])
+    kinds = [DenseScores(bias_I[:20]), SparseScores(named, bias_I[named]), NO_SCORES]
+    said = [kinds[user % 3] for user in range(len(lengths))]
+    given_ = (items_IVMD, routing_IJ, bias_I), (unit_GBD, evidence_JB), rows
+    made = compiled.pairs(*given_, [each.laid_out for each in said])
+    for found, expected in zip(made, pairs.pair_inputs(*given_, said), strict=True):
         assert found == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.parametrize("row", [-1, 30])
 def test_a_row_of_no_item_is_an_error_not_a_crash(compiled, row) -> None:
     items_IVMD = np.zeros((30, 1, 1, 4), dtype=np.float32)
+    items = items_IVMD, np.zeros((30, 2), np.float32), np.zeros(30, np.float32)
     users = np.zeros((1, 1, 4), dtype=np.float32), np.zeros((2, 1), dtype=np.float32)
     with pytest.raises(IndexError, match="none of 30 items"):
-        compiled.cosines(items_IVMD, np.zeros((30, 2), np.float32), users, [np.array([3, row])])
+        compiled.pairs(items, users, [np.array([3, row])], [NO_SCORES.laid_out])
 
 
 @settings(max_examples=60, deadline=None)
