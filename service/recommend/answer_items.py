@@ -4,7 +4,7 @@ Letters: C items of some lists of equal length, one list after the other, L list
 named, K experts, M modalities, V views, S different sentences.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, lru_cache
 from itertools import chain, pairwise, repeat
 
@@ -56,9 +56,11 @@ _EXPERTS = _NAMED + NAMED
 _RANK, _SCORE, _BIAS, _SHARES = range(4)
 """Other numbers of a row. Behind the shares, weights and contributions of all experts; then the
 contributions of modalities and views."""
-_FIELDS, _WORDS, _ADJUSTED, _WHO = range(4)
+_WORDS, _ADJUSTED, _FIELDS, _WHO = range(4)
 """Texts of a row. From `_WHO` on, the fields of those that are named, and names for a sentence."""
 _NAMES = _WHO + NAMED
+_SPOKEN = 2
+"""Most names of a sentence."""
 
 
 def _begin(pieces: Pieces) -> None:
@@ -202,15 +204,15 @@ class _Rows:
 
     def written(
         self,
-        of_rows: Iterable[Sequence[bytes]],
+        of_rows: Iterable[bytes],
         own: Sequence[Codes],
         numbers: Sequence[NDArray[np.floating]],
     ) -> list[bytes]:
-        """The JSON of each list, from texts of each row, and parts of its numbers."""
+        """The JSON of each list, from the texts of rows, and parts of their numbers."""
         num_common = len(self._texts)
         rows = TextRows(
             piece_S3=self._pieces.as_array,
-            texts=[*self._texts, *chain.from_iterable(of_rows)],
+            texts=[*self._texts, *of_rows],
             num_common=num_common,
             own_CO=np.concatenate(own, axis=1, dtype=np.int32),
             number_CN=np.concatenate(numbers, axis=1, dtype=np.float64),
@@ -237,7 +239,7 @@ def _unexplained(lists: Lists, place: int) -> bytes:
         reasons[pinned].append(PINNED)
     texts = (orjson.dumps(each)[1:-1] for each in reasons)
     own = rows.of_lists()
-    (found,) = rows.written(zip(fields, texts, rows.adjusted(), strict=True), [own], numbers)
+    (found,) = rows.written(chain(texts, rows.adjusted(), fields), [own], numbers)
     return found
 
 
@@ -275,26 +277,25 @@ def _explained(lists: Lists, explained: Explained) -> list[bytes]:
         parts.modality_CM,
         parts.view_CV,
     )
-    label = snapshot.items.label
-    shown = (row for each in rows.shown for row in each.rows.tolist())
-    words = (_words(parts.names, code) for code in parts.largest_C.tolist())
     # Where nobody is named, any.
-    named_CX = np.maximum(reasons.rows_CX, 0)
-    who = ([label(row) for row in rows_X] for rows_X in named_CX.tolist())
-    of_rows = (
-        (
-            label(row).fields,
-            said,
-            adjusted,
-            *[x.fields for x in named],
-            named[0].json,
-            named[1].json,
-        )
-        for row, said, adjusted, named in zip(shown, words, rows.adjusted(), who, strict=True)
+    named_XC = np.maximum(reasons.rows_CX, 0).T
+    rows_of = chain(
+        chain.from_iterable(each.rows.tolist() for each in rows.shown), named_XC.ravel().tolist()
+    )
+    labels = list(map(snapshot.items.label, rows_of))
+    spoken = labels[len(score_C) : (1 + _SPOKEN) * len(score_C)]
+    of_rows = chain(
+        map(_words(parts.names), parts.largest_C.tolist()),
+        rows.adjusted(),
+        (label.fields for label in labels),
+        (label.json for label in spoken),
     )
     return rows.written(of_rows, own, numbers)
 
 
-@lru_cache(_KEPT_WORDS)
-def _words(names: tuple[str, ...], code: int) -> bytes:
-    return orjson.dumps(sentence_case(largest_words(names, code)))
+@lru_cache
+def _words(names: tuple[str, ...]) -> Callable[[int], bytes]:
+    """A number of `largest_parts` in words, as JSON."""
+    return lru_cache(_KEPT_WORDS)(
+        lambda code: orjson.dumps(sentence_case(largest_words(names, code)))
+    )

@@ -62,7 +62,8 @@ INLINE float multiply_all(float *values, int64_t size, double factor) {
 #pragma omp simd reduction(max : largest)
     for (int64_t place = 0; place < size; place++) {
         values[place] *= by;
-        largest = fmaxf(largest, fabsf(values[place]));
+        const float size = fabsf(values[place]);
+        largest = size > largest ? size : largest;
     }
     return largest;
 }

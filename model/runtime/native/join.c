@@ -20,7 +20,7 @@ struct rows {
     const int32_t *own;         /* [C, O] */
     const double *numbers;      /* [C, N] */
     int64_t num_pieces, num_texts, num_rows, num_own, num_numbers;
-    int64_t first, per_row; /* texts before those of rows, and how many of these each row has */
+    int64_t first; /* texts before those of rows, which are given one after another for all rows */
     int64_t *starts;        /* room, of the texts [T + 1] */
 };
 
@@ -28,7 +28,7 @@ struct rows {
 INLINE int64_t text_of(const struct rows *rows, const struct piece *piece, int64_t row) {
     switch (piece->kind) {
     case TEXT: return piece->which;
-    case OF_ROW: return rows->first + row * rows->per_row + piece->which;
+    case OF_ROW: return rows->first + piece->which * rows->num_rows + row;
     case OWN: {
         const int32_t own = rows->own[row * rows->num_own + piece->which];
         return own < 0 ? -1 : own + piece->other;

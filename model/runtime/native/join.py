@@ -43,7 +43,7 @@ class TextRows:
     piece_S3: NDArray[np.int32]
     """Kind, which and other."""
     texts: Sequence[bytes]
-    """Without zeros: those of all rows, then each row's own."""
+    """Without zeros: those of all rows; then the first own text of each row, the second, ..."""
     num_common: int
     """Texts of all rows."""
     own_CO: NDArray[np.int32]
@@ -66,8 +66,6 @@ class TextRows:
     def _row(self, row: int) -> bytes:
         own = self.own_CO[row].tolist()
         numbers = self.number_CN[row].tolist()
-        per_row = (len(self.texts) - self.num_common) // max(1, len(self.own_CO))
-        first = self.num_common + row * per_row
         written: list[bytes] = []
         left_out = 0
         for kind, which, other in self.piece_S3.tolist():
@@ -76,7 +74,7 @@ class TextRows:
             elif kind == Kind.TEXT:
                 written.append(self.texts[which])
             elif kind == Kind.OF_ROW:
-                written.append(self.texts[first + which])
+                written.append(self.texts[self.num_common + which * len(self.own_CO) + row])
             elif kind == Kind.OWN:
                 written.append(self.texts[other + own[which]] if own[which] >= 0 else b"")
             elif kind == Kind.UNLESS:

@@ -141,7 +141,7 @@ class _TextRows(ctypes.Structure):
     _fields_ = (
         *((name, _POINTER) for name in ("pieces", "texts", "own", "numbers")),
         *((x, _LONG) for x in ("num_pieces", "num_texts", "num_rows", "num_own", "num_numbers")),
-        *((name, _LONG) for name in ("first", "per_row")),
+        ("first", _LONG),
         ("starts", _POINTER),
     )
 
@@ -393,11 +393,10 @@ class Kernels:
         text = b"\0".join(texts)
         num_rows, num_own = own_CO.shape
         start_T = np.empty(len(texts) + 1, dtype=np.int64)
-        own_texts = (len(texts) - num_common) // max(1, num_rows)
         sizes = len(piece_S3), len(texts), num_rows, num_own, number_CN.shape[1]
         at_text = ctypes.cast(ctypes.c_char_p(text), _POINTER)
         arrays = address(piece_S3), at_text, address(own_CO), address(number_CN)
-        rows = ctypes.byref(_TextRows(*arrays, *sizes, num_common, own_texts, address(start_T)))
+        rows = ctypes.byref(_TextRows(*arrays, *sizes, num_common, address(start_T)))
         room = np.empty(self._library.most_bytes(rows), dtype=np.uint8)
         end_C = np.empty(num_rows, dtype=np.int64)
         if self._library.join(rows, address(room), address(end_C)):

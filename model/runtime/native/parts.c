@@ -84,7 +84,7 @@ INLINE int64_t largest_of(const struct scores *all, int64_t score, const struct 
         sorted[place] = own, places[place] = (int32_t)part;
     }
     for (int64_t part = 0; part < size; part++)
-        total += fmaxf(sorted[part], 0), against -= fminf(sorted[part], 0);
+        total += larger(sorted[part], 0), against += larger(-sorted[part], 0);
     if (!(total > against)) return -1 - places[size - 1];
     const double first = sorted[0] / (double)total, second = sorted[1] / (double)total;
     const int has_second = second >= 0.2;

@@ -51,19 +51,26 @@ INLINE float dot(const float *one, const float *other, int64_t width) {
     return sum;
 }
 
-/* Four at once, so that the additions of one do not wait for each other. */
-INLINE void four_dots(
-    const float *rows, int64_t first, int64_t second, int64_t third, int64_t fourth,
-    const float *other, int64_t width, float sums[TILE]) {
-    float a = 0, b = 0, c = 0, d = 0;
-#pragma omp simd reduction(+ : a, b, c, d)
+/* Products of four rows with two others at once: the additions of one do not wait for each other,
+ * and what is read is used more than once. */
+INLINE void eight_dots(
+    const float *rows[TILE], const float *other, const float *another, int64_t width,
+    float sums[2][TILE]) {
+    const float *first = rows[0], *second = rows[1], *third = rows[2], *fourth = rows[3];
+    float a = 0, b = 0, c = 0, d = 0, e = 0, f = 0, g = 0, h = 0;
+#pragma omp simd reduction(+ : a, b, c, d, e, f, g, h)
     for (int64_t place = 0; place < width; place++) {
-        a += rows[first + place] * other[place];
-        b += rows[second + place] * other[place];
-        c += rows[third + place] * other[place];
-        d += rows[fourth + place] * other[place];
+        a += first[place] * other[place];
+        b += second[place] * other[place];
+        c += third[place] * other[place];
+        d += fourth[place] * other[place];
+        e += first[place] * another[place];
+        f += second[place] * another[place];
+        g += third[place] * another[place];
+        h += fourth[place] * another[place];
     }
-    sums[0] = a, sums[1] = b, sums[2] = c, sums[3] = d;
+    sums[0][0] = a, sums[0][1] = b, sums[0][2] = c, sums[0][3] = d;
+    sums[1][0] = e, sums[1][1] = f, sums[1][2] = g, sums[1][3] = h;
 }
 
 /* Items of a list times what their products with a fold-in row at unit length add to the score. */
@@ -86,7 +93,7 @@ INLINE void find_scale(const struct catalogue *all, const struct list *list, flo
     float *undivided = scale + list->num_rows * channels;
     for (int64_t channel = 0; channel < channels; channel++) {
         const float *user = list->user + channel * width;
-        const float length = fmaxf(sqrtf(dot(user, user, width)), TINY);
+        const float length = larger(sqrtf(dot(user, user, width)), TINY);
         float total = 0, sum = 0;
         for (int64_t h = 0; h < list->num_history; h++)
             total += list->shares[h] * all->lengths[list->history[h] * channels + channel];
@@ -101,7 +108,7 @@ INLINE void find_scale(const struct catalogue *all, const struct list *list, flo
                 sum += own;
             }
             if (channel == 0) undivided[r] = own;
-            scale[r * channels + channel] = own / (length * fmaxf(total, TINY));
+            scale[r * channels + channel] = own / (length * larger(total, TINY));
         }
     }
 }
@@ -140,23 +147,27 @@ INLINE void find_points(
     find_parts(
         list, room->scale + list->num_rows * all->num_channels, room->slots, room->num_slots,
         room->parts);
-    for (int64_t voice = 0; voice < voices; voice++) {
-        const float *foldin = all->foldin + list->history[silent + voice] * size;
-        const float share = list->shares[silent + voice];
-        if (voice + 1 < voices)
-            fetch(all->foldin + list->history[silent + voice + 1] * size, size);
+    const int64_t *speaking = list->history + silent;
+    for (int64_t voice = 0; voice < voices; voice += 2) {
+        /* Behind an end, the last once more. */
+        const int64_t next = voice + 1 < voices ? voice + 1 : voice;
+        for (int64_t later = voice + 2; later < voice + 4 && later < voices; later++)
+            fetch(all->foldin + speaking[later] * size, size);
         for (int64_t r = 0; r < list->num_rows; r += TILE) {
-            /* Behind the end, the last once more. */
             const int64_t last = list->num_rows - 1;
-            float sums[TILE];
-            four_dots(
-                room->scaled, r * size, (r + 1 < last ? r + 1 : last) * size,
-                (r + 2 < last ? r + 2 : last) * size, (r + 3 < last ? r + 3 : last) * size, foldin,
-                size, sums);
-            for (int64_t k = 0; k < TILE && r + k <= last; k++) {
-                const int64_t place = (r + k) * voices + voice;
-                room->points[place] = share * sums[k] + room->parts[place];
-            }
+            const float *rows[TILE];
+            float sums[2][TILE];
+            for (int k = 0; k < TILE; k++)
+                rows[k] = room->scaled + (r + k < last ? r + k : last) * size;
+            eight_dots(
+                rows, all->foldin + speaking[voice] * size, all->foldin + speaking[next] * size, size,
+                sums);
+            for (int64_t k = 0; k < TILE && r + k <= last; k++)
+                for (int64_t own = voice; own <= next; own++) {
+                    const int64_t place = (r + k) * voices + own;
+                    room->points[place] =
+                        list->shares[silent + own] * sums[own - voice][k] + room->parts[place];
+                }
         }
     }
 }
@@ -180,7 +191,7 @@ INLINE int find_units(
     for (int64_t voice = 0; voice < voices; voice++) total += unit[voice];
     const float damping = all->damping * sqrtf(total / voices);
     for (int64_t voice = 0; voice < voices; voice++)
-        unit[voice] = fmaxf(sqrtf(unit[voice]) + damping, TINY);
+        unit[voice] = larger(sqrtf(unit[voice]) + damping, TINY);
     return total <= all->least_variance;
 }
 
@@ -192,8 +203,8 @@ INLINE void name_for(
     const float *points = room->points + r * voices, *unit = room->unit, *mean = unit + voices;
     float least[NAMED], total = 0;
     for (int64_t voice = 0; voice < voices; voice++)
-        if (list->history[silent + voice] != list->rows[r]) total += fmaxf(points[voice], 0);
-    total = fmaxf(total, TINY);
+        if (list->history[silent + voice] != list->rows[r]) total += larger(points[voice], 0);
+    total = larger(total, TINY);
     for (int place = 0; place < NAMED; place++)
         columns[place] = -1, shares[place] = 0, least[place] = place ? 0 : INFINITY;
     for (int64_t voice = 0; voice < voices; voice++) {

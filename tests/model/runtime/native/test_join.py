@@ -76,16 +76,17 @@ def test_what_a_row_chooses_and_leaves_out(compiled) -> None:
         (Kind.NUMBER_OF, 1, 1),
         (Kind.TEXT, 0, 0),
         (Kind.OF_ROW, 0, 0),
+        (Kind.OF_ROW, 1, 0),
     ]
     rows = TextRows(
         piece_S3=np.array(pieces, dtype=np.int32),
-        texts=[b";", b"a", b"b", b"first", b"second"],
+        texts=[b";", b"a", b"b", b"first", b"second", b"1", b"2"],
         num_common=3,
         own_CO=np.array([[1, 0], [-1, 0]], dtype=np.int32),
         number_CN=np.array([[7.0, 8.5], [7.0, 8.5]]),
     )
     for by in (rows.written, rows.written_by_python):
-        assert written(rows, by) == [b"b8.5;first", b"second"]
+        assert written(rows, by) == [b"b8.5;first1", b"second2"]
 
 
 @given(NUMBERS)
