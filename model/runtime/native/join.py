@@ -15,9 +15,9 @@ Letters: C rows, S pieces, O whole numbers and N other numbers of a row, T texts
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from model.runtime.native.kernels import kernels
 
 
-class Kind(IntEnum):
+class Kind:
     """As in `join.c`."""
 
     TEXT = 0
@@ -60,28 +60,36 @@ class TextRows:
 
     def written_by_python(self) -> tuple[memoryview, NDArray[np.int64]]:
         """See `written`."""
-        rows = [self._row(row) for row in range(len(self.own_CO))]
+        pieces = self.piece_S3.tolist()
+        rows = [
+            b"".join(self._row(row, pieces, own, numbers))
+            for row, (own, numbers) in enumerate(
+                zip(self.own_CO.tolist(), self.number_CN.tolist(), strict=True)
+            )
+        ]
         return memoryview(b"".join(rows)), np.array(list(map(len, rows)), dtype=np.int64).cumsum()
 
-    def _row(self, row: int) -> bytes:
-        own = self.own_CO[row].tolist()
-        numbers = self.number_CN[row].tolist()
-        written: list[bytes] = []
-        left_out = 0
-        for kind, which, other in self.piece_S3.tolist():
-            if left_out:
-                left_out -= 1
-            elif kind == Kind.TEXT:
-                written.append(self.texts[which])
-            elif kind == Kind.OF_ROW:
-                written.append(self.texts[self.num_common + which * len(self.own_CO) + row])
-            elif kind == Kind.OWN:
-                written.append(self.texts[other + own[which]] if own[which] >= 0 else b"")
+    def _row(
+        self,
+        row: int,
+        pieces: Sequence[tuple[int, int, int]],
+        own: Sequence[int],
+        numbers: Sequence[float],
+    ) -> Iterator[bytes]:
+        num_rows, texts = len(self.own_CO), self.texts
+        remaining = iter(pieces)
+        for kind, which, other in remaining:
+            if kind == Kind.TEXT:
+                yield texts[which]
             elif kind == Kind.UNLESS:
-                left_out = other if own[which] < 0 else 0
+                if own[which] < 0:
+                    next(islice(remaining, other, other), None)
+            elif kind == Kind.OF_ROW:
+                yield texts[self.num_common + which * num_rows + row]
+            elif kind == Kind.OWN:
+                yield texts[other + own[which]] if own[which] >= 0 else b""
             else:
-                written.append(_json(numbers[which if kind == Kind.NUMBER else other + own[which]]))
-        return b"".join(written)
+                yield _json(numbers[which if kind == Kind.NUMBER else other + own[which]])
 
 
 def _json(number: float) -> bytes:
