@@ -8,6 +8,7 @@
 # PYTHON     the interpreter that .venv is made with (3.11 or newer)
 # STEPS, SEED  how many steps `make stateful` takes, and which
 # PORT       where `make run` serves
+# DATA       a folder of your own data for `make run`, as of `magnet run --data`
 # TESTERS    processes that run the tests; many tests wait for servers, hence one more than processors
 
 SHELL := /bin/bash
@@ -22,6 +23,7 @@ PIP_ARGS ?=
 PORT ?= 8000
 BENCH ?=
 SCALE ?=
+DATA ?=
 STEPS ?= 10000
 SEED ?= 1
 TESTERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
@@ -45,7 +47,7 @@ help: ## list the commands
 	@sed -nE 's/^([a-z0-9]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 run: $(RUNTIME) ## sample data -> train -> publish -> serve at PORT (Ctrl-C stops everything)
-	@exec $(BIN)/magnet run
+	@exec $(BIN)/magnet run $(if $(DATA),--data '$(DATA)')
 
 retrain: $(RUNTIME) ## one retraining for what `make run` serves (while it runs)
 	@$(BIN)/python -m deploy.local.retrain

@@ -12,7 +12,7 @@ from training.cli.fit import fit
 from training.data.dataset import DataConfig
 from training.fit.config import TrainingConfig
 
-pytest_plugins = ["tests.made_artifact", "tests.planted"]
+pytest_plugins = ["tests.made_artifact", "tests.planted", "tests.shipped_films"]
 
 NUM_USERS, NUM_ITEMS = 60, 40
 

@@ -271,6 +271,7 @@ class CatalogueItem(_Part):
 
     item_id: str
     title: str | None
+    year: int | None
     categories: list[str]
     picture_url: str | None
     popularity: int

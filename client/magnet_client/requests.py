@@ -70,6 +70,8 @@ class RecommendationOptions(Rules, total=False):
 
     session_items: list[str]
     """What the user has just looked at, oldest first; needs no user."""
+    without_modalities: list[str]
+    """Kinds of information that are left out, as in `model().modalities`."""
     k: int
     offset: int
     exclude_seen: bool

@@ -33,6 +33,7 @@ from deploy.local.servers import (
     serve,
     wait_until_ready,
 )
+from deploy.local.tables import data_folder
 from deploy.local.workspace import Running, Workspace
 from model.artifact.files import Artifact, ArtifactError, read_artifact
 from model.artifact.tables import IdTable
@@ -76,7 +77,11 @@ _FOLDER = click.Path(path_type=Path)
 
 
 @click.command(epilog=_EPILOG)
-@click.option("--data", type=_FOLDER, help="your own data instead of the sample")
+@click.option(
+    "--data",
+    type=_FOLDER,
+    help="your own data instead of the sample: a data folder, or tables that `import` reads",
+)
 @click.option(
     "--out",
     type=_FOLDER,
@@ -113,8 +118,8 @@ def run(data: Path | None, out: Path, **options: Any) -> int:
     """Take your data (or get the sample), train a model, publish it to Redis and serve it.
 
     An early model is served within seconds and makes way for better ones while training goes on.
-    Texts and pictures that have no features yet are encoded. Whatever stands from an earlier run
-    with the same data and options is used again.
+    Tables are imported first. Texts and pictures that have no features yet are encoded. Whatever
+    stands from an earlier run with the same data and options is used again.
     """
     for each in STOP_SIGNALS:
         signal.signal(each, _stop)
@@ -167,7 +172,7 @@ def _start(launch: Launch, stack: ExitStack) -> tuple[list[Child], Models]:
         children.append(server.child)
         redis_url = server.url
     live_version(redis_url, launch.namespace)
-    data = launch.data or fetch_sample(launch.workspace.sample)
+    data = data_folder(launch.data or fetch_sample(launch.workspace.sample), launch.workspace, _say)
     model = stack.enter_context(
         Fitting(
             data=data,

@@ -98,12 +98,13 @@ class Training:
 
     def finish(self) -> Fitted:
         """The model, once the training has ended; StepFailed if it has failed."""
-        _check(self.child, self.child.wait())
+        check(self.child, self.child.wait())
         artifact = self.folder.finish(self.recipe)
         return Fitted(folder=self.folder, artifact=artifact, data=self.data)
 
 
-def _check(step: Child, status: int) -> None:
+def check(step: Child, status: int) -> None:
+    """StepFailed, if the step has ended with this status and it is none of success."""
     if status != 0:
         raise StepFailed(f"{step.name} failed (exit status {status}), see above")
 
@@ -185,7 +186,7 @@ class Fitting:
         options = ["--data", str(self.data), "--out", str(self.folder.features)]
         options += [f"--{each}" for each in contents]
         with self._step("the encoding", "encode", options) as step:
-            _check(step, step.wait())
+            check(step, step.wait())
 
     def _step(self, name: str, command: str, options: Sequence[str]) -> Child:
         """Run a command; its progress goes to our output. We publish what it makes."""

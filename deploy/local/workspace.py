@@ -44,12 +44,17 @@ class Recipe(_Note):
     @classmethod
     def of(cls, data: Path, arguments: tuple[str, ...], encoded: tuple[str, ...] = ()) -> "Recipe":
         """The recipe that `data` and `arguments` make now."""
-        digest = hashlib.sha256()
-        for file in sorted(path for path in data.rglob("*") if path.is_file()):
-            with file.open("rb") as content:
-                checksum = hashlib.file_digest(content, "sha256").hexdigest()
-            digest.update(f"{file.relative_to(data).as_posix()}\0{checksum}\n".encode())
-        return cls(data_sha256=digest.hexdigest(), arguments=arguments, encoded=encoded)
+        return cls(data_sha256=_digest(data), arguments=arguments, encoded=encoded)
+
+
+def _digest(folder: Path) -> str:
+    """Over the names and contents of a folder's files."""
+    digest = hashlib.sha256()
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        with file.open("rb") as content:
+            checksum = hashlib.file_digest(content, "sha256").hexdigest()
+        digest.update(f"{file.relative_to(folder).as_posix()}\0{checksum}\n".encode())
+    return digest.hexdigest()
 
 
 class _Training(_Note):
@@ -155,6 +160,29 @@ class ModelFolder:
         self._note.write_text(training.model_dump_json(indent=1) + "\n")
 
 
+@dataclass(frozen=True, slots=True)
+class ImportFolder:
+    """Where tables of another folder are imported to."""
+
+    data: Path
+    """The data folder."""
+
+    def is_current(self, tables: Path) -> bool:
+        """Whether the data folder is made of the tables as they are now."""
+        try:
+            return self._note.read_text() == _digest(tables)
+        except OSError:
+            return False
+
+    def finish(self, tables: Path) -> None:
+        """Note what the data folder was made of."""
+        self._note.write_text(_digest(tables))
+
+    @property
+    def _note(self) -> Path:
+        return self.data.with_name("tables.sha256")
+
+
 class WorkspaceBusy(ExplainedError):
     """Another launcher is using the folder."""
 
@@ -170,6 +198,12 @@ class Running(_Note):
     namespace: str
     data: str
     """The data folder."""
+
+
+def _place(folder: Path) -> str:
+    """A name for what is made of one folder."""
+    path = folder.resolve()
+    return f"{path.name}-{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,8 +224,11 @@ class Workspace:
 
     def model(self, data: Path) -> ModelFolder:
         """The model of the data in one folder; folders of equal name do not share it."""
-        place = hashlib.sha256(str(data.resolve()).encode()).hexdigest()[:8]
-        return ModelFolder(self.root / "models" / f"{data.resolve().name}-{place}")
+        return ModelFolder(self.root / "models" / _place(data))
+
+    def imported(self, tables: Path) -> ImportFolder:
+        """What the tables in one folder are imported to."""
+        return ImportFolder(self.root / "imports" / _place(tables) / tables.resolve().name)
 
     def retrain(self, data: Path) -> Path:
         """Event log and runs of the data in one folder."""

@@ -51,7 +51,8 @@ _LEAST_VARIANCE = np.float32(1e-10)
 """Below it items do not differ in what the history says for them."""
 _NOBODY = -1
 """The row of an item of a history that is not there."""
-_TINY = np.float32(1e-30)
+_TINY = np.float32(1e-15)
+"""Instead of a length of zero; the product of two is still above zero."""
 _LEAST = (
     float(LEAST_SHARE),
     float(_DAMPING),

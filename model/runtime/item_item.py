@@ -219,7 +219,7 @@ class ItemItemModel:
     def said(self, rows_H: NDArray[np.integer], recency_power: float) -> "Said":
         """The same, and what it is made of."""
         if not len(self.items) or not len(rows_H) or self.deviation == 0:
-            return Said(NO_SCORES, NO_SCORES.rows_N, NO_SCORES.values_N, np.zeros_like(rows_H), 0.0)
+            return Said.nothing(rows_H)
         share_H = recency_shares(len(rows_H), recency_power)
         if (compiled := kernels()) is not None and self._is_plain:
             parts = self.offsets, self.items, self.weights
@@ -288,6 +288,12 @@ class Said:
     end_H: NDArray[np.integer]
     """Where the entries of each item of the history end."""
     factor: float
+
+    @classmethod
+    def nothing(cls, rows_H: NDArray[np.integer]) -> Self:
+        """Of a history whose items say nothing."""
+        end_H = np.zeros_like(rows_H)
+        return cls(NO_SCORES, NO_SCORES.rows_N, NO_SCORES.values_N, end_H, 0.0)
 
     def parts(self, rows_R: Rows, newest: int) -> "Parts":
         """What each of the newest items of the history adds to some different items."""

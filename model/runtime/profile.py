@@ -7,7 +7,7 @@ F = G * D.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -73,6 +73,18 @@ class Profile:
         mean_VMD = (self.vector_VMD + session.vector_VMD) / np.float32(2)
         item_item = self.item_item.mean_with(session.item_item)
         return Profile(mean_VMD, item_item, self.said + session.said)
+
+    def without(self, modalities: Sequence[int]) -> "Profile":
+        """As if these modalities said nothing: their similarities are 0, and what they add.
+
+        The router decides by the similarities of the others. Behaviour, the first modality, is
+        the item-item scores too.
+        """
+        vector_VMD = self.vector_VMD.copy()
+        vector_VMD[:, modalities] = 0
+        if 0 not in modalities:
+            return Profile(vector_VMD, self.item_item, self.said)
+        return Profile(vector_VMD, NO_SCORES, tuple(Said.nothing(said.end_H) for said in self.said))
 
     def by_vector_alone(self) -> "Profile":
         """As the router sees it, which reads cosines only."""

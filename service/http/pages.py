@@ -30,6 +30,8 @@ _PAGE_HEADERS = {
     "frame-ancestors 'none'",
     "Cache-Control": "no-cache",
 }
+_FILE_HEADERS = {"Cache-Control": "no-cache"}
+"""Of the page's own files: after an upgrade a browser must not mix old ones with new ones."""
 _PICTURE_HEADERS = {"Cache-Control": "private, max-age=300", "Content-Security-Policy": "sandbox"}
 _SHOWN = SUFFIXES - {".tif", ".tiff"}
 """Picture formats that browsers show."""
@@ -43,7 +45,7 @@ def install_page(app: FastAPI) -> None:
         return FileResponse(f"{folder}/index.html", headers=_PAGE_HEADERS)
 
     app.add_api_route("/", page, include_in_schema=False)
-    app.mount(PAGE_FILES, StaticFiles(directory=folder), name="page")
+    app.mount(PAGE_FILES, _Files(_FILE_HEADERS, directory=folder), name="page")
 
 
 def install_documentation(app: FastAPI) -> None:
@@ -117,21 +119,32 @@ class PictureFolder:
         return self._name_of_stem
 
 
-class _PictureFiles(StaticFiles):
+class _Files(StaticFiles):
+    """Files of a folder, with headers."""
+
+    def __init__(self, headers: Mapping[str, str], *, directory: Path | str) -> None:
+        super().__init__(directory=directory)
+        self._headers = headers
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        response.headers.update(self._headers)
+        return response
+
+
+class _PictureFiles(_Files):
     """Pictures of a data folder, and nothing else in it."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         if not _is_shown(path):
             raise HTTPException(404)
-        response = await super().get_response(path, scope)
-        response.headers.update(_PICTURE_HEADERS)
-        return response
+        return await super().get_response(path, scope)
 
 
 def install_pictures(app: FastAPI, data: Path | None) -> None:
     """Serve the pictures of a data folder, if there is one."""
     if data is not None:
-        app.mount(PICTURES, _PictureFiles(directory=data), name="pictures")
+        app.mount(PICTURES, _PictureFiles(_PICTURE_HEADERS, directory=data), name="pictures")
 
 
 def _is_file(path: Path) -> bool:

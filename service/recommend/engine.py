@@ -8,7 +8,7 @@ from service.ops.process import making_a_list
 from service.recommend.answer import Answer, answers
 from service.recommend.kept import KeptAnswers
 from service.recommend.lists import Asked, lists_together
-from service.recommend.resolution import read_user
+from service.recommend.resolution import check_modalities, read_user
 from service.recommend.rules import check_rules
 from service.schemas import costs
 from service.schemas.requests import RecommendationRequest
@@ -50,6 +50,7 @@ class RecommendationEngine:
         """
         if not request.is_empty:
             check_rules(served.snapshot.items, request, place)
+        check_modalities(served.snapshot, request.without_modalities, place)
         with making_a_list(), served.statistics.attempt():
             with self._metrics.stage("lookup"):
                 user = await read_user(served.snapshot, request.user_id)

@@ -35,6 +35,7 @@ from service.recommend.live import live_items
 from service.recommend.resolution import (
     ProfileChoice,
     bias,
+    check_modalities,
     choose_profile,
     item_row,
     known_rows,
@@ -130,6 +131,7 @@ async def explain_pair(
     """
     row = item_row(served.snapshot, request.item_id)
     check_rules(served.snapshot.items, Rules(boosts=request.boosts))
+    check_modalities(served.snapshot, request.without_modalities)
     with served.statistics.attempt():
         with metrics.stage("lookup"):
             user = await read_user(served.snapshot, request.user_id)
@@ -146,7 +148,7 @@ def _explain(
     live = live_items(snapshot, user)
     choice = choose_profile(
         snapshot.profiles, user, session_rows, live, session_given=bool(request.session_items)
-    )
+    ).without(request.without_modalities, snapshot)
     profile = choice.profile
     if profile is None:
         raise _nothing_scored(user)

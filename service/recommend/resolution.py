@@ -5,8 +5,8 @@ Letters: H items of a history.
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Literal, Self
 from unicodedata import is_normalized
 
 import numpy as np
@@ -19,7 +19,7 @@ from service.recommend.dislikes import of_dislikes
 from service.recommend.live import NOTHING, LiveItems, live_items
 from service.recommend.rules import PinnedItem, apply_rules
 from service.retrieval.query import Eligible, Floats
-from service.schemas.errors import UnknownItem
+from service.schemas.errors import InvalidRequest, UnknownItem
 from service.schemas.requests import RecommendationRequest
 from service.schemas.responses import Source
 from service.schemas.rules import NO_RULES, MaxPer
@@ -89,6 +89,25 @@ class ProfileChoice:
         """What that is for every item [I]; None for nothing."""
         times = self.popularity_times(snapshot)
         return np.float32(times) * snapshot.items.popularity_bias() if times else None
+
+    def without(self, names: Sequence[str], snapshot: Snapshot) -> Self:
+        """The same, as if some modalities said nothing."""
+        if self.profile is None or not names:
+            return self
+        modalities = snapshot.manifest.modalities
+        return replace(self, profile=self.profile.without([*map(modalities.index, names)]))
+
+
+def check_modalities(snapshot: Snapshot, names: Sequence[str], place: str = "") -> None:
+    """InvalidRequest, if a modality to be left out is none of the model's.
+
+    `place` is what the names of faulty fields begin with.
+    """
+    known = snapshot.manifest.modalities
+    for unknown in [name for name in names if name not in known]:
+        raise InvalidRequest.of(
+            f"{place}without_modalities", f"{unknown!r} is not one of {', '.join(known)}"
+        )
 
 
 def choose_profile(
@@ -265,7 +284,7 @@ def resolve(served: Served, request: RecommendationRequest, user: UserState) -> 
         session_rows,
         live,
         session_given=bool(request.session_items),
-    )
+    ).without(request.without_modalities, served.snapshot)
     excluded_rows, unknown = items.rows(request.exclude)
     missing += unknown
     excluded = [excluded_rows, user.hidden_rows]

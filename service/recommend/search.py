@@ -22,6 +22,7 @@ from service.schemas.errors import InvalidRequest
 from service.schemas.paging import cursor_of, place_of
 from service.schemas.requests import ItemSearch
 from service.schemas.responses import CatalogueItem, CategorySize, Neighbours, SimilarItem
+from service.serving.attributes import YEAR, attributes_of
 from service.serving.catalogue import Catalogue
 from service.serving.snapshot import Snapshot
 from service.store.hidden import is_among
@@ -88,10 +89,12 @@ def described(
     is_hidden_N = is_among(rows_N, hidden_rows).tolist()
     for row, is_hidden in zip(rows_N.tolist(), is_hidden_N, strict=True):
         item_id, fields = items.ids[row], orjson.loads(items.metadata.raw(row))
+        year = attributes_of(fields).get(YEAR)
         found.append(
             CatalogueItem(
                 item_id=item_id,
                 title=fields.get("title"),
+                year=year if type(year) is int else None,
                 categories=fields.get("categories", []),
                 picture_url=pictures.address(item_id, fields.get("picture_url")),
                 popularity=int(items.popularity_I[row]),

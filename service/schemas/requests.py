@@ -69,6 +69,12 @@ class _ForSomeone(Body):
         description="What they just looked at, oldest first: the newest counts most. For a known "
         "user, their history and the session count one half each",
     )
+    without_modalities: list[str] = Field(
+        [],
+        max_length=100,
+        description="Modalities of `GET /v1/model` that are left out: scores are as if they said "
+        "nothing of whom this is for",
+    )
 
     @model_validator(mode="after")
     def _someone(self) -> Self:
@@ -127,6 +133,7 @@ class ScoreRequest(_ForSomeone):
         return RecommendationRequest(
             user_id=self.user_id,
             session_items=self.session_items,
+            without_modalities=self.without_modalities,
             candidates=self.items,
             k=len(self.items),
             exclude_seen=False,

@@ -271,6 +271,7 @@ class CatalogueItem(TypedDict):
 
     item_id: Annotated[str, Field(examples=["242"])]
     title: Annotated[str | None, Field(examples=["Kolya (1996)"])]
+    year: Annotated[int | None, Field(description="Of the item table, or the attribute `year`")]
     categories: list[str]
     picture_url: Annotated[str | None, Field(description="At this service if it begins with `/`")]
     popularity: Annotated[int, Field(description="Interactions in training")]

@@ -2,7 +2,7 @@
 
 import { bar } from "./bars.js";
 import { cover } from "./covers.js";
-import { element, number, svg } from "./dom.js";
+import { element, inlineButton, number, svg } from "./dom.js";
 import { mark } from "./moves.js";
 import { nameOf, pieces, spoken, yearOf } from "./titles.js";
 
@@ -32,19 +32,11 @@ function button(text, item, run, pressed) {
   }, drawn ?? SHORT[text] ?? text);
 }
 
-// An item of a reason as a link that asks why it has its score itself.
-const link = (item, explain) => element("button", { type: "button", class: "link", onclick: () => explain(item) }, nameOf(item));
-
-// The first reason, and who else speaks for the item.
+// The first reason; who is named in it is a link that asks why they have their score themselves.
 function reason({ reasons, because = [] }, explain) {
-  if (!reasons.length) return [];
-  const said = pieces(reasons[0], because);
-  const others = because.filter((item) => !said.includes(item));
-  const linked = (parts) => parts.map((part) => typeof part === "string" ? part : link(part, explain));
-  return [
-    element("p", { class: "reason" }, linked(said)),
-    others.length ? element("p", { class: "quiet" }, "Also: ", linked(others.flatMap((item, place) => place ? [", ", item] : [item]))) : null,
-  ];
+  if (!reasons.length) return null;
+  return element("p", { class: "reason" }, pieces(reasons[0], because).map((part) =>
+    typeof part === "string" ? part : inlineButton(nameOf(part), () => explain(part))));
 }
 
 const OPINIONS = { "Like": "like", "Not for me": "dislike" };
@@ -66,14 +58,14 @@ function score(item, range) {
 // item of a reason does (`explain`) and what buttons do (`actions`: name shown -> what to do with the
 // item), the user's `opinion` of it, and its `rise` since the list before, undefined if none.
 export function card(item, details, { range, explain, actions, opinion, rise }) {
-  const facts = [yearOf(item), details?.categories.join(", ")].filter(Boolean).join(" · ");
+  const facts = [yearOf(item, details), details?.categories.join(", ")].filter(Boolean).join(" · ");
   return element("li", { class: "card", "data-item": item.item_id },
     picture(item, details),
     element("div", { class: "about" },
       element("h3", {}, element("span", { class: "rank" }, `${item.rank}`), " ", element("span", { class: "name" }, nameOf(item))),
+      facts ? element("p", { class: "quiet" }, facts) : null,
       rise === undefined ? null : element("p", { class: "mark" }, mark(rise)),
       reason(item, explain),
-      facts ? element("p", { class: "quiet" }, facts) : null,
       adjusted(item).map((text) => element("p", { class: "quiet" }, text)),
       range ? score(item, range) : null),
     element("div", { class: "actions" },

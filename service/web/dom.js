@@ -22,6 +22,16 @@ function filled(node, attributes, children) {
   return node;
 }
 
+// A button within a text, which breaks over lines as the text does; a `button` would not.
+export function inlineButton(text, run) {
+  const press = (event) => {
+    if (event.key !== "Enter" && event.key !== " ") return;
+    event.preventDefault();
+    run(event);
+  };
+  return element("a", { class: "link", role: "button", tabindex: "0", onclick: run, onkeydown: press }, text);
+}
+
 export const number = (value, digits = 2) => value.toFixed(digits).replace("-", "\u2212");
 
 const row = ([first, ...rest]) => element("tr", {},

@@ -16,7 +16,7 @@ export function known(found) {
     element("p", {}, history_items
       ? `${history_items} ${history_items === 1 ? "item" : "items"} that count, newest first${history_items > SHOWN ? `; these are the newest ${SHOWN}` : ""}.`
       : "No item counts yet."),
-    element("ul", {}, history.map((item) => element("li", {}, nameOf(item), item.live ? element("span", { class: "quiet" }, ", since the model was trained") : null))),
+    element("ul", { class: "history" }, history.map((item) => element("li", {}, nameOf(item), item.live ? element("span", { class: "quiet" }, ", since the model was trained") : null))),
     taste ? shares("Categories of these items", "category", taste.categories.map(({ name, share }) => [name, share])) : null,
     taste ? shares("What speaks for their best items", term("modality"), Object.entries(taste.by_modality).sort(([, one], [, other]) => other - one)) : null,
     found.warnings.map((text) => element("p", { class: "warning" }, text)),

@@ -16,7 +16,8 @@ function facts(model) {
     ["modalities", model.modalities.join(", ")], ["views", model.views.join(", ")],
     ["split", model.split], ["seed", `${model.seed}`],
   ];
-  return element("dl", {}, rows.map(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]));
+  return element("dl", { class: "facts" }, rows.map(([name, value]) =>
+    element("div", {}, element("dt", {}, name), element("dd", {}, value))));
 }
 
 const WORDS = { ndcg: "NDCG", recall: "recall", coverage: "catalogue coverage" };
@@ -38,10 +39,12 @@ function byPart(metrics) {
 function metrics(model) {
   const parts = Object.entries(byPart(model.metrics));
   if (!parts.length) return null;
-  const measures = [...new Set(parts.flatMap(([, rows]) => Object.values(rows).flatMap(Object.keys)))];
-  const row = ([who, values]) => [who, ...measures.map((measure) => measure in values ? shown(measure, values[measure]) : "")];
-  const drawn = (caption, some) => groupedTable(caption, ["who", ...measures.map((measure) => term(measure, WORDS[measure.split("@")[0]] ?? measure))],
-    some.map(([name, rows]) => ({ name, rows: Object.entries(rows).filter(([, values]) => Object.keys(values).length).map(row) })));
+  const drawn = (caption, some) => {
+    const measures = [...new Set(some.flatMap(([, rows]) => Object.values(rows).flatMap(Object.keys)))];
+    const row = ([who, values]) => [who, ...measures.map((measure) => measure in values ? shown(measure, values[measure]) : "")];
+    return groupedTable(caption, ["who", ...measures.map((measure) => term(measure, WORDS[measure.split("@")[0]] ?? measure))],
+      some.map(([name, rows]) => ({ name, rows: Object.entries(rows).filter(([, values]) => Object.keys(values).length).map(row) })));
+  };
   const whole = parts.filter(([name]) => !name.includes(", ")), groups = parts.filter(([name]) => name.includes(", "));
   return element("div", {},
     drawn("Quality, measured when it was trained, beside baselines", whole),

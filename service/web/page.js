@@ -1,8 +1,10 @@
-// The page: what was asked for, kept in the address, and the list that answers it.
+// The page: what is asked for, and the list that answers it.
 
+import { addressed, beginWith, readAddress, setTyping, state, writeAddress } from "./address.js";
 import { ApiError, call, query, rememberKey, segment } from "./api.js";
 import { legend, reach } from "./bars.js";
 import { card } from "./cards.js";
+import { comparison, difference } from "./compare.js";
 import { showCall } from "./console.js";
 import { byId, element } from "./dom.js";
 import { known, path } from "./known.js";
@@ -18,36 +20,14 @@ import { explanation, similar } from "./why.js";
 const DELAY_MS = 200;  // of typing and sliding before the service is asked
 const PATIENCE_MS = 700;  // before the page says that it waits
 const RETRY_MS = 2000;  // between tries while the service is away
-const state = { user: "", session: [], k: 12, diversity: 0, category: "", excludeSeen: true, scores: false };
 let asked = new AbortController();
-let served = { version: null, roles: [] };
+let served = { version: null, roles: [], modalities: [] };
 let arrived = null;  // the model that the service said last that it serves
 let started = false, starting = null;  // whether what the inputs offer has come, or is asked for
 let shown = [];  // ids in the list
 let owner = { user_id: "", session_items: [] };  // who the list on the screen was made for
 let retry;  // the next try, while the service is away
-const addressed = Boolean(location.hash);
 const left = new Set();  // of these, ids that were rated since
-
-// --- the address -----------------------------------------------------------------------------
-
-function readAddress() {
-  const params = new URLSearchParams(location.hash.slice(1));
-  state.user = params.get("user") ?? "";
-  state.session = params.getAll("item").map((item_id) => ({ item_id, title: null }));
-  state.k = Number(params.get("k")) || 12;
-  state.diversity = Number(params.get("diversity")) || 0;
-  state.category = params.get("category") ?? "";
-  state.excludeSeen = params.get("seen") !== "shown";
-  state.scores = params.get("scores") === "shown";
-}
-
-function writeAddress() {
-  history.replaceState(null, "", `#${query({
-    user: state.user, item: state.session.map((item) => item.item_id), k: state.k,
-    diversity: state.diversity || "", category: state.category, seen: state.excludeSeen ? "" : "shown", scores: state.scores ? "shown" : "",
-  }).slice(1)}`);
-}
 
 // --- saying things -----------------------------------------------------------------------------
 
@@ -110,6 +90,8 @@ function request() {
   };
 }
 
+const someone = ({ user_id, session_items }) => Boolean(user_id || session_items.length);
+
 const named = async (item_ids, signal) =>
   (await call("v1/items:lookup", { method: "POST", body: { item_ids }, signal })).items;
 
@@ -131,14 +113,42 @@ const POPULAR = "these are popular items";  // as the service warns
 const recommended = (signal, body) => call("v1/recommendations", { method: "POST", body, signal });
 let latest;  // the request that was made last
 
-// The roles that the served model has, asked for once for every version that answers. What a canary
-// has beyond them is told by its own lists.
-async function rolesBehind(version, signal) {
+// What the served model has, asked for once for every version that answers. What a canary has beyond
+// it is told by its own lists.
+async function modelBehind(version, signal) {
   if (version !== served.version) {
     const model = await call("v1/model", { signal });
-    served = { version, roles: model.experts.map((expert) => expert.role) };
+    served = { version, roles: model.experts.map((expert) => expert.role), modalities: model.modalities };
+    offerModalities();
   }
-  return served.roles;
+  return served;
+}
+
+// The modalities that a list can be compared without.
+function offerModalities() {
+  const offered = (value, text) => element("option", { value, selected: value === state.without }, text);
+  byId("without").replaceChildren(offered("", "no other list"), ...served.modalities.map((name) => offered(name, `the list without ${name}`)));
+}
+
+// The list without the modality that is left out, if one is and somebody is asked for.
+async function without(body, signal) {
+  if (!someone(body) || !served.modalities.includes(state.without)) return null;
+  const asked = { ...body, without_modalities: [state.without] };
+  const { items } = await recommended(signal, asked);
+  return { asked, items, name: state.without };
+}
+
+// Beside the usual list, instead of its cards.
+function showCompared(found, other, details) {
+  byId("cards").hidden = Boolean(other);
+  byId("comparison").hidden = !other;
+  if (!other) { byId("comparison").replaceChildren(); return; }
+  const told = difference(found.items, other.items, other.name);
+  byId("comparison").replaceChildren(element("p", {}, told), comparison(found.items, other.items, {
+    name: other.name, details,
+    explain: { full: (item) => explain(item, owner), other: (item) => explain(item, other.asked) },
+  }));
+  say(told);
 }
 
 // `rated`: the item whose rating is why the list is asked for again; `anew`: another model or diversity is why.
@@ -158,11 +168,13 @@ async function refresh(rated = null, { anew = false } = {}) {
   const done = await guarded(() => patiently(body, async () => {
     showOpinions();
     byId("known").hidden = !state.user;
-    const found = await (body.user_id || body.session_items.length ? recommended : popular)(signal, body);
+    byId("known").textContent = `What is known of ${isVisitor(state.user) ? "you" : "this user"}`;
+    const found = await (someone(body) ? recommended : popular)(signal, body);
     const ids = found.items.map((item) => item.item_id);
-    const [known, roles] = await Promise.all([
-      ids.length ? named(ids, signal) : [], rolesBehind(found.model_version, signal),
-    ]);
+    const { roles } = await modelBehind(found.model_version, signal);
+    const other = await without(body, signal);
+    const listed = [...new Set([...ids, ...(other?.items ?? []).map((item) => item.item_id)])];
+    const known = listed.length ? await named(listed, signal) : [];
     const details = new Map(known.map((item) => [item.item_id, item]));
     const range = state.scores ? reach(found.items) : null;
     const moved = rated || anew ? moves(shown, ids, left) : new Map();
@@ -174,15 +186,17 @@ async function refresh(rated = null, { anew = false } = {}) {
     focusAgain(focused);
     shown = ids;
     owner = body;
-    showCall(body);
+    showCompared(found, other, details);
+    showCall(other?.asked ?? body);
     left.clear();
     byId("legend").replaceChildren(...(state.scores ? legend(found.items, roles) : []));
     byId("warnings").replaceChildren(...warnings(found, body).map((text) => element("p", { class: "warning" }, text)));
     byId("version").textContent = `model ${found.model_version} · ${found.took_ms.toFixed(1)} ms`;
     byId("list-title").textContent = title(body);
+    document.title = `${title(body)} · MAGNET recommender`;
     byId("counted").textContent = counted(found.live_events);
     if (rated || anew) told = changes(moved, ids.length);
-    else say(`${found.items.length} items, first ${found.items.length ? nameOf(found.items[0]) : "none"}`);
+    else if (!other) say(`${found.items.length} items, first ${found.items.length ? nameOf(found.items[0]) : "none"}`);
     byId("welcome").hidden = !isVisitor(body.user_id ?? "");
     if (isVisitor(body.user_id ?? "")) await offer((item, event) => rate(item, "like", { event, list: owner }));
     showPicked(body.user_id ?? "");
@@ -251,7 +265,7 @@ function title({ user_id, session_items }) {
 }
 
 function warnings(found, { user_id, session_items }) {
-  if (!user_id && !session_items.length) return ["Nobody is asked for: popular items. Give a heart, choose a user, or add items to the session."];
+  if (!someone({ user_id, session_items })) return ["Nobody is asked for: popular items. Give a heart, choose a user, or add items to the session."];
   const welcome = found.fallback && isVisitor(user_id ?? "") ? ["You are new here, so these are popular items. Hearts make the list yours."] : [];
   const fallback = welcome.length ? [`user '${user_id}' is not known`, POPULAR] : [];
   const missing = found.missing_ids.length ? [`not in the model: ${found.missing_ids.join(", ")}`] : [];
@@ -278,11 +292,11 @@ function show(heading, parts) {
   if (!byId("dialog").open) byId("dialog").showModal();
 }
 
-const explain = (item, { user_id, session_items }) => guarded(async () => {
+const explain = (item, { user_id, session_items, without_modalities }) => guarded(async () => {
   const [found, [details]] = await Promise.all([
-    call("v1/explain", { method: "POST", body: { user_id, session_items, item_id: item.item_id } }), named([item.item_id]),
+    call("v1/explain", { method: "POST", body: { user_id, session_items, without_modalities, item_id: item.item_id } }), named([item.item_id]),
   ]);
-  show(`Why ${nameOf(item)}?`, explanation(found, item, details?.popularity ?? 0));
+  show(`Why ${nameOf(item)}${without_modalities ? `, without ${without_modalities}` : ""}?`, explanation(found, item, details?.popularity ?? 0));
 });
 
 const showKnown = () => guarded(async () => {
@@ -302,7 +316,17 @@ const showSimilar = (item, told = () => {}) => guarded(async () => {
   show(`Similar to ${nameOf(item)}`, similar(found, addToSession));
 });
 
-const lookAtModel = () => showModel({ guarded, say, similar: showSimilar });
+let looked = false;  // whether the tab about the model has been filled, or is being filled
+
+async function lookAtModel() {
+  looked = true;
+  try {
+    await showModel({ guarded, say, similar: showSimilar });
+  } catch (error) {
+    looked = false;
+    throw error;
+  }
+}
 
 // --- hearts ------------------------------------------------------------------------------------
 
@@ -377,6 +401,7 @@ function addToSession(item) {
 }
 
 function showSession() {
+  byId("session-part").open ||= state.session.length > 0;
   byId("session").replaceChildren(...state.session.map((item) => element("li", {},
     `${nameOf(item)} `,
     element("button", {
@@ -429,7 +454,10 @@ function listen() {
     event.preventDefault();  // the address holds what was asked for
     (byId("view-list").hidden ? byId("main") : byId("list-title")).focus();
   });
-  byId("user").addEventListener("input", () => { state.user = byId("user").value.trim(); suggestUsers(); refreshLater(); });
+  byId("user").addEventListener("input", () => { setTyping(true); state.user = byId("user").value.trim(); suggestUsers(); refreshLater(); });
+  byId("user").addEventListener("change", () => setTyping(false));
+  byId("without").addEventListener("change", () => { state.without = byId("without").value; refresh(); });
+  addEventListener("popstate", goBack);
   byId("new-here").addEventListener("click", beNew);
   byId("known").addEventListener("click", showKnown);
   byId("toast-undo").addEventListener("click", () => undo());
@@ -450,32 +478,60 @@ function listen() {
     if (event.submitter?.value !== "cancel" && byId("key").value) { rememberKey(byId("key").value.trim()); start(); followAgain(); }
     byId("key").value = "";
   });
-  const tabs = [...document.querySelectorAll("[role=tab]")];
-  for (const [place, tab] of tabs.entries()) {
-    tab.addEventListener("click", () => select(tab, tabs));
+  for (const [place, tab] of tabs().entries()) {
+    tab.addEventListener("click", () => choose(tab));
     tab.addEventListener("keydown", (event) => {
       const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-      if (step) { const next = tabs[(place + step + tabs.length) % tabs.length]; next.focus(); select(next, tabs); }
+      if (step) { const next = tabs()[(place + step + tabs().length) % tabs().length]; next.focus(); choose(next); }
     });
   }
 }
 
-function select(tab, tabs) {
-  for (const other of tabs) {
-    const chosen = other === tab;
-    other.setAttribute("aria-selected", chosen);
-    other.tabIndex = chosen ? 0 : -1;
-    byId(other.getAttribute("aria-controls")).hidden = !chosen;
+const tabs = () => [...document.querySelectorAll("[role=tab]")];
+
+function choose(tab) {
+  state.view = tab.id.replace("tab-", "");
+  writeAddress();
+  showView();
+}
+
+function showView({ look = true } = {}) {
+  for (const tab of tabs()) {
+    const chosen = tab.id === `tab-${state.view}`;
+    tab.setAttribute("aria-selected", chosen);
+    tab.tabIndex = chosen ? 0 : -1;
+    byId(tab.getAttribute("aria-controls")).hidden = !chosen;
   }
   draw();
-  if (tab.id === "tab-model") guarded(lookAtModel);
+  if (look && state.view === "model") guarded(lookAtModel);
+}
+
+// The browser's buttons: what the address asks for now.
+async function goBack() {
+  byId("dialog").close();
+  readAddress();
+  showView();
+  fillInputs();
+  showSession();
+  if (state.session.some(({ title }) => title === null)) await guarded(nameSession);
+  showSession();
+  refresh();
+}
+
+// The titles of items that the address names by id.
+async function nameSession() {
+  const ids = state.session.map((item) => item.item_id);
+  const known = new Map((ids.length ? await named(ids) : []).map((item) => [item.item_id, item]));
+  state.session = state.session.map((item) => known.get(item.item_id) ?? item);
 }
 
 function fillInputs() {
   byId("user").value = state.user;
-  byId("new-here").textContent = isVisitor(state.user) ? "Start over as somebody new" : "I'm new here";
+  byId("new-here").textContent = isVisitor(state.user) ? "Start over" : "I'm new here";
   byId("exclude-seen").checked = state.excludeSeen;
   byId("scores").checked = state.scores;
+  byId("category").value = state.category;
+  byId("without").value = state.without;
   for (const name of ["k", "diversity"]) {
     byId(name).value = state[name];
     byId(`${name}-shown`).textContent = state[name];
@@ -490,20 +546,18 @@ function start() {
 
 async function begin() {
   started = await guarded(async () => {
-    const [categories, users, session] = await Promise.all([
-      call("v1/categories"), call("v1/users"),
-      state.session.length ? named(state.session.map((item) => item.item_id)) : [],
-    ]);
+    const [categories, users] = await Promise.all([call("v1/categories"), call("v1/users"), nameSession()]);
     byId("category").replaceChildren(element("option", { value: "" }, "all"),
       ...categories.categories.map(({ name, items }) => element("option", { value: name, selected: name === state.category }, `${name} (${items})`)));
     byId("users").replaceChildren(...users.user_ids.map((value) => element("option", { value })));
-    const known = new Map(session.map((item) => [item.item_id, item]));
-    state.session = state.session.map((item) => known.get(item.item_id) ?? item);
-    if (!addressed && !state.user) state.user = users.user_ids[0] ?? "";
+    if (!addressed && !state.user) beginWith(users.user_ids[0] ?? "");
   });
   fillInputs();
   showSession();
-  if (started) await refresh();
+  if (started) {
+    await refresh();
+    if (state.view === "model" && !looked) await guarded(lookAtModel);
+  }
   else if (isAway(failure)) {
     if (failure.status !== 503) complain(`${failure.message} Trying again.`);
     clearTimeout(retry);
@@ -512,7 +566,8 @@ async function begin() {
 }
 
 readAddress();
-byId("more").open = matchMedia("(min-width: 48rem)").matches;
+byId("more").open = byId("session-part").open = matchMedia("(min-width: 48rem)").matches;
 listen();
+showView({ look: false });
 const followAgain = followTraining();
 start();

@@ -12,7 +12,8 @@ export const spoken = (title) => turned(title.replace(YEAR, "") || title);
 
 export const nameOf = (item) => item.title ? spoken(item.title) : item.item_id;
 
-export const yearOf = (item) => item.title?.match(YEAR)?.[1] ?? null;
+// Of the catalogue, else of the title.
+export const yearOf = (item, details) => details?.year?.toString() ?? item.title?.match(YEAR)?.[1] ?? null;
 
 // A sentence of the service in which these items' titles stand: texts, and items in their place.
 export function pieces(sentence, items) {

@@ -65,6 +65,18 @@ def test_make_alone_lists_the_commands(checkout: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "command"),
+    [([], "magnet run \n"), (["DATA=my films"], "magnet run --data 'my films'\n")],
+)
+def test_data_of_ones_own_can_be_run(checkout: Path, given: list[str], command: str) -> None:
+    for name in ("pyproject.toml", "constraints.txt", "client/pyproject.toml"):
+        (checkout / name).parent.mkdir(exist_ok=True)
+        (checkout / name).touch()
+    done = make(checkout, "--dry-run", "run", *given)
+    assert done.stdout.endswith(f"exec .venv/bin/{command}")
+
+
+@pytest.mark.parametrize(
     ("python", "advice"),
     [("", "install python3.11"), ("python2", "install python3.11"), ("old", "install python3.11")],
 )

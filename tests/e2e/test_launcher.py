@@ -19,6 +19,7 @@ import pytest
 import redis
 
 from model.registry.keys import KeySpace
+from tests.shipped_films import PIXEL
 
 PROJECT = Path(__file__).parents[2]
 SECOND_START_SECONDS = 15
@@ -91,9 +92,9 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def launch(shop: Path, state: Path, tmp_path: Path) -> Iterator[Callable[..., Launcher]]:
     launchers: list[Launcher] = []
 
-    def start(*options: str, **environment: str) -> Launcher:
+    def start(*options: str, data: Path = shop, **environment: str) -> Launcher:
         log = tmp_path / f"{len(launchers)}.log"
-        launchers.append(Launcher(shop, state, log, *options, **environment))
+        launchers.append(Launcher(data, state, log, *options, **environment))
         return launchers[-1]
 
     yield start
@@ -211,3 +212,28 @@ def test_a_child_that_dies_takes_the_launcher_down(serving: Launcher) -> None:
     assert re.match(r"error: the (service|embedded Valkey server) ended \(signal SIGKILL\)", last)
     assert "the end of" in last
     assert serving.is_gone(children)
+
+
+def test_tables_as_they_are_shipped_are_served_with_titles_and_posters(
+    shipped: Path, launch: Callable[..., Launcher]
+) -> None:
+    launcher = launch(data=shipped)
+    launcher.until_serving(seconds=120)
+
+    def get(path: str) -> bytes:
+        with build_opener(ProxyHandler({})).open(
+            f"http://127.0.0.1:{launcher.port}{path}"
+        ) as answer:
+            told: bytes = answer.read()
+        return told
+
+    items = {item["item_id"]: item for item in json.loads(get("/v1/items?limit=40"))["items"]}
+    assert items["2"]["title"] == "Film 2, The (1962)"
+    assert items["1"]["categories"] == ["Crime"]
+    assert get(items["1"]["picture_url"]) == PIXEL
+    assert items["3"]["picture_url"] is None
+    answer = json.loads(get("/v1/users/1/recommendations?k=3"))
+    assert answer["fallback"] is None
+    assert all(item["reasons"][0] for item in answer["items"])
+    launcher.process.send_signal(signal.SIGINT)
+    assert launcher.process.wait(20) == 0

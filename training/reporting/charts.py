@@ -25,7 +25,7 @@ INK = "#1a1a1a"
 DASHES = ("", "7 3", "2 2", "9 3 2 3")
 """Tell lines of one colour apart."""
 ROLE_COLOURS = {"dominant": "#0072b2", "balanced": "#009e73", "complementary": "#d55e00"}
-"""Colours of the experts' roles, as in docs/response.svg."""
+"""Colours of the experts' roles."""
 _GROUND, _QUIET, _FAINT = "#ffffff", "#4d4d4d", "#e0e0e0"
 _PAGE_COLOURS = {
     _GROUND: "ground",

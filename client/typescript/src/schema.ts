@@ -869,6 +869,8 @@ export interface components {
             popularity: number;
             /** @example Kolya (1996) */
             title: string | null;
+            /** @description Of the item table, or the attribute `year` */
+            year: number | null;
         };
         /** @description Categories, largest first. */
         CategoriesResponse: {
@@ -1131,6 +1133,11 @@ export interface components {
             session_items: string[];
             /** @description Whom; may be left out if there is a session */
             user_id?: string | null;
+            /**
+             * @description Modalities of `GET /v1/model` that are left out: scores are as if they said nothing of whom this is for
+             * @default []
+             */
+            without_modalities: string[];
         } | {
             user_id: string;
         } | {
@@ -1408,6 +1415,8 @@ export interface components {
             /** @example Kolya (1996) */
             title: string | null;
             took_ms: number;
+            /** @description Of the item table, or the attribute `year` */
+            year: number | null;
         };
         /** @description What became of the items of one call. */
         ItemsChangeResponse: {
@@ -1751,6 +1760,11 @@ export interface components {
             session_items: string[];
             /** @description Whom; may be left out if there is a session */
             user_id?: string | null;
+            /**
+             * @description Modalities of `GET /v1/model` that are left out: scores are as if they said nothing of whom this is for
+             * @default []
+             */
+            without_modalities: string[];
         } | {
             user_id: string;
         } | {
@@ -1975,6 +1989,11 @@ export interface components {
             session_items: string[];
             /** @description Whom; may be left out if there is a session */
             user_id?: string | null;
+            /**
+             * @description Modalities of `GET /v1/model` that are left out: scores are as if they said nothing of whom this is for
+             * @default []
+             */
+            without_modalities: string[];
         } | {
             user_id: string;
         } | {

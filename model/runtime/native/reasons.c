@@ -2,7 +2,7 @@
 
 #include "kernels.h"
 
-#define TINY 1e-30f
+#define TINY 1e-15f /* its square is above zero */
 
 enum { NAMED = 3 };
 

@@ -86,9 +86,20 @@ def test_a_bad_setting_of_the_service_is_noticed_at_once(tmp_path: Path, free_po
     assert "Traceback" not in done.stderr
 
 
+def test_a_folder_without_tables_stops_the_launcher(tmp_path: Path, free_port: str) -> None:
+    data = tmp_path / "data of mine"
+    data.mkdir()
+    done = launch(tmp_path / "state", "--data", str(data), PORT=free_port)
+    assert done.returncode == 1
+    told, last = done.stderr.splitlines()[-2:]
+    assert "data of mine: holds no table; expected files that end in .csv" in told
+    assert last.startswith("error: the import failed (exit status ")
+
+
 def test_a_failed_training_stops_the_launcher(tmp_path: Path, free_port: str) -> None:
     data = tmp_path / "data of mine"
     data.mkdir()
+    (data / "empty.inter").touch()
     done = launch(tmp_path / "state", "--data", str(data), PORT=free_port)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("error: the training failed (exit status ")

@@ -1,5 +1,7 @@
 """What single items of a history add to scores, beside the definition in dense arrays."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 
 from model.runtime.artifact import ArtifactScorer
 from model.runtime.evidence import LEAST_SHARE, Evidence, Listed, evidence, named
-from model.runtime.profile import Profile
+from model.runtime.profile import Profile, ProfileMaker, row_lengths
 
 ROWS_R = np.arange(0, 80, 7)
 SHOWN = 8
@@ -124,6 +126,25 @@ def test_those_of_a_session_add_up_to_the_whole(scorer) -> None:
     breakdown = scorer.scorer.explain(profile, ROWS_R[:SHOWN])
     whole_N = breakdown.contribution_CKVM.sum(axis=(1, 2, 3))
     np.testing.assert_allclose(found.points_BRH[0, :SHOWN].sum(axis=1), whole_N, atol=1e-5)
+
+
+def test_a_history_whose_items_have_no_vectors_of_a_modality_speaks_by_the_others(scorer) -> None:
+    session_H = np.array([3, 9, 40])
+    bare = without_text(scorer.profiles, session_H)
+    profile = bare.of_history(session_H)
+    contribution_CKVM = scorer.scorer.explain(profile, ROWS_R).contribution_CKVM
+    whole_N = contribution_CKVM.sum(axis=(1, 2, 3))
+    listed = Listed(ROWS_R, profile, [session_H])
+    contribution_1NG = contribution_CKVM.sum(axis=1).reshape(1, len(ROWS_R), -1)
+    found = evidence(bare, scorer.tensors["item_embeddings"], [listed], contribution_1NG)
+    np.testing.assert_allclose(found.points_BRH[0].sum(axis=1), whole_N, atol=1e-5)
+
+
+def without_text(maker: ProfileMaker, rows_H: np.ndarray) -> ProfileMaker:
+    """As if these items had no vector of the second modality."""
+    foldin_IVMD = maker.foldin_IVMD.copy()
+    foldin_IVMD[rows_H, :, 1] = 0
+    return replace(maker, foldin_IVMD=foldin_IVMD, length_IG=row_lengths(foldin_IVMD))
 
 
 def test_two_histories_have_an_equal_say_and_an_item_in_both_speaks_once(scorer) -> None:

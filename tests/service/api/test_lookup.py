@@ -49,6 +49,25 @@ def test_a_hidden_item_is_found_and_flagged(
     assert [item["available"] for item in items] == [True, False]
 
 
+def test_a_year_is_a_whole_number_or_none(
+    redis_url, artifact, publish, serving, following, until
+) -> None:
+    publish(redis_url, artifact)
+    given = {"i001": 1995, "i002": "in the nineties", "i003": None}
+    with serving(following()) as client:
+        until(client.ready)
+        for item_id, year in given.items():
+            answer = client.patch(f"/v1/items/{item_id}", json={"attributes": {"year": year}})
+            assert answer.is_success
+
+        def years() -> list[int | None]:
+            asked = {"item_ids": [*given]}
+            found = client.post("/v1/items:lookup", json=asked).json()["items"]
+            return [item["year"] for item in found]
+
+        until(lambda: years() == [1995, None, None])
+
+
 def test_categories_largest_first(disk_client) -> None:
     answer = disk_client.get("/v1/categories").json()
     assert answer["categories"] == [{"name": "even", "items": 40}, {"name": "odd", "items": 39}]

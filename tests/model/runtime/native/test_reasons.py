@@ -1,5 +1,7 @@
 """Who is named for the items of lists: compiled, beside numpy."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,6 +12,7 @@ from model.runtime.artifact import ArtifactScorer
 from model.runtime.evidence import Listed
 from model.runtime.grown import GrownRows
 from model.runtime.native import kernels
+from model.runtime.profile import row_lengths
 
 
 @pytest.fixture(scope="module")
@@ -17,8 +20,8 @@ def scorer(artifact) -> ArtifactScorer:
     return ArtifactScorer.of(artifact)
 
 
-def both_ways(compiled, scorer, lists, contribution_BNG, newest):
-    given_ = scorer.profiles, scorer.tensors["item_embeddings"], lists, contribution_BNG, newest
+def both_ways(maker, scorer, lists, contribution_BNG, newest):
+    given_ = maker, scorer.tensors["item_embeddings"], lists, contribution_BNG, newest
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evidence, "evidence", lambda *_: pytest.fail("numpy was used"))
         found = evidence.spoken(*given_)
@@ -34,23 +37,27 @@ def both_ways(compiled, scorer, lists, contribution_BNG, newest):
     num_rows=st.integers(1, 20),
     newest=st.integers(1, 50),
     loud=st.sampled_from([0.0, 1.0]),
+    silent=st.sampled_from([[], [1], [0, 2]]),
 )
 def test_who_is_named_is_who_numpy_names(
-    compiled, scorer, seed, num_lists, num_rows, newest, loud
+    compiled, scorer, seed, num_lists, num_rows, newest, loud, silent
 ) -> None:
     rng = np.random.default_rng(seed)
     num_items = len(scorer.tensors["item_bias"])
     num_shown = int(rng.integers(1, num_rows + 1))
+    foldin_IVMD = scorer.profiles.foldin_IVMD.copy()
+    foldin_IVMD[:, :, silent] = 0
+    maker = replace(scorer.profiles, foldin_IVMD=foldin_IVMD, length_IG=row_lengths(foldin_IVMD))
     lists, contributions = [], []
     for _ in range(num_lists):
         size = int(rng.choice([1, 2, 5, 30]))
         history_H = rng.choice(num_items, size, replace=False)
-        profile = scorer.profiles.of_history(history_H)
+        profile = maker.of_history(history_H)
         lists.append(Listed(rng.choice(num_items, num_rows, replace=False), profile, [history_H]))
         breakdown = scorer.scorer.explain(profile, lists[-1].rows_R[:num_shown])
         contributions.append(breakdown.contribution_CKVM.sum(axis=1).reshape(num_shown, -1))
     contribution_BNG = np.float32(loud) * np.array(contributions)
-    found, expected = both_ways(compiled, scorer, lists, contribution_BNG, newest)
+    found, expected = both_ways(maker, scorer, lists, contribution_BNG, newest)
     np.testing.assert_allclose(found.share_BNX, expected.share_BNX, atol=1e-4)
     is_named = expected.share_BNX > 0
     assert (found.rows_BNX == expected.rows_BNX)[is_named].all()

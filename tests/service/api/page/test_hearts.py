@@ -124,19 +124,19 @@ def test_a_heart_on_the_popular_list_makes_nobody_a_visitor_who_stays_one(open_p
     expect(page.get_by_role("heading", name="For you")).to_be_visible()
     expect(picked).to_have_attribute("aria-pressed", "true")
     expect(page.locator("#counted")).to_contain_text("1 choice made")
-    page.get_by_role("button", name="Start over as somebody new").click()
+    page.get_by_role("button", name="Start over").click()
     expect(picked).to_have_attribute("aria-pressed", "false")
 
 
 def test_what_is_known_of_a_visitor_is_what_they_said(visitor: Page) -> None:
-    visitor.get_by_role("button", name="What is known of this user").click()
+    visitor.get_by_role("button", name="What is known of you").click()
     dialog = visitor.get_by_role("dialog", name="What is known of you")
     expect(dialog).to_contain_text("Nothing yet.")
     visitor.keyboard.press("Escape")
     offered(visitor).nth(4).click()
     expect(toast(visitor)).to_contain_text("Liked")
     liked = offered(visitor).nth(4).locator("span").inner_text()
-    visitor.get_by_role("button", name="What is known of this user").click()
+    visitor.get_by_role("button", name="What is known of you").click()
     expect(dialog.get_by_role("listitem")).to_have_text(f"{liked}, since the model was trained")
     expect(dialog.get_by_role("region", name="Categories of these items")).to_be_visible()
 

@@ -24,7 +24,7 @@ def test_a_list_is_got_and_explained_by_the_keyboard_alone(open_page) -> None:
     expect(page.get_by_role("link", name="Skip to the list")).to_be_focused()
     page.keyboard.press("Enter")
     why = page.get_by_role("button", name="Why?").first
-    for _ in range(1 + page.locator(".card").first.locator(".link").count()):
+    for _ in range(2 + page.locator(".card").first.locator(".link").count()):
         page.keyboard.press("Tab")
     expect(why).to_be_focused()
     assert "user=u003" in page.url
@@ -34,6 +34,17 @@ def test_a_list_is_got_and_explained_by_the_keyboard_alone(open_page) -> None:
     page.keyboard.press("Escape")
     expect(dialog).to_be_hidden()
     expect(why).to_be_focused()
+
+
+def test_a_browser_asks_again_for_each_file_and_gets_only_what_has_changed(service) -> None:
+    for path in ("/", "/page/page.js", "/page/page.css", "/page/terms.json"):
+        answer = service.get(path)
+        assert answer.headers["Cache-Control"] == "no-cache"
+        again = service.get(path, headers={"If-None-Match": answer.headers["ETag"]})
+        assert (again.status_code, again.content) == (
+            200 if path == "/" else 304,
+            answer.content if path == "/" else b"",
+        )
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
