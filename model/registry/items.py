@@ -9,7 +9,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from model.registry.records import Identifier
+from model.registry.records import Identifier, told
 
 MAX_CATEGORIES = 100
 MAX_ATTRIBUTES = 100
@@ -29,7 +29,10 @@ def _writable(number: int) -> int | float:
         raise ValueError("a number is too large") from None
 
 
-Value = Text | bool | Annotated[int, AfterValidator(_writable)] | float
+Value = Annotated[
+    Text | bool | Annotated[int, AfterValidator(_writable)] | float,
+    told(f"expected a text of at most {MAX_TEXT:,} characters, a finite number or a truth value"),
+]
 Vector = Annotated[list[float], Field(min_length=1, max_length=MAX_WIDTH)]
 
 METADATA = ("title", "categories", "description", "picture_url", "attributes")

@@ -138,7 +138,7 @@ async def _body(request: Request) -> object:
         return json.loads(text)
     except json.JSONDecodeError as error:
         raise _not_valid("json_invalid", ("body", error.pos), "JSON decode error") from error
-    except (UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # no UTF-8, or a number of thousands of digits
         raise HTTPException(400, "There was an error parsing the body") from error
 
 

@@ -188,12 +188,21 @@ def not_text(error: UnicodeDecodeError) -> str:
     )
 
 
+def _unread(error: BaseException) -> str:
+    """Why a body is no JSON that can be read."""
+    if isinstance(error, UnicodeDecodeError):
+        return not_text(error)
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    return "a number in it has too many digits" if isinstance(error, ValueError) else str(error)
+
+
 def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     status = HTTPStatus(error.status_code)
     detail, headers = error.detail, dict(error.headers or {})
-    if isinstance(error.__cause__, UnicodeDecodeError):
-        detail = f"body: {not_text(error.__cause__)}"
+    if status == HTTPStatus.BAD_REQUEST and error.__cause__ is not None:
+        detail = f"body: {_unread(error.__cause__)}"
     if status == HTTPStatus.NOT_FOUND:
         detail = f"there is nothing at {request.url.path}; see /docs for what there is"
     elif status == HTTPStatus.METHOD_NOT_ALLOWED:

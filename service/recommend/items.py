@@ -1,5 +1,6 @@
 """Items that are put while a model is served: what a call says, checked against the live model."""
 
+from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -125,7 +126,8 @@ def encoded_by(growing: GrowingModel, record: ItemRecord) -> EncodedBy:
 
 
 def _lines(body: bytes) -> Iterator[tuple[int, bytes]]:
-    """The lines that are not empty, by number."""
+    """The lines that are not empty, by number; a byte order mark is none of the first."""
+    body = body.removeprefix(BOM_UTF8)
     count = body.count(b"\n") + (not body.endswith(b"\n"))
     if count > MAX_LINES:
         raise InvalidRequest(f"body: {count} lines are too many, the most is {MAX_LINES}")

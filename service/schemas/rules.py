@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from model.registry.records import Identifier
+from model.registry.records import Identifier, told
 from service.schemas.bodies import Body, shown
 
 MAX_FILTERS = 20
@@ -27,6 +27,10 @@ LISTED: frozenset[Op] = frozenset({"in", "not_in"})
 Text = Annotated[str, Field(max_length=1024)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Scalar = bool | Number | Text
+_TOLD = told(
+    "expected a number, a truth value, a text of at most 1,024 characters, or a list of 1 to "
+    f"{MAX_VALUES:,} of these"
+)
 AttributeName = Annotated[str, Field(min_length=1, max_length=128, examples=["price"])]
 
 
@@ -37,12 +41,15 @@ class Filter(Body):
 
     attribute: AttributeName
     op: Op
-    value: Scalar | Annotated[list[Scalar], Field(min_length=1, max_length=MAX_VALUES)] | None = (
-        Field(
-            None,
-            description="A list for `in` and `not_in`; for `exists` true (if left out) or false; "
-            "otherwise one number, text or truth value",
-        )
+    value: (
+        Annotated[
+            Scalar | Annotated[list[Scalar], Field(min_length=1, max_length=MAX_VALUES)], _TOLD
+        ]
+        | None
+    ) = Field(
+        None,
+        description="A list for `in` and `not_in`; for `exists` true (if left out) or false; "
+        "otherwise one number, text or truth value",
     )
 
     @model_validator(mode="after")

@@ -112,6 +112,7 @@ GOOD = b'{"session_items": ["i001"], "k": 2}'
         (b"", 422),
         (b"\xff", 400),
         (b"[" * 100_000, 400),
+        (b'{"user_id": "u001", "k": ' + 5_000 * b"9" + b"}", 400),
     ],
 )
 @pytest.mark.parametrize(

@@ -409,4 +409,6 @@ def test_damaged_rules_are_ignored(redis_url, shop, publish, serving, following,
         for text in ("no json", "[]", '{"filters": 1}', '{"of a later release": 1}'):
             server.set("mg:{default}:rules", text)
             assert len(listed(service)["items"]) == 10
-            assert service.get("/v1/rules").status_code == 503
+            shown = service.get("/v1/rules").json()
+            assert (shown["rules"]["filters"], len(shown["warnings"])) == ([], 1)
+            assert "put them again" in shown["warnings"][0]
