@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from model.artifact.files import Artifact
 from model.artifact.manifest import (
+    HALVED,
     ArtifactManifest,
     ExpertSpec,
     FileSpec,
@@ -65,6 +66,13 @@ def with_tables(
     ):
         tensors[f"{name}_blob"], tensors[f"{name}_offsets"] = table.blob, table.offsets
     return {name: little_endian(array) for name, array in tensors.items()}
+
+
+def halved(tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """The same tensors, the items' vectors in 16 bits."""
+    return {
+        name: array.astype("<f2") if name in HALVED else array for name, array in tensors.items()
+    }
 
 
 def build_artifact(

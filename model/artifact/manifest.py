@@ -24,6 +24,8 @@ ITEM_ENCODER = "item_encoder.onnx"
 """Encodes items that come after training. Artifacts of earlier releases, and models without content
 have none, nor its tensors."""
 ITEM_ENCODER_TENSORS = frozenset({"item_content", "item_lengths"})
+HALVED = frozenset({"item_embeddings", "item_foldin"})
+"""What large catalogues have in 16 bits."""
 TEXT_ENCODER_TENSORS = frozenset({"text_terms_blob", "text_terms_offsets", "text_idf", "text_axes"})
 """What text features were made with. Artifacts of earlier releases, and models with other text
 features or none, have none of them."""
@@ -192,7 +194,8 @@ class ArtifactManifest(_Frozen):
             fits = len(spec.shape) == len(shape) and all(
                 want in (None, have) for want, have in zip(shape, spec.shape, strict=True)
             )
-            if np.dtype(spec.dtype) != np.dtype(dtype) or not fits:
+            halved = name in HALVED and spec.dtype == "<f2"
+            if (np.dtype(spec.dtype) != np.dtype(dtype) and not halved) or not fits:
                 raise ValueError(
                     f"tensor {name!r} is {spec.dtype}{list(spec.shape)}, expected {dtype}{shape}"
                 )
@@ -221,6 +224,8 @@ class ArtifactManifest(_Frozen):
 
 def expected_tensors(manifest: ArtifactManifest) -> dict[str, tuple[str, tuple[int | None, ...]]]:
     """Name -> (dtype, shape) of every tensor of an artifact; None stands for any length.
+
+    Those of `HALVED` may be in 16 bits (`<f2`).
 
     item_embeddings  [I, V, M, D] rows as long as their modality is reliable, or zero
     item_foldin      [I, V, M, D] a user's vector is the sum of these rows over their history, each

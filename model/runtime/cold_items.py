@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.registry.items import ItemRecord
+from model.runtime.half import rows_of
 
 EncodedBy = Literal["features", "encoder", "categories", "none"]
 """The caller's features; features made of the item's text; the mean of the items of its categories;
@@ -76,7 +77,7 @@ class CategoryMeans:
         self._bias = cold_bias(tensors)
         self._means: dict[str, tuple[Floats, Floats, Floats]] = {}
         step = max(1, len(tensors["item_embeddings"]) // SAMPLED_ITEMS)
-        sample_NVMD = tensors["item_embeddings"][::step]
+        sample_NVMD = rows_of(tensors["item_embeddings"])[::step]
         self._length_VM1 = np.linalg.norm(sample_NVMD, axis=-1, keepdims=True).max(axis=0)
 
     def encoded_by(self, record: ItemRecord) -> EncodedBy:
@@ -115,7 +116,7 @@ class CategoryMeans:
             rows_N = self._rows_of_category[category]
             rows_N = rows_N[:: max(1, len(rows_N) // SAMPLED_ITEMS)]
             embedding, foldin, routing = (
-                np.asarray(self._tensors[name][rows_N]).mean(axis=0)
+                rows_of(self._tensors[name])[rows_N].mean(axis=0)
                 for name in ("item_embeddings", "item_foldin", "item_routing")
             )
             self._means[category] = (embedding, foldin, routing)

@@ -30,7 +30,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.runtime.grown import Grown
+from model.runtime.grown import Grown, GrownRows
+from model.runtime.half import Base
 from model.runtime.item_item import Floats, Said, dense_parts, recency_shares
 from model.runtime.native.kernels import kernels
 from model.runtime.native.reasons import NAMED, Spoken, SpokenList, Vectors, speak
@@ -215,11 +216,15 @@ def spoken(
     Args: as of `evidence`.
     """
     compiled = kernels()
-    if compiled is not None and all(len(each.histories) == 1 for each in lists):
+    parts = _base(items_IVMD), _base(maker.foldin_IVMD), _base(maker.length_IG)
+    plain = [each for each in parts if isinstance(each, np.ndarray)]
+    single = all(len(each.histories) == 1 for each in lists)
+    if compiled is not None and single and len(plain) == len(parts):
+        items, foldin, length_IG = plain
         vectors = Vectors(
-            items_IGD=_channels(_base(items_IVMD)),
-            foldin_IGD=_channels(_base(maker.foldin_IVMD)),
-            length_IG=_base(maker.length_IG),
+            items_IGD=_channels(items),
+            foldin_IGD=_channels(foldin),
+            length_IG=length_IG,
             least=_LEAST,
         )
         found = speak(compiled, vectors, _spoken_lists(maker, lists, contribution_BNG), newest)
@@ -257,9 +262,9 @@ def _spoken_lists(
     return found
 
 
-def _base(rows: Grown) -> Floats:
+def _base(rows: Grown) -> Base:
     """All rows, or those of the model if it has grown."""
-    return rows if isinstance(rows, np.ndarray) else rows.base
+    return rows.base if isinstance(rows, GrownRows) else rows
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from model.runtime.half import Base
+
 _FIRST_ROWS = 64
 """Room of a new buffer; it doubles when it is full."""
 
@@ -20,7 +22,7 @@ class GrownRows:
 
     __slots__ = ("added", "base")
 
-    def __init__(self, base: NDArray[Any], added: NDArray[Any]) -> None:
+    def __init__(self, base: Base, added: NDArray[Any]) -> None:
         self.base = base
         self.added = added
 
@@ -65,7 +67,7 @@ class GrownRows:
         return np.concatenate([self.base, self.added]).astype(dtype or self.base.dtype, copy=False)
 
 
-Grown = NDArray[Any] | GrownRows
+Grown = Base | GrownRows
 """Rows that are read and never written."""
 
 

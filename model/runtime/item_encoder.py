@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from model.artifact.manifest import ITEM_ENCODER
 from model.registry.items import ItemRecord
 from model.runtime.cold_items import CategoryMeans, ColdItems, EncodedBy, Floats
+from model.runtime.half import rows_of
 from model.runtime.scorer import open_session
 from model.runtime.text_encoder import TextEncoder
 
@@ -185,7 +186,8 @@ class ItemEncoder:
 
     def _mean_rows(self, key_XG: Floats, columns: slice) -> Floats:
         """The mean propagated rows of the neighbours in one modality [X, M, D], by similarity."""
-        embeddings_IVMD, length_IM = self._tensors["item_embeddings"], self._tensors["item_lengths"]
+        embeddings_IVMD = rows_of(self._tensors["item_embeddings"])
+        length_IM = self._tensors["item_lengths"]
         mean_XMD = np.zeros((len(key_XG), *embeddings_IVMD.shape[2:]), dtype=np.float32)
         given = np.flatnonzero(key_XG.any(axis=1))
         if len(given):

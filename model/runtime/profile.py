@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.runtime.grown import Grown, GrownRows
+from model.runtime.half import HalfRows, blocks, rows_of
 from model.runtime.item_item import (
     NO_SCORES,
     ItemItemModel,
@@ -26,8 +27,9 @@ from model.runtime.item_item import (
 Vectors = NDArray[np.float32]
 History = NDArray[np.integer]
 """Item rows, oldest first."""
-_ROUNDING = 1e-5
-"""Rows of a difference that are no longer than this are none; those of users are up to 1 long."""
+_ROUNDING, _ROUNDING_IN_HALF = 1e-5, 2e-3
+"""Rows of a difference that are no longer than this are none; those of users are up to 1 long. The
+second one is for fold-in rows in 16 bits, which are off by up to a two-thousandth."""
 
 
 def row_lengths(vectors_NVMD: Vectors) -> Vectors:
@@ -110,18 +112,18 @@ class ProfileMaker:
         item_item_deviation: float | None,
     ) -> Self:
         """From an artifact's tensors; ArtifactError if its item-item model is damaged."""
-        foldin_IVMD = np.asarray(tensors["item_foldin"])
+        foldin_IVMD = rows_of(tensors["item_foldin"])
         return cls(
             foldin_IVMD=foldin_IVMD,
-            length_IG=row_lengths(foldin_IVMD),
+            length_IG=np.concatenate([row_lengths(block) for block in blocks(foldin_IVMD)]),
             item_item=ItemItemModel.of(tensors, item_item_deviation),
             recency_power=recency_power,
         )
 
     def grown_by(self, foldin_XVMD: Vectors) -> Self:
         """The same, and items behind those of the model; the item-item model does not know them."""
-        assert isinstance(self.foldin_IVMD, np.ndarray)
-        assert isinstance(self.length_IG, np.ndarray)
+        assert not isinstance(self.foldin_IVMD, GrownRows)
+        assert not isinstance(self.length_IG, GrownRows)
         return replace(
             self,
             foldin_IVMD=GrownRows(self.foldin_IVMD, foldin_XVMD),
@@ -143,8 +145,14 @@ class ProfileMaker:
         the history then. So does the export make it, but for the free part, which training changes.
         """
         free_VMD = vector_VMD - self._fold_in(history_H)
-        free_VMD[np.linalg.norm(free_VMD, axis=-1) < _ROUNDING] = 0
+        free_VMD[np.linalg.norm(free_VMD, axis=-1) < self._rounding] = 0
         return self._fold_in(now_H) + free_VMD
+
+    @property
+    def _rounding(self) -> float:
+        rows = self.foldin_IVMD
+        base = rows.base if isinstance(rows, GrownRows) else rows
+        return _ROUNDING_IN_HALF if isinstance(base, HalfRows) else _ROUNDING
 
     def of_history(self, history_H: History) -> Profile:
         """Of a history alone; its vector is zero if none of its items has a fold-in row."""

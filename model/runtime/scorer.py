@@ -21,6 +21,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from model.artifact.files import ArtifactError
 from model.runtime.grown import Grown, GrownRows
+from model.runtime.half import rows_of
 from model.runtime.native.kernels import kernels
 from model.runtime.pairs import PairGraph, pair_inputs, runs
 from model.runtime.profile import Profile
@@ -103,15 +104,14 @@ class OnnxScorer:
         """From an artifact's files and tensors; ArtifactError if a graph cannot be used."""
         self._head, self._explain = (open_graph(name, files[name]) for name in OUTPUTS)
         self._pairs = PairGraph.of(files["explain.onnx"], partial(open_session, "explain.onnx"))
-        # Plain arrays over the same memory: every part of a mapped one is made as a map again.
-        self._embeddings_IVMD: Grown = np.asarray(tensors["item_embeddings"])
+        self._embeddings_IVMD: Grown = rows_of(tensors["item_embeddings"])
         self._routing_IJ: Grown = np.asarray(tensors["item_routing"])
         self.bias_I: Grown = np.asarray(tensors["item_bias"])
 
     def of_items(self, tensors: Mapping[str, NDArray[Any]]) -> Self:
         """The same graphs over other items."""
         other = copy.copy(self)
-        other._embeddings_IVMD = tensors["item_embeddings"]
+        other._embeddings_IVMD = rows_of(tensors["item_embeddings"])
         other._routing_IJ = tensors["item_routing"]
         other.bias_I = tensors["item_bias"]
         return other
@@ -241,9 +241,9 @@ class OnnxScorer:
         said = [profile.item_item for profile in profiles]
         if (
             compiled is None
-            or isinstance(items_IVMD, GrownRows)
-            or isinstance(routing_IJ, GrownRows)
-            or isinstance(bias_I, GrownRows)
+            or not isinstance(items_IVMD, np.ndarray)
+            or not isinstance(routing_IJ, np.ndarray)
+            or not isinstance(bias_I, np.ndarray)
         ):
             made = pair_inputs((items_IVMD, routing_IJ, bias_I), users, rows, said)
         else:
@@ -265,7 +265,7 @@ class OnnxScorer:
 
 
 def _grown(base: Grown, added: NDArray[Any]) -> GrownRows:
-    assert isinstance(base, np.ndarray)
+    assert not isinstance(base, GrownRows)
     return GrownRows(base, added)
 
 

@@ -12,6 +12,7 @@ import orjson
 from numpy.typing import NDArray
 
 from model.runtime.grown import Grown, GrownRows
+from model.runtime.half import blocks
 from model.runtime.profile import Vectors
 from model.runtime.top_k import Rows, top_places
 from service.http.pages import PictureFolder
@@ -150,9 +151,10 @@ def similarities(embeddings_IVMD: Grown, row: int) -> NDArray[np.float32]:
     """
     one_VMD: Vectors = embeddings_IVMD[row]
     if isinstance(embeddings_IVMD, GrownRows):
-        parts = (embeddings_IVMD.base, embeddings_IVMD.added)
-        return np.concatenate([_similar_to(part, one_VMD) for part in parts])
-    return _similar_to(embeddings_IVMD, one_VMD)
+        parts = (*blocks(embeddings_IVMD.base), embeddings_IVMD.added)
+    else:
+        parts = (*blocks(embeddings_IVMD),)
+    return np.concatenate([_similar_to(part, one_VMD) for part in parts])
 
 
 def _similar_to(embeddings_IVMD: Vectors, one_VMD: Vectors) -> NDArray[np.float32]:

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from model.runtime.half import rows_of
 from model.runtime.profile import Profile
 from model.runtime.scorer import OnnxScorer
 from model.runtime.top_k import Rows, top_places
@@ -174,7 +175,7 @@ def _faiss() -> Any:
 
 def _extended(items_IVMD: Floats, bias_I: Floats) -> Floats:
     """Items' vectors side by side and their bias [I, F]."""
-    flat_IF = items_IVMD.reshape(len(items_IVMD), -1)
+    flat_IF = items_IVMD.reshape(len(items_IVMD), -1).astype(np.float32, copy=False)
     return np.concatenate([flat_IF, bias_I[:, None] * np.float32(BIAS_WEIGHT)], axis=1)
 
 
@@ -221,7 +222,7 @@ class ApproximateRetriever:
         self._index = index
         self._scorer = scorer
         self._anchor_rows = top_places(tensors["item_popularity"], 0, _ANCHORS)
-        anchor_GCD = channels(tensors["item_embeddings"][self._anchor_rows])
+        anchor_GCD = channels(rows_of(tensors["item_embeddings"])[self._anchor_rows])
         self._anchor_GDC = np.ascontiguousarray(anchor_GCD.transpose(0, 2, 1))
 
     def search_exactly_by(self, exact: ExactRetriever) -> None:

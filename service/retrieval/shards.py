@@ -7,6 +7,7 @@ answer is left out, and the answer says so.
 Letters: I items of the shard, V views, M modalities, D dimension.
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,8 @@ from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
+
+from anyio import to_thread
 
 from model.runtime.profile import Profile
 from model.runtime.scorer import OnnxScorer
@@ -344,14 +347,15 @@ class Shards:
             raise UnknownVersion(f"shard {self.place} does not have model version {version}")
         return found
 
-    def wait_for_others(self, version: str) -> None:
-        """Return once every shard has a version, or after `WAITED_SECONDS`. Blocking."""
+    async def wait_for_others(self, version: str) -> None:
+        """Return once every shard has a version, or after `WAITED_SECONDS`."""
         until = time.monotonic() + WAITED_SECONDS
-        while not all(peer.has(version) for peer in self.others):
-            if time.monotonic() > until:
-                _logger.warning("other shards do not have model version %s yet", version)
-                return
-            time.sleep(_LOOK_SECONDS)
+        for peer in self.others:
+            while not await to_thread.run_sync(peer.has, version):
+                if time.monotonic() > until:
+                    _logger.warning("shard %s does not have version %s yet", peer.place, version)
+                    return
+                await asyncio.sleep(_LOOK_SECONDS)
 
     def close(self) -> None:
         """Ask no more."""

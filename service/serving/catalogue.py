@@ -21,6 +21,7 @@ from model.artifact.files import ArtifactError
 from model.artifact.tables import IdTable, StringTable
 from model.runtime.cold_items import EncodedBy
 from model.runtime.grown import Grown, GrownRows
+from model.runtime.half import HalfRows, rows_of
 from service.ops.process import with_pauses
 from service.serving.attributes import Attributes, AttributesBuilder
 from service.serving.labels import Label
@@ -151,8 +152,8 @@ class Catalogue:
             popularity_I=tensors["item_popularity"],
             popular_order_I=np.argsort(-tensors["item_popularity"], kind="stable").astype(np.int32),
             bias_I=tensors["item_bias"],
-            embeddings_IVMD=tensors["item_embeddings"],
-            foldin_IVMD=tensors["item_foldin"],
+            embeddings_IVMD=rows_of(tensors["item_embeddings"]),
+            foldin_IVMD=rows_of(tensors["item_foldin"]),
             rows_of_category=rows_of_category,
             attributes=attributes,
             label=lru_cache(KEPT_LABELS)(lambda row: Label.of(ids[row], _title(metadata.raw(row)))),
@@ -263,8 +264,8 @@ class Catalogue:
 
 
 def _behind(base: Grown, added: NDArray[Any]) -> GrownRows:
-    assert isinstance(base, np.ndarray)
-    return GrownRows(np.asarray(base), added)
+    assert not isinstance(base, GrownRows)
+    return GrownRows(base if isinstance(base, HalfRows) else np.asarray(base), added)
 
 
 def _title(text: bytes) -> str | None:

@@ -143,7 +143,7 @@ class VersionLoader:
             raise self._refuse(version, "failed", f"could not be loaded: {error!r}") from error
         self._refused, self._attempts = "", 0
         if (shards := self._search.shards) is not None:  # not in its turn: they may wait for that
-            await to_thread.run_sync(shards.wait_for_others, version)
+            await shards.wait_for_others(version)
         return self._loaded(opened, users, growing, started)
 
     async def _take_in(self, growing: GrowingModel) -> None:

@@ -21,6 +21,7 @@ from anyio import to_thread
 from model.registry.items import ItemRecord
 from model.runtime.cold_items import CategoryMeans, ColdItems, EncodedBy
 from model.runtime.grown import GrowingRows
+from model.runtime.half import rows_of
 from model.runtime.item_encoder import ItemEncoder
 from service.ops.process import beside_requests, with_pauses
 from service.retrieval.exact import ExactRetriever
@@ -227,7 +228,7 @@ class GrowingModel:
         self._hashes.append(hashes_of(added_ids, len(unmade)))
         for name, rows_X in made.arrays().items():
             if name not in self._rows:
-                self._rows[name] = GrowingRows(self._tensors[name])
+                self._rows[name] = GrowingRows(rows_of(self._tensors[name]))
             self._rows[name].append(rows_X)
 
     def _encoded(self, unmade: Sequence[tuple[ItemRecord, int]]) -> ColdItems:
@@ -241,7 +242,9 @@ class GrowingModel:
     def _renew(self, changed: Mapping[int, bytes]) -> None:
         base, count = self.base, len(self._ids)
         arrays = {
-            name: self._rows[name].rows() if name in self._rows else self._tensors[name][:0]
+            name: self._rows[name].rows()
+            if name in self._rows
+            else rows_of(self._tensors[name])[:0]
             for name in MADE_ROWS
         }
         added = AddedItems(

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.runtime.grown import Grown, GrownRows
+from model.runtime.half import Base, blocks, rows_of
 from model.runtime.profile import Vectors
 
 _KEPT_BYTES = 32 * 2**20
@@ -22,7 +23,7 @@ class Likeness:
     """Likenesses to the items of an artifact, the latest kept; safe to share by threads."""
 
     def __init__(self, embeddings_IVMD: Vectors) -> None:
-        self._base_IVMD = np.asarray(embeddings_IVMD)
+        self._base_IVMD = rows_of(embeddings_IVMD)
         self._shape_VMD = embeddings_IVMD.shape[1:]
         kept = max(1, _KEPT_BYTES // (4 * len(embeddings_IVMD)))
         self._of_base = lru_cache(kept)(self._to_base)
@@ -49,10 +50,11 @@ class Likeness:
         return _mean_cosines(own_VMD, self._base_IVMD)
 
 
-def _mean_cosines(own_VMD: Vectors, others_IVMD: Vectors) -> Floats:
+def _mean_cosines(own_VMD: Vectors, others_IVMD: Base) -> Floats:
     """The positive part; rows count as long as those of `own_VMD`, so one product is enough."""
     square_VM1 = np.square(own_VMD).sum(axis=-1, keepdims=True)
     unit_VMD = np.divide(own_VMD, square_VM1, out=np.zeros_like(own_VMD), where=square_VM1 > 0)
     mean_F = (unit_VMD / np.float32(square_VM1.size)).reshape(-1)
-    cosine_I: Floats = others_IVMD.reshape(len(others_IVMD), len(mean_F)) @ mean_F
+    cosines = [each.reshape(len(each), len(mean_F)) @ mean_F for each in blocks(others_IVMD)]
+    cosine_I: Floats = np.concatenate(cosines)
     return np.maximum(cosine_I, 0)

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from model.artifact.build import Tensors, build_artifact, with_tables
+from model.artifact.build import Tensors, build_artifact, halved, with_tables
 from model.artifact.files import MANIFEST, Artifact, read_artifact, write_artifact
 from model.artifact.manifest import ArtifactManifest, ExpertSpec, TrainingRecord
 from model.artifact.report import REPORT
@@ -32,6 +32,8 @@ from training.fit.trained_model import TrainedModel
 
 _GOLDEN_SIDE = 8
 """Users and items of the golden matrix."""
+HALVED_FROM = 100_000
+"""Of more items, the vectors are kept in 16 bits (docs/adr/0051)."""
 _SAMPLED_USERS, _SAMPLED_ITEMS = 256, 256
 """Pairs over which an expert's usual weight is taken."""
 
@@ -100,6 +102,8 @@ def _artifact(
     head = model.magnet.head
     encoder_files, encoder_tensors = export_item_encoder(model, dataset.features)
     tensors = _tensors(model, dataset) | encoder_tensors
+    if len(dataset.item_ids) > HALVED_FROM:
+        tensors = halved(tensors)
     files = export_head(head) | encoder_files
     scorer = ArtifactScorer.of_parts(
         tensors,

@@ -9,6 +9,7 @@ from deploy.benchmarks.serving import (
     bulk_part,
     disruption_part,
     engine_part,
+    half_part,
     hiding_part,
     http_part,
     import_part,
@@ -85,6 +86,11 @@ BENCHMARK = Benchmark(
             "workers",
             "answers and processor time of one, two and four processes",
             workers_part.measure,
+        ),
+        Part(
+            "half",
+            "items' vectors in 16 bits, beside the same model's in 32",
+            half_part.measure,
         ),
         Part(
             "shards",

@@ -47,24 +47,24 @@ def measure() -> Outcome:
         for way in _WAYS:
             sys.stderr.write(f"  {way} ...\n")
             whole, *shards = _started(held, way)
-            same, differs = _compared(whole, shards[0])
-            times = [(_asked(whole), _asked(*shards)) for _ in range(_ROUNDS + 1)][1:]
+            found = compared(whole, shards[0])
+            times = [(asked(whole), asked(*shards)) for _ in range(_ROUNDS + 1)][1:]
             ratio = statistics.median(two.p50_ms / one.p50_ms for one, two in times)
             alone, (front, other) = (
                 [statistics.median(of_one) for of_one in zip(*taken, strict=True)]
                 for taken in zip(*((o.processor_ms, t.processor_ms) for o, t in times), strict=True)
             )
             figures |= {
-                f"shards_{way}_in_both_lists": round(same, 5),
-                f"shards_{way}_score_difference": differs,
+                f"shards_{way}_in_both_lists": round(found.in_both, 5),
+                f"shards_{way}_score_difference": max(found.differ_by, found.sums_differ_by),
                 f"shards_{way}_p50_over_one": round(ratio, 3),
                 f"shards_{way}_processor_over_one": round(front / alone[0], 3),
             }
             rows.append(
                 {
                     "search": way,
-                    "in both lists": f"{same:.4f}",
-                    "scores differ by": f"{differs:.1e}",
+                    "in both lists": f"{found.in_both:.4f}",
+                    "scores differ by": f"{max(found.differ_by, found.sums_differ_by):.1e}",
                     "p50 over one's": f"{ratio:.2f}",
                     "processor, ms: one": f"{alone[0]:.2f}",
                     "who is asked": f"{front:.2f}",
@@ -96,19 +96,32 @@ def _started(held: Rig, way: str) -> list[Replica]:
     return [whole, *shards]
 
 
-def _compared(whole: Replica, shard: Replica) -> tuple[float, float]:
-    """The share of places whose items are in both lists, and by how much scores differ at most."""
-    shares, differs = [], 0.0
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """The lists of one replica beside those of another."""
+
+    in_both: float
+    """Share of places whose items are in both lists."""
+    differ_by: float
+    """The most of an item's two scores."""
+    sums_differ_by: float
+    """The most of the other one's scores and the sums of their parts."""
+
+
+def compared(one: Replica, other: Replica) -> Compared:
+    """Ask both for the lists of the same users."""
+    shares, differ_by, sums_differ_by = [], 0.0, 0.0
     for user in range(_COMPARED):
         expected, found = (
-            _scores(get_json(replica.url + PATH.format(user))) for replica in (whole, shard)
+            _scores(get_json(replica.url + PATH.format(user))) for replica in (one, other)
         )
         common = expected.keys() & found.keys()
         shares.append(len(common) / len(expected))
         for item in common:
             score, parts = found[item]
-            differs = max(differs, abs(score - expected[item][0]), abs(score - parts))
-    return statistics.mean(shares), differs
+            differ_by = max(differ_by, abs(score - expected[item][0]))
+            sums_differ_by = max(sums_differ_by, abs(score - parts))
+    return Compared(statistics.mean(shares), differ_by, sums_differ_by)
 
 
 def _scores(answer: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
@@ -126,13 +139,15 @@ def _sum(experts: Sequence[Mapping[str, float]]) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class Asked:
+    """What a load of one connection has taken."""
+
     p50_ms: float
     processor_ms: tuple[float, ...]
     """Processor time of an answer in each process that takes part."""
 
 
-def _asked(asked: Replica, *others: Replica) -> _Asked:
+def asked(asked: Replica, *others: Replica) -> Asked:
     """Ask a replica, which asks others."""
     replicas = (asked, *others)
     before = [processor_seconds(each.child.pid) for each in replicas]
@@ -141,4 +156,4 @@ def _asked(asked: Replica, *others: Replica) -> _Asked:
         raise ValueError("requests failed, or lists were not whole")
     after = [processor_seconds(each.child.pid) for each in replicas]
     taken = (1e3 * (b - a) / found.requests for a, b in zip(before, after, strict=True))
-    return _Asked(found.p50_ms, tuple(taken))
+    return Asked(found.p50_ms, tuple(taken))

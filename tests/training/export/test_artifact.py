@@ -7,10 +7,12 @@ import pytest
 import torch
 
 from model.artifact.files import Artifact, read_artifact
+from model.artifact.manifest import HALVED
 from model.network.head import FusionHead
 from model.runtime.artifact import ArtifactScorer
 from training.data.dataset import DataConfig, Dataset, load_dataset
 from training.evaluate.artifact import ArtifactEvaluation
+from training.export import artifact as artifact_module
 from training.export.artifact import export_artifact
 from training.fit.calibration import Fusion
 from training.fit.config import TrainingConfig
@@ -80,6 +82,26 @@ def test_items_are_as_long_as_their_modality_is_reliable(
     assert length_IVM[there_IVM] == pytest.approx(expected_IVM[there_IVM], rel=1e-4)
     assert exported.manifest.item_item_deviation == pytest.approx(3 * FUSION.item_item)
     assert exported.manifest.schema_version == 4
+
+
+def test_vectors_of_many_items_are_in_16_bits(
+    model: TrainedModel,
+    dataset: Dataset,
+    exported: Artifact,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setattr(artifact_module, "HALVED_FROM", len(dataset.item_ids) - 1)
+    export_artifact(tmp_path / "half", model, dataset, seed=0, settings={}, metrics={})
+    half = read_artifact(tmp_path / "half")
+    for name, tensor in half.tensors.items():
+        assert (tensor.dtype == np.float16) == (name in HALVED or name == "item_content")
+    everybody = range(len(dataset.user_ids))
+    score_UI, expected_UI = (
+        each.scorer.score_all([each.user(user) for user in everybody])
+        for each in map(ArtifactScorer.of, (half, exported))
+    )
+    assert 0 < np.abs(score_UI - expected_UI).max() < 0.01 * np.abs(expected_UI).max()
 
 
 def test_contributions_and_bias_are_the_score(exported: Artifact) -> None:
