@@ -3,6 +3,7 @@
 Also how a data folder names the pictures of its items.
 """
 
+import mmap
 import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -74,6 +75,17 @@ def check_tensors(tensors: Mapping[str, NDArray[Any]], manifest: ArtifactManifes
             lambda name: check_tensor(name, tensors[name], manifest), largest_first
         ):
             pass
+
+
+def let_go(tensors: Mapping[str, NDArray[Any]]) -> None:
+    """Take what is mapped from disk out of this process's memory; it comes back as it is read.
+
+    Verifying an artifact reads all of it, and serving it a part. The system would take the rest
+    back once it needs the room, but until then it looks like memory that the process needs.
+    """
+    for array in tensors.values():
+        if isinstance(array.base, mmap.mmap):
+            array.base.madvise(mmap.MADV_DONTNEED)
 
 
 def check_file(name: str, data: bytes, manifest: ArtifactManifest) -> None:

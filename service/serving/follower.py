@@ -16,7 +16,7 @@ from typing import Literal
 
 from anyio import to_thread
 
-from model.artifact.files import ArtifactError
+from model.artifact.files import ArtifactError, let_go
 from model.registry.canary import Canary
 from model.runtime.artifact import GoldenMismatch
 from service.ops.metrics import Metrics
@@ -166,8 +166,14 @@ class VersionLoader:
         self, opened: OpenedModel, users: ProbeUsers, growing: GrowingModel, started: float
     ) -> Loaded:
         self._metrics.loads.labels("success", "").inc()
+        let_go(opened.tensors)
         if (finish := growing.base.chosen.finish) is not None:
-            self._finishing = asyncio.create_task(in_background(finish))
+
+            def finish_and_let_go() -> None:
+                finish()
+                let_go(opened.tensors)
+
+            self._finishing = asyncio.create_task(in_background(finish_and_let_go))
         seconds = round(time.perf_counter() - started, 3)
         return Loaded(growing=growing, opened=opened, probe_users=users, seconds=seconds)
 

@@ -106,15 +106,6 @@ SCALED_OBJECT = {
                 "pollingInterval": {"type": "integer", "minimum": 1},
                 "cooldownPeriod": {"type": "integer", "minimum": 0},
                 "advanced": {"type": "object"},
-                "fallback": {
-                    "type": "object",
-                    "additionalProperties": False,
-                    "required": ["failureThreshold", "replicas"],
-                    "properties": {
-                        name: {"type": "integer", "minimum": 1}
-                        for name in ("failureThreshold", "replicas")
-                    },
-                },
                 "triggers": {
                     "type": "array",
                     "minItems": 1,
