@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from model.runtime.half import rows_of
+from model.runtime.half import in_32_bits, rows_of
 from model.runtime.profile import Profile
 from model.runtime.scorer import OnnxScorer
 from model.runtime.top_k import Rows, top_places
@@ -175,7 +175,7 @@ def _faiss() -> Any:
 
 def _extended(items_IVMD: Floats, bias_I: Floats) -> Floats:
     """Items' vectors side by side and their bias [I, F]."""
-    flat_IF = items_IVMD.reshape(len(items_IVMD), -1).astype(np.float32, copy=False)
+    flat_IF = in_32_bits(items_IVMD.reshape(len(items_IVMD), -1))
     return np.concatenate([flat_IF, bias_I[:, None] * np.float32(BIAS_WEIGHT)], axis=1)
 
 

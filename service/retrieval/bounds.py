@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from model.runtime.half import in_32_bits
 from model.runtime.item_item import ItemItemScores, added_by_block
 from service.retrieval.query import Floats
 
@@ -112,7 +113,7 @@ class FloatBounds:
         add_item_item = added_by_block(item_item, num_items, step)
         for start in range(0, num_items, step):
             block = slice(start, start + step)
-            similarity_GBC = cosines(users_GBD, self._items_GDI[..., block])
+            similarity_GBC = cosines(users_GBD, in_32_bits(self._items_GDI[..., block]))
             add_item_item(similarity_GBC[0], start)
             above_BC = self._bound.above_bias(similarity_GBC)
             np.add(above_BC, self._bias_I[block], out=bound_BI[:, block])
