@@ -99,7 +99,7 @@ class GraphEncoder:
         scale_X1 = _rows(self._propagation.item_scale_I1, foldin_X)
         return DualViewEmbeddings(
             unit_rows(item_XVMD),
-            scale_X1[:, :, None, None] * folded_XVMD,
+            folded_XVMD.mul_(scale_X1[:, :, None, None]),  # in place: both may be the same rows
             unit_rows(self._cold_items(neighbour_ID, cold_X)),
         )
 

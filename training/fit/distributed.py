@@ -42,6 +42,17 @@ def reuse_large_buffers() -> None:
     mallopt(_M_TOP_PAD, _TOP_PAD_BYTES)
 
 
+def return_buffers() -> None:
+    """Give back what `reuse_large_buffers` has kept and nobody uses (glibc only).
+
+    Larger tensors than a step's would not fit into it, and come on top.
+    """
+    try:
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+    except (OSError, AttributeError):
+        return
+
+
 class ProcessesError(ExplainedError):
     """Processes cannot train together; the message says why."""
 

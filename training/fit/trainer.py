@@ -30,7 +30,7 @@ from training.errors import ExplainedError
 from training.evaluate.protocol import some_users
 from training.fit.calibration import PARSIMONY, Fusion, HeldOut
 from training.fit.config import TrainingConfig
-from training.fit.distributed import ALONE, Processes, choose_device
+from training.fit.distributed import ALONE, Processes, choose_device, return_buffers
 from training.fit.early import NOBODY, HandOvers, Watch
 from training.fit.graphs import Walks, build_graph, sparse_operator
 from training.fit.item_item import item_item_weights, no_weights
@@ -330,6 +330,7 @@ class _Run:
             terms = encoder_terms(self.magnet, embeddings, batch, self.config)
             torch.stack([*terms.values()]).sum().backward()
             seen.append(self._step(terms, len(seen)))
+        return_buffers()
         ndcg20 = 0.0
         if self.validates:
             held_out = HeldOut(self._trained(self._averaged()), self.dataset, self.few_valid)

@@ -26,6 +26,7 @@ from training.data.dataset import DataConfig, Dataset, load_dataset
 from training.data.files import peak_mb
 from training.export.artifact import export_artifact
 from training.fit.config import TrainingConfig
+from training.fit.distributed import return_buffers
 from training.fit.graphs import Walks, build_graph, sparse_operator
 from training.fit.objective import encoder_terms
 from training.fit.sampler import Sampler
@@ -102,6 +103,8 @@ def measure_step_cost(
         propagation.append(embedded - drawn + after - scored)
         pairs.append(drawn - before + scored - embedded)
         before = after
+    del embeddings, encoded, cut, terms, learnt
+    return_buffers()
     magnet.eval()
     cost = StepCost(
         setting_up=setting_up,
