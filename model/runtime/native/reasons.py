@@ -91,7 +91,8 @@ def speak(
     sizes = ((channels + 1) * num_rows, num_rows * channels * width, *(num_rows * voices,) * 2)
     starts = np.cumsum([0, *sizes]).tolist()
     room = np.empty(starts[-1] + 3 * voices, dtype=np.float32)
-    slots = np.empty(1 << (4 * num_rows).bit_length(), dtype=np.int16)
+    # So many that most entries, which name none of the rows, meet an empty one.
+    slots = np.empty(1 << (64 * num_rows).bit_length(), dtype=np.int16)
     first = address(room)
     parts = (first + room.itemsize * start for start in starts)
     given = Room(
