@@ -242,11 +242,12 @@ class LiveFollower:
             SourceUnavailable: Redis does not answer.
         """
         growing = self.growing
-        if growing is None or not await growing.follow(items):
+        if growing is None:
             return False
-        if growing is self.growing and self.served is not None:
-            self.served = replace(self.served, snapshot=growing.snapshot)
-        return True
+        are_more = await growing.follow(items)
+        if growing is self.growing and self.served is not None:  # it may be the canary's too
+            self.served = _grown(self.served, growing)
+        return are_more
 
     async def look_back(self) -> None:
         """Serve what this machine served last, if nothing is served yet; tried once."""
@@ -320,12 +321,12 @@ class CanaryFollower:
     async def follow_items(self, items: ItemStore) -> bool:
         """As that of `LiveFollower`."""
         loaded = self._loaded
-        if loaded is None or not await loaded.growing.follow(items):
+        if loaded is None:
             return False
+        are_more = await loaded.growing.follow(items)
         if loaded is self._loaded and self.served is not None:
-            model = replace(self.served.model, snapshot=loaded.snapshot)
-            self.served = replace(self.served, model=model)
-        return True
+            self.served = replace(self.served, model=_grown(self.served.model, loaded.growing))
+        return are_more
 
     def withdraw(self, canary: Canary) -> None:
         """Stop serving a canary, whatever the source says."""
@@ -481,6 +482,13 @@ class ModelFollower:
     def _fail(self, trouble: str) -> None:
         self._failures += 1
         self.live.note(trouble)
+
+
+def _grown(served: Served, growing: GrowingModel) -> Served:
+    """What is served, with all that its model has taken in, whoever had it do so."""
+    if served.snapshot is growing.snapshot:
+        return served
+    return replace(served, snapshot=growing.snapshot)
 
 
 def _noted(trouble: str | None, before: str | None) -> str | None:

@@ -165,3 +165,30 @@ def test_a_canary_that_cannot_be_loaded_leaves_its_users_to_the_live_model(loade
     assert follower.trouble == (
         f"its users get the live model, the canary is not served: {failure}"
     )
+
+
+def test_a_promoted_canary_grows_whoever_has_it_take_in_what_is_new(loader, monkeypatch) -> None:
+    """It is the model of both followers; the one of the canary may be the first to ask."""
+    loaded = made("v2")
+    newer = SimpleNamespace(**vars(loaded.snapshot))
+    news = [newer]
+
+    async def take_in(_items: object) -> bool:
+        if not news:
+            return False
+        loaded.growing.snapshot = news.pop()
+        return True
+
+    async def load(_version: str, *, beside_requests: bool) -> SimpleNamespace:
+        return loaded
+
+    loaded.growing.follow = take_in
+    monkeypatch.setattr(loader, "load", load)
+    live, trial = live_follower(loader, Source()), CanaryFollower(loader, Metrics())
+    wanted = Wanted(live="v1", canary=canary())
+    asyncio.run(trial.follow(wanted, beside_requests=True))
+    asyncio.run(live.follow("v2", trial.loaded("v2")))
+    asyncio.run(trial.follow(Wanted(live="v2", canary=canary()), beside_requests=True))
+    assert asyncio.run(trial.follow_items(None))
+    assert not asyncio.run(live.follow_items(None))
+    assert live.served.snapshot is newer
