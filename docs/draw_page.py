@@ -19,7 +19,7 @@ DESK, PHONE = {"width": 1200, "height": 760}, {"width": 390, "height": 760}
 PATIENCE_MS = 120_000
 WAIT_MS = 15 * 60 * 1000
 """For a training to come to where its curves say something."""
-EPOCHS = 8
+EPOCHS = 4
 """Of the router's specialisation."""
 
 

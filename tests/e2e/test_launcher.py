@@ -39,7 +39,7 @@ class Launcher:
         env = {name: value for name, value in os.environ.items() if name != "REDIS_URL"}
         env |= {"PORT": str(self.port), "OMP_NUM_THREADS": "1", **environment}
         command = [sys.executable, "-m", "deploy.cli", "run", "--out", str(state)]
-        command += ["--data", str(shop), "--", *(options or ("--max-epochs", "2"))]
+        command += ["--data", str(shop), "--no-encode", "--", *(options or ("--max-epochs", "2"))]
         with log.open("wb") as output:
             self.process = subprocess.Popen(
                 command, cwd=PROJECT, env=env, stdout=output, stderr=output
