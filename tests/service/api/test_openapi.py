@@ -17,6 +17,7 @@ from pydantic import TypeAdapter
 from model.artifact.files import Artifact
 from model.artifact.manifest import TensorSpec
 from model.artifact.tables import IdTable
+from model.network.config import BEHAVIOUR
 from service.api import (
     admin,
     catalogue,
@@ -194,8 +195,10 @@ def test_no_value_is_taken_for_one_of_another_type(client, document) -> None:
 
 
 def many(schema: dict[str, Any], given: Any, count: int) -> list[Any]:
-    """So many elements, no two of them with the same id or rank."""
+    """So many elements, no two of them with the same id or rank; of a modality, always the same."""
     (model,) = given or [schema["items"].get("examples", ["one"])[0]]
+    if model == BEHAVIOUR:
+        return [model] * count
     if isinstance(model, str):
         return [f"{model}{place}" for place in range(count)]
     return [
@@ -236,6 +239,7 @@ ELEMENTS = {
     "filters": [{"attribute": "year", "op": "exists"}],
     "boosts": [{"filters": [{"attribute": "year", "op": "exists"}], "points": 1}],
     "pins": [{"item_id": "1", "rank": 1}],
+    "without_modalities": [BEHAVIOUR],
 }
 
 

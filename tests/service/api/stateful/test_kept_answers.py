@@ -106,6 +106,7 @@ class Changes(RuleBasedStateMachine):
         self.ok("PUT", f"/v1/items/{item}", place, json={"title": title, "categories": ["new"]})
         for client in self.world.clients:
             self.until(lambda client=client: self.title(client, item) == title, 60)
+        self.until(self.agree, 60)  # a canary takes the item in after the live model
 
     @rule(user=users, place=places)
     def erase(self, user: str, place: int) -> None:
@@ -133,6 +134,14 @@ class Changes(RuleBasedStateMachine):
             true = self.answer(PLAIN, body)
             for place in KEEPING:
                 assert self.answer(place, body) == true
+
+    def agree(self) -> bool:
+        """Whether all services answer alike by now."""
+        return all(
+            self.answer(PLAIN, body) == self.answer(place, body)
+            for body in self.questions
+            for place in KEEPING
+        )
 
     def answer(self, place: int, body: dict[str, Any]) -> dict[str, Any]:
         found = self.ok("POST", "/v1/recommendations", place, json=body)
