@@ -70,7 +70,7 @@ class CategoryMeans:
     def __init__(
         self,
         tensors: Mapping[str, NDArray[Any]],
-        rows_of_category: Mapping[str, NDArray[np.intp]],
+        rows_of_category: Mapping[str, NDArray[np.integer]],
     ) -> None:
         self._tensors = tensors
         self._rows_of_category = rows_of_category

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from model.runtime.derived import Arrays, Keep, unkept
+from model.runtime.half import in_32_bits
 from model.runtime.item_item import DenseScores, ItemItemScores
 from model.runtime.native.kernels import (
     LANES,
@@ -39,13 +41,13 @@ _ZERO = 64
 
 
 def rounded_bounds(
-    items_IVMD: Floats, bias_I: Floats, templates_KM: Floats, reach: float
+    items_IVMD: Floats, bias_I: Floats, templates_KM: Floats, reach: float, keep: Keep = unkept
 ) -> "QuantisedBounds | NativeBounds":
     """Bounds from a rounded copy of the items, by what is fastest on this machine."""
     compiled = kernels()
     if compiled is None or not compiled.can_bound() or items_IVMD.shape[-1] > MOST_WIDTH:
         return QuantisedBounds(items_IVMD, bias_I, templates_KM, reach)
-    return NativeBounds(compiled, items_IVMD, bias_I, templates_KM, reach)
+    return NativeBounds(compiled, items_IVMD, bias_I, templates_KM, reach, keep=keep)
 
 
 class NativeBounds:
@@ -59,6 +61,7 @@ class NativeBounds:
         bias_I: added to their scores.
         templates_KM: every expert's weights of the modalities.
         reach: what a pair gets above its bias where every similarity is 1.
+        keep: keeps the rounded copy.
     """
 
     def __init__(
@@ -68,53 +71,29 @@ class NativeBounds:
         bias_I: Floats,
         templates_KM: Floats,
         reach: float,
+        *,
+        keep: Keep = unkept,
     ) -> None:
         num_items, num_views, num_modalities, width = items_IVMD.shape
         self._compiled = compiled
         self._kept = threading.local()
         mixture = MixtureBound.of(templates_KM)
-        self._axes_DD = turned_axes(width)
-        padded = width + -width % 4
-        num_blocks = -(-num_items // TILE_ITEMS) * (TILE_ITEMS // LANES)
-        self._blocks = aligned(
-            (num_blocks, num_views * num_modalities, padded // 4, LANES, 4), np.uint8
+        rounded = keep("rounded-1", lambda: _rounded(items_IVMD, bias_I, mixture, reach))
+        self._added_I = rounded["added_I"]
+        self._arrays = (
+            rounded["blocks"],
+            self._added_I,
+            turned_axes(width),
+            rounded["length_VM"],
+            rounded["step_VM"],
         )
-        self._added_I = np.zeros(num_blocks * LANES, dtype=np.float32)
-        largest_VM = np.zeros((num_views, num_modalities), dtype=np.float32)
-        for rows in _parts(num_items):
-            turned_CVMD = items_IVMD[rows] @ self._axes_DD
-            np.maximum(largest_VM, np.abs(turned_CVMD).max(axis=(0, 3)), out=largest_VM)
-        self._step_VM = np.where(largest_VM > 0, largest_VM / LARGEST_ITEM, 1).astype(np.float32)
-        self._length_VM = np.zeros_like(self._step_VM)
-        for rows in _parts(num_items):
-            error_CVM = self._round(items_IVMD[rows] @ self._axes_DD, rows)
-            error_MC = error_CVM.max(axis=1).T
-            mixed_C = mixture.least * error_MC.sum(axis=0) + mixture.rest * error_MC.max(axis=0)
-            self._added_I[rows] = bias_I[rows] + np.float32(reach) * mixed_C
-        arrays = self._blocks, self._added_I, self._axes_DD, self._length_VM, self._step_VM
-        sizes = num_items, num_views, num_modalities, width, padded
+        sizes = num_items, num_views, num_modalities, width, _padded(width)
         self._items = Items(
-            *(each.ctypes.data for each in arrays),
+            *(each.ctypes.data for each in self._arrays),
             *sizes,
             reach * mixture.least,
             reach * mixture.rest,
         )
-
-    def _round(self, turned_CVMD: Floats, rows: slice) -> Floats:
-        """Put some items into their blocks; return how far each row is moved [C, V, M]."""
-        num_items, *_, width = turned_CVMD.shape
-        rounded_CVMD = np.rint(turned_CVMD / self._step_VM[..., None])
-        kept_CVMD = rounded_CVMD * self._step_VM[..., None]
-        length_CVM = np.linalg.norm(kept_CVMD, axis=-1)
-        np.maximum(self._length_VM, length_CVM.max(axis=0), out=self._length_VM)
-        first, last = rows.start // LANES, -(-rows.stop // LANES)
-        _, channels, quads, _, _ = self._blocks.shape
-        room = np.full(((last - first) * LANES, channels, 4 * quads), _ZERO, dtype=np.uint8)
-        room[:num_items, :, :width] = rounded_CVMD.reshape(num_items, channels, width) + _ZERO
-        by_block = room.reshape(-1, LANES, channels, quads, 4)
-        self._blocks[first:last] = by_block.transpose(0, 2, 3, 1, 4)
-        error_CVM: Floats = np.linalg.norm(turned_CVMD - kept_CVMD, axis=-1)
-        return error_CVM
 
     def of(self, users_BVMD: Floats, item_item: Sequence[ItemItemScores]) -> tuple[Floats, Floats]:
         """Numbers [B, I] for some users, and by how much at most a score exceeds them [B].
@@ -140,6 +119,46 @@ class NativeBounds:
         if room is None or len(room) < size:
             room = self._kept.room = np.empty(size, dtype=np.float32)
         return room[:size].reshape(shape)
+
+
+def _padded(width: int) -> int:
+    return width + -width % 4
+
+
+def _rounded(items_IVMD: Floats, bias_I: Floats, mixture: MixtureBound, reach: float) -> Arrays:
+    """Items in blocks of 8-bit numbers, and what their bounds need beside them."""
+    num_items, num_views, num_modalities, width = items_IVMD.shape
+    axes_DD = turned_axes(width)
+    largest_VM = np.zeros((num_views, num_modalities), dtype=np.float32)
+    for rows in _parts(num_items):
+        turned_CVMD = in_32_bits(items_IVMD[rows]) @ axes_DD
+        np.maximum(largest_VM, np.abs(turned_CVMD).max(axis=(0, 3)), out=largest_VM)
+    step_VM = np.where(largest_VM > 0, largest_VM / LARGEST_ITEM, 1).astype(np.float32)
+    length_VM = np.zeros_like(step_VM)
+    num_blocks = -(-num_items // TILE_ITEMS) * (TILE_ITEMS // LANES)
+    blocks = aligned(
+        (num_blocks, num_views * num_modalities, _padded(width) // 4, LANES, 4), np.uint8
+    )
+    added_I = np.zeros(num_blocks * LANES, dtype=np.float32)
+    for rows in _parts(num_items):
+        turned_CVMD = in_32_bits(items_IVMD[rows]) @ axes_DD
+        rounded_CVMD = np.rint(turned_CVMD / step_VM[..., None])
+        kept_CVMD = rounded_CVMD * step_VM[..., None]
+        np.maximum(length_VM, np.linalg.norm(kept_CVMD, axis=-1).max(axis=0), out=length_VM)
+        _lay_out(rounded_CVMD, blocks[rows.start // LANES : -(-rows.stop // LANES)])
+        error_MC = np.linalg.norm(turned_CVMD - kept_CVMD, axis=-1).max(axis=1).T
+        mixed_C = mixture.least * error_MC.sum(axis=0) + mixture.rest * error_MC.max(axis=0)
+        added_I[rows] = bias_I[rows] + np.float32(reach) * mixed_C
+    return {"blocks": blocks, "added_I": added_I, "length_VM": length_VM, "step_VM": step_VM}
+
+
+def _lay_out(rounded_CVMD: Floats, blocks: NDArray[np.uint8]) -> None:
+    """Put some items into their blocks."""
+    num_items, *_, width = rounded_CVMD.shape
+    num_blocks, channels, quads, _, _ = blocks.shape
+    room = np.full((num_blocks * LANES, channels, 4 * quads), _ZERO, dtype=np.uint8)
+    room[:num_items, :, :width] = rounded_CVMD.reshape(num_items, channels, width) + _ZERO
+    blocks[:] = room.reshape(-1, LANES, channels, quads, 4).transpose(0, 2, 3, 1, 4)
 
 
 def _laid_out(scores: ItemItemScores, num_items: int) -> LaidOut:

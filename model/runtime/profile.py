@@ -14,6 +14,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from model.runtime.derived import Arrays, Keep, unkept
 from model.runtime.grown import Grown, GrownRows
 from model.runtime.half import HalfRows, blocks, rows_of
 from model.runtime.item_item import (
@@ -27,6 +28,7 @@ from model.runtime.item_item import (
 Vectors = NDArray[np.float32]
 History = NDArray[np.integer]
 """Item rows, oldest first."""
+_LENGTHS = "lengths"
 _ROUNDING, _ROUNDING_IN_HALF = 1e-5, 2e-3
 """Rows of a difference that are no longer than this are none; those of users are up to 1 long. The
 second one is for fold-in rows in 16 bits, which are off by up to a two-thousandth."""
@@ -110,12 +112,24 @@ class ProfileMaker:
         *,
         recency_power: float,
         item_item_deviation: float | None,
+        keep: Keep = unkept,
     ) -> Self:
-        """From an artifact's tensors; ArtifactError if its item-item model is damaged."""
+        """From an artifact's tensors; ArtifactError if its item-item model is damaged.
+
+        Args:
+            tensors: by name.
+            recency_power: of the manifest, as is the next.
+            item_item_deviation: of the manifest.
+            keep: keeps what follows from the tensors.
+        """
         foldin_IVMD = rows_of(tensors["item_foldin"])
+
+        def lengths() -> Arrays:
+            return {_LENGTHS: np.concatenate([row_lengths(block) for block in blocks(foldin_IVMD)])}
+
         return cls(
             foldin_IVMD=foldin_IVMD,
-            length_IG=np.concatenate([row_lengths(block) for block in blocks(foldin_IVMD)]),
+            length_IG=keep("lengths-1", lengths)[_LENGTHS],
             item_item=ItemItemModel.of(tensors, item_item_deviation),
             recency_power=recency_power,
         )

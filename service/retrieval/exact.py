@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
+from model.runtime.derived import Keep, unkept
 from model.runtime.item_item import ItemItemScores
 from model.runtime.native.kernels import kernels
 from model.runtime.native_bounds import rounded_bounds
@@ -64,13 +65,26 @@ class ExactRetriever:
         templates_KM: Sequence[Sequence[float]],
         *,
         bounds: Bounds | None = None,
+        keep: Keep = unkept,
     ) -> None:
-        """`bounds`: those of the items, if they have been made already."""
+        """For the items of some tensors.
+
+        Args:
+            scorer: of these items.
+            tensors: by name.
+            templates_KM: weights of the experts over the modalities.
+            bounds: those of the items, if they have been made already.
+            keep: keeps what bounds are made of.
+        """
         self._scorer = scorer
         items_IVMD, bias_I = tensors["item_embeddings"], tensors["item_bias"]
         templates = np.array(templates_KM, dtype=np.float32)
-        kind = rounded_bounds if items_IVMD.size <= _QUANTISED_NUMBERS else FloatBounds
-        self._bounds = bounds or kind(items_IVMD, bias_I, templates, scorer.reach())
+        of_items = items_IVMD, bias_I, templates, scorer.reach()
+        self._bounds = bounds or (
+            rounded_bounds(*of_items, keep)
+            if items_IVMD.size <= _QUANTISED_NUMBERS
+            else FloatBounds(*of_items)
+        )
         self.most_users = max(1, _BOUNDS_BYTES // max(1, bias_I.nbytes))
 
     def best(self, queries: Sequence[Query]) -> list[Ranked]:

@@ -17,6 +17,7 @@ import numpy as np
 from model.runtime.profile import Profile
 from model.runtime.scorer import OnnxScorer
 from model.runtime.top_k import top_places
+from service.ops.derived import kept_in
 from service.ops.settings import Retrieval
 from service.retrieval.approximate import (
     PROBED,
@@ -63,7 +64,7 @@ def choose_retriever(
     templates_KM: Sequence[Sequence[float]],
     users: Sequence[Profile],
     *,
-    index_folder: Path | None = None,
+    folder: Path | None = None,
 ) -> Chosen:
     """Make the retriever and measure its recall. Blocking.
 
@@ -73,22 +74,23 @@ def choose_retriever(
         tensors: the artifact's, by name.
         templates_KM: weights of the experts over the modalities.
         users: whose best items the recall is measured on.
-        index_folder: where the index is kept; None: nowhere, it is built anew.
+        folder: where the index, and what is rounded, are kept; None: nowhere, they are made anew.
     """
+    keep = kept_in(folder)
     known = [profile for profile in users if profile.vector_VMD.any()]
     num_items = len(tensors["item_bias"])
     if _wants_index(wanted, num_items):
-        index = _index(tensors, index_folder)
+        index = _index(tensors, folder)
         templates = np.array(templates_KM, dtype=np.float32)
         items_IVMD, bias_I = tensors["item_embeddings"], tensors["item_bias"]
         bounds = FloatBounds(items_IVMD, bias_I, templates, scorer.reach())
         exact = ExactRetriever(scorer, tensors, templates_KM, bounds=bounds)
         retriever = ApproximateRetriever(exact, index, scorer, tensors)
         measure = partial(_recall, retriever, scorer, known, num_items)
-        recall = measure() if index_folder is None else _kept_recall(index_folder / _INDEX, measure)
+        recall = measure() if folder is None else _kept_recall(folder / _INDEX, measure)
 
         def finish() -> None:
-            retriever.search_exactly_by(ExactRetriever(scorer, tensors, templates_KM))
+            retriever.search_exactly_by(ExactRetriever(scorer, tensors, templates_KM, keep=keep))
 
         if recall >= LEAST_RECALL:
             return Chosen(
@@ -97,7 +99,7 @@ def choose_retriever(
         _logger.warning(
             "the approximate search finds only %.3f of the best items: searching exactly", recall
         )
-    exact = ExactRetriever(scorer, tensors, templates_KM)
+    exact = ExactRetriever(scorer, tensors, templates_KM, keep=keep)
     recall = _recall(exact, scorer, known, num_items)
     return Chosen(retriever=exact, recall=recall, sampled_users=len(known))
 

@@ -13,6 +13,7 @@ from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from typing import Any, Literal
 
 import numpy as np
@@ -83,7 +84,7 @@ class Column:
     def _place(self, value: Scalar) -> Any:
         """As values of the column are; None for a text that no item has."""
         if self.texts is None:
-            return hash(value) if self.kind == "text" else value
+            return _hash(value) if isinstance(value, str) else value
         text = str(value)
         place = bisect_left(self.texts, text)
         return place if place < len(self.texts) and self.texts[place] == text else None
@@ -145,6 +146,11 @@ class Column:
         return replace(self, texts=texts, values_N=place_U[self.values_N])
 
 
+def _hash(text: str) -> int:
+    """64 bits, the same in every process."""
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), signed=True)
+
+
 def _sparse(rows_N: NDArray[np.int32]) -> NDArray[np.int32] | None:
     """None if they are the first N."""
     first = len(rows_N) == 0 or int(rows_N[-1]) == len(rows_N) - 1
@@ -167,7 +173,7 @@ class _Growing:
         if self._place_of is not None:
             value = self._place_of.setdefault(value, len(self._place_of))
         elif self._hashed:
-            value = hash(value)
+            value = _hash(value)
         self._rows.append(row)
         self._values.append(value)
 

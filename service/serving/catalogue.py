@@ -17,19 +17,21 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from model.artifact.files import ArtifactError
 from model.artifact.tables import IdTable, StringTable
 from model.runtime.cold_items import EncodedBy
+from model.runtime.derived import Arrays, Keep, unkept
 from model.runtime.grown import Grown, GrownRows
 from model.runtime.half import HalfRows, rows_of
 from service.ops.process import with_pauses
-from service.serving.attributes import Attributes, AttributesBuilder
+from service.serving.attributes import Attributes
+from service.serving.columns import Columns, RowsOfCategory
 from service.serving.labels import Label
 from service.serving.overlay import Overlay
 from service.store.hidden import Hashes
 
 KEPT_LABELS = 16_384
 """About 500 bytes each: 8 MB in every worker, however large the catalogue."""
+_POPULAR_ORDER = "popular_order"
 _serials = itertools.count()
 _NO_HASHES: Hashes = np.empty(0, dtype=np.uint64)
 _NO_ROWS: NDArray[np.intp] = np.empty(0, dtype=np.intp)
@@ -129,7 +131,7 @@ class Catalogue:
     bias_I: Grown
     embeddings_IVMD: Grown
     foldin_IVMD: Grown
-    rows_of_category: Mapping[str, NDArray[np.intp]]
+    rows_of_category: RowsOfCategory
     attributes: Attributes
     label: Callable[[int], Label]
     """What a row is called; cached for items shown lately."""
@@ -141,21 +143,32 @@ class Catalogue:
     """What `popularity_bias` has made, once it was asked for."""
 
     @classmethod
-    def of(cls, tensors: Mapping[str, NDArray[Any]]) -> Self:
-        """Build from the tensors of an artifact; ArtifactError if they are not usable."""
+    def of(cls, tensors: Mapping[str, NDArray[Any]], keep: Keep = unkept) -> Self:
+        """Build from the tensors of an artifact; ArtifactError if they are not usable.
+
+        Args:
+            tensors: by name.
+            keep: keeps what follows from them.
+        """
         metadata = StringTable(tensors["item_metadata_blob"], tensors["item_metadata_offsets"])
         ids = IdTable(tensors["item_ids_blob"], tensors["item_ids_offsets"])
-        rows_of_category, attributes = _columns(metadata)
+
+        def arrays() -> Arrays:
+            order_I = np.argsort(-tensors["item_popularity"], kind="stable").astype(np.int32)
+            return {_POPULAR_ORDER: order_I, **Columns.of(metadata).arrays()}
+
+        kept = keep("catalogue-1", arrays)
+        columns = Columns.of_arrays(kept)
         return cls(
             ids=ItemIds(ids),
             metadata=ItemMetadata(metadata),
             popularity_I=tensors["item_popularity"],
-            popular_order_I=np.argsort(-tensors["item_popularity"], kind="stable").astype(np.int32),
+            popular_order_I=kept[_POPULAR_ORDER],
             bias_I=tensors["item_bias"],
             embeddings_IVMD=rows_of(tensors["item_embeddings"]),
             foldin_IVMD=rows_of(tensors["item_foldin"]),
-            rows_of_category=rows_of_category,
-            attributes=attributes,
+            rows_of_category=columns.rows_of_category,
+            attributes=columns.attributes,
             label=lru_cache(KEPT_LABELS)(lambda row: Label.of(ids[row], _title(metadata.raw(row)))),
         )
 
@@ -202,7 +215,7 @@ class Catalogue:
     def rows_in_any(self, categories: Iterable[str]) -> NDArray[np.intp]:
         """Rows of the items that are in at least one of the categories."""
         rows = [self.rows_of_category[name] for name in categories if name in self.rows_of_category]
-        return np.unique(np.concatenate(rows)) if rows else _NO_ROWS
+        return np.unique(np.concatenate(rows)).astype(np.intp) if rows else _NO_ROWS
 
     def grown(self, base: "Catalogue", added: AddedItems, changed: Mapping[int, bytes]) -> Self:
         """This catalogue with the items that were put up to now. Blocking.
@@ -244,7 +257,7 @@ class Catalogue:
             serial=next(_serials),
         )
 
-    def _moved(self, records: Mapping[int, Mapping[str, Any]]) -> Mapping[str, NDArray[np.intp]]:
+    def _moved(self, records: Mapping[int, Mapping[str, Any]]) -> RowsOfCategory:
         """The rows of every category after some rows have changed."""
         left: defaultdict[str, list[int]] = defaultdict(list)
         joined: defaultdict[str, list[int]] = defaultdict(list)
@@ -259,7 +272,7 @@ class Catalogue:
         for category in left.keys() | joined.keys():
             kept = rows.get(category, _NO_ROWS)
             kept = np.setdiff1d(kept, left[category], assume_unique=True)
-            rows[category] = np.union1d(kept, joined[category]).astype(np.intp)
+            rows[category] = np.union1d(kept, joined[category]).astype(np.int32)
         return {category: rows_C for category, rows_C in rows.items() if len(rows_C)}
 
 
@@ -276,22 +289,3 @@ def _title(text: bytes) -> str | None:
 def _categories(record: Mapping[str, Any]) -> list[str]:
     categories: list[str] = record.get("categories", [])
     return categories
-
-
-def _columns(metadata: StringTable) -> tuple[dict[str, NDArray[np.intp]], Attributes]:
-    """The rows of each category, and all attributes: all metadata are read once."""
-    rows: defaultdict[str, list[int]] = defaultdict(list)
-    builder = AttributesBuilder()
-    for row, text in enumerate(with_pauses(map(metadata.raw, range(len(metadata))))):
-        try:
-            record = orjson.loads(text)
-            categories = record.get("categories", [])
-        except (ValueError, AttributeError) as error:
-            raise ArtifactError(
-                f"the metadata of item row {row} is not a JSON object: {error}; export it again"
-            ) from error
-        for category in categories:
-            rows[category].append(row)
-        builder.add(row, record)
-    found = {category: np.array(rows_C, dtype=np.intp) for category, rows_C in rows.items()}
-    return found, builder.attributes()

@@ -21,6 +21,7 @@ from model.artifact.tables import IdTable
 from model.runtime.artifact import check_golden
 from model.runtime.profile import History, Profile, ProfileMaker
 from model.runtime.scorer import OnnxScorer
+from service.ops.derived import kept_in
 from service.ops.settings import Retrieval
 from service.retrieval.query import Retriever
 from service.retrieval.select import Chosen, choose_retriever
@@ -152,13 +153,14 @@ def build_snapshot(
     Raises:
         ArtifactError: it is not usable; `GoldenMismatch`: it computes something else.
     """
-    tensors = opened.tensors
-    items = Catalogue.of(tensors)
+    tensors, keep = opened.tensors, kept_in(opened.folder)
+    items = Catalogue.of(tensors, keep)
     scorer = OnnxScorer(opened.files, tensors)
     profiles = ProfileMaker.of(
         tensors,
         recency_power=opened.manifest.recency_power,
         item_item_deviation=opened.manifest.item_item_deviation,
+        keep=keep,
     )
     of_golden = [
         None if user.is_blank else profiles.of_user(user.vector_VMD, user.history_H)
@@ -195,7 +197,7 @@ def _chosen(
     shards = search.shards
     if shards is None:
         return choose_retriever(
-            search.retrieval, scorer, tensors, templates_KM, users, index_folder=opened.folder
+            search.retrieval, scorer, tensors, templates_KM, users, folder=opened.folder
         )
     own = shards.own(scorer, tensors)
     chosen = choose_retriever(
@@ -204,7 +206,7 @@ def _chosen(
         own.tensors,
         templates_KM,
         [own.profile(user) for user in users],
-        index_folder=own.folder(opened.folder),
+        folder=own.folder(opened.folder),
     )
     version = opened.manifest.model_version
     return shards.joined(version, own, chosen, items.popularity_bias())

@@ -4,6 +4,7 @@ Linux only (affinity, proportional memory).
 """
 
 import os
+import re
 import shutil
 import signal
 import statistics
@@ -203,6 +204,13 @@ def processor_seconds(pid: int) -> float:
 def proportional_mb(pid: int) -> float:
     """Memory of a process and its children, in MB; shared pages count once."""
     return float(sum(each.memory_full_info().pss for each in _family(pid))) / 1e6
+
+
+def own_mb(pid: int) -> float:
+    """Memory of a process and its children that is no file's, in MB."""
+    fields = re.compile(r"^Anonymous: +(\d+) kB$", re.MULTILINE)
+    texts = (Path(f"/proc/{each.pid}/smaps_rollup").read_text() for each in _family(pid))
+    return sum(int(number) for text in texts for number in fields.findall(text)) * 1024 / 1e6
 
 
 def _family(pid: int) -> list[psutil.Process]:

@@ -79,4 +79,4 @@ def test_a_copy_takes_little_more_than_a_byte_for_each_number(compiled) -> None:
     items = np.ones((TILE_ITEMS * 3, 2, 3, 64), dtype=np.float32)
     bias_I = np.zeros(len(items), dtype=np.float32)
     bounds = NativeBounds(compiled, items, bias_I, np.full((1, 3), 1 / 3, np.float32), REACH)
-    assert bounds._blocks.nbytes == items.size
+    assert bounds._arrays[0].nbytes == items.size

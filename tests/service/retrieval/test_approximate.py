@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from model.runtime.item_item import SparseScores
+from model.runtime.native.kernels import kernels
 from model.runtime.profile import Profile
 from service.ops.settings import Retrieval
 from service.retrieval import approximate
@@ -73,9 +74,7 @@ def choose(scorer_of, large) -> Callable[..., Chosen]:
     def make(wanted: Retrieval, users: list[Profile], folder: Path | None = None) -> Chosen:
         templates = [expert.template for expert in large.manifest.experts]
         scorer = scorer_of(large)
-        return choose_retriever(
-            wanted, scorer, large.tensors, templates, users, index_folder=folder
-        )
+        return choose_retriever(wanted, scorer, large.tensors, templates, users, folder=folder)
 
     return make
 
@@ -162,6 +161,21 @@ def test_answers_are_the_same_before_and_after_it_is_finished(
     after = chosen.retriever.best(queries)[0]
     for found in (before, after):
         assert found.rows.tolist() == right.rows.tolist()
+
+
+def test_a_restart_maps_the_rounded_copy(choose, exact_of, large, users, nothing, tmp_path) -> None:
+    compiled = kernels()
+    if compiled is None or not compiled.can_bound():
+        pytest.skip("this processor has no AVX-512 VNNI")
+    query = Query(users[4], Eligible(NUM_ITEMS, nothing), 300)
+    (right,) = exact_of(large).best([query])
+    file = tmp_path / "rounded-1" / "blocks.npy"
+    made = []
+    for _ in range(2):
+        (found,) = choose("exact", [], tmp_path).retriever.best([query])
+        assert found.rows.tolist() == right.rows.tolist()
+        made.append(file.stat().st_mtime_ns)
+    assert made[0] == made[1]
 
 
 def test_a_damaged_index_is_made_anew(choose, users, tmp_path, monkeypatch) -> None:

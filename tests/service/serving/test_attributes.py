@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.serving.attributes import Attributes, AttributesBuilder, attributes_of, kind_of
+from service.serving.columns import Columns
 
 COMPARE = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 values = st.sampled_from([0, 1, 2.5, -3, True, False, "", "a", "b", "2026-01-01", "2025-12-31"])
@@ -25,7 +26,7 @@ def built(rows: list[dict]) -> Attributes:
     builder = AttributesBuilder()
     for row, record in enumerate(rows):
         builder.add(row, record)
-    return builder.attributes()
+    return Columns.of_arrays(Columns({}, builder.attributes()).arrays()).attributes
 
 
 def check(attributes: Attributes, rows: list[dict], value: object) -> None:

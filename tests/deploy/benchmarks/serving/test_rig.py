@@ -5,7 +5,7 @@ import pytest
 from deploy.benchmarks.parts import scaled
 from deploy.benchmarks.serving.grown import grown_artifact
 from deploy.benchmarks.serving.load import load
-from deploy.benchmarks.serving.rig import PATH, processor_seconds, proportional_mb, rig
+from deploy.benchmarks.serving.rig import PATH, own_mb, processor_seconds, proportional_mb, rig
 from deploy.local.servers import get_json
 
 
@@ -23,7 +23,7 @@ def test_an_unusable_scale_is_refused(text: str, monkeypatch: pytest.MonkeyPatch
 
 
 def test_what_a_process_uses_is_found() -> None:
-    assert 20 < proportional_mb(os.getpid()) < 20_000
+    assert 20 < own_mb(os.getpid()) < proportional_mb(os.getpid()) < 20_000
     assert processor_seconds(os.getpid()) > 0
 
 

@@ -10,10 +10,12 @@ def test_starts_are_timed_first_and_again(monkeypatch) -> None:
     monkeypatch.setattr(start_part, "SIZES", (7_000, 10**15))
     monkeypatch.setattr(start_part, "PUT", 5_000)
     monkeypatch.setattr(start_part, "_ROUNDS", 1)
+    monkeypatch.setattr(start_part, "_ASKED", 5)
     outcome = start_part.measure()
-    assert len(outcome.figures) == 6  # without the catalogue that no machine holds
+    assert len(outcome.figures) == 12  # without the catalogue that no machine holds
     least = outcome.figures["start_import_service_app_s"]
     assert least > outcome.figures["start_import_fastapi_s"] > 0
     for name in ("7k", "put"):
         for when in ("first", "again"):
             assert least / 2 < outcome.figures[f"start_{name}_{when}_s"] < 60
+        assert outcome.figures[f"start_{name}_own_mb"] > 50
