@@ -13,8 +13,10 @@ an item's vectors side by side and its bias, P projected width, N items found.
 
 import hashlib
 import importlib.util
+import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -45,6 +47,11 @@ STAGES = ((50, 256), (500, 2048))
 their item-item scores. Each stage leaves out what the earlier ones have listed, so that a page does
 not depend on where others begin. Later ranks are exact. On grown models 200 candidates hold the
 whole top 20 (docs/benchmarks.md)."""
+_MARGIN = 4.0
+"""Standard deviations: as many more than its fair share of the candidates a part of the items
+gets, as if they were spread over all parts at random."""
+_LEAST_CANDIDATES = 2
+"""For each rank, however small the part."""
 ROUTED_DIRECTLY = 16_384
 """So few eligible items are all routed: 2 ms, and no cluster can be missed."""
 _ANCHORS = 64
@@ -65,12 +72,37 @@ def is_installed() -> bool:
     return importlib.util.find_spec("faiss") is not None
 
 
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How many items are looked at."""
+
+    probed: int
+    """See `PROBED`."""
+    stages: tuple[tuple[int, int], ...]
+    """See `STAGES`."""
+
+    @classmethod
+    def of_share(cls, share: float) -> Self:
+        """For a part of all items, so that all parts find together what one index of all finds."""
+        if share >= 1:
+            return cls(PROBED, STAGES)
+        stages = (
+            (last_rank, max(_fair(candidates, share), _LEAST_CANDIDATES * last_rank))
+            for last_rank, candidates in STAGES
+        )
+        return cls(_fair(PROBED, share), tuple(stages))
+
+
+def _fair(count: int, share: float) -> int:
+    spread = math.sqrt(count * share * (1 - share))
+    return min(count, math.ceil(count * share + _MARGIN * spread))
+
+
 class FaissIndex:
     """Finds items by the inner product with a query; safe to share by threads."""
 
     def __init__(self, index: Any, projection_FP: Floats) -> None:
         self._index = index
-        self._index.nprobe = PROBED
         self._projection_FP = projection_FP
 
     @classmethod
@@ -122,21 +154,28 @@ class FaissIndex:
             index.add_core(len(block_IP), *pointers)
         return cls(index, projection_FP)
 
-    def nearest(self, query_F: Floats, count: int, mask_I: NDArray[np.bool_] | None = None) -> Rows:
+    def nearest(
+        self,
+        query_F: Floats,
+        count: int,
+        mask_I: NDArray[np.bool_] | None = None,
+        *,
+        probed: int = PROBED,
+    ) -> Rows:
         """Rows of about the `count` largest inner products with [vectors, 1], ascending.
 
         Args:
             query_F: as long as an item's vectors.
             count: how many; fewer are found if the clusters searched hold no more.
+            probed: how many clusters are searched.
             mask_I: which rows may be found; all if None.
         """
         extended_F = np.append(query_F, np.float32(1 / BIAS_WEIGHT)).astype(np.float32)
         query_1P = (extended_F @ self._projection_FP)[None]
-        parameters = None
+        faiss, selector = _faiss(), None
         if mask_I is not None:
-            faiss = _faiss()
             selector = faiss.IDSelectorBitmap(np.packbits(mask_I, bitorder="little"))
-            parameters = faiss.SearchParametersIVF(sel=selector, nprobe=PROBED)
+        parameters = faiss.SearchParametersIVF(sel=selector, nprobe=probed)
         _, row_1N = self._index.search(query_1P, count, params=parameters)
         return np.sort(row_1N[0][row_1N[0] >= 0])
 
@@ -215,11 +254,17 @@ class ApproximateRetriever:
     name: Literal["approximate"] = "approximate"
 
     def __init__(
-        self, exact: ExactRetriever, index: FaissIndex, scorer: OnnxScorer, tensors: Tensors
+        self,
+        exact: ExactRetriever,
+        index: FaissIndex,
+        scorer: OnnxScorer,
+        tensors: Tensors,
+        effort: Effort,
     ) -> None:
         """The index is of the items of these tensors."""
         self._exact = exact
         self._index = index
+        self._effort = effort
         self._scorer = scorer
         self._anchor_rows = top_places(tensors["item_popularity"], 0, _ANCHORS)
         anchor_GCD = channels(rows_of(tensors["item_embeddings"])[self._anchor_rows])
@@ -239,7 +284,7 @@ class ApproximateRetriever:
             return self._exact.best([query])[0]
         linear_F = self._linear(query.profile)
         found = Ranked.nothing()
-        for last_rank, num_candidates in STAGES:
+        for last_rank, num_candidates in self._effort.stages:
             wanted = last_rank - len(found.rows)
             eligible = query.eligible.without(found.rows)
             rows_C = np.union1d(
@@ -261,9 +306,10 @@ class ApproximateRetriever:
         return found.then(self._exact.best([replace(query, eligible=rest, count=count)])[0])
 
     def _candidates(self, linear_F: Floats, eligible: Eligible, count: int) -> Rows:
+        nearest = partial(self._index.nearest, linear_F, probed=self._effort.probed)
         if eligible.only is None and len(eligible.excluded) <= count:
-            return eligible.among(self._index.nearest(linear_F, count + len(eligible.excluded)))
-        return self._index.nearest(linear_F, count, eligible.mask_I)
+            return eligible.among(nearest(count + len(eligible.excluded)))
+        return nearest(count, eligible.mask_I)
 
     def _lifted(self, profile: Profile, eligible: Eligible, count: int) -> Rows:
         """Items with the largest item-item scores."""

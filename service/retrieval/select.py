@@ -20,9 +20,8 @@ from model.runtime.top_k import top_places
 from service.ops.derived import kept_in
 from service.ops.settings import Retrieval
 from service.retrieval.approximate import (
-    PROBED,
-    STAGES,
     ApproximateRetriever,
+    Effort,
     FaissIndex,
     is_installed,
 )
@@ -57,11 +56,23 @@ class Chosen:
     """What is left to be done once it is served, beside requests. Blocking."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Searched:
+    """The items that are searched."""
+
+    scorer: OnnxScorer
+    """Of these items."""
+    tensors: Tensors
+    """Those of an artifact, by name; the rows of these items."""
+    templates_KM: Sequence[Sequence[float]]
+    """Weights of the experts over the modalities."""
+    share: float = 1
+    """Of all items of the model version."""
+
+
 def choose_retriever(
     wanted: Retrieval,
-    scorer: OnnxScorer,
-    tensors: Tensors,
-    templates_KM: Sequence[Sequence[float]],
+    searched: Searched,
     users: Sequence[Profile],
     *,
     folder: Path | None = None,
@@ -70,13 +81,12 @@ def choose_retriever(
 
     Args:
         wanted: the setting.
-        scorer: of this model version.
-        tensors: the artifact's, by name.
-        templates_KM: weights of the experts over the modalities.
+        searched: which items.
         users: whose best items the recall is measured on.
         folder: where the index, and what is rounded, are kept; None: nowhere, they are made anew.
     """
     keep = kept_in(folder)
+    scorer, tensors, templates_KM = searched.scorer, searched.tensors, searched.templates_KM
     known = [profile for profile in users if profile.vector_VMD.any()]
     num_items = len(tensors["item_bias"])
     if _wants_index(wanted, num_items):
@@ -85,9 +95,10 @@ def choose_retriever(
         items_IVMD, bias_I = tensors["item_embeddings"], tensors["item_bias"]
         bounds = FloatBounds(items_IVMD, bias_I, templates, scorer.reach())
         exact = ExactRetriever(scorer, tensors, templates_KM, bounds=bounds)
-        retriever = ApproximateRetriever(exact, index, scorer, tensors)
+        effort = Effort.of_share(searched.share)
+        retriever = ApproximateRetriever(exact, index, scorer, tensors, effort)
         measure = partial(_recall, retriever, scorer, known, num_items)
-        recall = measure() if folder is None else _kept_recall(folder / _INDEX, measure)
+        recall = measure() if folder is None else _kept_recall(folder / _INDEX, effort, measure)
 
         def finish() -> None:
             retriever.search_exactly_by(ExactRetriever(scorer, tensors, templates_KM, keep=keep))
@@ -133,9 +144,9 @@ def _index(tensors: Tensors, folder: Path | None) -> FaissIndex:
         return FaissIndex.load(folder / _INDEX)
 
 
-def _kept_recall(folder: Path, measure: Callable[[], float]) -> float:
+def _kept_recall(folder: Path, effort: Effort, measure: Callable[[], float]) -> float:
     """That of the index in a folder, measured once: it takes longer than to load the index."""
-    of_what = {"probed": PROBED, "stages": [list(stage) for stage in STAGES]}
+    of_what = {"probed": effort.probed, "stages": [list(stage) for stage in effort.stages]}
     path = folder / _RECALL
     with suppress(OSError, ValueError, LookupError, TypeError):
         kept = json.loads(path.read_bytes())

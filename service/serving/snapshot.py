@@ -24,7 +24,7 @@ from model.runtime.scorer import OnnxScorer
 from service.ops.derived import kept_in
 from service.ops.settings import Retrieval
 from service.retrieval.query import Retriever
-from service.retrieval.select import Chosen, choose_retriever
+from service.retrieval.select import Chosen, Searched, choose_retriever
 from service.retrieval.shards import Shards
 from service.serving.catalogue import Catalogue
 from service.serving.likeness import Likeness
@@ -193,18 +193,20 @@ def _chosen(
     search: Search,
 ) -> Chosen:
     """What finds the best items."""
-    tensors, templates_KM = opened.tensors, [x.template for x in opened.manifest.experts]
+    templates_KM = [expert.template for expert in opened.manifest.experts]
     shards = search.shards
     if shards is None:
-        return choose_retriever(
-            search.retrieval, scorer, tensors, templates_KM, users, folder=opened.folder
-        )
-    own = shards.own(scorer, tensors)
+        whole = Searched(scorer=scorer, tensors=opened.tensors, templates_KM=templates_KM)
+        return choose_retriever(search.retrieval, whole, users, folder=opened.folder)
+    own = shards.own(scorer, opened.tensors)
     chosen = choose_retriever(
         search.retrieval,
-        own.scorer,
-        own.tensors,
-        templates_KM,
+        Searched(
+            scorer=own.scorer,
+            tensors=own.tensors,
+            templates_KM=templates_KM,
+            share=1 / own.place.of,
+        ),
         [own.profile(user) for user in users],
         folder=own.folder(opened.folder),
     )

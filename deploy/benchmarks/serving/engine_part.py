@@ -16,7 +16,7 @@ from model.artifact.files import Artifact
 from model.runtime.artifact import ArtifactScorer
 from model.runtime.top_k import top_places
 from service.retrieval.query import Eligible, Query
-from service.retrieval.select import Chosen, choose_retriever
+from service.retrieval.select import Chosen, Searched, choose_retriever
 
 SEED = 0
 TOP = 20
@@ -76,7 +76,8 @@ def _timed(size: int, rounds: int) -> tuple[Chosen, dict[str, float]]:
         scorer = ArtifactScorer.of(artifact)
         sampled = [scorer.user(user) for user in range(RECALL_USERS)]
         templates = [expert.template for expert in artifact.manifest.experts]
-        chosen = choose_retriever("auto", scorer.scorer, artifact.tensors, templates, sampled)
+        searched = Searched(scorer=scorer.scorer, tensors=artifact.tensors, templates_KM=templates)
+        chosen = choose_retriever("auto", searched, sampled)
         return chosen, median_seconds(_candidates(artifact, scorer, chosen), rounds)
 
 

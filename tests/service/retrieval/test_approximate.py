@@ -11,13 +11,14 @@ from model.runtime.profile import Profile
 from service.ops.settings import Retrieval
 from service.retrieval import approximate
 from service.retrieval import select as choice
-from service.retrieval.approximate import ApproximateRetriever, FaissIndex
+from service.retrieval.approximate import ApproximateRetriever, Effort, FaissIndex
 from service.retrieval.query import Eligible, Query
-from service.retrieval.select import Chosen, choose_retriever
+from service.retrieval.select import Chosen, Searched, choose_retriever
 
 pytest.importorskip("faiss")
 
 NUM_ITEMS = 9000
+WHOLE = Effort.of_share(1)
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +44,7 @@ def retriever_of(exact_of, scorer_of, large) -> Callable[[FaissIndex], Approxima
             index,
             scorer_of(large),
             large.tensors,
+            WHOLE,
         )
 
     return make
@@ -73,8 +75,8 @@ def test_it_finds_nearly_what_routing_every_item_finds(
 def choose(scorer_of, large) -> Callable[..., Chosen]:
     def make(wanted: Retrieval, users: list[Profile], folder: Path | None = None) -> Chosen:
         templates = [expert.template for expert in large.manifest.experts]
-        scorer = scorer_of(large)
-        return choose_retriever(wanted, scorer, large.tensors, templates, users, folder=folder)
+        searched = Searched(scorer=scorer_of(large), tensors=large.tensors, templates_KM=templates)
+        return choose_retriever(wanted, searched, users, folder=folder)
 
     return make
 
@@ -96,6 +98,45 @@ def test_what_only_the_item_item_model_lifts_is_found(
     for profile, mine, right in zip(loud, found, truth, strict=True):
         assert np.isin(right.rows, profile.item_item.rows_N).mean() > 0.8
         assert np.isin(right.rows, mine.rows).mean() > 0.9
+
+
+@pytest.mark.parametrize("parts", [2, 3, 8, 64])
+def test_parts_look_at_their_share_and_at_enough(parts: int) -> None:
+    effort = Effort.of_share(1 / parts)
+    assert WHOLE.probed / parts < effort.probed < WHOLE.probed
+    for (last_rank, candidates), (same_rank, of_all) in zip(
+        effort.stages, WHOLE.stages, strict=True
+    ):
+        assert last_rank == same_rank
+        assert of_all / parts < candidates < of_all
+        assert candidates >= 2 * last_rank
+
+
+def test_halves_find_together_what_the_whole_finds(
+    index, exact_of, scorer_of, large, users, nothing
+) -> None:
+    everything = [Query(user, Eligible(NUM_ITEMS, nothing), 20) for user in users[:29]]
+    truth = exact_of(large).best(everything)
+    shares = {}
+    for share in (1.0, 0.5):
+        retriever = ApproximateRetriever(
+            exact_of(large), index, scorer_of(large), large.tensors, Effort.of_share(share)
+        )
+        rows = np.arange(NUM_ITEMS)
+        parts = [rows] if share == 1 else [rows[::2], rows[1::2]]
+        found = [
+            retriever.best(
+                [Query(user, Eligible(NUM_ITEMS, nothing, [part]), 20) for user in users[:29]]
+            )
+            for part in parts
+        ]
+        shares[share] = np.mean(
+            [
+                np.isin(right.rows, np.concatenate([each.rows for each in of_user])).mean()
+                for right, *of_user in zip(truth, *found, strict=True)
+            ]
+        )
+    assert shares[0.5] > shares[1.0] - 0.02
 
 
 @pytest.mark.parametrize("loud", [False, True])
@@ -141,10 +182,11 @@ def test_the_recall_of_an_index_is_measured_once(choose, users, tmp_path, monkey
     file = tmp_path / "index" / "recall.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"recall": 0.75}))
     assert choose("approximate", users[:3], tmp_path).recall == 0.75
-    monkeypatch.setattr(choice, "PROBED", 7)  # another release looks elsewhere
-    assert choose("approximate", users[:3], tmp_path).recall == first.recall
+    monkeypatch.setattr(approximate, "PROBED", 7)  # another release looks elsewhere
+    anew = choose("approximate", users[:3]).recall
+    assert choose("approximate", users[:3], tmp_path).recall == anew != 0.75
     file.write_text("[1, ")
-    assert choose("approximate", users[:3], tmp_path).recall == first.recall
+    assert choose("approximate", users[:3], tmp_path).recall == anew
 
 
 def test_answers_are_the_same_before_and_after_it_is_finished(

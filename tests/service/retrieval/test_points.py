@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from service.retrieval import approximate
-from service.retrieval.approximate import ApproximateRetriever, FaissIndex
+from service.retrieval.approximate import ApproximateRetriever, Effort, FaissIndex
 from service.retrieval.query import Eligible, Query, most_popular_with_points
 
 NUM_ITEMS = 9000
@@ -64,7 +64,9 @@ def test_approximately(exact_of, scorer_of, profile_of, large, shape, directly, 
     pytest.importorskip("faiss")
     monkeypatch.setattr(approximate, "ROUTED_DIRECTLY", directly)
     index = FaissIndex.build(large.tensors["item_embeddings"], large.tensors["item_bias"])
-    retriever = ApproximateRetriever(exact_of(large), index, scorer_of(large), large.tensors)
+    retriever = ApproximateRetriever(
+        exact_of(large), index, scorer_of(large), large.tensors, Effort.of_share(1)
+    )
     everything = Eligible(NUM_ITEMS, np.empty(0, dtype=np.intp))
     for user in range(4):
         profile = profile_of(large.tensors, user)
