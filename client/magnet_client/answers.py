@@ -1,8 +1,8 @@
 """What the service answers: names and types are those of its OpenAPI document, docs/openapi.json.
 
 Written by hand and tested against that document. Code generated from it would be longer, would
-lose what the shapes have in common (an ExpertDetail is an ExpertContribution), and would refuse the
-answers of an older service. Fields and values that a newer service adds are accepted.
+lose what the shapes have in common (an ExpertDetail is an ExpertContribution). Fields and values
+that a newer service adds are accepted.
 """
 
 from datetime import datetime

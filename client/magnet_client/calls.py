@@ -282,7 +282,7 @@ def models(*, limit: int = 100, cursor: str | None = None) -> Call[ModelsRespons
 
 
 def report(version: str) -> Call[ReportResponse]:
-    """What a model has learnt; NotFound if it was published early, or by an earlier release."""
+    """What a model has learnt; NotFound if it was published early."""
     path = f"/v1/models/{quote(version, safe='')}/report"
     return Call(method="GET", path=path, kind=ReportResponse)
 

@@ -10,6 +10,6 @@ server=$(command -v valkey-server || command -v redis-server)
 exec "$server" "$(dirname "$0")/redis.conf" - <<END
 user default on >$REDIS_ADMIN_PASSWORD ~* &* +@all
 user probe on nopass -@all +ping
-user magnet-service on >$REDIS_SERVICE_PASSWORD resetkeys resetchannels -@all +@read +@write +@transaction +@connection +@pubsub +@scripting -@dangerous +time +cluster|slots +info %R~mg:default:v:* ~mg:default:v:*:user_embeddings:* ~mg:default:v:*:seen_items:* ~mg:{default}:* ~mg:default:live:* ~mg:default:recent:* &mg:{default}:events
+user magnet-service on >$REDIS_SERVICE_PASSWORD resetkeys resetchannels -@all +@read +@write +@transaction +@connection +@pubsub +@scripting -@dangerous +time +cluster|slots +info %R~mg:default:v:* ~mg:default:v:*:user_embeddings:* ~mg:default:v:*:seen_items:* ~mg:{default}:* ~mg:default:live:* &mg:{default}:events
 user magnet-trainer on >$REDIS_TRAINER_PASSWORD resetkeys resetchannels -@all +@read +@write +@transaction +@connection +@pubsub -@dangerous +time +cluster|slots +info ~mg:default:v:* ~mg:{default}:* &mg:{default}:events
 END

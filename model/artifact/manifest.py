@@ -14,21 +14,20 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validato
 from model.registry.keys import check_name
 
 SCHEMA_VERSION: Literal[4] = 4
-"""Raised whenever a reader of the older number could misread what it is given."""
+"""Raised whenever a reader of the number before could misread what it is given. That number is read
+too (ADR 50), and fields that a reader does not know are ignored."""
 
 CHUNK_BYTES = 262_144 - 256
 """Most bytes in a chunk, just under 256 KiB: the server's allocator rounds sizes up to classes,
 and a value of exactly 2^k bytes plus its header falls into the next, 25 % larger (measured)."""
 
 ITEM_ENCODER = "item_encoder.onnx"
-"""Encodes items that come after training. Artifacts of earlier releases, and models without content
-have none, nor its tensors."""
+"""Encodes items that come after training. Models without content have none, nor its tensors."""
 ITEM_ENCODER_TENSORS = frozenset({"item_content", "item_lengths"})
 HALVED = frozenset({"item_embeddings", "item_foldin"})
 """What large catalogues have in 16 bits."""
 TEXT_ENCODER_TENSORS = frozenset({"text_terms_blob", "text_terms_offsets", "text_idf", "text_axes"})
-"""What text features were made with. Artifacts of earlier releases, and models with other text
-features or none, have none of them."""
+"""What text features were made with. Models with other text features or none have none of them."""
 
 Role = Literal["dominant", "balanced", "complementary"]
 HeldOut = Literal["unseen", "encoded", "trained"]
@@ -50,7 +49,7 @@ def sha256(data: bytes | NDArray[Any]) -> str:
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(
-        frozen=True, hide_input_in_errors=True, extra="forbid", allow_inf_nan=False
+        frozen=True, hide_input_in_errors=True, extra="ignore", allow_inf_nan=False
     )
 
 
@@ -110,8 +109,8 @@ class EpochRecord(_Frozen):
     epoch: int
     stage: Literal["encoders", "coverage", "specialisation"]
     loss: float
-    loss_terms: dict[str, float] = {}
-    """Its weighted parts by name, which add up to it; empty in older manifests."""
+    loss_terms: dict[str, float]
+    """Its weighted parts by name, which add up to it."""
     valid_ndcg20: float
     coverage_entropy: float
     """Entropy of the mean routing distribution over log K: is every expert used?"""
@@ -135,7 +134,7 @@ class TrainingRecord(_Frozen):
     history: list[EpochRecord]
     """Up to the model that was measured."""
     early: bool = False
-    """The best so far of a training that went on; older manifests do not say."""
+    """The best so far of a training that went on."""
     held_out: HeldOut = "unseen"
     """Unless `unseen`, no metric on these data tells how good the model is on new ones."""
 
@@ -160,18 +159,16 @@ class ArtifactManifest(_Frozen):
     item_item_deviation: float | None = Field(default=None, ge=0)
     """Standard deviation over all items that the item-item scores of a history are brought to; None
     in version 3, which takes them as they are."""
-    newcomer_popularity: float = Field(default=0, ge=0, exclude_if=lambda number: not number)
+    newcomer_popularity: float = Field(default=0, ge=0)
     """Of a user who is not in the model and of whom n items are known, popularity says 1 +
-    `newcomer_popularity` / n times as much; left out if it is 0, since earlier releases do not know
-    it."""
+    `newcomer_popularity` / n times as much."""
     events_until: AwareDatetime | None = None
     """The model has learnt from feedback that was received until then; None if nobody knows."""
     items_until: AwareDatetime | None = None
-    """What was said of items until then is in their metadata; None, as in earlier releases: until
-    the model was made."""
-    erasures: int = Field(default=0, ge=0, exclude_if=lambda number: not number)
+    """What was said of items until then is in their metadata; None: until the model was made."""
+    erasures: int = Field(default=0, ge=0)
     """The users of erasures up to this number (`model.registry.erasures`) are not in it, unless
-    they came back; left out if it is 0, since earlier releases do not know it."""
+    they came back."""
     chunk_bytes: int = CHUNK_BYTES
     tensors: dict[str, TensorSpec]
     files: dict[str, FileSpec]

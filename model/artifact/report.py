@@ -1,7 +1,7 @@
 """What a model has learnt, as figures: the file `report.json` of an artifact.
 
 The service hands it out as it is, the page and `magnet report` draw it. Models that were published
-while their training went on, and those of earlier releases, have none.
+while their training went on have none.
 
 Letters: Q groups, K experts, S items drawn.
 """

@@ -121,10 +121,6 @@ class KeySpace:
         """Sorted set of what a user has done lately, `<type> <item>`, by Unix ms; it expires."""
         return f"mg:{self.namespace}:live:{user_id}"
 
-    def recent(self, user_id: str) -> str:
-        """The items of `live` alone, which earlier releases read and write instead of it."""
-        return f"mg:{self.namespace}:recent:{user_id}"
-
     def manifest(self, version: str) -> str:
         """The JSON manifest of one version, written after everything that it names."""
         return f"mg:{self.namespace}:v:{check_name(version, 'model version')}:manifest"

@@ -114,14 +114,14 @@ class ReportedEvent(BaseModel):
         None, ge=1, le=1_000_000, description="`rank` of the item in that answer"
     )
     request_id: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = Field(
-        None,
-        description="`request_id` of that answer",
-        exclude_if=lambda value: value is None,  # a trainer of an earlier release does not know it
+        None, description="`request_id` of that answer"
     )
 
 
 class FeedbackEvent(ReportedEvent):
     """A reported event that the service has taken in."""
+
+    model_config = ConfigDict(extra="ignore")  # a newer service may say more
 
     received_at: Moment
 

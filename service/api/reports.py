@@ -28,12 +28,12 @@ async def report(
     """What a model has learnt: which experts serve whom, the long tail, and where items lie.
 
     The figures are of lists that were made when the model was trained. Models that were published
-    while their training went on have none, nor have those of earlier releases.
+    while their training went on have none.
     """
     found = await _report(call.services, version)
     if found is None:
         raise NoReport(
-            f"version {version!r} was published early in its training, or by an earlier release; "
+            f"version {version!r} was published early in its training; "
             "`magnet report ARTIFACT` draws the report of any artifact"
         )
     return call.answer(ReportResponse, model_version=version, report=orjson.Fragment(found))

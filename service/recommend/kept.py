@@ -43,7 +43,6 @@ class _Basis:
     hidden_rows: ref[Rows]
     default_rules: Rules
     events: Sequence[LiveEvent]
-    recent_ids: Sequence[str]
 
     @classmethod
     def of(cls, served: Served, user: UserState) -> Self:
@@ -54,7 +53,6 @@ class _Basis:
             hidden_rows=ref(user.hidden_rows),
             default_rules=user.default_rules,
             events=user.events,
-            recent_ids=user.recent_ids,
         )
 
     def holds(self, served: Served, user: UserState) -> bool:
@@ -66,7 +64,6 @@ class _Basis:
             and self.hidden_rows() is user.hidden_rows
             and self.default_rules is user.default_rules
             and self.events == user.events
-            and self.recent_ids == user.recent_ids
         )
 
 
@@ -81,8 +78,7 @@ class _Kept:
     def num_bytes(self) -> int:
         """About how much memory it takes."""
         texts = len(self.request) + len(self.answer.content)
-        num_events = len(self.basis.events) + len(self.basis.recent_ids)
-        return _BYTES + texts + _EVENT_BYTES * num_events
+        return _BYTES + texts + _EVENT_BYTES * len(self.basis.events)
 
 
 class _Entries(LRUCache[str, _Kept]):

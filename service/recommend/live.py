@@ -68,11 +68,11 @@ NOTHING = LiveItems(liked=_NO_ROWS, disliked=_NO_ROWS, undone=_NO_ROWS, seen=_NO
 
 def live_items(snapshot: Snapshot, user: UserState) -> LiveItems:
     """What a user's events say; items that the model does not have are left out."""
-    if not user.events and not user.recent_ids:  # the usual request need not pay
+    if not user.events:  # the usual request need not pay
         return NOTHING
     if user.record is None:
         return _looked_up(snapshot, user)
-    key = (user.events, user.recent_ids, snapshot.items.serial)
+    key = (user.events, snapshot.items.serial)
     return user.record.memo.get(key, lambda: _looked_up(snapshot, user))
 
 
@@ -92,13 +92,12 @@ def _looked_up(snapshot: Snapshot, user: UserState) -> LiveItems:
     for row, (word, at) in words.items():
         if word != "like" or not learnt(row, at):
             rows_of[word].append(row)
-    further, _ = snapshot.items.rows(user.recent_ids)
     seen = [row for row, kind in latest.items() if kind not in TAKEN_BACK]
     return LiveItems(
         liked=_rows(rows_of["like"][::-1]),
         disliked=_rows(rows_of["dislike"]),
         undone=_rows(rows_of["undo"]),
-        seen=np.concatenate([further, _rows(seen)]),
+        seen=_rows(seen),
     )
 
 

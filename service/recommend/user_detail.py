@@ -85,7 +85,7 @@ def _check_known(user: UserState) -> None:
         raise UserUnavailable(
             f"what is known of user {user.user_id!r} could not be read from the store; try again"
         )
-    if not (user.in_model or user.events or user.recent_ids):
+    if not (user.in_model or user.events):
         assert user.user_id is not None
         raise UnknownUser(
             f"user {user.user_id!r} is not known, neither to the model nor by events"

@@ -202,8 +202,7 @@ class Erasures:
                 _ADD, len(names), *names, wanted.model_dump_json(), draw_step()
             )
             recorded = Erasure.model_validate_json(text)
-            for name in (keys.live(user_id), keys.recent(user_id)):
-                await client.unlink(name)
+            await client.unlink(keys.live(user_id))
         if newest is not None:
             await self._forget_events(user_id, newest)
         for version in await self._versions():

@@ -8,12 +8,12 @@ earlier one: an event that is sent twice counts when it came first.
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from model.registry.keys import KeySpace
-from model.registry.records import SHOWN_ONLY, TAKEN_BACK, FeedbackEvent
+from model.registry.records import SHOWN_ONLY, FeedbackEvent
 from service.store.foreign import LAST_MS, tell, text_of
 
 _LIVE = "the sorted set of a user's events"
@@ -45,15 +45,11 @@ class LiveSets:
     lasting_ms: int
     """How long a member counts."""
 
-    def reading(self, user_id: str, now: int) -> Iterator[tuple[str | int, ...]]:
-        """The commands whose replies tell what a user has done, newest first.
-
-        The second reply names the items of which replicas of earlier releases know.
-        """
+    def reading(self, user_id: str, now: int) -> tuple[str | int, ...]:
+        """The command whose reply tells what a user has done, newest first."""
         since = now - self.lasting_ms
         order = ("BYSCORE", "REV", "LIMIT", 0, self.most)
-        yield "ZRANGE", self.keys.live(user_id), "+inf", since, *order, "WITHSCORES"
-        yield "ZRANGE", self.keys.recent(user_id), 0, -1, "REV"
+        return "ZRANGE", self.keys.live(user_id), "+inf", since, *order, "WITHSCORES"
 
     def writing(
         self, events: Sequence[FeedbackEvent], arrived: Sequence[float]
@@ -72,36 +68,15 @@ class LiveSets:
             yield "ZREMRANGEBYSCORE", key, "-inf", oldest
             yield "ZREMRANGEBYRANK", key, 0, -self.most - 1
             yield "PEXPIRE", key, self.lasting_ms
-            yield from self._for_earlier_releases(user_id, done)
-
-    def _for_earlier_releases(
-        self, user_id: str, done: Mapping[tuple[str, str], float]
-    ) -> Iterator[tuple[str | int | float, ...]]:
-        """Their replicas may run beside this one for as long as a roll-out takes."""
-        key = self.keys.recent(user_id)
-        latest = {item: (kind, at) for (kind, item), at in sorted(done.items(), key=_when)}
-        for item_id, (kind, at) in latest.items():
-            seen = kind not in TAKEN_BACK
-            yield ("ZADD", key, "GT", at, item_id) if seen else ("ZREM", key, item_id)
-        yield "ZREMRANGEBYRANK", key, 0, -self.most - 1
-        yield "PEXPIRE", key, self.lasting_ms
 
 
-def _when(done: tuple[tuple[str, str], float]) -> float:
-    return done[1]
-
-
-def of_replies(live: Sequence[Any], recent: Sequence[bytes]) -> tuple[list[LiveEvent], list[str]]:
-    """The events, newest first, and the items of which only replicas of earlier releases know."""
+def of_reply(reply: Sequence[Any]) -> list[LiveEvent]:
+    """The events, newest first."""
     events = []
-    for member, at in live:
+    for member, at in reply:
         if float(at) <= LAST_MS:
             kind, _, item_id = text_of(member, _LIVE).partition(" ")
             events.append(LiveEvent(item_id, kind, float(at)))
         else:
             tell(_LIVE)
-    if not recent:
-        return events, []
-    known = {event.item_id for event in events}
-    ids = [text_of(each, _LIVE) for each in recent]
-    return events, [item_id for item_id in ids if item_id not in known]
+    return events

@@ -33,7 +33,7 @@ from service.ops.batching import Batcher
 from service.ops.settings import Settings
 from service.schemas.errors import SourceUnavailable
 from service.store.connection import FAULTS, Exchange, answering, close, connect, writing
-from service.store.live_events import LiveEvent, LiveSets, now_ms, of_replies
+from service.store.live_events import LiveEvent, LiveSets, now_ms, of_reply
 
 MAX_SHARED = 64
 """Requests that read in one round trip; further ones wait for the next."""
@@ -105,8 +105,6 @@ class LiveValues:
     revisions: Revisions
     events: Sequence[LiveEvent]
     """What the user has done lately, newest first."""
-    recent_ids: Sequence[str]
-    """Further items that they have seen, by replicas of earlier releases."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,7 +234,7 @@ class RedisStore:
 
     def _commands(self, read: _Read) -> Iterator[tuple[str | int, ...]]:
         if read.user_id is not None:
-            yield from self.live.reading(read.user_id, now_ms())
+            yield self.live.reading(read.user_id, now_ms())
         for span in read.spans:
             for chunk, first, last in span.pieces():
                 yield "GETRANGE", self.keys.chunk(read.version, span.blob, chunk), first, last
@@ -244,16 +242,11 @@ class RedisStore:
     def _answer(
         self, read: _Read, values: Sequence[bytes | None], parts: Iterator[Any]
     ) -> tuple[list[bytes], LiveValues] | SourceUnavailable:
-        sets = ((), ()) if read.user_id is None else (next(parts), next(parts))
-        events, recent_ids = of_replies(*sets)
+        events = [] if read.user_id is None else of_reply(next(parts))
         rows = [b"".join(islice(parts, sum(1 for _ in span.pieces()))) for span in read.spans]
         if any(len(data) != span.num_bytes for data, span in zip(rows, read.spans, strict=True)):
             return SourceUnavailable(f"version {read.version} is no longer whole in {self.address}")
-        return rows, LiveValues(
-            revisions=Revisions.of(values),
-            events=events,
-            recent_ids=recent_ids,
-        )
+        return rows, LiveValues(revisions=Revisions.of(values), events=events)
 
     async def revisions(self) -> Revisions:
         """What everybody shares."""

@@ -51,8 +51,6 @@ class UserState:
     """None for a user who is not in the model or cannot be read now."""
     events: Sequence[LiveEvent] = ()
     """What they have done lately, newest first; the model may have learnt from it already."""
-    recent_ids: Sequence[str] = ()
-    """Further items that they have seen lately, see `LiveValues`."""
     hidden_rows: Rows
     """Items that must not be shown to anybody, ascending; the same array until others must not."""
     default_rules: Rules = field(default_factory=lambda: NO_RULES)
@@ -209,11 +207,10 @@ class RedisUsers:
         record = None if row is None else self._kept(row)
         spans = () if row is None or record is not None else self._spans(row)
         events: Sequence[LiveEvent] = ()
-        recent_ids: Sequence[str] = ()
         trouble = None
         try:
             parts, live = await self._store.read(self._version, spans, user_id)
-            events, recent_ids = live.events, live.recent_ids
+            events = live.events
             await self._changing.follow(live.revisions)
             if row is not None and record is None:
                 record = self._keep(row, parts)
@@ -227,7 +224,6 @@ class RedisUsers:
             in_model=row is not None,
             record=record,
             events=events,
-            recent_ids=recent_ids,
             hidden_rows=self._changing.hidden.rows(items),
             default_rules=self._changing.rules.latest,
             trouble=trouble,

@@ -102,7 +102,6 @@ def test_nobody_is_told_to_type_an_old_name() -> None:
         for file in [PROJECT / place, *(PROJECT / place).rglob("*")]
         if file.is_file() and file.suffix in suffixes
     ]
-    shims = {PROJECT / "training" / "__main__.py", PROJECT / "service" / "keys.py"}
     history = {PROJECT / "docs" / "research-log.md", *(PROJECT / "docs" / "adr").glob("*")}
     told = [file for file in files if old.search(file.read_text(errors="replace"))]
-    assert set(told) - shims - history == set()
+    assert set(told) - history == set()

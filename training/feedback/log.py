@@ -295,8 +295,7 @@ def _scan(folders: Iterable[Path], schema: pl.Schema) -> pl.LazyFrame:
 def _scan_parts(parts: list[Path], schema: pl.Schema) -> pl.LazyFrame:
     if not parts:
         return pl.LazyFrame(schema=schema)
-    # Files of earlier releases have fewer columns.
-    return pl.scan_parquet(parts, schema=schema, missing_columns="insert")
+    return pl.scan_parquet(parts, schema=schema)
 
 
 def _fault(part: Path) -> str | None:

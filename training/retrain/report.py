@@ -108,7 +108,7 @@ def _losses(record: RunRecord) -> list[Panel]:
     """The loss with its largest term, the ranking; then the other terms, which are far smaller."""
     history = record.history
     total = Series(name="loss", values=[x.loss for x in history], colour=INK)
-    names = [name for name in history[-1].loss_terms if all(name in x.loss_terms for x in history)]
+    names = list(history[-1].loss_terms)
     terms = [
         Series(
             name=name.replace("_", " "),

@@ -14,8 +14,8 @@ PROJECT = Path(__file__).parents[3]
 HEAVY = {"torch", "polars", "scipy", "sklearn", "onnx", "onnxruntime", "fastapi", "redis"}
 
 
-def typed(*arguments: str, module: str = "deploy.cli") -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", module, *arguments]
+def typed(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "deploy.cli", *arguments]
     return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
 
 
@@ -154,23 +154,6 @@ def test_keys_are_made_and_listed(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert capsys.readouterr().out.splitlines()[-1] == "shop\tread"
     assert main(["keys", "remove", "--name", "nobody", *file]) == 1
     assert "has no key named 'nobody'" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("module", "words", "now"),
-    [
-        ("training", ["synthesise", "--items", "0", "--out", "x"], "magnet synthesise"),
-        ("service.keys", ["list", "--file", "nowhere"], "magnet keys"),
-    ],
-)
-def test_the_old_names_still_work_and_say_the_new_one(
-    module: str, words: list[str], now: str
-) -> None:
-    done = typed(*words, module=module)
-    first, last = done.stderr.splitlines()
-    assert now in first
-    assert "--items" in last or "nowhere" in last
-    assert done.returncode in (1, 2)
 
 
 @pytest.mark.parametrize("out", ["file/x", "folder"])

@@ -21,11 +21,10 @@ def test_an_experiment_is_in_that_slot_too_and_named_by_its_canary() -> None:
 
 
 def test_users_are_spread_over_the_nodes_of_a_cluster() -> None:
-    assert KEYS.recent("196") == "mg:shop:recent:196"
     assert KEYS.live("196") == "mg:shop:live:196"
 
 
 def test_no_version_key_is_anothers() -> None:
-    keys = [KEYS.manifest("v1"), KEYS.chunk("v1", "item_bias", 0), KEYS.recent("v:v1:manifest")]
+    keys = [KEYS.manifest("v1"), KEYS.chunk("v1", "item_bias", 0), KEYS.live("v:v1:manifest")]
     assert len(set(keys)) == 3
     assert [key.startswith(KEYS.every_version_pattern[:-1]) for key in keys] == [True, True, False]

@@ -385,7 +385,7 @@ def test_only_pictures_that_browsers_load_are_taken(client) -> None:
     assert client.get("/v1/items/new").json()["picture_url"] == "https://a.example/1.jpg"
 
 
-def test_a_record_of_an_earlier_release_costs_the_picture_alone(
+def test_an_address_that_others_wrote_costs_the_picture_alone(
     redis_url, artifact, publish, serving, following, until
 ) -> None:
     publish(redis_url, artifact)

@@ -185,7 +185,7 @@ def test_a_call_that_was_kept_in_part_is_mended_when_it_is_sent_again(
     one, other = replicas
     clicks = report(one, "u004", "i041")
     with valkey_server.client() as redis:
-        redis.delete(KEYS.live("u004"), KEYS.recent("u004"))
+        redis.delete(KEYS.live("u004"))
     assert recommend(other, user_id="u004")["live_events"] == 0
     one.post("/v1/feedback", json={"events": clicks})
     assert recommend(other, user_id="u004")["live_events"] == 1
@@ -229,16 +229,6 @@ def test_an_item_of_the_history_can_be_taken_back(replicas) -> None:
     assert explained["live_events"] == 1
     assert evidence["item_id"] not in [each["item_id"] for each in explained["history"]]
     assert evidence["item_id"] in scores(recommend(other, user_id="u004", k=80))
-
-
-def test_a_replica_of_an_earlier_release_knows_what_was_seen(replicas, valkey_server) -> None:
-    one, _ = replicas
-    report(one, "visitor", "i003", "i040")
-    report(one, "visitor", "i003", kind="undo")
-    with valkey_server.client() as redis:
-        assert redis.zrange(KEYS.recent("visitor"), 0, -1) == [b"i040"]
-        kept = redis.zrange(KEYS.live("visitor"), 0, -1)
-    assert kept == [b"click i003", b"click i040", b"undo i003"]
 
 
 def test_without_redis_lists_say_that_events_are_missing(

@@ -103,7 +103,7 @@ def test_who_comes_back_and_is_erased_again(redis_url, server) -> None:
     asyncio.run(go())
 
 
-@pytest.mark.parametrize("fault", ["trimmed", "earlier release", "another primary"])
+@pytest.mark.parametrize("fault", ["trimmed", "another primary"])
 def test_a_log_that_does_not_lead_on_is_noticed(fault: str, redis_url, server) -> None:
     async def go() -> None:
         watched = Watched(redis_url)

@@ -73,7 +73,7 @@ async def at_random(url: str, server: redis.Redis, seed: int) -> None:
     hidden: set[str] = set()
     for _ in range(30):
         chosen = rng.choice([*IDS, *ADDED, "unknown"], rng.integers(1, 8)).tolist()
-        how = rng.choice(["call", "earlier release", "lost log"], p=[0.8, 0.1, 0.1])
+        how = rng.choice(["call", "by hand", "lost log"], p=[0.8, 0.1, 0.1])
         available = bool(rng.integers(2))
         if how == "call":
             await availability.put(chosen, available=available)
@@ -124,7 +124,7 @@ def test_requests_are_answered_while_all_are_read(redis_url, server, monkeypatch
     async def go() -> None:
         watched, items = Watched(redis_url), catalogue()
         assert "i05" not in await watched.shown(items)
-        server.sadd(KEYS.unavailable, "i06")  # as by an earlier release, without the log
+        server.sadd(KEYS.unavailable, "i06")  # by hand, without the log
         server.incr(KEYS.availability_revision)
         page, slow = watched.store.hidden_page, asyncio.Event()
 

@@ -42,7 +42,7 @@ class CountingStore:
         self.reads += 1
         parts = [self.tensors[span.blob][span.start : span.stop].tobytes() for span in spans]
         unchanged = Revisions(availability=0, erasures=0, rules=None)
-        values = LiveValues(revisions=unchanged, events=[], recent_ids=[])
+        values = LiveValues(revisions=unchanged, events=[])
         return parts, values
 
 

@@ -32,19 +32,6 @@ def test_an_empty_log_can_be_read(log: EventLog) -> None:
     assert len(log.read()) == len(log.rejects()) == log.num_bytes() == 0
 
 
-def test_a_log_of_an_earlier_release_is_read_and_gone_on_with(
-    fill: Callable[..., EventLog], make_event: Callable[..., FeedbackEvent]
-) -> None:
-    log = fill(1)
-    (part,) = (part for folder in log.days().values() for part in folder.glob("*"))
-    pl.read_parquet(part).drop("request_id").write_parquet(part)
-    with log.writing() as writer:
-        events = [make_event(2, request_id="r2").model_dump()]
-        writer.append(pl.DataFrame(events, schema=EVENTS))
-        assert writer.compact(before=TODAY) == 1
-    assert log.read()["request_id"].to_list() == [None, "r2"]
-
-
 def test_compaction_leaves_one_file_per_past_day_and_the_same_events(
     fill: Callable[..., EventLog],
 ) -> None:

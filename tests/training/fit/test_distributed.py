@@ -78,7 +78,7 @@ def test_two_processes_agree_with_one_even_across_a_crash(tiny_data: Path, tmp_p
     assert len(our_errors(crashed)) <= 1  # torchrun may end the leader before it can say anything
     assert not out.exists()
 
-    done = torchrun("-m", "training", *fit)
+    done = torchrun("-m", "deploy.cli", *fit)
     assert done.returncode == 0, done.stderr
     assert "going on from" in done.stderr
     assert done.stderr.count("best epoch") == 1

@@ -33,6 +33,7 @@ EPOCH = EpochRecord(
     epoch=1,
     stage="encoders",
     loss=1.0,
+    loss_terms={"ranking": 1.0},
     valid_ndcg20=0.1,
     coverage_entropy=1.0,
     pair_entropy=1.0,

@@ -113,11 +113,6 @@ def test_terms_of_the_loss_are_drawn_where_they_are_known(record: RunRecord) -> 
     assert {"loss", "ranking", "other terms of the loss", "alignment", "routing coverage"} <= set(
         outline.text
     )
-    older = [x.model_copy(update={"loss_terms": {}}) for x in record.history[:1]]
-    for history in (older, older + record.history[1:]):
-        page = render(record.model_copy(update={"history": history}))
-        assert "ranking" not in page
-        assert page.count('class="series"') == 6
 
 
 def test_the_page_needs_nothing_from_outside(record: RunRecord) -> None:

@@ -85,7 +85,7 @@ def test_one_that_cannot_be_loaded_leaves_everybody_to_the_live_model(
     damaged = start(one)
     assert damaged.status_code == 404
     assert "damaged" in damaged.json()["detail"]
-    # An earlier release starts one without reading it through.
+    # One that is damaged after it was read through.
     store.add(make_artifact("v3", 3))
     assert start(one, "v3").status_code == 200
     record = store.get(KEYS.canary)

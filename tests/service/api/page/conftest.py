@@ -28,6 +28,7 @@ def trained(make_artifact, reported) -> Artifact:
             epoch=epoch,
             stage="coverage" if epoch < 4 else "specialisation",
             loss=3.0 / epoch,
+            loss_terms={"ranking": 3.0 / epoch},
             valid_ndcg20=0.1,
             coverage_entropy=0.9,
             pair_entropy=1 - 0.1 * epoch,
