@@ -35,7 +35,7 @@ from training.experiments.withheld import (
 from training.fit.config import TrainingConfig
 from training.fit.graphs import content_neighbours
 from training.fit.trained_model import TrainedModel, encode_anew
-from training.reporting.documents import table
+from training.reporting.documents import EvaluationProtocol, table
 
 NEIGHBOURS = (10, 50, 200, 1000)
 """Sizes of a content neighbourhood among which validation chooses."""
@@ -331,7 +331,9 @@ _ITEM_LABELS: dict[Way, str] = {
     "popularity": "popularity",
     "random": "random",
 }
-PROTOCOL = """\
+PROTOCOL = EvaluationProtocol(
+    "cold-start",
+    """\
 Cold start: a share of the users with training positives, drawn once, lose all their training and
 validation positives; one model is trained without them and one with them, and both are measured on
 their test positives, each user by the same training history. Likewise for the same share of the
@@ -349,7 +351,8 @@ none is a content neighbour of another. *Content neighbours*: how much of an ite
 neighbourhood is in the user's history. The size of the neighbourhood is chosen on the withheld
 items' own validation positives, which no other way sees. Ties of popularity are broken at random.
 The first two tables count positives of withheld items only, so a way gains in them by listing
-withheld items at all; the third shows the price."""
+withheld items at all; the third shows the price.""",
+)
 
 
 def as_markdown(result: ColdStart, command: str) -> str:

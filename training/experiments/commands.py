@@ -137,7 +137,7 @@ def benchmark(
         result = run_benchmark(dataset, plan, OutcomeCache(reuse) if reuse else None, engine)
     section = benchmark_report.as_markdown(result, as_typed(_WITHOUT))
     name = benchmark_report.section_name(result)
-    outputs.write(name, section, benchmark_report.as_json(result))
+    outputs.write(name, section, benchmark_report.as_json(result), benchmark_report.PROTOCOL)
 
 
 def share_option(text: str) -> Callable[[Function], Function]:

@@ -25,7 +25,7 @@ from training.experiments.withheld import (
     within,
 )
 from training.fit.config import TrainingConfig
-from training.reporting.documents import table
+from training.reporting.documents import EvaluationProtocol, table
 
 EVENTS = (1, 3, 5, 10)
 """Numbers of events after which lists are measured."""
@@ -131,13 +131,16 @@ def run_live_events(
     )
 
 
-PROTOCOL = """\
+PROTOCOL = EvaluationProtocol(
+    "live-events",
+    """\
 Live events: a share of the users with training positives, drawn once, lose all their training and
 validation positives; a model is trained without them. Then their training positives come one by
 one, oldest first. After some of them the model folds them in, as the service does with live events,
 and another model is trained with just these events. Both rank every item but the users' training
 items for the users who have so many events and a test positive. ± is the standard deviation over
-seeds; intervals are 95 % of a paired bootstrap over users, and where one holds zero it is a tie."""
+seeds; intervals are 95 % of a paired bootstrap over users; one that holds zero is a tie.""",
+)
 _HEADER = [
     "events",
     "users",

@@ -25,7 +25,7 @@ from training.reporting.charts import (
     expert_shares,
     specialisation,
 )
-from training.reporting.documents import table
+from training.reporting.documents import EvaluationProtocol, table
 
 TRIGGER: Switch = "entropy"
 FIXED: tuple[Switch, ...] = ("never", 0, 5, 10, 20)
@@ -122,7 +122,9 @@ def _run_trial(dataset: Dataset, config: TrainingConfig) -> Run:
 
 
 _METRICS = ("recall@20", "ndcg@20")
-PROTOCOL = """\
+PROTOCOL = EvaluationProtocol(
+    "schedule",
+    """\
 Schedules: all runs of a seed differ only in what starts the router's second stage, specialisation:
 the entropy trigger, which has no setting that depends on the data, or a fixed number of the
 router's epochs, or nothing ever. Each keeps the router's best epoch by validation NDCG@20, whatever
@@ -131,7 +133,8 @@ routing weight, 1 being an even share: over all of the router's epochs before sp
 the epoch that is kept. ± is the standard deviation over seeds; the
 last columns are the trigger minus the row on the test part, with the 95 % interval of a paired
 bootstrap over users (each user's value averaged over seeds); where the interval holds zero it is a
-tie."""
+tie.""",
+)
 
 
 def label(switch: Switch) -> str:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from tabulate import tabulate
 
@@ -21,6 +22,15 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return tabulate(rows, header, tablefmt="github", disable_numparse=True, stralign=None)
 
 
+class EvaluationProtocol(NamedTuple):
+    """How all sections of a kind were measured. A document has it once."""
+
+    kind: str
+    """Its section in the document is named after that."""
+    text: str
+    """Markdown."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outputs:
     """Where a report goes, besides standard output."""
@@ -31,7 +41,11 @@ class Outputs:
     """Markdown file of which one section is replaced."""
 
     def write(
-        self, name: str, section: str, figures: Mapping[str, object], protocol: str = ""
+        self,
+        name: str,
+        section: str,
+        figures: Mapping[str, object],
+        protocol: EvaluationProtocol | None = None,
     ) -> None:
         """Print the section, and write figures and section to their files.
 
@@ -39,14 +53,14 @@ class Outputs:
             name: of the section in the document.
             section: Markdown.
             figures: what JSON can hold.
-            protocol: how all sections of this kind were measured; the document has it once, in a
-                section named after the last word of `name`.
+            protocol: printed below the section.
         """
-        sys.stdout.write("\n\n".join(filter(None, (section, protocol))) + "\n")
+        printed = section if protocol is None else f"{section}\n\n{protocol.text}"
+        sys.stdout.write(f"{printed}\n")
         if self.json:
             self.json.write_text(json.dumps(figures, indent=1) + "\n")
         if self.document and protocol:
-            update_document(self.document, f"{name.split()[-1]} protocol", protocol)
+            update_document(self.document, f"{protocol.kind} protocol", protocol.text)
         if self.document:
             update_document(self.document, name, section)
 

@@ -380,7 +380,7 @@ export interface paths {
          * @description What a model has learnt: which experts serve whom, the long tail, and where items lie.
          *
          *     The figures are of lists that were made when the model was trained. Models that were published
-         *     while their training went on have none, nor have those of earlier releases.
+         *     while their training went on have none.
          */
         get: operations["report_v1_models__version__report_get"];
         put?: never;
@@ -971,7 +971,6 @@ export interface components {
             epoch: number;
             expert_shares: number[];
             loss: number;
-            /** @default {} */
             loss_terms: {
                 [key: string]: number;
             };

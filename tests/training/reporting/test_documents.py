@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from training.reporting.documents import Outputs, table, update_document
+from training.reporting.documents import EvaluationProtocol, Outputs, table, update_document
 
 
 def test_cells_of_a_table_stay_as_they_are():
@@ -27,11 +27,12 @@ def test_a_report_goes_to_all_its_outputs(tmp_path: Path, capsys: pytest.Capture
 def test_a_document_says_once_how_its_sections_were_measured(tmp_path: Path, capsys):
     outputs = Outputs(document=tmp_path / "report.md")
     for data in ("one", "other"):
-        outputs.write(f"{data} study", f"figures of {data}", {}, "how it was measured")
+        protocol = EvaluationProtocol("study", "how it was measured")
+        outputs.write(f"{data} study", f"figures of {data}", {}, protocol)
         assert capsys.readouterr().out == f"figures of {data}\n\nhow it was measured\n"
     text = (tmp_path / "report.md").read_text()
     assert text.count("how it was measured") == 1
-    assert text.index("how it was measured") < text.index("figures of one")
+    assert text.index("benchmark study protocol") < text.index("figures of one")
 
 
 def test_a_second_run_replaces_its_own_section_only(tmp_path: Path):

@@ -17,30 +17,32 @@ from training.experiments.benchmark.outcome import (
 )
 from training.experiments.benchmark.runner import ABLATIONS
 from training.experiments.figures import figure, opening, spread
-from training.reporting.documents import table
+from training.reporting.documents import EvaluationProtocol, table
 
-_PROTOCOL = """\
-Protocol: every item is ranked for every test user, their training items masked; Recall and NDCG at
-10 and 20 are averaged over users with test items (ideal DCG over min(K, test items)). All models
-get the same split. Settings and the stopping epoch are chosen by validation NDCG@20; the test part
-is read once per finished model. ± is the standard deviation over seeds. `fit s` is one whole
-training with the chosen settings, without the search for them; `s/epoch` includes the validation
-after it; a peak is that of the whole process while the model was tuned and trained. Costs beside
-LightGCN, on one thread in one run, are what `magnet costs` measures.
-Cold items have no training positive, tail items one to five, head items more; sparse users have
-two or fewer. In an item group each user is scored on their test items of that group. Where time
-splits the data, `validation masked` scores all users on lists without their validation items as
-well: they had these before what is tested, and no service lists what a user has had
-(docs/adr/0008-lists-without-what-came-before.md)."""
+PROTOCOL = EvaluationProtocol(
+    "quality",
+    """\
+Every item is ranked for every test user, their training items masked; Recall and NDCG at 10 and 20
+are averaged over users with test items (ideal DCG over min(K, test items)). All models get the same
+split. Settings and the stopping epoch are chosen by validation NDCG@20; the test part is read once
+per finished model. ± is the standard deviation over seeds. `fit s` is one whole training with the
+chosen settings, without the search for them; `s/epoch` includes the validation after it; a peak is
+that of the whole process while the model was tuned and trained.
+
+Cold items have no training positive, tail items one to five, head items more; sparse users have two
+or fewer. In an item group each user is scored on their test items of that group. Where time splits
+the data, `validation masked` scores all users on lists without their validation items as well: they
+had these before what is tested, and no service lists what a user has had
+(docs/adr/0008-lists-without-what-came-before.md).
+
+A difference of two models has the 95 % interval of a paired bootstrap over users, each user's value
+averaged over seeds. Where the interval holds zero it is a tie.""",
+)
 _PUBLISHED = """\
 **Published protocol**: once validation had chosen settings and stopping epochs, every model was
 trained on training and validation positives together, as in published tables that know no
 validation part. Validation items are left out of the lists too, and count as training positives in
 the groups. Compare these figures with such tables, and not with those of other sections."""
-_INTERVALS = (
-    "with the 95 % interval of a paired bootstrap over users (each user's value averaged over "
-    "seeds); where the interval holds zero it is a tie:"
-)
 _METRIC_LABELS = {"recall@20": "Recall@20", "ndcg@20": "NDCG@20"}
 
 
@@ -97,10 +99,7 @@ def _outcomes_json(outcomes: Mapping[str, Outcome], leads: Leads) -> dict[str, o
 
 def as_markdown(benchmark: Benchmark, command: str) -> str:
     """The data set's section; `command` is what made it."""
-    parts = [
-        *opening(section_name(benchmark), benchmark.summary, benchmark.seeds, command),
-        _PROTOCOL,
-    ]
+    parts = opening(section_name(benchmark), benchmark.summary, benchmark.seeds, command)
     if benchmark.published_protocol:
         parts.append(_PUBLISHED)
     if benchmark.validation_users is not None:
@@ -115,7 +114,7 @@ def as_markdown(benchmark: Benchmark, command: str) -> str:
     ]
     if MAGNET in benchmark.outcomes and benchmark.baselines:
         parts += [
-            f"MAGNET minus each baseline, {_INTERVALS}",
+            "MAGNET minus each baseline:",
             _lead_table("MAGNET against", benchmark.baseline_leads(), _label),
         ]
     parts.append(_lines_to_pass(benchmark))
@@ -123,7 +122,7 @@ def as_markdown(benchmark: Benchmark, command: str) -> str:
         parts += [
             "### What each piece is worth",
             _ablation_table(benchmark),
-            f"The full model minus each variant, {_INTERVALS}",
+            "The full model minus each variant:",
             _lead_table("full model against", benchmark.ablation_leads(), _ablation_label),
         ]
     settings = (f"- {_label(n)}: `{x.settings}`" for n, x in benchmark.outcomes.items())
