@@ -2,8 +2,7 @@
 
 A log is a stream of which the id of each entry begins with the revision of the change. All is
 read, in pages, by a process that starts, and by one that does not find in the log what it read
-last: after more than `LOGGED` changes, with a server that has lost some, or beside an earlier
-release, which writes none.
+last: after more than `LOGGED` changes, or with a server that has lost some.
 """
 
 import asyncio
