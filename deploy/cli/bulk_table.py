@@ -50,14 +50,14 @@ class ItemNames:
         return np.where(rows_C == _NONE, _NONE, places[0] << 32 | rows_C.astype(np.int64))
 
     def of(self, code: int) -> tuple[str, str]:
-        """Id and spoken name; of none, both are empty."""
+        """Id and name; of none, both are empty."""
         if code == _NONE:
             return "", ""
         model, row = code >> 32, code & 0xFFFFFFFF
         known = self._names[model]
         if row not in known:
             label = self._models[model].label(row)
-            known[row] = (label.item_id, label.spoken)
+            known[row] = (label.item_id, label.name)
         return known[row]
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from model.registry.records import Identifier, told
+from model.registry.records import Identifier, with_message
 
 MAX_CATEGORIES = 100
 MAX_ATTRIBUTES = 100
@@ -31,7 +31,9 @@ def _writable(number: int) -> int | float:
 
 Value = Annotated[
     Text | bool | Annotated[int, AfterValidator(_writable)] | float,
-    told(f"expected a text of at most {MAX_TEXT:,} characters, a finite number or a truth value"),
+    with_message(
+        f"expected a text of at most {MAX_TEXT:,} characters, a finite number or a truth value"
+    ),
 ]
 Vector = Annotated[list[float], Field(min_length=1, max_length=MAX_WIDTH)]
 

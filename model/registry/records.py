@@ -78,7 +78,7 @@ def _full(value: object) -> object:
     )
 
 
-def told(message: str) -> WrapValidator:
+def with_message(message: str) -> WrapValidator:
     """A validator that says what a union takes, instead of what each of its parts does not."""
 
     def check(value: object, handler: ValidatorFunctionWrapHandler) -> object:

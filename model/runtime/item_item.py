@@ -214,12 +214,12 @@ class ItemItemModel:
 
     def of_history(self, rows_H: NDArray[np.integer], recency_power: float) -> ItemItemScores:
         """What a history, oldest first, adds to items."""
-        return self.said(rows_H, recency_power).scores
+        return self.history_scores(rows_H, recency_power).scores
 
-    def said(self, rows_H: NDArray[np.integer], recency_power: float) -> "Said":
+    def history_scores(self, rows_H: NDArray[np.integer], recency_power: float) -> "HistoryScores":
         """The same, and what it is made of."""
         if not len(self.items) or not len(rows_H) or self.deviation == 0:
-            return Said.nothing(rows_H)
+            return HistoryScores.none(rows_H)
         share_H = recency_shares(len(rows_H), recency_power)
         if (compiled := kernels()) is not None and self._is_plain:
             parts = self.offsets, self.items, self.weights
@@ -230,13 +230,13 @@ class ItemItemModel:
                 if rows_N is None
                 else SparseScores(rows_N, values_N, made.largest)
             )
-            return Said(scores, made.items_E, made.values_E, made.end_H, made.factor)
+            return HistoryScores(scores, made.items_E, made.values_E, made.end_H, made.factor)
         place_E, length_H = self._places(rows_H)
         item_E = self.items.take(place_E)
         value_E = self.weights.take(place_E) * np.repeat(share_H, length_H)
         found = self._sums(item_E, value_E)
         factor = self._factor(found)
-        return Said(found.times(factor), item_E, value_E, length_H.cumsum(), factor)
+        return HistoryScores(found.times(factor), item_E, value_E, length_H.cumsum(), factor)
 
     @property
     def _is_plain(self) -> bool:
@@ -277,7 +277,7 @@ class ItemItemModel:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Said:
+class HistoryScores:
     """What a history adds to items, and the entries of W that it is the sum of."""
 
     scores: ItemItemScores
@@ -290,8 +290,8 @@ class Said:
     factor: float
 
     @classmethod
-    def nothing(cls, rows_H: NDArray[np.integer]) -> Self:
-        """Of a history whose items say nothing."""
+    def none(cls, rows_H: NDArray[np.integer]) -> Self:
+        """Of a history whose items have no entries."""
         end_H = np.zeros_like(rows_H)
         return cls(NO_SCORES, NO_SCORES.rows_N, NO_SCORES.values_N, end_H, 0.0)
 

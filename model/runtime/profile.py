@@ -19,9 +19,9 @@ from model.runtime.grown import Grown, GrownRows
 from model.runtime.half import HalfRows, blocks, rows_of
 from model.runtime.item_item import (
     NO_SCORES,
+    HistoryScores,
     ItemItemModel,
     ItemItemScores,
-    Said,
     recency_shares,
 )
 
@@ -65,8 +65,8 @@ class Profile:
 
     vector_VMD: Vectors
     item_item: ItemItemScores
-    said: tuple[Said, ...] = ()
-    """What each history that it is made of has said, in the order of these."""
+    of_histories: tuple[HistoryScores, ...] = ()
+    """What each history that it is made of adds to items, in the order of these."""
 
     def blended_with(self, session: "Profile") -> "Profile":
         """Half the user, half the session, in both parts (ours).
@@ -76,7 +76,7 @@ class Profile:
         """
         mean_VMD = (self.vector_VMD + session.vector_VMD) / np.float32(2)
         item_item = self.item_item.mean_with(session.item_item)
-        return Profile(mean_VMD, item_item, self.said + session.said)
+        return Profile(mean_VMD, item_item, self.of_histories + session.of_histories)
 
     def without(self, modalities: Sequence[int]) -> "Profile":
         """As if these modalities said nothing: their similarities are 0, and what they add.
@@ -87,8 +87,12 @@ class Profile:
         vector_VMD = self.vector_VMD.copy()
         vector_VMD[:, modalities] = 0
         if 0 not in modalities:
-            return Profile(vector_VMD, self.item_item, self.said)
-        return Profile(vector_VMD, NO_SCORES, tuple(Said.nothing(said.end_H) for said in self.said))
+            return Profile(vector_VMD, self.item_item, self.of_histories)
+        return Profile(
+            vector_VMD,
+            NO_SCORES,
+            tuple(HistoryScores.none(each.end_H) for each in self.of_histories),
+        )
 
     def by_vector_alone(self) -> "Profile":
         """As the router sees it, which reads cosines only."""
@@ -149,8 +153,8 @@ class ProfileMaker:
 
         Made for each request: kept in memory it would take ten times what the vector does.
         """
-        said = self.item_item.said(history_H, self.recency_power)
-        return Profile(vector_VMD, said.scores, (said,))
+        scores = self.item_item.history_scores(history_H, self.recency_power)
+        return Profile(vector_VMD, scores.scores, (scores,))
 
     def changed(self, vector_VMD: Vectors, history_H: History, now_H: History) -> Vectors:
         """The vector of a user of the model whose history has changed since it was made.

@@ -19,7 +19,7 @@ from service.api.dependencies import (
     needs,
 )
 from service.schemas.errors import Overloaded, SourceUnavailable
-from service.schemas.training import ServedModel, TrainingStatus
+from service.schemas.model_responses import ServedModel, TrainingStatus
 from service.serving.snapshot import Snapshot
 from service.store.training import BEGINNING, TrainingStream
 

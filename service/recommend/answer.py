@@ -42,7 +42,7 @@ def answers(lists: Lists, metrics: Metrics) -> list[Answer]:
         weights |= zip(explained.places, explained.weight_BK, strict=True)
     with metrics.stage("serialise"):
         contents = [
-            orjson.dumps(_told(lists, place, orjson.Fragment(items)))
+            orjson.dumps(_fields(lists, place, orjson.Fragment(items)))
             for place, items in enumerate(items_as_json(lists))
         ]
     return [
@@ -62,7 +62,7 @@ def answers(lists: Lists, metrics: Metrics) -> list[Answer]:
     ]
 
 
-def _told(lists: Lists, place: int, items: orjson.Fragment) -> Mapping[str, object]:
+def _fields(lists: Lists, place: int, items: orjson.Fragment) -> Mapping[str, object]:
     resolved = lists.resolved[place]
     served, choice = resolved.served, resolved.choice
     return {

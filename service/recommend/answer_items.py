@@ -12,13 +12,12 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from model.runtime.native.join import TextRows
+from model.runtime.native.join import RowTemplate, TextRows
 from model.runtime.native.reasons import NAMED
 from service.recommend.adjustments import listed
 from service.recommend.because import POPULAR
 from service.recommend.explanation import largest_words, sentence_case
 from service.recommend.lists import Explained, Lists
-from service.recommend.pieces import Pieces
 from service.schemas.responses import Source
 from service.serving.labels import in_string
 
@@ -59,102 +58,102 @@ contributions of modalities and views."""
 _WORDS, _ADJUSTED, _FIELDS, _WHO = range(4)
 """Texts of a row. From `_WHO` on, the fields of those that are named, and names for a sentence."""
 _NAMES = _WHO + NAMED
-_SPOKEN = 2
+_NAMES_OF_A_SENTENCE = 2
 """Most names of a sentence."""
 
 
-def _begin(pieces: Pieces) -> None:
+def _begin(template: RowTemplate) -> None:
     """Up to the reasons. A comma stands before each item."""
-    pieces.text(",")
-    pieces.of_row(_FIELDS)
+    template.text(",")
+    template.of_row(_FIELDS)
     for before, number in ((',"rank":', _RANK), (',"score":', _SCORE), (',"bias":', _BIAS)):
-        pieces.text(before)
-        pieces.number(number)
-    pieces.text(',"source":"')
-    pieces.one_of(_SOURCE)
-    pieces.text('","reasons":[')
+        template.text(before)
+        template.number(number)
+    template.text(',"source":"')
+    template.one_of(_SOURCE)
+    template.text('","reasons":[')
 
 
-def _end(pieces: Pieces) -> None:
-    pieces.text(',"adjustments":')
-    pieces.of_row(_ADJUSTED)
-    pieces.text("}")
+def _end(template: RowTemplate) -> None:
+    template.text(',"adjustments":')
+    template.of_row(_ADJUSTED)
+    template.text("}")
 
 
 @cache
-def _unexplained_pieces() -> Pieces:
-    pieces = Pieces()
-    _begin(pieces)
-    pieces.of_row(_WORDS)
-    pieces.text('],"because":[],"experts":null,"by_modality":null,"by_view":null')
-    _end(pieces)
-    return pieces
+def _unexplained_template() -> RowTemplate:
+    template = RowTemplate()
+    _begin(template)
+    template.of_row(_WORDS)
+    template.text('],"because":[],"experts":null,"by_modality":null,"by_view":null')
+    _end(template)
+    return template
 
 
 @lru_cache
-def _explained_pieces(
+def _explained_template(
     experts: Sequence[tuple[str, str, str | None]], modalities: Sequence[str], views: Sequence[str]
-) -> Pieces:
-    pieces = Pieces()
-    _begin(pieces)
-    pieces.text('"')
-    pieces.one_of(_BEFORE)
-    with pieces.unless_negative(_FIRST):
-        pieces.of_row(_NAMES)
-    pieces.one_of(_BETWEEN)
-    with pieces.unless_negative(_SECOND):
-        pieces.of_row(_NAMES + 1)
-    pieces.text('",')
-    pieces.of_row(_WORDS)
-    pieces.one_of(_MORE)
-    with pieces.unless_negative(_PINNED):
-        pieces.text(f',"{PINNED}"')
-    pieces.text('],"because":[')
+) -> RowTemplate:
+    template = RowTemplate()
+    _begin(template)
+    template.text('"')
+    template.one_of(_BEFORE)
+    with template.unless_negative(_FIRST):
+        template.of_row(_NAMES)
+    template.one_of(_BETWEEN)
+    with template.unless_negative(_SECOND):
+        template.of_row(_NAMES + 1)
+    template.text('",')
+    template.of_row(_WORDS)
+    template.one_of(_MORE)
+    with template.unless_negative(_PINNED):
+        template.text(f',"{PINNED}"')
+    template.text('],"because":[')
     for place in range(NAMED):
-        with pieces.unless_negative(_NAMED + place):
-            pieces.text("," if place else "")
-            pieces.of_row(_WHO + place)
-            pieces.text(',"share":')
-            pieces.number(_SHARES + place)
-            pieces.text("}")
-    pieces.text('],"experts":[')
+        with template.unless_negative(_NAMED + place):
+            template.text("," if place else "")
+            template.of_row(_WHO + place)
+            template.text(',"share":')
+            template.number(_SHARES + place)
+            template.text("}")
+    template.text('],"experts":[')
     first_weight = _SHARES + NAMED
-    told = ({"name": name, "role": role, "modality": of} for name, role, of in experts)
-    first_expert = pieces.keep(orjson.dumps(each)[:-1] + b',"weight":' for each in told)
+    about = ({"name": name, "role": role, "modality": of} for name, role, of in experts)
+    first_expert = template.keep(orjson.dumps(each)[:-1] + b',"weight":' for each in about)
     for place in range(len(experts)):
-        with pieces.unless_negative(_EXPERTS + place):
-            pieces.text("," if place else "")
-            pieces.one_of(_EXPERTS + place, first_expert)
-            pieces.number_of(_EXPERTS + place, first_weight)
-            pieces.text(',"contribution":')
-            pieces.number_of(_EXPERTS + place, first_weight + len(experts))
-            pieces.text("}")
-    pieces.text("]")
+        with template.unless_negative(_EXPERTS + place):
+            template.text("," if place else "")
+            template.one_of(_EXPERTS + place, first_expert)
+            template.number_of(_EXPERTS + place, first_weight)
+            template.text(',"contribution":')
+            template.number_of(_EXPERTS + place, first_weight + len(experts))
+            template.text("}")
+    template.text("]")
     first_sum = first_weight + 2 * len(experts)
     for field, names in (("by_modality", modalities), ("by_view", views)):
-        pieces.text(f',"{field}":')
-        with pieces.unless_negative(_NOT_FULL):
-            pieces.text("null")
-        with pieces.unless_negative(_FULL):
+        template.text(f',"{field}":')
+        with template.unless_negative(_NOT_FULL):
+            template.text("null")
+        with template.unless_negative(_FULL):
             for place, name in enumerate(names):
-                pieces.text(b"," if place else b"{")
-                pieces.text(orjson.dumps(name) + b":")
-                pieces.number(first_sum + place)
-            pieces.text("}")
+                template.text(b"," if place else b"{")
+                template.text(orjson.dumps(name) + b":")
+                template.number(first_sum + place)
+            template.text("}")
         first_sum += len(names)
-    _end(pieces)
-    return pieces
+    _end(template)
+    return template
 
 
 class _Rows:
     """What is written of the items of lists of one model, with as many each."""
 
-    def __init__(self, pieces: Pieces, lists: Lists, places: Sequence[int]) -> None:
+    def __init__(self, template: RowTemplate, lists: Lists, places: Sequence[int]) -> None:
         self.resolved = [lists.resolved[place] for place in places]
         self.shown = [lists.shown[place] for place in places]
         self.size = len(self.shown[0].rows)
-        self._pieces = pieces
-        self._texts: list[bytes] = [*pieces.texts]
+        self._template = template
+        self._texts: list[bytes] = [*template.texts]
         self._code_of: dict[bytes, int] = {}
 
     def code(self, text: bytes) -> int:
@@ -211,7 +210,7 @@ class _Rows:
         """The JSON of each list, from the texts of rows, and parts of their numbers."""
         num_common = len(self._texts)
         rows = TextRows(
-            piece_S3=self._pieces.as_array,
+            piece_S3=self._template.as_array,
             texts=[*self._texts, *of_rows],
             num_common=num_common,
             own_CO=np.concatenate(own, axis=1, dtype=np.int32),
@@ -226,7 +225,7 @@ def _unexplained(lists: Lists, place: int) -> bytes:
     resolved, shown = lists.resolved[place], lists.shown[place]
     if not len(shown.rows):
         return b"[]"
-    rows, items = _Rows(_unexplained_pieces(), lists, [place]), resolved.served.snapshot.items
+    rows, items = _Rows(_unexplained_template(), lists, [place]), resolved.served.snapshot.items
     is_popular = resolved.choice.source == "popular"
     score_N = items.popularity_I[shown.rows] if is_popular else shown.scores
     bias_N = score_N if is_popular else resolved.bias(shown.rows)
@@ -248,8 +247,8 @@ def _explained(lists: Lists, explained: Explained) -> list[bytes]:
     snapshot = lists.resolved[explained.places[0]].served.snapshot
     manifest, parts, reasons = snapshot.manifest, explained.parts, explained.reasons
     experts = tuple((each.name, each.role, each.modality) for each in manifest.experts)
-    pieces = _explained_pieces(experts, tuple(manifest.modalities), tuple(manifest.views))
-    rows = _Rows(pieces, lists, explained.places)
+    template = _explained_template(experts, tuple(manifest.modalities), tuple(manifest.views))
+    rows = _Rows(template, lists, explained.places)
     of_lists_C4 = rows.of_lists()
     sentence_S4 = [
         (
@@ -283,12 +282,12 @@ def _explained(lists: Lists, explained: Explained) -> list[bytes]:
         chain.from_iterable(each.rows.tolist() for each in rows.shown), named_XC.ravel().tolist()
     )
     labels = list(map(snapshot.items.label, rows_of))
-    spoken = labels[len(score_C) : (1 + _SPOKEN) * len(score_C)]
+    in_sentences = labels[len(score_C) : (1 + _NAMES_OF_A_SENTENCE) * len(score_C)]
     of_rows = chain(
         map(_words(parts.names), parts.largest_C.tolist()),
         rows.adjusted(),
         (label.fields for label in labels),
-        (label.json for label in spoken),
+        (label.json for label in in_sentences),
     )
     return rows.written(of_rows, own, numbers)
 

@@ -1,4 +1,4 @@
-"""Because: the items of a history that speak for an item of a list, and a sentence for shoppers.
+"""Because: the items of a history that an item is recommended for, and a sentence for shoppers.
 
 Which items are named is decided in `model.runtime.evidence`; which sentence, in `_kinds`. The
 rules are those of docs/explanations.md.
@@ -16,9 +16,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from model.runtime.evidence import NEWEST, Listed
-from model.runtime.evidence import spoken as spoken_for
-from model.runtime.native.reasons import NAMED, Spoken
+from model.runtime.evidence import NEWEST, ListedItems, top_evidence
+from model.runtime.native.reasons import NAMED, TopEvidence
 from model.runtime.top_k import Rows
 from service.recommend.explanation import Weights
 from service.schemas.responses import Because
@@ -27,8 +26,8 @@ from service.serving.catalogue import Catalogue
 from service.serving.snapshot import Snapshot
 
 COMPARED = 20
-"""A list is filled up to so many of the user's best items: what an item of the history says for one
-is compared with what it says for these."""
+"""A list is filled up to so many of the user's best items: what an item of the history adds to one
+is compared with what it adds to these."""
 POPULAR = "Popular right now"
 """Of a list of popular items, and of an item that mostly its popularity has put into a list."""
 VERBS: dict[AnswerSource, str] = {"model": "liked", "live": "liked", "session": "looked at"}
@@ -38,7 +37,7 @@ _ALSO = 0.5
 _MOSTLY = 0.5
 """Of a sum, for a part of it to decide the sentence."""
 _LIKE = 0.2
-"""Of what the first item says: what a modality needs to be in the sentence."""
+"""Of what the first item adds: what a modality needs to be in the sentence."""
 _WORDS = {
     "text": "description",
     "description": "description",
@@ -76,12 +75,12 @@ _POPULAR = Sentence(POPULAR)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reasons:
-    """Of lists, one after the other: who is named for every item, and the sentence."""
+    """Of lists, one after the other: the items that are named for every item, and the sentence."""
 
     rows_CX: Rows
-    """The most telling first; any where the share is 0."""
+    """Strongest first; any where the share is 0."""
     share_CX: Weights
-    """Of all that the history says for the item; 0 behind the last who is named."""
+    """Of all that the history adds to the item; 0 behind the last that is named."""
     sentence_C: NDArray[np.intp]
     """Their places in `sentences`."""
     sentences: list[Sentence]
@@ -89,12 +88,12 @@ class Reasons:
 
 def because(
     snapshot: Snapshot,
-    lists: Sequence[Listed],
+    lists: Sequence[ListedItems],
     verbs: Sequence[str],
     contribution_BNG: Weights,
     bias_BN: Weights,
 ) -> Reasons:
-    """Who is named for the items of some lists, and the sentences.
+    """The items that are named for the items of some lists, and the sentences.
 
     Args:
         snapshot: the model that has scored them.
@@ -118,7 +117,7 @@ def because(
         some = [lists[place] for place in part]
         contributions = contribution_BNG[part]
         items = snapshot.items.embeddings_IVMD
-        found = spoken_for(snapshot.profiles, items, some, contributions, NEWEST)
+        found = top_evidence(snapshot.profiles, items, some, contributions, NEWEST)
         rows_BNX[part], share_BNX[part] = found.rows_BNX, found.share_BNX
         # Popularity adds as much to the score as all else together.
         popular_BN = (bias_BN[part] > 0) & (bias_BN[part] >= contributions.sum(axis=2))
@@ -139,8 +138,8 @@ def because(
     )
 
 
-def told(items: Catalogue, reasons: Reasons) -> tuple[list[list[Because]], list[str]]:
-    """Who is named for each item, and the sentences, as an answer has them."""
+def in_words(items: Catalogue, reasons: Reasons) -> tuple[list[list[Because]], list[str]]:
+    """The items that are named for each item, and the sentences, as an answer has them."""
     lists: list[list[Because]] = []
     sentences: list[str] = []
     shares_C = reasons.share_CX.astype(np.float64).round(7).tolist()
@@ -151,7 +150,7 @@ def told(items: Catalogue, reasons: Reasons) -> tuple[list[list[Because]], list[
         who = [
             (items.label(row), share) for row, share in zip(rows, shares, strict=True) if share > 0
         ]
-        names = [label.spoken for label, _ in who[: sentence.names]]
+        names = [label.name for label, _ in who[: sentence.names]]
         first, second = (*names, "", "")[:2]
         lists.append(
             [
@@ -174,14 +173,14 @@ def _by_verb(verb: str) -> tuple[Sentence, ...]:
 
 
 def _of_new(words: Sequence[str] | None) -> Sentence:
-    """Of an item that nobody has chosen: words for what it is like; None if nobody is named."""
+    """Of an item that nobody has chosen: words for what it is like; None if none is named."""
     if words is None:
         return Sentence("New")
     return Sentence("New, and like ", 1, f" in {_and(words)}" if words else "")
 
 
 def _kinds(
-    snapshot: Snapshot, rows_BN: Rows, found: Spoken, popular_BN: NDArray[np.bool_]
+    snapshot: Snapshot, rows_BN: Rows, found: TopEvidence, popular_BN: NDArray[np.bool_]
 ) -> tuple[NDArray[np.intp], dict[int, list[str] | None]]:
     """The kind of each item's sentence, see `because`; and of new items what they are like.
 
@@ -202,7 +201,7 @@ def _kinds(
     part_PG = found.first_BNG[list_P, place_P]
     num_views = len(snapshot.manifest.views)
     part_PM = part_PG.reshape(len(part_PG), num_views, len(modalities)).sum(axis=1)
-    # Behaviour is more than half of what the first says.
+    # Behaviour is more than half of what the first adds.
     by_others_P = part_PM[:, 0] > _MOSTLY * np.maximum(part_PM, 0).sum(axis=1)
     kind_BN[asked_P] += by_others_P & (kind_BN[asked_P] == len(rules) - 1)
     alike: dict[int, list[str] | None] = dict.fromkeys(new_BN.reshape(-1).nonzero()[0].tolist())
@@ -214,7 +213,7 @@ def _kinds(
 
 
 def _alike(modalities: Sequence[str], part_M: Weights) -> list[str]:
-    """The content by which an item of the history speaks for another, in shoppers' words."""
+    """The content that an item of the history is like another by, in shoppers' words."""
     least = _LIKE * float(np.maximum(part_M, 0).sum())
     order = [part for part in np.argsort(-part_M) if part and part_M[part] >= least > 0]
     words = [_WORDS.get(modalities[part].casefold()) for part in order]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from model.runtime.evidence import Listed
+from model.runtime.evidence import ListedItems
 from model.runtime.scorer import Breakdown, OnnxScorer
 from service.ops.metrics import Metrics
 from service.recommend.because import COMPARED, VERBS, Reasons, because
@@ -82,10 +82,10 @@ def lists_together(batch: Sequence[Asked], metrics: Metrics) -> Lists:
     found = _retrieve_and_route(resolved, metrics)
     with metrics.stage("rank"):
         shown = [_page(*each) for each in zip(resolved, found, strict=True)]
-    told = list(map(_told, resolved, found, shown))
+    to_explain = list(map(_to_explain, resolved, found, shown))
     explained = [
-        _explain(places, resolved, shown, told, metrics)
-        for places in _places_by(map(_explained_with, resolved, shown, told))
+        _explain(places, resolved, shown, to_explain, metrics)
+        for places in _places_by(map(_explained_with, resolved, shown, to_explain))
     ]
     return Lists(resolved=resolved, shown=shown, explained=explained)
 
@@ -113,7 +113,7 @@ def _explain(
     places: list[int],
     resolved: Sequence[ResolvedRequest],
     shown: Sequence[Ranked],
-    told: Sequence[Listed | None],
+    to_explain: Sequence[ListedItems | None],
     metrics: Metrics,
 ) -> Explained:
     """What adds up to the scores of lists of one model and length, by one run of the graph."""
@@ -126,7 +126,7 @@ def _explain(
         parts = parts_of_lists(snapshot, rows_BN, bias_BN, breakdowns)
         reasons = because(
             snapshot,
-            [each for place in places if (each := told[place]) is not None],
+            [each for place in places if (each := to_explain[place]) is not None],
             [VERBS[each.choice.source] for each in asked],
             parts.channel_CG.reshape(*rows_BN.shape, -1),
             bias_BN,
@@ -137,13 +137,13 @@ def _explain(
 def _breakdowns(
     scorer: OnnxScorer, asked: Sequence[ResolvedRequest], shown: Sequence[Ranked]
 ) -> list[Breakdown]:
-    """Of lists of equal length: what routing has told, and for the others one run of the graph."""
+    """Of lists of equal length: what routing has found, and for the others one run of the graph."""
     found = {place: each.breakdown for place, each in enumerate(shown) if each.breakdown}
-    untold = [place for place in range(len(shown)) if place not in found]
-    if untold:
-        profiles = [asked[place].profile for place in untold]
-        rows_BN = np.stack([shown[place].rows for place in untold])
-        found |= zip(untold, scorer.explain_all(profiles, rows_BN), strict=True)
+    missing = [place for place in range(len(shown)) if place not in found]
+    if missing:
+        profiles = [asked[place].profile for place in missing]
+        rows_BN = np.stack([shown[place].rows for place in missing])
+        found |= zip(missing, scorer.explain_all(profiles, rows_BN), strict=True)
     return [found[place] for place in range(len(shown))]
 
 
@@ -231,7 +231,7 @@ def _diverse(resolved: ResolvedRequest, ranked: Ranked, wanted: int) -> Ranked:
     return ranked.at(places)
 
 
-def _told(resolved: ResolvedRequest, found: Ranked, shown: Ranked) -> Listed | None:
+def _to_explain(resolved: ResolvedRequest, found: Ranked, shown: Ranked) -> ListedItems | None:
     """What is shown, and best items that are not up to `COMPARED`; None if nothing is explained."""
     profile = resolved.choice.profile
     if profile is None or resolved.request.explain == "none" or not len(shown.rows):
@@ -240,13 +240,13 @@ def _told(resolved: ResolvedRequest, found: Ranked, shown: Ranked) -> Listed | N
     if len(rows_R) < COMPARED:
         best = [*rows_R.tolist(), *found.rows[:COMPARED].tolist()]
         rows_R = np.array(list(dict.fromkeys(best))[:COMPARED], dtype=np.intp)
-    return Listed(rows_R, profile, resolved.choice.histories)
+    return ListedItems(rows_R, profile, resolved.choice.histories)
 
 
 def _explained_with(
-    resolved: ResolvedRequest, shown: Ranked, told: Listed | None
+    resolved: ResolvedRequest, shown: Ranked, to_explain: ListedItems | None
 ) -> tuple[int, int, int] | None:
     """Equal for lists that are explained together; None for one that is not explained."""
-    if told is None:
+    if to_explain is None:
         return None
-    return id(resolved.served), len(shown.rows), len(told.rows_R)
+    return id(resolved.served), len(shown.rows), len(to_explain.rows_R)

@@ -13,12 +13,12 @@ from anyio import CapacityLimiter, to_thread
 from numpy.typing import NDArray
 
 from model.artifact.manifest import ArtifactManifest
-from model.runtime.evidence import Listed, evidence
+from model.runtime.evidence import ListedItems, evidence
 from model.runtime.profile import Profile
 from model.runtime.top_k import Rows, top_places
 from service.ops.metrics import Metrics
 from service.recommend.adjustments import listed, sum_of_points
-from service.recommend.because import COMPARED, VERBS, because, told
+from service.recommend.because import COMPARED, VERBS, because, in_words
 from service.recommend.dislikes import of_dislikes
 from service.recommend.explanation import (
     BIAS_PARTS,
@@ -49,7 +49,7 @@ from service.schemas.errors import RequestRefused, UnknownItem, UnknownUser, Use
 from service.schemas.requests import ExplanationRequest
 from service.schemas.responses import Adjustment, ExpertDetail, Explanation, HistoryEvidence, Source
 from service.schemas.rules import NO_RULES, Rules
-from service.serving.labels import spoken
+from service.serving.labels import display_name
 from service.serving.served import Served
 from service.serving.snapshot import Snapshot
 from service.store.users import UserState
@@ -178,12 +178,12 @@ def _explain(
         weight_K, contribution_KVM = breakdown.weight_CK[0], breakdown.contribution_CKVM[0]
         reasons = because(
             snapshot,
-            [Listed(rows_R, profile, choice.histories)],
+            [ListedItems(rows_R, profile, choice.histories)],
             [VERBS[choice.source]],
             breakdown.contribution_CKVM.sum(axis=1).reshape(1, len(rows_R), -1),
             bias_R[None],
         )
-        named_in, sentences = told(snapshot.items, reasons)
+        named_in, sentences = in_words(snapshot.items, reasons)
         without_CK = scores_C[:, None] - scorer.by_expert(profile, others.rows_C)
         rank_without_K = [others.rank(place, without_C) for without_C in without_CK.T]
         history, beyond_history = _history(snapshot, choice, profile, row, contribution_KVM)
@@ -247,7 +247,7 @@ def _nothing_scored(user: UserState) -> RequestRefused:
 def _history(
     snapshot: Snapshot, choice: ProfileChoice, profile: Profile, row: int, contribution_KVM: Weights
 ) -> tuple[list[HistoryEvidence], float]:
-    """The items of history and session that speak most for the item, itself left out.
+    """The items of history and session that add most to the item, itself left out.
 
     Then what the user's free part adds to the score.
     """
@@ -258,7 +258,7 @@ def _history(
     found = evidence(
         snapshot.profiles,
         items.embeddings_IVMD,
-        [Listed(np.array([row]), profile, choice.histories)],
+        [ListedItems(np.array([row]), profile, choice.histories)],
         contribution_1G[None],
     )
     rows_H, parts_H = found.rows_BH[0], found.points_BRH[0, 0]
@@ -285,7 +285,7 @@ def _sentence(
     if largest["contribution"] > 0:
         sentence += f" The expert that contributes most is {largest['name'].replace('_', ' ')}."
     if history:
-        names = "; ".join(spoken(each["title"] or each["item_id"]) for each in history[:3])
+        names = "; ".join(display_name(each["title"] or each["item_id"]) for each in history[:3])
         whose = _WHOSE.get(source, "user's history")
         sentence += f" The items of the {whose} that contribute most: {names}."
     return sentence
@@ -300,7 +300,7 @@ def _moved(adjusted: Sequence[Adjustment]) -> str:
         points = sum(each["points"] for each in boosts)
         words += f" Rules add {points:+.2f}: {'; '.join(each['name'] for each in boosts)}."
     if dislikes:
-        names = "; ".join(spoken(name) for _, name in dislikes[:3])
+        names = "; ".join(display_name(name) for _, name in dislikes[:3])
         words += f" It is ranked lower because of dislikes: {names}."
     return words
 

@@ -1,9 +1,9 @@
-"""Bodies of answers about models: versions, canaries, reports and experiments."""
+"""Bodies of answers about models: versions, canaries, reports, experiments and trainings."""
 
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
 from model.artifact.manifest import EpochRecord
@@ -161,3 +161,26 @@ class ExperimentResponse(Answered):
     purchases: Annotated[
         Comparison, Field(description="The same for users who purchased, for information")
     ]
+
+
+class ServedModel(BaseModel):
+    """The model that this replica serves from now on."""
+
+    kind: Literal["served"] = "served"
+    model_version: str
+    created_at: datetime
+    epochs: int = Field(description="That are in its weights")
+    early: bool = Field(description="The best so far of a training that went on")
+    valid_ndcg20: float | None
+    better: bool | None = Field(
+        description="Whether it is better on validation than the model before; null for the first "
+        "of a stream, and if they cannot be compared"
+    )
+
+
+class TrainingStatus(BaseModel):
+    """Whether a training runs, as far as Redis says."""
+
+    kind: Literal["status"] = "status"
+    running: bool | None = Field(description="Null while Redis is away")
+    warnings: list[str] = []

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from model.registry.records import Identifier, told
+from model.registry.records import Identifier, with_message
 from service.schemas.bodies import Body, shown
 
 MAX_FILTERS = 20
@@ -27,7 +27,7 @@ LISTED: frozenset[Op] = frozenset({"in", "not_in"})
 Text = Annotated[str, Field(max_length=1024)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Scalar = bool | Number | Text
-_TOLD = told(
+_EXPECTED = with_message(
     "expected a number, a truth value, a text of at most 1,024 characters, or a list of 1 to "
     f"{MAX_VALUES:,} of these"
 )
@@ -43,7 +43,7 @@ class Filter(Body):
     op: Op
     value: (
         Annotated[
-            Scalar | Annotated[list[Scalar], Field(min_length=1, max_length=MAX_VALUES)], _TOLD
+            Scalar | Annotated[list[Scalar], Field(min_length=1, max_length=MAX_VALUES)], _EXPECTED
         ]
         | None
     ) = Field(

@@ -17,22 +17,22 @@ class Label(NamedTuple):
     item_id: str
     title: str | None
     """None if unknown."""
-    spoken: str
-    """In sentences."""
+    name: str
+    """In sentences, see `display_name`."""
     fields: bytes
     """The beginning of a JSON object: id and title."""
     json: bytes
-    """What is spoken, inside a string of JSON."""
+    """Its name, inside a string of JSON."""
 
     @classmethod
     def of(cls, item_id: str, title: str | None) -> Self:
         """Of an item."""
-        name = spoken(title or item_id)
+        name = display_name(title or item_id)
         fields = orjson.dumps({"item_id": item_id, "title": title})[:-1]
         return cls(item_id, title, name, fields, in_string(name))
 
 
-def spoken(title: str) -> str:
+def display_name(title: str) -> str:
     """A title that lists sort by, `Fugitive, The (1993)`, with its articles in front."""
     return _ARTICLE_BEHIND.sub(_turned, title)
 

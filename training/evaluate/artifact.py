@@ -74,7 +74,7 @@ class ArtifactEvaluation:
         known = profiles.of_history(self.history(user))
         served = self._whole.user(user).vector_VMD
         free_VMD = served - profiles.of_history(self._whole.history(user)).vector_VMD
-        return Profile(known.vector_VMD + free_VMD, known.item_item, known.said)
+        return Profile(known.vector_VMD + free_VMD, known.item_item, known.of_histories)
 
     def score(self, user_B: NDArray[np.int64]) -> NDArray[np.float32]:
         """Scores [B, I] of some users with every item."""

@@ -23,7 +23,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from model.runtime.evidence import NEWEST, Listed, evidence, named
+from model.runtime.evidence import NEWEST, ListedItems, evidence, named
 from training.evaluate.artifact import ArtifactEvaluation
 from training.evaluate.protocol import top_items
 
@@ -238,7 +238,7 @@ def most_led(
     found = evidence(
         evaluation.profiles,
         evaluation.artifact.tensors["item_embeddings"],
-        [Listed(rows_L, evaluation.profile(user), [evaluation.history(user)])],
+        [ListedItems(rows_L, evaluation.profile(user), [evaluation.history(user)])],
         contribution_LVM.reshape(1, len(rows_L), -1).astype(np.float32),
         NEWEST,
     )

@@ -29,13 +29,12 @@ from training.data.files import write_durably
 from training.errors import ExplainedError
 from training.evaluate.protocol import some_users
 from training.fit.calibration import PARSIMONY, Fusion, HeldOut
+from training.fit.cold_start import for_new_items, for_newcomers
 from training.fit.config import TrainingConfig
 from training.fit.distributed import ALONE, Processes, choose_device, return_buffers
 from training.fit.early import NOBODY, HandOvers, Watch
 from training.fit.graphs import Walks, build_graph, sparse_operator
 from training.fit.item_item import item_item_weights, no_weights
-from training.fit.new_items import for_new_items
-from training.fit.newcomers import for_newcomers
 from training.fit.objective import encoder_terms, routing_objective
 from training.fit.sampler import Batch, Sampler
 from training.fit.trained_model import TrainedModel, build_magnet, user_trust

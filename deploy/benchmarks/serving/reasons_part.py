@@ -12,7 +12,7 @@ from unittest.mock import patch
 from deploy.benchmarks.parts import Outcome
 from deploy.benchmarks.serving.grown import HISTORY, grown_artifact
 from deploy.benchmarks.serving.rig import WARM_ROUNDS, one_thread
-from model.runtime.evidence import Listed
+from model.runtime.evidence import ListedItems
 from service.ops.metrics import Metrics
 from service.ops.process import tune_process
 from service.recommend import lists
@@ -99,6 +99,6 @@ def _seconds(engine: RecommendationEngine, users: list[Asked]) -> float:
     return time.thread_time() - started
 
 
-def _nobody_named(snapshot: Snapshot, listed: Sequence[Listed], *others: Any) -> Reasons:
+def _nobody_named(snapshot: Snapshot, listed: Sequence[ListedItems], *others: Any) -> Reasons:
     """As `because` for lists without a history, which costs nothing."""
     return because(snapshot, [replace(each, histories=()) for each in listed], *others)

@@ -24,7 +24,7 @@ struct items {
 /* Users whose bounds are asked for, and room for what is made of them. */
 struct users {
     const float *vectors;    /* of any length [B, G, own_width] */
-    const struct said *said; /* [B] */
+    const struct item_item *item_item; /* [B] */
     int64_t num_users;       /* MOST_USERS at most */
     int8_t *numbers;         /* the same in 8 bits [B, G, D] */
     int32_t *start;          /* -64 times the sum of a channel's numbers, for the 64 that items have
@@ -86,18 +86,20 @@ VNNI static void round_users(const struct items *items, const struct users *user
 }
 
 /* A block's similarities with what item-item scores add to them. */
-VNNI INLINE __m512 with_said(
-    __m512 similarity, const struct said *said, int64_t first, int64_t num_items, int64_t *cursor) {
-    if (said->dense) {
+VNNI INLINE __m512 with_item_item(
+    __m512 similarity, const struct item_item *item_item, int64_t first, int64_t num_items,
+    int64_t *cursor) {
+    if (item_item->dense) {
         const int64_t left = num_items - first;
         const __mmask16 mask = left < LANES ? (1 << left) - 1 : -1;
-        similarity = _mm512_add_ps(similarity, _mm512_maskz_loadu_ps(mask, said->dense + first));
+        similarity =
+            _mm512_add_ps(similarity, _mm512_maskz_loadu_ps(mask, item_item->dense + first));
     }
-    if (said->rows && *cursor < said->count && said->rows[*cursor] < first + LANES) {
+    if (item_item->rows && *cursor < item_item->count && item_item->rows[*cursor] < first + LANES) {
         float sums[LANES];
         _mm512_storeu_ps(sums, similarity);
-        for (; *cursor < said->count && said->rows[*cursor] < first + LANES; ++*cursor)
-            sums[said->rows[*cursor] - first] += said->values[*cursor];
+        for (; *cursor < item_item->count && item_item->rows[*cursor] < first + LANES; ++*cursor)
+            sums[item_item->rows[*cursor] - first] += item_item->values[*cursor];
         similarity = _mm512_loadu_ps(sums);
     }
     return similarity;
@@ -156,8 +158,8 @@ VNNI INLINE void bound_tile(
                 const __m512 step = _mm512_set1_ps(users->step[own * channels + channel]);
                 __m512 similarity = _mm512_mul_ps(_mm512_cvtepi32_ps(product[k]), step);
                 if (channel == 0 && row < items->num_items)
-                    similarity = with_said(
-                        similarity, users->said + own, row, items->num_items, cursors + own);
+                    similarity = with_item_item(
+                        similarity, users->item_item + own, row, items->num_items, cursors + own);
                 best[k] = _mm512_max_ps(similarity, best[k]);
             }
         }

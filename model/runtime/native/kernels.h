@@ -35,7 +35,7 @@
 enum { LANES = 16, TILE = 4 };
 
 /* Item-item scores of one user: a value for each item, or for some rows, which ascend. */
-struct said {
+struct item_item {
     const float *dense;
     const int64_t *rows;
     const float *values;

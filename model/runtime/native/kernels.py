@@ -41,7 +41,7 @@ Model = tuple[NDArray[np.integer], NDArray[np.integer], Floats]
 _logger = logging.getLogger(__name__)
 
 
-class _Said(ctypes.Structure):
+class _ItemItem(ctypes.Structure):
     _fields_ = (("dense", _POINTER), ("rows", _POINTER), ("values", _POINTER), ("count", _LONG))
 
 
@@ -58,7 +58,7 @@ class Items(ctypes.Structure):
 
 class _Users(ctypes.Structure):
     _fields_ = (
-        *((name, _POINTER) for name in ("vectors", "said")),
+        *((name, _POINTER) for name in ("vectors", "item_item")),
         ("num_users", _LONG),
         *((name, _POINTER) for name in ("numbers", "start", "step", "less")),
     )
@@ -77,14 +77,14 @@ class _Wanted(ctypes.Structure):
 class _Pairs(ctypes.Structure):
     _fields_ = (
         *((x, _POINTER) for x in ("items", "routing", "bias", "unit", "evidence", "rows")),
-        *((x, _POINTER) for x in ("lengths", "said")),
+        *((x, _POINTER) for x in ("lengths", "item_item")),
         *((x, _LONG) for x in ("num_items", "num_users", "num_pairs")),
         *((x, _LONG) for x in ("num_channels", "width", "num_routing")),
     )
 
 
 class _Made(ctypes.Structure):
-    _fields_ = tuple((name, _POINTER) for name in ("cosine", "routing", "said", "bias"))
+    _fields_ = tuple((name, _POINTER) for name in ("cosine", "routing", "item_item", "bias"))
 
 
 class _Scaled(ctypes.Structure):
@@ -122,7 +122,7 @@ class ListOfItems(ctypes.Structure):
     _fields_ = (
         *((name, _POINTER) for name in ("rows", "history", "shares", "user", "contribution")),
         *((name, _POINTER) for name in ("item_item", "entries", "values", "ends")),
-        *((name, _LONG) for name in ("num_rows", "num_shown", "num_history", "num_voices")),
+        *((name, _LONG) for name in ("num_rows", "num_shown", "num_history", "num_newest")),
         ("factor", _FLOAT),
     )
 
@@ -240,10 +240,10 @@ class Kernels:
         numbers = np.empty(num_users * num_channels * items.width, dtype=np.int8)
         steps = np.empty((2, num_users * num_channels), dtype=np.float32)
         less_B = np.empty(num_users, dtype=np.float32)
-        said = (_Said * num_users)(*map(_said, item_item))
+        scores = (_ItemItem * num_users)(*map(_item_item, item_item))
         users = _Users(
             address(users_BVMD),
-            ctypes.addressof(said),
+            ctypes.addressof(scores),
             num_users,
             *map(address, (numbers, *steps, less_B)),
         )
@@ -326,10 +326,10 @@ class Kernels:
             ),
             *np.empty((2, len(rows_P)), dtype=np.float32),
         )
-        said = (_Said * num_users)(*map(_said, item_item))
+        scores = (_ItemItem * num_users)(*map(_item_item, item_item))
         arrays = (
             *map(address, (*items, unit_GBD, evidence_JB, rows_P, length_B)),
-            ctypes.addressof(said),
+            ctypes.addressof(scores),
         )
         sizes = num_items, num_users, len(rows_P), num_channels, width, num_routing
         pairs = _Pairs(*arrays, *sizes)
@@ -461,11 +461,11 @@ def _floats(numbers: Sequence[float]) -> Floats:
     return np.array(numbers, dtype=np.float32)
 
 
-def _said(scores: LaidOut) -> _Said:
+def _item_item(scores: LaidOut) -> _ItemItem:
     rows, values = scores
     if rows is None:
-        return _Said(address(values), None, None, len(values))
-    return _Said(None, address(rows), address(values), len(rows))
+        return _ItemItem(address(values), None, None, len(values))
+    return _ItemItem(None, address(rows), address(values), len(rows))
 
 
 def aligned(shape: Sequence[int], dtype: Any) -> NDArray[Any]:

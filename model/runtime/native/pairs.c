@@ -13,7 +13,7 @@ struct pairs {
     const float *evidence; /* of users [J, B] */
     const int64_t *rows;  /* [P] */
     const int64_t *lengths; /* pairs of each user [B] */
-    const struct said *said; /* [B] */
+    const struct item_item *item_item; /* [B] */
     int64_t num_items, num_users, num_pairs, num_channels, width, num_routing;
 };
 
@@ -21,20 +21,20 @@ struct pairs {
 struct made {
     float *cosine;  /* [G, P] */
     float *routing; /* evidence of both [J, P] */
-    float *said;    /* what item-item scores add [P] */
+    float *item_item;    /* what item-item scores add [P] */
     float *bias;    /* [P] */
 };
 
 /* What item-item scores add to a row; 0 for items that they do not name. */
-INLINE float value_of(const struct said *said, int64_t row) {
-    if (said->dense) return row < said->count ? said->dense[row] : 0;
-    int64_t first = 0, last = said->count;
+INLINE float value_of(const struct item_item *item_item, int64_t row) {
+    if (item_item->dense) return row < item_item->count ? item_item->dense[row] : 0;
+    int64_t first = 0, last = item_item->count;
     while (first < last) {
         const int64_t middle = (first + last) / 2;
-        if (said->rows[middle] < row) first = middle + 1;
+        if (item_item->rows[middle] < row) first = middle + 1;
         else last = middle;
     }
-    return first < said->count && said->rows[first] == row ? said->values[first] : 0;
+    return first < item_item->count && item_item->rows[first] == row ? item_item->values[first] : 0;
 }
 
 /* 1 if a row is none of the items', else 0. */
@@ -61,7 +61,7 @@ FOR_EACH_PROCESSOR int make_pairs(const struct pairs *pairs, const struct made *
                 made->routing[place * pairs->num_pairs + pair] =
                     pairs->routing[row * pairs->num_routing + place]
                     + pairs->evidence[place * pairs->num_users + user];
-            made->said[pair] = value_of(pairs->said + user, row);
+            made->item_item[pair] = value_of(pairs->item_item + user, row);
             made->bias[pair] = pairs->bias[row];
         }
     return 0;

@@ -1,4 +1,4 @@
-/* Who is named for an item: which items of a history speak for it. See kernels.h. */
+/* The items of a history that a reason names. See kernels.h and evidence.py. */
 
 #include "kernels.h"
 
@@ -15,7 +15,7 @@ struct catalogue {
     float least_share, damping, least_similarity, least_variance; /* see evidence.py */
 };
 
-/* One list, and the history that speaks for it. */
+/* One list, and the history that its scores are made of. */
 struct list {
     const int64_t *rows;    /* of its items, of which the first N are shown [R] */
     const int64_t *history; /* oldest first [H] */
@@ -26,20 +26,20 @@ struct list {
     const int32_t *entries; /* of W, see `struct history` [E] */
     const float *values;
     const int64_t *ends;
-    int64_t num_rows, num_shown, num_history, num_voices; /* of these, the newest speak */
+    int64_t num_rows, num_shown, num_history, num_newest; /* of the history, that count */
     float factor;           /* of the values */
 };
 
 /* What is made of lists, and room for one. */
 struct reasons {
-    int64_t *rows;  /* who is named, the most telling first; -1 for nobody [B, N, NAMED] */
+    int64_t *rows;  /* those that are named, strongest first; -1 for none [B, N, NAMED] */
     float *shares;  /* [B, N, NAMED] */
-    float *first;   /* what the first of them says, by channel [B, N, G] */
+    float *first;   /* what the first of them adds, by channel [B, N, G] */
     float *scale;   /* room [G + 1, R] */
     float *scaled;  /* room [R, G, D] */
-    float *points;  /* room [R, voices] */
-    float *parts;   /* room [R, voices] */
-    float *unit;    /* room [3, voices] */
+    float *points;  /* room [R, newest] */
+    float *parts;   /* room [R, newest] */
+    float *unit;    /* room [3, newest] */
     int16_t *slots; /* room, a power of two of more than R */
     int64_t num_slots;
 };
@@ -113,46 +113,46 @@ INLINE void find_scale(const struct catalogue *all, const struct list *list, flo
     }
 }
 
-/* What entries of W add [R, voices], times `factor` and the scale of the first channel. */
+/* What entries of W add [R, newest], times `factor` and the scale of the first channel. */
 INLINE void find_parts(
     const struct list *list, const float *scale, int16_t *slots, int64_t num_slots, float *parts) {
-    const int64_t silent = list->num_history - list->num_voices, mask = num_slots - 1;
-    memset(parts, 0, sizeof(float) * list->num_rows * list->num_voices);
+    const int64_t skipped = list->num_history - list->num_newest, mask = num_slots - 1;
+    memset(parts, 0, sizeof(float) * list->num_rows * list->num_newest);
     memset(slots, 0, sizeof(int16_t) * num_slots);
     for (int64_t r = 0; r < list->num_rows; r++) {
         int64_t slot = list->rows[r] & mask;
         while (slots[slot]) slot = (slot + 1) & mask;
         slots[slot] = (int16_t)(r + 1);
     }
-    for (int64_t h = silent; h < list->num_history; h++)
+    for (int64_t h = skipped; h < list->num_history; h++)
         for (int64_t entry = h ? list->ends[h - 1] : 0; entry < list->ends[h]; entry++) {
             int64_t slot = list->entries[entry] & mask;
             while (slots[slot] && list->rows[slots[slot] - 1] != list->entries[entry])
                 slot = (slot + 1) & mask;
             if (slots[slot]) {
                 const int64_t r = slots[slot] - 1;
-                parts[r * list->num_voices + h - silent] +=
+                parts[r * list->num_newest + h - skipped] +=
                     list->values[entry] * list->factor * scale[r];
             }
         }
 }
 
-/* What the newest of a history add to the scores of a list's items [R, voices], in points. */
+/* What the newest of a history add to the scores of a list's items [R, newest], in points. */
 INLINE void find_points(
     const struct catalogue *all, const struct list *list, const struct reasons *room) {
-    const int64_t size = all->num_channels * all->width, voices = list->num_voices;
-    const int64_t silent = list->num_history - voices;
+    const int64_t size = all->num_channels * all->width, newest = list->num_newest;
+    const int64_t skipped = list->num_history - newest;
     find_scale(all, list, room->scale);
     scale_items(all, list, room->scale, room->scaled);
     find_parts(
         list, room->scale + list->num_rows * all->num_channels, room->slots, room->num_slots,
         room->parts);
-    const int64_t *speaking = list->history + silent;
-    for (int64_t voice = 0; voice < voices; voice += 2) {
+    const int64_t *history = list->history + skipped;
+    for (int64_t h = 0; h < newest; h += 2) {
         /* Behind an end, the last once more. */
-        const int64_t next = voice + 1 < voices ? voice + 1 : voice;
-        for (int64_t later = voice + 2; later < voice + 4 && later < voices; later++)
-            fetch(all->foldin + speaking[later] * size, size);
+        const int64_t next = h + 1 < newest ? h + 1 : h;
+        for (int64_t later = h + 2; later < h + 4 && later < newest; later++)
+            fetch(all->foldin + history[later] * size, size);
         for (int64_t r = 0; r < list->num_rows; r += TILE) {
             const int64_t last = list->num_rows - 1;
             const float *rows[TILE];
@@ -160,74 +160,74 @@ INLINE void find_points(
             for (int k = 0; k < TILE; k++)
                 rows[k] = room->scaled + (r + k < last ? r + k : last) * size;
             eight_dots(
-                rows, all->foldin + speaking[voice] * size, all->foldin + speaking[next] * size, size,
+                rows, all->foldin + history[h] * size, all->foldin + history[next] * size, size,
                 sums);
             for (int64_t k = 0; k < TILE && r + k <= last; k++)
-                for (int64_t own = voice; own <= next; own++) {
-                    const int64_t place = (r + k) * voices + own;
+                for (int64_t own = h; own <= next; own++) {
+                    const int64_t place = (r + k) * newest + own;
                     room->points[place] =
-                        list->shares[silent + own] * sums[own - voice][k] + room->parts[place];
+                        list->shares[skipped + own] * sums[own - h][k] + room->parts[place];
                 }
         }
     }
 }
 
-/* Means over the list's items [voices], and what a difference from them is divided by [voices];
+/* Means over the list's items [newest], and what a difference from them is divided by [newest];
  * whether the items do not differ. */
 INLINE int find_units(
     const struct catalogue *all, const struct list *list, const float *points, float *unit,
     float *mean) {
-    const int64_t voices = list->num_voices, num_rows = list->num_rows;
+    const int64_t newest = list->num_newest, num_rows = list->num_rows;
     float total = 0;
-    for (int64_t voice = 0; voice < voices; voice++) mean[voice] = unit[voice] = 0;
+    for (int64_t h = 0; h < newest; h++) mean[h] = unit[h] = 0;
     for (int64_t r = 0; r < num_rows; r++)
-        for (int64_t voice = 0; voice < voices; voice++)
-            mean[voice] += points[r * voices + voice] / num_rows;
+        for (int64_t h = 0; h < newest; h++)
+            mean[h] += points[r * newest + h] / num_rows;
     for (int64_t r = 0; r < num_rows; r++)
-        for (int64_t voice = 0; voice < voices; voice++) {
-            const float below = mean[voice] - points[r * voices + voice];
-            unit[voice] += below * below / num_rows;
+        for (int64_t h = 0; h < newest; h++) {
+            const float below = mean[h] - points[r * newest + h];
+            unit[h] += below * below / num_rows;
         }
-    for (int64_t voice = 0; voice < voices; voice++) total += unit[voice];
-    const float damping = all->damping * sqrtf(total / voices);
-    for (int64_t voice = 0; voice < voices; voice++)
-        unit[voice] = larger(sqrtf(unit[voice]) + damping, TINY);
+    for (int64_t h = 0; h < newest; h++) total += unit[h];
+    const float damping = all->damping * sqrtf(total / newest);
+    for (int64_t h = 0; h < newest; h++)
+        unit[h] = larger(sqrtf(unit[h]) + damping, TINY);
     return total <= all->least_variance;
 }
 
-/* Who is named for one item: the least `against` of those that say enough for it. */
+/* The items that are named for one: the least `against` of those that add enough. */
 INLINE void name_for(
     const struct catalogue *all, const struct list *list, int64_t r, const struct reasons *room,
     int is_flat, int64_t *columns, float *shares) {
-    const int64_t voices = list->num_voices, silent = list->num_history - voices;
-    const float *points = room->points + r * voices, *unit = room->unit, *mean = unit + voices;
+    const int64_t newest = list->num_newest, skipped = list->num_history - newest;
+    const float *points = room->points + r * newest, *unit = room->unit, *mean = unit + newest;
     float least[NAMED], total = 0;
-    for (int64_t voice = 0; voice < voices; voice++)
-        if (list->history[silent + voice] != list->rows[r]) total += larger(points[voice], 0);
+    for (int64_t h = 0; h < newest; h++)
+        if (list->history[skipped + h] != list->rows[r]) total += larger(points[h], 0);
     total = larger(total, TINY);
     for (int place = 0; place < NAMED; place++)
         columns[place] = -1, shares[place] = 0, least[place] = place ? 0 : INFINITY;
-    for (int64_t voice = 0; voice < voices; voice++) {
-        if (points[voice] < all->least_share * total || points[voice] <= 0) continue;
-        if (list->history[silent + voice] == list->rows[r]) continue;
+    for (int64_t h = 0; h < newest; h++) {
+        if (points[h] < all->least_share * total || points[h] <= 0) continue;
+        if (list->history[skipped + h] == list->rows[r]) continue;
         const float against =
-            is_flat ? -points[voice] : (mean[voice] - points[voice]) / unit[voice];
+            is_flat ? -points[h] : (mean[h] - points[h]) / unit[h];
         int place = NAMED;
         for (; place > 0; place--)
             if (columns[place - 1] >= 0 && least[place - 1] <= against) break;
         if (place == NAMED) continue;
         for (int other = NAMED - 1; other > place; other--)
             columns[other] = columns[other - 1], least[other] = least[other - 1];
-        columns[place] = voice, least[place] = against;
+        columns[place] = h, least[place] = against;
     }
     for (int place = 0; place < NAMED; place++) {
-        /* Those beside the first are named only if they say more than in the mean. */
+        /* Those beside the first are named only if they add more than in the mean. */
         if (columns[place] >= 0 && place && least[place] >= 0) columns[place] = -1;
         if (columns[place] >= 0) shares[place] = points[columns[place]] / total;
     }
 }
 
-/* Who is named for the items of lists with as many shown each; 1 if a row is none of the items'. */
+/* The items named for those of lists with as many shown each; 1 if there is no such row. */
 FOR_EACH_PROCESSOR int find_reasons(
     const struct catalogue *all, const struct list *lists, int64_t num_lists,
     const struct reasons *room) {
@@ -241,26 +241,27 @@ FOR_EACH_PROCESSOR int find_reasons(
     }
     for (int64_t number = 0; number < num_lists; number++) {
         const struct list *list = lists + number;
-        const int64_t voices = list->num_voices, silent = list->num_history - voices;
+        const int64_t newest = list->num_newest, skipped = list->num_history - newest;
         find_points(all, list, room);
         const int is_flat =
-            find_units(all, list, room->points, room->unit, room->unit + voices);
+            find_units(all, list, room->points, room->unit, room->unit + newest);
         for (int64_t r = 0; r < list->num_shown; r++) {
             const int64_t item = number * list->num_shown + r;
             int64_t columns[NAMED];
             name_for(all, list, r, room, is_flat, columns, room->shares + item * NAMED);
             for (int place = 0; place < NAMED; place++)
                 room->rows[item * NAMED + place] =
-                    columns[place] < 0 ? -1 : list->history[silent + columns[place]];
+                    columns[place] < 0 ? -1 : list->history[skipped + columns[place]];
             float *first = room->first + item * channels;
             memset(first, 0, channels * sizeof(float));
             if (columns[0] < 0) continue;
-            const float *foldin = all->foldin + list->history[silent + columns[0]] * channels * width;
+            const int64_t named = list->history[skipped + columns[0]];
+            const float *foldin = all->foldin + named * channels * width;
             for (int64_t channel = 0; channel < channels; channel++)
-                first[channel] = list->shares[silent + columns[0]]
+                first[channel] = list->shares[skipped + columns[0]]
                                  * dot(room->scaled + (r * channels + channel) * width,
                                        foldin + channel * width, width);
-            first[0] += room->parts[r * voices + columns[0]];
+            first[0] += room->parts[r * newest + columns[0]];
         }
     }
     return 0;

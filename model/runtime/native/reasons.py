@@ -1,4 +1,4 @@
-"""Who is named for the items of lists, by the compiled functions: see `model.runtime.evidence`.
+"""The items that reasons name, by the compiled functions: see `model.runtime.evidence`.
 
 Letters: B lists, R items of a list, N of these that are shown, H items of a history, E entries of
 the item-item model, I items, G channels, D dimension, X named items.
@@ -16,22 +16,22 @@ from model.runtime.native.kernels import Catalogue, Floats, Kernels, ListOfItems
 from model.runtime.top_k import Rows
 
 NAMED = 3
-"""Most that are named for an item, as in `reasons.c`."""
+"""Most items that a reason names, as in `reasons.c`."""
 
 
-class Spoken(NamedTuple):
-    """Who is named for the items of lists."""
+class TopEvidence(NamedTuple):
+    """The items of histories that reasons name for the items of lists."""
 
     rows_BNX: Rows
-    """The most telling first; -1 for nobody."""
+    """Strongest first; -1 for none."""
     share_BNX: Floats
     first_BNG: Floats
-    """What the first of them says, by channel."""
+    """What the first of them adds, by channel."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Vectors:
-    """Of all items, and what decides who is named."""
+    """Of all items, and what decides which are named."""
 
     items_IGD: Floats
     foldin_IGD: Floats
@@ -42,8 +42,8 @@ class Vectors:
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class SpokenList:
-    """A list, and the history that speaks for it."""
+class EvidenceInputs:
+    """A list, and the history that its scores are made of."""
 
     rows_R: Rows
     history_H: NDArray[np.integer]
@@ -75,22 +75,22 @@ class SpokenList:
         return ListOfItems(*map(address, arrays), *sizes, self.factor)
 
 
-def speak(
-    compiled: Kernels, vectors: Vectors, lists: Sequence[SpokenList], newest: int
-) -> Spoken | None:
-    """Who is named for the items of lists, as many of each; None if a row is none of the items'."""
+def find_top_evidence(
+    compiled: Kernels, vectors: Vectors, lists: Sequence[EvidenceInputs], newest: int
+) -> TopEvidence | None:
+    """As `evidence.top_evidence`, for lists of one length; None if there is no such row."""
     num_items, channels, width = vectors.items_IGD.shape
     kept: list[NDArray[np.generic]] = []
     fields = (ListOfItems * len(lists))(*(each.fields(kept, newest) for each in lists))
     num_rows, num_shown = len(lists[0].rows_R), len(lists[0].item_item_N)
-    voices = max(each.num_voices for each in fields)
+    most_newest = max(each.num_newest for each in fields)
     rows_BNX = np.empty((len(lists), num_shown, NAMED), dtype=np.int64)
     share_BNX = np.empty(rows_BNX.shape, dtype=np.float32)
     first_BNG = np.empty((len(lists), num_shown, channels), dtype=np.float32)
     # One piece of memory, of which the compiled functions use parts.
-    sizes = ((channels + 1) * num_rows, num_rows * channels * width, *(num_rows * voices,) * 2)
+    sizes = ((channels + 1) * num_rows, num_rows * channels * width, *(num_rows * most_newest,) * 2)
     starts = np.cumsum([0, *sizes]).tolist()
-    room = np.empty(starts[-1] + 3 * voices, dtype=np.float32)
+    room = np.empty(starts[-1] + 3 * most_newest, dtype=np.float32)
     # So many that most entries, which name none of the rows, meet an empty one.
     slots = np.empty(1 << (64 * num_rows).bit_length(), dtype=np.int16)
     first = address(room)
@@ -102,4 +102,4 @@ def speak(
     catalogue = Catalogue(*map(address, arrays), num_items, channels, width, *vectors.least)
     if compiled.find_reasons(catalogue, ctypes.addressof(fields), len(lists), given):
         return None
-    return Spoken(rows_BNX, share_BNX, first_BNG)
+    return TopEvidence(rows_BNX, share_BNX, first_BNG)

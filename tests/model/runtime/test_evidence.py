@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.runtime.artifact import ArtifactScorer
-from model.runtime.evidence import LEAST_SHARE, Evidence, Listed, evidence, named
+from model.runtime.evidence import LEAST_SHARE, Evidence, ListedItems, evidence, named
 from model.runtime.profile import Profile, ProfileMaker, row_lengths
 
 ROWS_R = np.arange(0, 80, 7)
@@ -21,10 +21,10 @@ def scorer(artifact) -> ArtifactScorer:
 
 
 def found_of(scorer: ArtifactScorer, profile: Profile, histories, newest=None) -> Evidence:
-    return found_of_all(scorer, [Listed(ROWS_R, profile, histories)], newest)
+    return found_of_all(scorer, [ListedItems(ROWS_R, profile, histories)], newest)
 
 
-def found_of_all(scorer: ArtifactScorer, lists: list[Listed], newest=None) -> Evidence:
+def found_of_all(scorer: ArtifactScorer, lists: list[ListedItems], newest=None) -> Evidence:
     contribution_BNG = [
         scorer.scorer.explain(each.profile, each.rows_R[:SHOWN])
         .contribution_CKVM.sum(axis=1)
@@ -35,7 +35,7 @@ def found_of_all(scorer: ArtifactScorer, lists: list[Listed], newest=None) -> Ev
     return evidence(scorer.profiles, items_IVMD, lists, np.array(contribution_BNG), newest)
 
 
-def points_by_definition(scorer: ArtifactScorer, listed: Listed) -> np.ndarray:
+def points_by_definition(scorer: ArtifactScorer, listed: ListedItems) -> np.ndarray:
     """What each item of one history, all of equal weight, adds to the shown items [N, H]."""
     (history_H,), profile = listed.histories, listed.profile
     foldin_HVMD = scorer.tensors["item_foldin"][history_H].astype(np.float64)
@@ -64,7 +64,7 @@ def dense_item_item(scorer: ArtifactScorer) -> np.ndarray:
 
 @pytest.mark.parametrize("user", range(0, 28, 3))
 def test_points_are_those_of_the_definition(scorer, user: int) -> None:
-    listed = Listed(ROWS_R, scorer.user(user), [scorer.history(user)])
+    listed = ListedItems(ROWS_R, scorer.user(user), [scorer.history(user)])
     points_BRH = found_of_all(scorer, [listed]).points_BRH
     size = len(scorer.history(user))
     expected_NH = points_by_definition(scorer, listed)
@@ -75,9 +75,11 @@ def test_points_are_those_of_the_definition(scorer, user: int) -> None:
 def test_lists_of_different_users_have_no_influence_on_each_other(scorer) -> None:
     session_H = np.array([3, 9, 40])
     session = scorer.profiles.of_history(session_H)
-    lists = [Listed(ROWS_R + user, scorer.user(user), [scorer.history(user)]) for user in (0, 2)]
+    lists = [
+        ListedItems(ROWS_R + user, scorer.user(user), [scorer.history(user)]) for user in (0, 2)
+    ]
     both = scorer.user(2).blended_with(session)
-    for several in (lists, [*lists, Listed(ROWS_R, both, [scorer.history(2), session_H])]):
+    for several in (lists, [*lists, ListedItems(ROWS_R, both, [scorer.history(2), session_H])]):
         together = found_of_all(scorer, several)
         chosen = named(together, SHOWN)
         for place, listed in enumerate(several):
@@ -134,7 +136,7 @@ def test_a_history_whose_items_have_no_vectors_of_a_modality_speaks_by_the_other
     profile = bare.of_history(session_H)
     contribution_CKVM = scorer.scorer.explain(profile, ROWS_R).contribution_CKVM
     whole_N = contribution_CKVM.sum(axis=(1, 2, 3))
-    listed = Listed(ROWS_R, profile, [session_H])
+    listed = ListedItems(ROWS_R, profile, [session_H])
     contribution_1NG = contribution_CKVM.sum(axis=1).reshape(1, len(ROWS_R), -1)
     found = evidence(bare, scorer.tensors["item_embeddings"], [listed], contribution_1NG)
     np.testing.assert_allclose(found.points_BRH[0].sum(axis=1), whole_N, atol=1e-5)
@@ -194,7 +196,7 @@ def test_items_beside_the_list_count_what_similarities_of_the_list_do(scorer) ->
     whole = evidence(
         scorer.profiles,
         scorer.tensors["item_embeddings"],
-        [Listed(ROWS_R, profile, [scorer.history(4)])],
+        [ListedItems(ROWS_R, profile, [scorer.history(4)])],
         breakdown.contribution_CKVM.sum(axis=1).reshape(1, len(ROWS_R), -1),
     )
     np.testing.assert_allclose(found.points_BRH[:, :SHOWN], whole.points_BRH[:, :SHOWN], atol=1e-6)

@@ -8,8 +8,8 @@ from model.runtime import item_item
 from model.runtime.item_item import (
     NO_SCORES,
     DenseScores,
+    HistoryScores,
     ItemItemModel,
-    Said,
     SparseScores,
     dense_parts,
     recency_weights,
@@ -36,9 +36,9 @@ def matrix_of(offsets, items, weights, deviation: float | None = None) -> ItemIt
     return ItemItemModel.of(tensors, deviation)
 
 
-def parts_of(said: Said, rows_R, newest: int) -> np.ndarray:
-    parts = said.parts(rows_R, newest)
-    return dense_parts([parts], len(rows_R), min(newest, len(said.end_H)))[0]
+def parts_of(scores: HistoryScores, rows_R, newest: int) -> np.ndarray:
+    parts = scores.parts(rows_R, newest)
+    return dense_parts([parts], len(rows_R), min(newest, len(scores.end_H)))[0]
 
 
 @given(
@@ -72,7 +72,7 @@ def test_it_is_the_mean_of_the_historys_rows_by_recency_at_one_deviation(
     rows_R = rng.permutation(num_items)[: rng.integers(1, num_items + 1)]
     part_RH = factor * (weight_H[:, None] * dense_II[history_H][:, rows_R]).T / weight_H.sum()
     for newest in (1, 3, len(history_H)):
-        found_RH = parts_of(matrix.said(history_H, power), rows_R, newest)
+        found_RH = parts_of(matrix.history_scores(history_H, power), rows_R, newest)
         assert found_RH == pytest.approx(part_RH[:, -newest:], abs=1e-6)
     assert found_RH.sum(axis=1) == pytest.approx(expected_I[rows_R], abs=1e-6)
 
@@ -97,26 +97,26 @@ def test_items_far_apart_that_share_a_slot_are_told_apart() -> None:
     items, weights = np.append(rows_R[:2], 7 + item_item._SLOTS), np.array([1, 2, 3])
     offsets = np.full(size + 1, 3)
     offsets[0] = 0
-    said = matrix_of(offsets, items, weights.astype(np.float32)).said(np.array([0]), 0)
-    assert parts_of(said, rows_R, 1).tolist() == [[1], [2], [0]]
-    assert parts_of(said, np.array([7, 5]), 1).tolist() == [[0], [1]]
+    scores = matrix_of(offsets, items, weights.astype(np.float32)).history_scores(np.array([0]), 0)
+    assert parts_of(scores, rows_R, 1).tolist() == [[1], [2], [0]]
+    assert parts_of(scores, np.array([7, 5]), 1).tolist() == [[0], [1]]
 
 
 @pytest.mark.parametrize("num_items", [1000, 40_000])
 def test_parts_of_a_list_may_be_as_many_as_there_are(num_items) -> None:
     rows_I = np.arange(num_items, dtype=np.int32)
     matrix = matrix_of(np.arange(num_items + 1), rows_I, (rows_I + 1).astype(np.float32))
-    part_RH = parts_of(matrix.said(rows_I[-50:], 0), rows_I, newest=50)
+    part_RH = parts_of(matrix.history_scores(rows_I[-50:], 0), rows_I, newest=50)
     expected = [[num_items - 50 + place, place] for place in range(50)]
     assert np.argwhere(part_RH).tolist() == expected
 
 
 def test_parts_of_several_histories_stand_side_by_side() -> None:
     matrix, _ = drawn(0, 20, 0.3)
-    said = [matrix.said(np.array(rows), 0.5) for rows in ([3, 7, 9], [11], [4, 5])]
+    scores = [matrix.history_scores(np.array(rows), 0.5) for rows in ([3, 7, 9], [11], [4, 5])]
     rows_QR = np.array([[1, 2], [2, 3], [19, 0]])
-    together = dense_parts([x.parts(r, 2) for x, r in zip(said, rows_QR, strict=True)], 2, 2)
-    for each, rows_R, found_RH in zip(said, rows_QR, together, strict=True):
+    together = dense_parts([x.parts(r, 2) for x, r in zip(scores, rows_QR, strict=True)], 2, 2)
+    for each, rows_R, found_RH in zip(scores, rows_QR, together, strict=True):
         alone_RH = parts_of(each, rows_R, 2)
         np.testing.assert_allclose(found_RH[:, : alone_RH.shape[1]], alone_RH, atol=1e-7)
         assert not found_RH[:, alone_RH.shape[1] :].any()
@@ -127,7 +127,7 @@ def test_a_deviation_of_zero_silences_the_model() -> None:
     matrix = matrix_of(offsets, items, np.ones(2, dtype=np.float32), 0.0)
     history_H = np.array([0])
     assert matrix.of_history(history_H, 0).largest_size == 0
-    assert parts_of(matrix.said(history_H, 0), np.array([1]), 1).tolist() == [[0]]
+    assert parts_of(matrix.history_scores(history_H, 0), np.array([1]), 1).tolist() == [[0]]
 
 
 def test_scores_that_are_all_alike_say_nothing() -> None:
@@ -184,7 +184,9 @@ def test_who_has_no_history_has_no_scores(entries: int) -> None:
     for found in (matrix.of_history(nobody, 0.5), matrix.of_history(np.array([0, 2]), 0.5)):
         assert found.largest_size == 0
         assert found.at(np.arange(3)).tolist() == [0, 0, 0]
-    assert parts_of(matrix.said(np.array([0, 2]), 0.5), np.array([1]), 2).tolist() == [[0, 0]]
+    assert parts_of(matrix.history_scores(np.array([0, 2]), 0.5), np.array([1]), 2).tolist() == [
+        [0, 0]
+    ]
     assert matrix.of_history(np.array([1]), 0.5).at(np.arange(entries)).tolist() == [1] * entries
 
 

@@ -71,6 +71,6 @@ def test_an_item_has_the_documented_fields(disk_client, asked, explain) -> None:
 
 def test_a_label_is_json_whatever_the_title_holds() -> None:
     label = Label.of('"\\', '"Fugitive", The (é)\n')
-    assert label.spoken == 'The "Fugitive" (é)\n'
+    assert label.name == 'The "Fugitive" (é)\n'
     assert label.fields == '{"item_id":"\\"\\\\","title":"\\"Fugitive\\", The (é)\\n"'.encode()
     assert label.json == 'The \\"Fugitive\\" (é)\\n'.encode()

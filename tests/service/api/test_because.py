@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from model.runtime.artifact import ArtifactScorer
-from model.runtime.evidence import LEAST_SHARE, Listed, evidence, named
+from model.runtime.evidence import LEAST_SHARE, ListedItems, evidence, named
 from service.recommend.because import COMPARED, POPULAR
 
 
@@ -64,7 +64,7 @@ def test_it_is_who_says_most_above_what_they_say_of_the_best_items(disk_client, 
         found = evidence(
             scorer.profiles,
             artifact.tensors["item_embeddings"],
-            [Listed(rows_R, profile, [history_H])],
+            [ListedItems(rows_R, profile, [history_H])],
             breakdown.contribution_CKVM.sum(axis=1).reshape(1, 7, -1),
         )
         chosen = named(found, 7)

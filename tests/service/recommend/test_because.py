@@ -6,7 +6,7 @@ import pytest
 from deploy.benchmarks.serving.grown import _clusters, grown_artifact
 from model.artifact.files import Artifact
 from model.runtime.artifact import ArtifactScorer
-from model.runtime.evidence import Listed, evidence, named
+from model.runtime.evidence import ListedItems, evidence, named
 from service.recommend.because import COMPARED, _alike, _and
 
 ITEMS, USERS, SEED = 2_000, 48, 0
@@ -32,7 +32,7 @@ def test_who_is_named_is_of_the_items_cluster(grown: Artifact) -> None:
         found = evidence(
             scorer.profiles,
             grown.tensors["item_embeddings"],
-            [Listed(rows_R, profile, [history_H])],
+            [ListedItems(rows_R, profile, [history_H])],
             contribution_RKVM.sum(axis=1).reshape(1, COMPARED, -1),
         )
         chosen = named(found, COMPARED)

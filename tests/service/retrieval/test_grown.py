@@ -79,7 +79,7 @@ def test_a_history_may_have_added_items_and_says_nothing_of_them_by_itself(model
     rows = np.array([2_005, 3, 4_000])
     assert known.at(rows).tolist() == [0, known.value_I[3], 0]
     assert known.between(1_990, 2_010).tolist() == [*known.value_I[1_990:], *[0] * 10]
-    with_added = model.said(np.array([5, 3_000]), 0.0)
+    with_added = model.history_scores(np.array([5, 3_000]), 0.0)
     # Half as much of each, brought to the same deviation.
     assert with_added.scores.at(rows) == pytest.approx(known.at(rows), abs=1e-6)
     (part_RH,) = dense_parts([with_added.parts(rows, newest=2)], len(rows), 2)

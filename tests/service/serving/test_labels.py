@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.serving.labels import spoken
+from service.serving.labels import display_name
 
 
 @pytest.mark.parametrize(
@@ -21,4 +21,4 @@ from service.serving.labels import spoken
     ],
 )
 def test_titles_are_said_as_people_say_them(title: str, said: str) -> None:
-    assert spoken(title) == said
+    assert display_name(title) == said

@@ -10,10 +10,10 @@ from model.network.encoder import GraphEncoder
 from training.data.dataset import Dataset
 from training.data.features import ModalityFeatures
 from training.fit.calibration import Fusion
+from training.fit.cold_start import as_if_new, for_new_items
 from training.fit.config import TrainingConfig
 from training.fit.graphs import build_graph
 from training.fit.item_item import item_item_weights
-from training.fit.new_items import as_if_new, for_new_items
 from training.fit.trained_model import TrainedModel, build_magnet
 
 GROUPS, USERS, ITEMS = 6, 300, 120

@@ -9,8 +9,8 @@ import torch
 from training.data.dataset import Dataset
 from training.evaluate.protocol import evaluate
 from training.fit.calibration import Fusion
+from training.fit.cold_start import NEWCOMER_POPULARITIES, for_newcomers
 from training.fit.config import TrainingConfig
-from training.fit.newcomers import CHOICES, for_newcomers
 from training.fit.trained_model import TrainedModel, build_magnet
 
 USERS, ITEMS = 200, 60
@@ -45,7 +45,7 @@ def tastes_only(make_dataset) -> Dataset:
 
 
 def test_where_all_choose_alike_popularity_says_as_much_more_as_it_may(popular_only) -> None:
-    assert chosen(popular_only, weight=0.02) == CHOICES[-1]
+    assert chosen(popular_only, weight=0.02) == NEWCOMER_POPULARITIES[-1]
 
 
 def test_where_a_choice_tells_the_taste_popularity_says_no_more(tastes_only) -> None:

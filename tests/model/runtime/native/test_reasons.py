@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from model.runtime import evidence
 from model.runtime.artifact import ArtifactScorer
-from model.runtime.evidence import Listed
+from model.runtime.evidence import ListedItems
 from model.runtime.grown import GrownRows
 from model.runtime.native import kernels
 from model.runtime.profile import row_lengths
@@ -24,10 +24,10 @@ def both_ways(maker, scorer, lists, contribution_BNG, newest):
     given_ = maker, scorer.tensors["item_embeddings"], lists, contribution_BNG, newest
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evidence, "evidence", lambda *_: pytest.fail("numpy was used"))
-        found = evidence.spoken(*given_)
+        found = evidence.top_evidence(*given_)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kernels, "_loaded", lambda: None)
-        return found, evidence.spoken(*given_)
+        return found, evidence.top_evidence(*given_)
 
 
 @settings(max_examples=40, deadline=None)
@@ -53,7 +53,9 @@ def test_who_is_named_is_who_numpy_names(
         size = int(rng.choice([1, 2, 5, 30]))
         history_H = rng.choice(num_items, size, replace=False)
         profile = maker.of_history(history_H)
-        lists.append(Listed(rng.choice(num_items, num_rows, replace=False), profile, [history_H]))
+        lists.append(
+            ListedItems(rng.choice(num_items, num_rows, replace=False), profile, [history_H])
+        )
         breakdown = scorer.scorer.explain(profile, lists[-1].rows_R[:num_shown])
         contributions.append(breakdown.contribution_CKVM.sum(axis=1).reshape(num_shown, -1))
     contribution_BNG = np.float32(loud) * np.array(contributions)
@@ -73,7 +75,7 @@ def test_items_that_came_later_are_left_to_numpy(compiled, scorer) -> None:
     grown = GrownRows(embeddings, embeddings[:1])
     contribution_BNG = np.ones((1, 2, scorer.profiles.length_IG.shape[1]), dtype=np.float32)
     for rows in ([0, 1], [0, len(embeddings)]):
-        listed = Listed(np.array(rows), profile, [history_H])
-        found = evidence.spoken(scorer.profiles, grown, [listed], contribution_BNG, 50)
+        listed = ListedItems(np.array(rows), profile, [history_H])
+        found = evidence.top_evidence(scorer.profiles, grown, [listed], contribution_BNG, 50)
         assert found.share_BNX.shape == (1, 2, 3)
         assert (found.share_BNX.sum(axis=2) <= 1.0001).all()
