@@ -15,7 +15,7 @@ from scipy.sparse import csr_array
 from model.artifact.files import Artifact, check_file, check_tensor, parse_manifest
 from model.artifact.stored import RowLayout
 from model.registry.keys import KeySpace
-from training.data.dataset import Dataset
+from training.data.dataset import DataConfig, Dataset, load_dataset
 from training.data.features import ModalityFeatures
 from training.data.histories import Histories
 
@@ -40,6 +40,18 @@ def dataset_of(train: ArrayLike, valid: ArrayLike = False, test: ArrayLike = Fal
         split="random",
         sha256="",
     )
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(redis_url) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def dataset(tiny_data: Path) -> Dataset:
+    """The tiny data folder, as training reads it."""
+    return load_dataset(DataConfig(folder=tiny_data))
 
 
 @pytest.fixture(scope="session")

@@ -1,18 +1,11 @@
 """The baselines that every model is told beside."""
 
-from pathlib import Path
-
 import pytest
 
-from training.data.dataset import DataConfig, Dataset, load_dataset
+from training.data.dataset import Dataset
 from training.evaluate import closed_forms
 from training.evaluate.closed_forms import references
 from training.evaluate.protocol import evaluate, popularity_scores
-
-
-@pytest.fixture(scope="module")
-def dataset(tiny_data: Path) -> Dataset:
-    return load_dataset(DataConfig(folder=tiny_data))
 
 
 def test_each_is_measured_on_each_part(dataset: Dataset) -> None:

@@ -10,7 +10,7 @@ from model.artifact.files import Artifact, read_artifact
 from model.artifact.manifest import HALVED
 from model.network.head import FusionHead
 from model.runtime.artifact import ArtifactScorer
-from training.data.dataset import DataConfig, Dataset, load_dataset
+from training.data.dataset import Dataset
 from training.evaluate.artifact import ArtifactEvaluation
 from training.export import artifact as artifact_module
 from training.export.artifact import export_artifact
@@ -20,11 +20,6 @@ from training.fit.trained_model import TrainedModel, build_magnet
 
 POWER = 0.75
 FUSION = Fusion(popularity=0.05, item_item=0.08, content={"picture": 0.4, "text": 0.2}, cold=0.5)
-
-
-@pytest.fixture(scope="module")
-def dataset(tiny_data: Path) -> Dataset:
-    return load_dataset(DataConfig(folder=tiny_data))
 
 
 @pytest.fixture(scope="module")

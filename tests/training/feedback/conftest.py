@@ -1,6 +1,6 @@
 """A stream with events as the service writes them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -26,12 +26,6 @@ def event_of(number: int, **changes: object) -> FeedbackEvent:
         "received_at": at + timedelta(seconds=1),
     }
     return FeedbackEvent.model_validate(fields | changes)
-
-
-@pytest.fixture
-def client(redis_url: str) -> Iterator[redis.Redis]:
-    with redis.Redis.from_url(redis_url) as client:
-        yield client
 
 
 @pytest.fixture

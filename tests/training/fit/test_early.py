@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from model.artifact.manifest import EpochRecord
-from training.data.dataset import DataConfig, Dataset, load_dataset
+from training.data.dataset import Dataset
 from training.evaluate.protocol import evaluate, popularity_scores
 from training.fit.config import TrainingConfig
 from training.fit.early import GAIN, EarlyModel, HandOvers, Watch
@@ -16,11 +16,6 @@ from training.fit.trained_model import TrainedModel
 from training.fit.trainer import train
 
 SMALL = TrainingConfig(embedding_dim=8, batch_size=64, negatives=16, max_epochs=3)
-
-
-@pytest.fixture(scope="module")
-def dataset(tiny_data: Path) -> Dataset:
-    return load_dataset(DataConfig(folder=tiny_data))
 
 
 @pytest.fixture

@@ -1,14 +1,13 @@
 """What a model becomes when it learns from the held-out parts too."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from scipy.sparse import csr_array
 
-from training.data.dataset import DataConfig, Dataset, load_dataset
+from training.data.dataset import Dataset
 from training.fit.calibration import Fusion
 from training.fit.config import TrainingConfig
 from training.fit.early import Watch
@@ -17,11 +16,6 @@ from training.fit.trained_model import TrainedModel
 from training.fit.trainer import train, train_to_the_end
 
 SMALL = TrainingConfig(embedding_dim=8, batch_size=64, negatives=16, max_epochs=4)
-
-
-@pytest.fixture(scope="module")
-def dataset(tiny_data: Path) -> Dataset:
-    return load_dataset(DataConfig(folder=tiny_data))
 
 
 @pytest.fixture(scope="module")

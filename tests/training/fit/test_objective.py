@@ -1,7 +1,6 @@
 """Both objectives against what their formulas give, written pair by pair."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 import torch
@@ -11,7 +10,7 @@ from torch.nn.functional import normalize
 from model.network.encoder import GraphEncoder
 from model.network.magnet import Magnet
 from model.network.schedule import EntropySchedule
-from training.data.dataset import DataConfig, Dataset, load_dataset
+from training.data.dataset import Dataset
 from training.fit import objective as objective_module
 from training.fit.config import TrainingConfig
 from training.fit.graphs import build_graph
@@ -29,11 +28,6 @@ CONFIG = TrainingConfig(
     cold_rate=0.3,
 )
 WEIGHTS = EntropySchedule(coverage_weight=1.0, specialisation_weight=0.1, switch=0).weights()
-
-
-@pytest.fixture(scope="module")
-def dataset(tiny_data: Path) -> Dataset:
-    return load_dataset(DataConfig(folder=tiny_data))
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,13 @@
 
 import copy
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from scipy.sparse import csr_array
 
-from training.data.dataset import DataConfig, Dataset, load_dataset
+from training.data.dataset import Dataset
 from training.data.features import ModalityFeatures
 from training.data.histories import Histories
 from training.fit.config import TrainingConfig
@@ -19,11 +18,6 @@ from training.fit.trainer import train
 SMALL = TrainingConfig(embedding_dim=8, batch_size=64, negatives=16, max_epochs=4)
 COLD = "i038"
 """Nobody has chosen it; it has features of the even items' taste."""
-
-
-@pytest.fixture(scope="module")
-def dataset(tiny_data: Path) -> Dataset:
-    return load_dataset(DataConfig(folder=tiny_data))
 
 
 @pytest.fixture(scope="module")

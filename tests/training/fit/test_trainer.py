@@ -32,11 +32,6 @@ class Killed(Exception):
     """Stands for a kill between two epochs."""
 
 
-@pytest.fixture(scope="module")
-def dataset(tiny_data: Path) -> Dataset:
-    return load_dataset(DataConfig(folder=tiny_data))
-
-
 def parameters(model: TrainedModel) -> list[np.ndarray]:
     return [value.numpy() for value in model.magnet.state_dict().values()]
 

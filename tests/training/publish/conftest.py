@@ -86,12 +86,6 @@ def artifact_of(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def client(redis_url: str) -> Iterator[redis.Redis]:
-    with redis.Redis.from_url(redis_url) as client:
-        yield client
-
-
-@pytest.fixture
 def published(artifact_of: Callable[..., Path], redis_url: str) -> None:
     """Three versions; v3 is live."""
     for version in ("v1", "v2", "v3"):
