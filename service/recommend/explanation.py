@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.runtime.native.kernels import TakenApart, kernels
+from model.runtime.native.kernels import PartSums, kernels
 from model.runtime.scorer import Breakdown
 from model.runtime.top_k import Rows
 from service.serving.snapshot import Snapshot
@@ -70,18 +70,18 @@ def parts_of_lists(
     popularity_C = items.popularity_I.take(rows_BN.reshape(-1))
     given = weight_CK, contribution_CKVM, bias_BN.reshape(-1), popularity_C
     compiled = kernels()
-    found = taken_apart(*given) if compiled is None else compiled.take_apart(*given)
+    found = part_sums(*given) if compiled is None else compiled.sum_parts(*given)
     return Parts(weight_CK=weight_CK, names=(*modalities, *BIAS_PARTS), **found._asdict())
 
 
-def taken_apart(
+def part_sums(
     weight_CK: Weights, contribution_CKVM: Weights, bias_C: Weights, popularity_C: NDArray[np.int64]
-) -> TakenApart:
-    """As `Kernels.take_apart`, by numpy."""
+) -> PartSums:
+    """As `Kernels.sum_parts`, by numpy."""
     shape_KVM = contribution_CKVM.shape[1:]
     sums = contribution_CKVM.reshape(len(weight_CK), -1) @ _summands(*shape_KVM)
     expert_CK, view_CV, modality_CM, channel_CG = np.split(sums, np.cumsum(shape_KVM), axis=1)
-    return TakenApart(
+    return PartSums(
         expert_CK=expert_CK,
         view_CV=view_CV,
         modality_CM=modality_CM,

@@ -158,10 +158,10 @@ def found_sent(found: Sequence[Ranked], first_row: int) -> bytes:
     """The answers to queries; rows are those of the catalogue, to which the shard's are added."""
     arrays: Arrays = _ragged("rows", [each.rows + first_row for each in found])
     arrays |= _ragged("scores", [each.scores for each in found])
-    taken_apart = [each.breakdown for each in found if each.breakdown is not None]
-    if len(taken_apart) == len(found):
-        arrays["weights"] = np.concatenate([each.weight_CK for each in taken_apart])
-        arrays["contributions"] = np.concatenate([x.contribution_CKVM for x in taken_apart])
+    broken_down = [each.breakdown for each in found if each.breakdown is not None]
+    if len(broken_down) == len(found):
+        arrays["weights"] = np.concatenate([each.weight_CK for each in broken_down])
+        arrays["contributions"] = np.concatenate([x.contribution_CKVM for x in broken_down])
     return pack(arrays)
 
 

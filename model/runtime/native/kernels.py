@@ -160,7 +160,7 @@ class _Parts(ctypes.Structure):
     )
 
 
-class TakenApart(NamedTuple):
+class PartSums(NamedTuple):
     """What adds up to scores, see `parts.c`."""
 
     expert_CK: Floats
@@ -212,7 +212,7 @@ class Kernels:
             ("find_reasons", ctypes.c_int, (_POINTER, _POINTER, _LONG, _POINTER)),
             ("join", ctypes.c_int, (_POINTER,) * 3),
             ("most_bytes", _LONG, (_POINTER,)),
-            ("take_apart", None, (_POINTER,) * 2),
+            ("sum_parts", None, (_POINTER,) * 2),
             ("sum_dense", None, (_POINTER, _POINTER, _DOUBLE, *(_POINTER,) * 3)),
             ("sum_sparse", _LONG, (_POINTER, _POINTER, _DOUBLE, *(_POINTER,) * 6)),
         ):
@@ -404,13 +404,13 @@ class Kernels:
             return None
         return room.data, end_C
 
-    def take_apart(
+    def sum_parts(
         self,
         weight_CK: Floats,
         contribution_CKVM: Floats,
         bias_C: Floats,
         popularity_C: NDArray[np.int64],
-    ) -> TakenApart:
+    ) -> PartSums:
         """What adds up to scores, as `service.recommend.explanation` says it by numpy."""
         num_scores, num_experts, num_views, num_modalities = contribution_CKVM.shape
         num_parts = num_modalities + 2
@@ -418,7 +418,7 @@ class Kernels:
         expert_CK, view_CV, modality_CM, channel_CG = (
             np.empty((num_scores, size), dtype=np.float32) for size in sizes
         )
-        found = TakenApart(
+        found = PartSums(
             expert_CK,
             view_CV,
             modality_CM,
@@ -429,7 +429,7 @@ class Kernels:
         room = np.empty(num_parts, dtype=np.float32), np.empty(num_parts, dtype=np.int32)
         arrays = map(address, (weight_CK, contribution_CKVM, bias_C, popularity_C))
         scores = _Scores(*arrays, *contribution_CKVM.shape)
-        self._library.take_apart(
+        self._library.sum_parts(
             ctypes.byref(scores), ctypes.byref(_Parts(*map(address, (*found, *room))))
         )
         return found

@@ -1,4 +1,4 @@
-/* Scores taken apart: sums of contributions, and the order of what is said of them. See kernels.h. */
+/* Sums of contributions, and the order in which they are listed. See kernels.h. */
 
 #include "kernels.h"
 
@@ -96,7 +96,7 @@ INLINE int64_t largest_of(const struct scores *all, int64_t score, const struct 
 }
 
 /* Take all scores apart. */
-void take_apart(const struct scores *scores, const struct parts *parts) {
+void sum_parts(const struct scores *scores, const struct parts *parts) {
     for (int64_t score = 0; score < scores->num_scores; score++) {
         add_up(scores, score, parts);
         put_experts_in_order(scores, score, parts);

@@ -10,7 +10,7 @@ from service.recommend.explanation import (
     bias_parts,
     largest_parts,
     largest_words,
-    taken_apart,
+    part_sums,
 )
 
 
@@ -41,7 +41,7 @@ def test_scores_are_taken_apart_alike_by_numpy_and_in_c(seed, shape) -> None:
     contribution_CKVM[weight_CK == 0] = 0
     bias_C = rng.normal(0, 2, 6).astype(np.float32)
     given_ = weight_CK, contribution_CKVM, bias_C, rng.choice([0, 5], 6)
-    found, expected = compiled.take_apart(*given_), taken_apart(*given_)
+    found, expected = compiled.sum_parts(*given_), part_sums(*given_)
     for name, own in found._asdict().items():
         assert own == pytest.approx(getattr(expected, name), abs=1e-5), name
 
