@@ -25,9 +25,10 @@ PROTOCOL = EvaluationProtocol(
 Every item is ranked for every test user, their training items masked; Recall and NDCG at 10 and 20
 are averaged over users with test items (ideal DCG over min(K, test items)). All models get the same
 split. Settings and the stopping epoch are chosen by validation NDCG@20; the test part is read once
-per finished model. ± is the standard deviation over seeds. `fit s` is one whole training with the
-chosen settings, without the search for them; `s/epoch` includes the validation after it; a peak is
-that of the whole process while the model was tuned and trained.
+per finished model. MAGNET has its default settings, but for those that the command sets. ± is the
+standard deviation over seeds. `fit s` is one whole training with the chosen settings, without the
+search for them; `s/epoch` includes the validation after it; a peak is that of the whole process
+while the model was tuned and trained.
 
 Cold items have no training positive, tail items one to five, head items more; sparse users have two
 or fewer. In an item group each user is scored on their test items of that group. Where time splits
@@ -125,8 +126,9 @@ def as_markdown(benchmark: Benchmark, command: str) -> str:
             "The full model minus each variant:",
             _lead_table("full model against", benchmark.ablation_leads(), _ablation_label),
         ]
-    settings = (f"- {_label(n)}: `{x.settings}`" for n, x in benchmark.outcomes.items())
-    parts += ["Settings chosen:", "\n".join(settings)]
+    if benchmark.baselines:
+        settings = (f"- {_label(n)}: `{x.settings}`" for n, x in benchmark.baselines.items())
+        parts += ["Settings chosen:", "\n".join(settings)]
     notes = [
         *benchmark.left_out.items(),
         *((name, note) for name, x in benchmark.outcomes.items() for note in x.notes),
