@@ -244,7 +244,7 @@ async def running_services(
         shared = _shared(settings, store, changing, metrics)
         running.append(repeat(follower.follow_items, ITEMS_SECONDS, "changes of items"))
         running.append(repeat(changing.look, settings.poll_seconds, "what is hidden"))
-        running.append(repeat(shared.store.look_at_policy, POLICY_SECONDS, "Redis's policy"))
+        running.append(repeat(shared.store.look_at_server, POLICY_SECONDS, "Redis's policy"))
         running += _watches(settings, follower, shared, metrics)
     tasks = [asyncio.create_task(each) for each in running]
     try:

@@ -216,12 +216,17 @@ class Experiment(BaseModel):
     """Whether the counts could not be read, and nothing counts."""
 
     @classmethod
-    def of(cls, stored: Mapping[bytes, bytes]) -> Self:
-        """Parse the hash `KeySpace.experiment`; an empty one is an experiment before its start."""
+    def of(cls, stored: Mapping[bytes, bytes] | None) -> Self:
+        """Parse the hash `KeySpace.experiment`; an empty one is an experiment before its start.
+
+        None: what stands there is no hash.
+        """
         try:
-            return cls._of(stored)
+            if stored is not None:
+                return cls._of(stored)
         except (ValueError, OverflowError, OSError):
-            return cls._of({}).model_copy(update={"damaged": True})
+            pass
+        return cls._of({}).model_copy(update={"damaged": True})
 
     @classmethod
     def _of(cls, stored: Mapping[bytes, bytes]) -> Self:
@@ -278,8 +283,8 @@ class Experiment(BaseModel):
         """The verdict in plain words."""
         if self.damaged:
             return (
-                "The counts cannot be read: the hash of this experiment in Redis has fields that "
-                "are none of ours. Begin anew: stop the canary and start it again."
+                "The counts cannot be read: what Redis has of this experiment is none of ours, or "
+                "has fields that are not. Begin anew: stop the canary and start it again."
             )
         clicks = self.clicks
         champion, challenger = self._responses("users_clicked")

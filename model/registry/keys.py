@@ -8,6 +8,10 @@ import re
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 
+STRING, SET, HASH, ZSET, STREAM, COUNTER = (
+    {"type": name} for name in ("string", "set", "hash", "zset", "stream", "counter")
+)
+"""What a key holds, as Redis's TYPE has it; a counter is a string that is a whole number."""
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -26,67 +30,67 @@ class KeySpace:
     """Every key of one namespace. The field `name` is the key `mg:{<namespace>}:<name>`."""
 
     namespace: str = "default"
-    current: str = field(init=False)
+    current: str = field(init=False, metadata=STRING)
     """The pointer: its value is the live model version."""
-    previous: str = field(init=False)
+    previous: str = field(init=False, metadata=STRING)
     """The version that was live before the last publish."""
-    pinned: str = field(init=False)
+    pinned: str = field(init=False, metadata=STRING)
     """The version that stays live whatever is published; absent while none is pinned."""
-    canary: str = field(init=False)
+    canary: str = field(init=False, metadata=STRING)
     """The latest canary, JSON (`model.registry.canary`); it stays when the canary has ended."""
-    canary_answers: str = field(init=False)
+    canary_answers: str = field(init=False, metadata=HASH)
     """Hash of version -> how many answers it has given as a canary, over all replicas."""
-    versions: str = field(init=False)
+    versions: str = field(init=False, metadata=ZSET)
     """Sorted set of complete versions, scored by publish time in Unix seconds."""
     events: str = field(init=False)
     """Pub/sub channel that announces a change of versions (a hint: replicas poll too)."""
-    lock: str = field(init=False)
+    lock: str = field(init=False, metadata=STRING)
     """The publisher's lock; its value is the holder's fencing token."""
-    retrain_lock: str = field(init=False)
+    retrain_lock: str = field(init=False, metadata=STRING)
     """The lock of the one retraining that may run; its value is the holder's fencing token."""
-    fence: str = field(init=False)
+    fence: str = field(init=False, metadata=COUNTER)
     """Counter from which fencing tokens are drawn."""
-    runs: str = field(init=False)
+    runs: str = field(init=False, metadata=STRING)
     """The record of the latest retraining, JSON."""
-    training: str = field(init=False)
+    training: str = field(init=False, metadata=STREAM)
     """Stream of what the latest training tells (`model.registry.progress`); it expires."""
-    training_alive: str = field(init=False)
+    training_alive: str = field(init=False, metadata=STRING)
     """The id of the training that runs; it expires unless the training renews it."""
-    unavailable: str = field(init=False)
+    unavailable: str = field(init=False, metadata=SET)
     """Set of the ids of items that no answer may show."""
-    availability_revision: str = field(init=False)
+    availability_revision: str = field(init=False, metadata=COUNTER)
     """Counter (`model.registry.revisions`) that every change of `unavailable` raises in the same
     step."""
-    availability_log: str = field(init=False)
+    availability_log: str = field(init=False, metadata=STREAM)
     """Stream of the latest changes of `unavailable`; the id of each begins with its revision."""
-    items: str = field(init=False)
+    items: str = field(init=False, metadata=HASH)
     """Hash of item id -> record (`model.registry.items`) of what was put while serving, JSON."""
-    item_changes: str = field(init=False)
+    item_changes: str = field(init=False, metadata=ZSET)
     """Sorted set of the ids in `items`, scored by the revision that changed them last."""
-    items_revision: str = field(init=False)
+    items_revision: str = field(init=False, metadata=COUNTER)
     """Counter (`model.registry.revisions`) that every change of `items` raises in the same step."""
-    items_log: str = field(init=False)
+    items_log: str = field(init=False, metadata=STREAM)
     """Stream of the latest revisions of `items`; the id of each begins with it."""
-    rules: str = field(init=False)
+    rules: str = field(init=False, metadata=STRING)
     """The default rules of lists, JSON; absent while there are none."""
-    feedback: str = field(init=False)
+    feedback: str = field(init=False, metadata=STREAM)
     """Stream of events that training has not taken over; training deletes what it takes."""
-    event_log: str = field(init=False)
+    event_log: str = field(init=False, metadata=STRING)
     """The event log that takes the stream over (`model.registry.records.LogOwner`), JSON."""
-    feedback_ids: str = field(init=False)
+    feedback_ids: str = field(init=False, metadata=ZSET)
     """Sorted set of event ids taken in lately, scored by the server's clock in Unix ms."""
-    erasures: str = field(init=False)
+    erasures: str = field(init=False, metadata=HASH)
     """Hash of erasure id -> record (`model.registry.erasures`) of a user to be forgotten, JSON."""
-    erasures_revision: str = field(init=False)
+    erasures_revision: str = field(init=False, metadata=COUNTER)
     """Counter (`model.registry.revisions`) that every erasure raises in the same step."""
-    erasures_log: str = field(init=False)
+    erasures_log: str = field(init=False, metadata=STREAM)
     """Stream of the hashes of the users who were erased lately; the id of each begins with its
     revision."""
-    erasures_by_user: str = field(init=False)
+    erasures_by_user: str = field(init=False, metadata=HASH)
     """Hash of user hash -> erasure id of their latest record in `erasures`."""
-    user_hash_key: str = field(init=False)
+    user_hash_key: str = field(init=False, metadata=STRING)
     """32 random bytes: the key of the hashes that stand for users in logs and in `erasures`."""
-    rewrites: str = field(init=False)
+    rewrites: str = field(init=False, metadata=COUNTER)
     """Counter (`model.registry.revisions`) that training raises after it has taken users out of
     stored versions."""
 
@@ -95,6 +99,15 @@ class KeySpace:
         for each in fields(self):
             if not each.init:
                 object.__setattr__(self, each.name, f"mg:{{{self.namespace}}}:{each.name}")
+
+    @property
+    def types(self) -> dict[str, str]:
+        """What each key holds: a type of Redis, or `counter`."""
+        return {
+            getattr(self, each.name): each.metadata["type"]
+            for each in fields(self)
+            if each.metadata
+        }
 
     @property
     def pointers(self) -> tuple[str, str, str, str]:

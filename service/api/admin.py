@@ -146,7 +146,7 @@ async def models(
         ModelsResponse,
         **_pointers(state),
         models=[_version(each, state) for each in found],
-        warnings=state.warnings,
+        warnings=[*state.warnings, *await shared.store.odd_keys()],
         next_cursor=cursor_of("models", *shown[-1]) if len(left) > limit else None,
     )
 

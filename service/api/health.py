@@ -96,8 +96,8 @@ async def readyz(snapshot: SnapshotDep, services: ServicesDep) -> Response:
         warnings.append(canary.trouble)
     if services.shared is not None and services.shared.changing.trouble is not None:
         warnings.append(services.shared.changing.trouble)
-    if services.shared is not None and services.shared.store.warning is not None:
-        warnings.append(services.shared.store.warning)
+    if services.shared is not None:
+        warnings += services.shared.store.warnings
     return json_response(
         Readiness(
             status="ready", model_version=snapshot.version, loaded_from=origin, warnings=warnings

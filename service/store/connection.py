@@ -28,6 +28,7 @@ from model.registry.address import RedisAddress
 from model.tracing.spans import part
 from service.ops.attempt import Attempt, current_attempt
 from service.schemas.errors import SourceUnavailable
+from service.store.foreign import REMEDY, is_wrong_type
 
 
 class _Importing:
@@ -188,13 +189,15 @@ class Exchange:
             self._connection.socket_timeout = None
 
     async def __call__(self, commands: Sequence[tuple[str | int, ...]]) -> list[Any]:
-        """One reply per command; raises what redis-py raises, also the first ResponseError."""
+        """One reply per command, the error if its key is of the wrong type.
+
+        Raises what redis-py raises otherwise, also the first ResponseError of another kind.
+        """
         if self._connection is None:
             pipe: Any = self._client.pipeline(transaction=False)
             for command in commands:
                 pipe.execute_command(*command)
-            replies: list[Any] = await pipe.execute()
-            return replies
+            return usable(await pipe.execute(raise_on_error=False))
         # hiredis's stub knows commands of one word alone.
         packed = b"".join([pack_command(each) for each in commands])  # type: ignore[arg-type]
         once = partial(self._once, packed, len(commands))
@@ -218,10 +221,7 @@ class Exchange:
             except ResponseError as error:
                 replies.append(error)
         await self._check_nothing_is_left()
-        for reply in replies:
-            if isinstance(reply, ResponseError):
-                raise reply
-        return replies
+        return usable(replies)
 
     async def _check_nothing_is_left(self) -> None:
         """Unread bytes answer another question; then the replies before them may do so too."""
@@ -231,6 +231,14 @@ class Exchange:
 
     async def _disconnect(self, _error: Exception) -> None:
         await self._connection.disconnect(nowait=True)
+
+
+def usable(replies: list[Any]) -> list[Any]:
+    """The replies of a pipeline; raises the first error but those of keys of the wrong type."""
+    for reply in replies:
+        if isinstance(reply, ResponseError) and not is_wrong_type(reply):
+            raise reply
+    return replies
 
 
 async def close(client: Client) -> None:
@@ -243,8 +251,11 @@ async def close(client: Client) -> None:
 
 
 @contextmanager
-def answering(address: RedisAddress) -> Iterator[None]:
-    """Turn whatever a client raises into SourceUnavailable, which names the server."""
+def answering(address: RedisAddress, key: str | None = None) -> Iterator[None]:
+    """Turn whatever a client raises into SourceUnavailable, which names the server.
+
+    And the key, if it is given and holds something else than what is asked for.
+    """
     try:
         with part("redis", "client", **{"db.system.name": "redis"}):
             yield
@@ -256,6 +267,8 @@ def answering(address: RedisAddress) -> Iterator[None]:
         lost = isinstance(error, _LOST) and not isinstance(error, AuthenticationError)
         state = "is not reachable" if lost else "refuses to answer"
         why = str(error).rstrip(".")
+        if key is not None and is_wrong_type(error):
+            why = f"{key} is of the wrong type; {REMEDY}"
         raise SourceUnavailable(f"Redis at {address} {state}: {why}") from error
     except (ValueError, TypeError, AttributeError) as error:
         # Raised by redis-py's parser, or by a caller, for bytes that do not answer the question.

@@ -25,7 +25,8 @@ from model.registry.records import EVENT_FIELD
 from model.registry.revisions import RAISE, draw_step
 from service.ops.process import with_pauses
 from service.ops.pseudonyms import KEY_BYTES, Pseudonyms
-from service.store.foreign import text_of
+from service.schemas.errors import SourceUnavailable
+from service.store.foreign import REMEDY, checked, text_of
 from service.store.local_state import LocalState
 from service.store.logs import LOGGED, PAGE, PAUSE_SECONDS, Followed, Logged
 from service.store.store import RedisStore, RowSpan
@@ -35,7 +36,8 @@ _PAGE = 1000
 _IDS = ("user_ids_blob", "user_ids_offsets", "seen_offsets")
 
 _ADD = (
-    RAISE
+    checked("hash", "counter", "stream", "hash", "stream")
+    + RAISE
     + f"local most = {LOGGED}"
     + """
 local record = cjson.decode(ARGV[1])
@@ -55,7 +57,9 @@ return {text, newest and newest[1] or false}
 )
 """Records an erasure, in place of one of the same user that waits. Also tells the last event that
 had come by then."""
-_FORGET_EVENTS = """
+_FORGET_EVENTS = (
+    checked("stream", "zset")
+    + """
 local entries = redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[2], 'COUNT', ARGV[3])
 for _, entry in ipairs(entries) do
   for place = 1, #entry[2], 2 do
@@ -71,8 +75,11 @@ for _, entry in ipairs(entries) do
 end
 if #entries == tonumber(ARGV[3]) then return entries[#entries][1] end
 """
+)
 _OVERWRITE = """
-if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('SETRANGE', KEYS[1], ARGV[1], ARGV[2]) end
+if redis.call('TYPE', KEYS[1])['ok'] == 'string' then
+  redis.call('SETRANGE', KEYS[1], ARGV[1], ARGV[2])
+end
 """
 """A version may be pruned meanwhile; SETRANGE would bring its key back."""
 
@@ -163,10 +170,12 @@ async def hash_key(store: RedisStore) -> bytes:
     """The namespace's key of user hashes, made if there is none; SourceUnavailable."""
     client: Any = store.client
     name = store.keys.user_hash_key
-    with store.answering():
+    with store.answering(name):
         while (key := await client.get(name)) is None:
             await client.set(name, secrets.token_bytes(KEY_BYTES), nx=True)
-        return bytes(key)
+    if len(key) != KEY_BYTES:
+        raise SourceUnavailable(f"{name} has {len(key)} bytes instead of {KEY_BYTES}; {REMEDY}")
+    return bytes(key)
 
 
 class Erasures:
@@ -225,7 +234,7 @@ class Erasures:
         """All that may be served, now or after a roll-back."""
         wanted = await self._store.wanted()
         client: Any = self._store.bulk_client
-        with self._store.answering():
+        with self._store.answering(self._store.keys.versions):
             stored = await client.zrange(self._store.keys.versions, 0, -1)
         canary = None if wanted.canary is None else wanted.canary.version
         known = [text_of(version, self._store.keys.versions) for version in stored]

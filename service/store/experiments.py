@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 from model.registry.canary import Canary
 from model.registry.experiment import Experiment
 from model.registry.records import Variant
+from service.store.foreign import checked, or_else
 from service.store.store import RedisStore
 
 KEEP_SECONDS = 30 * 24 * 3600
@@ -19,7 +20,9 @@ MOST_USERS = 500_000
 AT_ONCE = 100
 """Users or responses in one call of the script: a millisecond or two of the server."""
 
-_COUNT = """
+_COUNT = (
+    checked("string", "hash", "hash", "zset")
+    + """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return {} end
 local counts, users, lists = KEYS[2], KEYS[3], KEYS[4]
 local clock = redis.call('TIME')
@@ -72,6 +75,7 @@ redis.call('ZREMRANGEBYSCORE', lists, '-inf', now - 1000 * ARGV[6])
 for _, key in ipairs({counts, users, lists}) do redis.call('EXPIRE', key, ARGV[5]) end
 return told
 """
+)
 """Adds lists and responses, if the canary is still what the caller takes it for. A new share begins
 a new count. The hash of users holds what each has done: 0 nothing, 1 a click, 2 a purchase, which
 is a click too. A response counts only if its user has been shown a list. A member that begins with
@@ -126,7 +130,7 @@ class Experiments:
         counts, _, _ = self._store.keys.experiment(canary.version, canary.started_at)
         client: Any = self._store.client
         with self._store.answering():
-            return Experiment.of(await client.hgetall(counts))
+            return Experiment.of(await or_else(client.hgetall(counts), counts, None))
 
     async def _count(
         self,

@@ -11,7 +11,7 @@ from anyio import to_thread
 
 from model.registry.items import ItemRecord
 from model.registry.revisions import draw_step
-from service.store.foreign import LAST_REVISION, text_of
+from service.store.foreign import LAST_REVISION, checked, text_of
 from service.store.hidden import CHANGE, availability_keys
 from service.store.local_state import LocalState
 from service.store.store import RedisStore
@@ -25,6 +25,7 @@ LOOKED_THROUGH = 1_000
 PUT_AT_ONCE = 100
 """Items of one script. The server answers nobody else while it runs: 1 ms (docs/adr/0030)."""
 
+_CHECKED = checked("hash", "zset", "counter", "set", "counter", "stream", "stream")
 _PUT = (
     CHANGE
     + f"local most = {LOGGED}"
@@ -50,10 +51,13 @@ return {revision, made}
 )
 """Puts all of some items or none: a server without memory refuses the first write. One that was
 deleted is shown again. Inside a text, JSON has a backslash before each quotation mark."""
-_REVISION = """
+_REVISION = (
+    checked("counter", "stream")
+    + """
 local known = redis.call('XRANGE', KEYS[2], ARGV[1], ARGV[1])
 return {redis.call('GET', KEYS[1]), #known}
 """
+)
 _REPLACE = "if (redis.call('HGET', KEYS[1], ARGV[2]) or '') ~= table.remove(ARGV) then return end"
 
 
@@ -109,7 +113,7 @@ class ItemStore:
             part = arguments[start : start + step]
             with self._store.writing():
                 revision, made = await self._store.bulk_client.eval(
-                    _PUT, len(self._keys), *self._keys, draw_step(), *part
+                    _CHECKED + _PUT, len(self._keys), *self._keys, draw_step(), *part
                 )
             new += made
         return Written(revision, new)
@@ -117,8 +121,9 @@ class ItemStore:
     async def get(self, item_id: str) -> tuple[bytes, ItemRecord | None]:
         """The record of an item as it is stored, and read; empty and None if there is none."""
         client: Any = self._store.client
-        with self._store.answering():
-            text = await client.hget(self._store.keys.items, item_id)
+        key = self._store.keys.items
+        with self._store.answering(key):
+            text = await client.hget(key, item_id)
         return (b"", None) if text is None else (text, ItemRecord.parse(text))
 
     async def replace(self, before: bytes, put: ItemPut) -> Written | None:
@@ -126,7 +131,7 @@ class ItemStore:
         with self._store.writing():
             arguments = (draw_step(), *put.arguments(), before)
             done = await self._store.client.eval(
-                _REPLACE + _PUT, len(self._keys), *self._keys, *arguments
+                _CHECKED + _REPLACE + _PUT, len(self._keys), *self._keys, *arguments
             )
         return None if done is None else Written(*done)
 
@@ -148,11 +153,9 @@ class ItemStore:
         Then the revision of the last of those changes; the same as before if there is none.
         """
         client: Any = self._store.bulk_client
-        with self._store.answering():
-            found = await client.xrange(
-                self._store.keys.items_log, min=f"({revision}", count=LOOKED_THROUGH
-            )
-            key = self._store.keys.items_log
+        key = self._store.keys.items_log
+        with self._store.answering(key):
+            found = await client.xrange(key, min=f"({revision}", count=LOOKED_THROUGH)
             ids = [text_of(entry[b"alone"], key) for _, entry in found if entry.get(b"alone")]
             until = int(found[-1][0].partition(b"-")[0]) if found else revision
         return [*dict.fromkeys(ids)], until
@@ -177,9 +180,10 @@ class ItemStore:
         """Ids with their revisions, at most `num`."""
         client: Any = self._store.bulk_client
         offset = None if num is None else 0
-        with self._store.answering():
+        key = self._store.keys.item_changes
+        with self._store.answering(key):
             found: list[tuple[bytes, float]] = await client.zrange(
-                self._store.keys.item_changes,
+                key,
                 first,
                 last,
                 byscore=True,
@@ -195,7 +199,7 @@ class ItemStore:
         records: dict[str, bytes] = {}
         for start in range(0, len(item_ids), READ_AT_ONCE):
             part = list(item_ids[start : start + READ_AT_ONCE])
-            with self._store.answering():
+            with self._store.answering(self._store.keys.items):
                 found = await client.hmget(self._store.keys.items, part)
             pairs = zip(part, found, strict=True)
             records |= {item_id: text for item_id, text in pairs if text is not None}

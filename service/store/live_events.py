@@ -16,7 +16,7 @@ from model.registry.keys import KeySpace
 from model.registry.records import SHOWN_ONLY, FeedbackEvent
 from service.store.foreign import LAST_MS, tell, text_of
 
-_LIVE = "the sorted set of a user's events"
+LIVE = "the sorted set of a user's events"
 """The key itself names the user."""
 
 
@@ -75,8 +75,8 @@ def of_reply(reply: Sequence[Any]) -> list[LiveEvent]:
     events = []
     for member, at in reply:
         if float(at) <= LAST_MS:
-            kind, _, item_id = text_of(member, _LIVE).partition(" ")
+            kind, _, item_id = text_of(member, LIVE).partition(" ")
             events.append(LiveEvent(item_id, kind, float(at)))
         else:
-            tell(_LIVE)
+            tell(LIVE)
     return events

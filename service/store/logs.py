@@ -13,6 +13,7 @@ from typing import ClassVar, NamedTuple
 
 from service.ops.process import stop
 from service.schemas.errors import SourceUnavailable
+from service.store.foreign import REMEDY
 from service.store.store import RedisStore
 
 READ_SECONDS = 1.0
@@ -60,11 +61,11 @@ class Followed(ABC):
         self._changing = asyncio.Lock()
         self._following: asyncio.Task[None] | None = None
 
-    async def follow(self, revision: int, *, patient: bool = False) -> None:
+    async def follow(self, revision: int | None, *, patient: bool = False) -> None:
         """Take in what has changed up to a revision.
 
         Args:
-            revision: as Redis has it now.
+            revision: as Redis has it now; None: what stands there is none.
             patient: wait for as long as it takes to read all.
 
         Raises:
@@ -73,6 +74,9 @@ class Followed(ABC):
         if revision == self._revision:
             self._note(None)
             return
+        if revision is None:
+            self._note(f"{self._log[0]} is no whole number; {REMEDY}")
+            raise SourceUnavailable(f"{self.what} are not followed: {self.trouble}")
         if revision == 0 and self._stays():
             return
         try:

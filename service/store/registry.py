@@ -14,8 +14,9 @@ from model.artifact.report import REPORT
 from model.registry.canary import Canary, Outcome
 from model.registry.records import RetrainingSummary
 from model.registry.state import CanaryRefused, Change, NotPublished, State
-from service.schemas.errors import CanaryConflict, UnknownVersion
+from service.schemas.errors import CanaryConflict, SourceUnavailable, UnknownVersion
 from service.store.connection import transact
+from service.store.foreign import or_else
 from service.store.store import RedisStore
 
 MAX_CHECKED_BYTES = 256 * 2**20
@@ -108,8 +109,9 @@ class Registry:
 
     async def latest_retraining(self) -> RetrainingSummary | None:
         """The latest retraining, if any. If its record cannot be read, the one read before."""
+        key = self._store.keys.runs
         with self._store.answering():
-            text = await self._store.client.get(self._store.keys.runs)
+            text = await or_else(self._store.client.get(key), key, b"")
         try:
             latest = None if text is None else RetrainingSummary.model_validate_json(text)
             self._latest_run = latest
@@ -121,6 +123,9 @@ class Registry:
 
     async def _apply(self, transition: Callable[[State], Change]) -> State:
         """Write a transition; what `has_to_be_whole` by it is checked before."""
+        keys = self._store.keys
+        if odd := await self._store.odd_keys({*keys.watched, keys.canary_answers}):
+            raise SourceUnavailable("; ".join(odd))
         whole: set[str] = set()
         try:
             while True:
@@ -155,13 +160,15 @@ class Registry:
         return changes[-1]
 
     async def _read(self, client: Any) -> State:
+        """A key that holds something else counts as empty."""
         keys = self._store.keys
+        versions = client.zrange(keys.versions, 0, -1, withscores=True)
         return State.of(
             keys.namespace,
             # By its name: redis-py has no method `mget` in a cluster's transaction.
             await client.execute_command("MGET", *keys.pointers),
-            await client.zrange(keys.versions, 0, -1, withscores=True),
-            await client.hgetall(keys.canary_answers),
+            await or_else(versions, keys.versions, []),
+            await or_else(client.hgetall(keys.canary_answers), keys.canary_answers, {}),
         )
 
     async def _check_whole(self, version: str) -> None:

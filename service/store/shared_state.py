@@ -15,7 +15,10 @@ from model.registry.records import EVENT_FIELD, FeedbackEvent
 from model.registry.revisions import draw_step
 from service.schemas.errors import FeedbackFull, UnknownItem
 from service.schemas.rules import NO_RULES, Rules
+from service.store.connection import usable
+from service.store.foreign import checked, or_else, tell
 from service.store.hidden import CHANGE, availability_keys
+from service.store.live_events import LIVE
 from service.store.local_state import LocalState
 from service.store.store import RedisStore
 
@@ -24,7 +27,8 @@ REMEMBERED_MS = 48 * 3600 * 1000
 one missed nightly run. Training recognises it for ever."""
 
 _PUT = (
-    CHANGE
+    checked("set", "counter", "stream", "hash")
+    + CHANGE
     + """
 local changes = {}
 for _, id in ipairs(cjson.decode(ARGV[2])) do
@@ -36,7 +40,9 @@ return set_hidden(KEYS[1], KEYS[2], KEYS[3], changes, ARGV[3])
 """
 )
 """Hides or shows all of some items, or none, and then names one that was deleted."""
-_APPEND = """
+_APPEND = (
+    checked("stream", "zset")
+    + """
 local waiting = redis.call('XLEN', KEYS[1])
 local arrived, fresh, places = {}, {}, {}
 for place = 3, #ARGV, 2 do
@@ -66,6 +72,7 @@ for place = 3, #ARGV, 2 do table.insert(times, arrived[ARGV[place]]) end
 if not fits then return {-1, waiting, {}, times} end
 return {#fresh, waiting + #fresh, fresh, times}
 """
+)
 """Appends all events of a call or none, and tells when each arrived, or had arrived before. An id
 is remembered exactly if its event is in the stream. A server without memory refuses the first
 write, so nothing is changed. The ids of a stream never go back, whatever the clock does."""
@@ -84,8 +91,9 @@ class Availability:
 
     async def get(self, item_id: str) -> bool:
         """Whether an item may be shown."""
-        with self._store.answering():
-            hidden = await self._store.client.sismember(self._store.keys.unavailable, item_id)
+        key = self._store.keys.unavailable
+        with self._store.answering(key):
+            hidden = await self._store.client.sismember(key, item_id)
         return not hidden
 
     async def put(self, item_ids: Sequence[str], *, available: bool) -> int:
@@ -152,7 +160,7 @@ class RulesStore:
         """The rules that hold now, and why those in Redis do not if they cannot be read."""
         key = self._store.keys.rules
         with self._store.answering():
-            text = await self._store.client.get(key)
+            text = await or_else(self._store.client.get(key), key, b"")
         try:
             return parse_rules(text), []
         except ValueError:
@@ -215,7 +223,9 @@ class FeedbackStream:
         for command in self._store.live.writing(events, arrived):
             pipe.execute_command(*command)
         with self._store.writing():  # a server that refuses one of these refuses all
-            await pipe.execute()
+            replies = usable(await pipe.execute(raise_on_error=False))
+        if any(isinstance(reply, Exception) for reply in replies):
+            tell(LIVE)  # events wait for training nevertheless
 
     def full(self, waiting: int) -> FeedbackFull:
         """Why the events of a call were not appended."""

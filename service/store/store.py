@@ -12,7 +12,7 @@ from anyio import to_thread
 from numpy.typing import NDArray
 from redis.asyncio.client import PubSub
 from redis.asyncio.cluster import RedisCluster
-from redis.exceptions import NoPermissionError
+from redis.exceptions import NoPermissionError, ResponseError
 
 from model.artifact.files import ArtifactError, check_file, check_tensor
 from model.artifact.manifest import ArtifactManifest
@@ -32,8 +32,17 @@ from service.ops.attempt import Attempt
 from service.ops.batching import Batcher
 from service.ops.settings import Settings
 from service.schemas.errors import SourceUnavailable
-from service.store.connection import FAULTS, Exchange, answering, close, connect, writing
-from service.store.live_events import LiveEvent, LiveSets, now_ms, of_reply
+from service.store.connection import (
+    FAULTS,
+    Exchange,
+    answering,
+    close,
+    connect,
+    usable,
+    writing,
+)
+from service.store.foreign import REMEDY, checked, number_of, or_else
+from service.store.live_events import LIVE, LiveEvent, LiveSets, now_ms, of_reply
 
 MAX_SHARED = 64
 """Requests that read in one round trip; further ones wait for the next."""
@@ -42,9 +51,12 @@ MAX_LENGTHS = 1000
 PAUSE_SECONDS = 0.25
 """For so long requests fail at once after the server was silent: the follower's first wait."""
 
-_CHANGES = """
+_CHANGES = (
+    checked("counter", "stream")
+    + """
 return {redis.call('GET', KEYS[1]), redis.call('XRANGE', KEYS[2], ARGV[1], '+', 'COUNT', ARGV[2])}
 """
+)
 """A script instead of a transaction: for a cluster, redis-py queues a transaction in a thread with
 its own event loop, which breaks the client when slots have just moved."""
 
@@ -86,8 +98,9 @@ class _Read:
 class Revisions:
     """What everybody shares and may have changed."""
 
-    availability: int
-    erasures: int
+    availability: int | None
+    erasures: int | None
+    """None: what stands there is no revision."""
     rules: bytes | None
     """The default rules, JSON; None if there are none."""
 
@@ -95,7 +108,7 @@ class Revisions:
     def of(cls, values: Sequence[bytes | None]) -> Self:
         """From what Redis holds at `RedisStore.shared_keys`."""
         availability, erasures, rules = values
-        return cls(availability=int(availability or 0), erasures=int(erasures or 0), rules=rules)
+        return cls(availability=number_of(availability), erasures=number_of(erasures), rules=rules)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +118,8 @@ class LiveValues:
     revisions: Revisions
     events: Sequence[LiveEvent]
     """What the user has done lately, newest first."""
+    trouble: SourceUnavailable | None = None
+    """Why it is not known what the user has done."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,8 +168,8 @@ class RedisStore:
         self._reads = Batcher(self._read_all, max_batch=MAX_SHARED)
         self._silent_until = 0.0
         self._events: PubSub | None = None
-        self.warning: str | None = None
-        """What is wrong with the server though it answers."""
+        self.warnings: Sequence[str] = ()
+        """What is wrong with the server, or its keys, though it answers."""
 
     async def wanted(self) -> Wanted:
         """The live version and the canary, read together."""
@@ -166,7 +181,7 @@ class RedisStore:
             return Wanted(
                 live=None if live is None else live.decode(errors="replace"),
                 canary=Canary.parse(canary),
-                rewrites=int(rewrites or 0),
+                rewrites=number_of(rewrites) or 0,
             )
 
     async def manifest(self, version: str) -> ArtifactManifest:
@@ -176,7 +191,7 @@ class RedisStore:
         except ValueError as error:
             raise ArtifactError(str(error)) from error
         with self.answering():
-            text = await self.bulk_client.get(key)
+            text = await or_else(self.bulk_client.get(key), key, None)
         return read_manifest(text, version)
 
     async def tensor(self, manifest: ArtifactManifest, name: str) -> NDArray[Any]:
@@ -198,7 +213,7 @@ class RedisStore:
         while batch := list(islice(found, MAX_LENGTHS)):
             lengths = await self._of_each("STRLEN", batch)
             for chunk, length in zip(batch, lengths, strict=True):
-                chunk.check_length(length)
+                chunk.check_length(length or 0)
 
     async def check_sums(self, manifest: ArtifactManifest, most_bytes: int) -> None:
         """ArtifactError if what replicas load is not what was published, unless it is larger."""
@@ -242,11 +257,20 @@ class RedisStore:
     def _answer(
         self, read: _Read, values: Sequence[bytes | None], parts: Iterator[Any]
     ) -> tuple[list[bytes], LiveValues] | SourceUnavailable:
-        events = [] if read.user_id is None else of_reply(next(parts))
-        rows = [b"".join(islice(parts, sum(1 for _ in span.pieces()))) for span in read.spans]
+        events: Sequence[LiveEvent] = ()
+        trouble = None
+        if read.user_id is not None:
+            reply = next(parts)
+            if isinstance(reply, Exception):
+                trouble = SourceUnavailable(f"{LIVE} is of the wrong type; {REMEDY}")
+            else:
+                events = of_reply(reply)
+        pieces = [list(islice(parts, sum(1 for _ in span.pieces()))) for span in read.spans]
+        rows = [b"".join(x for x in some if isinstance(x, bytes)) for some in pieces]
         if any(len(data) != span.num_bytes for data, span in zip(rows, read.spans, strict=True)):
             return SourceUnavailable(f"version {read.version} is no longer whole in {self.address}")
-        return rows, LiveValues(revisions=Revisions.of(values), events=events)
+        revisions = Revisions.of(values)
+        return rows, LiveValues(revisions=revisions, events=events, trouble=trouble)
 
     async def revisions(self) -> Revisions:
         """What everybody shares."""
@@ -264,33 +288,58 @@ class RedisStore:
         """
         async with self._promptly(asyncio.get_running_loop().time()):
             latest, entries = await self.client.eval(_CHANGES, len(names), *names, revision, count)
-            changes = [(int(place.partition(b"-")[0]), what, of) for place, (what, of) in entries]
-        return int(latest or 0), changes
+            changes = [
+                (int(place.partition(b"-")[0]), what, of) for place, (what, of, *_) in entries
+            ]
+            return int(latest or 0), changes
 
     async def hidden_page(self, cursor: int, count: int) -> tuple[int | None, list[bytes]]:
         """Some ids of hidden items, about `count`, and where the next begin; None: nowhere."""
         client: Any = self.bulk_client
-        with self.answering():
+        with self.answering(self.keys.unavailable):
             then, ids = await client.sscan(self.keys.unavailable, cursor=cursor, count=count)
             return int(then) or None, ids
 
     async def erasures_page(self, cursor: int, count: int) -> tuple[int | None, list[bytes]]:
         """Some records of erasures, about `count`, and where the next begin; None: nowhere."""
         client: Any = self.bulk_client
-        with self.answering():
+        with self.answering(self.keys.erasures):
             then, records = await client.hscan(self.keys.erasures, cursor=cursor, count=count)
             return int(then) or None, [*records.values()]
 
-    async def look_at_policy(self) -> None:
-        """Note in `warning` whether the server may throw away what it was given."""
+    async def look_at_server(self) -> None:
+        """Note in `warnings` whether it may throw away what it was given, and odd keys."""
         command: Any = self.client.execute_command
         primaries = {"target_nodes": "primaries"} if isinstance(self.client, RedisCluster) else {}
         try:
             with self.answering():
-                self.warning = eviction_warning(await command("INFO", "memory", **primaries))
+                policy = eviction_warning(await command("INFO", "memory", **primaries))
         except SourceUnavailable as error:
             if not isinstance(error.__cause__, NoPermissionError):
                 raise
+            policy = None
+        odd = await self.odd_keys()
+        self.warnings = odd if policy is None else [policy, *odd]
+
+    async def odd_keys(self, only: Collection[str] | None = None) -> list[str]:
+        """What keys hold that they should not, in a sentence each; of all keys by default."""
+        types = {k: kind for k, kind in self.keys.types.items() if only is None or k in only}
+        pipe: Any = self.client.pipeline(transaction=False)
+        for key in types:
+            pipe.execute_command("TYPE", key)
+            pipe.execute_command("MGET", key)  # which is nil where GET is an error
+        with self.answering():
+            replies = await pipe.execute()
+        odd = []
+        for (key, kind), held, (value,) in zip(
+            types.items(), replies[::2], replies[1::2], strict=True
+        ):
+            name = held.decode()
+            if name not in ("none", "string" if kind == "counter" else kind):
+                odd.append(f"{key} is a {name}, not a {kind}; {REMEDY}")
+            elif kind == "counter" and number_of(value) is None:
+                odd.append(f"{key} is no whole number; {REMEDY}")
+        return odd
 
     async def wait_for_event(self, seconds: float) -> None:
         """Return after `seconds`, or at once when a new version is announced."""
@@ -336,17 +385,20 @@ class RedisStore:
         return data
 
     async def _of_each(self, command: str, batch: Sequence[Chunk]) -> list[Any]:
-        """What a command replies for the key of each chunk."""
+        """What a command replies for the key of each chunk, None if it holds something else."""
         pipe: Any = self.bulk_client.pipeline(transaction=False)
         for chunk in batch:
             pipe.execute_command(command, chunk.key)
         with self.answering():
-            replies: list[Any] = await pipe.execute()
-        return replies
+            replies = usable(await pipe.execute(raise_on_error=False))
+        return [None if isinstance(reply, Exception) else reply for reply in replies]
 
-    def answering(self) -> AbstractContextManager[None]:
-        """Turn what the client raises into SourceUnavailable, which names the server."""
-        return answering(self.address)
+    def answering(self, key: str | None = None) -> AbstractContextManager[None]:
+        """Turn what the client raises into SourceUnavailable, which names the server.
+
+        And the key, if it is given and of the wrong type.
+        """
+        return answering(self.address, key)
 
     def writing(self, *, as_one: bool = True) -> AbstractContextManager[Attempt]:
         """The same around what changes something; see `service.store.connection.writing`."""
@@ -366,8 +418,9 @@ class RedisStore:
             with self.answering():
                 async with asyncio.timeout_at(since + self._timeout_seconds):
                     yield
-        except SourceUnavailable:
-            self._silent_until = clock() + PAUSE_SECONDS
+        except SourceUnavailable as error:
+            if not isinstance(error.__cause__, ResponseError):  # that is an answer, and in time
+                self._silent_until = clock() + PAUSE_SECONDS
             raise
 
 

@@ -210,10 +210,10 @@ class RedisUsers:
         trouble = None
         try:
             parts, live = await self._store.read(self._version, spans, user_id)
-            events = live.events
-            await self._changing.follow(live.revisions)
+            events, trouble = live.events, live.trouble
             if row is not None and record is None:
                 record = self._keep(row, parts)
+            await self._changing.follow(live.revisions)
         except SourceUnavailable as error:
             trouble = error
         if user_id is not None and row is not None and self.is_erased(user_id):
