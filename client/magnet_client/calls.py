@@ -139,7 +139,7 @@ def explain(
 def similar(item_id: str, *, k: int = 10, modality: str | None = None) -> Call[SimilarResponse]:
     """The items nearest to one, by one modality or by the mean of all."""
     params = {"k": k} if modality is None else {"k": k, "modality": modality}
-    path = f"/v1/items/{quote(item_id, safe='')}/similar"
+    path = f"{_item_path(item_id)}/similar"
     return Call(method="GET", path=path, kind=SimilarResponse, params=params)
 
 
@@ -154,7 +154,7 @@ def users(prefix: str = "", *, limit: int = 20, cursor: str | None = None) -> Ca
 
 def user(user_id: str, *, limit: int = 50, cursor: str | None = None) -> Call[UserResponse]:
     """What is known of a user: at most `limit` items of the history and events, taste."""
-    path = f"/v1/users/{quote(user_id, safe='')}"
+    path = f"/v1/users/{_segment(user_id)}"
     return Call(method="GET", path=path, kind=UserResponse, params=_page(limit, cursor))
 
 
@@ -163,7 +163,7 @@ def erase_user(user_id: str) -> Call[ErasureResponse]:
 
     Sent again until it is answered, as a repeated call goes on with the same erasure.
     """
-    path = f"/v1/users/{quote(user_id, safe='')}"
+    path = f"/v1/users/{_segment(user_id)}"
     return Call(method="DELETE", path=path, kind=ErasureResponse)
 
 
@@ -262,7 +262,12 @@ def _availability(item_ids: Sequence[str], *, available: bool) -> Call[Availabil
 
 
 def _item_path(item_id: str) -> str:
-    return f"/v1/items/{quote(item_id, safe='')}"
+    return f"/v1/items/{_segment(item_id)}"
+
+
+def _segment(text: str) -> str:
+    """As a part of a path; dots alone would lead up in it."""
+    return text.replace(".", "%2E") if text in (".", "..") else quote(text, safe="")
 
 
 def model() -> Call[ModelResponse]:
@@ -283,7 +288,7 @@ def models(*, limit: int = 100, cursor: str | None = None) -> Call[ModelsRespons
 
 def report(version: str) -> Call[ReportResponse]:
     """What a model has learnt; NotFound if it was published early."""
-    path = f"/v1/models/{quote(version, safe='')}/report"
+    path = f"/v1/models/{_segment(version)}/report"
     return Call(method="GET", path=path, kind=ReportResponse)
 
 

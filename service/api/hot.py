@@ -75,7 +75,9 @@ async def _answered(route: Route, request: Request) -> Response:
 
 
 def _routes() -> list[Route]:
-    to_user = _Route("/v1/users/{user_id:id}/recommendations", _recommend_to_user, methods=["GET"])
+    to_user = _Route(
+        "/v1/users/{user_id:listed}/recommendations", _recommend_to_user, methods=["GET"]
+    )
     assert to_user.methods is not None
     to_user.methods.discard("HEAD")  # Starlette adds it; no other route of the API answers it
     return [to_user, _Route("/v1/recommendations", _recommend, methods=["POST"])]

@@ -53,7 +53,7 @@ def request_by(user_id: str, params: RecommendationParams) -> RecommendationRequ
 
 
 @router.get(
-    "/v1/users/{user_id:id}/recommendations",
+    "/v1/users/{user_id:listed}/recommendations",
     response_model=RecommendationResponse,
     tags=["recommend"],
 )

@@ -13,7 +13,6 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import unquote_to_bytes
 
 from anyio import to_thread
 from starlette.requests import Request
@@ -24,6 +23,7 @@ from service.http.problems import not_text, problem_answer
 from service.ops.attempt import Attempt, current_attempt, may_be_done
 from service.ops.logs import request_id
 from service.ops.metrics import ANY, OTHER, Metrics
+from service.ops.paths import marked
 from service.ops.pseudonyms import Pseudonyms
 from service.schemas.errors import (
     InvalidRequest,
@@ -143,7 +143,7 @@ class RequestMiddleware:
         is_bulk = scope["path"].endswith(":bulk")
         seconds = self._limits.seconds * (BULK_TIMES if is_bulk else 1)
         try:
-            _check_text(scope)
+            _read_text(scope)
             self._check(scope["method"], scope["path"], sent)
             async with asyncio.timeout(seconds) as limit:
                 scope["state"]["deadline"] = limit  # which a stream may put off
@@ -196,15 +196,20 @@ def _route_of(scope: Scope) -> str:
     return route
 
 
-def _check_text(scope: Scope) -> None:
-    """InvalidRequest for what the framework would read as U+FFFD: different ids as one."""
+def _read_text(scope: Scope) -> None:
+    """Have routes see the path of the API with its `%2F`.
+
+    InvalidRequest for what the framework would read as U+FFFD: different ids as one.
+    """
     for place, name in (("path", "raw_path"), ("query", "query_string")):
         raw: bytes = scope.get(name, b"")
         if b"%" in raw:
             try:
-                unquote_to_bytes(raw).decode()
+                text = marked(raw)
             except UnicodeDecodeError as error:
                 raise InvalidRequest.of(place, not_text(error)) from None
+            if place == "path" and text.startswith(scope.get("root_path", "") + "/v1/"):
+                scope["path"] = text
 
 
 async def _body(announced: bytes, most: int, receive: Receive) -> bytes:

@@ -1,6 +1,7 @@
 """Turns every error, the framework's too, into an HTTP answer: an RFC 9457 problem document.
 
-Ids in a path are read here too: any text, with slashes and line breaks.
+Ids in a path are read here too: any text, with slashes and line breaks. `%2F` is a part of an id,
+whatever follows; a plain slash is one unless the rest is the path of another route.
 """
 
 import logging
@@ -17,6 +18,7 @@ from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 
 from service.ops.attempt import may_be_done
+from service.ops.paths import unmarked
 from service.schemas.errors import (
     FieldFault,
     InvalidRequest,
@@ -36,21 +38,31 @@ class _AnyText(StringConvertor):
 
     regex = "(?s:.*)"
 
+    def convert(self, value: str) -> str:
+        return unmarked(value)
 
-class _User(StringConvertor):
+
+class _User(_AnyText):
     """`{user_id:user}`: as `id`, but nothing that is the path of another route of a user."""
 
-    regex = "(?s:(?!.*/(?:recommendations|explanations/.*)$).*)"
+    regex = r"(?s:(?!.*/(?:recommendations|explanations/.*)\Z).*)"
 
 
-class _Item(StringConvertor):
+class _Listed(_AnyText):
+    """`{user_id:listed}/recommendations`: as `id`, but not why a user gets that item."""
+
+    regex = r"(?s:(?![^/]+/explanations/recommendations\Z).*)"
+
+
+class _Item(_AnyText):
     """`{name:item}` at the end of a route: as `id`, but not what is said of an item."""
 
-    regex = "(?s:.*)(?<!/similar)(?<!/availability)"
+    regex = r"(?s:(?!.*/(?:similar|availability)\Z).*)"
 
 
 register_url_convertor("id", _AnyText())
 register_url_convertor("item", _Item())
+register_url_convertor("listed", _Listed())
 register_url_convertor("user", _User())
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"

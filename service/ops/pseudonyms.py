@@ -3,6 +3,7 @@
 import secrets
 
 from model.registry.erasures import hashed
+from service.ops.paths import unmarked
 
 KEY_BYTES = 32
 _USERS = "/v1/users/"
@@ -31,4 +32,4 @@ class Pseudonyms:
             return path
         user_id = path.removeprefix(_USERS)
         below = next((end for end in _BELOW if user_id.endswith(end)), "")
-        return f"{_USERS}{self.of(user_id.removesuffix(below))}{below}"
+        return f"{_USERS}{self.of(unmarked(user_id.removesuffix(below)))}{below}"
