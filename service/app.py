@@ -236,7 +236,7 @@ async def running_services(
         most_kept_bytes=settings.kept_answers_bytes,
     )
     if changing is not None:
-        changing.erased.forget = engine.kept.clear
+        changing.erased.forget = engine.kept.forget
     drain = Drain(settings.drain_seconds)
     running = [follower.run()]
     shared = None

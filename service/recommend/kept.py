@@ -5,17 +5,20 @@ and what has changed for everybody. So an answer that is given again is as true 
 is saved is making it. Answers of a moment when Redis could not be read are not kept.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Self
 from weakref import ref
 
+from anyio import to_thread
 from cachetools import LRUCache
 from lz4.block import compress, decompress
 
 from model.registry.records import Variant
 from model.runtime.top_k import Rows
 from service.ops.metrics import Metrics
+from service.ops.process import beside_requests, with_pauses
 from service.recommend.answer import Answer
 from service.schemas.requests import RecommendationRequest
 from service.schemas.rules import Rules
@@ -81,7 +84,11 @@ class _Kept:
         return _BYTES + texts + _EVENT_BYTES * len(self.basis.events)
 
 
-class _Entries(LRUCache[str, _Kept]):
+_Asked = tuple[str | None, str]
+"""Who asked for what."""
+
+
+class _Entries(LRUCache[_Asked, _Kept]):
     """The entries by request, the least recently used one first; it counts those that make room."""
 
     def __init__(self, most_bytes: int, metrics: Metrics) -> None:
@@ -92,7 +99,7 @@ class _Entries(LRUCache[str, _Kept]):
     def getsizeof(value: _Kept) -> int:
         return value.num_bytes
 
-    def popitem(self) -> tuple[str, _Kept]:
+    def popitem(self) -> tuple[_Asked, _Kept]:
         self._evictions.inc()
         return super().popitem()
 
@@ -116,7 +123,7 @@ class KeptAnswers:
         """The answer to a request, if it would be the same now."""
         if not self._entries.maxsize or user.trouble is not None:
             return None
-        kept = self._entries.get(request.model_dump_json())
+        kept = self._entries.get((user.user_id, request.model_dump_json()))
         if kept is None:
             self._miss.inc()
             return None
@@ -137,10 +144,19 @@ class KeptAnswers:
         small = replace(answer, content=compress(answer.content))
         kept = _Kept(request.model_dump_json(), small, _Basis.of(served, user))
         if kept.num_bytes <= self._entries.maxsize:
-            self._entries[kept.request] = kept
+            self._entries[user.user_id, kept.request] = kept
         self._bytes.set(self._entries.currsize)
 
-    def clear(self) -> None:
-        """Keep none of those that there are."""
-        self._entries.clear()
-        self._bytes.set(0)
+    async def forget(self, is_erased: Callable[[str], bool]) -> None:
+        """Keep none of some users. They are looked for beside requests; `put` keeps none meanwhile.
+
+        No other answer names a user.
+        """
+        asked = [each for each in self._entries if each[0] is not None]
+
+        def theirs() -> list[_Asked]:
+            return [each for each in with_pauses(asked) if each[0] and is_erased(each[0])]
+
+        for each in await to_thread.run_sync(partial(beside_requests, theirs)):
+            self._entries.pop(each, None)
+        self._bytes.set(self._entries.currsize)

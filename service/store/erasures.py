@@ -7,7 +7,7 @@ training. Scripts, not transactions: see `service.store.store`.
 
 import asyncio
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -110,8 +110,8 @@ class Erased(Followed):
         self._key = b""
         self._numbers: dict[str, int] = {}
         """The latest erasure of each user, by hash."""
-        self.forget: Callable[[], None] = lambda: None
-        """Called when further users are to be forgotten, for what else is known of them here."""
+        self.forget: Callable[[Callable[[str], bool]], Awaitable[None]] = _nothing_else
+        """Forgets what else is known here of further users, who are told by their ids."""
 
     def since(self, user_id: str, number: int) -> bool:
         """Whether a user was erased after the erasure of that number."""
@@ -163,7 +163,12 @@ class Erased(Followed):
         self._numbers.update(numbers)
         if self._local is not None:
             await to_thread.run_sync(partial(self._local.put_erased, self._key, numbers, anew=anew))
-        self.forget()
+        key = self._key
+        await self.forget(lambda user_id: hashed(user_id, key) in numbers)
+
+
+async def _nothing_else(_is_erased: Callable[[str], bool]) -> None:
+    """Nothing else is known here."""
 
 
 async def hash_key(store: RedisStore) -> bytes:

@@ -95,13 +95,20 @@ def test_whoever_is_erased_is_in_no_kept_answer(serving, until, following, clien
     with serving(following()) as other:
         until(other.ready)
         for each in (client, other):
+            each.recommend("u001")
+            each.post("/v1/recommendations", json={"session_items": ["i001"]})
+            left = each.metric("magnet_kept_answers_bytes")
             each.recommend("u000")
-            assert each.metric("magnet_kept_answers_bytes") > 0
+            each.recommend("u000", k=3)
+            assert each.metric("magnet_kept_answers_bytes") > left > 0
         assert client.delete("/v1/users/u000").status_code == 202
         for each in (client, other):
-            until(lambda each=each: each.metric("magnet_kept_answers_bytes") == 0)
+            until(lambda each=each: each.metric("magnet_kept_answers_bytes") == left)
         client.recommend("u000")  # who may come back, but is not kept
-        assert client.metric("magnet_kept_answers_bytes") == 0
+        assert client.metric("magnet_kept_answers_bytes") == left
+        hits = asked(client, "hit")
+        client.recommend("u001")
+        assert asked(client, "hit") == hits + 1, "nobody else's is forgotten"
 
 
 def test_what_is_said_while_redis_is_away_is_not_kept(
