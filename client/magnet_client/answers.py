@@ -2,7 +2,8 @@
 
 Written by hand and tested against that document. Code generated from it would be longer, would
 lose what the shapes have in common (an ExpertDetail is an ExpertContribution). Fields and values
-that a newer service adds are accepted.
+that a newer service adds are accepted. A field that comes after a release gets a default: a client
+may be newer than its service.
 """
 
 from datetime import datetime

@@ -2,17 +2,20 @@
 
 Both have one method per function of `magnet_client.calls`, with its parameters. Every call may be
 repeated: most only ask, an event counts once by its id, and putting an item twice is as once.
+
+What they do is written once, with `await`. Where `Client` awaits, it is done already.
 """
 
 import asyncio
 import os
 import random
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import update_wrapper
 from inspect import Parameter, signature
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Generic, ParamSpec, Self, TypeVar, overload
 
 import httpx2
 from pydantic import BaseModel
@@ -24,7 +27,7 @@ from magnet_client.version import VERSION
 
 Answer = TypeVar("Answer", bound=BaseModel)
 Arguments = ParamSpec("Arguments")
-Method = TypeVar("Method", bound=Callable[..., Any])
+Http = TypeVar("Http", httpx2.Client, httpx2.AsyncClient)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,40 +109,108 @@ def _away(base_url: httpx2.URL, error: httpx2.TransportError) -> ServiceAway:
     return ServiceAway(f"{shown} cannot be reached ({error}): is the service running there?")
 
 
-def _like(make: Callable[..., Any], method: Method) -> Method:
-    """`method` with the name, the documentation and the parameters of `make`."""
-    update_wrapper(method, make)
-    own, of_make = Parameter("self", Parameter.POSITIONAL_ONLY), signature(make)
-    shown = of_make.replace(parameters=[own, *of_make.parameters.values()])
-    method.__signature__ = shown  # type: ignore[attr-defined]
-    return method
+class _Method(Generic[Arguments, Answer]):
+    """A method of both clients: one waits for the answer, the other is a coroutine."""
+
+    def __init__(self, make: Callable[Arguments, Call[Answer]]) -> None:
+        def method(
+            client: "Client | AsyncClient", /, *args: Arguments.args, **options: Arguments.kwargs
+        ) -> Answer | Coroutine[Any, Any, Answer]:
+            return client._send(make(*args, **options))
+
+        update_wrapper(method, make)
+        own, of_make = Parameter("self", Parameter.POSITIONAL_ONLY), signature(make)
+        shown = of_make.replace(parameters=[own, *of_make.parameters.values()])
+        method.__signature__ = shown  # type: ignore[attr-defined]
+        self._method: Any = method
+
+    @overload
+    def __get__(self, client: "Client", kind: object = None) -> Callable[Arguments, Answer]: ...
+    @overload
+    def __get__(
+        self, client: "AsyncClient", kind: object = None
+    ) -> Callable[Arguments, Coroutine[Any, Any, Answer]]: ...
+    @overload
+    def __get__(self, client: None, kind: object) -> Callable[..., Any]: ...
+    def __get__(self, client: Any, kind: Any = None) -> Any:
+        return self._method.__get__(client, kind)
 
 
-def _waiting(
-    make: Callable[Arguments, Call[Answer]],
-) -> Callable[Concatenate["Client", Arguments], Answer]:
-    """The method that waits for the answer to the call that `make` makes."""
+class _Shared(ABC, Generic[Http]):
+    """What both clients are, but for how they wait."""
 
-    def method(self: "Client", /, *args: Arguments.args, **options: Arguments.kwargs) -> Answer:
-        return self._send(make(*args, **options))
+    _make: type[Http]
 
-    return _like(make, method)
+    def __init__(
+        self,
+        base_url: str | None = None,
+        *,
+        api_key: str | None = None,
+        timeout_seconds: float = 5.0,
+        retries: Retries | None = None,
+        trust_env: bool = True,
+    ) -> None:
+        self._http: Http = self._make(**_settings(base_url, api_key, trust_env=trust_env))
+        self._timeout_seconds = timeout_seconds
+        self._retries = retries or Retries()
+
+    recommend = _Method(calls.recommend)
+    recommend_batch = _Method(calls.recommend_batch)
+    score = _Method(calls.score)
+    explain = _Method(calls.explain)
+    similar = _Method(calls.similar)
+    users = _Method(calls.users)
+    user = _Method(calls.user)
+    erase_user = _Method(calls.erase_user)
+    feedback = _Method(calls.feedback)
+    rules = _Method(calls.rules)
+    put_rules = _Method(calls.put_rules)
+    delete_rules = _Method(calls.delete_rules)
+    items = _Method(calls.items)
+    items_named = _Method(calls.items_named)
+    categories = _Method(calls.categories)
+    item = _Method(calls.item)
+    put_item = _Method(calls.put_item)
+    patch_item = _Method(calls.patch_item)
+    delete_item = _Method(calls.delete_item)
+    put_items = _Method(calls.put_items)
+    hide = _Method(calls.hide)
+    show = _Method(calls.show)
+    model = _Method(calls.model)
+    models = _Method(calls.models)
+    report = _Method(calls.report)
+    experiment = _Method(calls.experiment)
+
+    @abstractmethod
+    async def _request(self, method: str, path: str, **more: Any) -> httpx2.Response:
+        """Send a request."""
+
+    @abstractmethod
+    async def _sleep(self, seconds: float) -> None:
+        """Wait."""
+
+    async def _answered(self, call: Call[Answer]) -> Answer:
+        failures = 0
+        while True:
+            try:
+                return await self._attempt(call)
+            except MagnetError as error:
+                failures += 1
+                seconds = self._retries.wait_seconds(failures, error)
+            await self._sleep(seconds)
+
+    async def _attempt(self, call: Call[Answer]) -> Answer:
+        try:
+            timeout = _timeout(self._timeout_seconds * call.times_longer)
+            response = await self._request(
+                call.method, call.path, params=call.params, timeout=timeout, **call.sent
+            )
+        except httpx2.TransportError as error:
+            raise _away(self._http.base_url, error) from error
+        return call.read(response)
 
 
-def _awaited(
-    make: Callable[Arguments, Call[Answer]],
-) -> Callable[Concatenate["AsyncClient", Arguments], Coroutine[Any, Any, Answer]]:
-    """The coroutine that sends the call that `make` makes."""
-
-    async def method(
-        self: "AsyncClient", /, *args: Arguments.args, **options: Arguments.kwargs
-    ) -> Answer:
-        return await self._send(make(*args, **options))
-
-    return _like(make, method)
-
-
-class Client:
+class Client(_Shared[httpx2.Client]):
     """Asks one service; may be shared by threads.
 
     Args:
@@ -155,18 +226,7 @@ class Client:
     Every method raises MagnetError; `magnet_client.errors` draws the tree.
     """
 
-    def __init__(
-        self,
-        base_url: str | None = None,
-        *,
-        api_key: str | None = None,
-        timeout_seconds: float = 5.0,
-        retries: Retries | None = None,
-        trust_env: bool = True,
-    ) -> None:
-        self._http = httpx2.Client(**_settings(base_url, api_key, trust_env=trust_env))
-        self._timeout_seconds = timeout_seconds
-        self._retries = retries or Retries()
+    _make = httpx2.Client
 
     def __enter__(self) -> Self:
         return self
@@ -178,69 +238,25 @@ class Client:
         """Give the connections back."""
         self._http.close()
 
-    recommend = _waiting(calls.recommend)
-    recommend_batch = _waiting(calls.recommend_batch)
-    score = _waiting(calls.score)
-    explain = _waiting(calls.explain)
-    similar = _waiting(calls.similar)
-    users = _waiting(calls.users)
-    user = _waiting(calls.user)
-    erase_user = _waiting(calls.erase_user)
-    feedback = _waiting(calls.feedback)
-    rules = _waiting(calls.rules)
-    put_rules = _waiting(calls.put_rules)
-    delete_rules = _waiting(calls.delete_rules)
-    items = _waiting(calls.items)
-    items_named = _waiting(calls.items_named)
-    categories = _waiting(calls.categories)
-    item = _waiting(calls.item)
-    put_item = _waiting(calls.put_item)
-    patch_item = _waiting(calls.patch_item)
-    delete_item = _waiting(calls.delete_item)
-    put_items = _waiting(calls.put_items)
-    hide = _waiting(calls.hide)
-    show = _waiting(calls.show)
-    model = _waiting(calls.model)
-    models = _waiting(calls.models)
-    report = _waiting(calls.report)
-    experiment = _waiting(calls.experiment)
-
     def _send(self, call: Call[Answer]) -> Answer:
-        failures = 0
-        while True:
-            try:
-                return self._attempt(call)
-            except MagnetError as error:
-                failures += 1
-                seconds = self._retries.wait_seconds(failures, error)
-            time.sleep(seconds)
-
-    def _attempt(self, call: Call[Answer]) -> Answer:
         try:
-            timeout = _timeout(self._timeout_seconds * call.times_longer)
-            response = self._http.request(
-                call.method, call.path, params=call.params, timeout=timeout, **call.sent
-            )
-        except httpx2.TransportError as error:
-            raise _away(self._http.base_url, error) from error
-        return call.read(response)
+            self._answered(call).send(None)
+        except StopIteration as done:
+            answer: Answer = done.value
+            return answer
+        raise AssertionError("nothing is awaited that is not done")
+
+    async def _request(self, method: str, path: str, **more: Any) -> httpx2.Response:
+        return self._http.request(method, path, **more)
+
+    async def _sleep(self, seconds: float) -> None:
+        time.sleep(seconds)  # noqa: ASYNC251  # no event loop runs this
 
 
-class AsyncClient:
+class AsyncClient(_Shared[httpx2.AsyncClient]):
     """As `Client`, for asyncio: its methods are coroutines; may be shared by tasks."""
 
-    def __init__(
-        self,
-        base_url: str | None = None,
-        *,
-        api_key: str | None = None,
-        timeout_seconds: float = 5.0,
-        retries: Retries | None = None,
-        trust_env: bool = True,
-    ) -> None:
-        self._http = httpx2.AsyncClient(**_settings(base_url, api_key, trust_env=trust_env))
-        self._timeout_seconds = timeout_seconds
-        self._retries = retries or Retries()
+    _make = httpx2.AsyncClient
 
     async def __aenter__(self) -> Self:
         return self
@@ -252,49 +268,11 @@ class AsyncClient:
         """Give the connections back."""
         await self._http.aclose()
 
-    recommend = _awaited(calls.recommend)
-    recommend_batch = _awaited(calls.recommend_batch)
-    score = _awaited(calls.score)
-    explain = _awaited(calls.explain)
-    similar = _awaited(calls.similar)
-    users = _awaited(calls.users)
-    user = _awaited(calls.user)
-    erase_user = _awaited(calls.erase_user)
-    feedback = _awaited(calls.feedback)
-    rules = _awaited(calls.rules)
-    put_rules = _awaited(calls.put_rules)
-    delete_rules = _awaited(calls.delete_rules)
-    items = _awaited(calls.items)
-    items_named = _awaited(calls.items_named)
-    categories = _awaited(calls.categories)
-    item = _awaited(calls.item)
-    put_item = _awaited(calls.put_item)
-    patch_item = _awaited(calls.patch_item)
-    delete_item = _awaited(calls.delete_item)
-    put_items = _awaited(calls.put_items)
-    hide = _awaited(calls.hide)
-    show = _awaited(calls.show)
-    model = _awaited(calls.model)
-    models = _awaited(calls.models)
-    report = _awaited(calls.report)
-    experiment = _awaited(calls.experiment)
+    def _send(self, call: Call[Answer]) -> Coroutine[Any, Any, Answer]:
+        return self._answered(call)
 
-    async def _send(self, call: Call[Answer]) -> Answer:
-        failures = 0
-        while True:
-            try:
-                return await self._attempt(call)
-            except MagnetError as error:
-                failures += 1
-                seconds = self._retries.wait_seconds(failures, error)
-            await asyncio.sleep(seconds)
+    async def _request(self, method: str, path: str, **more: Any) -> httpx2.Response:
+        return await self._http.request(method, path, **more)
 
-    async def _attempt(self, call: Call[Answer]) -> Answer:
-        try:
-            timeout = _timeout(self._timeout_seconds * call.times_longer)
-            response = await self._http.request(
-                call.method, call.path, params=call.params, timeout=timeout, **call.sent
-            )
-        except httpx2.TransportError as error:
-            raise _away(self._http.base_url, error) from error
-        return call.read(response)
+    async def _sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
