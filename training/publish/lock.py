@@ -113,15 +113,17 @@ class FencedLock:
             self.renew()
 
     @contextmanager
-    def renewed(self) -> Iterator[None]:
+    def renewed(self, every_seconds: float | None = None) -> Iterator[None]:
         """Keep it alive from a thread, while something runs that cannot call `keep`.
 
-        The next `guard` notices a lost lock. An outage shorter than the lock's life does no harm.
+        By default it is renewed three times in its life. The next `guard` notices a lost lock. An
+        outage shorter than the lock's life does no harm.
         """
         done = threading.Event()
+        pause_seconds = every_seconds or self._life_ms / 3000
 
         def beat() -> None:
-            while not done.wait(self._life_ms / 3000):
+            while not done.wait(pause_seconds):
                 with suppress(*FAULTS):
                     try:
                         self.renew()

@@ -33,7 +33,7 @@ def pairs(num_modalities: int, users: int, candidates: int, seed: int) -> tuple[
     return unit(users), unit(candidates), bias, neighbourhood
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.integers(1, 4), st.integers(1, 3), st.integers(1, 7), st.integers(0, 10_000))
 @torch.no_grad()
 def test_contributions_and_bias_add_up_to_the_score(

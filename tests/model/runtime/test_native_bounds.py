@@ -28,7 +28,7 @@ def rows(rng: np.random.Generator, *shape: int) -> np.ndarray:
     return found.astype(np.float32)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 10_000),
     num_items=st.sampled_from([1, 15, 16, 60, 64, 65, 130]),

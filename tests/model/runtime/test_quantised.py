@@ -34,7 +34,7 @@ def highest_scores(items, users, bias_I, templates_KM, added_BI, rng) -> np.ndar
     return best + bias_I
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 10_000),
     num_views=st.integers(1, 3),

@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -107,49 +108,60 @@ def is_of_a_user(answer: Any) -> bool:
     return bool(answer.json()["type"] == "urn:magnet:problem:user-unavailable")
 
 
+def read_faults(client: Any, key: str, user: str) -> Iterator[tuple[str, ...]]:
+    """Reads that fail because of a key, and that of versions if it does not name it."""
+    for method, path, body in READS:
+        answer = client.request(method, path.replace("{user}", user), json=body)
+        if answer.status_code >= 500 and not (key in ROWS and is_of_a_user(answer)):
+            yield key, method, path, answer.text
+    if key in KEYS.types:
+        named = client.get("/v1/models").json()["warnings"]
+        if not any(each.startswith(f"{key} is ") for each in named):
+            yield key, "is not named", *named
+
+
+def change_faults(client: Any, key: str, store: redis.Redis) -> Iterator[tuple[str, ...]]:
+    """Changes that fail without naming the key, or say wrongly that nothing was changed."""
+    for method, path, body in CHANGES:
+        before = contents(store)
+        answer = client.request(method, path, json=body)
+        if not answer.is_success:
+            detail = answer.json()["detail"]
+            said = "nothing was changed" in detail
+            clear = key in detail or (key in VERSION and "is not whole" in detail)
+            if not clear or (said and contents(store) != before):
+                yield key, method, path, answer.text
+    answer = feedback(client, f"after {key}")
+    if not answer.is_success and key not in answer.text:
+        yield key, "feedback", answer.text
+
+
+@contextmanager
+def holding(store: redis.Redis, key: str, value: str) -> Iterator[None]:
+    """While a key holds something else."""
+    if key in EXPERIMENT:
+        store.set(KEYS.canary, CANARY)
+    good = store.dump(key)
+    store.delete(key)
+    if value == "list":
+        store.rpush(key, "x")
+    else:
+        store.set(key, value)
+    yield
+    store.delete(key)
+    if good is not None:
+        store.restore(key, 0, good)
+    if key in EXPERIMENT:
+        store.delete(KEYS.canary)
+
+
 @pytest.mark.parametrize("part", range(PARTS))
-def test_every_route_with_every_key(
-    part: int, client: Any, redis_url: str, until: Callable[..., None], monkeypatch
-) -> None:
-    faults = []
+def test_every_route_with_every_key(part: int, client: Any, redis_url: str, until) -> None:
+    faults: list[tuple[str, ...]] = []
     with redis.Redis.from_url(redis_url) as store:
         for number, (key, value) in enumerate(CASES[part::PARTS]):
-            if key in EXPERIMENT:
-                store.set(KEYS.canary, CANARY)
-            good = store.dump(key)
-            store.delete(key)
-            if value == "list":
-                store.rpush(key, "x")
-            else:
-                store.set(key, value)
-            user = f"u{number:03d}"
-            for method, path, body in READS:
-                answer = client.request(method, path.replace("{user}", user), json=body)
-                if answer.status_code >= 500 and not (key in ROWS and is_of_a_user(answer)):
-                    faults.append((key, value, method, path, answer.text))
-            if key in KEYS.types:
-                named = client.get("/v1/models").json()["warnings"]
-                assert any(each.startswith(f"{key} is ") for each in named), (key, named)
-            for method, path, body in CHANGES:
-                before = contents(store)
-                answer = client.request(method, path, json=body)
-                if answer.is_success:
-                    continue
-                detail = answer.json()["detail"]
-                said = "nothing was changed" in detail
-                same = contents(store) == before
-                clear = key in detail or (key in VERSION and "is not whole" in detail)
-                if not clear or (said and not same):
-                    faults.append((key, value, method, path, same, answer.text))
-            answer = feedback(client, f"e{part}-{number}")
-            if not answer.is_success and key not in answer.text:
-                faults.append((key, value, "feedback", answer.text))
-            store.delete(key)
-            if good is not None:
-                store.restore(key, 0, good)
-            else:
-                store.delete(key)
-            if key in EXPERIMENT:
-                store.delete(KEYS.canary)
+            with holding(store, key, value):
+                faults += read_faults(client, key, f"u{number:03d}")
+                faults += change_faults(client, key, store)
     assert not faults, "\n".join(map(str, faults))
     until(lambda: client.recommend(USER)["warnings"] == [])

@@ -29,7 +29,7 @@ def test_active_experts_are_those_with_a_weight_largest_contribution_first() -> 
     ]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 10_000), shape=st.sampled_from([(9, 2, 3), (1, 1, 1), (4, 3, 2)]))
 def test_scores_are_taken_apart_alike_by_numpy_and_in_c(seed, shape) -> None:
     compiled = kernels()

@@ -119,7 +119,7 @@ def test_a_user_without_a_row_is_ranked_by_bias(retriever, large, nothing) -> No
     assert ranked.rows.tolist() == np.argsort(-large.tensors["item_bias"])[:5].tolist()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.05, 1, 50]), st.integers(1, 4000))
 def test_no_item_item_score_makes_it_miss_an_item(retriever, scorer_of, large, seed, scale, size):
     rng = np.random.default_rng(seed)

@@ -5,7 +5,7 @@ import io
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from training.data.tables import DataError
@@ -92,7 +92,6 @@ FIELDS = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(FIELDS)
 def test_what_a_writer_writes_is_read(rows: list[list[str]]) -> None:
     text = io.StringIO(newline="")

@@ -81,9 +81,7 @@ CELLS = st.one_of(
 )
 
 
-@settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None
-)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(
     text=st.lists(st.lists(CELLS, min_size=1, max_size=5).map(",".join), max_size=12),
     repeats=st.sampled_from(["latest", "largest", "sum"]),

@@ -4,7 +4,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from training.data.tables import DataError
@@ -63,7 +63,6 @@ def test_a_mapping_that_is_not_there(tmp_path: Path) -> None:
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\x7f"), min_size=1)
 
 
-@settings(deadline=None)
 @given(column=TEXT, weights=st.dictionaries(TEXT, st.integers(1, 9), min_size=1), marks=TEXT)
 def test_toml_says_the_same_again(column: str, weights: dict[str, int], marks: str) -> None:
     interactions = {"files": [column], "user": column, "item": column, "event": column}

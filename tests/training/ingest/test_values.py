@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from training.ingest.times import SPREADSHEET, like_days, order_of, seconds
@@ -86,7 +86,6 @@ def test_a_format_that_is_said() -> None:
     assert seconds(pl.Series(["5000", "x"]), "ms").to_list() == [5.0, None]
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.datetimes(datetime(1970, 1, 1), datetime(2026, 1, 1)),  # noqa: DTZ001

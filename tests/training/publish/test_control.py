@@ -1,6 +1,7 @@
 """Which version is live, by command: one transaction each, and pins that hold."""
 
 import json
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -139,7 +140,10 @@ def test_a_retraining_that_lost_its_lock_cannot_publish(
 
 
 def test_a_lock_is_renewed_from_beside(client: redis.Redis) -> None:
-    with RetrainLock(client, KEYS, lock_seconds=0.4) as lock, lock.renewed():
+    with RetrainLock(client, KEYS, lock_seconds=600) as lock, lock.renewed(every_seconds=0.01):
         for _ in range(3):
-            client.blpop(["nothing"], timeout=0.3)
+            client.expire(KEYS.retrain_lock, 300)
+            deadline = time.monotonic() + 60
+            while client.ttl(KEYS.retrain_lock) <= 300:
+                assert time.monotonic() < deadline, "it is not renewed"
             assert client.get(KEYS.retrain_lock) == lock.token.encode()

@@ -37,7 +37,7 @@ def written(rows: TextRows, by: Callable[[], tuple[memoryview, Any]]) -> list[by
     return [bytes(text[start:end]) for start, end in pairwise([0, *end_C.tolist()])]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(data=st.data(), num_rows=st.integers(0, 3), num_common=st.integers(1, 4))
 def test_rows_are_those_of_python(compiled, data, num_rows, num_common) -> None:
     per_row, num_own, num_numbers = 2, 3, 4

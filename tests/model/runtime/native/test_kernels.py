@@ -17,7 +17,6 @@ def bounds(rng: np.random.Generator, num_users: int, size: int, spread: float) -
     return bound_BI[:, :size]
 
 
-@settings(deadline=None)
 @given(
     seed=st.integers(0, 10_000),
     sizes=st.tuples(st.integers(1, 4), st.sampled_from([1, 20, 5_000])),
@@ -38,7 +37,6 @@ def test_rows_of_at_least_a_number(compiled, seed, sizes, spread) -> None:
         assert (bound_I[out[(out >= 0) & (out < sizes[1])]] == -np.inf).all()
 
 
-@settings(deadline=None)
 @given(
     seed=st.integers(0, 10_000),
     size=st.sampled_from([1, 20, 5_000, 60_000]),
@@ -58,7 +56,6 @@ def test_about_so_many_of_the_highest_are_found(compiled, seed, size, counts, sp
             assert len(rows) <= 8 * count + 200
 
 
-@settings(deadline=None)
 @given(
     scores=st.lists(st.lists(st.sampled_from([0.0, 1.0, 1.5, -2.0]), max_size=30), min_size=1),
     data=st.data(),
@@ -75,7 +72,7 @@ def test_places_of_the_highest_are_those_of_numpy(compiled, scores, data) -> Non
     assert found.tolist() == np.concatenate(expected).tolist()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 10_000),
     lengths=st.lists(st.integers(0, 20), min_size=1, max_size=5).filter(any),
@@ -108,7 +105,7 @@ def test_a_row_of_no_item_is_an_error_not_a_crash(compiled, row) -> None:
         compiled.pairs(items, users, [np.array([3, row])], [NO_SCORES.laid_out])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 10_000),
     num_items=st.sampled_from([1, 63, 64, 200]),

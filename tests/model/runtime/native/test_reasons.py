@@ -30,7 +30,7 @@ def both_ways(maker, scorer, lists, contribution_BNG, newest):
         return found, evidence.top_evidence(*given_)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 10_000),
     num_lists=st.integers(1, 4),

@@ -183,7 +183,6 @@ def test_a_kept_answer_is_what_would_be_said_now(world: World, until) -> None:
     chosen = settings(
         max_examples=1 + -(-STEPS // STORY),
         stateful_step_count=min(STEPS, STORY),
-        deadline=None,
         database=None,
         suppress_health_check=list(HealthCheck),
         phases=[Phase.generate, Phase.shrink] if "SHRINK" in os.environ else [Phase.generate],

@@ -452,7 +452,6 @@ def _settings(steps: int) -> settings:
     return settings(
         max_examples=1 + -(-steps // STORY),
         stateful_step_count=min(steps, STORY),
-        deadline=None,
         database=None,
         suppress_health_check=list(HealthCheck),
         phases=[Phase.generate, Phase.shrink] if "SHRINK" in os.environ else [Phase.generate],
