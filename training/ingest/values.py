@@ -14,7 +14,10 @@ from typing import Literal
 
 import polars as pl
 
-MISSING = ("", "na", "n/a", "nan", "none", "null", "nil", "\\n", "-", "?")
+MISSING = (
+    *("", "na", "n/a", "nan", "none", "null", "nil", "\\n", "-", "?"),
+    *("<na>", "nat", "#n/a", "(null)", "(none)", "(no genres listed)", "--", "\u2013", "\u2014"),
+)
 """How absent values are written, in lower case: pandas, SQL dumps, spreadsheets, people."""
 DECIMAL_COMMA = r"^[+-]?\d+,\d+$"
 WHOLE_FLOAT = r"^(\d+)\.0+$"

@@ -28,7 +28,7 @@ def test_both_clients_have_the_same_methods() -> None:
     def methods(client: type) -> dict[str, list[inspect.Parameter]]:
         return {
             name: list(inspect.signature(method).parameters.values())
-            for name, method in vars(client).items()
+            for name, method in inspect.getmembers(client, inspect.isroutine)
             if not name.startswith("_")
         }
 
