@@ -24,7 +24,7 @@ def data_folder(given: Path, workspace: Workspace, say: Callable[[str], None]) -
         say(f"using the import of {given} in {folder.data}: its files are what it was made from")
         return folder.data
     say(f"importing {given}, which has no .inter file: its tables become {folder.data}")
-    options = [str(given), "--out", str(folder.data), "--force"]
+    options = [str(given), "--out", str(folder.data), "--force", "--step"]
     command = module_command("deploy.cli", "import", *options)
     with Child("the import", command, env=module_environment()) as step:
         check(step, step.wait())

@@ -1,6 +1,7 @@
 """The command `import`: its options, its output and its exit codes."""
 
 import logging
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -42,6 +43,8 @@ class ImportOptions:
     force: bool = False
     report: Path | None = None
     as_json: bool = False
+    step: bool = False
+    """A step of `magnet run`, which goes on by itself."""
 
 
 def import_files(options: ImportOptions) -> int:
@@ -80,6 +83,9 @@ def _import_local(options: ImportOptions) -> int:
         click.echo(summary.model_dump_json(indent=2))
     else:
         sys.stdout.write(summary_text(summary, options.out))
+        if not options.step:
+            told = "(encodes what can be, trains, publishes and serves)"
+            click.echo(f"next: magnet run --data {options.out}    {told}")
     return 0
 
 
@@ -113,6 +119,7 @@ def _import_local(options: ImportOptions) -> int:
 @click.option("--force", is_flag=True, help="replace an earlier import in the folder")
 @click.option("--report", type=FILE, metavar="HTML", help="also write the summary as one HTML file")
 @click.option("--json", "as_json", is_flag=True, help="print the summary as JSON")
+@click.option("--step", is_flag=True, hidden=True, help="of magnet run, which goes on by itself")
 def import_command(guess: bool, **options: Any) -> int:
     """Make a data folder from tables of any common kind.
 
@@ -143,9 +150,19 @@ def _show_proposal(proposal: Proposal, options: ImportOptions) -> bool:
         write = "write one of" if len(question.lines) > 1 else "write"
         sys.stderr.write(f"not clear: {question.text}; {write}{lines}\n")
     if proposal.questions:
-        sys.stderr.write(
-            "keep the mapping above (add > my.toml), take the # off one line for each question, "
-            "correct what is wrong, and give it back with --mapping my.toml; or give --yes to "
-            "take the first line of each\n"
-        )
+        sys.stderr.write(_how_to_answer(options))
     return not proposal.questions
+
+
+def _how_to_answer(options: ImportOptions) -> str:
+    answer = "take the # off one line for each question, correct what is wrong, and"
+    if not options.step:
+        return (
+            f"keep the mapping above (add > my.toml), {answer} give it back with --mapping "
+            "my.toml; or give --yes to take the first line of each\n"
+        )
+    again = f"magnet import {shlex.join(map(str, options.files))}"
+    return (
+        f"keep the mapping: {again} > my.toml\n{answer}: {again} --mapping my.toml --out NAME\n"
+        f"or take the first line of each: {again} --yes --out NAME\nthen: magnet run --data NAME\n"
+    )

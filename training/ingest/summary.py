@@ -372,7 +372,7 @@ _ABSENT = 5
 
 
 def summary_text(summary: Summary, out: Path) -> str:
-    """Lines for people; the last says what to do next."""
+    """Lines for people."""
     return "\n".join(_lines(summary, out)) + "\n"
 
 
@@ -417,7 +417,6 @@ def _lines(summary: Summary, out: Path) -> Iterator[str]:
             yield from _bars(bars)
     yield ""
     yield f"wrote {out} in {summary.seconds:.1f} s, {summary.peak_mb:,.0f} MB of memory at most"
-    yield f"next: magnet run --data {out}    (encodes what can be, trains, publishes and serves)"
 
 
 def _understood(summary: Summary) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """Folders of tables that the launcher imports by itself."""
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from tests.shipped_films import PEOPLE
 
 
 def test_tables_are_imported_once_and_again_when_they_have_changed(
-    shipped: Path, tmp_path: Path
+    shipped: Path, tmp_path: Path, capfd
 ) -> None:
     workspace, said = Workspace(tmp_path / "state"), []
     data = data_folder(shipped, workspace, said.append)
@@ -20,6 +21,9 @@ def test_tables_are_imported_once_and_again_when_they_have_changed(
     assert len(first.splitlines()) == 1 + 12 * PEOPLE
     assert sorted(path.name for path in (data / "images").iterdir()) == ["1.gif", "2.gif"]
     assert "Film 3, The (1963)" in (data / "items.tsv").read_text()
+    told = capfd.readouterr().out
+    assert f"wrote {data} in " in told
+    assert "next:" not in told  # the launcher goes on by itself
     (data / "mark").touch()
     assert data_folder(shipped, workspace, said.append) == data
     assert (data / "mark").exists()
@@ -42,5 +46,13 @@ def test_what_cannot_be_imported_leaves_nothing(shipped: Path, tmp_path: Path, c
     (shipped / "tags.csv").unlink()
     with pytest.raises(StepFailed, match=r"the import failed \(exit status 2\), see above"):
         data_folder(shipped, Workspace(tmp_path / "state"), print)
-    assert "ratings.csv" in capfd.readouterr().out
+    told = capfd.readouterr()
+    assert "ratings.csv" in told.out
+    given = shlex.quote(str(shipped))
+    for line in (
+        f"keep the mapping: magnet import {given} > my.toml",
+        f"magnet import {given} --mapping my.toml --out NAME",
+        "then: magnet run --data NAME",
+    ):
+        assert line in told.err
     assert not [path for path in (tmp_path / "state").rglob("*") if path.is_file()]

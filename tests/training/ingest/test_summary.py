@@ -44,7 +44,6 @@ def test_the_text(summary) -> None:
     assert "1 merged with another row of the same user and item" in text
     assert "1 rejected, see shop/rejects.csv" in text
     assert "3 are likes (from 4 on)" in text
-    assert "next: magnet run --data shop" in text
 
 
 def test_the_page_shows_what_was_in_the_file_as_text(summary) -> None:
