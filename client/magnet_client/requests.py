@@ -72,6 +72,8 @@ class RecommendationOptions(Rules, total=False):
     """What the user has just looked at, oldest first; needs no user."""
     without_modalities: list[str]
     """Kinds of information that are left out, as in `model().modalities`."""
+    model_version: str
+    """One that is served, live or as a canary, whichever the user gets otherwise."""
     k: int
     offset: int
     exclude_seen: bool

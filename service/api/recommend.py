@@ -82,7 +82,8 @@ async def recommend(request: RecommendationRequest, models: ModelsDep, call: Cal
     """
     call.check_k(request.k, "k")
     call.charge(costs.of_list(request))
-    result = await call.services.engine.recommend(models.of(request.user_id), request)
+    served = models.asked(request.user_id, request.model_version)
+    result = await call.services.engine.recommend(served, request)
     return call.answer_list(models, result)
 
 
@@ -90,20 +91,20 @@ async def recommend(request: RecommendationRequest, models: ModelsDep, call: Cal
 async def recommend_batch(batch: BatchRequest, models: ModelsDep, call: CallDep) -> Response:
     """Answer several requests for recommendations.
 
-    All are answered from one model version, but for those of users whom a canary serves. Answers
-    come in the order of the requests. One that cannot be met refuses the whole batch and is named
-    by its place, as in `requests.3.k`.
+    All are answered from one model version, but for those of users whom a canary serves, or that
+    name another. Answers come in the order of the requests. One that cannot be met refuses the
+    whole batch and is named by its place, as in `requests.3.k`.
     """
     for place, request in enumerate(batch.requests):
         call.check_k(request.k, f"requests.{place}.k")
     call.charge(sum(map(costs.of_list, batch.requests)))
+    places = [f"requests.{place}." for place in range(len(batch.requests))]
+    served = [
+        models.asked(request.user_id, request.model_version, place)
+        for place, request in zip(places, batch.requests, strict=True)
+    ]
     responses = await asyncio.gather(
-        *(
-            call.services.engine.recommend(
-                models.of(request.user_id), request, f"requests.{place}."
-            )
-            for place, request in enumerate(batch.requests)
-        )
+        *map(call.services.engine.recommend, served, batch.requests, places)
     )
     for response in responses:
         call.shown(models, response)
@@ -119,7 +120,8 @@ async def score(request: ScoreRequest, models: ModelsDep, call: CallDep) -> Resp
     call.check_k(len(request.items), "items")
     wanted = request.recommendation()
     call.charge(costs.of_list(wanted))
-    result = await call.services.engine.recommend(models.of(request.user_id), wanted)
+    served = models.asked(request.user_id, request.model_version)
+    result = await call.services.engine.recommend(served, wanted)
     return call.answer_list(models, result)
 
 
@@ -140,7 +142,7 @@ async def explain(user_id: UserId, item_id: ItemId, models: ModelsDep, call: Cal
 async def explain_for(request: ExplanationRequest, models: ModelsDep, call: CallDep) -> Response:
     """Take the score of any item for a user, a session, or a user in a session apart."""
     call.charge(costs.EXPLANATION)
-    served, services = models.of(request.user_id), call.services
+    served, services = models.asked(request.user_id, request.model_version), call.services
     result = await explain_pair(served, request, services.metrics, services.limiter)
     return call.answer(ExplanationResponse, **result)
 

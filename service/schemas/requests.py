@@ -75,6 +75,12 @@ class _ForSomeone(Body):
         description="Modalities of `GET /v1/model` that are left out: scores are as if they said "
         "nothing of whom this is for",
     )
+    model_version: str | None = Field(
+        None,
+        max_length=256,
+        description="A version that is served, live or as a canary, whichever of them the user "
+        "gets otherwise: to compare both",
+    )
 
     @model_validator(mode="after")
     def _someone(self) -> Self:
@@ -134,6 +140,7 @@ class ScoreRequest(_ForSomeone):
             user_id=self.user_id,
             session_items=self.session_items,
             without_modalities=self.without_modalities,
+            model_version=self.model_version,
             candidates=self.items,
             k=len(self.items),
             exclude_seen=False,

@@ -39,9 +39,10 @@ class ExperimentCounter:
     def shown(self, models: Models, user_id: str | None, variant: Variant) -> None:
         """Note a list for a user, if an experiment runs here.
 
-        Sessions without a user are not drawn by chance, so they are no part of it.
+        Sessions without a user are not drawn by chance, so they are no part of it. Nor is a list of
+        the other version, which somebody has asked for by its name.
         """
-        if models.canary is None or user_id is None:
+        if models.canary is None or user_id is None or models.of(user_id).variant != variant:
             return
         self._turn_to(models, models.canary)
         self._lists[user_id] += 1

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from model.registry.canary import Canary
 from model.registry.records import Variant
 from service.ops.metrics import Metrics
-from service.schemas.errors import RequestRefused
+from service.schemas.errors import InvalidRequest, RequestRefused
 from service.serving.snapshot import Snapshot
 
 
@@ -119,6 +119,23 @@ class Models:
         if self.canary is None or user_id is None or not self.canary.record.takes(user_id):
             return self.live
         return self.canary.model
+
+    def asked(self, user_id: str | None, version: str | None, place: str = "") -> Served:
+        """The model of a version, or that of the user if none is named; InvalidRequest.
+
+        `place` is what the name of the field begins with.
+        """
+        if version is None:
+            return self.of(user_id)
+        live, canary = self.live.snapshot.version, self.canary
+        if version == live:
+            return self.live
+        if canary is not None and version == canary.record.version:
+            return canary.model
+        beside = "no canary runs" if canary is None else f"{canary.record.version} is the canary"
+        raise InvalidRequest.of(
+            f"{place}model_version", f"{version!r} is not served: {live} is live, and {beside}"
+        )
 
     def variant_of(self, version: str | None) -> Variant | None:
         """The role of a version, if it is served."""

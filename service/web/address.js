@@ -3,7 +3,7 @@
 import { query } from "./api.js";
 
 export const state = {
-  view: "list", user: "", session: [], k: 12, diversity: 0, category: "", excludeSeen: true, scores: false, without: "",
+  view: "list", user: "", session: [], k: 12, diversity: 0, category: "", excludeSeen: true, scores: false, compare: "", other: "",
 };
 
 // Whether the address that the page was opened with asks for something.
@@ -19,16 +19,17 @@ export function readAddress() {
   state.category = params.get("category") ?? "";
   state.excludeSeen = params.get("seen") !== "shown";
   state.scores = params.get("scores") === "shown";
-  state.without = params.get("without") ?? "";
+  state.compare = params.get("compare") ?? "";
+  state.other = params.get("other") ?? "";
   entry = place();
 }
 
 // Another view, user or comparison is another entry of the browser's history; all else changes the
-// entry. So do the letters of a user's id while it is typed.
-const place = () => JSON.stringify([state.view, state.user, state.without]);
+// entry. So do the letters of an id while it is typed.
+const place = () => JSON.stringify([state.view, state.user, state.compare, state.other]);
 let entry = place(), typing = false, draft = false;
 
-// That the user's id is being typed, or no longer.
+// That an id is being typed, or no longer.
 export function setTyping(goesOn) {
   typing = goesOn;
   draft &&= goesOn;
@@ -38,7 +39,7 @@ export function writeAddress() {
   const address = `#${query({
     user: state.user, item: state.session.map((item) => item.item_id), k: state.k, diversity: state.diversity || "",
     category: state.category, seen: state.excludeSeen ? "" : "shown", scores: state.scores ? "shown" : "",
-    without: state.without, view: state.view === "list" ? "" : state.view,
+    compare: state.compare, other: state.compare ? state.other : "", view: state.view === "list" ? "" : state.view,
   }).slice(1)}`;
   const another = place() !== entry;
   if (another && !draft) history.pushState(null, "", address);

@@ -6,14 +6,19 @@ import { element, inlineButton, number, svg } from "./dom.js";
 import { mark } from "./moves.js";
 import { nameOf, pieces, spoken, yearOf } from "./titles.js";
 
-export function picture(item, details) {
-  const drawn = () => cover(item, details?.categories ?? []);
+// `small`: too small to be read, should it be drawn.
+export function picture(item, details, { small = false } = {}) {
+  const drawn = () => cover(item, details?.categories ?? [], small);
   if (!details?.picture_url) return drawn();
   return element("img", {
     class: "picture", src: details.picture_url.replace(/^\/(?!\/)/, ""), alt: "", loading: "lazy",
     onerror: (event) => event.target.replaceWith(drawn()),
   });
 }
+
+// An item as a line of a table or list: its picture, small, and its name.
+export const titled = (item, details) => element("span", { class: "titled" },
+  picture(item, details, { small: true }), element("span", {}, nameOf(item)));
 
 const DRAWN = {
   "Like": "M12 20.5 4.3 12.9a4.8 4.8 0 0 1 6.8-6.8l.9.9.9-.9a4.8 4.8 0 0 1 6.8 6.8z",

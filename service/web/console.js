@@ -8,8 +8,8 @@ const literal = (value) => Array.isArray(value) ? `[${value.map(literal).join(",
   : value === true ? "True" : value === false ? "False" : JSON.stringify(value);
 
 // What differs from what the service assumes by itself.
-function asked({ user_id, session_items, k, diversity, exclude_seen, categories, without_modalities = [] }) {
-  const body = { user_id, session_items, k, diversity, categories, without_modalities };
+function asked({ user_id, session_items, k, diversity, exclude_seen, categories, without_modalities = [], model_version }) {
+  const body = { user_id, session_items, k, diversity, categories, without_modalities, model_version };
   const said = Object.fromEntries(Object.entries(body).filter(([, value]) => Array.isArray(value) ? value.length : value));
   return exclude_seen ? said : { ...said, exclude_seen };
 }

@@ -40,16 +40,22 @@ function wrapped(name) {
   return lines.length > LINES ? [...lines.slice(0, LINES - 1), `${lines[LINES - 1]}…`] : lines;
 }
 
-export function cover(item, categories) {
+function caption(name, dark) {
+  const lines = wrapped(name), longest = Math.max(LINE, ...lines.map((line) => line.length));
+  const size = 136 / longest, step = Math.min(13, size * 1.15), top = HEIGHT - 8 - step * (lines.length - 1);
+  return [
+    svg("rect", { y: top - 17, width: WIDTH, height: HEIGHT, fill: dark }),
+    lines.map((line, place) => svg("text", { x: 7, y: top + step * place, "font-size": size, "font-weight": 600, fill: "#fff" }, line)),
+  ];
+}
+
+// A `small` one has no title, which could not be read.
+export function cover(item, categories, small) {
   const name = nameOf(item), seed = hash(item.item_id + name);
   const hue = hash(categories.slice(0, 2).join() || name) % 360 + seed % 40;
   const colours = { light: `hsl(${hue + 45} 75% 70%)`, mid: `hsl(${hue} 45% 46%)` };
-  const dark = `hsl(${hue} 45% 18%)`;
-  const lines = wrapped(name), longest = Math.max(LINE, ...lines.map((line) => line.length));
-  const size = 136 / longest, step = Math.min(13, size * 1.15), top = HEIGHT - 8 - step * (lines.length - 1);
   return svg("svg", { class: "picture cover", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "xMidYMid slice", "aria-hidden": "true" },
     svg("rect", { width: WIDTH, height: HEIGHT, fill: `hsl(${hue} 40% 30%)` }),
     PATTERNS[seed % PATTERNS.length](colours, seed >>> 3),
-    svg("rect", { y: top - 17, width: WIDTH, height: HEIGHT, fill: dark }),
-    lines.map((line, place) => svg("text", { x: 7, y: top + step * place, "font-size": size, "font-weight": 600, fill: "#fff" }, line)));
+    small ? null : caption(name, `hsl(${hue} 45% 18%)`));
 }

@@ -3,8 +3,9 @@
 import { addressed, beginWith, readAddress, setTyping, state, writeAddress } from "./address.js";
 import { ApiError, call, query, rememberKey, segment } from "./api.js";
 import { legend, reach } from "./bars.js";
+import { beside, offerComparisons, showOther } from "./beside.js";
 import { card } from "./cards.js";
-import { comparison, difference } from "./compare.js";
+import { comparison, differences } from "./compare.js";
 import { showCall } from "./console.js";
 import { byId, element } from "./dom.js";
 import { known, path } from "./known.js";
@@ -21,7 +22,7 @@ const DELAY_MS = 200;  // of typing and sliding before the service is asked
 const PATIENCE_MS = 700;  // before the page says that it waits
 const RETRY_MS = 2000;  // between tries while the service is away
 let asked = new AbortController();
-let served = { version: null, roles: [], modalities: [] };
+let served = { version: null, live: null, challenger: null, roles: [], modalities: [] };
 let arrived = null;  // the model that the service said last that it serves
 let started = false, starting = null;  // whether what the inputs offer has come, or is asked for
 let shown = [];  // ids in the list
@@ -68,7 +69,7 @@ const isAway = (error) => !error.status || error.status >= 500;
 // While work takes longer than one likes to wait, says what is waited for and what is seen meanwhile.
 async function patiently(next, work) {
   const timer = setTimeout(() => {
-    byId("waiting-text").textContent = `Waiting for the service. Next: ${title(next)}.${shown.length ? ` Below is still: ${title(owner)}.` : ""}`;
+    byId("waiting-text").textContent = `Waiting for the service: the list for ${whom(next)} is next.${stillShown()}`;
     byId("waiting").hidden = false;
   }, PATIENCE_MS);
   try {
@@ -92,8 +93,12 @@ function request() {
 
 const someone = ({ user_id, session_items }) => Boolean(user_id || session_items.length);
 
-const named = async (item_ids, signal) =>
-  (await call("v1/items:lookup", { method: "POST", body: { item_ids }, signal })).items;
+// What the catalogue says of items, by id.
+async function detailed(items, signal) {
+  const item_ids = [...new Set(items.map((item) => item.item_id))];
+  const found = item_ids.length ? await call("v1/items:lookup", { method: "POST", body: { item_ids }, signal }) : { items: [] };
+  return new Map(found.items.map((item) => [item.item_id, item]));
+}
 
 // For nobody in particular: the most popular items that may be shown.
 async function popular(signal) {
@@ -116,37 +121,40 @@ let latest;  // the request that was made last
 // What the served model has, asked for once for every version that answers. What a canary has beyond
 // it is told by its own lists.
 async function modelBehind(version, signal) {
-  if (version !== served.version) {
-    const model = await call("v1/model", { signal });
-    served = { version, roles: model.experts.map((expert) => expert.role), modalities: model.modalities };
-    offerModalities();
-  }
+  if (version !== served.version) await lookAtServed(version, signal);
   return served;
 }
 
-// The modalities that a list can be compared without.
-function offerModalities() {
-  const offered = (value, text) => element("option", { value, selected: value === state.without }, text);
-  byId("without").replaceChildren(offered("", "no other list"), ...served.modalities.map((name) => offered(name, `the list without ${name}`)));
+async function lookAtServed(version, signal) {
+  const model = await call("v1/model", { signal });
+  const { model_version: live, challenger, modalities } = model;
+  served = { version, live, challenger, modalities, roles: model.experts.map((expert) => expert.role) };
+  offerComparisons(served);
 }
 
-// The list without the modality that is left out, if one is and somebody is asked for.
-async function without(body, signal) {
-  if (!someone(body) || !served.modalities.includes(state.without)) return null;
-  const asked = { ...body, without_modalities: [state.without] };
-  const { items } = await recommended(signal, asked);
-  return { asked, items, name: state.without };
+// The list that is compared with, if there is one and somebody is asked for.
+async function otherList(body, found, signal) {
+  if (!someone(body)) return null;
+  const other = beside(body, found, served, whom);
+  try {
+    return other && { ...other, found: await recommended(signal, other.asked) };
+  } catch (error) {
+    if (error.status !== 422) throw error;
+    await lookAtServed(found.model_version, signal);  // the canary has ended since
+    return null;
+  }
 }
 
 // Beside the usual list, instead of its cards.
-function showCompared(found, other, details) {
+function showCompared(full, other, details) {
   byId("cards").hidden = Boolean(other);
   byId("comparison").hidden = !other;
   if (!other) { byId("comparison").replaceChildren(); return; }
-  const told = difference(found.items, other.items, other.name);
-  byId("comparison").replaceChildren(element("p", {}, told), comparison(found.items, other.items, {
-    name: other.name, details,
-    explain: { full: (item) => explain(item, owner), other: (item) => explain(item, other.asked) },
+  const { items } = other.found;
+  const told = other.tell(differences(full, items));
+  byId("comparison").replaceChildren(element("p", {}, told), comparison(full, items, {
+    ...other, details,
+    explain: { full: (item) => explain(item, owner), other: (item) => explain(item, other.asked, other.why) },
   }));
   say(told);
 }
@@ -172,10 +180,8 @@ async function refresh(rated = null, { anew = false } = {}) {
     const found = await (someone(body) ? recommended : popular)(signal, body);
     const ids = found.items.map((item) => item.item_id);
     const { roles } = await modelBehind(found.model_version, signal);
-    const other = await without(body, signal);
-    const listed = [...new Set([...ids, ...(other?.items ?? []).map((item) => item.item_id)])];
-    const known = listed.length ? await named(listed, signal) : [];
-    const details = new Map(known.map((item) => [item.item_id, item]));
+    const other = await otherList(body, found, signal);
+    const details = await detailed([...found.items, ...(other?.found.items ?? [])], signal);
     const range = state.scores ? reach(found.items) : null;
     const moved = rated || anew ? moves(shown, ids, left) : new Map();
     const drawn = found.items.map((item) => card(item, details.get(item.item_id), {
@@ -186,11 +192,12 @@ async function refresh(rated = null, { anew = false } = {}) {
     focusAgain(focused);
     shown = ids;
     owner = body;
-    showCompared(found, other, details);
+    showCompared(found.items, other, details);
     showCall(other?.asked ?? body);
     left.clear();
     byId("legend").replaceChildren(...(state.scores ? legend(found.items, roles) : []));
-    byId("warnings").replaceChildren(...warnings(found, body).map((text) => element("p", { class: "warning" }, text)));
+    const warned = new Set([...warnings(found, body), ...(other ? warnings(other.found, other.asked) : [])]);
+    byId("warnings").replaceChildren(...[...warned].map((text) => element("p", { class: "warning" }, text)));
     byId("version").textContent = `model ${found.model_version} · ${found.took_ms.toFixed(1)} ms`;
     byId("list-title").textContent = title(body);
     document.title = `${title(body)} · MAGNET recommender`;
@@ -202,7 +209,7 @@ async function refresh(rated = null, { anew = false } = {}) {
     showPicked(body.user_id ?? "");
   }));
   if (!done && !signal.aborted && isAway(failure)) {
-    complain(`${failure.message} ${shown.length ? `Below is still: ${title(owner)}. ` : ""}Trying again.`);
+    complain(`${failure.message}${stillShown()} Trying again.`);
     retry = setTimeout(refresh, RETRY_MS);
   }
   if (!signal.aborted) cards.setAttribute("aria-busy", "false");
@@ -257,12 +264,16 @@ function followTraining() {
 const counted = (events) => events
   ? `${events} ${events === 1 ? "choice" : "choices"} made since the model was trained ${events === 1 ? "counts" : "count"} here.` : "";
 
-function title({ user_id, session_items }) {
-  const user = user_id && isVisitor(user_id) ? "you" : user_id;
-  if (user && session_items.length) return `For ${user}, in this session`;
-  if (user) return `For ${user}`;
-  return session_items.length ? "For this session" : "Popular";
+// For whom a list is, in words that fit any id.
+function whom({ user_id, session_items }) {
+  const user = user_id && (isVisitor(user_id) ? "you" : `user ${user_id}`);
+  if (user) return session_items.length ? `${user}, in this session` : user;
+  return session_items.length ? "this session" : "nobody in particular";
 }
+
+const title = (list) => someone(list) ? `Recommended for ${whom(list)}` : "Popular";
+
+const stillShown = () => shown.length ? ` Below is still the list for ${whom(owner)}.` : "";
 
 function warnings(found, { user_id, session_items }) {
   if (!someone({ user_id, session_items })) return ["Nobody is asked for: popular items. Give a heart, choose a user, or add items to the session."];
@@ -292,20 +303,21 @@ function show(heading, parts) {
   if (!byId("dialog").open) byId("dialog").showModal();
 }
 
-const explain = (item, { user_id, session_items, without_modalities }) => guarded(async () => {
-  const [found, [details]] = await Promise.all([
-    call("v1/explain", { method: "POST", body: { user_id, session_items, without_modalities, item_id: item.item_id } }), named([item.item_id]),
-  ]);
-  show(`Why ${nameOf(item)}${without_modalities ? `, without ${without_modalities}` : ""}?`, explanation(found, item, details?.popularity ?? 0));
+// `of`: what the title says of the list, where it is not the usual one.
+const explain = (item, { user_id, session_items, without_modalities, model_version }, of = "") => guarded(async () => {
+  const body = { user_id, session_items, without_modalities, model_version, item_id: item.item_id };
+  const found = await call("v1/explain", { method: "POST", body });
+  show(`Why ${nameOf(item)}${of}?`, explanation(found, item, await detailed([item, ...(item.because ?? found.because), ...found.history])));
 });
 
 const showKnown = () => guarded(async () => {
-  const whom = isVisitor(state.user) ? "you" : state.user;
+  const heading = `What is known of ${whom({ user_id: state.user, session_items: [] })}`;
   try {
-    show(`What is known of ${whom}`, known(await call(path(state.user))));
+    const found = await call(path(state.user));
+    show(heading, known(found, await detailed(found.history)));
   } catch (error) {
     if (error.status !== 404) throw error;
-    show(`What is known of ${whom}`, [element("p", {}, "Nothing yet.")]);
+    show(heading, [element("p", {}, "Nothing yet.")]);
   }
 });
 
@@ -313,7 +325,7 @@ const showKnown = () => guarded(async () => {
 const showSimilar = (item, told = () => {}) => guarded(async () => {
   const found = await call(`v1/items/${segment(item.item_id)}/similar?k=10`);
   told(found);
-  show(`Similar to ${nameOf(item)}`, similar(found, addToSession));
+  show(`Similar to ${nameOf(item)}`, similar(found, addToSession, await detailed(found.items)));
 });
 
 let looked = false;  // whether the tab about the model has been filled, or is being filled
@@ -356,7 +368,7 @@ const send = (user, item, type, { found, event, list = { user_id: user } } = {})
     return;
   }
   if (state.user !== (list.user_id ?? "")) {  // somebody else has been asked for since
-    showToast(`${SAID[type]} ${nameOf(item)}. That was said for ${user}.`, type === "undo" ? null : () => send(user, item, "undo"));
+    showToast(`${SAID[type]} ${nameOf(item)}. That was said for ${whom({ user_id: user, session_items: [] })}.`, type === "undo" ? null : () => send(user, item, "undo"));
     return;
   }
   state.user = user;
@@ -417,8 +429,9 @@ function later(work) {
   return (...given) => { clearTimeout(timer); timer = setTimeout(() => work(...given), DELAY_MS); };
 }
 
-const suggestUsers = later(() => guarded(async () => {
-  const found = await call(`v1/users${query({ prefix: byId("user").value })}`);
+// To the field that is typed in.
+const suggestUsers = later((field) => guarded(async () => {
+  const found = await call(`v1/users${query({ prefix: byId(field).value })}`);
   byId("users").replaceChildren(...found.user_ids.map((value) => element("option", { value })));
 }));
 
@@ -440,6 +453,13 @@ async function beNew() {
   byId("list-title").focus();
 }
 
+function chooseComparison() {
+  state.compare = byId("compare").value;
+  showOther();
+  if (!byId("other-part").hidden) byId("other").focus();
+  refresh();
+}
+
 const refreshLater = later(refresh);
 
 // What another diversity changes is marked in the list, and said.
@@ -454,9 +474,11 @@ function listen() {
     event.preventDefault();  // the address holds what was asked for
     (byId("view-list").hidden ? byId("main") : byId("list-title")).focus();
   });
-  byId("user").addEventListener("input", () => { setTyping(true); state.user = byId("user").value.trim(); suggestUsers(); refreshLater(); });
+  byId("user").addEventListener("input", () => { setTyping(true); state.user = byId("user").value.trim(); suggestUsers("user"); refreshLater(); });
   byId("user").addEventListener("change", () => setTyping(false));
-  byId("without").addEventListener("change", () => { state.without = byId("without").value; refresh(); });
+  byId("compare").addEventListener("change", chooseComparison);
+  byId("other").addEventListener("input", () => { setTyping(true); state.other = byId("other").value.trim(); suggestUsers("other"); refreshLater(); });
+  byId("other").addEventListener("change", () => setTyping(false));
   addEventListener("popstate", goBack);
   byId("new-here").addEventListener("click", beNew);
   byId("known").addEventListener("click", showKnown);
@@ -504,6 +526,7 @@ function showView({ look = true } = {}) {
   }
   draw();
   if (look && state.view === "model") guarded(lookAtModel);
+  if (look && state.view === "list" && started) guarded(() => lookAtServed(served.version));  // a canary may have come or gone
 }
 
 // The browser's buttons: what the address asks for now.
@@ -520,8 +543,7 @@ async function goBack() {
 
 // The titles of items that the address names by id.
 async function nameSession() {
-  const ids = state.session.map((item) => item.item_id);
-  const known = new Map((ids.length ? await named(ids) : []).map((item) => [item.item_id, item]));
+  const known = await detailed(state.session);
   state.session = state.session.map((item) => known.get(item.item_id) ?? item);
 }
 
@@ -531,7 +553,9 @@ function fillInputs() {
   byId("exclude-seen").checked = state.excludeSeen;
   byId("scores").checked = state.scores;
   byId("category").value = state.category;
-  byId("without").value = state.without;
+  byId("compare").value = state.compare;
+  byId("other").value = state.other;
+  showOther();
   for (const name of ["k", "diversity"]) {
     byId(name).value = state[name];
     byId(`${name}-shown`).textContent = state[name];

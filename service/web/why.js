@@ -1,6 +1,7 @@
 // The contents of the two dialogs: why an item has its score, and what is like it.
 
 import { bar, legend, measured, percent, points, reach } from "./bars.js";
+import { picture, titled } from "./cards.js";
 import { element, groupedTable, number, table } from "./dom.js";
 import { term } from "./terms.js";
 import { nameOf, said, spoken } from "./titles.js";
@@ -12,17 +13,17 @@ const named = (expert, word = null) => element("span", { class: "named" },
 
 // --- for everybody -----------------------------------------------------------------------------
 
-// What the card says; of an item without a card, what a card would say.
-const lead = (found, item) => element("p", { class: "lead" },
-  `${item.reasons?.length ? said(item.reasons[0], item.because ?? []) : said(found.reason, found.because)}.`);
+// What the card shows and says; of an item without a card, what a card would say.
+const lead = (found, item, details) => element("div", { class: "answer" }, picture(item, details.get(item.item_id)), element("p", { class: "lead" },
+  `${item.reasons?.length ? said(item.reasons[0], item.because ?? []) : said(found.reason, found.because)}.`));
 
 // First those that the reason names, which need not say most: they say more for this item than for others.
-function evidence(found, item) {
+function evidence(found, item, details) {
   const because = item.because ?? found.because, named = new Set(because.map(({ item_id }) => item_id));
   const others = found.history.filter(({ item_id }) => !named.has(item_id));
   const most = Math.max(...[...because, ...found.history].map(({ share }) => share));
   const rows = (items) => items.map((each) => [
-    nameOf(each), measured(each.share, most, "all", percent),
+    titled(each, details.get(each.item_id)), measured(each.share, most, "all", percent),
   ]);
   const groups = [
     { name: "More for this one than for others", rows: rows(because) }, { name: "As much for others", rows: rows(others) },
@@ -109,22 +110,22 @@ function addsUp(found) {
 }
 
 // `item`: as it stands in the list, with the reason that its card says, or just its id and title;
-// `chosen`: how many people have chosen it.
-export function explanation(found, item, chosen) {
-  const told = { ...found, reasonOfBias: chosen ? "popularity" : "newness" };
+// `details`: what the catalogue says of it and of what speaks for it, by id.
+export function explanation(found, item, details) {
+  const told = { ...found, reasonOfBias: details.get(item.item_id)?.popularity ? "popularity" : "newness" };
   return [
-    lead(told, item), evidence(told, item), notes(told), addsUp(told),
+    lead(told, item, details), evidence(told, item, details), notes(told), addsUp(told),
     found.warnings.map((text) => element("p", { class: "warning" }, text)),
   ].flat();
 }
 
-export function similar(found, add) {
+export function similar(found, add, details) {
   const modalities = Object.keys(found.items[0]?.by_modality ?? {});
   return [
     element("p", { class: "quiet" }, "Similarity is the mean cosine of all modalities."),
     table("Nearest items", ["item", "session", "similarity", ...modalities],
       found.items.map((item) => [
-        nameOf(item),
+        titled(item, details.get(item.item_id)),
         element("button", { type: "button", "aria-label": `Add to session: ${nameOf(item)}`, onclick: () => add(item) }, "Add"),
         number(item.similarity), ...modalities.map((name) => number(item.by_modality[name])),
       ])),

@@ -515,9 +515,9 @@ export interface paths {
          * Recommend Batch
          * @description Answer several requests for recommendations.
          *
-         *     All are answered from one model version, but for those of users whom a canary serves. Answers
-         *     come in the order of the requests. One that cannot be met refuses the whole batch and is named
-         *     by its place, as in `requests.3.k`.
+         *     All are answered from one model version, but for those of users whom a canary serves, or that
+         *     name another. Answers come in the order of the requests. One that cannot be met refuses the
+         *     whole batch and is named by its place, as in `requests.3.k`.
          */
         post: operations["recommend_batch_v1_recommendations_batch_post"];
         delete?: never;
@@ -1125,6 +1125,8 @@ export interface components {
              */
             default_rules: boolean;
             item_id: string;
+            /** @description A version that is served, live or as a canary, whichever of them the user gets otherwise: to compare both */
+            model_version?: string | null;
             /**
              * @description What they just looked at, oldest first: the newest counts most. For a known user, their history and the session count one half each
              * @default []
@@ -1742,6 +1744,8 @@ export interface components {
              */
             k: number;
             max_per?: components["schemas"]["MaxPer"] | null;
+            /** @description A version that is served, live or as a canary, whichever of them the user gets otherwise: to compare both */
+            model_version?: string | null;
             /**
              * @description How many better items to skip, for paging
              * @default 0
@@ -1981,6 +1985,8 @@ export interface components {
             explain: "none" | "experts" | "full";
             /** @description What to rank, all of it: as many as one answer may have items */
             items: string[];
+            /** @description A version that is served, live or as a canary, whichever of them the user gets otherwise: to compare both */
+            model_version?: string | null;
             /**
              * @description What they just looked at, oldest first: the newest counts most. For a known user, their history and the session count one half each
              * @default []

@@ -29,7 +29,7 @@ def visitor(open_page: Callable[..., Page]) -> Page:
     """The page of somebody new who reads the list, before they say anything."""
     page = open_page(reduced_motion="reduce")
     page.get_by_role("button", name="I'm new here").click()
-    expect(page.get_by_role("heading", name="For you")).to_be_focused()
+    expect(page.get_by_role("heading", name="Recommended for you")).to_be_focused()
     expect(offered(page)).to_have_count(12)
     return page
 
@@ -60,7 +60,7 @@ def test_three_hearts_of_somebody_new_move_the_list_and_say_so(visitor: Page, se
     expect(visitor.locator("#counted")).to_contain_text("3 choices")
     expect(visitor.locator(".warning")).to_have_count(0)
     now = titles(visitor)
-    answer = service.recommend(visitor.get_by_label("User").input_value(), k=12)
+    answer = service.recommend(visitor.get_by_label("User", exact=True).input_value(), k=12)
     assert now == [item["title"] for item in answer["items"]]
     assert answer["items"][0]["source"] == "live"
     assert len(set(now) - set(popular)) >= 3
@@ -87,7 +87,7 @@ def test_undo_restores_the_list_by_the_keyboard_alone(visitor: Page) -> None:
     visitor.locator("#cards").get_by_role("button", name="Like: ").nth(2).focus()
     visitor.keyboard.press("Enter")
     expect(toast(visitor)).to_contain_text("Liked")
-    expect(visitor.get_by_role("heading", name="For you")).to_be_focused()
+    expect(visitor.get_by_role("heading", name="Recommended for you")).to_be_focused()
     assert titles(visitor) != before
     visitor.keyboard.press("Tab")
     expect(toast(visitor).get_by_role("button", name="Undo")).to_be_focused()
@@ -117,11 +117,11 @@ def test_a_heart_on_the_popular_list_makes_nobody_a_visitor_who_stays_one(open_p
     page = open_page("/#k=8")
     liked = titles(page)[0]
     page.get_by_role("button", name=f"Like: {liked}", exact=True).click()
-    expect(page.get_by_role("heading", name="For you")).to_be_visible()
+    expect(page.get_by_role("heading", name="Recommended for you")).to_be_visible()
     picked = offered(page).filter(has_text=liked)
     expect(picked).to_have_attribute("aria-pressed", "true")
     page.reload()
-    expect(page.get_by_role("heading", name="For you")).to_be_visible()
+    expect(page.get_by_role("heading", name="Recommended for you")).to_be_visible()
     expect(picked).to_have_attribute("aria-pressed", "true")
     expect(page.locator("#counted")).to_contain_text("1 choice made")
     page.get_by_role("button", name="Start over").click()

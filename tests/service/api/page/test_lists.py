@@ -22,7 +22,7 @@ def first_title(page: Page) -> str:
 
 def test_the_first_user_is_shown_and_on_demand_bars_that_say_what_they_are(open_page) -> None:
     page = open_page()
-    expect(page.get_by_role("heading", name="For u000")).to_be_visible()
+    expect(page.get_by_role("heading", name="Recommended for user u000")).to_be_visible()
     expect(page.locator(".card")).to_have_count(12)
     expect(page.locator(".bar")).to_have_count(0)
     page.get_by_label("show how scores add up").check()
@@ -45,8 +45,8 @@ def test_the_legend_has_the_roles_of_the_model_and_no_others(
     assert service.recommend("u000", k=4)["model_version"] == "v1"
     publish(redis_url, without_complementary(make_artifact("v2", 0)))
     until(lambda: service.recommend("u000", k=4)["model_version"] == "v2")
-    page.get_by_label("User").fill("u001")
-    expect(page.get_by_role("heading", name="For u001")).to_be_visible()
+    page.get_by_label("User", exact=True).fill("u001")
+    expect(page.get_by_role("heading", name="Recommended for user u001")).to_be_visible()
     expect(legend).to_have_text(["dominant expert", "balanced", "popularity or newness"])
 
 
@@ -69,12 +69,12 @@ def without_complementary(artifact: Artifact) -> Artifact:
 def test_another_user_gets_another_list_and_the_address_names_it(open_page, service) -> None:
     page = open_page()
     expect(page.locator(".card")).to_have_count(12)
-    page.get_by_label("User").fill("u003")
-    expect(page.get_by_role("heading", name="For u003")).to_be_visible()
+    page.get_by_label("User", exact=True).fill("u003")
+    expect(page.get_by_role("heading", name="Recommended for user u003")).to_be_visible()
     expected = service.recommend("u003", k=12)["items"][0]["title"]
     expect(page.locator(".card h3").first).to_have_text(f"1 {expected}")
     again = open_page(page.url.removeprefix(str(service.base_url)))
-    expect(again.get_by_role("heading", name="For u003")).to_be_visible()
+    expect(again.get_by_role("heading", name="Recommended for user u003")).to_be_visible()
 
 
 def test_a_session_is_built_by_finding_and_clicking_items(open_page, service) -> None:
@@ -86,7 +86,7 @@ def test_a_session_is_built_by_finding_and_clicking_items(open_page, service) ->
     assert service.metric("magnet_fallbacks_total") == before, "nobody was asked for"
     page.get_by_label("Add an item").fill("title 42")
     page.get_by_role("button", name="Title 42", exact=True).click()
-    expect(page.get_by_role("heading", name="For this session")).to_be_visible()
+    expect(page.get_by_role("heading", name="Recommended for this session")).to_be_visible()
     expected = service.post("/v1/recommendations", json={"session_items": ["i042"], "k": 8}).json()
     expect(page.locator(".card h3")).to_have_text(
         [f"{item['rank']} {item['title'] or item['item_id']}" for item in expected["items"]]
@@ -102,7 +102,9 @@ def test_similar_items_can_be_added_to_the_session(open_page, viewport: dict[str
     expect(add).to_be_in_viewport(ratio=1)
     add.click()
     page.keyboard.press("Escape")
-    expect(page.get_by_role("heading", name="For u000, in this session")).to_be_visible()
+    expect(
+        page.get_by_role("heading", name="Recommended for user u000, in this session")
+    ).to_be_visible()
 
 
 def test_feedback_takes_an_item_out_of_the_list_at_once(open_page) -> None:
@@ -131,7 +133,7 @@ def test_a_list_that_is_overtaken_or_cut_short_while_it_arrives_is_no_mistake_of
     expect(page.locator(".card")).to_have_count(12)
     lists = "**/v1/recommendations"
     page.route(lists, lambda route: route.fulfill(body='{"items": ['))
-    page.get_by_label("User").fill("u002")
+    page.get_by_label("User", exact=True).fill("u002")
     expect(page.get_by_role("alert")).to_contain_text("cannot be reached")
     page.unroute(lists)
     page.evaluate(
@@ -140,9 +142,9 @@ def test_a_list_that_is_overtaken_or_cut_short_while_it_arrives_is_no_mistake_of
         }"""
     )
     with page.expect_response(lists):
-        page.get_by_label("User").fill("u003")
+        page.get_by_label("User", exact=True).fill("u003")
     page.reload()
-    expect(page.get_by_role("heading", name="For u003")).to_be_visible()
+    expect(page.get_by_role("heading", name="Recommended for user u003")).to_be_visible()
 
 
 def test_a_key_is_asked_for_where_the_service_wants_one(

@@ -198,7 +198,7 @@ def test_the_first_lists_come_by_themselves(
         publish(redis_url, of_epochs("e0", 1, 0))
         expect(page.locator(".card")).to_have_count(12)
         expect(page.locator("#notice")).to_be_hidden()
-        expect(page.locator("#list-title")).to_have_text("For u000")
+        expect(page.locator("#list-title")).to_have_text("Recommended for user u000")
         page.close()
 
 

@@ -15,10 +15,10 @@ def test_a_list_is_got_and_explained_by_the_keyboard_alone(open_page) -> None:
     expect(page.locator("#cards")).to_have_attribute("aria-busy", "false")
     for _ in range(4):  # skip, the chosen view, the API, the user
         page.keyboard.press("Tab")
-    expect(page.get_by_label("User")).to_be_focused()
+    expect(page.get_by_label("User", exact=True)).to_be_focused()
     page.keyboard.press("ControlOrMeta+a")
     page.keyboard.type("u003")
-    expect(page.get_by_role("heading", name="For u003")).to_be_visible()
+    expect(page.get_by_role("heading", name="Recommended for user u003")).to_be_visible()
     for _ in range(3):
         page.keyboard.press("Shift+Tab")
     expect(page.get_by_role("link", name="Skip to the list")).to_be_focused()

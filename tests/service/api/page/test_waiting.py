@@ -20,7 +20,7 @@ def page(open_page: Callable[..., Page], line) -> Page:
     """The page with the list of u001."""
     there = SimpleNamespace(base_url=f"http://127.0.0.1:{line.port}/")
     page = open_page("/#user=u001", of=there, reduced_motion="reduce")
-    expect(page.get_by_role("heading", name="For u001")).to_be_visible()
+    expect(page.get_by_role("heading", name="Recommended for user u001")).to_be_visible()
     expect(page.locator("#cards")).to_have_attribute("aria-busy", "false")
     return page
 
@@ -35,8 +35,8 @@ def test_a_heart_is_of_the_user_whose_list_it_is_in(page: Page, line, service) -
     assert event["user_id"] == "u001"
     assert event["request_id"]
     line.delay_seconds = 0
-    expect(page.locator("#toast-text")).to_contain_text("said for u001")
-    expect(page.get_by_role("heading", name="For u002")).to_be_visible()
+    expect(page.locator("#toast-text")).to_contain_text("said for user u001")
+    expect(page.get_by_role("heading", name="Recommended for user u002")).to_be_visible()
     expect(page.locator("#user")).to_have_value("u002")
     assert service.recommend("u001")["live_events"] == 1
     assert service.recommend("u002")["live_events"] == 0
@@ -48,11 +48,12 @@ def test_while_the_service_is_frozen_the_page_says_what_it_shows(page: Page, lin
     line.delay_seconds = 4
     page.locator("#user").fill("u003")
     expect(waiting).to_have_text(
-        "Waiting for the service. Next: For u003. Below is still: For u001."
+        "Waiting for the service: the list for user u003 is next. "
+        "Below is still the list for user u001."
     )
-    expect(page.get_by_role("heading", name="For u001")).to_be_visible()
+    expect(page.get_by_role("heading", name="Recommended for user u001")).to_be_visible()
     line.delay_seconds = 0
-    expect(page.get_by_role("heading", name="For u003")).to_be_visible()
+    expect(page.get_by_role("heading", name="Recommended for user u003")).to_be_visible()
     expect(waiting).to_be_hidden()
     expect(page.locator("#notice")).to_be_hidden()
 
@@ -61,9 +62,9 @@ def test_a_service_that_comes_back_is_found_without_a_click(page: Page, line) ->
     notice = page.locator("#notice")
     line.cut()
     page.locator("#user").fill("u004")
-    expect(notice).to_contain_text("Below is still: For u001. Trying again.")
+    expect(notice).to_contain_text("Below is still the list for user u001. Trying again.")
     line.mend()
-    expect(page.get_by_role("heading", name="For u004")).to_be_visible()
+    expect(page.get_by_role("heading", name="Recommended for user u004")).to_be_visible()
     expect(notice).to_be_hidden()
 
 
