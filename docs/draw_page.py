@@ -16,6 +16,7 @@ from playwright.sync_api import Page, sync_playwright
 
 FOLDER = Path(__file__).parent
 DESK, PHONE = {"width": 1200, "height": 760}, {"width": 390, "height": 760}
+TALL = {"width": 1200, "height": 1000}
 PATIENCE_MS = 120_000
 WAIT_MS = 15 * 60 * 1000
 """For a training to come to where its curves say something."""
@@ -69,7 +70,7 @@ def of_training(page: Page) -> None:
 
 PICTURES: dict[str, tuple[Callable[[Page], None], dict[str, int]]] = {
     "list": (of_list, DESK),
-    "why": (of_why, DESK),
+    "why": (of_why, TALL),
     "compare": (of_comparison, DESK),
     "phone": (of_hearts, PHONE),
     "training": (of_training, DESK),
