@@ -5,7 +5,8 @@ import statistics
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, astuple, dataclass
 
 import httpx2
 import psutil
@@ -16,6 +17,7 @@ from deploy.benchmarks.serving.grown_items import new_items, with_item_encoder
 from deploy.benchmarks.serving.half_part import in_half
 from deploy.benchmarks.serving.rig import (
     PATH,
+    Replica,
     Rig,
     own_mb,
     processor_seconds,
@@ -31,6 +33,9 @@ PUT = 100_000
 _LINES_AT_ONCE = 5_000
 _USERS, SEED = 1_000, 0
 _ASKED = _USERS
+_FORETOLD = 10_000_000
+_FINISHING_SECONDS = 10
+"""For what a first start leaves to be done beside requests."""
 _ROUNDS = 5
 _BYTES_OF_AN_ITEM = 10_000
 """Peak memory per item: model under construction, Redis and service together."""
@@ -43,31 +48,47 @@ models, seed {SEED}; Redis and the caller beside it), and the processor time tha
 used by then. *First* fills `MAGNET_CACHE_DIR` from Redis; *again* is the median of {_ROUNDS} starts
 that find it full. With {PUT:,} items put: they have titles and descriptions, and their rows are
 made by the model's encoder at the first start. Vectors of more than {HALVED_FROM:,} items are in 16
-bits, as `magnet fit` writes them. Memory is that of the last start after {_ASKED:,} users' lists:
-*own* is what the process has for itself, *mapped* what it has read of files, which the system takes
-back where it needs the room, and which all workers share. Imports are the medians of {_ROUNDS}
+bits, as `magnet fit` writes them. Memory is that of the last start after the lists of {_ASKED:,}
+users: *own* is what the process has for itself, *mapped* what is in memory of the files that it
+reads, which the system takes back where it needs the room, and which all workers share. The last
+column is the processor time of an explained top 20. *By a line*: through the two largest sizes.
+Imports are the medians of {_ROUNDS}
 processes that do nothing else. A catalogue that needs more memory than is free is left out."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Start:
-    seconds: float
-    processor_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
 class _Measured:
-    first: _Start
-    """It finds nothing kept."""
-    again: list[_Start]
+    first_s: float
+    first_processor_s: float
+    again_s: float
+    again_processor_s: float
     own_mb: float
     mapped_mb: float
+    list_processor_ms: float
+
+    def row(self, what: str) -> dict[str, str]:
+        """Of the table."""
+        return {
+            "what": what,
+            "first, s": f"{self.first_s:.1f}",
+            "processor": f"{self.first_processor_s:.1f}",
+            "again, s": f"{self.again_s:.1f}",
+            "processor again": f"{self.again_processor_s:.1f}",
+            "own, MB": f"{self.own_mb:,.0f}",
+            "mapped, MB": f"{self.mapped_mb:,.0f}",
+            "a list, ms": f"{self.list_processor_ms:.1f}",
+        }
+
+    def figures(self, name: str) -> dict[str, float]:
+        """For `bench.json`."""
+        return {f"start_{name}_{field}": round(x, 2) for field, x in asdict(self).items()}
 
 
 def measure() -> Outcome:
     """Start services of several sizes, with and without what an earlier start has kept."""
     figures: dict[str, float] = {}
     rows = []
+    by_size: dict[int, _Measured] = {}
     for items in SIZES:
         if _BYTES_OF_AN_ITEM * items > psutil.virtual_memory().available:
             sys.stderr.write(f"  {items:,} items: not enough memory, left out\n")
@@ -75,11 +96,16 @@ def measure() -> Outcome:
         sys.stderr.write(f"  {items:,} items ...\n")
         with rig() as held:
             held.publish(held.save(_artifact(scaled(items, 500))))
-            rows.append(_row(f"{items:,} items", f"{items // 1000}k", _starts(held), figures))
+            by_size[items] = found = _starts(held)
+            rows.append(found.row(f"{items:,} items"))
+            figures |= found.figures(f"{items // 1000}k")
             if items == SIZES[0]:
                 _put(held, scaled(PUT, 100))
-                name = f"the same, {PUT:,} put"
-                rows.append(_row(name, "put", _starts(held), figures))
+                found = _starts(held)
+                rows.append(found.row(f"the same, {PUT:,} put"))
+                figures |= found.figures("put")
+    if len(by_size) == len(SIZES):
+        rows.append(_by_line(by_size, _FORETOLD).row(f"{_FORETOLD:,} by a line"))
     imports = {module: _import_seconds(module) for module in _IMPORTS}
     figures |= {f"start_import_{name.replace('.', '_')}_s": s for name, s in imports.items()}
     words = [f"`import {name}` takes {seconds:.2f} s" for name, seconds in imports.items()]
@@ -94,39 +120,45 @@ def _artifact(items: int) -> Artifact:
 def _starts(held: Rig) -> _Measured:
     cache = held.folder / "cache"
     shutil.rmtree(cache, ignore_errors=True)
-    found = []
+    seconds, processor = [], []
     for number in range(1 + _ROUNDS):
         started = time.perf_counter()
         replica = held.start({"MAGNET_CACHE_DIR": str(cache)})
-        seconds = time.perf_counter() - started
-        found.append(_Start(seconds, processor_seconds(replica.child.pid)))
+        seconds.append(time.perf_counter() - started)
+        processor.append(processor_seconds(replica.child.pid))
+        if number == 0:
+            time.sleep(_FINISHING_SECONDS)
         if number < _ROUNDS:
             held.stop(replica)
+    pid = replica.child.pid
+    _ask(replica)
+    before = processor_seconds(pid)
+    _ask(replica)
+    taken = processor_seconds(pid) - before
+    own, whole = own_mb(pid), proportional_mb(pid)
+    held.stop(replica)
+    return _Measured(
+        first_s=seconds[0],
+        first_processor_s=processor[0],
+        again_s=statistics.median(seconds[1:]),
+        again_processor_s=statistics.median(processor[1:]),
+        own_mb=own,
+        mapped_mb=whole - own,
+        list_processor_ms=1e3 * taken / _ASKED,
+    )
+
+
+def _ask(replica: Replica) -> None:
     for user in range(_ASKED):
         get_json(replica.url + PATH.format(user))
-    own, whole = own_mb(replica.child.pid), proportional_mb(replica.child.pid)
-    held.stop(replica)
-    return _Measured(found[0], found[1:], own, whole - own)
 
 
-def _row(what: str, name: str, measured: _Measured, figures: dict[str, float]) -> dict[str, str]:
-    first, again = measured.first, measured.again
-    seconds = statistics.median(each.seconds for each in again)
-    processor = statistics.median(each.processor_seconds for each in again)
-    figures[f"start_{name}_first_s"] = round(first.seconds, 2)
-    figures[f"start_{name}_again_s"] = round(seconds, 2)
-    figures[f"start_{name}_again_processor_s"] = round(processor, 2)
-    figures[f"start_{name}_own_mb"] = round(measured.own_mb)
-    figures[f"start_{name}_mapped_mb"] = round(measured.mapped_mb)
-    return {
-        "what": what,
-        "first, s": f"{first.seconds:.1f}",
-        "processor": f"{first.processor_seconds:.1f}",
-        "again, s": f"{seconds:.1f}",
-        "processor again": f"{processor:.1f}",
-        "own, MB": f"{measured.own_mb:,.0f}",
-        "mapped, MB": f"{measured.mapped_mb:,.0f}",
-    }
+def _by_line(by_size: Mapping[int, _Measured], size: int) -> _Measured:
+    """What the two largest sizes say of another one."""
+    (x, low), (y, high) = sorted(by_size.items())[-2:]
+    times = (size - y) / (y - x)
+    pairs = zip(astuple(low), astuple(high), strict=True)
+    return _Measured(*(of_y + (of_y - of_x) * times for of_x, of_y in pairs))
 
 
 def _put(held: Rig, number: int) -> None:

@@ -11,11 +11,18 @@ def test_starts_are_timed_first_and_again(monkeypatch) -> None:
     monkeypatch.setattr(start_part, "PUT", 5_000)
     monkeypatch.setattr(start_part, "_ROUNDS", 1)
     monkeypatch.setattr(start_part, "_ASKED", 5)
+    monkeypatch.setattr(start_part, "_FINISHING_SECONDS", 0)
     outcome = start_part.measure()
-    assert len(outcome.figures) == 12  # without the catalogue that no machine holds
+    assert len(outcome.figures) == 16  # without the catalogue that no machine holds
     least = outcome.figures["start_import_service_app_s"]
     assert least > outcome.figures["start_import_fastapi_s"] > 0
     for name in ("7k", "put"):
         for when in ("first", "again"):
             assert least / 2 < outcome.figures[f"start_{name}_{when}_s"] < 60
         assert outcome.figures[f"start_{name}_own_mb"] > 50
+
+
+def test_a_line_goes_through_both_sizes() -> None:
+    low, high = (start_part._Measured(*(number * each for each in range(7))) for number in (1, 2))
+    found = start_part._by_line({100: low, 200: high}, 400)
+    assert found.own_mb == 4 * low.own_mb == 16
