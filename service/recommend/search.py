@@ -150,25 +150,19 @@ def similarities(embeddings_IVMD: Grown, row: int) -> NDArray[np.float32]:
     An item without a vector for a modality has similarity 0 there.
     """
     one_VMD: Vectors = embeddings_IVMD[row]
+    unit_VMD = one_VMD / _lengths(one_VMD)[..., None]
     if isinstance(embeddings_IVMD, GrownRows):
         parts = (*blocks(embeddings_IVMD.base), embeddings_IVMD.added)
     else:
         parts = (*blocks(embeddings_IVMD),)
-    return np.concatenate([_similar_to(part, one_VMD) for part in parts])
+    cosines = (np.vecdot(part_NVMD, unit_VMD) / _lengths(part_NVMD) for part_NVMD in parts)
+    return np.concatenate([cosine_NVM.mean(axis=1) for cosine_NVM in cosines])
 
 
-def _similar_to(embeddings_IVMD: Vectors, one_VMD: Vectors) -> NDArray[np.float32]:
-    num_items, num_views, num_modalities, _ = embeddings_IVMD.shape
-    total_IM = np.zeros((num_items, num_modalities), dtype=np.float32)
-    for view in range(num_views):
-        for modality in range(num_modalities):
-            vectors_ID = embeddings_IVMD[:, view, modality]
-            length_I = np.linalg.norm(vectors_ID, axis=1)
-            length_I[length_I == 0] = 1
-            one_D = one_VMD[view, modality]
-            one_D = one_D / max(float(np.linalg.norm(one_D)), 1e-12)
-            total_IM[:, modality] += vectors_ID @ one_D / length_I
-    return total_IM / np.float32(num_views)
+def _lengths(vectors: Vectors) -> NDArray[np.float32]:
+    """Of the rows; 1 of one that is zero."""
+    lengths: NDArray[np.float32] = np.sqrt(np.vecdot(vectors, vectors))
+    return np.where(lengths > 0, lengths, np.float32(1))
 
 
 def category_sizes(
