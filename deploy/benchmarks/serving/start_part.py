@@ -113,8 +113,8 @@ def measure() -> Outcome:
 
 
 def _artifact(items: int) -> Artifact:
-    artifact = with_item_encoder(grown_artifact(items, _USERS, SEED), SEED)
-    return in_half(artifact) if items > HALVED_FROM else artifact
+    artifact = grown_artifact(items, _USERS, SEED)
+    return in_half(artifact) if items > HALVED_FROM else with_item_encoder(artifact, SEED)
 
 
 def _starts(held: Rig) -> _Measured:
