@@ -175,6 +175,13 @@ def test_a_saved_index_finds_the_same(index, retriever_of, retriever, users, tmp
     assert again.best([query])[0].rows.tolist() == retriever.best([query])[0].rows.tolist()
 
 
+def test_a_mapped_index_starts_no_threads(index, tmp_path) -> None:
+    faiss = pytest.importorskip("faiss")
+    index.save(tmp_path)
+    again = FaissIndex.load(tmp_path)
+    assert faiss.downcast_InvertedLists(again._index.invlists).prefetch_nthread == 0
+
+
 def test_the_recall_of_an_index_is_measured_once(choose, users, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(choice, "LEAST_RECALL", 0.5)
     first = choose("approximate", users[:3], tmp_path)
