@@ -260,6 +260,8 @@ def _history(answer: ExplanationResponse) -> Table:
 
 _TITLE_WIDTH = 38
 """With rank, score and bar a line has 78 characters."""
+_POPULAR = "these are popular items"
+"""As the service warns. The command says for whom, too."""
 
 
 @click.command(cls=Command)
@@ -384,8 +386,10 @@ def user(user_id: str, limit: int, url: str, as_json: bool) -> None:
 
 def show(answer: RecommendationResponse, out: Console) -> None:
     """Print a list."""
+    told = {_POPULAR, f"user {answer.user_id!r} is not known"} if answer.fallback else set()
     for warning in answer.warnings:
-        out.print(Text(f"warning: {warning}", style="yellow"))
+        if warning not in told:
+            out.print(Text(f"warning: {warning}", style="yellow"))
     if answer.missing_ids:
         out.print(Text(f"not in the model: {', '.join(answer.missing_ids)}", style="yellow"))
     if answer.fallback is not None:

@@ -213,7 +213,9 @@ def _start(launch: Launch, stack: ExitStack) -> tuple[list[Child], Models]:
     if launch.redis_url is None:  # one that was given may hold a password
         _say(f"Commands that ask its Valkey: REDIS_URL={redis_url} magnet models")
     if models.training:
-        _say(f"Training goes on: {models.outlook}.")
+        _say(
+            "Training goes on: better models take over by themselves, at its end the finished one."
+        )
     _say("Ctrl-C stops everything.")
     return children, models
 

@@ -1,15 +1,12 @@
 """What the launcher publishes: the model that stands, or what its training writes until it ends."""
 
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from deploy.local.pipeline import Fitted, Training
 from training.publish import PublishError, PublishPolicy, live_version, publish_artifact
 
 _WAIT_FOR_PUBLISHER_SECONDS = 60.0
-PAUSE_PER_COST = 9.0
-"""Copied from `training.fit.early`: importing it would load PyTorch."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -27,7 +24,6 @@ class Models:
     served: str | None = None
     """The version that is to be served, once there is one."""
     _tried: str | None = None
-    _began: float = field(default_factory=time.monotonic)
 
     @property
     def training(self) -> bool:
@@ -50,16 +46,6 @@ class Models:
         elif self.served is None:
             self._publish_finished(self.model)
 
-    @property
-    def outlook(self) -> str:
-        """When the next model is to be expected, in words."""
-        minutes = round(PAUSE_PER_COST * (time.monotonic() - self._began) / 60)
-        about = "a minute" if minutes < 2 else f"{minutes} minutes"
-        return (
-            f"a better model follows in about {about} if there is one by then, the finished one "
-            "when training ends; the service takes them over by itself"
-        )
-
     def _publish_early(self, training: Training) -> None:
         written = training.folder.written()
         if written is None or written.model_version == self._tried or self.retrained is not None:
@@ -72,10 +58,7 @@ class Models:
                 and better
             ):
                 ndcg = written.metrics["valid/ndcg@20"]
-                self.say(
-                    f"serving a better model: {self._tried}, validation NDCG@20 {ndcg:.4f}; "
-                    "training goes on"
-                )
+                self.say(f"serving a better model: {self._tried}, validation NDCG@20 {ndcg:.4f}")
         except PublishError as error:
             self.say(f"the early model {self._tried} is not published: {error}")
 

@@ -8,13 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local import models as launcher_models
 from deploy.local.models import Models
 from deploy.local.pipeline import Fitted, StepFailed, Training
 from deploy.local.processes import Child
 from deploy.local.workspace import ModelFolder, Recipe
 from model.artifact.files import Artifact, read_artifact, write_artifact
-from training.fit import early
 from training.publish import live_version, publish_artifact
 
 RECIPE = Recipe(data_sha256="0", arguments=())
@@ -96,7 +94,7 @@ def test_better_models_are_published_until_the_finished_one_is(
         models.step()
         assert live_version(redis_url) == models.served == version
     assert [line for line in said if "better" in line] == [
-        "serving a better model: e2, validation NDCG@20 0.2500; training goes on"
+        "serving a better model: e2, validation NDCG@20 0.2500"
     ]
     write("v1", is_early=False)
     trainer.end(0)
@@ -183,7 +181,3 @@ def test_a_model_that_stands_is_published(
     models.model = Fitted(folder=folder, artifact=found, data=folder.root)
     models.step()
     assert live_version(redis_url) == models.served == "v1"
-
-
-def test_the_pause_is_that_of_training() -> None:
-    assert launcher_models.PAUSE_PER_COST == early.PAUSE_PER_COST
