@@ -105,14 +105,18 @@ def _curves(record: RunRecord) -> str:
 
 
 def _losses(record: RunRecord) -> list[Panel]:
-    """The loss with its largest term, the ranking; then the other terms, which are far smaller."""
+    """The loss with its largest term, the ranking; then the other terms, which are far smaller.
+
+    A stage of a training has terms that others have not: each is drawn in the epochs that have it.
+    """
     history = record.history
     total = Series(name="loss", values=[x.loss for x in history], colour=INK)
-    names = list(history[-1].loss_terms)
+    names = dict.fromkeys(name for epoch in history for name in epoch.loss_terms)
     terms = [
         Series(
             name=name.replace("_", " "),
-            values=[x.loss_terms[name] for x in history],
+            values=[x.loss_terms[name] for x in history if name in x.loss_terms],
+            at=[x.epoch for x in history if name in x.loss_terms],
             colour=_TERM_COLOURS[n % 2],
             dashes=DASHES[n // 2],
         )
