@@ -161,7 +161,11 @@ def largest_words(names: tuple[str, ...], code: int) -> str:
     """A number of `largest_parts` in words, with the names of the parts."""
     if code < 0:
         return f"the score is not above zero; the lowest contribution is {names[-1 - code]}"
-    first, percent, mostly, second, of_second = map(int, np.unravel_index(code, _kinds(len(names))))
+    said = []
+    for size in reversed(_kinds(len(names))):
+        code, number = divmod(code, size)
+        said.append(number)
+    of_second, second, mostly, percent, first = said
     words = "mostly" if mostly else "led by"
     words = f"{words} {names[first]} ({percent} % of the positive contributions)"
     return words if second == len(names) else f"{words}, then {names[second]} ({of_second} %)"

@@ -21,9 +21,9 @@ from model.runtime.top_k import Rows, top_places
 from service.retrieval.bounds import FloatBounds
 from service.retrieval.query import Floats, Query, Ranked, Tensors
 
-FIRST_ROUTED = 160
+FIRST_ROUTED = 224
 """Items routed first, at least; of 2,000 or 200,000 items the bound lets some 100 or 200 through,
-so that a second round is small."""
+so that few lists need a second round: what it costs by itself is more than routing some items."""
 ROUTED_DIRECTLY = 1_024
 """So few candidates are routed without being bounded first: the graph's fixed cost dominates."""
 _SLACK = 1e-4
