@@ -1,11 +1,13 @@
 """Micro-batching: the jobs that arrive during one batch make the next batch.
 
-An idle worker takes a single job at once, so no job waits for others to join it.
+An idle worker takes a single job at once, unless others are being prepared: for those a batch waits
+a moment, as what it costs is mostly the same for one job and for many (docs/adr/0052).
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -17,6 +19,9 @@ from service.schemas.errors import Overloaded
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
+
+PATIENCE_SECONDS = 0.003
+"""Most that a batch waits for jobs that are expected: some round trips to Redis."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,20 @@ class Batcher(Generic[Job, Result]):
         self._weigh = weigh
         self._waiting: deque[_Waiting[Job, Result]] = deque()
         self._running: asyncio.Task[None] | None = None
+        self._expected = 0
+        self._all_came = asyncio.Event()
+
+    @contextmanager
+    def expecting(self) -> Iterator[None]:
+        """A job is being prepared meanwhile; a batch that has not begun waits for it a moment."""
+        self._expected += 1
+        self._all_came.clear()
+        try:
+            yield
+        finally:
+            self._expected -= 1
+            if not self._expected:
+                self._all_came.set()
 
     async def run(self, job: Job) -> Result:
         """The result of one job; it is skipped if the caller is cancelled before its batch.
@@ -98,6 +117,7 @@ class Batcher(Generic[Job, Result]):
 
     async def _run(self) -> None:
         while self._waiting:
+            await self._everybody()
             batch: list[_Waiting[Job, Result]] = []
             weight = 0.0
             while self._waiting and weight < self._max_batch:
@@ -107,6 +127,15 @@ class Batcher(Generic[Job, Result]):
             self._note(len(batch))
             if batch:
                 await self._answer(batch)
+
+    async def _everybody(self) -> None:
+        """Let those go first who have just been answered or come in, and wait for the expected."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await asyncio.sleep(0)
+                while self._expected:
+                    await self._all_came.wait()
+                    await asyncio.sleep(0)
 
     async def _answer(self, batch: Sequence[_Waiting[Job, Result]]) -> None:
         results: Sequence[Result | Exception]

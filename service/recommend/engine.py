@@ -52,7 +52,7 @@ class RecommendationEngine:
             check_rules(served.snapshot.items, request, place)
         check_modalities(served.snapshot, request.without_modalities, place)
         with making_a_list(), served.statistics.attempt():
-            with self._metrics.stage("lookup"):
+            with self._metrics.stage("lookup"), self._batcher.expecting():
                 user = await read_user(served.snapshot, request.user_id)
             answer = self.kept.get(served, request, user)
             if answer is None:

@@ -69,6 +69,32 @@ async def test_what_arrives_meanwhile_is_computed_together_and_in_order(worker) 
     assert worker.batches == [[0], [1, 2, 3], [4, 5]]
 
 
+async def test_a_batch_waits_for_jobs_that_are_being_prepared(worker) -> None:
+    queue, prepared = batcher(worker), asyncio.Event()
+    worker.may_go.set()
+
+    async def prepare(number: int) -> int:
+        with queue.expecting():
+            await prepared.wait()
+        return await queue.run(number)
+
+    others = [asyncio.create_task(prepare(number)) for number in (1, 2)]
+    await asyncio.sleep(0)
+    first = asyncio.create_task(queue.run(0))
+    await asyncio.sleep(0)
+    prepared.set()
+    assert await asyncio.gather(first, *others) == [0, 2, 4]
+    assert worker.batches == [[0, 1, 2]]
+
+
+async def test_a_batch_does_not_wait_for_ever_for_what_is_expected(worker) -> None:
+    queue = batcher(worker)
+    worker.may_go.set()
+    with queue.expecting():
+        assert await queue.run(1) == 2
+    assert worker.batches == [[1]]
+
+
 async def test_beyond_the_bound_a_request_is_refused_and_the_others_are_not(worker) -> None:
     queue = batcher(worker, max_waiting=2)
     first = asyncio.create_task(queue.run(0))
