@@ -54,8 +54,8 @@ _WORDS = {
 }
 """What shoppers call a modality. A sentence names no other."""
 _RUN_ITEMS = 1_600
-"""Items of lists or histories that are worked on together: those of a whole batch, and not of a bulk
-call, by numpy some 2 MB of vectors."""
+"""Items of lists or histories that are worked on together: those of a whole batch. The arrays of a
+bulk call would not stay in a processor's cache."""
 
 
 class Sentence(NamedTuple):
