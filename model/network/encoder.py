@@ -44,7 +44,7 @@ class GraphEncoder:
     def __init__(self, magnet: Magnet, graph: Graph) -> None:
         """Propagate content; graph and model are on one device."""
         self.magnet = magnet
-        self._graph = graph
+        self._has_edges = bool(graph.content_edges)
         self._layer: SparseOperator | None = None
         self._rest_ID: Tensor | None = None
         self._propagation = Propagation(graph)
@@ -78,14 +78,12 @@ class GraphEncoder:
         self,
         item_X: Tensor | None = None,
         cold_X: Tensor | None = None,
-        foldin_X: Tensor | None = None,
     ) -> DualViewEmbeddings:
         """Embed items over the whole graph; without content both views are computed as one.
 
         Args:
-            item_X: rows of `item_IVMD`, repeats allowed; None for all items.
+            item_X: rows of `item_IVMD` and of `foldin_IVMD`, repeats allowed; None for all items.
             cold_X: rows of `cold_IVMD`, repeats allowed; None for no item.
-            foldin_X: rows of `foldin_IVMD`, repeats allowed; None for all items.
         """
         magnet = self.magnet
         if cold_X is None:
@@ -93,13 +91,10 @@ class GraphEncoder:
         behaviour_ID = self._behaviour()
         neighbour_ID = self._neighbours(behaviour_ID)
         item_XVMD = self._items(behaviour_ID, neighbour_ID, item_X)
-        folded_XVMD = (
-            item_XVMD if foldin_X is item_X else self._items(behaviour_ID, neighbour_ID, foldin_X)
-        )
-        scale_X1 = _rows(self._propagation.item_scale_I1, foldin_X)
+        scale_X1 = _rows(self._propagation.item_scale_I1, item_X)
         return DualViewEmbeddings(
             unit_rows(item_XVMD),
-            folded_XVMD.mul_(scale_X1[:, :, None, None]),  # in place: both may be the same rows
+            item_XVMD * scale_X1[:, :, None, None],
             unit_rows(self._cold_items(neighbour_ID, cold_X)),
         )
 
@@ -114,7 +109,7 @@ class GraphEncoder:
         """Rows [X, V, M, D] of items in both views."""
         behaviour_XD, content_XF = _rows(behaviour_ID, row_X), _rows(self._content_IF, row_X)
         views = [(behaviour_XD, content_XF)]
-        if self._graph.content_edges:
+        if self._has_edges:
             strength_X1, neighbour_XD, neighbour_XF = (
                 _rows(x, row_X)
                 for x in (self._propagation.cold_strength_I1, neighbour_ID, self._cold_content_IF)
@@ -131,7 +126,7 @@ class GraphEncoder:
         """Rows [X, V, M, D] of items as if nobody had chosen them."""
         feature_XF, neighbour_XD = (_rows(x, row_X) for x in (self.magnet.feature_IF, neighbour_ID))
         views = [(torch.zeros_like(neighbour_XD), feature_XF)]
-        if self._graph.content_edges:
+        if self._has_edges:
             views.append((neighbour_XD, feature_XF + _rows(self._cold_content_IF, row_X)))
         return self._encoded(views)
 

@@ -4,9 +4,11 @@ Letters: B positive pairs, N shared negatives, D dimension, K experts.
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 
@@ -16,8 +18,28 @@ def sampled_softmax_loss(positive_B: Tensor, negative_BN: Tensor) -> Tensor:
     Scores arrive divided by the temperature. Ref: "On the Effectiveness of Sampled Softmax Loss for
     Item Recommendation", arXiv:2201.02327, Eq. 2.
     """
-    everything_BN1 = torch.cat([positive_B[:, None], negative_BN], dim=1)
-    return (torch.logsumexp(everything_BN1, dim=1) - positive_B).mean()
+    loss: Tensor = _SampledSoftmax.apply(positive_B, negative_BN)  # type: ignore[no-untyped-call]
+    return loss
+
+
+class _SampledSoftmax(torch.autograd.Function):
+    """The gradient is the softmax, which the loss has at hand; autograd would take it anew."""
+
+    @staticmethod
+    def forward(ctx: Any, positive_B: Tensor, negative_BN: Tensor) -> Tensor:
+        largest_B = torch.maximum(negative_BN.amax(dim=1), positive_B)
+        share_BN = (negative_BN - largest_B[:, None]).exp_()
+        own_B = (positive_B - largest_B).exp_()
+        total_B = share_BN.sum(dim=1) + own_B
+        scale_B = (total_B * len(total_B)).reciprocal_()
+        ctx.save_for_backward(own_B * scale_B - 1 / len(own_B), share_BN.mul_(scale_B[:, None]))
+        return (total_B.log_() + largest_B - positive_B).mean()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
+        positive_B, negative_BN = ctx.saved_tensors
+        return grad * positive_B, grad * negative_BN
 
 
 def bpr_loss(positive_B: Tensor, negative_BN: Tensor) -> Tensor:

@@ -47,7 +47,7 @@ def encoder_terms(
 ) -> dict[str, Tensor]:
     """Parts of the encoders' loss by name, each with its weight.
 
-    The embeddings are of `batch.wanted`, by the magnet's weights. A score is the mean over views
+    The embeddings are of the batch's items, by the magnet's weights. A score is the mean over views
     and modalities of the cosines over the temperature, and popularity's term.
 
     Args:
@@ -61,15 +61,14 @@ def encoder_terms(
         magnet, embeddings, batch
     )
     num_channels = len(VIEWS) * magnet.config.num_modalities
-    user_BF = user_BVMD.flatten(1) / (num_channels * config.temperature)
-    positive_B = bias_B + (user_BF * item_BVMD.flatten(1)).sum(1)
-    negative_BN = bias_N + user_BF @ negative_NVMD.flatten(1).T
-    own_BN = batch.item_B[:, None] == batch.negative_N[None, :]
+    user_BF, temperature = user_BVMD.flatten(1), num_channels * config.temperature
+    positive_B = bias_B + (user_BF * item_BVMD.flatten(1)).sum(1) / temperature
+    negative_BN = torch.addmm(bias_N, user_BF, negative_NVMD.flatten(1).T / temperature)
+    with torch.no_grad():  # what is masked gets no gradient anyway
+        negative_BN.masked_fill_(batch.item_B[:, None] == batch.negative_N, -torch.inf)
     initial_BD = magnet.item_behaviour_ID.index_select(0, batch.item_B)
     return {
-        "ranking": _CRITERIA[config.ranking_loss](
-            positive_B, negative_BN.masked_fill(own_BN, -torch.inf)
-        ),
+        "ranking": _CRITERIA[config.ranking_loss](positive_B, negative_BN),
         "alignment": _alignment(contrasted_CVMD, config),
         "l2": config.l2 * 0.5 * initial_BD.square().sum(1).mean(),
     }
@@ -85,8 +84,8 @@ def routing_objective(
 ) -> RoutingObjective:
     """The loss of a batch, for the head's parameters alone.
 
-    The embeddings are of `batch.wanted` and get no gradients. With several processes, `batch` is a
-    share of the whole, and the mean of their gradients is that of the whole.
+    The embeddings are of the batch's items and get no gradients. With several processes, `batch` is
+    a share of the whole, and the mean of their gradients is that of the whole.
     """
     head, router = magnet.head, magnet.head.router
     with torch.no_grad():
@@ -148,25 +147,19 @@ def _masked(
 
     Then the embeddings of the items that are compared.
     """
-    positive_BVMD, negative_NVMD, contrasted_CVMD = embeddings.item_IVMD.split(
-        [len(batch.item_B), len(batch.negative_N), len(batch.contrasted_C)]
+    row_XVMD = torch.cat([embeddings.item_IVMD, embeddings.cold_IVMD])
+    bias_X = torch.cat(
+        [
+            magnet.popularity_bias().index_select(0, batch.item_X),
+            magnet.cold_bias().expand(len(batch.cold_Y)),
+        ]
     )
-    cold = embeddings.cold_IVMD.split([len(batch.cold_B), len(batch.cold_N)])
-    bias_I, cold_bias = magnet.popularity_bias(), magnet.cold_bias()
 
-    def masked(
-        item_X: Tensor, item_XVMD: Tensor, place_C: Tensor, cold_CVMD: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        return (
-            item_XVMD.index_copy(0, place_C, cold_CVMD),
-            bias_I[item_X].index_put((place_C,), cold_bias),
-        )
+    def masked(place_B: Tensor) -> tuple[Tensor, Tensor]:
+        return row_XVMD.index_select(0, place_B), bias_X.index_select(0, place_B)
 
-    return (
-        masked(batch.item_B, positive_BVMD, batch.cold_B, cold[0]),
-        masked(batch.negative_N, negative_NVMD, batch.cold_N, cold[1]),
-        contrasted_CVMD,
-    )
+    contrasted_CVMD = embeddings.item_IVMD.index_select(0, batch.contrasted_C)
+    return masked(batch.place_B), masked(batch.place_N), contrasted_CVMD
 
 
 def _alignment(item_CVMD: Tensor, config: TrainingConfig) -> Tensor:

@@ -1,7 +1,8 @@
 """Batches of positives with their histories and shared random negatives, from explicit generators.
 
 Letters: U users, I items, P all positives, B positives of a batch, H history items, N negatives,
-X items that are wanted, C items that are compared.
+X items that are wanted, Y items that are wanted as if nobody had chosen them, C items that are
+compared.
 """
 
 import math
@@ -33,33 +34,24 @@ class Batch:
 
     history: SparseOperator
     """Weighted items [B, X] that the batch's positives are predicted from."""
-    folded_X: Tensor
-    """The items of these histories, none twice."""
+    item_X: Tensor
+    """Everything that the step embeds: positives, negatives, items that are compared, items of
+    histories; none twice."""
+    cold_Y: Tensor
+    """The positives and negatives that are masked as cold, none twice."""
     user_B: Tensor
     free_B1: Tensor
     """1 where the user's free part is used, 0 where the positive is predicted without it."""
     item_B: Tensor
     negative_N: Tensor
     """Items shared by all positives of the batch."""
-    cold_B: Tensor
-    """Places of the positives that are masked as cold."""
-    cold_N: Tensor
-    """Places of the negatives that are masked as cold."""
+    place_B: Tensor
+    """The positives' places in `item_X`, or, if they are masked, in what follows it: `cold_Y`."""
+    place_N: Tensor
+    """The negatives' places likewise."""
     contrasted_C: Tensor
-    """Items that are compared with each other, of all processes' positives, none twice."""
-
-    @property
-    def wanted(self) -> tuple[Tensor, Tensor, Tensor]:
-        """What `GraphEncoder.embed` takes.
-
-        First positives, negatives and the items that are compared; then the masked items, those of
-        the positives before those of the negatives; then the items of histories.
-        """
-        return (
-            torch.cat([self.item_B, self.negative_N, self.contrasted_C]),
-            torch.cat([self.item_B[self.cold_B], self.negative_N[self.cold_N]]),
-            self.folded_X,
-        )
+    """Places in `item_X` of items that are compared with each other, of all processes' positives,
+    none twice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,28 +106,48 @@ class Sampler:
                 )
             )
             bag = histories.before(own_B, self.config.longest_history)
-            folded_X, column_H = np.unique(bag.item_H, return_inverse=True)
+            item_B = histories.item_P[own_B].astype(np.int64)
+            negative_N = self._drawn(negative_weight_I, num_negatives)
+            cold_N = self._cold(num_negatives)
+            compared_C = histories.item_P[position_B[:_CONTRASTED_ROWS]]
+            drawn = ((item_B, cold_B > 0), (negative_N, cold_N > 0))
+            seen = [item_X[~cold_X] for item_X, cold_X in drawn]
+            place_I, item_X = self._places(bag.item_H, compared_C, *seen)
+            cold_place_I, cold_Y = self._places(*(item_X[cold_X] for item_X, cold_X in drawn))
+            place_B, place_N = (
+                np.where(cold_Z, len(item_X) + cold_place_I[item_Z], place_I[item_Z])
+                for item_Z, cold_Z in drawn
+            )
             history_BX = csr_array(
                 (
                     recency_weights(bag.age_H, self.recency_power),
-                    column_H,
+                    place_I[bag.item_H],
                     np.append(bag.start_B, len(bag.item_H)),
                 ),
-                shape=(len(own_B), len(folded_X)),
+                shape=(len(own_B), len(item_X)),
             )
-            contrasted_C = np.unique(histories.item_P[position_B[:_CONTRASTED_ROWS]])
-            negative_N = torch.from_numpy(self._drawn(negative_weight_I, num_negatives))
+            rows = {
+                "item_X": item_X,
+                "cold_Y": cold_Y,
+                "user_B": histories.users(own_B),
+                "free_B1": free_B[:, None].astype(np.float32),
+                "item_B": item_B,
+                "negative_N": negative_N,
+                "place_B": place_B,
+                "place_N": place_N,
+                "contrasted_C": np.unique(place_I[compared_C]),
+            }
             yield Batch(
                 history=sparse_operator(history_BX).to(self.device),
-                folded_X=torch.from_numpy(folded_X).to(self.device),
-                user_B=torch.from_numpy(histories.users(own_B)).to(self.device),
-                free_B1=torch.from_numpy(free_B[:, None].astype(np.float32)).to(self.device),
-                item_B=torch.from_numpy(histories.item_P[own_B]).long().to(self.device),
-                negative_N=negative_N.to(self.device),
-                cold_B=_places(cold_B).to(self.device),
-                cold_N=_places(self._cold(num_negatives)).to(self.device),
-                contrasted_C=torch.from_numpy(contrasted_C).long().to(self.device),
+                **{name: torch.from_numpy(x).to(self.device) for name, x in rows.items()},
             )
+
+    def _places(self, *parts: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Places [I] of some items among themselves, none twice, and these items in order."""
+        wanted_I = np.zeros(self.histories.num_items, dtype=np.bool_)
+        for items in parts:
+            wanted_I[items] = True
+        return np.cumsum(wanted_I) - 1, np.flatnonzero(wanted_I)
 
     def _batch_size(self, num_positives: int) -> int:
         """As `TrainingConfig.batch_size` says, or more to keep within `max_steps`."""
@@ -187,7 +199,3 @@ def _within(bound_X: NDArray[np.floating], wanted_N: NDArray[np.float64]) -> NDA
     last = np.searchsorted(bound_X, bound_X[-1])
     place_N: NDArray[np.int64] = np.searchsorted(bound_X, wanted_N, side="right")
     return place_N.clip(max=last)
-
-
-def _places(drawn_X: NDArray[np.int64]) -> Tensor:
-    return torch.from_numpy(np.flatnonzero(drawn_X))

@@ -325,7 +325,7 @@ class _Run:
             if len(seen) % REFRESH_STEPS == 0:
                 self.encoder.refresh(self._sampled_layer())
             self.optimizer.zero_grad()
-            embeddings = self.encoder.embed(*batch.wanted)
+            embeddings = self.encoder.embed(batch.item_X, batch.cold_Y)
             terms = encoder_terms(self.magnet, embeddings, batch, self.config)
             torch.stack([*terms.values()]).sum().backward()
             seen.append(self._step(terms, len(seen)))
@@ -415,11 +415,10 @@ class _Run:
             with torch.no_grad():
                 everything = torch.arange(len(self.dataset.item_ids), device=self.device)
                 self._frozen = self.encoder.embed(cold_X=everything)
-        item_X, cold_X, folded_X = batch.wanted
         return DualViewEmbeddings(
-            self._frozen.item_IVMD[item_X],
-            self._frozen.foldin_IVMD[folded_X],
-            self._frozen.cold_IVMD[cold_X],
+            self._frozen.item_IVMD[batch.item_X],
+            self._frozen.foldin_IVMD[batch.item_X],
+            self._frozen.cold_IVMD[batch.cold_Y],
         )
 
     def _step(self, terms: dict[str, Tensor], done: int) -> Tensor:

@@ -88,7 +88,7 @@ def measure_step_cost(
     for batch in islice(sampler.epoch(), steps):
         drawn = time.process_time()
         optimizer.zero_grad()
-        embeddings = encoder.embed(*batch.wanted)
+        embeddings = encoder.embed(batch.item_X, batch.cold_Y)
         encoded = (embeddings.item_IVMD, embeddings.foldin_IVMD, embeddings.cold_IVMD)
         embedded = time.process_time()
         cut = [x.detach().requires_grad_() for x in encoded]

@@ -11,6 +11,15 @@ def test_sampled_softmax_is_the_cross_entropy_of_the_positive() -> None:
     assert loss.item() == pytest.approx(-math.log(math.e / (2 * math.e + 1)))
 
 
+def test_the_gradient_of_the_sampled_softmax_is_its_own() -> None:
+    generator = torch.Generator().manual_seed(0)
+    positive_B, negative_BN = (
+        torch.randn(shape, generator=generator, dtype=torch.float64, requires_grad=True)
+        for shape in ((4,), (4, 3))
+    )
+    assert torch.autograd.gradcheck(sampled_softmax_loss, (positive_B, negative_BN))
+
+
 @pytest.mark.parametrize("loss", [sampled_softmax_loss, bpr_loss])
 def test_a_masked_negative_does_not_count(loss) -> None:
     positive_B = torch.tensor([0.3], requires_grad=True)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from model.network.encoder import GraphEncoder
+from model.network.encoder import DualViewEmbeddings, GraphEncoder
 from model.network.magnet import Magnet
 from model.network.schedule import EntropySchedule
 from training.data.dataset import Dataset
@@ -58,13 +58,14 @@ class Step:
         encoder = GraphEncoder(magnet, build_graph(dataset.train, dataset.features.values()))
         return cls(magnet, encoder, next(sampler.epoch()), config)
 
+    def embedded(self) -> DualViewEmbeddings:
+        return self.encoder.embed(self.batch.item_X, self.batch.cold_Y)
+
     def encoded(self) -> dict[str, Tensor]:
-        embeddings = self.encoder.embed(*self.batch.wanted)
-        return encoder_terms(self.magnet, embeddings, self.batch, self.config)
+        return encoder_terms(self.magnet, self.embedded(), self.batch, self.config)
 
     def routed(self) -> RoutingObjective:
-        embeddings = self.encoder.embed(*self.batch.wanted)
-        return routing_objective(self.magnet, embeddings, self.batch, self.config, WEIGHTS)
+        return routing_objective(self.magnet, self.embedded(), self.batch, self.config, WEIGHTS)
 
     @torch.no_grad()
     def pairs(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -75,23 +76,24 @@ class Step:
         magnet, batch = self.magnet, self.batch
         every = self.encoder.embed(cold_X=torch.arange(len(magnet.known_I1)))
 
-        def rows(item_X: Tensor, cold_X: Tensor) -> tuple[Tensor, Tensor]:
-            item_XVMD = every.item_IVMD[item_X]
-            item_XVMD[cold_X] = every.cold_IVMD[item_X[cold_X]]
-            bias_X = magnet.popularity_bias()[item_X]
-            bias_X[cold_X] = magnet.cold_bias()
-            return item_XVMD, bias_X
+        def rows(item_B: Tensor, place_B: Tensor) -> tuple[Tensor, Tensor]:
+            cold_B = place_B >= len(batch.item_X)
+            item_BVMD = every.item_IVMD[item_B]
+            item_BVMD[cold_B] = every.cold_IVMD[item_B[cold_B]]
+            bias_B = magnet.popularity_bias()[item_B]
+            bias_B[cold_B] = magnet.cold_bias()
+            return item_BVMD, bias_B
 
         users = []
-        weight_BX, foldin_XVMD = batch.history.matrix.to_dense(), every.foldin_IVMD[batch.folded_X]
+        weight_BX, foldin_XVMD = batch.history.matrix.to_dense(), every.foldin_IVMD[batch.item_X]
         for weight_X, user, free in zip(weight_BX, batch.user_B, batch.free_B1, strict=True):
             summed_VMD = torch.einsum("x,xvmd->vmd", weight_X, foldin_XVMD)
             total_VM = torch.einsum("x,xvm->vm", weight_X, foldin_XVMD.norm(dim=-1))
             user_VMD = summed_VMD / total_VM.clamp_min(1e-12)[..., None]
             user_VMD[:, 0] += free * magnet.trust_U1[user] * magnet.user_behaviour_UD[user]
             users.append(user_VMD)
-        positive_BVMD, bias_B = rows(batch.item_B, batch.cold_B)
-        negative_NVMD, bias_N = rows(batch.negative_N, batch.cold_N)
+        positive_BVMD, bias_B = rows(batch.item_B, batch.place_B)
+        negative_NVMD, bias_N = rows(batch.negative_N, batch.place_N)
         count = len(batch.item_B)
         item_BCVMD = torch.cat(
             [positive_BVMD[:, None], negative_NVMD.expand(count, *negative_NVMD.shape)], dim=1
@@ -118,8 +120,8 @@ def gradients(magnet: Magnet) -> dict[str, float]:
 
 def test_encoders_rank_by_the_mean_of_all_cosines_and_popularity(dataset: Dataset) -> None:
     step = Step.of(dataset)
-    assert len(step.batch.cold_B) > 0
-    assert len(step.batch.cold_N) > 0
+    assert (step.batch.place_B >= len(step.batch.item_X)).any()
+    assert (step.batch.place_N >= len(step.batch.item_X)).any()
     assert not (step.batch.item_B[:, None] != step.batch.negative_N).all()
     user_BVMD, item_BCVMD, bias_BC, other_BN = step.pairs()
     cosine_BCVM = torch.einsum("bvmd,bcvmd->bcvm", normalize(user_BVMD, dim=-1), item_BCVMD)

@@ -45,7 +45,7 @@ def drawn_items(batches: list[Batch]) -> np.ndarray:
 def histories(batch: Batch) -> torch.Tensor:
     """The items [B, I] that a batch's positives are predicted from."""
     history_BI = torch.zeros(len(batch.item_B), 93)
-    history_BI[:, batch.folded_X] = batch.history.matrix.to_dense()
+    history_BI[:, batch.item_X] = batch.history.matrix.to_dense()
     return history_BI > 0
 
 
@@ -113,14 +113,18 @@ def test_a_seed_fixes_the_draws() -> None:
 
 
 def test_as_many_positives_and_negatives_are_shown_cold_as_asked_for() -> None:
-    assert not any(len(batch.wanted[1]) for batch in epoch())
-    places = [
-        (len(x.cold_B), len(x.cold_N)) for seed in range(20) for x in epoch(seed, cold_rate=0.3)
-    ]
-    cold_B, cold_N = np.mean(places, axis=0)
-    assert cold_B / 50 == pytest.approx(0.3, abs=0.05)
-    assert cold_N / 40 == pytest.approx(0.3, abs=0.05)
-    batch = epoch(cold_rate=0.3)[0]
-    _, cold_X, _ = batch.wanted
-    assert torch.equal(cold_X[: len(batch.cold_B)], batch.item_B[batch.cold_B])
-    assert torch.equal(cold_X[len(batch.cold_B) :], batch.negative_N[batch.cold_N])
+    assert not any(len(batch.cold_Y) for batch in epoch())
+    batches = [batch for seed in range(20) for batch in epoch(seed, cold_rate=0.3)]
+    for places in ([x.place_B for x in batches], [x.place_N for x in batches]):
+        cold = [place >= len(x.item_X) for place, x in zip(places, batches, strict=True)]
+        assert torch.cat(cold).float().mean().item() == pytest.approx(0.3, abs=0.05)
+
+
+def test_places_are_those_of_the_items() -> None:
+    for batch in epoch(cold_rate=0.3):
+        embedded = torch.cat([batch.item_X, batch.cold_Y])
+        assert torch.equal(embedded[batch.place_B], batch.item_B)
+        assert torch.equal(embedded[batch.place_N], batch.negative_N)
+        for items in (batch.item_X, batch.cold_Y, batch.contrasted_C):
+            assert torch.equal(items, items.unique())
+        assert torch.isin(batch.item_X[batch.contrasted_C], batch.item_B).all()
