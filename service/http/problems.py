@@ -184,12 +184,21 @@ def _not_valid(request: Request, error: Exception) -> JSONResponse:
     faults = tuple(
         FieldFault(
             field=".".join(str(part) for part in fault["loc"]),
-            message=fault["msg"].removeprefix("Value error, "),
+            message=_message(fault, request.headers.get("content-type")),
         )
         for fault in error.errors()[:MAX_FAULTS]
     )
     detail = "; ".join(f"{fault.field}: {fault.message}" for fault in faults)
     return problem_answer(request, InvalidRequest(detail, faults))
+
+
+def _message(fault: Mapping[str, Any], content_type: str | None) -> str:
+    """What is wrong with a part of a request; the framework reads no body of another type."""
+    if fault["loc"] == ("body",) and isinstance(fault.get("input"), bytes):
+        how = f"as {content_type!r}" if content_type else "without a Content-Type"
+        return f"it was sent {how}; send JSON as application/json"
+    message: str = fault["msg"]
+    return message.removeprefix("Value error, ")
 
 
 def not_text(error: UnicodeDecodeError) -> str:

@@ -3,9 +3,12 @@
 Each case names the report: project and number.
 """
 
+import hashlib
 import json
+from contextlib import suppress
 from typing import Any
 
+import httpx2
 import pytest
 
 ITEMS: dict[str, dict[str, Any]] = {
@@ -33,6 +36,20 @@ FILTERS: list[tuple[str, str, str, Any, str]] = [
     ("the largest numbers", "huge", ">", 1e308, "m4"),
     ("what is missing exists not", "flag", "exists", False, "m4"),
 ]
+
+
+def report(service: Any, user: str, kind: str, *items: str) -> None:
+    events = [
+        {
+            "event_id": f"{user} {kind} {item}",
+            "user_id": user,
+            "item_id": item,
+            "type": kind,
+            "timestamp": "2026-01-01T12:00:00Z",
+        }
+        for item in items
+    ]
+    assert service.post("/v1/feedback", json={"events": events}).is_success
 
 
 @pytest.fixture
@@ -121,3 +138,86 @@ def test_bodies_that_break_parsers(path: str, disk_client) -> None:
         )
         assert answer.status_code == 400, answer.text
         assert word in answer.json()["detail"]
+
+
+def test_bodies_that_are_not_sent_as_json(
+    redis_url, artifact, publish, serving, following, until
+) -> None:
+    """FastAPI services: `curl --data` names another type, and the answer was about objects."""
+    publish(redis_url, artifact)
+    key = 32 * "k"
+    keys = f"shop read {hashlib.sha256(key.encode()).hexdigest()}"
+    with serving(following(keys=keys)) as service:
+        until(service.ready)
+        for path in ("/v1/recommendations", "/v1/score"):
+            for sent in ("", "application/x-www-form-urlencoded", "text/plain"):
+                headers = {"Authorization": f"Bearer {key}", "Content-Type": sent}
+                answer = service.post(path, content=b'{"user_id": "u001"}', headers=headers)
+                assert answer.status_code == 422, answer.text
+                detail = answer.json()["detail"]
+                assert "send JSON as application/json" in detail
+                assert (repr(sent) if sent else "without a Content-Type") in detail
+
+
+def test_whoever_has_seen_everything(client) -> None:
+    """Implicit 476: no error, an empty list."""
+    items = [item["item_id"] for item in client.get("/v1/items?limit=1000").json()["items"]]
+    report(client, "u002", "click", *items)
+    answer = client.recommend("u002")
+    assert (answer["items"], answer["warnings"]) == ([], [])
+    assert len(client.recommend("u002", exclude_seen=False)["items"]) == 10
+
+
+def test_the_score_in_a_list_is_that_of_the_item_alone(client) -> None:
+    """Implicit 172."""
+    listed = client.recommend("u001", k=50)["items"]
+    body = {"user_id": "u001", "items": [item["item_id"] for item in listed]}
+    ranked = client.post("/v1/score", json=body).json()["items"]
+    one, other = ({x["item_id"]: x["score"] for x in items} for items in (listed, ranked))
+    assert one == pytest.approx(other, abs=1e-5)
+
+
+def test_candidates_that_are_few_or_seen(client) -> None:
+    """Implicit 507: more wanted than there are, and some of them seen."""
+    best, second = (item["item_id"] for item in client.recommend("u001", k=2)["items"])
+    report(client, "u001", "click", best)
+    body = {"user_id": "u001", "k": 50, "candidates": [best, second, second]}
+    found = client.post("/v1/recommendations", json=body).json()["items"]
+    assert [item["item_id"] for item in found] == [second]
+
+
+def test_what_was_shown_is_not_shown_again(client) -> None:
+    """Gorse 592, 802 and 831: pages of a user, and of a visitor who gets popular items."""
+    for user in ("u003", "visitor"):
+        shown: list[str] = []
+        for _ in range(3):
+            page = [item["item_id"] for item in client.recommend(user, k=5)["items"]]
+            assert len(page) == 5
+            assert not set(page) & set(shown)
+            shown += page
+            report(client, user, "view", *page)
+
+
+def test_lists_of_a_batch_stand_where_they_were_asked_for(client) -> None:
+    """LensKit 99: whoever is not known has a place as well."""
+    wanted = [{"user_id": user, "k": k} for user, k in [("no", 1), ("u001", 2), ("no", 3)]]
+    answers = client.post("/v1/recommendations:batch", json={"requests": wanted}).json()
+    got = [(x["user_id"], len(x["items"]), x["fallback"]) for x in answers["responses"]]
+    assert got == [("no", 1, "popular"), ("u001", 2, None), ("no", 3, "popular")]
+
+
+def test_whoever_hangs_up_leaves_no_answer_to_another(
+    client, proxy, redis_url, serving, following, until
+) -> None:
+    """Redis-py 2624 and 2665: a reply that nobody reads is read as that to the next question."""
+    line = proxy(int(redis_url.rpartition(":")[2].partition("/")[0]))
+    with serving(following(line.url)) as service:
+        until(service.ready)
+        for number in range(12):
+            report(client, f"guest{number}", "click", f"i{number:03d}")
+        line.delay_seconds = 0.02
+        for number in range(12):
+            with suppress(httpx2.TimeoutException):
+                service.get(f"/v1/users/u{number:03d}/recommendations", timeout=0.01)
+            known = service.get(f"/v1/users/guest{number}").json()
+            assert [event["item_id"] for event in known["events"]] == [f"i{number:03d}"]
