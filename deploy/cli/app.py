@@ -15,6 +15,7 @@ from click.shell_completion import CompletionItem, get_completion_class
 from typing_extensions import override
 
 from deploy.cli import VERSION
+from deploy.cli.terminal import print_anything
 
 EXIT_STATUS = {
     0: "done; for `retrain`: a new model is live (or a canary, or stored, while another is "
@@ -311,6 +312,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: what was typed after `magnet`; None for those of this process.
     """
+    print_anything()
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[_ToStderr()])
     logging.getLogger("training").setLevel(logging.INFO)
     words = None if arguments is None else list(arguments)

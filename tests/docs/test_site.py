@@ -83,6 +83,12 @@ def test_every_key_is_listed() -> None:
     listed |= {experiment.replace("version:0", "<version>:<started>")}
     assert len(listed) > 10
     assert [key for key in listed if f"`{key}`" not in text] == []
+    said = {}
+    for names, words in re.findall(r"^\| (`mg:.*?`) \| ([^|]+) \|", text, re.MULTILINE):
+        kinds = re.findall(r"sorted set|string|set|hash|stream|counter", words)
+        each = re.findall(r"`(.*?)`", names)
+        said |= dict(zip(each, kinds * (len(each) // max(1, len(kinds))), strict=False))
+    assert {key: said[key].replace("sorted set", "zset") for key in keys.types} == keys.types
 
 
 def test_every_part_of_an_artifact_is_listed() -> None:

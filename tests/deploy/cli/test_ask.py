@@ -1,7 +1,10 @@
 """`magnet recommend` and `magnet explain` against a running service."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -36,6 +39,21 @@ def test_a_list_with_the_terms_of_each_score(
         assert terms.split()[0] == item.item_id
         assert (f" popularity {item.bias:+.2f}" in terms) == (item.bias != 0)
         assert f" {item.experts[0].name} {item.experts[0].contribution:+.2f}" in terms
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_a_terminal_without_its_letters(url: str, encoding: str) -> None:
+    """Pipes of Windows, and systems without a language."""
+    command = [sys.executable, "-m", "deploy.cli", "recommend", "--url", url]
+    environment = os.environ | {"PYTHONIOENCODING": encoding}
+    said = [
+        subprocess.run([*command, *words], env=environment, capture_output=True, check=True).stdout
+        for words in ((USER,), ("z\u00fcrich \u2014 \u6771",))
+    ]
+    bar = said[0].splitlines()[0].split()[-1]
+    assert set(bar) <= set(b"#.-=")
+    assert b"\\u6771" in said[1]
+    assert ("z\u00fcrich".encode(encoding, "backslashreplace")) in said[1]
 
 
 def test_the_longest_bar_is_that_of_the_highest_score(
