@@ -51,11 +51,11 @@ def equal_parts(seconds_N: NDArray[np.float64], share: float, number: int) -> li
     ]
 
 
-NIGHTLY, FROZEN, TOLD = "nightly", "frozen", "frozen, told"
+NIGHTLY, FROZEN, WITH_SESSIONS = "nightly", "frozen", "frozen with sessions"
 SERVICES = {
     NIGHTLY: "retrained every night",
     FROZEN: "the model of the start",
-    TOLD: "the model of the start, told with each request what the user has liked since",
+    WITH_SESSIONS: "the model of the start, with what the user has liked since in each request",
 }
 MORNING, LIVE = "morning", "live"
 WITHIN_A_DAY = {
@@ -138,7 +138,7 @@ def _per_user(visits: Iterable[Visit], service: str, metric: str) -> NDArray[np.
     return np.array([np.mean(each) for each in values.values()])
 
 
-_COLOURS = {NIGHTLY: "#0072b2", FROZEN: "#d55e00", TOLD: "#009e73"}
+_COLOURS = {NIGHTLY: "#0072b2", FROZEN: "#d55e00", WITH_SESSIONS: "#009e73"}
 """Told apart by people of any colour vision (Okabe and Ito)."""
 _TITLES = {"recall@20": "Recall@20", "ndcg@20": "NDCG@20"}
 
@@ -175,7 +175,7 @@ def _groups(simulation: Simulation) -> str:
 
 def _leads(visits: list[Visit]) -> str:
     lines = []
-    for other in (FROZEN, TOLD):
+    for other in (FROZEN, WITH_SESSIONS):
         leads = {metric: lead(visits, NIGHTLY, other, metric) for metric in METRICS}
         said = ", ".join(f"{_TITLES[m]} {x}" for m, x in leads.items() if x)
         lines.append(f"- retrained every night minus {SERVICES[other]}: {said or 'nobody came'}")
@@ -207,8 +207,8 @@ def _nights(simulation: Simulation) -> str:
 
 def _by_night(simulation: Simulation) -> str:
     header = [
-        "day", "new events", "the night before", "users", "NDCG@20 nightly", "frozen", "told",
-        "nightly minus frozen so far",
+        "day", "new events", "the night before", "users", "NDCG@20 nightly", "frozen",
+        "with sessions", "nightly minus frozen so far",
     ]  # fmt: skip
     rows = []
     for place, day in enumerate(simulation.days, 1):
@@ -307,7 +307,7 @@ def as_json(simulation: Simulation) -> dict[str, object]:
                 for metric in METRICS
                 if (found := lead(visits, NIGHTLY, other, metric))
             }
-            for other in (FROZEN, TOLD)
+            for other in (FROZEN, WITH_SESSIONS)
         },
         "live": {
             metric: found.as_json()

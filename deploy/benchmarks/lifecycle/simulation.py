@@ -19,7 +19,7 @@ from deploy.benchmarks.lifecycle.report import (
     MORNING,
     NEW,
     NIGHTLY,
-    TOLD,
+    WITH_SESSIONS,
     Day,
     DayOutcome,
     Simulation,
@@ -195,7 +195,7 @@ def simulate(
         lists: dict[str, Ask] = {
             NIGHTLY: lambda user_id, _: _top(nightly, user_id),
             FROZEN: lambda user_id, _: _top(frozen, user_id),
-            TOLD: lambda user_id, liked: _top(frozen, user_id, liked),
+            WITH_SESSIONS: lambda user_id, liked: _top(frozen, user_id, liked),
         }
         for yesterday, today in pairwise(days):
             events = replay.events(yesterday.start, yesterday.stop)

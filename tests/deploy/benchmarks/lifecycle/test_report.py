@@ -14,7 +14,7 @@ from deploy.benchmarks.lifecycle.report import (
     LIVE,
     MORNING,
     NIGHTLY,
-    TOLD,
+    WITH_SESSIONS,
     Day,
     DayOutcome,
     Simulation,
@@ -37,7 +37,7 @@ def night(result: Result, reason: str = "") -> RunRecord:
 
 
 def visit(user_id: str, group: str, nightly: float, frozen: float) -> Visit:
-    values = {NIGHTLY: nightly, FROZEN: frozen, TOLD: frozen}
+    values = {NIGHTLY: nightly, FROZEN: frozen, WITH_SESSIONS: frozen}
     value = {name: {"recall@20": x, "ndcg@20": x / 2} for name, x in values.items()}
     next_like = {LIVE: value[NIGHTLY], MORNING: value[FROZEN]}
     return Visit(user_id=user_id, group=group, value=value, next_like=next_like)
