@@ -60,13 +60,13 @@ class RecommendedItem(_Part):
     source: str
     reasons: list[str]
     """The first is for shoppers, the others for engineers."""
-    because: list[Because] = []
+    because: list[Because]
     """At most three, the most telling first; empty from a service that names none."""
     experts: list[ExpertContribution] | None
     """None if the item is popular rather than scored, or if nothing was to be explained."""
     by_modality: dict[str, float] | None
     by_view: dict[str, float] | None
-    adjustments: list[Adjustment] = []
+    adjustments: list[Adjustment]
     """Boosts and dislikes; empty from a service that has none."""
 
 
@@ -78,7 +78,7 @@ class Recommendation(_Part):
     user_id: str | None
     fallback: str | None
     """`popular` where nothing is known about the user."""
-    live_events: int = 0
+    live_events: int
     """Events since the model was made that the list is made with."""
     warnings: list[str]
     missing_ids: list[str]
@@ -101,7 +101,7 @@ class ExpertDetail(ExpertContribution):
 
     usual_weight: float
     rank_without: int
-    matrix: dict[str, dict[str, float]] = {}
+    matrix: dict[str, dict[str, float]]
     """Contribution by modality, then view; empty from a service that does not tell it."""
 
 
@@ -120,7 +120,7 @@ class ExplanationResponse(_Answered):
     model_version: str
     user_id: str | None
     source: str
-    live_events: int = 0
+    live_events: int
     """Live events that it is made with, as for lists."""
     warnings: list[str]
     missing_ids: list[str]
@@ -134,16 +134,16 @@ class ExplanationResponse(_Answered):
     seen: bool
     available: bool
     experts: list[ExpertDetail]
-    adjustments: list[Adjustment] = []
+    adjustments: list[Adjustment]
     """Dislikes of items like it."""
     by_modality: dict[str, float]
     by_view: dict[str, float]
     matrix: dict[str, dict[str, float]]
     """Contribution by modality, then view."""
     gate_entropy: float
-    reason: str = ""
+    reason: str
     """A sentence for shoppers, as the first reason of a list; empty without one."""
-    because: list[Because] = []
+    because: list[Because]
     """Items of the history that speak for it, as in a list."""
     history: list[HistoryEvidence]
     beyond_history: float
