@@ -1,9 +1,19 @@
+import json
 from pathlib import Path
 
 import numpy as np
 import psutil
+import pytest
 
-from model.artifact.files import let_go
+from model.artifact.files import ArtifactError, let_go, parse_manifest
+
+
+def test_a_newer_manifest_is_read_unless_its_number_says_that_it_cannot_be(artifact) -> None:
+    fields = json.loads(artifact.manifest.model_dump_json())
+    newer = fields | {"colour": "red", "training": fields["training"] | {"colour": "red"}}
+    assert parse_manifest(json.dumps(newer), "here") == artifact.manifest
+    with pytest.raises(ArtifactError, match="schema_version"):
+        parse_manifest(json.dumps(newer | {"schema_version": 5}), "here")
 
 
 def test_what_is_let_go_takes_no_memory_and_is_read_again(tmp_path: Path) -> None:
