@@ -1,6 +1,6 @@
 """One retraining of what `make run` serves. This is `make retrain`.
 
-python -m deploy.local.retrain [--state DIR] [--config FILE] [-- OPTION ...]
+python -m deploy.local.retrain [--out DIR] [--config FILE] [-- OPTION ...]
 """
 
 import argparse
@@ -22,11 +22,11 @@ def main(arguments: list[str] | None = None) -> int:
         description="One retraining for what `make run` serves.",
     )
     parser.add_argument(
-        "--state",
+        "--out",
         type=Path,
         metavar="DIR",
         default=workspace_folder(),
-        help="the launcher's (default: .magnet in the checkout, or here)",
+        help="that of magnet run (default: .magnet in the checkout, or here)",
     )
     parser.add_argument(
         "--config",
@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
         "options", nargs="*", metavar="-- OPTION", help="further options of `retrain`"
     )
     options = parser.parse_args(arguments)
-    workspace = Workspace(options.state.resolve())
+    workspace = Workspace(options.out.resolve())
     try:
         running = workspace.running()
     except NotRunning as error:

@@ -14,7 +14,7 @@ PROJECT = Path(__file__).parents[3]
 
 
 def test_nothing_is_running(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert retrain.main(["--state", str(tmp_path)]) == 1
+    assert retrain.main(["--out", str(tmp_path)]) == 1
     assert capsys.readouterr().err == (
         f"magnet: nothing is running with {tmp_path}; start it first, in another terminal: "
         "magnet run\n"
@@ -39,7 +39,7 @@ def test_the_retraining_gets_what_the_launcher_serves(
     workspace = Workspace(tmp_path)
     running = Running(redis_url="redis://:secret@host:1", namespace="shop", data="/some/data")
     with workspace.announced(running):
-        retrain.main(["--state", str(tmp_path), "--config", "own.toml", "--", "--dry-run"])
+        retrain.main(["--out", str(tmp_path), "--config", "own.toml", "--", "--dry-run"])
     ((command, env),) = became
     assert env["REDIS_URL"] == running.redis_url
     assert not any("secret" in word for word in command)
