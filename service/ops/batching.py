@@ -133,7 +133,7 @@ class Batcher(Generic[Job, Result]):
         with suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE_SECONDS):
                 await asyncio.sleep(0)
-                while self._expected:
+                while self._expected and len(self._waiting) < self._max_batch:
                     await self._all_came.wait()
                     await asyncio.sleep(0)
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from service.ops import batching
 from service.ops.batching import Batcher, in_a_thread
 from service.ops.metrics import Metrics
 from service.schemas.errors import Overloaded, SourceUnavailable
@@ -93,6 +94,14 @@ async def test_a_batch_does_not_wait_for_ever_for_what_is_expected(worker) -> No
     with queue.expecting():
         assert await queue.run(1) == 2
     assert worker.batches == [[1]]
+
+
+async def test_a_full_batch_waits_for_nobody(worker, monkeypatch) -> None:
+    monkeypatch.setattr(batching, "PATIENCE_SECONDS", 60)
+    queue = batcher(worker, max_batch=2)
+    worker.may_go.set()
+    with queue.expecting():
+        assert await asyncio.wait_for(asyncio.gather(queue.run(1), queue.run(2)), 10) == [2, 4]
 
 
 async def test_beyond_the_bound_a_request_is_refused_and_the_others_are_not(worker) -> None:
