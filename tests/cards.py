@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from magnet_client import Client
-from service.serving.labels import spoken
+from service.serving.labels import display_name
 
 SEED = 0
 _CONTENT = "(?:description|title|looks|sound|category|genre)"
@@ -69,7 +69,7 @@ def cards(client: Client, number: int, k: int = 12) -> list[Card]:
     known = list(users(client))
     drawn = random.Random(SEED).sample(known, min(number, len(known)))
     return [
-        Card(item.reasons[0], [spoken(each.title or each.item_id) for each in item.because])
+        Card(item.reasons[0], [display_name(each.title or each.item_id) for each in item.because])
         for user in drawn
         for item in client.recommend(user, k=k).items
     ]

@@ -24,7 +24,7 @@ export function experiment(found) {
       row("lists", (one) => `${one.lists}`),
       row("lists with a click", (one) => part(one.lists_clicked, one.lists)),
     ]),
-    element("p", { id: "verdict" }, found.summary),
+    element("p", { id: "verdict" }, found.summary.replaceAll("`", "")),
     found.difference === null ? null : element("ul", { class: "quiet" },
       difference("Challenger less champion, users who clicked", found), difference("users who purchased", found.purchases)),
   ];

@@ -20,6 +20,8 @@ function facts(model) {
     element("div", {}, element("dt", {}, name), element("dd", {}, value))));
 }
 
+const PARTS = { valid: "validation part", test: "test part" };
+
 const WORDS = { ndcg: "NDCG", recall: "recall", coverage: "catalogue coverage" };
 
 const shown = (measure, value) => measure === "users" ? `${value}` : number(value, 4);
@@ -43,7 +45,7 @@ function metrics(model) {
     const measures = [...new Set(some.flatMap(([, rows]) => Object.values(rows).flatMap(Object.keys)))];
     const row = ([who, values]) => [who, ...measures.map((measure) => measure in values ? shown(measure, values[measure]) : "")];
     return groupedTable(caption, ["who", ...measures.map((measure) => term(measure, WORDS[measure.split("@")[0]] ?? measure))],
-      some.map(([name, rows]) => ({ name, rows: Object.entries(rows).filter(([, values]) => Object.keys(values).length).map(row) })));
+      some.map(([name, rows]) => ({ name: PARTS[name] ?? name, rows: Object.entries(rows).filter(([, values]) => Object.keys(values).length).map(row) })));
   };
   const whole = parts.filter(([name]) => !name.includes(", ")), groups = parts.filter(([name]) => name.includes(", "));
   return element("div", {},
@@ -86,7 +88,7 @@ function canary(latest) {
   const end = latest.outcome ? ` It ${ended[latest.outcome]} at ${moment(latest.ended_at)}: ${latest.reason}.` : "";
   return element("p", { class: latest.outcome === "rolled_back" ? "warning" : "quiet" },
     `${latest.outcome ? "Latest canary" : "Canary"}: ${latest.model_version}, for ${percent(latest.share)} of the users since `
-    + `${moment(latest.started_at)}, ${latest.answers} answers.${end}`);
+    + `${moment(latest.started_at)}, ${latest.answers} ${latest.answers === 1 ? "answer" : "answers"}.${end}`);
 }
 
 function versions(published, tried, { change, learnt }) {

@@ -94,7 +94,7 @@ function standing() {
   if (wire === "busy") return ["away", "Too many follow the training already; it is tried again by itself."];
   if (wire === "loading" || !status) return ["loading", "Looking for a training …"];
   if (status.running === null) return ["away", `What trains cannot be followed at the moment: ${status.warnings.join("; ")}`];
-  if (!run) return ["none", "No training has been told of. `magnet run`, `magnet fit --publish-early` and retraining are shown here while they run."];
+  if (!run) return ["none", "No training has been told of. One by magnet run or magnet fit --publish-early is shown here while it runs, and so is a retraining."];
   if (run.ended) return ["ended", `${ENDED[run.ended.result] ?? `The training has ended: ${run.ended.result}`} (${moment(run.ended.at)}).${run.ended.reason ? ` ${run.ended.reason}.` : ""}`];
   if (!status.running) return ["gone", `The training has not been heard of since ${moment(run.at)}: it was stopped or killed. What is served stays.`];
   return ["runs", `${RUNNING[run.what]}: ${named(run.stage).toLowerCase()}${progress() ? `, ${progress()}` : ""}.`];

@@ -71,7 +71,7 @@ def test_the_model_tab_shows_baselines_beside_the_model(
     rows = table.locator("tbody")
     expect(rows).to_have_text(
         [
-            re.compile("^valid.*this model *0.2000$"),
+            re.compile("^validation part.*this model *0.2000$"),
             re.compile("^test.*this model *0.1235.*popularity *0.0600.*EASE *0.1100$"),
         ]
     )
