@@ -28,7 +28,7 @@ from service.ops.pseudonyms import KEY_BYTES, Pseudonyms
 from service.schemas.errors import SourceUnavailable
 from service.store.foreign import REMEDY, checked, text_of
 from service.store.local_state import LocalState
-from service.store.logs import LOGGED, PAGE, PAUSE_SECONDS, Followed, Logged
+from service.store.logs import LOGGED, PAGE, PAUSE_SECONDS, LogEntry, LogFollower
 from service.store.store import RedisStore, RowSpan
 
 _PAGE = 1000
@@ -86,7 +86,7 @@ end
 assert f"'{EVENT_FIELD}'" in _FORGET_EVENTS
 
 
-class Erased(Followed):
+class Erased(LogFollower):
     """Who is to be forgotten, as last read; one per process, for all model versions.
 
     Args:
@@ -134,7 +134,7 @@ class Erased(Followed):
         """Whoever was erased stays so."""
         return True
 
-    async def _take_in(self, known: int, entries: Sequence[Logged]) -> None:  # noqa: ARG002
+    async def _take_in(self, known: int, entries: Sequence[LogEntry]) -> None:  # noqa: ARG002
         hashes = [text_of(each.id, self._log[1]) for each in entries]
         numbers = {of: each.revision for of, each in zip(hashes, entries, strict=True)}
         await self._add(numbers, anew=False)

@@ -27,7 +27,7 @@ from model.runtime.top_k import Rows
 from service.ops.process import in_background, with_pauses
 from service.store.foreign import text_of
 from service.store.local_state import LocalState
-from service.store.logs import LOGGED, PAGE, PAUSE_SECONDS, Followed, Logged
+from service.store.logs import LOGGED, PAGE, PAUSE_SECONDS, LogEntry, LogFollower
 from service.store.store import RedisStore
 
 MERGED_FROM = 10_000
@@ -121,7 +121,7 @@ class ItemTable(Protocol):
         """The row of an id."""
 
 
-class HiddenItems(Followed):
+class HiddenItems(LogFollower):
     """The hidden items as last read; one per process, for all model versions.
 
     Args:
@@ -197,7 +197,7 @@ class HiddenItems(Followed):
         self._note(LOST)
         return True
 
-    async def _take_in(self, known: int, entries: Sequence[Logged]) -> None:
+    async def _take_in(self, known: int, entries: Sequence[LogEntry]) -> None:
         hashes = hashes_of((each.id for each in entries), len(entries)).tolist()
         is_hidden = [each.what == b"hide" for each in entries]
         ids = [text_of(each.id, self._log[1]) for each in entries]

@@ -27,7 +27,7 @@ _CHANGES_AT_ONCE = 1_000
 _logger = logging.getLogger(__name__)
 
 
-class Logged(NamedTuple):
+class LogEntry(NamedTuple):
     """One change."""
 
     revision: int
@@ -37,7 +37,7 @@ class Logged(NamedTuple):
     """With what."""
 
 
-class Followed(ABC):
+class LogFollower(ABC):
     """Something as last read; one per process, for all model versions.
 
     Args:
@@ -98,7 +98,7 @@ class Followed(ABC):
         """Whether what is known stays so with a server that has no revision, which lost it."""
 
     @abstractmethod
-    async def _take_in(self, known: int, entries: Sequence[Logged]) -> None:
+    async def _take_in(self, known: int, entries: Sequence[LogEntry]) -> None:
         """Take in the changes that follow a revision; `_changing` is held."""
 
     @abstractmethod
@@ -114,7 +114,7 @@ class Followed(ABC):
                 return True
             if len(entries) < 2 or entries[0][0] != known:
                 return False
-            await self._take_in(known, [Logged(*each) for each in entries[1:]])
+            await self._take_in(known, [LogEntry(*each) for each in entries[1:]])
             self._revision = known = entries[-1][0]
 
     async def _follow_once(self) -> None:

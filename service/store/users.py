@@ -129,7 +129,7 @@ class Changing:
         return self.hidden.trouble or self.erased.trouble
 
     async def follow(self, latest: Revisions, *, patient: bool = False) -> None:
-        """Take in what has changed, see `Followed.follow`; SourceUnavailable."""
+        """Take in what has changed, see `LogFollower.follow`; SourceUnavailable."""
         await self.rules.follow(latest.rules)
         try:
             await self.hidden.follow(latest.availability, patient=patient)
