@@ -24,6 +24,12 @@ _MOST_RATINGS = 20
 """Most distinct values of ratings; a column with more numbers is more likely a price."""
 _ALWAYS = 0.99
 """Share of an id's rows that say the same, if a number is about what the id stands for."""
+_FEWEST_OF_MATRIX = 5
+_MATRIX = (
+    "seems to have a column for each item",
+    "write one row for each choice of one item by one user: user,item,rating",
+)
+"""What is wrong with such a table, and what to do."""
 _MOST_OFFERED = 12
 """Columns that a question lists."""
 _LATE = 1e8
@@ -389,8 +395,19 @@ class _Asking:
         several = [name for name in options if self.table.holds_several(name)]
         if several and len(several) == len(options):
             raise DataError(self.table.path, *SEVERAL, column=several[0])
+        if not candidates and self._is_matrix(options):
+            raise DataError(self.table.path, *_MATRIX)
         single = [name for name in candidates if name not in several]
         self.required(key, single, besides=[*besides, *several])
+
+    def _is_matrix(self, columns: Sequence[str]) -> bool:
+        """Whether all of many columns hold the same few numbers, as one for each item would."""
+        if len(columns) < _FEWEST_OF_MATRIX:
+            return False
+        filled = [column for column in columns if len(self.table.present(column))]
+        values = pl.concat([self.table.present(column) for column in filled] or [pl.Series()])
+        are_few = 0 < values.n_unique() <= _MOST_RATINGS
+        return are_few and not any(self.table.unlike("rating", column) for column in filled)
 
     def optional(self, key: str, candidates: Sequence[str]) -> None:
         """`required`, unless there are no candidates."""

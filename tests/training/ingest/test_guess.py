@@ -181,7 +181,8 @@ def test_the_first_line_is_a_row_where_there_is_no_header(tmp_path: Path, import
 
 def test_of_many_columns_some_are_offered(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     head = ",".join(f"p{n}" for n in range(40))
-    (tmp_path / "x.csv").write_text(f"user,{head}\nu{',1' * 40}\n")
+    words = ",".join(f"word{n}" for n in range(40))
+    (tmp_path / "x.csv").write_text(f"user,{head}\nu,{words}\n")
     assert main(["import", str(tmp_path)]) == 2
     said = capsys.readouterr().err
     assert "of 40; every row should be one choice of one item by one user" in said

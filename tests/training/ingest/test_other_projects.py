@@ -108,3 +108,14 @@ def test_a_second_header_costs_its_row_alone(shop: Path) -> None:
     frame, _ = imported(shop)
     assert len(frame) == 60
     assert "user" not in frame["user_id"].to_list()
+
+
+@pytest.mark.parametrize("missing", ["", "0"])
+def test_a_matrix_of_users_and_items_is_told(shop: Path, missing: str, capsys) -> None:
+    """Surprise and others: a column for each item, which none of the questions could be about."""
+    rows = [(f"u{u}", *((u * i) % 6 or missing for i in range(8))) for u in range(12)]
+    written(shop / "m.csv", ",".join(["user", *(f"p{i}" for i in range(8))]), rows)
+    assert main(["import", str(shop), "--out", str(shop.parent / "out")]) == 1
+    said = capsys.readouterr().err
+    assert "m.csv: seems to have a column for each item; write one row for each choice" in said
+    assert not (shop.parent / "out").exists()
