@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, dataclass
 
 import httpx2
 import psutil
@@ -106,7 +106,7 @@ def measure() -> Outcome:
                 rows.append(found.row(f"the same, {PUT:,} put"))
                 figures |= found.figures("put")
     if len(by_size) == len(SIZES):
-        rows.append(_by_line(by_size, _FORETOLD).row(f"{_FORETOLD:,} by a line"))
+        rows.append(_by_line(by_size, _FORETOLD))
     imports = {module: _import_seconds(module) for module in _IMPORTS}
     figures |= {f"start_import_{name.replace('.', '_')}_s": s for name, s in imports.items()}
     words = [f"`import {name}` takes {seconds:.2f} s" for name, seconds in imports.items()]
@@ -156,12 +156,20 @@ def _ask(replica: Replica) -> None:
         get_json(replica.url + PATH.format(user))
 
 
-def _by_line(by_size: Mapping[int, _Measured], size: int) -> _Measured:
-    """What the two largest sizes say of another one."""
+def _by_line(by_size: Mapping[int, _Measured], size: int) -> dict[str, str]:
+    """What the two largest sizes say of another one, of what grows with the items."""
     (x, low), (y, high) = sorted(by_size.items())[-2:]
-    times = (size - y) / (y - x)
-    pairs = zip(astuple(low), astuple(high), strict=True)
-    return _Measured(*(of_y + (of_y - of_x) * times for of_x, of_y in pairs))
+
+    def grown(field: str) -> float:
+        of_x, of_y = getattr(low, field), getattr(high, field)
+        return float(of_y + (of_y - of_x) * (size - y) / (y - x))
+
+    return dict.fromkeys(high.row(""), "") | {
+        "what": f"{size:,} by a line",
+        "processor": f"{grown('first_processor_s'):.0f}",
+        "processor again": f"{grown('again_processor_s'):.0f}",
+        "mapped, MB": f"{grown('mapped_mb'):,.0f}",
+    }
 
 
 def _put(held: Rig, number: int) -> None:

@@ -25,4 +25,5 @@ def test_starts_are_timed_first_and_again(monkeypatch) -> None:
 def test_a_line_goes_through_both_sizes() -> None:
     low, high = (start_part._Measured(*(number * each for each in range(7))) for number in (1, 2))
     found = start_part._by_line({100: low, 200: high}, 400)
-    assert found.own_mb == 4 * low.own_mb == 16
+    assert found.keys() == low.row("").keys()
+    assert (found["processor again"], found["mapped, MB"], found["own, MB"]) == ("12", "20", "")
