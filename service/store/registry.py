@@ -162,12 +162,11 @@ class Registry:
     async def _read(self, client: Any) -> State:
         """A key that holds something else counts as empty."""
         keys = self._store.keys
-        versions = client.zrange(keys.versions, 0, -1, withscores=True)
         return State.of(
             keys.namespace,
             # By its name: redis-py has no method `mget` in a cluster's transaction.
             await client.execute_command("MGET", *keys.pointers),
-            await or_else(versions, keys.versions, []),
+            await or_else(client.zrange(keys.versions, 0, -1, withscores=True), keys.versions, []),
             await or_else(client.hgetall(keys.canary_answers), keys.canary_answers, {}),
         )
 
