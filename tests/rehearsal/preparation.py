@@ -12,12 +12,12 @@ from tests.rehearsal.composition import Composition, read_composition
 from tests.rehearsal.dockerfile import read_stages
 from tests.rehearsal.image import Builder, Image, stand_in
 
-LEFT_OUT = frozenset({"grafana"})
-"""Not packaged by Debian; what it is given is tested by tests/deploy/observability."""
+LEFT_OUT = frozenset({"alertmanager", "grafana"})
+"""Done without; what they are given is tested by tests/deploy/observability."""
 _PROJECT = Path(__file__).parents[2]
 _FILES = ("Dockerfile", "docker-compose.yml", "pyproject.toml", "constraints.txt")
 _PACKAGES = ("model", "service", "training", "deploy")
-_STAND_INS: dict[str, tuple[dict[str, str], list[str]]] = {
+STAND_INS: dict[str, tuple[dict[str, str], list[str]]] = {
     "valkey/valkey": ({"valkey-cli": "redis-cli"}, []),
     "haproxy": ({}, []),
     "prom/prometheus": ({}, ["prometheus"]),
@@ -76,8 +76,8 @@ def _images(composition: Composition, project: Path, work: Path) -> dict[str, Im
             images[service] = builder.image(spec.build.target)
         elif service not in LEFT_OUT:
             name = (spec.image or "").rpartition(":")[0]
-            if name not in _STAND_INS:
+            if name not in STAND_INS:
                 raise ValueError(f"{service}: nothing stands in for {name!r}; add it to {__name__}")
-            programs, entrypoint = _STAND_INS[name]
+            programs, entrypoint = STAND_INS[name]
             images[service] = stand_in(programs, entrypoint, work / service)
     return images

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from tests.rehearsal.composition import Composition, read_composition, seconds
+from tests.rehearsal.preparation import LEFT_OUT, STAND_INS
 
 PROJECT = Path(__file__).parents[2]
 COMPOSE = PROJECT / "docker-compose.yml"
@@ -25,6 +26,14 @@ def test_every_service_is_contained(composition) -> None:
         assert service.security_opt == ["no-new-privileges:true"], name
         assert service.user != "root", name
         assert service.deploy.resources.limits.memory, name
+
+
+def test_every_ready_made_image_has_a_stand_in_or_is_left_out(composition) -> None:
+    made = {name for name, service in composition.services.items() if service.build is not None}
+    ready = {name: composition.services[name].image for name in composition.services.keys() - made}
+    assert ready.keys() >= LEFT_OUT
+    for name in ready.keys() - LEFT_OUT:
+        assert (ready[name] or "").rpartition(":")[0] in STAND_INS, name
 
 
 def test_only_this_machine_reaches_the_ports(composition) -> None:
