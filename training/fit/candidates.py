@@ -24,8 +24,8 @@ Terms = Mapping[str, NDArray[np.float32]]
 POOL = 100
 """Items that each term brings into a user's pool."""
 _BLOCK_USERS = 256
-_BLOCK_VALUES = 2**23
-"""Of one term for the users of a block; 32 MB."""
+_BLOCK_VALUES = 2**20
+"""Of one term for the users of a block; 4 MB."""
 _TOP = 20
 
 

@@ -533,7 +533,7 @@ class _Run:
             fusion = HeldOut(model, self.dataset, self.valid).fuse(magnet)
             everything = torch.arange(len(self.dataset.item_ids), device=self.device)
             with torch.no_grad():
-                cold_XVMD = self.encoder.of(magnet).embed(cold_X=everything).cold_IVMD
+                cold_XVMD = self.encoder.of(magnet).embed(everything[:0], everything).cold_IVMD
             fusion = for_new_items(fusion, model, self.dataset, self.valid, cold_XVMD)
             fusion = for_newcomers(fusion, model, self.dataset, self.valid)
         fusion.settle(magnet)
