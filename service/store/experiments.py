@@ -8,7 +8,8 @@ from typing import Any, Literal, get_args
 from model.registry.canary import Canary
 from model.registry.experiment import Experiment
 from model.registry.records import Variant
-from service.store.foreign import checked, or_else
+from service.schemas.errors import SourceUnavailable
+from service.store.foreign import REMEDY, checked, or_else
 from service.store.store import RedisStore
 
 KEEP_SECONDS = 30 * 24 * 3600
@@ -130,7 +131,10 @@ class Experiments:
         counts, _, _ = self._store.keys.experiment(canary.version, canary.started_at)
         client: Any = self._store.client
         with self._store.answering():
-            return Experiment.of(await or_else(client.hgetall(counts), counts, None))
+            counted = await or_else(client.hgetall(counts), counts, None)
+        if counted is None:
+            raise SourceUnavailable(f"{counts} holds something else than counts; {REMEDY}")
+        return Experiment.of(counted)
 
     async def _count(
         self,

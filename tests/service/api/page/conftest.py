@@ -77,7 +77,11 @@ def open_page(browser: Browser, service) -> Iterator[Callable[..., Page]]:
             page.add_init_script(f"sessionStorage.setItem('magnet-api-key', '{key}')")
         page.on(
             "console",
-            lambda message: None if refused(message, may_fail) else complaints.append(message.text),
+            lambda message: (
+                None
+                if refused(message, may_fail)
+                else complaints.append(f"{message.text} {message.location['url']}")
+            ),
         )
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on(
