@@ -86,7 +86,10 @@ const inEpochs = () => ["encoders", "coverage", "specialisation", "everything"].
 
 function progress() {
   const epoch = inEpochs();
-  return epoch ? `epoch ${epoch.epoch} of at most ${epoch.max_epochs}, at most ${about(epoch.seconds_left)} left` : "";
+  if (!epoch) return "";
+  return run.stage === "everything"
+    ? `epoch ${epoch.epoch} of ${epoch.max_epochs}, about ${about(epoch.seconds_left)} left`
+    : `epoch ${epoch.epoch}; it ends once nothing improves, in ${about(epoch.seconds_left)} at the latest`;
 }
 
 function standing() {
