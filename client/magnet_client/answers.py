@@ -1,6 +1,6 @@
 """What the service answers: names and types are those of its OpenAPI document, docs/openapi.json.
 
-Written by hand and tested against that document. Code generated from it would be longer, would
+Written by hand and tested against that document. Code generated from it would be longer, and would
 lose what the shapes have in common (an ExpertDetail is an ExpertContribution). Fields and values
 that a newer service adds are accepted. A field that comes after a release gets a default: a client
 may be newer than its service.

@@ -64,19 +64,19 @@ class Batcher(Generic[Job, Result]):
         self._waiting: deque[_Waiting[Job, Result]] = deque()
         self._running: asyncio.Task[None] | None = None
         self._expected = 0
-        self._all_came = asyncio.Event()
+        self._complete = asyncio.Event()
+        """Nobody is expected any more, or a batch is full."""
 
     @contextmanager
     def expecting(self) -> Iterator[None]:
         """A job is being prepared meanwhile; a batch that has not begun waits for it a moment."""
         self._expected += 1
-        self._all_came.clear()
         try:
             yield
         finally:
             self._expected -= 1
             if not self._expected:
-                self._all_came.set()
+                self._complete.set()
 
     async def run(self, job: Job) -> Result:
         """The result of one job; it is skipped if the caller is cancelled before its batch.
@@ -90,6 +90,8 @@ class Batcher(Generic[Job, Result]):
         result: asyncio.Future[Result] = loop.create_future()
         self._waiting.append(_Waiting(job, result, loop.time(), current.get()))
         self._note()
+        if len(self._waiting) >= self._max_batch:
+            self._complete.set()
         if self._running is None or self._running.done():
             self._running = loop.create_task(self._run())
         return await result
@@ -134,7 +136,8 @@ class Batcher(Generic[Job, Result]):
             async with asyncio.timeout(PATIENCE_SECONDS):
                 await asyncio.sleep(0)
                 while self._expected and len(self._waiting) < self._max_batch:
-                    await self._all_came.wait()
+                    self._complete.clear()
+                    await self._complete.wait()
                     await asyncio.sleep(0)
 
     async def _answer(self, batch: Sequence[_Waiting[Job, Result]]) -> None:

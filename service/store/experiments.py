@@ -8,8 +8,7 @@ from typing import Any, Literal, get_args
 from model.registry.canary import Canary
 from model.registry.experiment import Experiment
 from model.registry.records import Variant
-from service.schemas.errors import SourceUnavailable
-from service.store.foreign import REMEDY, checked, or_else
+from service.store.foreign import checked, or_else
 from service.store.store import RedisStore
 
 KEEP_SECONDS = 30 * 24 * 3600
@@ -131,10 +130,7 @@ class Experiments:
         counts, _, _ = self._store.keys.experiment(canary.version, canary.started_at)
         client: Any = self._store.client
         with self._store.answering():
-            counted = await or_else(client.hgetall(counts), counts, None)
-        if counted is None:
-            raise SourceUnavailable(f"{counts} holds something else than counts; {REMEDY}")
-        return Experiment.of(counted)
+            return Experiment.of(await or_else(client.hgetall(counts), counts, None))
 
     async def _count(
         self,
