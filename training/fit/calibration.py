@@ -28,23 +28,8 @@ POPULARITY_WEIGHTS = tuple(0.75 * (step / 24) ** 2 for step in range(25))
 ITEM_ITEM_DEVIATIONS = (0.0, 0.005, 0.01, 0.02, 0.03, 0.04, 0.06, 0.08, 0.12, 0.16, 0.24)
 """In units of the cosine that they are added to."""
 CONTENT_WEIGHTS = (
-    0.01,
-    0.03,
-    0.06,
-    0.1,
-    0.15,
-    0.2,
-    0.3,
-    0.4,
-    0.55,
-    0.75,
-    1.0,
-    1.4,
-    2.0,
-    3.0,
-    4.5,
-    7.0,
-)
+    0.01, 0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.4, 0.55, 0.75, 1.0, 1.4, 2.0, 3.0, 4.5, 7.0,
+)  # fmt: skip
 """Of a content modality's cosine beside 1 for behaviour's; never 0, so that rows stay vectors."""
 COLD_OFFSETS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0)
 """In units of the score, which reads as log-odds: up to e^3 times the odds of the least chosen."""
