@@ -62,10 +62,13 @@ class _SparseProduct(torch.autograd.Function):
 def _product(matrix: Tensor, x: Tensor) -> Tensor:
     """A sparse CSR matrix times a dense one.
 
-    On a CPU rows are summed as bags of embeddings, which takes a quarter of the time.
+    On a CPU rows are summed as bags of embeddings, which takes a quarter of the time. Rows of no
+    width (items without content) are none of its work: some processors' kernels fail on them.
     """
     if matrix.device.type != "cpu":
         return matrix @ x
+    if not x.shape[1]:
+        return x.new_zeros(matrix.shape[0], 0)
     return embedding_bag(
         matrix.col_indices(),
         x.contiguous(),
