@@ -67,7 +67,9 @@ def _problems(
     rows = [(status, ". ".join(texts[status])) for status in sorted(texts)]
     return (
         f"Any call below `/v1` may be answered by {', '.join(sorted(every))}. Others are named "
-        f"with their calls.\n\n{_table(('status', 'when'), rows)}"
+        "with their calls. There a query parameter that a call does not have is 422, and so is one "
+        "that is given twice, unless it is a list. `HEAD` is answered wherever `GET` is.\n\n"
+        f"{_table(('status', 'when'), rows)}"
     )
 
 

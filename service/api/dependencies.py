@@ -14,6 +14,7 @@ from service.auth.authenticator import Authenticator, TokenBucket
 from service.auth.keys import Scope
 from service.http.pages import PictureFolder
 from service.http.problems import problems
+from service.http.queries import check_names, parameters_of
 from service.ops.metrics import Metrics
 from service.ops.process import Drain
 from service.recommend.answer import Answer
@@ -144,11 +145,11 @@ def json_response(body: Mapping[str, Any]) -> Response:
 class Call:
     """One request: the application's services, and what every answer carries."""
 
-    def __init__(self, request_id: str, services: Services, bucket: TokenBucket | None) -> None:
+    def __init__(self, request: Request, services: Services) -> None:
         self.services = services
         self._started = time.perf_counter()
-        self._request_id = request_id
-        self._bucket = bucket
+        self._request_id: str = request.state.request_id
+        self._bucket: TokenBucket | None = request.state.bucket
 
     def charge(self, units: float) -> None:
         """Take from the key's rate what this call costs beyond the unit that it was let in for."""
@@ -181,9 +182,15 @@ class Call:
             raise InvalidRequest.of(field, f"{k} is too many, the most is {self.services.max_k}")
 
 
+async def check_query(request: Request) -> None:
+    """InvalidRequest for a query parameter that is not documented, or given twice."""
+    check_names(request.scope["query_string"], parameters_of(request.scope["route"]))
+
+
 async def begin_call(request: Request, services: ServicesDep) -> Call:
     """The call of a request that was let in, which begins now."""
-    return Call(request.state.request_id, services, request.state.bucket)
+    await check_query(request)
+    return Call(request, services)
 
 
 CallDep = Annotated[Call, Depends(begin_call)]

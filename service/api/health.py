@@ -116,7 +116,3 @@ async def metrics(services: ServicesDep) -> Response:
     """Prometheus metrics."""
     text = await to_thread.run_sync(services.metrics.text)  # it may be that of all workers
     return Response(text, media_type=CONTENT_TYPE)
-
-
-for _path, _probe in (("/livez", livez), ("/readyz", readyz)):
-    router.add_api_route(_path, _probe, methods=["HEAD"], include_in_schema=False)

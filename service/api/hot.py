@@ -21,9 +21,10 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.api.dependencies import Call, admit, begin_call, get_models, get_services, show_key
+from service.api.dependencies import Call, admit, get_models, get_services, show_key
 from service.api.recommend import recommend, request_by
 from service.http.problems import MAX_ID_LENGTH, error_answer
+from service.http.queries import check_names
 from service.schemas.requests import RecommendationParams, RecommendationRequest
 
 Value = TypeVar("Value")
@@ -75,19 +76,18 @@ async def _answered(route: Route, request: Request) -> Response:
 
 
 def _routes() -> list[Route]:
-    to_user = _Route(
-        "/v1/users/{user_id:listed}/recommendations", _recommend_to_user, methods=["GET"]
-    )
-    assert to_user.methods is not None
-    to_user.methods.discard("HEAD")  # Starlette adds it; no other route of the API answers it
-    return [to_user, _Route("/v1/recommendations", _recommend, methods=["POST"])]
+    of_user = "/v1/users/{user_id:listed}/recommendations"
+    return [
+        _Route(of_user, _recommend_to_user, methods=["GET"]),
+        _Route("/v1/recommendations", _recommend, methods=["POST"]),
+    ]
 
 
 async def _recommend_to_user(request: Request) -> Response:
     call = await _begun(request)
     models = await get_models(call.services)
-    user_id, faults = _checked(_USER_ID, request.path_params["user_id"], "path", "user_id")
     wanted, more_faults = _wanted(request.scope["query_string"])
+    user_id, faults = _checked(_USER_ID, request.path_params["user_id"], "path", "user_id")
     if user_id is None or wanted is None:
         raise RequestValidationError([*faults, *more_faults])
     return await recommend(wanted.model_copy(update={"user_id": user_id}), models, call)
@@ -96,6 +96,7 @@ async def _recommend_to_user(request: Request) -> Response:
 async def _recommend(request: Request) -> Response:
     call = await _begun(request)
     models = await get_models(call.services)
+    check_names(request.scope["query_string"], {})
     wanted, faults = _checked(_REQUEST, await _body(request), "body")
     if wanted is None:
         raise RequestValidationError(faults)
@@ -105,14 +106,18 @@ async def _recommend(request: Request) -> Response:
 async def _begun(request: Request) -> Call:
     services = await get_services(request)
     admit("read", request, services, await show_key(request))
-    return await begin_call(request, services)
+    return Call(request, services)
 
 
 @lru_cache(KEPT_QUERIES)
 def _wanted(query: bytes) -> tuple[RecommendationRequest | None, Faults]:
-    """What a query asks for, for anybody; None and what is wrong if it is not valid."""
+    """What a query asks for, for anybody; None and what is wrong if it is not valid.
+
+    InvalidRequest for names that it may not have, or not twice.
+    """
+    check_names(query, RecommendationParams.model_fields)
     given = QueryParams(query)
-    values: dict[str, Any] = dict(given)  # of several values of one name the last counts
+    values: dict[str, Any] = dict(given)
     if "category" in given:
         values["category"] = given.getlist("category")
     params, faults = _checked(_PARAMS, values, "query")

@@ -16,6 +16,7 @@ from service.api.dependencies import (
     Services,
     ServicesDep,
     SharedDep,
+    check_query,
     needs,
 )
 from service.schemas.errors import Overloaded, SourceUnavailable
@@ -65,7 +66,7 @@ LastEventId = Annotated[
 @router.get(
     "/v1/training/events",
     response_class=EventSourceResponse,
-    dependencies=[needs("read"), Depends(one_of_few)],
+    dependencies=[needs("read"), Depends(check_query), Depends(one_of_few)],
     tags=["model"],
 )
 async def training_events(

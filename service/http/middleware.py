@@ -114,6 +114,9 @@ class RequestMiddleware:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
+        method = scope["method"]
+        if method == "HEAD":  # as GET; the server, which has its own scope, sends no body
+            scope = {**scope, "method": "GET"}
         sent = dict(scope["headers"])
         given = sent.get(_RAW_HEADER, b"")
         sane = _SANE_ID.fullmatch(given)
@@ -124,18 +127,18 @@ class RequestMiddleware:
         scope.setdefault("state", {})["request_id"] = current
         span = None
         if self._traces is not None and scope["path"] not in _PROBES:
-            span = _begun(self._traces, scope["method"], current, sent)
+            span = _begun(self._traces, method, current, sent)
             current_spans.set((span,))
-        answer = _Answer(send, current)
+        answer = _Answer(send, current, header_alone=method == "HEAD")
         try:
             await self._bounded(scope, sent, receive, answer)
         except _ClientLeft:
             answer.status = CLIENT_LEFT
         finally:
-            self._record(scope, answer.status, time.perf_counter() - started)
+            self._record(scope, method, answer.status, time.perf_counter() - started)
             if span is not None:
                 route = _route_of(scope)
-                span.answered(f"{scope['method']} {route}", answer.status, {"http.route": route})
+                span.answered(f"{method} {route}", answer.status, {"http.route": route})
 
     async def _bounded(
         self, scope: Scope, sent: dict[bytes, bytes], receive: Receive, answer: "_Answer"
@@ -166,16 +169,15 @@ class RequestMiddleware:
             )
             await problem_answer(Request(scope), refusal)(scope, receive, answer.send)
 
-    def _record(self, scope: Scope, status: int, seconds: float) -> None:
+    def _record(self, scope: Scope, method: str, status: int, seconds: float) -> None:
         route = _route_of(scope)
-        method = scope["method"] if route != OTHER else ANY
-        self._metrics.answered(route, method, status, seconds)
+        self._metrics.answered(route, method if route != OTHER else ANY, status, seconds)
         level = logging.DEBUG if route in _PROBES and status < 400 else logging.INFO
         if _logger.isEnabledFor(level):
             _logger.log(
                 level,
                 "%s %s %d",
-                scope["method"],
+                method,
                 self._pseudonyms.of_path(scope["path"]),
                 status,
                 extra={"route": route, "status": status, "ms": round(seconds * 1000, 2)},
@@ -259,9 +261,11 @@ def _gunzipped(body: bytes, most: int) -> bytes:
 class _Answer:
     """Sends the answer to one request: notes its status, and adds headers."""
 
-    def __init__(self, send: Send, current: str) -> None:
+    def __init__(self, send: Send, current: str, *, header_alone: bool) -> None:
         self._send = send
         self._id = current.encode()
+        self._header_alone = header_alone
+        self._complete = False
         self.status = 500
         self.begun = False
 
@@ -270,6 +274,11 @@ class _Answer:
             self.begun = True
             self.status = message["status"]
             message["headers"] = self._completed(message["headers"])
+        elif self._complete:
+            return
+        elif self._header_alone:  # a stream, too, ends here
+            self._complete = True
+            message = {"type": "http.response.body"}
         await self._send(message)
 
     def _completed(self, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:

@@ -232,7 +232,8 @@ def _http(request: Request, error: Exception) -> JSONResponse:
         route = request.scope.get("route")
         documented = request.app.openapi()["paths"].get(getattr(route, "path_format", None))
         if documented is not None:
-            headers["Allow"] = ", ".join(sorted(method.upper() for method in documented))
+            methods = [method.upper() for method in documented]
+            headers["Allow"] = ", ".join(sorted([*methods, *["HEAD"] * ("GET" in methods)]))
     return _document(
         request, headers, type="about:blank", title=status.phrase, status=status, detail=detail
     )

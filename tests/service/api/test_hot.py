@@ -76,7 +76,9 @@ def assert_alike(both, method: str, path: str, *, key: str = "", **options: Any)
         ("u001/recommendations", 200),
         ("nobody/recommendations?k=3&offset=2&exclude_seen=false&diversity=0.5", 200),
         ("a%2Fb%0A%C3%BC/recommendations", 200),
-        ("u001/recommendations?category=x&category=c1&k=1&k=2", 200),
+        ("u001/recommendations?category=x&category=c1&k=1", 200),
+        ("u001/recommendations?category=x&category=c1&k=1&k=2", 422),
+        (f"{'u' * 257}/recommendations?k=1&k=1&novelty=2&novelty=3", 422),
         ("u001/recommendations?k=", 422),
         ("u001/recommendations?k=five&offset=-1", 422),
         ("u001/recommendations?k=51", 422),
@@ -144,7 +146,17 @@ def test_a_key_without_the_scope(both) -> None:
     assert assert_alike(both, "POST", "/v1/recommendations", key=shown, **options) == 403
 
 
-@pytest.mark.parametrize("method", ["HEAD", "PUT", "DELETE", "OPTIONS"])
+def test_a_query_where_there_is_a_body(both) -> None:
+    options: dict[str, Any] = {"content": GOOD, "headers": JSON}
+    assert assert_alike(both, "POST", "/v1/recommendations?k=1", **options) == 422
+
+
+def test_head(both) -> None:
+    assert assert_alike(both, "HEAD", "/v1/users/u001/recommendations?k=1") == 200
+    assert assert_alike(both, "HEAD", "/v1/recommendations") == 405
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "OPTIONS"])
 @pytest.mark.parametrize("path", ["/v1/users/u001/recommendations", "/v1/recommendations"])
 def test_other_methods(both, method: str, path: str) -> None:
     assert assert_alike(both, method, path) == 405

@@ -29,6 +29,7 @@ from service.api import (
     reports,
     rules,
 )
+from service.app import MOST_STREAMS
 from service.auth.keys import SCOPES, ApiKey
 
 VERSION, CANDIDATE = "20260101-120000-1a2b3c4d", "20260102-120000-5e6f7a8b"
@@ -110,15 +111,25 @@ def assert_as_documented(method: str, template: str, answer) -> None:
     assert answer.json() == adapter.dump_python(as_told, mode="json"), template
 
 
+def path_of(template: str, operation: dict[str, Any]) -> str:
+    """The path with the ids of the examples."""
+    path = template
+    for parameter in operation.get("parameters", []):
+        if parameter["in"] == "path":
+            example = parameter["schema"]["examples"][0]
+            path = path.replace(f"{{{parameter['name']}}}", example)
+    return path
+
+
+def is_stream(operation: dict[str, Any]) -> bool:
+    return "text/event-stream" in operation["responses"].get("200", {}).get("content", {})
+
+
 def test_every_example_is_answered(client, document) -> None:
     asked = 0
     for method, template, operation in operations(document):
-        path = template
-        for parameter in operation.get("parameters", []):
-            if parameter["in"] == "path":
-                example = parameter["schema"]["examples"][0]
-                path = path.replace(f"{{{parameter['name']}}}", example)
-        if "text/event-stream" in operation["responses"].get("200", {}).get("content", {}):
+        path = path_of(template, operation)
+        if is_stream(operation):
             with client.stream(method, path) as answer:  # it does not end
                 assert next(answer.iter_lines()).startswith("retry: "), path
             asked += 1
@@ -131,6 +142,61 @@ def test_every_example_is_answered(client, document) -> None:
             assert_as_documented(method, template, answer)
             asked += 1
     assert asked >= len(document["paths"])
+
+
+def test_head_is_get_without_a_body(client, document) -> None:
+    """Also of a stream, and of pages, which monitors look at."""
+    paths = ["/", "/docs", "/page/page.js", "/nowhere", "/v1/items/gone/similar"]
+    paths += [path_of(*each) for method, *each in operations(document) if method == "GET"]
+    streams = [path_of(x, each) for _, x, each in operations(document) if is_stream(each)]
+    for path in paths:
+        head = client.head(path)
+        if path not in streams:
+            get = client.get(path)
+            assert (head.status_code, head.content) == (get.status_code, b""), path
+            assert head.headers.keys() == get.headers.keys(), path
+    for path in streams * (MOST_STREAMS + 1):  # each gives its place free
+        head = client.head(path)
+        assert (head.status_code, head.content) == (200, b""), path
+        assert head.headers["content-type"].startswith("text/event-stream")
+    assert len(paths) > 20
+
+
+def test_a_method_that_a_path_does_not_have_is_told_those_that_it_has(client, document) -> None:
+    for template, methods in document["paths"].items():
+        path = path_of(template, next(iter(methods.values())))
+        allowed = {each.upper() for each in methods} | ({"HEAD"} if "get" in methods else set())
+        for method in {"HEAD", "GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} - allowed:
+            answer = client.request(method, path)
+            assert answer.status_code == 405, (method, path, answer.text)
+            assert set(answer.headers["allow"].split(", ")) == allowed, (method, path)
+
+
+def test_a_query_parameter_is_known_and_there_once(client, document) -> None:
+    """Every operation of /v1; of two values nobody can know which is meant."""
+    tried = set()
+    for method, template, operation in operations(document):
+        if not template.startswith("/v1/"):
+            continue
+        path, body = path_of(template, operation), bodies(document, operation)[0]
+        sent = {"content": body} if isinstance(body, str) else {"json": body}
+        found = [each for each in operation.get("parameters", []) if each["in"] == "query"]
+        answer = client.request(method, path, params={"unheard_of": 1}, **sent)
+        assert (answer.status_code, answer.json()["errors"][0]["field"]) == (
+            422,
+            "query.unheard_of",
+        ), (method, path)
+        assert all(each["name"] in answer.json()["detail"] for each in found)
+        for each in found:
+            is_list = each["schema"].get("type") == "array"
+            value = each["schema"].get("default") or each["schema"].get("minimum", "x")
+            value = "x" if is_list else f"{value}".lower()
+            answer = client.request(method, path, params={each["name"]: [value, value]}, **sent)
+            assert answer.status_code == (200 if is_list else 422), (method, path, each["name"])
+            if not is_list:
+                assert "2 times" in answer.json()["detail"], (method, path, each["name"])
+            tried.add((is_list, each["name"]))
+    assert {(False, "k"), (True, "category"), (False, "prefix"), (False, "cursor")} <= tried
 
 
 def test_every_operation_says_what_it_does_and_how_it_may_end(document) -> None:
