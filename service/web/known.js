@@ -14,12 +14,11 @@ const shares = (caption, word, rows) => rows.length
 export function known(found, details) {
   const { history, history_items, taste } = found;
   return [
-    element("p", {}, history_items
-      ? `${history_items} ${history_items === 1 ? "item" : "items"} that count, newest first${history_items > SHOWN ? `; these are the newest ${SHOWN}` : ""}.`
-      : "No item counts yet."),
+    element("p", {}, history_items > SHOWN ? `The newest ${SHOWN} of ${history_items} items, newest first.`
+      : history_items ? `${history_items} ${history_items === 1 ? "item" : "items"}, newest first.` : "No item counts yet."),
     element("ul", { class: "history" }, history.map((item) => element("li", {}, titled(item, details.get(item.item_id)), item.live ? element("span", { class: "quiet" }, ", since the model was trained") : null))),
     taste ? shares("Categories of these items", "category", taste.categories.map(({ name, share }) => [name, share])) : null,
-    taste ? shares("What speaks for their best items", term("modality"), Object.entries(taste.by_modality).sort(([, one], [, other]) => other - one)) : null,
+    taste ? shares("Kinds of information behind their best items", term("modality"), Object.entries(taste.by_modality).sort(([, one], [, other]) => other - one)) : null,
     found.warnings.map((text) => element("p", { class: "warning" }, text)),
   ];
 }

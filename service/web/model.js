@@ -23,6 +23,7 @@ function facts(model) {
 const PARTS = { valid: "validation part", test: "test part" };
 
 const WORDS = { ndcg: "NDCG", recall: "recall", coverage: "catalogue coverage" };
+const named = (measure) => measure.replace(/^\w+/, (word) => WORDS[word] ?? word);
 
 const shown = (measure, value) => measure === "users" ? `${value}` : number(value, 4);
 
@@ -44,7 +45,7 @@ function metrics(model) {
   const drawn = (caption, some) => {
     const measures = [...new Set(some.flatMap(([, rows]) => Object.values(rows).flatMap(Object.keys)))];
     const row = ([who, values]) => [who, ...measures.map((measure) => measure in values ? shown(measure, values[measure]) : "")];
-    return groupedTable(caption, ["who", ...measures.map((measure) => term(measure, WORDS[measure.split("@")[0]] ?? measure))],
+    return groupedTable(caption, ["who", ...measures.map((measure) => term(named(measure), WORDS[measure.split("@")[0]] ?? measure))],
       some.map(([name, rows]) => ({ name: PARTS[name] ?? name, rows: Object.entries(rows).filter(([, values]) => Object.keys(values).length).map(row) })));
   };
   const whole = parts.filter(([name]) => !name.includes(", ")), groups = parts.filter(([name]) => name.includes(", "));

@@ -11,15 +11,16 @@ import { byId, element } from "./dom.js";
 import { known, path } from "./known.js";
 import { showModel } from "./model.js";
 import { changes, glide, moves } from "./moves.js";
+import { complain, patiently, say, sentence } from "./saying.js";
 import { follow } from "./stream.js";
 import { nameOf } from "./titles.js";
 import { connection, draw, take, training, watchTraining } from "./training.js";
 import { isVisitor, opinionOf, opinions, tell, visitor } from "./visitor.js";
 import { offer, showPicked } from "./welcome.js";
 import { explanation, similar } from "./why.js";
+import { counted, nothing, remarks, someone, title, whom } from "./words.js";
 
 const DELAY_MS = 200;  // of typing and sliding before the service is asked
-const PATIENCE_MS = 700;  // before the page says that it waits
 const RETRY_MS = 2000;  // between tries while the service is away
 let asked = new AbortController();
 let served = { version: null, live: null, challenger: null, roles: [], modalities: [] };
@@ -30,14 +31,7 @@ let owner = { user_id: "", session_items: [] };  // who the list on the screen w
 let retry;  // the next try, while the service is away
 const left = new Set();  // of these, ids that were rated since
 
-// --- saying things -----------------------------------------------------------------------------
-
-const say = (text) => { byId("said").textContent = text; };
-
-function complain(text) {
-  byId("notice").textContent = text;
-  byId("notice").hidden = !text;
-}
+// --- work that may fail ------------------------------------------------------------------------
 
 const FIRST = "The first model is being trained. Its lists will be here by themselves.";
 
@@ -47,11 +41,11 @@ function askForKey(why) {
 }
 
 // Runs work, and answers whether it was done; a refusal for want of a key asks for one, any other is
-// shown. `failure` is then the refusal.
+// shown. `failure` is then the refusal. `waiting()` is said while it takes long.
 let failure = null;
-async function guarded(work) {
+async function guarded(work, waiting = () => "Waiting for the service …") {
   try {
-    await work();
+    await patiently(waiting, work);
     complain("");
     return true;
   } catch (error) {
@@ -66,20 +60,6 @@ async function guarded(work) {
 
 const isAway = (error) => !error.status || error.status >= 500;
 
-// While work takes longer than one likes to wait, says what is waited for and what is seen meanwhile.
-async function patiently(next, work) {
-  const timer = setTimeout(() => {
-    byId("waiting-text").textContent = `Waiting for the service: the list for ${whom(next)} is next.${stillShown()}`;
-    byId("waiting").hidden = false;
-  }, PATIENCE_MS);
-  try {
-    return await work();
-  } finally {
-    clearTimeout(timer);
-    if (next === latest) byId("waiting").hidden = true;
-  }
-}
-
 // --- the list ----------------------------------------------------------------------------------
 
 function request() {
@@ -90,8 +70,6 @@ function request() {
     categories: state.category ? [state.category] : [],
   };
 }
-
-const someone = ({ user_id, session_items }) => Boolean(user_id || session_items.length);
 
 // What the catalogue says of items, by id.
 async function detailed(items, signal) {
@@ -113,10 +91,7 @@ async function popular(signal) {
   return { ...found, items };
 }
 
-const POPULAR = "these are popular items";  // as the service warns
-
 const recommended = (signal, body) => call("v1/recommendations", { method: "POST", body, signal });
-let latest;  // the request that was made last
 
 // What the served model has, asked for once for every version that answers. What a canary has beyond
 // it is told by its own lists.
@@ -171,9 +146,9 @@ async function refresh(rated = null, { anew = false } = {}) {
   clearTimeout(retry);
   const { signal } = asked;
   const cards = byId("cards");
-  const body = latest = request();
+  const body = request();
   cards.setAttribute("aria-busy", "true");
-  const done = await guarded(() => patiently(body, async () => {
+  const done = await guarded(async () => {
     showOpinions();
     byId("known").hidden = !state.user;
     byId("known").textContent = `What is known of ${isVisitor(state.user) ? "you" : "this user"}`;
@@ -196,8 +171,8 @@ async function refresh(rated = null, { anew = false } = {}) {
     showCall(other?.asked ?? body);
     left.clear();
     byId("legend").replaceChildren(...(state.scores ? legend(found.items, roles) : []));
-    const warned = new Set([...warnings(found, body), ...(other ? warnings(other.found, other.asked) : [])]);
-    byId("warnings").replaceChildren(...[...warned].map((text) => element("p", { class: "warning" }, text)));
+    byId("warnings").replaceChildren(...remarks([[found, body], ...(other ? [[other.found, other.asked]] : [])]),
+      ...(found.items.length ? [] : [nothing(body, waysOut(body))]));
     byId("version").textContent = `model ${found.model_version} · ${found.took_ms.toFixed(1)} ms`;
     byId("list-title").textContent = title(body);
     document.title = `${title(body)} · MAGNET recommender`;
@@ -207,9 +182,9 @@ async function refresh(rated = null, { anew = false } = {}) {
     byId("welcome").hidden = !isVisitor(body.user_id ?? "");
     if (isVisitor(body.user_id ?? "")) await offer((item, event) => rate(item, "like", { event, list: owner }));
     showPicked(body.user_id ?? "");
-  }));
+  }, () => `Waiting for the service: the list for ${whom(body)} is next.${stillShown()}`);
   if (!done && !signal.aborted && isAway(failure)) {
-    complain(`${failure.message}${stillShown()} Trying again.`);
+    complain(`${sentence(failure.message)}${stillShown()} Trying again.`);
     retry = setTimeout(refresh, RETRY_MS);
   }
   if (!signal.aborted) cards.setAttribute("aria-busy", "false");
@@ -261,27 +236,16 @@ function followTraining() {
   return follow("v1/training/events", { tell, state: connection });
 }
 
-const counted = (events) => events
-  ? `${events} ${events === 1 ? "choice" : "choices"} made since the model was trained ${events === 1 ? "counts" : "count"} here.` : "";
-
-// For whom a list is, in words that fit any id.
-function whom({ user_id, session_items }) {
-  const user = user_id && (isVisitor(user_id) ? "you" : `user ${user_id}`);
-  if (user) return session_items.length ? `${user}, in this session` : user;
-  return session_items.length ? "this session" : "nobody in particular";
-}
-
-const title = (list) => someone(list) ? `Recommended for ${whom(list)}` : "Popular";
-
 const stillShown = () => shown.length ? ` Below is still the list for ${whom(owner)}.` : "";
 
-function warnings(found, { user_id, session_items }) {
-  if (!someone({ user_id, session_items })) return ["Nobody is asked for: popular items. Give a heart, choose a user, or add items to the session."];
-  const welcome = found.fallback && isVisitor(user_id ?? "") ? ["You are new here, so these are popular items. Hearts make the list yours."] : [];
-  const fallback = welcome.length ? [`user '${user_id}' is not known`, POPULAR] : [];
-  const missing = found.missing_ids.length ? [`not in the model: ${found.missing_ids.join(", ")}`] : [];
-  const none = found.items.length ? [] : ["No item passes the filters."];
-  return [...welcome, ...found.warnings.filter((text) => !fallback.includes(text)), ...missing, ...none];
+// What an empty list may be asked for instead.
+function waysOut({ exclude_seen, categories, session_items }) {
+  const way = (change) => () => { Object.assign(state, change); fillInputs(); showSession(); byId("list-title").focus(); refresh(); };
+  return {
+    ...(exclude_seen && { "Show what was seen too": way({ excludeSeen: false }) }),
+    ...(categories.length && { "Show all categories": way({ category: "" }) }),
+    ...(session_items.length && { "Empty the session": way({ session: [] }) }),
+  };
 }
 
 // What is done with a card is done for those whose list it is in, whatever the inputs say by then.
@@ -317,7 +281,7 @@ const showKnown = () => guarded(async () => {
     show(heading, known(found, await detailed(found.history)));
   } catch (error) {
     if (error.status !== 404) throw error;
-    show(heading, [element("p", {}, "Nothing yet.")]);
+    show(heading, [element("p", {}, "Nothing yet. An item with a heart is listed here, and counts at once.")]);
   }
 });
 
@@ -429,17 +393,17 @@ function later(work) {
   return (...given) => { clearTimeout(timer); timer = setTimeout(() => work(...given), DELAY_MS); };
 }
 
-// To the field that is typed in.
-const suggestUsers = later((field) => guarded(async () => {
-  const found = await call(`v1/users${query({ prefix: byId(field).value })}`);
-  byId("users").replaceChildren(...found.user_ids.map((value) => element("option", { value })));
-}));
+// To the field that is typed in, which does without if there are none.
+const suggestUsers = later(async (field) => {
+  const { user_ids } = await call(`v1/users${query({ prefix: byId(field).value })}`).catch(() => ({ user_ids: [] }));
+  byId("users").replaceChildren(...user_ids.map((value) => element("option", { value })));
+});
 
 const findItems = later(() => guarded(async () => {
   const text = byId("find").value.trim();
   const found = text ? (await call(`v1/items${query({ title: text, limit: 8 })}`)).items : [];
-  byId("found").replaceChildren(...found.map((item) => element("li", {},
-    element("button", { type: "button", onclick: () => { addToSession(item); byId("find").value = ""; byId("found").replaceChildren(); byId("find").focus(); } }, nameOf(item)))));
+  byId("found").replaceChildren(...found.length || !text ? found.map((item) => element("li", {},
+    element("button", { type: "button", onclick: () => { addToSession(item); byId("find").value = ""; byId("found").replaceChildren(); byId("find").focus(); } }, nameOf(item)))) : [element("li", { class: "quiet" }, `No title contains “${text}”.`)]);
   if (text) say(`${found.length} items found`);
 }));
 
@@ -583,7 +547,7 @@ async function begin() {
     if (state.view === "model" && !looked) await guarded(lookAtModel);
   }
   else if (isAway(failure)) {
-    if (failure.status !== 503) complain(`${failure.message} Trying again.`);
+    if (failure.status !== 503) complain(`${sentence(failure.message)} Trying again.`);
     clearTimeout(retry);
     retry = setTimeout(start, RETRY_MS);
   }

@@ -5,8 +5,8 @@ import { lines } from "./charts.js";
 import { byId, element, number, table } from "./dom.js";
 
 const STEPS = [
-  ["load", "Read the data"], ["encoders", "Encoders learn"], ["coverage", "Router: coverage"],
-  ["specialisation", "Router: specialisation"], ["fusion", "Fusion"], ["everything", "Learn from everything"], ["export", "Export and publish"],
+  ["load", "Read the data"], ["encoders", "Encoders"], ["coverage", "Router: coverage"],
+  ["specialisation", "Router: specialisation"], ["fusion", "Fusion"], ["everything", "Learn from all data"], ["export", "Publish"],
 ];
 const STAGE_OF = {  // of a step that a training names; the rest belongs to the stage before
   load: "load", assemble: "load", drain: "load", erase: "load", canary: "load", train: "encoders", fusion: "fusion", evaluate: "fusion",
@@ -89,7 +89,15 @@ function progress() {
   if (!epoch) return "";
   return run.stage === "everything"
     ? `epoch ${epoch.epoch} of ${epoch.max_epochs}, about ${about(epoch.seconds_left)} left`
-    : `epoch ${epoch.epoch}; it ends once nothing improves, in ${about(epoch.seconds_left)} at the latest`;
+    : `epoch ${epoch.epoch}, at most ${about(epoch.seconds_left)} left`;
+}
+
+// What is going on: at length, and for the line above the list.
+function going() {
+  const step = `${RUNNING[run.what]}: step ${1 + STEPS.findIndex(([name]) => name === run.stage)} of ${STEPS.length}`;
+  const far = progress() ? `, ${progress()}` : "";
+  const ends = far && run.stage !== "everything" ? " It stops as soon as nothing improves." : "";
+  return { text: `${step}, ${named(run.stage).toLowerCase()}${far}.${ends}`, short: `${step}${far}.` };
 }
 
 function standing() {
@@ -100,7 +108,8 @@ function standing() {
   if (!run) return ["none", "No training has been told of. One by magnet run or magnet fit --publish-early is shown here while it runs, and so is a retraining."];
   if (run.ended) return ["ended", `${ENDED[run.ended.result] ?? `The training has ended: ${run.ended.result}`} (${moment(run.ended.at)}).${run.ended.reason ? ` ${run.ended.reason}.` : ""}`];
   if (!status.running) return ["gone", `The training has not been heard of since ${moment(run.at)}: it was stopped or killed. What is served stays.`];
-  return ["runs", `${RUNNING[run.what]}: ${named(run.stage).toLowerCase()}${progress() ? `, ${progress()}` : ""}.`];
+  const { text, short } = going();
+  return ["runs", text, short];
 }
 
 // --- drawing -----------------------------------------------------------------------------------
@@ -119,12 +128,13 @@ function changed(part, ...key) {
 
 export function draw() {
   drawn.due = false;
-  const [state, text] = standing();
+  const [state, text, short] = standing();
   const offered = wire !== "none" && wire !== "refused";
   byId("training").hidden = !offered;
   byId("training").dataset.state = state;
   byId("training-now").hidden = !offered || state !== "runs" || !byId("view-model").hidden;
-  byId("training-said").textContent = byId("training-text").textContent = text;
+  byId("training-said").textContent = short ?? "";
+  byId("training-text").textContent = text;
   if (state === "runs" && changed("said", run.id, run.stage)) announce(`${RUNNING[run.what]}: ${named(run.stage)}`);
   byId("training-course").hidden = !run;
   if (!run || byId("view-model").hidden) return;

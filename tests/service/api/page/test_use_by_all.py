@@ -47,6 +47,25 @@ def test_a_browser_asks_again_for_each_file_and_gets_only_what_has_changed(servi
         )
 
 
+def test_titles_in_tables_are_words_on_a_phone(open_page) -> None:
+    page = open_page(viewport=SMALL, has_touch=True)
+    page.get_by_role("button", name="Similar").first.click()
+    titles = page.get_by_role("dialog").locator("tbody .titled > span")
+    expect(titles).to_have_count(10)
+    widths = titles.evaluate_all("all => all.map(each => each.getBoundingClientRect().width)")
+    assert min(widths) >= 100
+
+
+def test_all_filters_can_be_reached_on_a_low_screen(open_page) -> None:
+    page = open_page(viewport={"width": 1280, "height": 480})
+    expect(page.locator("#cards")).to_have_attribute("aria-busy", "false")
+    last = page.get_by_label("show how scores add up")
+    page.locator("#ask").hover()
+    page.mouse.wheel(0, 2000)
+    expect(last).to_be_in_viewport(ratio=1)
+    assert page.evaluate("scrollY") == 0
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_everybody_can_use_it(open_page, scheme: str, viewport: dict[str, int]) -> None:
     page = open_page(color_scheme=scheme, viewport=viewport, reduced_motion="reduce")

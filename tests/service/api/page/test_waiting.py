@@ -58,6 +58,36 @@ def test_while_the_service_is_frozen_the_page_says_what_it_shows(page: Page, lin
     expect(page.locator("#notice")).to_be_hidden()
 
 
+def test_whatever_takes_long_says_so(open_page, line, page: Page) -> None:
+    waiting = page.locator("#waiting")
+    line.delay_seconds = 4
+    page.get_by_role("button", name="Why?").first.click()
+    expect(waiting).to_have_text("Waiting for the service …")
+    line.delay_seconds = 0
+    expect(page.get_by_role("dialog")).to_be_visible()
+    expect(waiting).to_be_hidden()
+    page.route("**/v1/categories", lambda route: None)  # never answered
+    page.reload()
+    expect(waiting).to_have_text("Waiting for the service …")
+
+
+def test_without_suggestions_a_user_can_be_typed(page: Page) -> None:
+    page.route("**/v1/users?prefix=*", lambda route: route.abort())
+    with page.expect_event("requestfailed"):
+        page.locator("#user").fill("u004")
+    expect(page.get_by_role("heading", name="Recommended for user u004")).to_be_visible()
+    expect(page.locator("#notice")).to_be_hidden()
+
+
+def test_what_a_service_answers_is_told_in_sentences(page: Page) -> None:
+    problem = {"title": "Broken", "detail": "it broke"}
+    page.route("**/v1/recommendations", lambda route: route.fulfill(status=500, json=problem))
+    page.locator("#user").fill("u004")
+    expect(page.locator("#notice")).to_have_text(
+        "It broke. Below is still the list for user u001. Trying again."
+    )
+
+
 def test_a_service_that_comes_back_is_found_without_a_click(page: Page, line) -> None:
     notice = page.locator("#notice")
     line.cut()

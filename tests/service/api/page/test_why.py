@@ -22,7 +22,7 @@ def test_why_says_the_reason_and_the_history_and_keeps_the_numbers_for_the_curio
     named = {each["item_id"]: each["title"] for each in shown["because"]}
     history = service.get(f"/v1/users/u000/explanations/{shown['item_id']}").json()["history"]
     others = [each["title"] for each in history if each["item_id"] not in named]
-    evidence = dialog.get_by_role("region", name="Earlier items that speak for it")
+    evidence = dialog.get_by_role("region", name="Items of the history that count most")
     expect(evidence.locator("tbody th[scope=row]")).to_have_text([*named.values(), *others])
     expect(dialog).not_to_contain_text("expert", use_inner_text=True)
     open_all(page)
