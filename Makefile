@@ -33,7 +33,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --progress-bar off
 # Of what pip says: a line for each package that is fetched, and one before the long silence at its end.
-NAMES := sed -nuE 's/^Collecting ([^ ;]+).*/  \1/p; s/^Installing collected packages.*/  unpacking all of them/p'
+NAMES := sed -nuE 's/^Collecting ([^ ;]+).*/  \1/p; s/^Installing collected packages.*/  unpacking all of them, which takes longest/p'
 PINS := pyproject.toml constraints.txt client/pyproject.toml
 VENV := $(BIN)/.made
 RUNTIME := $(BIN)/.runtime

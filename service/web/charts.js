@@ -2,7 +2,7 @@
 
 import { element, number, svg } from "./dom.js";
 
-const WIDTH = 520, HEIGHT = 180, LEFT = 36, BOTTOM = 22, TOP = 8, RIGHT = 8;
+const WIDTH = 520, HEIGHT = 180, LEFT = 40, BOTTOM = 22, TOP = 8, RIGHT = 8;
 
 // `series`: [{name, className, values}] of equal length, values in [0, top]; `first` is the epoch that
 // they begin with, `trigger` and `best` count from there. The newest value has a dot.

@@ -17,13 +17,13 @@ export function experiment(found) {
   const variants = [found.champion, found.challenger];
   const row = (name, cell) => [name, ...variants.map(cell)];
   return [
-    table("Which is better", ["counted", ...["champion", "challenger"].map((name) => `${name} ${found[name].model_version ?? ""}`.trim())], [
+    element("div", {}, table("Which is better", ["counted", ...["champion", "challenger"].map((name) => `${name} ${found[name].model_version ?? ""}`.trim())], [
       row("users", (one) => `${one.users}`),
       row("users who clicked", (one) => part(one.users_clicked, one.users)),
       row("users who purchased", (one) => part(one.users_purchased, one.users)),
       row("lists", (one) => `${one.lists}`),
       row("lists with a click", (one) => part(one.lists_clicked, one.lists)),
-    ]),
+    ])),
     element("p", { id: "verdict" }, found.summary.replaceAll("`", "")),
     found.difference === null ? null : element("ul", { class: "quiet" },
       difference("Challenger less champion, users who clicked", found), difference("users who purchased", found.purchases)),

@@ -50,7 +50,7 @@ function metrics(model) {
   };
   const whole = parts.filter(([name]) => !name.includes(", ")), groups = parts.filter(([name]) => name.includes(", "));
   return element("div", {},
-    drawn("Quality, measured when it was trained, beside baselines", whole),
+    drawn("Quality beside baselines", whole),
     groups.length ? element("details", {}, element("summary", {}, "The same for groups of users and items"), drawn("Quality by group", groups)) : null);
 }
 
@@ -74,10 +74,10 @@ function training(model) {
 const EXPERTS = ["expert", "role", "usual weight"];
 
 function experts(model) {
-  return table("Experts", [...EXPERTS, ...model.modalities], model.experts.map((expert) => [
+  return element("div", {}, table("Experts", [...EXPERTS, ...model.modalities], model.experts.map((expert) => [
     expert.name.replaceAll("_", " "), expert.role, number(expert.usual_weight),
     ...model.modalities.map((name) => number(expert.template[name])),
-  ]));
+  ])));
 }
 
 const TRIED = 0.05;  // as the command's own default
@@ -114,7 +114,7 @@ function versions(published, tried, { change, learnt }) {
     version.pinned ? element("button", { type: "button", onclick: () => change("v1/models:unpin") }, "Unpin") : null);
   const listed = table("Published versions", ["version", "published", "state", "change"],
     published.models.map((version) => [version.model_version, moment(version.published_at), state(version), actions(version)]));
-  return [listed, published.canary ? canary(published.canary) : null, ...(tried ? experiment(tried) : [])];
+  return [element("div", {}, listed), published.canary ? canary(published.canary) : null, ...(tried ? experiment(tried) : [])];
 }
 
 // `guarded(work)` runs work and deals with refusals; `say` tells what has happened; `similar(item, told)`

@@ -125,10 +125,7 @@ def _fitted(
         on_early = None
     on_better = None if on_early is None else partial(job.hand_over, on_early)
     listener.step("train")
-    log.info(
-        "computing the graphs"
-        + ("" if on_early is None else " and a first model, before any epoch, that is served soon")
-    )
+    log.info("computing the graphs" + ("" if on_early is None else " and a first, early model"))
     with watched(config, listener) as watch:
         watch = replace(watch, on_better=on_better)
         found = train(dataset, config, checkpoint=checkpoint, watch=watch, processes=processes)

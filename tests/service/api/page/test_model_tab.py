@@ -63,7 +63,7 @@ def test_the_model_tab_shows_baselines_beside_the_model(
     until(lambda: service.get("/v1/model").json()["model_version"] == "v2")
     page = open_page()
     page.get_by_role("tab", name="Model").click()
-    table = page.get_by_role("region", name="Quality, measured when")
+    table = page.get_by_role("region", name="Quality beside baselines")
     meaning = json.loads(TERMS.read_text())["Quality"]["NDCG"]
     expect(table.locator("summary")).to_have_attribute("title", meaning)
     table.locator("summary").click()

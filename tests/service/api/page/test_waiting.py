@@ -79,7 +79,9 @@ def test_without_suggestions_a_user_can_be_typed(page: Page) -> None:
     expect(page.locator("#notice")).to_be_hidden()
 
 
-def test_what_a_service_answers_is_told_in_sentences(page: Page) -> None:
+def test_what_a_service_answers_is_told_in_sentences(open_page) -> None:
+    page = open_page("/#user=u001", may_fail=("/recommendations",))
+    expect(page.get_by_role("heading", name="Recommended for user u001")).to_be_visible()
     problem = {"title": "Broken", "detail": "it broke"}
     page.route("**/v1/recommendations", lambda route: route.fulfill(status=500, json=problem))
     page.locator("#user").fill("u004")
