@@ -416,7 +416,7 @@ def show(answer: RecommendationResponse, out: Console) -> None:
 
 def show_similar(answer: SimilarResponse, out: Console) -> None:
     """Print the items that are like one."""
-    out.print(Text(f"like {answer.title or answer.item_id}", style="bold"))
+    out.print(Text(f"similar to {answer.title or answer.item_id}", style="bold"))
     modalities = list(answer.items[0].by_modality) if answer.items else []
     table = _table("item", "", "similarity", *modalities)
     table.columns[1].justify = "left"

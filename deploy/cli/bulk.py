@@ -188,7 +188,10 @@ async def _loaded(follower: ModelFollower) -> Models:
     """The models that a service would serve now."""
     while (models := follower.models) is None:
         if follower.live.trouble not in {None, BEGINNING}:
-            raise BulkError(f"no lists can be made: {follower.live.trouble}")
+            raise BulkError(
+                f"no lists can be made: {follower.live.trouble}. REDIS_URL names the server "
+                "(`magnet run` prints that of its own)"
+            )
         await asyncio.sleep(_POLL_SECONDS)
     return models
 

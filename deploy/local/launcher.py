@@ -168,7 +168,8 @@ def _start(launch: Launch, stack: ExitStack) -> tuple[list[Child], Models]:
     redis_url = launch.redis_url
     if redis_url is None:
         log = launch.workspace.log("valkey")
-        server = stack.enter_context(embedded_server(launch.workspace.valkey, log))
+        kept = launch.workspace.valkey(launch.data or launch.workspace.sample)
+        server = stack.enter_context(embedded_server(kept, log))
         children.append(server.child)
         redis_url = server.url
     live_version(redis_url, launch.namespace)

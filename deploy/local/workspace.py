@@ -217,10 +217,12 @@ class Workspace:
         """The default sample's data."""
         return self.root / "data" / "ml-100k"
 
-    @property
-    def valkey(self) -> Path:
-        """Data of the embedded server."""
-        return self.root / "valkey"
+    def valkey(self, data: Path) -> Path:
+        """What the embedded server keeps for the data in one folder.
+
+        Users, items and models of other data stay apart.
+        """
+        return self.root / "valkey" / _place(data)
 
     def model(self, data: Path) -> ModelFolder:
         """The model of the data in one folder; folders of equal name do not share it."""

@@ -79,7 +79,7 @@ def merge_items(source: Path, folder: Path, records: Sequence[ItemRecord]) -> No
     frame.write_csv(folder / "items.tsv", separator="\t", quote_style="never")
     for path in features:
         _merge_features(path, folder / path.name, row_of, records)
-    log.info(f"{len(records)} items of the API, {len(row_of) - known} of them are in no table")
+    log.info(f"items put by the API: {len(records)}, of which in no table: {len(row_of) - known}")
 
 
 def _table(source: Path, features: Sequence[Path]) -> tuple[Table, float]:

@@ -173,7 +173,7 @@ def test_items_that_are_like_one(
     assert main(["similar", "i003", "-k", "4", "--url", url]) == 0
     first, _, *rows, last = capsys.readouterr().out.splitlines()
     answer = client.similar("i003", k=4)
-    assert first == f"like {answer.title}"
+    assert first == f"similar to {answer.title}"
     assert last.startswith(f"model {answer.model_version}, ")
     for item, row in zip(answer.items, rows, strict=True):
         figures = [item.similarity, *item.by_modality.values()]

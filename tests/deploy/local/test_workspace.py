@@ -41,3 +41,10 @@ def test_data_of_the_same_name_have_models_of_their_own(tmp_path: Path) -> None:
     left, right = tmp_path / "a" / "shop", tmp_path / "b" / "shop"
     assert workspace.model(left) != workspace.model(right)
     assert workspace.model(left) == workspace.model(left / ".." / "shop")
+
+
+def test_what_is_known_of_users_stays_with_their_data(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    sample, shop = (workspace.valkey(data) for data in (workspace.sample, tmp_path / "shop"))
+    assert not sample.is_relative_to(shop)
+    assert not shop.is_relative_to(sample)
