@@ -20,7 +20,6 @@ struct items {
     float least, rest; /* of the mixture, times the reach */
 };
 
-
 /* Users whose bounds are asked for, and room for what is made of them. */
 struct users {
     const float *vectors;    /* of any length [B, G, own_width] */
@@ -63,7 +62,7 @@ INLINE float round_channel(
 }
 
 /* |<u, i> - <u', i'>| <= |u| |i - i'| + |u - u'| |i'|, of which the first is part of `added`. */
-VNNI static void round_users(const struct items *items, const struct users *users) {
+FOR_EACH_PROCESSOR void round_users(const struct items *items, const struct users *users) {
     const int64_t modalities = items->num_modalities, channels = items->num_views * modalities;
     for (int64_t user = 0; user < users->num_users; user++) {
         float sum = 0, most = 0;
@@ -85,116 +84,62 @@ VNNI static void round_users(const struct items *items, const struct users *user
     }
 }
 
-/* A block's similarities with what item-item scores add to them. */
-VNNI INLINE __m512 with_item_item(
-    __m512 similarity, const struct item_item *item_item, int64_t first, int64_t num_items,
-    int64_t *cursor) {
-    if (item_item->dense) {
-        const int64_t left = num_items - first;
-        const __mmask16 mask = left < LANES ? (1 << left) - 1 : -1;
-        similarity =
-            _mm512_add_ps(similarity, _mm512_maskz_loadu_ps(mask, item_item->dense + first));
-    }
-    if (item_item->rows && *cursor < item_item->count && item_item->rows[*cursor] < first + LANES) {
-        float sums[LANES];
-        _mm512_storeu_ps(sums, similarity);
-        for (; *cursor < item_item->count && item_item->rows[*cursor] < first + LANES; ++*cursor)
-            sums[item_item->rows[*cursor] - first] += item_item->values[*cursor];
-        similarity = _mm512_loadu_ps(sums);
-    }
-    return similarity;
-}
-
 INLINE int32_t word(const int8_t *numbers) {
     int32_t found;
     memcpy(&found, numbers, sizeof found);
     return found;
 }
 
-/* Products of a channel of TILE blocks with one user, or of one block with TILE users: how far they
- * lie apart is 0 for what is the same. Named, so that all of them stay in registers. */
-VNNI INLINE void multiply(
-    const uint8_t *block, int64_t between_blocks, const int8_t *numbers, int64_t between_users,
-    int64_t width, __m512i product[TILE]) {
-    __m512i first = product[0], second = product[1], third = product[2], fourth = product[3];
-#define ADD(sum, n)                                                                       \
-    sum = _mm512_dpbusd_epi32(sum, _mm512_loadu_si512(block + n * between_blocks),        \
-                              _mm512_set1_epi32(word(numbers + n * between_users)))
-    for (int64_t d = 0; d < width; d += 4, block += 4 * LANES, numbers += 4) {
-        ADD(first, 0);
-        ADD(second, 1);
-        ADD(third, 2);
-        ADD(fourth, 3);
-    }
-#undef ADD
-    product[0] = first, product[1] = second, product[2] = third, product[3] = fourth;
-}
+#define NAME(name) name##_avx512
+#define TARGET __attribute__((target("avx512f,avx512bw,avx512vnni,fma")))
+#define FLOATS __m512
+#define INTS __m512i
+#define WIDE 16
+#define ALL _mm512_set1_ps
+#define ALL_INTS _mm512_set1_epi32
+#define LOAD _mm512_loadu_ps
+#define STORE _mm512_storeu_ps
+#define ADD _mm512_add_ps
+#define MULTIPLY _mm512_mul_ps
+#define MULTIPLY_ADD _mm512_fmadd_ps
+#define LARGER _mm512_max_ps
+#define TO_FLOATS _mm512_cvtepi32_ps
+#define ADD_PRODUCT(sum, block, word) \
+    _mm512_dpbusd_epi32(sum, _mm512_loadu_si512(block), _mm512_set1_epi32(word))
+#include "bounds_tile.h"
 
-/* Bounds of TILE blocks' items for one user, or of one block's for TILE users, see MixtureBound in
- * quantised.py. */
-VNNI INLINE void bound_tile(
-    const struct items *items, const struct users *users, float *out, int64_t stride,
-    int64_t *cursors, int64_t first, int64_t user, const int one_user) {
-    const int64_t modalities = items->num_modalities, channels = items->num_views * modalities;
-    const int64_t width = items->width, block_size = channels * width * LANES;
-    const __m512 lowest = _mm512_set1_ps(-INFINITY);
-    __m512 sum[TILE], most[TILE], best[TILE];
-    for (int k = 0; k < TILE; k++) sum[k] = _mm512_setzero_ps(), most[k] = lowest;
-    for (int64_t modality = 0; modality < modalities; modality++) {
-        for (int k = 0; k < TILE; k++) best[k] = lowest;
-        for (int64_t channel = modality; channel < channels; channel += modalities) {
-            __m512i product[TILE];
-            for (int k = 0; k < TILE; k++)
-                product[k] = _mm512_set1_epi32(
-                    users->start[(one_user ? user : user + k) * channels + channel]);
-            multiply(
-                items->blocks + first * channels * width + channel * width * LANES,
-                one_user ? block_size : 0,
-                users->numbers + (user * channels + channel) * width,
-                one_user ? 0 : channels * width, width, product);
-            for (int k = 0; k < TILE; k++) {
-                const int64_t own = one_user ? user : user + k;
-                const int64_t row = one_user ? first + k * LANES : first;
-                const __m512 step = _mm512_set1_ps(users->step[own * channels + channel]);
-                __m512 similarity = _mm512_mul_ps(_mm512_cvtepi32_ps(product[k]), step);
-                if (channel == 0 && row < items->num_items)
-                    similarity = with_item_item(
-                        similarity, users->item_item + own, row, items->num_items, cursors + own);
-                best[k] = _mm512_max_ps(similarity, best[k]);
-            }
-        }
-        for (int k = 0; k < TILE; k++) {
-            sum[k] = _mm512_add_ps(sum[k], best[k]);
-            most[k] = _mm512_max_ps(most[k], best[k]);
-        }
-    }
-    for (int k = 0; k < TILE; k++) {
-        const int64_t row = one_user ? first + k * LANES : first;
-        const __m512 own = _mm512_loadu_ps(items->added + row);
-        const __m512 mean = _mm512_fmadd_ps(_mm512_set1_ps(items->least), sum[k], own);
-        const __m512 bound = _mm512_fmadd_ps(_mm512_set1_ps(items->rest), most[k], mean);
-        _mm512_storeu_ps(out + (one_user ? user : user + k) * stride + row, bound);
-    }
-}
+/* Two products are added in 16 bits: 2 * 127 * 127 is less than 2^15. */
+#define NAME(name) name##_avx2
+#define TARGET __attribute__((target("avx2,fma")))
+#define FLOATS __m256
+#define INTS __m256i
+#define WIDE 8
+#define ALL _mm256_set1_ps
+#define ALL_INTS _mm256_set1_epi32
+#define LOAD _mm256_loadu_ps
+#define STORE _mm256_storeu_ps
+#define ADD _mm256_add_ps
+#define MULTIPLY _mm256_mul_ps
+#define MULTIPLY_ADD _mm256_fmadd_ps
+#define LARGER _mm256_max_ps
+#define TO_FLOATS _mm256_cvtepi32_ps
+#define ADD_PRODUCT(sum, block, word)                                                      \
+    _mm256_add_epi32(                                                                      \
+        sum, _mm256_madd_epi16(                                                            \
+                 _mm256_maddubs_epi16(                                                     \
+                     _mm256_loadu_si256((const __m256i *)(block)), _mm256_set1_epi32(word)), \
+                 _mm256_set1_epi16(1)))
+#include "bounds_tile.h"
 
-VNNI static void bound_all(
-    const struct items *items, const struct users *users, float *out, int64_t stride) {
-    int64_t cursors[MOST_USERS] = {0};
-    for (int64_t first = 0; first < items->num_items; first += TILE * LANES) {
-        int64_t user = 0;
-        for (; user + TILE <= users->num_users; user += TILE)
-            for (int64_t row = first; row < first + TILE * LANES; row += LANES)
-                bound_tile(items, users, out, stride, cursors, row, user, 0);
-        for (; user < users->num_users; user++)
-            bound_tile(items, users, out, stride, cursors, first, user, 1);
-    }
+static int has_avx512(void) {
+    return __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vnni");
 }
 #endif
 
 /* Whether the processor has the instructions of `bound_items`. */
 int can_bound(void) {
 #ifdef X86
-    return __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vnni");
+    return has_avx512() || (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"));
 #else
     return 0;
 #endif
@@ -205,7 +150,7 @@ void bound_items(
     const struct items *items, const struct users *users, float *out, int64_t stride) {
 #ifdef X86
     round_users(items, users);
-    bound_all(items, users, out, stride);
+    (has_avx512() ? bound_all_avx512 : bound_all_avx2)(items, users, out, stride);
 #else
     (void)items, (void)users, (void)out, (void)stride;
 #endif

@@ -20,7 +20,6 @@
 #if defined(__x86_64__) && defined(__GNUC__)
 #include <immintrin.h>
 #define X86 1
-#define VNNI __attribute__((target("avx512f,avx512bw,avx512vnni,fma")))
 #endif
 
 #if defined(X86) && defined(__ELF__) && defined(__GLIBC__)

@@ -16,7 +16,7 @@ REACH = 5.0
 @pytest.fixture(autouse=True)
 def _can_bound(compiled) -> None:
     if not compiled.can_bound():
-        pytest.skip("this processor has no AVX-512 VNNI")
+        pytest.skip("this processor has no AVX2")
 
 
 def rows(rng: np.random.Generator, *shape: int) -> np.ndarray:

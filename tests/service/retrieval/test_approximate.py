@@ -215,7 +215,7 @@ def test_answers_are_the_same_before_and_after_it_is_finished(
 def test_a_restart_maps_the_rounded_copy(choose, exact_of, large, users, nothing, tmp_path) -> None:
     compiled = kernels()
     if compiled is None or not compiled.can_bound():
-        pytest.skip("this processor has no AVX-512 VNNI")
+        pytest.skip("this processor has no AVX2")
     query = Query(users[4], Eligible(NUM_ITEMS, nothing), 300)
     (right,) = exact_of(large).best([query])
     file = tmp_path / "rounded-1" / "blocks.npy"
