@@ -81,6 +81,11 @@ class Recommendation(_Part):
     live_events: int
     """Events since the model was made that the list is made with."""
     warnings: list[str]
+    """For people."""
+    warning_codes: list[str]
+    """For programs: one for each of `warnings`."""
+    left_out: dict[str, int] | None
+    """Where the list ends early: how many items are left out by what; None where it does not."""
     missing_ids: list[str]
     unavailable_ids: list[str]
     items: list[RecommendedItem]
@@ -123,6 +128,7 @@ class ExplanationResponse(_Answered):
     live_events: int
     """Live events that it is made with, as for lists."""
     warnings: list[str]
+    warning_codes: list[str]
     missing_ids: list[str]
     item_id: str
     title: str | None
@@ -167,6 +173,8 @@ class SimilarResponse(_Answered):
     item_id: str
     title: str | None
     modality: str | None
+    warnings: list[str]
+    warning_codes: list[str]
     items: list[SimilarItem]
 
 
@@ -232,6 +240,7 @@ class UserResponse(_Answered):
     source: str
     live_events: int
     warnings: list[str]
+    warning_codes: list[str]
     history: list[UserItem]
     """Newest first."""
     history_items: int
@@ -328,6 +337,8 @@ class ItemsResponse(_Answered):
 
     model_version: str
     items: list[CatalogueItem]
+    warnings: list[str]
+    warning_codes: list[str]
     missing_ids: list[str]
     next_cursor: str | None
 

@@ -260,8 +260,6 @@ def _history(answer: ExplanationResponse) -> Table:
 
 _TITLE_WIDTH = 38
 """With rank, score and bar a line has 78 characters."""
-_POPULAR = "these are popular items"
-"""As the service warns. The command says for whom, too."""
 
 
 @click.command(cls=Command)
@@ -386,15 +384,10 @@ def user(user_id: str, limit: int, url: str, as_json: bool) -> None:
 
 def show(answer: RecommendationResponse, out: Console) -> None:
     """Print a list."""
-    told = {_POPULAR, f"user {answer.user_id!r} is not known"} if answer.fallback else set()
     for warning in answer.warnings:
-        if warning not in told:
-            out.print(Text(f"warning: {warning}", style="yellow"))
+        out.print(Text(f"warning: {warning}", style="yellow"))
     if answer.missing_ids:
         out.print(Text(f"not in the model: {', '.join(answer.missing_ids)}", style="yellow"))
-    if answer.fallback is not None:
-        whom = answer.user_id or "the session"
-        out.print(Text(f"nothing is known about {whom}: {answer.fallback} items", "yellow"))
     scored = [terms(item.bias, item.experts or [], item.adjustments) for item in answer.items]
     reach = longest(scored)
     for item, parts in zip(answer.items, scored, strict=True):
@@ -416,6 +409,8 @@ def show(answer: RecommendationResponse, out: Console) -> None:
 
 def show_similar(answer: SimilarResponse, out: Console) -> None:
     """Print the items that are like one."""
+    for warning in answer.warnings:
+        out.print(Text(f"warning: {warning}", style="yellow"))
     out.print(Text(f"similar to {answer.title or answer.item_id}", style="bold"))
     modalities = list(answer.items[0].by_modality) if answer.items else []
     table = _table("item", "", "similarity", *modalities)

@@ -1,6 +1,6 @@
 """The routes that look up: items, categories, users."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Annotated
 
@@ -20,7 +20,13 @@ from service.api.dependencies import (
 )
 from service.http.problems import UserId
 from service.recommend.resolution import read_user
-from service.recommend.search import category_sizes, described, find_items, find_users
+from service.recommend.search import (
+    category_sizes,
+    described,
+    find_items,
+    find_users,
+    warnings_of_search,
+)
 from service.recommend.user_detail import user_detail
 from service.schemas import costs
 from service.schemas.paging import MOST, GivenCursor
@@ -32,6 +38,7 @@ from service.schemas.responses import (
     UserResponse,
     UsersResponse,
 )
+from service.schemas.warned import Warned, told
 from service.serving.snapshot import Snapshot
 
 router = APIRouter(
@@ -40,7 +47,10 @@ router = APIRouter(
 
 
 async def _answer(
-    find: Callable[[], tuple[Rows, list[str], str | None]], snapshot: Snapshot, call: Call
+    find: Callable[[], tuple[Rows, list[str], str | None]],
+    snapshot: Snapshot,
+    call: Call,
+    warnings: Sequence[Warned] = (),
 ) -> Response:
     """The answer with the items of these rows, the ids that are missing, and a cursor."""
     nobody = await read_user(snapshot, None)
@@ -57,6 +67,7 @@ async def _answer(
         items=found,
         missing_ids=missing,
         next_cursor=cursor,
+        **told(warnings),
     )
 
 
@@ -74,7 +85,7 @@ async def items(
         rows, cursor = find_items(snapshot.items, search)
         return rows, [], cursor
 
-    return await _answer(find, snapshot, call)
+    return await _answer(find, snapshot, call, warnings_of_search(snapshot.items, search))
 
 
 @router.post("/items:lookup", response_model=ItemsResponse)

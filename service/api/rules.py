@@ -19,6 +19,7 @@ from service.api.dependencies import (
 from service.recommend.rules import check_rules, unknown_pins, warnings_of
 from service.schemas.responses import RulesResponse
 from service.schemas.rules import NO_RULES, Rules
+from service.schemas.warned import told
 
 router = APIRouter(prefix="/v1", tags=["rules"], responses=GUARDED | REFUSED | SHARED)
 
@@ -52,9 +53,10 @@ async def delete_rules(shared: SharedDep, call: CallDep) -> Response:
 
 def _answer(call: Call, found: Rules, warnings: Sequence[str] = ()) -> Response:
     snapshot = call.services.follower.snapshot
+    unknown = [] if snapshot is None else told(warnings_of(snapshot.items, found))["warnings"]
     return call.answer(
         RulesResponse,
         rules=found.model_dump(mode="json"),
-        warnings=[*warnings, *([] if snapshot is None else warnings_of(snapshot.items, found))],
+        warnings=[*warnings, *unknown],
         missing_ids=[] if snapshot is None else unknown_pins(snapshot.items, found),
     )

@@ -15,6 +15,7 @@ from service.ops.metrics import Metrics
 from service.recommend.answer_items import items_as_json
 from service.recommend.lists import Lists
 from service.schemas.responses import Source
+from service.schemas.warned import told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +72,8 @@ def _fields(lists: Lists, place: int, items: orjson.Fragment) -> Mapping[str, ob
         "user_id": resolved.request.user_id,
         "fallback": "popular" if choice.source == "popular" else None,
         "live_events": resolved.live_events,
-        "warnings": lists.warnings(place),
+        **told(lists.warnings(place)),
+        "left_out": None if (end := lists.ends[place]) is None else end.left_out,
         "missing_ids": resolved.missing_ids,
         "unavailable_ids": resolved.unavailable_ids,
         "items": items,

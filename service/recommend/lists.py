@@ -16,6 +16,7 @@ from model.runtime.evidence import ListedItems
 from model.runtime.scorer import Breakdown, OnnxScorer
 from service.ops.metrics import Metrics
 from service.recommend.because import COMPARED, VERBS, Reasons, because
+from service.recommend.conditions import End
 from service.recommend.explanation import Parts, Weights, parts_of_lists
 from service.recommend.resolution import ResolvedRequest, resolve
 from service.recommend.rules import limited, with_pins
@@ -31,6 +32,7 @@ from service.retrieval.query import (
     most_popular_with_points,
 )
 from service.schemas.requests import RecommendationRequest
+from service.schemas.warned import Warned
 from service.serving.served import Served
 from service.store.users import UserState
 
@@ -64,12 +66,16 @@ class Lists:
 
     resolved: list[ResolvedRequest]
     shown: list[Ranked]
+    ends: list[End | None]
+    """None of a list that is as long as asked for."""
     explained: list[Explained]
     """Lists of popular items, and those that nobody wants explained, are in none of them."""
 
-    def warnings(self, place: int) -> list[str]:
+    def warnings(self, place: int) -> list[Warned]:
         """What the answer to a request has to warn of."""
-        return [*self.resolved[place].warnings, *self.shown[place].warnings]
+        end = self.ends[place]
+        short = () if end is None else end.warnings
+        return [*self.resolved[place].warnings, *self.shown[place].warnings, *short]
 
 
 def lists_together(batch: Sequence[Asked], metrics: Metrics) -> Lists:
@@ -82,12 +88,13 @@ def lists_together(batch: Sequence[Asked], metrics: Metrics) -> Lists:
     found = _retrieve_and_route(resolved, metrics)
     with metrics.stage("rank"):
         shown = [_page(*each) for each in zip(resolved, found, strict=True)]
+    ends = list(map(_end_of, resolved, found))
     to_explain = list(map(_to_explain, resolved, found, shown))
     explained = [
         _explain(places, resolved, shown, to_explain, metrics)
         for places in _places_by(map(_explained_with, resolved, shown, to_explain))
     ]
-    return Lists(resolved=resolved, shown=shown, explained=explained)
+    return Lists(resolved=resolved, shown=shown, ends=ends, explained=explained)
 
 
 def _retrieve_and_route(resolved: Sequence[ResolvedRequest], metrics: Metrics) -> list[Ranked]:
@@ -209,6 +216,14 @@ def _page(resolved: ResolvedRequest, ranked: Ranked) -> Ranked:
     if resolved.pins:
         ranked = with_pins(ranked, resolved.pins, _scores_of_pins(resolved), page.stop)
     return ranked.between(page.start, page.stop)
+
+
+def _end_of(resolved: ResolvedRequest, found: Ranked) -> End | None:
+    """None, too, if it is not the conditions that make it short."""
+    length = len(found.rows) + len(resolved.pins)
+    if found.warnings or length >= resolved.request.offset + resolved.request.k:
+        return None
+    return resolved.conditions.end_of(length)
 
 
 def _scores_of_pins(resolved: ResolvedRequest) -> Floats:

@@ -49,6 +49,7 @@ from service.schemas.errors import RequestRefused, UnknownItem, UnknownUser, Use
 from service.schemas.requests import ExplanationRequest
 from service.schemas.responses import Adjustment, ExpertDetail, Explanation, HistoryEvidence, Source
 from service.schemas.rules import NO_RULES, Rules
+from service.schemas.warned import Warned, told
 from service.serving.labels import display_name
 from service.serving.served import Served
 from service.serving.snapshot import Snapshot
@@ -78,7 +79,7 @@ class Comparison:
     is_exact: bool
     num_items: int
     """How many all of them stand for."""
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Warned, ...] = ()
     """See `Ranked`."""
 
     def rank(self, place: int, scores_C: NDArray[np.float32]) -> int:
@@ -201,7 +202,7 @@ def _explain(
         user_id=request.user_id,
         source=choice.source,
         live_events=num_used(live, user, choice),
-        warnings=[*choice.warnings, *rules.warnings, *others.warnings],
+        **told([*choice.warnings, *rules.warnings, *others.warnings]),
         missing_ids=missing,
         item_id=items.ids[row],
         title=items.title(row),

@@ -15,14 +15,16 @@ from numpy.typing import NDArray
 from model.runtime.profile import History, Profile, ProfileMaker, Vectors
 from model.runtime.top_k import Rows
 from service.recommend.adjustments import ItemPoints, sum_of_points
+from service.recommend.conditions import Conditions
 from service.recommend.dislikes import of_dislikes
 from service.recommend.live import NOTHING, LiveItems, live_items
-from service.recommend.rules import PinnedItem, apply_rules
+from service.recommend.rules import NO_ROWS, PinnedItem, apply_rules, of_categories
 from service.retrieval.query import Eligible, Floats
 from service.schemas.errors import InvalidRequest, UnknownItem
 from service.schemas.requests import RecommendationRequest
 from service.schemas.responses import Source
 from service.schemas.rules import NO_RULES, MaxPer
+from service.schemas.warned import Warned
 from service.serving.served import Served
 from service.serving.snapshot import Snapshot
 from service.store.hidden import is_among
@@ -73,7 +75,7 @@ class ProfileChoice:
     """Those that the profile is made of, with equal weight; each is oldest first."""
     fallback_reason: str | None
     """Why the user who was asked for could not be used; None if they were, or nobody was asked."""
-    warnings: list[str]
+    warnings: list[Warned]
 
     def popularity_times(self, snapshot: Snapshot) -> float:
         """How many times its popularity bias is added to an item's score, see `Magnet`.
@@ -133,12 +135,15 @@ def choose_profile(
     own = _own(profiles, user, live, status)
     if own is None and status == "known":
         status, fault = "no_history", f"user {user.user_id!r} has taken all of their history back"
-    warnings = [fault] if fault and own is None else []
+    warnings = []
+    if own is None and status != "not_asked" and status != "known":
+        warnings.append(Warned(status, fault))
     if user.trouble is not None:
-        warnings.append(STALE)
+        warnings.append(Warned("stale", STALE))
     session = profiles.of_session(session_rows)
     if session_given and session is None:
-        warnings.append("the model can use none of the session items")
+        words = "the model can use none of the session items"
+        warnings.append(Warned("unusable_session", words))
     if own is not None:
         source, profile, history_H = own
         return ProfileChoice(
@@ -151,7 +156,7 @@ def choose_profile(
     asked = status != "not_asked"
     if session is not None:
         if asked:
-            warnings.append("these items are based on the session only")
+            warnings.append(Warned("session_only", "these items are based on the session only"))
         return ProfileChoice(
             source="session",
             profile=session,
@@ -163,7 +168,7 @@ def choose_profile(
         source="popular",
         profile=None,
         fallback_reason=status if asked else "unusable_session",
-        warnings=[*warnings, "these are popular items"],
+        warnings=[*warnings, Warned("popular", "these are popular items")],
     )
 
 
@@ -235,12 +240,14 @@ class ResolvedRequest:
     served: Served
     request: RecommendationRequest
     choice: ProfileChoice
+    conditions: Conditions
     eligible: Eligible
+    """What meets them."""
     missing_ids: list[str]
     """Ids of the request that the model does not know."""
     unavailable_ids: list[str]
     """Candidates and pins that nobody may be shown."""
-    warnings: list[str]
+    warnings: list[Warned]
     adjustments: Sequence[ItemPoints] = ()
     """What is added to the scores of items."""
     popular_I: Floats | None = None
@@ -287,22 +294,13 @@ def resolve(served: Served, request: RecommendationRequest, user: UserState) -> 
     ).without(request.without_modalities, served.snapshot)
     excluded_rows, unknown = items.rows(request.exclude)
     missing += unknown
-    excluded = [excluded_rows, user.hidden_rows]
-    if request.exclude_seen:
-        excluded.append(known_rows(user, live, session_rows))
-    only: list[Rows] = []
+    candidate_rows: Rows | None = None
     unavailable: list[str] = []
-    warnings = list(choice.warnings)
     if request.candidates is not None:
         candidate_rows, unknown = items.rows(request.candidates)
-        only.append(candidate_rows)
         missing += unknown
         hidden = candidate_rows[is_among(candidate_rows, user.hidden_rows)]
         unavailable = [items.ids[row] for row in hidden]
-    if request.categories:
-        only.append(items.rows_in_any(request.categories))
-        known = items.rows_of_category
-        warnings += [f"no item is in category {x!r}" for x in request.categories if x not in known]
     rules = apply_rules(
         items,
         request,
@@ -310,17 +308,30 @@ def resolve(served: Served, request: RecommendationRequest, user: UserState) -> 
         hidden_rows=user.hidden_rows,
         excluded_rows=excluded_rows,
     )
-    pinned_rows = np.array([pin.row for pin in rules.pins], dtype=np.intp)
+    conditions = Conditions(
+        num_items=len(items),
+        deleted=items.ids.gone_rows,
+        candidates=candidate_rows,
+        categories=items.rows_in_any(request.categories) if request.categories else None,
+        filters=rules.within_I,
+        excluded=excluded_rows,
+        hidden=user.hidden_rows,
+        seen=known_rows(user, live, session_rows) if request.exclude_seen else NO_ROWS,
+        pinned=np.array([pin.row for pin in rules.pins], dtype=np.intp),
+    )
     return ResolvedRequest(
         served=served,
         request=request,
         choice=choice,
-        eligible=Eligible(
-            len(items), np.concatenate([*excluded, pinned_rows]), only, rules.within_I
-        ),
+        conditions=conditions,
+        eligible=conditions.eligible(),
         missing_ids=list(dict.fromkeys([*missing, *rules.missing_ids])),
         unavailable_ids=list(dict.fromkeys([*unavailable, *rules.unavailable_ids])),
-        warnings=[*warnings, *rules.warnings],
+        warnings=[
+            *choice.warnings,
+            *of_categories(items, request.categories),
+            *rules.warnings,
+        ],
         adjustments=[*rules.boosts, *of_dislikes(served.snapshot, live)],
         popular_I=choice.popularity(served.snapshot),
         live_events=num_used(live, user, choice),

@@ -9,7 +9,7 @@ Letters: I items.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from service.recommend.adjustments import ItemPoints
 from service.retrieval.query import Eligible, Floats, Ranked
 from service.schemas.errors import FieldFault, InvalidRequest
 from service.schemas.rules import ORDERED, Filter, MaxPer, Pin, Rules, Scalar
+from service.schemas.warned import Warned
 from service.serving.attributes import (
     TITLE,
     Attributes,
@@ -142,17 +143,30 @@ def check_rules(items: Catalogue, rules: Rules, place: str = "") -> None:
         raise InvalidRequest("; ".join(f"{each.field}: {each.message}" for each in faults), faults)
 
 
-def warnings_of(items: Catalogue, rules: Rules) -> list[str]:
+def warnings_of(items: Catalogue, rules: Rules) -> list[Warned]:
     """What the rules name that no item has."""
     conditions = [condition for _, condition in _conditions(rules)]
     names = [condition.attribute for condition in conditions]
     names += [] if rules.max_per is None else [rules.max_per.attribute]
-    found = [f"no item has the attribute {name!r}" for name in names if not kinds(items, name)]
+    found = [
+        Warned("unknown_attribute", f"no item has the attribute {name!r}")
+        for name in names
+        if not kinds(items, name)
+    ]
     for condition in conditions:
         if condition.attribute in CATEGORY:
-            unknown = (x for x in _texts(condition.values) if x not in items.rows_of_category)
-            found += [f"no item is in category {name!r}" for name in unknown]
-    return list(dict.fromkeys(found))
+            found += of_categories(items, _texts(condition.values))
+    return found
+
+
+def of_categories(items: Catalogue, names: Iterable[str]) -> list[Warned]:
+    """Warnings of categories that no item is in."""
+    known = items.rows_of_category
+    return [
+        Warned("unknown_category", f"no item is in category {name!r}")
+        for name in names
+        if name not in known
+    ]
 
 
 def unknown_pins(items: Catalogue, rules: Rules) -> list[str]:
@@ -180,7 +194,7 @@ class AppliedRules:
     limits: Sequence[MaxPer] = ()
     missing_ids: Sequence[str] = ()
     unavailable_ids: Sequence[str] = ()
-    warnings: Sequence[str] = field(default_factory=list)
+    warnings: Sequence[Warned] = ()
 
 
 NOTHING = AppliedRules()
@@ -211,7 +225,11 @@ def apply_rules(
         items, [*own.pins, *default.pins], hidden_rows, excluded_rows
     )
     misfits = [fault(items, condition) for _, condition in _conditions(default)]
-    warnings = [f"a default rule does not fit: {each}" for each in misfits if each is not None]
+    warnings = [
+        Warned("rule_does_not_fit", f"a default rule does not fit: {each}")
+        for each in misfits
+        if each is not None
+    ]
     for rules in (default, own):
         warnings += warnings_of(items, rules)
     return AppliedRules(
@@ -228,7 +246,7 @@ def apply_rules(
         limits=[rules.max_per for rules in (default, own) if rules.max_per is not None],
         missing_ids=missing,
         unavailable_ids=unavailable,
-        warnings=list(dict.fromkeys(warnings)),
+        warnings=warnings,
     )
 
 
@@ -290,7 +308,7 @@ def limited(
     """
     kept_rows: list[int] = []
     kept_scores: list[float] = []
-    warnings: dict[str, None] = {}
+    warnings: dict[Warned, None] = {}
     counts: Counter[tuple[int, Kind | None, Scalar]] = Counter()
     while len(kept_rows) < count and len(eligible):
         asked = max(count - len(kept_rows), _MORE)

@@ -18,11 +18,13 @@ from model.runtime.top_k import Rows, top_places
 from service.http.pages import PictureFolder
 from service.recommend.explanation import named, plain
 from service.recommend.resolution import item_row
+from service.recommend.rules import of_categories
 from service.retrieval.query import Eligible
 from service.schemas.errors import InvalidRequest
 from service.schemas.paging import cursor_of, place_of
 from service.schemas.requests import ItemSearch
 from service.schemas.responses import CatalogueItem, CategorySize, Neighbours, SimilarItem
+from service.schemas.warned import Warned, told
 from service.serving.attributes import YEAR, attributes_of
 from service.serving.catalogue import Catalogue
 from service.serving.snapshot import Snapshot
@@ -60,6 +62,16 @@ def find_items(items: Catalogue, wanted: ItemSearch) -> tuple[Rows, str | None]:
         return page_N, None
     shown_N = page_N[: wanted.limit]
     return shown_N, cursor_of("items", items.ids[int(shown_N[-1])], before + wanted.limit)
+
+
+def warnings_of_search(items: Catalogue, wanted: ItemSearch) -> list[Warned]:
+    """What it names that is not there, and whether titles are passed over."""
+    found = of_categories(items, wanted.category)
+    there = len(items.rows_in_any(wanted.category)) if wanted.category else len(items)
+    if wanted.title and there > MAX_LOOKED_AT:
+        words = f"of {there:,} items, titles of the {MAX_LOOKED_AT:,} most popular were looked at"
+        found.append(Warned("partly_searched", words))
+    return found
 
 
 def _searched(items: Catalogue, wanted: ItemSearch) -> Grown:
@@ -126,7 +138,12 @@ def similar_items(
         order_I = similarity_IM[:, names.index(modality)]
     rows = Eligible(len(items), np.append(hidden_rows, row)).rows()
     nearest = rows[top_places(order_I[rows], 0, k)]
+    warnings = []
+    if len(nearest) < k:
+        words = f"the whole list has {len(nearest):,} items: no other item may be shown"
+        warnings.append(Warned("short", words))
     return Neighbours(
+        **told(warnings),
         model_version=snapshot.version,
         item_id=item_id,
         title=items.title(row),

@@ -27,6 +27,7 @@ from service.schemas.responses import (
     UserItem,
     UsualExpert,
 )
+from service.schemas.warned import told
 from service.serving.served import Served
 from service.serving.snapshot import Snapshot
 from service.store.live_events import LiveEvent
@@ -70,7 +71,7 @@ def user_detail(
         in_model=user.in_model,
         source=choice.source,
         live_events=num_used(live, user, choice),
-        warnings=choice.warnings,
+        **told(choice.warnings),
         history=_history(snapshot, older_H, live, limit),
         history_items=len(history_H),
         events=_events(snapshot, events[:limit]),

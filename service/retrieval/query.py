@@ -15,6 +15,7 @@ from model.runtime.grown import Grown
 from model.runtime.profile import Profile
 from model.runtime.scorer import Breakdown, Scored
 from model.runtime.top_k import Rows, top_places
+from service.schemas.warned import Warned
 
 Floats = NDArray[np.float32]
 Tensors = Mapping[str, NDArray[Any]]
@@ -128,8 +129,8 @@ class Ranked:
     scores: NDArray[np.float32]
     breakdown: Breakdown | None = None
     """What adds up to the scores, if routing has told it; points are not in it."""
-    warnings: tuple[str, ...] = ()
-    """Which items could not be looked through, in words for the caller of the API."""
+    warnings: tuple[Warned, ...] = ()
+    """Which items could not be looked through."""
 
     @classmethod
     def nothing(cls) -> "Ranked":

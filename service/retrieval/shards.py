@@ -38,6 +38,7 @@ from service.retrieval.shard_messages import (
     queries_sent,
 )
 from service.schemas.errors import InvalidRequest, UnknownVersion
+from service.schemas.warned import Warned
 
 AWAY_SECONDS = 1.0
 """For so long a shard that has not answered is not asked again: others are not kept waiting."""
@@ -161,7 +162,8 @@ class _Peer:
         self._failures.inc()
         _logger.info("shard %s at %s: %s", self.place, self._url.netloc, error)
         what = f"shard {self.place} of the catalogue does not answer: its items are left out"
-        return [replace(Ranked.nothing(), warnings=(what,))] * len(queries)
+        away = Warned("shard_away", what)
+        return [replace(Ranked.nothing(), warnings=(away,))] * len(queries)
 
     def _ask(self, method: str, path: str, body: bytes | None = None) -> Callable[[], bytes]:
         """Send a request; what is returned waits for the answer. Both raise _Away."""

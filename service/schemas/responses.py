@@ -14,6 +14,7 @@ from model.registry.erasures import Part
 from model.registry.records import Variant
 from service.schemas.paging import NextCursor
 from service.schemas.rules import Rules
+from service.schemas.warned import Told
 
 Source = Literal["model", "session", "live", "popular"]
 OfVariant = Annotated[
@@ -98,6 +99,18 @@ LiveEvents = Annotated[
 Available = Annotated[bool, Field(description="False: the item is hidden, no list shows it")]
 
 
+Cause = Literal["categories", "filters", "excluded", "hidden", "seen", "max_per"]
+LeftOut = Annotated[
+    dict[Cause, int] | None,
+    Field(
+        description="Where the list ends before `k` items: how many items are left out by what; "
+        "of an item that several things leave out, the first of them. Null for a list that has all "
+        "that was asked for",
+        examples=[{"filters": 1200, "seen": 9}],
+    ),
+]
+
+
 class Answered(TypedDict):
     """What every answer carries besides its content."""
 
@@ -105,7 +118,7 @@ class Answered(TypedDict):
     took_ms: float
 
 
-class Recommendation(TypedDict):
+class Recommendation(Told):
     """A ranked list and where it comes from."""
 
     model_version: str
@@ -113,7 +126,7 @@ class Recommendation(TypedDict):
     user_id: str | None
     fallback: Literal["popular"] | None
     live_events: LiveEvents
-    warnings: list[str]
+    left_out: LeftOut
     missing_ids: Annotated[list[str], Field(description="Ids that the model does not know")]
     unavailable_ids: Annotated[list[str], Field(description="Candidates that are hidden")]
     items: list[RecommendedItem]
@@ -149,7 +162,7 @@ class HistoryEvidence(TypedDict):
     share: Annotated[float, Field(description="Of all that the history adds to the score")]
 
 
-class Explanation(TypedDict):
+class Explanation(Told):
     """Why one item has its score for a user or session: bias + contributions + points."""
 
     model_version: str
@@ -157,7 +170,6 @@ class Explanation(TypedDict):
     user_id: str | None
     source: Source
     live_events: LiveEvents
-    warnings: list[str]
     missing_ids: Annotated[list[str], Field(description="Ids that the model does not know")]
     item_id: str
     title: str | None
@@ -215,7 +227,7 @@ class SimilarItem(TypedDict):
     by_modality: Annotated[dict[str, float], Field(description="Cosine, mean over the views")]
 
 
-class Neighbours(TypedDict):
+class Neighbours(Told):
     """The nearest neighbours of an item, by one modality or by the mean of all."""
 
     model_version: str
@@ -339,7 +351,7 @@ class ItemDeletedResponse(Answered):
     revision: int
 
 
-class ItemsResponse(Answered):
+class ItemsResponse(Told, Answered):
     """A part of the catalogue."""
 
     model_version: str
@@ -417,7 +429,7 @@ class Taste(TypedDict):
     ]
 
 
-class UserDetail(TypedDict):
+class UserDetail(Told):
     """What is known of a user."""
 
     model_version: str
@@ -426,7 +438,6 @@ class UserDetail(TypedDict):
     in_model: Annotated[bool, Field(description="False: only events are known")]
     source: Annotated[Source, Field(description="What their lists are made of")]
     live_events: LiveEvents
-    warnings: list[str]
     history: Annotated[
         list[UserItem],
         Field(description="What their vector is made of, newest first, events included"),

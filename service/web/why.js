@@ -123,6 +123,7 @@ export function similar(found, add, details) {
   const modalities = Object.keys(found.items[0]?.by_modality ?? {});
   return [
     element("p", { class: "quiet" }, "The closest first: chosen by the same people, and alike in content."),
+    found.warnings.map((text) => element("p", { class: "warning" }, text)),
     table("Similar items", ["item", "session", "similarity", ...modalities].map((word) => term(word)),
       found.items.map((item) => [
         titled(item, details.get(item.item_id)),

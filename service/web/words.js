@@ -18,8 +18,6 @@ export const title = (list) => someone(list) ? `Recommended for ${whom(list)}` :
 export const counted = (events) => events
   ? `${events} ${events === 1 ? "choice" : "choices"} made since the model was trained ${events === 1 ? "counts" : "count"} here.` : "";
 
-const POPULAR = "these are popular items";  // as the service warns
-
 // Why popular items are shown to somebody of whom nothing can be known.
 function hint(found, body) {
   if (!someone(body)) return "No user is chosen, so these are popular items. Choose a user, give a heart, or add items to the session.";
@@ -28,10 +26,9 @@ function hint(found, body) {
 }
 
 function warnings(found, body, hinted) {
-  if (!someone(body)) return [];
-  const said = hinted ? [`user '${body.user_id}' is not known`, POPULAR] : [];
+  const said = hinted ? ["unknown_user", "popular"] : [];
   const missing = found.missing_ids.length ? [`not in the model: ${found.missing_ids.join(", ")}`] : [];
-  return [...found.warnings.filter((text) => !said.includes(text)), ...missing];
+  return [...found.warnings.filter((_, place) => !said.includes(found.warning_codes[place])), ...missing];
 }
 
 // Of each answer and its request: what is to be known of them, as one box for hints and one for warnings.

@@ -1203,6 +1203,9 @@ export interface components {
              * @enum {string}
              */
             variant: "champion" | "challenger";
+            /** @description For programs: one for each of `warnings` */
+            warning_codes: ("unknown_user" | "no_history" | "unavailable" | "stale" | "unusable_session" | "session_only" | "popular" | "unknown_category" | "unknown_attribute" | "rule_does_not_fit" | "shard_away" | "short" | "partly_searched")[];
+            /** @description For people, in words that may change */
             warnings: string[];
         };
         /**
@@ -1446,6 +1449,10 @@ export interface components {
             /** @description Also in the header X-Request-ID and the logs */
             request_id: string;
             took_ms: number;
+            /** @description For programs: one for each of `warnings` */
+            warning_codes: ("unknown_user" | "no_history" | "unavailable" | "stale" | "unusable_session" | "session_only" | "popular" | "unknown_category" | "unknown_attribute" | "rule_does_not_fit" | "shard_away" | "short" | "partly_searched")[];
+            /** @description For people, in words that may change */
+            warnings: string[];
         };
         /** @description Something that a user has done lately. */
         LiveEventRecord: {
@@ -1647,6 +1654,16 @@ export interface components {
         Recommendation: {
             fallback: "popular" | null;
             items: components["schemas"]["RecommendedItem"][];
+            /**
+             * @description Where the list ends before `k` items: how many items are left out by what; of an item that several things leave out, the first of them. Null for a list that has all that was asked for
+             * @example {
+             *       "filters": 1200,
+             *       "seen": 9
+             *     }
+             */
+            left_out: {
+                [key: string]: number;
+            } | null;
             /** @description Events since the model was made that this is made with; one for each item */
             live_events: number;
             /** @description Ids that the model does not know */
@@ -1660,6 +1677,9 @@ export interface components {
              * @enum {string}
              */
             variant: "champion" | "challenger";
+            /** @description For programs: one for each of `warnings` */
+            warning_codes: ("unknown_user" | "no_history" | "unavailable" | "stale" | "unusable_session" | "session_only" | "popular" | "unknown_category" | "unknown_attribute" | "rule_does_not_fit" | "shard_away" | "short" | "partly_searched")[];
+            /** @description For people, in words that may change */
             warnings: string[];
         };
         /**
@@ -1777,6 +1797,16 @@ export interface components {
         RecommendationResponse: {
             fallback: "popular" | null;
             items: components["schemas"]["RecommendedItem"][];
+            /**
+             * @description Where the list ends before `k` items: how many items are left out by what; of an item that several things leave out, the first of them. Null for a list that has all that was asked for
+             * @example {
+             *       "filters": 1200,
+             *       "seen": 9
+             *     }
+             */
+            left_out: {
+                [key: string]: number;
+            } | null;
             /** @description Events since the model was made that this is made with; one for each item */
             live_events: number;
             /** @description Ids that the model does not know */
@@ -1793,6 +1823,9 @@ export interface components {
              * @enum {string}
              */
             variant: "champion" | "challenger";
+            /** @description For programs: one for each of `warnings` */
+            warning_codes: ("unknown_user" | "no_history" | "unavailable" | "stale" | "unusable_session" | "session_only" | "popular" | "unknown_category" | "unknown_attribute" | "rule_does_not_fit" | "shard_away" | "short" | "partly_searched")[];
+            /** @description For people, in words that may change */
             warnings: string[];
         };
         /** @description One item of an answer; score = bias + contributions of the experts + points. */
@@ -2043,6 +2076,10 @@ export interface components {
             request_id: string;
             title: string | null;
             took_ms: number;
+            /** @description For programs: one for each of `warnings` */
+            warning_codes: ("unknown_user" | "no_history" | "unavailable" | "stale" | "unusable_session" | "session_only" | "popular" | "unknown_category" | "unknown_attribute" | "rule_does_not_fit" | "shard_away" | "short" | "partly_searched")[];
+            /** @description For people, in words that may change */
+            warnings: string[];
         };
         /** @description A step of the training has begun. */
         StepBegan: {
@@ -2135,6 +2172,9 @@ export interface components {
              * @enum {string}
              */
             variant: "champion" | "challenger";
+            /** @description For programs: one for each of `warnings` */
+            warning_codes: ("unknown_user" | "no_history" | "unavailable" | "stale" | "unusable_session" | "session_only" | "popular" | "unknown_category" | "unknown_attribute" | "rule_does_not_fit" | "shard_away" | "short" | "partly_searched")[];
+            /** @description For people, in words that may change */
             warnings: string[];
         };
         /** @description Some users. */

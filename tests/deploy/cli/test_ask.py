@@ -74,7 +74,10 @@ def test_rules(url: str, client: Client, capsys: pytest.CaptureFixture[str]) -> 
     assert best not in said
     limits = ["--filter", f"item_id in {best}, {second}", "--max-per", "item_id=1"]
     assert main(["recommend", USER, *limits, "--no-default-rules", "--url", url]) == 0
-    assert len(capsys.readouterr().out.splitlines()) == 2 * 3 + 1
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert first.startswith("warning: the whole list has 2 items: of ")
+    assert first.endswith(" outside the filters")
+    assert len(lines) == 2 * 3 + 1
 
 
 @pytest.mark.parametrize(
@@ -108,8 +111,8 @@ def test_a_session_and_a_stranger(url: str, capsys: pytest.CaptureFixture[str]) 
     assert "not in the model: nope" in capsys.readouterr().out
     assert main(["recommend", "nobody", "-k", "2", "--url", url]) == 0
     said = capsys.readouterr().out
-    assert "nothing is known about nobody: popular items" in said
-    assert "warning" not in said  # it would say the same
+    assert "warning: user 'nobody' is not known" in said
+    assert "warning: these are popular items" in said
     assert "interactions in training" in said
 
 

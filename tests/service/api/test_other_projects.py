@@ -160,11 +160,13 @@ def test_bodies_that_are_not_sent_as_json(
 
 
 def test_whoever_has_seen_everything(client) -> None:
-    """Implicit 476: no error, an empty list."""
+    """Implicit 476: no error, an empty list that says why."""
     items = [item["item_id"] for item in client.get("/v1/items?limit=1000").json()["items"]]
     report(client, "u002", "click", *items)
     answer = client.recommend("u002")
-    assert (answer["items"], answer["warnings"]) == ([], [])
+    assert (answer["items"], answer["warning_codes"]) == ([], ["short"])
+    assert answer["left_out"] == {"seen": len(items)}
+    assert f"{len(items)} already seen" in answer["warnings"][0]
     assert len(client.recommend("u002", exclude_seen=False)["items"]) == 10
 
 

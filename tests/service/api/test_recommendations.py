@@ -180,7 +180,8 @@ def test_filters_apply_before_the_best_are_chosen(
 def test_a_category_can_be_asked_for_by_get(disk_client) -> None:
     answer = get(disk_client, "u005", category=["odd", "nothing"], k=50)
     assert all(int(item[1:]) % 2 for item in ids(answer))
-    assert answer["warnings"] == ["no item is in category 'nothing'"]
+    assert answer["warnings"][0] == "no item is in category 'nothing'"
+    assert answer["warning_codes"] == ["unknown_category", "short"]
 
 
 def test_no_candidates_no_items(disk_client) -> None:

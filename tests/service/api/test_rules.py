@@ -375,7 +375,8 @@ def test_rules_that_a_model_cannot_use_are_refused_or_warned_of(
         publish(redis_url, make_artifact("plain", 2))  # its items have no attributes
         until(lambda: service.get("/v1/model").json()["model_version"] == "plain")
         answer = listed(service)
-        assert answer["warnings"] == ["no item has the attribute 'price'"]
+        assert answer["warnings"][0] == "no item has the attribute 'price'"
+        assert answer["warning_codes"] == ["unknown_attribute", "short"]
         assert answer["items"] == []
 
 

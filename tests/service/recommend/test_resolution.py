@@ -74,11 +74,11 @@ def test_warnings_say_what_stood_in_and_why() -> None:
     assert choose_profile(PROFILES, KNOWN, NO_ROWS, session_given=False).warnings == []
     assert choose_profile(PROFILES, NOT_ASKED, SESSION, session_given=True).warnings == []
     assert choose_profile(PROFILES, UNKNOWN, SESSION, session_given=True).warnings == [
-        "user 'x' is not known",
-        "these items are based on the session only",
+        ("unknown_user", "user 'x' is not known"),
+        ("session_only", "these items are based on the session only"),
     ]
     assert choose_profile(PROFILES, UNKNOWN, NO_ROWS, session_given=True).warnings == [
-        "user 'x' is not known",
-        "the model can use none of the session items",
-        "these are popular items",
+        ("unknown_user", "user 'x' is not known"),
+        ("unusable_session", "the model can use none of the session items"),
+        ("popular", "these are popular items"),
     ]
