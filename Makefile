@@ -33,7 +33,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --progress-bar off
 # Of what pip says: a line for each package that is fetched, and one before the long silence at its end.
-NAMES := sed -nuE 's/^Collecting ([^ ;]+).*/  \1/p; s/^Installing collected packages.*/  unpacking all of them, which takes longest/p'
+NAMES := sed -nuE 's/^Collecting ([A-Za-z0-9._-]+(==[^ ;]+)?).*/  \1/p; s/^Installing collected packages.*/  unpacking all of them, which takes longest/p'
 PINS := pyproject.toml constraints.txt client/pyproject.toml
 VENV := $(BIN)/.made
 RUNTIME := $(BIN)/.runtime
@@ -121,7 +121,9 @@ sbom: $(RUNTIME) $(SUPPLY) ## what is in .venv, as CycloneDX: writes sbom.cdx.js
 	@$(SUPPLY_BIN)/cyclonedx-py environment --output-reproducible --output-file sbom.cdx.json .venv
 	@echo "Written: sbom.cdx.json. The images have theirs in /app/sbom.cdx.json."
 
-release: $(RELEASE) ## everything of a release but the upload, in dist/ (SKIP_TESTS="why" leaves `make test` out)
+release: ## everything of a release but the upload, in dist/ (SKIP_TESTS="why" leaves `make test` out)
+	@sh deploy/release.sh --check
+	@$(MAKE) $(RELEASE)
 	@sh deploy/release.sh
 
 docs: $(DEV) ## the documentation as a site, in site/

@@ -1,5 +1,6 @@
 #!/bin/sh
 # Everything of a release but the upload, into dist/:  make release
+#   --check      only see whether the checkout can be released
 #   SKIP_TESTS   why `make test` is left out; the summary says it
 #   PYTHON       an interpreter with the development tools (.venv/bin/python if not given)
 set -eu
@@ -26,6 +27,8 @@ tagged=$(git rev-parse --quiet --verify "refs/tags/v$version^{commit}" || true)
 [ -z "$tagged" ] || [ "$tagged" = "$(git rev-parse HEAD)" ] ||
     fail "the tag v$version is on another commit: raise VERSION"
 
+[ "${1:-}" != --check ] || exit 0
+
 if [ -n "${SKIP_TESTS:-}" ]; then
     tested="NOT tested: $SKIP_TESTS"
 else
@@ -42,10 +45,12 @@ for project in . client; do
 done
 "$python" -m twine check --strict dist/*
 if command -v npm >/dev/null; then
+    echo "Packing the TypeScript client (npm fetches its tools)"
     (cd client/typescript && npm ci --silent --ignore-scripts && npm pack --silent --pack-destination ../../dist)
 else
     echo "npm is not installed: the TypeScript client is not packed" >&2
 fi
+echo "Installing what was built into clean environments, and running it (minutes)"
 DIST=$PWD/dist "$python" -m pytest -m wheel tests/deploy/test_installed.py
 (cd dist && { sha256sum ./* 2>/dev/null || shasum -a 256 ./*; } >../SHA256SUMS && mv ../SHA256SUMS .)
 

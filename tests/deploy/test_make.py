@@ -174,6 +174,15 @@ def test_a_release_without_its_changes(release_of: Release, tmp_path: Path) -> N
     assert f"CHANGELOG.md has no section '## {VERSION}'" in release_of().stderr
 
 
+def test_what_a_release_lacks_is_told_before_anything_is_installed(
+    release_of: Release, tmp_path: Path
+) -> None:
+    shutil.copy(PROJECT / "Makefile", tmp_path)
+    done = make(tmp_path, "release")
+    assert "the working tree is not clean" in done.stderr
+    assert not (tmp_path / ".venv").exists()
+
+
 def test_a_release_of_two_versions(release_of: Release, tmp_path: Path) -> None:
     (tmp_path / "client/magnet_client/version.py").write_text('VERSION = "9.9.9"\n')
     assert "the client's version is 9.9.9" in release_of().stderr
