@@ -6,9 +6,11 @@ Used by `uvicorn --http service.http.connections:Connection`, as `magnet serve` 
 import asyncio
 import json
 import resource
+import sys
 from http import HTTPStatus
 from typing import Any
 
+from httptools import HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 HEADER_SECONDS = 10.0
@@ -35,6 +37,8 @@ class Connection(HttpToolsProtocol):
     """Ends the connection unless the header is complete by then."""
     _header_bytes = 0
     """Read of a header that is not complete."""
+    _latest = b""
+    """What was read last, or is to be read once more."""
     _unanswered: tuple[RequestResponseCycle, ...] = ()
     """Requests that have begun, several where a caller does not wait for answers."""
 
@@ -50,7 +54,10 @@ class Connection(HttpToolsProtocol):
         """Read on; what belongs to no complete header counts."""
         if self._waiting is None and self._is_idle:
             self._wait()
-        super().data_received(data)
+        before, self._latest = None, data
+        while self._latest is not before:
+            before = self._latest
+            super().data_received(before)
         self._header_bytes = 0 if self._waiting is None else self._header_bytes + len(data)
         if self._header_bytes > MAX_HEADER_BYTES and not self.transport.is_closing():
             status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
@@ -60,6 +67,25 @@ class Connection(HttpToolsProtocol):
         """Refuse what the parser does not take."""
         detail = "this is no HTTP request; percent-encode what is not ASCII in its address"
         self._refuse(HTTPStatus.BAD_REQUEST, detail)
+
+    def _should_upgrade(self) -> bool:
+        """Have `handle_websocket_upgrade` called for any other protocol that a client offers."""
+        return bool(self.parser.get_method() != b"CONNECT")
+
+    def handle_websocket_upgrade(self) -> None:
+        """Have it read as if no other protocol had been offered (RFC 9110, section 7.8).
+
+        The parser ends at such a header, and takes the body for that protocol. Java's HttpClient
+        offers HTTP/2 with every first request to an http address.
+        """
+        ended = sys.exc_info()[1]
+        assert isinstance(ended, HttpParserUpgrade)
+        rest = self._latest[ended.args[0] :]
+        version = self.parser.get_http_version().encode()
+        lines = [b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, version)]
+        lines += [b"%s: %s" % pair for pair in self.headers if pair[0] != b"upgrade"]
+        self.parser = HttpRequestParser(self)
+        self._latest = b"\r\n".join([*lines, b"", rest])
 
     def on_headers_complete(self) -> None:
         """The request has begun; what comes next has its own deadline."""

@@ -10,6 +10,7 @@ import random
 import re
 import time
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -29,6 +30,7 @@ from service.schemas.errors import (
     InvalidRequest,
     NotRead,
     OutcomeUnknown,
+    RepeatedHeader,
     RequestRefused,
     TooLarge,
     TooLate,
@@ -58,6 +60,10 @@ _QUICKLY_UNPACKED = 64 * 1024
 """Bytes that are unpacked without a thread."""
 _RAW_HEADER = HEADER.lower().encode()
 _SANE_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
+_ONCE = frozenset(
+    {b"host", b"origin", b"authorization", b"content-type", b"content-encoding", b"last-event-id"}
+)
+"""Headers of one value; the server looks after those that say how long a body is."""
 _PROBES = frozenset({"/livez", "/readyz", "/metrics"})
 _logger = logging.getLogger(__name__)
 
@@ -146,6 +152,8 @@ class RequestMiddleware:
         is_bulk = scope["path"].endswith(":bulk")
         seconds = self._limits.seconds * (BULK_TIMES if is_bulk else 1)
         try:
+            if len(sent) < len(scope["headers"]):
+                _check_once(scope["headers"])
             _read_text(scope)
             self._check(scope["method"], scope["path"], sent)
             async with asyncio.timeout(seconds) as limit:
@@ -196,6 +204,14 @@ def _begun(
 def _route_of(scope: Scope) -> str:
     route: str = getattr(scope.get("route"), "path_format", OTHER)
     return route
+
+
+def _check_once(headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """RepeatedHeader, if something that is read of a request is there twice."""
+    counts = Counter(name for name, _ in headers)
+    for name in sorted(_ONCE & counts.keys()):
+        if counts[name] > 1:
+            raise RepeatedHeader(f"{name.decode()} is there {counts[name]} times; send it once")
 
 
 def _read_text(scope: Scope) -> None:

@@ -157,7 +157,16 @@ class _AllWorkers(MultiProcessCollector):
             number = path.stem.rpartition("_")[2]
             if _is_dead(int(number)):
                 mark_process_dead(number, str(self._folder))  # type: ignore[no-untyped-call]
-        yield from super().collect()  # type: ignore[no-untyped-call]
+        whole = [str(path) for path in self._folder.glob("*.db") if _is_begun(path)]
+        yield from self.merge(whole)  # type: ignore[no-untyped-call]
+
+
+def _is_begun(path: Path) -> bool:
+    """Whether a worker has counted in a file: one that was killed too early leaves it empty."""
+    try:
+        return path.stat().st_size > 0
+    except FileNotFoundError:  # it was of a worker that is dead
+        return False
 
 
 def _is_dead(process: int) -> bool:

@@ -57,6 +57,14 @@ class InvalidRequest(RequestRefused):
         return cls(f"{field}: {message}", (FieldFault(field=field, message=message),))
 
 
+class RepeatedHeader(RequestRefused):
+    """A header that can have one value has several: nobody knows which is meant."""
+
+    status = HTTPStatus.BAD_REQUEST
+    kind = "repeated-header"
+    title = "A header is there more than once"
+
+
 class UnknownUser(RequestRefused):
     """No such user in the live model, or none with a usable history."""
 

@@ -13,7 +13,7 @@ from model.artifact.files import is_web_address, pictures_in
 from training.data.markup import without_markup
 from training.data.tables import DataError
 from training.ingest.mapping import ItemMapping, Mapping
-from training.ingest.rejects import LINE, Check, Rejects, id_checks, passed
+from training.ingest.rejects import AGAIN, LINE, Check, Rejects, id_checks, passed
 from training.ingest.rows import FILE, ITEM
 from training.ingest.sources import Given, Source
 from training.ingest.tables import Interactions, PublicIds, check_rejected
@@ -146,7 +146,7 @@ def read_item_table(
                 fresh = named.filter(~again)
                 num_merged += len(named) - len(fresh)
             else:
-                check = Check("item came before", again, pl.col(ID))
+                check = Check(AGAIN, again, pl.col(ID))
                 fresh = passed(named, [check], source.path, rejects)
             known.update(fresh[ID])
             parts.append(fresh.drop(LINE).with_columns(pl.lit(place, pl.UInt16).alias(FILE)))

@@ -17,6 +17,8 @@ _SHOWN_CHARACTERS = 200
 """Most characters of a value in the rejects file, so that it stays readable."""
 _EXAMPLES = 3
 """Rows that are shown for each reason."""
+AGAIN = "item came before"
+"""A reason."""
 _CONTROL = r"\p{Cc}"
 MAX_ID = 256
 """Characters: the service takes no longer one."""

@@ -345,6 +345,8 @@ def _expanded(paths: Iterable[Path], passed_over: list[Path]) -> Iterator[Path]:
         if not found:
             sheets = any(inner.suffix in SHEET_SUFFIXES for inner in path.iterdir())
             remedy = f"expected files that end in {', '.join(_FOLDER_SUFFIXES)}"
+            if files:
+                remedy += f"; a table of another name is read if it is named itself: {files[0]}"
             raise DataError(path, "holds no table", SAVE_SHEETS if sheets else remedy)
         yield from found
 

@@ -14,7 +14,7 @@ import polars as pl
 from training.data.tables import DataError
 from training.ingest.counts import Counts, counts_of
 from training.ingest.mapping import InteractionMapping, Mapping, Repeats
-from training.ingest.rejects import LINE, Check, Rejects, id_checks, passed, shown
+from training.ingest.rejects import AGAIN, LINE, Check, Rejects, id_checks, passed, shown
 from training.ingest.rows import FILE, ITEM, LABEL, TIME, USER, VALUE, Rows
 from training.ingest.sources import BATCH_ROWS, Given, Source
 from training.ingest.times import seconds
@@ -263,10 +263,11 @@ def check_rejected(
         found = rejects.by_reason()
         named = "; ".join(f"{x.rows:,} x {why}, as {x.examples[0]}" for why, x in found.items())
         bound = f", more than {share:.0%}" if num_usable else ""
+        one = "give each item one row, with a column for each property; " * (AGAIN in found)
         raise DataError(
             sources[0].path,
             f"{len(rejects):,} of {num_read:,} rows cannot be used{bound}: {named}",
-            "correct the mapping or the file, or write max_rejected = 1.0 at the top of the "
+            f"{one}correct the mapping or the file, or write max_rejected = 1.0 at the top of the "
             "mapping (or give --max-rejected 1) to go on without these rows",
         )
 

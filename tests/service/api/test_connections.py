@@ -106,6 +106,55 @@ def test_a_request_in_pieces_is_answered(client) -> None:
         assert pieces.recv(65536).startswith(b"HTTP/1.1 200")
 
 
+UPGRADES = [
+    b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQBAAAA\r\n",
+    b"Upgrade: TLS/1.0\r\nConnection: upgrade\r\n",
+    b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
+]
+
+
+@pytest.mark.parametrize("upgrade", UPGRADES)
+@pytest.mark.parametrize("piece", [10_000, 7])
+def test_who_offers_another_protocol_is_answered_in_this_one(client, upgrade, piece) -> None:
+    """As Java's HttpClient does: the body counts, and the connection goes on (uvicorn 1501)."""
+    plain = b"Content-Length: %d\r\n\r\n" % len(ASKED) + ASKED
+    chunked = b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(ASKED), ASKED)
+    get = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n"
+    requests = [
+        POST + upgrade + plain,
+        get + upgrade + b"\r\n",
+        POST + upgrade + chunked,
+        get + b"\r\n",
+        get + upgrade + b"Connection: close\r\n\r\n",
+    ]
+    with line(client) as one:
+        whole = b"".join(requests)  # nobody waits for answers
+        for place in range(0, len(whole), piece):
+            one.sendall(whole[place : place + piece])
+        said = told(one)
+    assert said.count(b"HTTP/1.1 200 OK") == said.count(b"HTTP/1.1 ") == len(requests), said
+    assert said.count(b'"items":[{') == 2
+    assert said.count(b"alive") == 3
+
+
+def test_many_offers_at_once(client) -> None:
+    get = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n"
+    with line(client) as one:
+        one.sendall((get + UPGRADES[1] + b"\r\n") * 600 + get + b"Connection: close\r\n\r\n")
+        assert told(one).count(b"HTTP/1.1 200 OK") == 601
+
+
+@pytest.mark.parametrize("rest", [b"\x00\x01nonsense\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"])
+def test_what_speaks_another_protocol_at_once_is_refused(client, rest: bytes) -> None:
+    with line(client) as one:
+        one.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n" + UPGRADES[0] + b"\r\n" + rest)
+        assert b"HTTP/1.1 400 " in told(one)
+    with line(client) as one:
+        one.sendall(b"CONNECT localhost:80 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert one.recv(65536).startswith(b"HTTP/1.1 4")
+    assert client.get("/livez").status_code == 200
+
+
 @pytest.mark.parametrize(
     "headers",
     [
@@ -127,6 +176,31 @@ def test_two_readings_of_one_request_are_refused(client, headers: bytes) -> None
         said = told(smuggler)
     assert said.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 422 ", b"HTTP/1.1 501 ")), said
     assert said.count(b"HTTP/1.1 ") == 1, said
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (b"Host: localhost", b"Host: evil.example"),
+        (b"Content-Type: application/json", b"content-type: text/plain"),
+        (b"Authorization: Bearer one", b"Authorization: Bearer two"),
+        (b"Content-Encoding: identity", b"Content-Encoding: gzip"),
+        (b"Origin: https://shop.test", b"Origin: https://evil.example"),
+    ],
+)
+def test_a_header_of_one_value_is_there_once(client, first: bytes, second: bytes) -> None:
+    """Of two keys or two hosts nobody can know which is meant."""
+    given = POST + b"Content-Length: %d\r\nConnection: close\r\n" % len(ASKED)
+    for pair in ((first, second), (second, first), (first, first)):
+        missing = [each for each in pair if each.split(b":")[0] + b":" not in given] or pair[1:]
+        with line(client) as one:
+            one.sendall(given + b"\r\n".join(missing) + b"\r\n\r\n" + ASKED)
+            said = told(one)
+        assert said.startswith(b"HTTP/1.1 400 "), said
+        assert b"is there 2 times; send it once" in said
+    with line(client) as one:  # others may be repeated
+        one.sendall(given + b"Accept: a\r\nAccept: b\r\n\r\n" + ASKED)
+        assert told(one).startswith(b"HTTP/1.1 200 ")
 
 
 def post(client, body: bytes, encoding: str):

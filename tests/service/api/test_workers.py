@@ -95,6 +95,17 @@ class Asked:
 
 
 @pytest.mark.slow
+def test_a_worker_that_is_killed_as_it_begins_costs_no_metrics(url) -> None:
+    """client_python 1199: its empty file made every later look fail."""
+    address, _, folder = url
+    counted = next(folder.rglob("counter_*.db")).parent
+    for name in ("counter_999999.db", "histogram_999999.db", "gauge_livesum_999999.db"):
+        (counted / name).touch()
+    told = httpx2.get(f"{address}/metrics", timeout=30)
+    assert told.status_code == 200
+    assert "magnet_requests_total{" in told.text
+
+
 def test_all_workers_are_counted_together_also_those_that_died(url, until) -> None:
     address, parent, folder = url
     asked = Asked(address)

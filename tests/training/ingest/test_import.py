@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from training.data.dataset import DataConfig, load_dataset
 from training.data.interactions import read_interactions
 from training.data.tables import DataError
+from training.ingest.sources import Given
 
 ORDERS = """\
 \ufeffCustomer ID;Product;Stars;Reviewed at;Comment
@@ -185,6 +186,22 @@ def test_items_words_and_categories(tmp_path: Path, imported, table) -> None:
     assert dataset.item_metadata[0]["categories"] == ["Home & Garden", "Tea"]
     assert summary.catalogue is not None
     assert (summary.catalogue.unknown, summary.catalogue.never_chosen) == (1, 0)
+
+
+def test_a_table_with_a_row_for_each_property_is_told_so(tmp_path: Path, imported) -> None:
+    """Retailrocket's `item_properties.csv`."""
+    (tmp_path / "x.csv").write_text("user,item\nu,1\nu,2\n")
+    rows = "1,colour,red\n1,size,9\n2,colour,blue\n2,size,7\n"
+    (tmp_path / "items.csv").write_text(f"item,property,value\n{rows}")
+    with pytest.raises(DataError, match="one row, with a column for each property"):
+        imported("x.csv", "items.csv", items={"attributes": ["property", "value"]}, share=0.1)
+
+
+def test_a_folder_names_the_file_that_it_was_not_read_for(tmp_path: Path) -> None:
+    """Yoochose's and MovieLens-1M's tables end in `.dat`, Amazon's in `.json`."""
+    (tmp_path / "clicks.dat").write_text("1,2014-04-07T10:51:09.277Z,214536502,0\n")
+    with pytest.raises(DataError, match=r"is read if it is named itself: .*clicks\.dat"):
+        Given.of([tmp_path])
 
 
 def test_further_columns_are_kept_as_attributes(tmp_path: Path, imported, table) -> None:
