@@ -68,10 +68,12 @@ class TrainingConfig(BaseModel):
     cold_rate: float = Field(default=0.2, ge=0, lt=1)
     """Share of a step's positives and negatives that are masked as if nobody had chosen them."""
     learning_rate: float = Field(default=5e-3, gt=0)
+    """Of the encoders, and of the experts' templates after them."""
     settled_learning_rate: float = Field(default=1e-3, gt=0)
-    """Of the encoders where training goes on from a trained model."""
+    """The same where training goes on from a trained model."""
     router_learning_rate: float = Field(default=5e-4, gt=0)
-    """A tenth of the encoders' rate: at theirs a router overfits at once."""
+    """Of what the router learns about single pairs, a tenth of the others': at their rate it
+    overfits at once (docs/adr/0060)."""
     router_weight_decay: float = Field(default=0.05, ge=0)
     average_decay: float = Field(default=0.998, ge=0, lt=1)
     """Per step, of the moving average of the weights, which is validated and served."""

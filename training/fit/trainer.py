@@ -47,6 +47,9 @@ ROUTER_STEPS = 16
 """Most steps of an epoch of the router, which has few parameters to learn."""
 ROUTER_BATCH = 1024
 """Most positives of such a step; every one is routed with its hardest negatives."""
+COHERENCE_RATE = 0.5
+"""What the router makes of how coherent a history is learns at so much of the encoders' rate: it
+holds for a user, and training positives tell the truth about it (docs/adr/0060)."""
 GAIN = 0.002
 """Relative gain of validation NDCG@20 below which an epoch is no better than the best."""
 STAGE_TOLERANCE = 0.01
@@ -244,12 +247,16 @@ class _Run:
             if config.neighbourhood
             else no_weights(len(dataset.item_ids))
         )
-        router = list(self.magnet.head.parameters())
-        in_router = {id(parameter) for parameter in router}
-        encoders = [p for p in self.magnet.parameters() if id(p) not in in_router]
         rate = config.learning_rate if start is None else config.settled_learning_rate
+        head = self.magnet.head
+        coherence, templates = head.router.coherence_JG, list(head.templates.parameters())
+        router = [p for p in head.router.parameters() if p is not coherence]
+        in_head = {id(parameter) for parameter in head.parameters()}
+        encoders = [p for p in self.magnet.parameters() if id(p) not in in_head]
         groups: list[dict[str, Any]] = [
             {"params": encoders, "lr": rate},
+            {"params": templates, "lr": rate},
+            {"params": [coherence], "lr": COHERENCE_RATE * rate},
             {"params": router, "lr": config.router_learning_rate},
         ]
         self.optimizer = torch.optim.Adam(groups, fused=True)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from model.artifact.manifest import EpochRecord
+from model.network.experts import ExpertTemplates
 from model.network.schedule import EntropySchedule
 from training.data.dataset import DataConfig, Dataset, load_dataset
 from training.evaluate.protocol import evaluate
@@ -110,6 +111,17 @@ def test_the_router_goes_on_from_the_best_epoch_of_the_encoders(dataset: Dataset
     assert stages(model) == ["encoders"] * 6 + ["coverage"] * 6
     assert max(valid[:6]) > 1.03 * valid[5]
     assert valid[6:] == pytest.approx([max(valid[:6])] * 6, rel=0.02)
+
+
+def test_templates_and_coherence_learn_faster_than_evidence_of_pairs(dataset: Dataset) -> None:
+    """Bounds flatten the templates' gradients: at the router's rate they hardly left their start."""
+    changes = {"max_epochs": 20, "patience": 10, "learning_rate": 0.05}
+    model = train(dataset, SMALL.model_copy(update=changes | {"router_learning_rate": 1e-9}))
+    start_KM = ExpertTemplates(model.magnet.config.modalities)().detach()
+    moved_KM = (model.magnet.head.templates().detach() - start_KM).abs()
+    assert float(moved_KM.max()) > 0.02
+    assert float(model.magnet.head.router.coherence_JG.detach().abs().max()) > 0.1
+    assert abs(model.magnet.head.router.scale.item()) < 1e-6
 
 
 @pytest.mark.parametrize("helps", [True, False])
