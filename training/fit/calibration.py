@@ -189,11 +189,19 @@ class HeldOut:
 
 
 def chosen(found: Candidates, choices: Sequence[Fusion], *, cost: float, largest: bool) -> Fusion:
-    """The first, or the last, of the choices whose NDCG@20 is the best but for `cost`."""
-    ndcg = np.array([found.ndcg20(each.weights()) for each in choices])
-    good = np.flatnonzero(ndcg >= (1 - cost) * ndcg.max())
-    place = int(good[-1 if largest else 0])
-    return replace(choices[place], ndcg20=float(ndcg[place]))
+    """The first, or the last, of the choices whose NDCG@20 is the best but for `cost`.
+
+    The choices' weights lie on a line: they differ by one weight, or by what multiplies several.
+    """
+    weights = [each.weights() for each in choices]
+    start, end = weights[0], weights[-1]
+    moved = max(start, key=lambda name: abs(end[name] - start[name]))
+    way = end[moved] - start[moved]
+    place_X = [(each[moved] - start[moved]) / way if way else 0.0 for each in weights]
+    ndcg_X = found.ndcg20_along(start, end, place_X)
+    good = np.flatnonzero(ndcg_X >= (1 - cost) * ndcg_X.max())
+    best = int(good[-1 if largest else 0])
+    return replace(choices[best], ndcg20=float(ndcg_X[best]))
 
 
 def _users(model: TrainedModel, user_B: NDArray[np.int64], *, user_part: bool) -> NDArray[Any]:

@@ -66,6 +66,20 @@ def test_a_list_that_is_not_full_counts_no_item_twice(make_dataset) -> None:
         assert found.ndcg20(weights) == pytest.approx(expected, abs=1e-6)
 
 
+def test_along_a_line_every_place_is_what_its_weights_are(
+    communities: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(candidates, "_BLOCK_LEADS", 500)
+    terms = terms_of(communities)
+    found = gathered(communities, communities.valid, terms)
+    start, end = {"one": 1.0, "two": 0.2, "bias": 0.1}, {"one": 0.8, "two": 0.9, "bias": 0.1}
+    place_X = [-0.5, 0.0, 0.3, 1.0, 2.0]
+    weights = [{n: start[n] + x * (end[n] - start[n]) for n in start} for x in place_X]
+    expected = [by_protocol(communities, communities.valid, terms, each) for each in weights]
+    assert len(set(expected)) == len(expected)
+    assert found.ndcg20_along(start, end, place_X) == pytest.approx(expected, abs=1e-6)
+
+
 def test_the_best_items_of_each_term_are_in_the_pool(make_dataset) -> None:
     rng = np.random.default_rng(2)
     part_UI = rng.choice(3, size=(20, 700), p=[0.9, 0.05, 0.05])
