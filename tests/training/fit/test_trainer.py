@@ -114,7 +114,7 @@ def test_the_router_goes_on_from_the_best_epoch_of_the_encoders(dataset: Dataset
 
 
 def test_templates_and_coherence_learn_faster_than_evidence_of_pairs(dataset: Dataset) -> None:
-    """Bounds flatten the templates' gradients: at the router's rate they hardly left their start."""
+    """Bounds flatten templates' gradients: at the router's rate they hardly left their start."""
     changes = {"max_epochs": 20, "patience": 10, "learning_rate": 0.05}
     model = train(dataset, SMALL.model_copy(update=changes | {"router_learning_rate": 1e-9}))
     start_KM = ExpertTemplates(model.magnet.config.modalities)().detach()
