@@ -118,14 +118,14 @@ def test_what_was_planted_leads(tmp_path: Path) -> None:
         max_epochs=40,
         embedding_dim=16,
         negatives=64,
-        router_learning_rate=0.005,  # some hundred steps are few for the default's
+        router_learning_rate=0.001,  # some hundred steps are few for the default's
     )
     fit(DataConfig(folder=data), config, out)
     evaluation = ArtifactEvaluation.open(out, data)
     modalities = evaluation.artifact.manifest.modalities
     planted = read_planted(data, evaluation.dataset.user_ids, modalities)
     result = measure_faithfulness(evaluation, planted, num_users=240)
-    for pairs, floor in (("recommended", 0.75), ("test", 0.85)):  # chance is a third
+    for pairs, floor in (("recommended", 0.85), ("test", 0.9)):  # chance is a third
         agreement = result.planted[pairs]["above_usual"]
         assert agreement.share > floor
         assert set(agreement.by_driver) == set(modalities)
