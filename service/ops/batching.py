@@ -132,9 +132,11 @@ class Batcher(Generic[Job, Result]):
 
     async def _everybody(self) -> None:
         """Let those go first who have just been answered or come in, and wait for the expected."""
+        await asyncio.sleep(0)
+        if not self._expected:
+            return
         with suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE_SECONDS):
-                await asyncio.sleep(0)
                 while self._expected and len(self._waiting) < self._max_batch:
                     self._complete.clear()
                     await self._complete.wait()

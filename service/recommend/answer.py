@@ -4,7 +4,7 @@ Letters: K experts.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import orjson
@@ -18,8 +18,7 @@ from service.schemas.responses import Source
 from service.schemas.warned import told
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(NamedTuple):
     """A list as it is sent, and what is counted when it is given."""
 
     content: bytes

@@ -54,11 +54,12 @@ class RecommendationEngine:
         with making_a_list(), served.statistics.attempt():
             with self._metrics.stage("lookup"), self._batcher.expecting():
                 user = await read_user(served.snapshot, request.user_id)
-            answer = self.kept.get(served, request, user)
+            key = self.kept.key(request, user)
+            answer = None if key is None else self.kept.get(key, served, user)
             if answer is None:
                 answer = await self._batcher.run((served, request, user))
-                if answer.is_whole:
-                    self.kept.put(served, request, user, answer)
+                if key is not None and answer.is_whole:
+                    self.kept.put(key, served, user, answer)
         self._count(served, answer)
         return answer
 

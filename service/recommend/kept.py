@@ -6,7 +6,7 @@ is saved is making it. Answers of a moment when Redis could not be read are not 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Self
 from weakref import ref
@@ -72,23 +72,18 @@ class _Basis:
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    request: str
     answer: Answer
     """Its content compressed."""
     basis: _Basis
-
-    @property
-    def num_bytes(self) -> int:
-        """About how much memory it takes."""
-        texts = len(self.request) + len(self.answer.content)
-        return _BYTES + texts + _EVENT_BYTES * len(self.basis.events)
+    num_bytes: int
+    """About how much memory it takes."""
 
 
-_Asked = tuple[str | None, str]
-"""Who asked for what."""
+Key = tuple[str | None, str]
+"""Who asked for what: the user's id, and the request as JSON."""
 
 
-class _Entries(LRUCache[_Asked, _Kept]):
+class _Entries(LRUCache[Key, _Kept]):
     """The entries by request, the least recently used one first; it counts those that make room."""
 
     def __init__(self, most_bytes: int, metrics: Metrics) -> None:
@@ -99,7 +94,7 @@ class _Entries(LRUCache[_Asked, _Kept]):
     def getsizeof(value: _Kept) -> int:
         return value.num_bytes
 
-    def popitem(self) -> tuple[_Asked, _Kept]:
+    def popitem(self) -> tuple[Key, _Kept]:
         self._evictions.inc()
         return super().popitem()
 
@@ -119,11 +114,15 @@ class KeptAnswers:
             metrics.kept_asks.labels, ("hit", "miss", "changed")
         )
 
-    def get(self, served: Served, request: RecommendationRequest, user: UserState) -> Answer | None:
-        """The answer to a request, if it would be the same now."""
+    def key(self, request: RecommendationRequest, user: UserState) -> Key | None:
+        """What an answer is kept by; None if it is not to be kept."""
         if not self._entries.maxsize or user.trouble is not None:
             return None
-        kept = self._entries.get((user.user_id, request.model_dump_json()))
+        return user.user_id, request.model_dump_json()
+
+    def get(self, key: Key, served: Served, user: UserState) -> Answer | None:
+        """The answer to a request, if it would be the same now."""
+        kept = self._entries.get(key)
         if kept is None:
             self._miss.inc()
             return None
@@ -131,20 +130,16 @@ class KeptAnswers:
             self._changed.inc()
             return None
         self._hit.inc()
-        return replace(kept.answer, content=decompress(kept.answer.content))
+        return kept.answer._replace(content=decompress(kept.answer.content))
 
-    def put(
-        self, served: Served, request: RecommendationRequest, user: UserState, answer: Answer
-    ) -> None:
+    def put(self, key: Key, served: Served, user: UserState, answer: Answer) -> None:
         """Keep an answer; not that of a user who has been erased meanwhile."""
-        if not self._entries.maxsize or user.trouble is not None:
-            return
         if user.user_id is not None and served.snapshot.users.is_erased(user.user_id):
             return
-        small = replace(answer, content=compress(answer.content))
-        kept = _Kept(request.model_dump_json(), small, _Basis.of(served, user))
-        if kept.num_bytes <= self._entries.maxsize:
-            self._entries[user.user_id, kept.request] = kept
+        small = answer._replace(content=compress(answer.content))
+        num_bytes = _BYTES + len(key[1]) + len(small.content) + _EVENT_BYTES * len(user.events)
+        if num_bytes <= self._entries.maxsize:
+            self._entries[key] = _Kept(small, _Basis.of(served, user), num_bytes)
         self._bytes.set(self._entries.currsize)
 
     async def forget(self, is_erased: Callable[[str], bool]) -> None:
@@ -154,7 +149,7 @@ class KeptAnswers:
         """
         asked = [each for each in self._entries if each[0] is not None]
 
-        def theirs() -> list[_Asked]:
+        def theirs() -> list[Key]:
             return [each for each in with_pauses(asked) if each[0] and is_erased(each[0])]
 
         for each in await to_thread.run_sync(partial(beside_requests, theirs)):

@@ -211,7 +211,8 @@ class Exchange:
 
     async def _once(self, packed: bytes, count: int) -> list[Any]:
         # Sending does not ask the sentinels for the master; this does.
-        await self._connection.connect()
+        if not self._connection.is_connected:
+            await self._connection.connect()
         await self._check_nothing_is_left()
         await self._connection.send_packed_command(packed, check_health=False)
         replies: list[Any] = []
