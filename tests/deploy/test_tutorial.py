@@ -92,7 +92,7 @@ def test_it_runs_as_it_is_written(newcomer: Newcomer) -> None:
     assert listed.count("baking-") >= 2
     assert "Because you" in listed
     assert {"behaviour", "text"} <= set(explained.split())
-    assert "nothing is known about visitor" in unknown
+    assert "user 'visitor' is not known" in unknown
     assert '"accepted":1' in clicked
     assert "Because you liked Merino 4-ply" in clicked
     assert clicked.count("yarn-") >= 3

@@ -27,7 +27,9 @@ class Watched:
         def watched(*given: Any) -> Any:
             gone = [array for array in self._arrays if array() is None]
             self._arrays.clear()
-            assert not gone, f"{name} is given the address of {len(gone)} arrays that are freed"
+            assert not (given and gone), (
+                f"{name} is given the address of {len(gone)} arrays that are freed"
+            )
             return function(*given)
 
         return watched

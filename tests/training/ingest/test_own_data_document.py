@@ -98,6 +98,8 @@ def test_it_lists_every_reason() -> None:
         re.findall(r'Check\("([^"{]+)"|"(?:rating|event|timestamp|label)", "([^"]+)"\)', code)
     )
     flat = {one or other for one, other in reasons}
-    flat |= set(re.findall(r'^(?:WRONG_FIELDS|BROKEN_QUOTES|NOT_AN_OBJECT) = "(.+)"', code, re.M))
+    flat |= set(
+        re.findall(r'^(?:WRONG_FIELDS|BROKEN_QUOTES|NOT_AN_OBJECT|AGAIN) = "(.+)"', code, re.M)
+    )
     assert len(flat) >= 8
     assert {reason for reason in flat if f"`{reason}`" not in DOCUMENT} == set()
