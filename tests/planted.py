@@ -24,6 +24,7 @@ from service.auth import keys
 from service.ops import pseudonyms
 from service.ops.logs import LineFormatter
 from service.store import erasures
+from tests.files import contents
 
 MARK = "pl4nt3d"
 PASSWORD = f"{MARK}-password"
@@ -156,7 +157,6 @@ def pytest_runtest_makereport(
 
 
 def _look_into(folder: Path) -> None:
-    for path in folder.rglob("*"):
-        own = any(path.match(pattern) for pattern in _OWN_FILES)
-        if not own and path.is_file() and path.stat().st_size < _MOST_BYTES:
-            _WATCH.look(str(path), path.read_bytes())
+    for path, told in contents(folder, _MOST_BYTES):
+        if not any(path.match(pattern) for pattern in _OWN_FILES):
+            _WATCH.look(str(path), told)

@@ -2,7 +2,6 @@
 
 import itertools
 import logging
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -12,6 +11,7 @@ from deploy.cli.app import main
 from model.artifact.stored import layout_of
 from model.registry.erasures import Erasure, hashed
 from model.registry.keys import KeySpace
+from tests.files import files_with
 from training.publish.erasures import rewrite_versions
 from training.publish.lock import PublishLock
 
@@ -64,11 +64,6 @@ def keys_with(url: str, user_id: str) -> set[bytes]:
     """Keys whose name or value holds an id."""
     raw = user_id.encode()
     return {key for key, value in contents(url).items() if raw in key or raw in value}
-
-
-def files_with(folder: Path, user_id: str) -> list[Path]:
-    raw = user_id.encode()
-    return [x for x in folder.rglob("*") if x.is_file() and raw in x.read_bytes()]
 
 
 def test_an_erased_user_is_unknown_to_every_replica_at_once(replicas) -> None:

@@ -16,6 +16,7 @@ from model.registry.keys import KeySpace
 from service.ops.settings import Settings
 from service.store.erasures import Erasures
 from service.store.store import RedisStore
+from tests.files import files_with
 from training.feedback.log import EventLog
 from training.publish.erasures import ErasureRecords
 from training.retrain import erasure as on_disk
@@ -58,11 +59,6 @@ def in_redis(client: redis.Redis, user_id: str) -> list[bytes]:
     return found
 
 
-def on(folder: Path, user_id: str) -> list[str]:
-    raw = user_id.encode()
-    return [str(path) for path in folder.rglob("*") if path.is_file() and raw in path.read_bytes()]
-
-
 @pytest.fixture
 def config(config_file: Path, tiny_data: Path, tmp_path: Path) -> RetrainConfig:
     """The retraining of a copy of the data, which is going to be changed."""
@@ -79,7 +75,7 @@ def test_after_one_retraining_no_byte_of_the_id_is_anywhere(
     assert retrain(config).result == "promoted"
     click((ERASED, "i005"), ("u018", "i007"))
     for folder in (state, config.data.folder):
-        assert on(folder, ERASED)
+        assert files_with(folder, ERASED)
     assert in_redis(client, ERASED)
     before = read_artifact(next(Runs(state).newest_first())[0].artifact)
 
@@ -94,7 +90,7 @@ def test_after_one_retraining_no_byte_of_the_id_is_anywhere(
 
     assert in_redis(client, ERASED) == []
     for folder in (state, config.data.folder):
-        assert on(folder, ERASED) == []
+        assert files_with(folder, ERASED) == []
     (done,) = ErasureRecords(client, KEYS).all()
     assert (done.user_id, done.waiting) == (None, ())
     (new, _), (old, _) = Runs(state).newest_first()
@@ -135,7 +131,7 @@ def test_an_erasure_that_was_killed_goes_on(
     assert waiting.waiting == ("redis", "artifacts")
     assert waiting.user_id == ERASED
     retrain(config)
-    assert on(state, ERASED) == []
+    assert files_with(state, ERASED) == []
     assert in_redis(client, ERASED) == []
     for folder, record in Runs(state).newest_first():
         if record.version is not None:
@@ -147,7 +143,7 @@ def test_a_drain_takes_users_out_of_its_log(client, click, redis_url, tmp_path) 
     log = tmp_path / "log"
     drain = ["events", "drain", "--log", str(log), "--redis-url", redis_url]
     assert main(drain) == 0
-    assert on(log, ERASED)
+    assert files_with(log, ERASED)
     erase(redis_url, ERASED)
     click((ERASED, "i009"))
     assert main(drain) == 0
