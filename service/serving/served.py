@@ -3,6 +3,7 @@
 A request captures the immutable `Models`. Letters: K experts.
 """
 
+import asyncio
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -56,6 +57,9 @@ class ServingStatistics:
         self._seconds = metrics.answer_seconds.labels(variant)
         self._failed = metrics.answer_failures.labels(variant)
         self._counts = Counts(answers=0, failures=0, routed=0, weight_K=np.zeros(len(experts)))
+        self._shown_K = np.zeros(len(experts))
+        """As far as the metric knows."""
+        self._will_show = False
 
     def counts(self) -> Counts:
         """A copy of what has been counted so far."""
@@ -76,10 +80,22 @@ class ServingStatistics:
         self._seconds.observe(time.perf_counter() - started)
 
     def routed(self, weight_K: NDArray[np.floating]) -> None:
-        """Count how the items of a list were routed: the sum of their weights."""
+        """Count how the items of a list were routed: the sum of their weights.
+
+        The metric has them a moment later, those of all lists that are answered together at once:
+        its counters take longer than all else that is counted.
+        """
         self._counts.routed += 1
         self._counts.weight_K += weight_K
-        for counter, weight in zip(self._weights, weight_K.tolist(), strict=True):
+        if not self._will_show:
+            self._will_show = True
+            asyncio.get_running_loop().call_soon(self._show)
+
+    def _show(self) -> None:
+        self._will_show = False
+        new_K = self._counts.weight_K - self._shown_K
+        self._shown_K[:] = self._counts.weight_K  # not += new_K: rounded, a later one might be < 0
+        for counter, weight in zip(self._weights, new_K.tolist(), strict=True):
             counter.inc(weight)
 
 

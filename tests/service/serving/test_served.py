@@ -48,13 +48,24 @@ def test_an_attempt_is_an_answer_or_a_failure_or_the_callers_fault(
     assert value("magnet_answer_failures_total", labels) == failures
 
 
+async def routed(statistics: ServingStatistics, *lists: list[float]) -> None:
+    """Count some lists, and let the event loop go on once."""
+    for weights in lists:
+        statistics.routed(np.array(weights))
+    await asyncio.sleep(0)
+
+
 def test_a_window_is_what_came_after_its_start() -> None:
-    statistics = ServingStatistics(["one", "other"], Metrics(), "champion")
-    statistics.routed(np.array([1.0, 0.0]))
+    metrics = Metrics()
+    statistics = ServingStatistics(["one", "other"], metrics, "champion")
+    asyncio.run(routed(statistics, [1.0, 0.0]))
     start = statistics.counts()
-    for _ in range(2):
-        statistics.routed(np.array([0.25, 0.75]))
+    asyncio.run(routed(statistics, [0.25, 0.75], [0.25, 0.75]))
     window = statistics.counts().since(start)
+    value = metrics.registry.get_sample_value
+    for expert, weight in (("one", 1.5), ("other", 1.5)):
+        labels = {"expert": expert, "variant": "champion"}
+        assert value("magnet_served_expert_weight_total", labels) == weight
     assert window.routed == 2
     assert window.weight_K.tolist() == [0.5, 1.5]
     assert start.weight_K.tolist() == [1.0, 0.0]
