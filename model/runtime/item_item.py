@@ -14,14 +14,14 @@ R items of a list, Q histories of lists, S slots of a table, B users.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model.artifact.files import ArtifactError
-from model.runtime.native.kernels import LaidOut, kernels
+from model.runtime.native.kernels import CompressedRows, LaidOut, kernels
 from model.runtime.top_k import Rows, top_places
 
 Floats = NDArray[np.float32]
@@ -179,7 +179,7 @@ NO_SCORES = SparseScores(np.empty(0, dtype=np.intp), np.empty(0, dtype=np.float3
 """Of a history that says nothing."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class ItemItemModel:
     """W in compressed sparse rows; mapped from disk where the artifact is."""
 
@@ -221,9 +221,8 @@ class ItemItemModel:
         if not len(self.items) or not len(rows_H) or self.deviation == 0:
             return HistoryScores.none(rows_H)
         share_H = recency_shares(len(rows_H), recency_power)
-        if (compiled := kernels()) is not None and self._is_plain:
-            parts = self.offsets, self.items, self.weights
-            made = compiled.sums(parts, rows_H, share_H, self.deviation, _COUNTED_ITEMS)
+        if (compiled := kernels()) is not None and self._compressed is not None:
+            made = compiled.sums(self._compressed, rows_H, share_H, self.deviation, _COUNTED_ITEMS)
             rows_N, values_N = made.sums
             scores = (
                 DenseScores(values_N, made.largest)
@@ -238,11 +237,13 @@ class ItemItemModel:
         factor = self._factor(found)
         return HistoryScores(found.times(factor), item_E, value_E, length_H.cumsum(), factor)
 
-    @property
-    def _is_plain(self) -> bool:
-        """Whether the numbers are of the types that an artifact holds."""
+    @cached_property
+    def _compressed(self) -> CompressedRows | None:
+        """For the compiled functions; None if numbers are of other types than an artifact holds."""
         parts = self.offsets, self.items, self.weights
-        return all(each.dtype == of for each, of in zip(parts, _TENSORS.values(), strict=True))
+        if any(each.dtype != of for each, of in zip(parts, _TENSORS.values(), strict=True)):
+            return None
+        return CompressedRows.of(*parts)
 
     def _factor(self, found: ItemItemScores) -> float:
         """What brings the sums of a history to `deviation`; 0 if they are all alike."""

@@ -14,20 +14,22 @@ struct model {
 struct history {
     const int64_t *rows;
     const float *shares;
-    const int64_t *ends; /* of each item's entries */
+    int64_t *ends;       /* of each item's entries */
     int64_t size;
     int32_t *items;      /* of the entries [E] */
     float *values;       /* of the entries, times the share [E] */
 };
 
-/* Where the entries of some items end; one that came after the model has none. */
-void ends_of_entries(const struct model *model, const int64_t *rows, int64_t size, int64_t *ends) {
+/* Find where the entries of each item end, and how many there are; one that came after the model has
+ * none. */
+int64_t ends_of_entries(const struct model *model, const struct history *history) {
     int64_t end = 0;
-    for (int64_t h = 0; h < size; h++) {
-        const int64_t row = rows[h];
+    for (int64_t h = 0; h < history->size; h++) {
+        const int64_t row = history->rows[h];
         if (row >= 0 && row < model->num_items) end += model->offsets[row + 1] - model->offsets[row];
-        ends[h] = end;
+        history->ends[h] = end;
     }
+    return end;
 }
 
 INLINE void copy_entries(const struct model *model, const struct history *history) {

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Sequence
 from functools import cache
 from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,8 +35,6 @@ _FLOAT, _DOUBLE = ctypes.c_float, ctypes.c_double
 
 LaidOut = tuple[Rows | None, Floats]
 """Item-item scores: some rows and their values, or no rows and a value for each item."""
-Model = tuple[NDArray[np.integer], NDArray[np.integer], Floats]
-"""The item-item model: offsets, items and weights of its entries."""
 
 _logger = logging.getLogger(__name__)
 
@@ -91,11 +89,22 @@ class _Scaled(ctypes.Structure):
     _fields_ = (("factor", _DOUBLE), ("largest", _FLOAT))
 
 
-class _Model(ctypes.Structure):
+class CompressedRows(ctypes.Structure):
+    """`struct model` of `item_item.c`, made once for all requests."""
+
     _fields_ = (
         *((name, _POINTER) for name in ("offsets", "items", "weights")),
         ("num_items", _LONG),
     )
+    kept: tuple[NDArray[Any], ...]
+    """What it points at."""
+
+    @classmethod
+    def of(cls, offsets: NDArray[np.integer], items: NDArray[np.integer], weights: Floats) -> Self:
+        """Of entries, whose numbers are int64, int32 and float32."""
+        made = cls(*map(address, (offsets, items, weights)), len(offsets) - 1)
+        made.kept = offsets, items, weights
+        return made
 
 
 class _History(ctypes.Structure):
@@ -208,7 +217,7 @@ class Kernels:
             ("best_places", None, (_POINTER, _POINTER, _POINTER, _LONG, _POINTER)),
             ("make_pairs", ctypes.c_int, (_POINTER,) * 2),
             ("pick", None, (_POINTER,)),
-            ("ends_of_entries", None, (_POINTER, _POINTER, _LONG, _POINTER)),
+            ("ends_of_entries", _LONG, (_POINTER, _POINTER)),
             ("find_reasons", ctypes.c_int, (_POINTER, _POINTER, _LONG, _POINTER)),
             ("join", ctypes.c_int, (_POINTER,) * 3),
             ("most_bytes", _LONG, (_POINTER,)),
@@ -339,7 +348,7 @@ class Kernels:
 
     def sums(
         self,
-        model: Model,
+        model: CompressedRows,
         rows_H: NDArray[np.integer],
         share_H: Floats,
         deviation: float | None,
@@ -348,24 +357,22 @@ class Kernels:
         """What a history adds to items, brought to a standard deviation.
 
         Args:
-            model: of int64, int32 and float32.
+            model: whose entries are summed.
             rows_H: the items of the history.
             share_H: what each counts for.
             deviation: None leaves the sums as they are.
             most: items of a catalogue of which each has a value, or as many as there are entries.
         """
-        num_items = len(model[0]) - 1
+        num_items = model.num_items
         rows_H = np.ascontiguousarray(rows_H, dtype=np.int64)
         end_H = np.empty(len(rows_H), dtype=np.int64)
-        compressed = _Model(*map(address, model), num_items)
-        at_model = ctypes.byref(compressed)
-        self._library.ends_of_entries(at_model, address(rows_H), len(rows_H), address(end_H))
-        num_entries = int(end_H[-1])
+        history = _History(address(rows_H), address(share_H), address(end_H), len(rows_H))
+        at_model, at_history = ctypes.byref(model), ctypes.byref(history)
+        num_entries = self._library.ends_of_entries(at_model, at_history)
         items_E = np.empty(num_entries, dtype=np.int32)
         values_E = np.empty(num_entries, dtype=np.float32)
-        history = _History(*map(address, (rows_H, share_H, end_H)), len(rows_H), address(items_E))
-        history.values = address(values_E)
-        given = at_model, ctypes.byref(history), -1.0 if deviation is None else deviation
+        history.items, history.values = address(items_E), address(values_E)
+        given = at_model, at_history, -1.0 if deviation is None else deviation
         scaled = _Scaled()
         if num_items <= max(most, num_entries):
             room = np.zeros(num_items)

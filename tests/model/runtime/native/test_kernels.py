@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from model.runtime import pairs
 from model.runtime.item_item import NO_SCORES, DenseScores, SparseScores
+from model.runtime.native.kernels import CompressedRows
 from model.runtime.top_k import top_places
 
 
@@ -120,7 +121,8 @@ def test_sums_of_a_history_are_those_of_numpy(compiled, seed, num_items, deviati
     weights = rng.normal(0, 1, lengths.sum()).astype(np.float32)
     rows_H = rng.integers(0, num_items + 2, int(rng.integers(1, 12)))  # some came later
     share_H = rng.dirichlet(np.ones(len(rows_H))).astype(np.float32)
-    found = compiled.sums((offsets, items, weights), rows_H, share_H, deviation, most)
+    model = CompressedRows.of(offsets, items, weights)
+    found = compiled.sums(model, rows_H, share_H, deviation, most)
     said = [slice(*offsets[row : row + 2]) if row < num_items else slice(0) for row in rows_H]
     items_E = np.concatenate([items[part] for part in said])
     values_E = np.concatenate(
