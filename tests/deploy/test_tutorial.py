@@ -5,12 +5,12 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from deploy.local.servers import HOST, free_port
+from tests.waiting import PATIENCE_SECONDS, until
 
 PROJECT = Path(__file__).parents[2]
 DOCUMENT = (PROJECT / "docs" / "tutorial.md").read_text()
@@ -59,11 +59,12 @@ class Newcomer:
                 stdout=out,
                 stderr=out,
             )
-        deadline = time.monotonic() + seconds
-        while "training is finished" not in log.read_text():
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.2)
+
+        def said() -> bool:
+            return "training is finished" in log.read_text() or process.poll() is not None
+
+        until(said, seconds, failure=log.read_text)
+        assert process.poll() is None, log.read_text()
         return process
 
 
@@ -84,7 +85,7 @@ def test_it_runs_as_it_is_written(newcomer: Newcomer) -> None:
     try:
         told = [newcomer.types(block) for block in BLOCKS[place + 1 :]]
         running.send_signal(signal.SIGINT)
-        assert running.wait(60) == 0
+        assert running.wait(PATIENCE_SECONDS) == 0
     finally:
         running.kill()
         running.wait()

@@ -1,4 +1,4 @@
-"""`make run` on a small shop: it serves, it stops, and the second start is quick."""
+"""`make run` on a small shop: it serves, it stops, and a second start uses what stands."""
 
 import json
 import os
@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -20,11 +19,13 @@ import redis
 
 from model.registry.keys import KeySpace
 from tests.shipped_films import PIXEL
+from tests.waiting import PATIENCE_SECONDS, until
 
 PROJECT = Path(__file__).parents[2]
-SECOND_START_SECONDS = 15
+START_SECONDS = 2 * PATIENCE_SECONDS
+"""For a training too."""
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 class Launcher:
@@ -49,21 +50,21 @@ class Launcher:
     def output(self) -> str:
         return self.log.read_text()
 
-    def until_serving(self, seconds: float) -> None:
-        self.until_it_says("Ctrl-C stops everything.", seconds)
+    def until_serving(self) -> None:
+        self.until_it_says("Ctrl-C stops everything.")
 
-    def until_finished(self, seconds: float) -> None:
+    def until_finished(self) -> None:
         """It serves a model whose training is finished."""
-        self.until_serving(seconds)
+        self.until_serving()
         if "Serving an early model" in self.output:
-            self.until_it_says("training is finished: serving", seconds)
+            self.until_it_says("training is finished: serving")
 
-    def until_it_says(self, words: str, seconds: float) -> None:
-        deadline = time.monotonic() + seconds
-        while words not in self.output:
-            assert self.process.poll() is None, self.output
-            assert time.monotonic() < deadline, self.output
-            time.sleep(0.05)
+    def until_it_says(self, words: str) -> None:
+        def said() -> bool:
+            return words in self.output or self.process.poll() is not None
+
+        until(said, START_SECONDS, failure=lambda: self.output)
+        assert words in self.output
 
     def served(self) -> dict[str, Any]:
         """What the service says of its model."""
@@ -107,15 +108,8 @@ def launch(shop: Path, state: Path, tmp_path: Path) -> Iterator[Callable[..., La
 @pytest.fixture
 def serving(launch: Callable[..., Launcher]) -> Launcher:
     launcher = launch()
-    launcher.until_finished(seconds=120)
+    launcher.until_finished()
     return launcher
-
-
-def until(condition: Callable[[], bool], seconds: float = 15.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
 
 
 def test_the_curl_lines_work(serving: Launcher) -> None:
@@ -141,7 +135,7 @@ def test_a_signal_stops_all_of_it(number: signal.Signals, serving: Launcher) -> 
     children = serving.children()
     assert len(children) == 2
     serving.process.send_signal(number)
-    assert serving.process.wait(20) == 0
+    assert serving.process.wait(PATIENCE_SECONDS) == 0
     assert serving.is_gone(children)
     assert "Traceback" not in serving.output
 
@@ -157,9 +151,9 @@ def test_the_second_start_uses_what_stands(
     serving: Launcher, launch: Callable[..., Launcher]
 ) -> None:
     serving.process.send_signal(signal.SIGINT)
-    serving.process.wait(20)
+    serving.process.wait(PATIENCE_SECONDS)
     second = launch()
-    second.until_serving(SECOND_START_SECONDS)
+    second.until_serving()
     assert "using the model" in second.output
     assert "is already live" in second.output
     assert "training on" not in second.output
@@ -170,36 +164,36 @@ def test_an_early_model_is_served_and_a_stopped_training_goes_on(
 ) -> None:
     long = ("--max-epochs", "5000", "--patience", "5000", "--seed", "7")
     first = launch(*long)
-    first.until_serving(seconds=120)
+    first.until_serving()
     assert "Serving an early model" in first.output
     assert "better models take over by themselves" in first.output
     assert first.served()["early"] is True
-    first.until_it_says("coverage", seconds=60)  # an epoch
+    first.until_it_says("coverage")  # an epoch
     until(lambda: any((state / "models").glob("*/artifact.checkpoint")))
     children = first.children()
     assert len(children) == 3
     version = first.served()["model_version"]
     first.process.send_signal(signal.SIGINT)
-    assert first.process.wait(20) == 0
+    assert first.process.wait(PATIENCE_SECONDS) == 0
     assert first.is_gone(children)
     assert f"kept: the epochs of the training so far and the early model {version}" in first.output
 
     second = launch(*long)
-    second.until_serving(seconds=SECOND_START_SECONDS)
+    second.until_serving()
     assert second.served()["model_version"] == version
-    second.until_it_says("going on from", seconds=60)
+    second.until_it_says("going on from")
     second.process.send_signal(signal.SIGINT)
-    assert second.process.wait(20) == 0
+    assert second.process.wait(PATIENCE_SECONDS) == 0
 
 
 def test_a_given_redis_is_used_and_left_running(
     launch: Callable[..., Launcher], redis_url: str
 ) -> None:
     launcher = launch(REDIS_URL=redis_url, MAGNET_NAMESPACE="shop")
-    launcher.until_finished(seconds=120)
+    launcher.until_finished()
     assert len(launcher.children()) == 1
     launcher.process.send_signal(signal.SIGINT)
-    assert launcher.process.wait(20) == 0
+    assert launcher.process.wait(PATIENCE_SECONDS) == 0
     with redis.Redis.from_url(redis_url) as client:
         assert client.exists(KeySpace("shop").current) == 1
 
@@ -207,7 +201,7 @@ def test_a_given_redis_is_used_and_left_running(
 def test_a_child_that_dies_takes_the_launcher_down(serving: Launcher) -> None:
     children = serving.children()
     os.kill(children[-1], signal.SIGKILL)
-    assert serving.process.wait(20) == 1
+    assert serving.process.wait(PATIENCE_SECONDS) == 1
     last = serving.output[serving.output.rindex("error: ") :]
     assert re.match(r"error: the (service|embedded Valkey server) ended \(signal SIGKILL\)", last)
     assert "the end of" in last
@@ -218,7 +212,7 @@ def test_tables_as_they_are_shipped_are_served_with_titles_and_posters(
     shipped: Path, launch: Callable[..., Launcher]
 ) -> None:
     launcher = launch(data=shipped)
-    launcher.until_serving(seconds=120)
+    launcher.until_serving()
 
     def get(path: str) -> bytes:
         with build_opener(ProxyHandler({})).open(
@@ -236,4 +230,4 @@ def test_tables_as_they_are_shipped_are_served_with_titles_and_posters(
     assert answer["fallback"] is None
     assert all(item["reasons"][0] for item in answer["items"])
     launcher.process.send_signal(signal.SIGINT)
-    assert launcher.process.wait(20) == 0
+    assert launcher.process.wait(PATIENCE_SECONDS) == 0

@@ -4,7 +4,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from itertools import pairwise
@@ -15,6 +14,7 @@ import httpx2
 import pytest
 
 from model.artifact.files import read_artifact
+from tests.waiting import PATIENCE_SECONDS, until
 
 PROJECT = Path(__file__).parents[2]
 USER = "kündin 7"
@@ -31,13 +31,6 @@ def publish(artifact: Path, redis_url: str) -> str:
     return version
 
 
-def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
-
-
 @pytest.fixture
 def service(redis_url: str, tmp_path: Path) -> Iterator[httpx2.Client]:
     """The service in a process of its own, before anything is published."""
@@ -50,14 +43,16 @@ def service(redis_url: str, tmp_path: Path) -> Iterator[httpx2.Client]:
         subprocess.Popen(
             [*command, "--port", port], cwd=PROJECT, env=env, stdout=log, stderr=log
         ) as process,
-        httpx2.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
+        httpx2.Client(
+            base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=PATIENCE_SECONDS
+        ) as client,
     ):
         try:
             until(lambda: answers(client))
             yield client
         finally:
             process.terminate()
-            assert process.wait(15) in (0, -15)
+            assert process.wait(PATIENCE_SECONDS) in (0, -15)
 
 
 def answers(client: httpx2.Client) -> bool:
@@ -124,15 +119,17 @@ def test_a_new_version_is_followed_without_a_restart(
     second = publish(fitted(2), redis_url)
     assert second != first
 
-    seen_versions = []
-    deadline = time.monotonic() + 30
-    while second not in seen_versions:
-        assert time.monotonic() < deadline
+    seen_versions = set()
+
+    def sees_the_second() -> bool:
         answer = service.get(f"/v1/users/{USER}/recommendations")
         assert answer.status_code == 200
         check_items(answer.json()["items"])
-        seen_versions.append(answer.json()["model_version"])
-    assert set(seen_versions) <= {first, second}
+        seen_versions.add(answer.json()["model_version"])
+        return second in seen_versions
+
+    until(sees_the_second)
+    assert seen_versions <= {first, second}
 
     publish(fitted(1), redis_url)
     until(lambda: served(service) == first)

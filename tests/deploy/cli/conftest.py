@@ -9,6 +9,7 @@ import uvicorn
 
 from service.app import create_app
 from service.ops.settings import Settings
+from tests.waiting import PATIENCE_SECONDS, until
 
 
 @pytest.fixture(scope="session")
@@ -22,11 +23,8 @@ def url(artifact_dir: Path) -> Iterator[str]:
         assert thread.is_alive(), "the server did not start"
         time.sleep(0.01)
     url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    with httpx2.Client(base_url=url, trust_env=False) as client:
-        deadline = time.monotonic() + 30
-        while client.get("/readyz").status_code != 200:
-            assert time.monotonic() < deadline, "it did not become ready"
-            time.sleep(0.02)
+    with httpx2.Client(base_url=url, trust_env=False, timeout=PATIENCE_SECONDS) as client:
+        until(lambda: client.get("/readyz").status_code == 200)
     yield url
     server.should_exit = True
-    thread.join(timeout=10)
+    thread.join(PATIENCE_SECONDS)

@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
-import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Thread
@@ -19,6 +19,7 @@ from deploy.cli.app import main
 from model.artifact.files import Artifact, read_artifact, write_artifact
 from model.registry.keys import KeySpace
 from model.registry.records import RetrainingSummary
+from tests.waiting import PATIENCE_SECONDS, until
 from training.publish import publish_artifact
 
 PROJECT = Path(__file__).parents[3]
@@ -216,17 +217,16 @@ def test_serve_runs_the_service_until_it_is_told_to_stop(artifact_dir: Path) -> 
     )
     try:
         opener = build_opener(ProxyHandler({}))
-        deadline = time.monotonic() + 90
-        while True:
-            try:
-                assert opener.open(f"http://127.0.0.1:{port}/readyz", timeout=5).status == 200
-                break
-            except OSError:
-                assert process.poll() is None
-                assert time.monotonic() < deadline
-                time.sleep(0.1)
+
+        def ready() -> bool:
+            assert process.poll() is None
+            with suppress(OSError):
+                return opener.open(f"http://127.0.0.1:{port}/readyz").status == 200
+            return False
+
+        until(ready)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=30) in (0, -signal.SIGTERM)
+        assert process.wait(PATIENCE_SECONDS) in (0, -signal.SIGTERM)
     finally:
         process.kill()
         process.wait()
@@ -256,7 +256,7 @@ def test_workers_with_a_bad_setting_end_with_the_reason(command: list[str]) -> N
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
     )
     assert "magnet: bad setting: MAGNET_POLL_SECONDS: " in done.stderr
     assert done.returncode == 1 or command[0] == "uvicorn", "uvicorn then ends with 0"

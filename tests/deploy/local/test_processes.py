@@ -5,38 +5,28 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from deploy.local.processes import Child, ChildDied
+from tests.waiting import until
 
 PROJECT = Path(__file__).parents[3]
-SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
+SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
 STUBBORN = [
     sys.executable,
     "-u",
     "-c",
-    "from signal import *; import time; signal(SIGTERM, SIG_IGN); print('up'); time.sleep(60)",
+    "from signal import *; import time; signal(SIGTERM, SIG_IGN); print('up'); time.sleep(600)",
 ]
 PARENT = """
 import time
 from deploy.local.processes import Child
-with Child("a child", ["sleep", "60"]) as child:
+with Child("a child", ["sleep", "600"]) as child:
     print(child.pid, flush=True)
-    time.sleep(60)
+    time.sleep(600)
 """
-
-
-def until(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 def is_alive(pid: int) -> bool:
@@ -71,7 +61,7 @@ def test_a_child_is_stopped_on_exit() -> None:
 def test_a_child_that_will_not_stop_is_killed(tmp_path: Path) -> None:
     log = tmp_path / "log"
     with Child("the worker", STUBBORN, log=log, grace_seconds=0.2) as child:
-        assert until(lambda: "up" in log.read_text())
+        until(lambda: "up" in log.read_text())
     with pytest.raises(ChildDied, match=r"signal SIGKILL"):
         child.check()
 
@@ -91,7 +81,7 @@ def test_a_child_does_not_outlive_a_killed_parent() -> None:
         assert is_alive(pid)
         parent.send_signal(signal.SIGKILL)
         parent.wait()
-        assert until(lambda: not is_alive(pid))
+        until(lambda: not is_alive(pid))
 
 
 class RingingLock:
@@ -114,7 +104,7 @@ class RingingLock:
 def test_an_interrupt_at_the_worst_moment_leaves_the_child_stoppable() -> None:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        with Child("the worker", ["sleep", "60"], grace_seconds=1) as child:
+        with Child("the worker", ["sleep", "600"], grace_seconds=1) as child:
             process = child._process
             process._waitpid_lock = RingingLock(process._waitpid_lock)
             with pytest.raises(KeyboardInterrupt):

@@ -3,12 +3,12 @@ import json
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx2
 import numpy as np
@@ -25,9 +25,13 @@ from model.registry.keys import KeySpace
 from service.app import create_app
 from service.http.connections import Connection
 from service.ops.settings import Settings
+from tests import waiting
 from tests.planted import LOGIN
+from tests.waiting import PATIENCE_SECONDS
 
-HANGS_SECONDS = 5
+Result = TypeVar("Result")
+
+HANGS_SECONDS = 30
 """Longer than any timeout of a request, on a busy machine; shorter than those of loading."""
 
 
@@ -92,19 +96,12 @@ def _serving(
             assert thread.is_alive(), "the server did not start"
             time.sleep(0.01)
         port = server.servers[0].sockets[0].getsockname()[1]
-        with Service(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
+        with Service(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE_SECONDS) as client:
             yield client
     finally:
         server.should_exit = True
-        thread.join(timeout=10)
+        thread.join(PATIENCE_SECONDS)
         assert not thread.is_alive(), "the server did not stop"
-
-
-def _until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about in time"
-        time.sleep(0.02)
 
 
 class Proxy:
@@ -124,8 +121,7 @@ class Proxy:
         self._loop = asyncio.new_event_loop()
         self._thread = Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        starting = asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=tls)
-        self._server = asyncio.run_coroutine_threadsafe(starting, self._loop).result(10)
+        self._server = self._run(asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=tls))
         self.port: int = self._server.sockets[0].getsockname()[1]
 
     @property
@@ -153,10 +149,13 @@ class Proxy:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-        asyncio.run_coroutine_threadsafe(end(), self._loop).result(10)
+        self._run(end())
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        self._thread.join(PATIENCE_SECONDS)
         self._loop.close()
+
+    def _run(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(PATIENCE_SECONDS)
 
     def _break(self) -> None:
         for writer in self._writers:
@@ -233,6 +232,15 @@ def own_server(free_port: int, tmp_path: Path) -> Iterator[ValkeyServer]:
         server.stop()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _patient() -> Iterator[None]:
+    """What a request waits for before it is answered as last known; a test may set less."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("service.api.items.SEEN_SECONDS", PATIENCE_SECONDS)
+        patch.setattr("service.store.logs.READ_SECONDS", PATIENCE_SECONDS)
+        yield
+
+
 @pytest.fixture(scope="session")
 def publish() -> Callable[..., None]:
     """Puts an artifact into Redis and, unless told otherwise, makes it live."""
@@ -248,7 +256,7 @@ def serving() -> Callable[..., AbstractContextManager[Service]]:
 @pytest.fixture(scope="session")
 def until() -> Callable[..., None]:
     """Waits for a condition, and fails if it does not come about."""
-    return _until
+    return waiting.until
 
 
 @pytest.fixture(scope="session")
@@ -257,7 +265,7 @@ def disk_client(artifact: Artifact, tmp_path_factory: pytest.TempPathFactory) ->
     folder: Path = tmp_path_factory.mktemp("artifact")
     write_artifact(folder, artifact)
     with _serving(Settings(artifact_dir=folder, max_k=50)) as client:
-        _until(client.ready)
+        waiting.until(client.ready)
         yield client
 
 
@@ -278,7 +286,7 @@ def client(
     """A service that serves `artifact` from Redis, ready."""
     _publish(redis_url, artifact)
     with _serving(following()) as client:
-        _until(client.ready)
+        waiting.until(client.ready)
         yield client
 
 
@@ -289,8 +297,8 @@ def replicas(
     """Two replicas of one service."""
     _publish(redis_url, artifact)
     with _serving(following()) as one, _serving(following()) as other:
-        _until(one.ready)
-        _until(other.ready)
+        waiting.until(one.ready)
+        waiting.until(other.ready)
         yield one, other
 
 

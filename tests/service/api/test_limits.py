@@ -101,10 +101,10 @@ def test_before_it_stops_it_says_so_and_serves_on(artifact, tmp_path, until) -> 
         ) as process,
     ):
         try:
-            until(lambda: "running on http" in log.read_text(), 50)
+            until(lambda: "running on http" in log.read_text())
             (url,) = re.findall(r"running on (http://\S+?)[ \"]", log.read_text())
             with httpx2.Client(base_url=url, trust_env=False) as client:
-                until(lambda: client.get("/readyz").status_code == 200, 50)
+                until(lambda: client.get("/readyz").status_code == 200)
                 process.send_signal(signal.SIGTERM)
                 until(lambda: client.get("/readyz").status_code == 503)
                 assert "about to stop" in client.get("/readyz").json()["detail"]

@@ -198,11 +198,11 @@ def test_the_log_is_json_names_the_request_and_keeps_secrets(process, until) -> 
         found = re.search(r"running on (http\S+)", log.read_text())
         return found and found[1]
 
-    until(lambda: url() is not None, 60)
-    until(lambda: any("is not reachable" in str(line["message"]) for line in lines()), 60)
+    until(lambda: url() is not None)
+    until(lambda: any("is not reachable" in str(line["message"]) for line in lines()))
     path = f"{url()}/v1/users/u1/recommendations"
     httpx2.get(path, headers={"X-Request-ID": "find-me"}, timeout=60)
-    until(lambda: any(line.get("request_id") == "find-me" for line in lines()), 60)
+    until(lambda: any(line.get("request_id") == "find-me" for line in lines()))
     (request,) = (line for line in lines() if line.get("request_id") == "find-me")
     assert request["status"] == 503
     assert request["route"] == "/v1/users/{user_id}/recommendations"

@@ -144,9 +144,9 @@ def test_a_burst_waits_for_connections_and_gets_real_answers(
     redis_url, artifact, publish, serving, following, until
 ) -> None:
     publish(redis_url, artifact)
-    settings = following(user_cache_size=0, redis_timeout_seconds=30)
+    settings = following(user_cache_size=0)
     with serving(settings) as client, ThreadPoolExecutor(100) as pool:
         until(client.ready)
         paths = [f"/v1/users/u{turn % 28:03d}/recommendations" for turn in range(300)]
-        answers = list(pool.map(lambda path: client.get(path, timeout=30).json(), paths))
+        answers = list(pool.map(lambda path: client.get(path).json(), paths))
     assert {answer["fallback"] for answer in answers} == {None}

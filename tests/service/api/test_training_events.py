@@ -284,7 +284,7 @@ def test_a_service_that_stops_ends_its_streams(
             [*command, "--port", "0"], env=os.environ | {"REDIS_URL": redis_url}, stderr=stream
         )
     try:
-        until(lambda: re.search(r"running on http\S+:\d+", log.read_text()) is not None, 30)
+        until(lambda: re.search(r"running on http\S+:\d+", log.read_text()) is not None)
         (port,) = re.findall(r"running on http\S+:(\d+)", log.read_text())
         ended = threading.Event()
         began = threading.Event()

@@ -112,7 +112,7 @@ def test_all_workers_are_counted_together_also_those_that_died(url, until) -> No
     for _ in range(5):
         asked.ask(8)
         asked.look()
-    until(lambda: asked.look()[ANSWERED] == asked.answers, 30)
+    until(lambda: asked.look()[ANSWERED] == asked.answers)
     assert asked.latest["magnet_waiting_requests"] == 0
 
     killed = min(workers(parent))
@@ -127,6 +127,6 @@ def test_all_workers_are_counted_together_also_those_that_died(url, until) -> No
     for _ in range(5):
         asked.ask(8)
         asked.look()
-    until(lambda: asked.look()[ANSWERED] >= asked.answers, 30)
+    until(lambda: asked.look()[ANSWERED] >= asked.answers)
     assert asked.latest["magnet_source_up"] == 1, "of the living"
     assert len(list(Path(folder).glob("magnet-metrics-*"))) == 1

@@ -41,7 +41,6 @@ def test_everybody_can_read_it(
         offline=True, color_scheme=scheme, viewport={"width": width, "height": 900}
     ) as context:
         page = context.new_page()
-        page.set_default_timeout(60_000)
         page.on("console", lambda message: complaints.append(message.text))
         page.on("requestfailed", lambda request: complaints.append(request.url))
         page.goto(path.as_uri())

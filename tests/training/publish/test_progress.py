@@ -24,6 +24,7 @@ from model.registry.progress import (
     TrainingEvent,
     parse_event,
 )
+from tests.waiting import until
 from training.publish import progress
 from training.publish.progress import Reporter
 
@@ -106,7 +107,7 @@ def test_a_stopped_training_says_so_and_one_that_runs_is_alive(
 ) -> None:
     def run() -> None:
         with Reporter.open(redis_url, "default", "a", "fit"):
-            wait(lambda: client.get(KEYS.training_alive) == b"a")
+            until(lambda: client.get(KEYS.training_alive) == b"a")
             assert 0 < client.ttl(KEYS.training_alive) <= progress.SILENT_SECONDS
             raise KeyboardInterrupt
 
@@ -138,7 +139,7 @@ def test_what_was_told_while_redis_was_away_comes_later(
         for epoch in range(1, 30):
             reporter.epoch(EPOCH.model_copy(update={"epoch": epoch}), 100)
             time.sleep(0.01)
-        wait(lambda: client.xlen(KEYS.training) >= 30)
+        until(lambda: client.xlen(KEYS.training) >= 30)
     numbers = [event.number for event in told(client)]
     assert sorted(set(numbers)) == list(range(1, 32))
 
@@ -148,14 +149,7 @@ def test_the_stream_is_bounded(redis_url: str, client: redis.Redis) -> None:
         for _ in range(MOST_EVENTS + 500):
             reporter.epoch(EPOCH, 100)
             if reporter._number % 500 == 0:
-                wait(lambda: not reporter._waiting)
+                until(lambda: not reporter._waiting)
     assert client.xlen(KEYS.training) == MOST_EVENTS
     assert client.memory_usage(KEYS.training) < 4e6
     assert isinstance(told(client)[-1], RunEnded)
-
-
-def wait(until: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 10
-    while not until():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)

@@ -143,7 +143,6 @@ def test_everybody_can_read_it_without_a_network(
         offline=True, color_scheme=scheme, viewport={"width": width, "height": 900}
     ) as context:
         page = context.new_page()
-        page.set_default_timeout(60_000)
         page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("requestfailed", lambda request: complaints.append(request.url))

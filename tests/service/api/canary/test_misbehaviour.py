@@ -155,5 +155,5 @@ def test_it_is_withdrawn_here_while_redis_cannot_be_told(
         until(lambda: served(client) is None)
         assert Canary.parse(store.get(KEYS.canary)).outcome is None
         line.mend()
-        until(lambda: Canary.parse(store.get(KEYS.canary)).outcome is not None, seconds=20)
+        until(lambda: Canary.parse(store.get(KEYS.canary)).outcome is not None)
         assert Canary.parse(store.get(KEYS.canary)).outcome == "rolled_back"

@@ -3,7 +3,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page
 
 from model.artifact.files import Artifact
 from model.artifact.manifest import EpochRecord
@@ -71,8 +71,6 @@ def open_page(browser: Browser, service) -> Iterator[Callable[..., Page]]:
         context = browser.new_context(**({"viewport": DESK} | options))
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(30_000)
-        expect.set_options(timeout=30_000)
         if key is not None:
             page.add_init_script(f"sessionStorage.setItem('magnet-api-key', '{key}')")
         page.on(

@@ -18,7 +18,7 @@ def service(valkey_server, make_artifact, publish, serving, until):
         redis.flushall()
     url = valkey_server.connection_url
     publish(url, make_artifact("v1", 0))
-    settings = Settings(redis_url=url, poll_seconds=0.05, redis_timeout_seconds=10)
+    settings = Settings(redis_url=url, poll_seconds=0.05)
     with serving(settings) as client:
         until(client.ready)
         yield client

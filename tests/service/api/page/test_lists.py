@@ -190,10 +190,10 @@ def test_a_key_is_asked_for_where_the_service_wants_one(
         page = context.new_page()
         page.goto(str(client.base_url))
         dialog = page.get_by_role("dialog", name="An API key is needed")
-        expect(dialog).to_be_visible(timeout=30_000)
+        expect(dialog).to_be_visible()
         dialog.get_by_label("Key").fill(secret)
         dialog.get_by_role("button", name="Use it").click()
-        expect(page.locator(".card")).to_have_count(12, timeout=30_000)
+        expect(page.locator(".card")).to_have_count(12)
 
 
 def test_pictures_of_the_data_folder_are_on_the_cards(
@@ -208,12 +208,12 @@ def test_pictures_of_the_data_folder_are_on_the_cards(
         until(client.ready)
         page = context.new_page()
         page.goto(str(client.base_url))
-        expect(page.locator(".card img")).to_have_count(12, timeout=30_000)
+        expect(page.locator(".card img")).to_have_count(12)
         loaded = "pictures => pictures.every((one) => one.complete && one.naturalWidth === 1)"
         until(lambda: page.locator(".card img").evaluate_all(loaded))
         (tmp_path / "images" / f"{client.recommend('u000')['items'][0]['item_id']}.gif").unlink()
         page.reload()
-        expect(page.locator(".card .cover")).to_have_count(1, timeout=30_000)
+        expect(page.locator(".card .cover")).to_have_count(1)
 
 
 @pytest.mark.parametrize("name", ["curl", "Python"])

@@ -105,7 +105,7 @@ class Changes(RuleBasedStateMachine):
         title = f"Title {next(self.numbers)}"
         self.ok("PUT", f"/v1/items/{item}", place, json={"title": title, "categories": ["new"]})
         for client in self.world.clients:
-            self.until(lambda client=client: self.title(client, item) == title, 60)
+            self.until(lambda client=client: self.title(client, item) == title)
         self.until(self.agree, 60)  # a canary takes the item in after the live model
 
     @rule(user=users, place=places)
@@ -125,7 +125,7 @@ class Changes(RuleBasedStateMachine):
         self.ok("POST", f"/v1/models/{version}:canary", place, json={"share": share})
         sample = f'magnet_canary_share{{model_version="{version}"}}'
         for client in self.world.clients:
-            self.until(lambda client=client: client.metric(sample) == share, 60)
+            self.until(lambda client=client: client.metric(sample) == share)
 
     @invariant()
     def kept_answers_are_true(self) -> None:

