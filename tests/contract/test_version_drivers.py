@@ -22,6 +22,7 @@ from service.schemas.errors import CanaryConflict, RequestRefused, UnknownVersio
 from service.store import registry as service_registry
 from service.store.store import RedisStore
 from tests.registry_table import CANARY, ENDED, LIVE, SHARED, TRAINING_ONLY, VERSIONS, Row
+from tests.waiting import PATIENCE_SECONDS
 from training.publish import registry as training_registry
 from training.publish.connection import PublishError, UnknownVersionError
 
@@ -98,7 +99,7 @@ def test_every_transition(driver: str, row: Row, redis_url: str, client: redis.R
     before = held(client)
     events = client.pubsub(ignore_subscribe_messages=True)
     events.subscribe("mg:{default}:events")
-    events.get_message(timeout=1)
+    events.get_message(timeout=PATIENCE_SECONDS)
     events.get_message(timeout=0.01)
 
     if row.refused:
@@ -124,7 +125,7 @@ def test_every_transition(driver: str, row: Row, redis_url: str, client: redis.R
     assert client.zrange("mg:{default}:versions", 0, -1, withscores=True) == sorted(
         row.versions.items(), key=lambda pair: pair[1]
     )
-    message = events.get_message(timeout=1 if row.announces else 0.05)
+    message = events.get_message(timeout=PATIENCE_SECONDS if row.announces else 0.05)
     assert (message["data"] if message else None) == row.announces
     assert events.get_message(timeout=0.01) is None
     events.close()

@@ -72,6 +72,13 @@ class Service(httpx2.Client):
         body: dict[str, Any] = answer.json()
         return body
 
+    def serves_as(self, other: "Service", user_id: str) -> bool:
+        """Whether a user can be read here; who can gets their own list and nobody else's."""
+        answer = self.recommend(user_id)
+        if not answer["warnings"]:
+            assert answer["items"] == other.recommend(user_id)["items"]
+        return not answer["warnings"]
+
     def metric(self, sample: str) -> float:
         """The value of the sample that starts with `sample`, 0 if there is none."""
         for line in self.get("/metrics").text.splitlines():

@@ -16,6 +16,7 @@ import pytest
 from model.artifact.files import write_artifact
 from service.http.middleware import HEADERS
 from service.ops.settings import Settings
+from tests.waiting import PATIENCE_SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,7 @@ def small(serving, until, artifact, tmp_path_factory):
     """A service with small bounds."""
     folder = tmp_path_factory.mktemp("small")
     write_artifact(folder, artifact)
-    settings = Settings(artifact_dir=folder, max_body_bytes=2048, request_timeout_seconds=1)
+    settings = Settings(artifact_dir=folder, max_body_bytes=2048)
     with serving(settings) as client:
         until(client.ready)
         yield client
@@ -42,21 +43,24 @@ def test_a_body_may_be_so_long(small) -> None:
         assert answer.headers["X-Request-ID"] == answer.json()["request_id"]
 
 
-def test_an_answer_is_given_up_in_time(small) -> None:
+def test_an_answer_is_given_up_in_time(artifact, tmp_path, serving, until) -> None:
     """A caller who never ends her body does not hold the service."""
-    url = small.base_url
-    connection = http.client.HTTPConnection(url.host, url.port, timeout=10)
-    connection.putrequest("POST", "/v1/recommendations")
-    connection.putheader("Content-Length", "100")
-    connection.endheaders(b"{")
-    started = time.monotonic()
-    answer = connection.getresponse()
-    assert answer.status == 503
-    assert json.load(answer)["type"] == "urn:magnet:problem:too-late"
-    assert answer.headers["retry-after"]
-    assert time.monotonic() - started >= 0.9
-    connection.close()
-    assert small.recommend("u001")["items"]
+    write_artifact(tmp_path, artifact)
+    with serving(Settings(artifact_dir=tmp_path, request_timeout_seconds=1)) as client:
+        until(client.ready)
+        url = client.base_url
+        connection = http.client.HTTPConnection(url.host, url.port, timeout=PATIENCE_SECONDS)
+        connection.putrequest("POST", "/v1/recommendations")
+        connection.putheader("Content-Length", "100")
+        started = time.monotonic()
+        connection.endheaders(b"{")
+        answer = connection.getresponse()
+        assert answer.status == 503
+        assert json.load(answer)["type"] == "urn:magnet:problem:too-late"
+        assert answer.headers["retry-after"]
+        assert time.monotonic() - started >= 0.9
+        connection.close()
+        until(client.ready)
 
 
 def test_who_leaves_in_the_middle_of_a_body_is_no_fault_of_ours(small, until) -> None:
@@ -103,13 +107,13 @@ def test_before_it_stops_it_says_so_and_serves_on(artifact, tmp_path, until) -> 
         try:
             until(lambda: "running on http" in log.read_text())
             (url,) = re.findall(r"running on (http://\S+?)[ \"]", log.read_text())
-            with httpx2.Client(base_url=url, trust_env=False) as client:
+            with httpx2.Client(base_url=url, trust_env=False, timeout=PATIENCE_SECONDS) as client:
                 until(lambda: client.get("/readyz").status_code == 200)
                 process.send_signal(signal.SIGTERM)
                 until(lambda: client.get("/readyz").status_code == 503)
                 assert "about to stop" in client.get("/readyz").json()["detail"]
                 assert client.get("/v1/users/u001/recommendations").status_code == 200
-            assert process.wait(20) in (0, -signal.SIGTERM)
+            assert process.wait(PATIENCE_SECONDS) in (0, -signal.SIGTERM)
         finally:
             if process.poll() is None:
                 process.kill()

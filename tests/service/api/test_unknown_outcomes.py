@@ -96,8 +96,8 @@ def service(server, line, make_artifact, publish, serving, until):
     settings = Settings(
         redis_url=line.url,
         poll_seconds=3600,
-        redis_timeout_seconds=0.5,
-        redis_load_timeout_seconds=0.6,
+        redis_timeout_seconds=1.0,
+        redis_load_timeout_seconds=1.2,
     )
     with serving(settings) as client:
         until(client.ready)

@@ -3,6 +3,7 @@
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Event
 
 import numpy as np
 import pytest
@@ -40,18 +41,21 @@ def test_a_damaged_version_is_refused_and_the_old_one_kept(
     redis_url, make_artifact, publish, serving, following, until, damage, said: str
 ) -> None:
     publish(redis_url, make_artifact("v1", 1))
-    with serving(following()) as client, redis.Redis.from_url(redis_url) as admin:
+    settings = following()
+    with serving(settings) as client, redis.Redis.from_url(redis_url) as admin:
         until(client.ready)
         before = client.recommend("u001")["items"]
         publish(redis_url, make_artifact("v2", 2), live=False)
         damage(admin)
         admin.set(KEYS.current, "v2")
+        began = time.monotonic()
         until(lambda: said in client.warnings())
         assert "still serving v1" in client.warnings()
         assert client.recommend("u001")["items"] == before
         failures = 'magnet_model_loads_total{reason="damaged",result="failure"}'
         time.sleep(0.8)  # some fifteen polls
-        assert 1 <= client.metric(failures) <= 6
+        polls = (time.monotonic() - began) / settings.poll_seconds
+        assert 1 <= client.metric(failures) < polls / 2
         publish(redis_url, make_artifact("v3", 3))
         until(lambda: client.recommend("u001")["model_version"] == "v3")
         assert client.get("/readyz").json()["warnings"] == []
@@ -146,30 +150,29 @@ def test_no_answer_is_torn_by_a_reload(
         for version, artifact in versions.items()
         for row in range(29)
     }
-    answered: set[str] = set()
+    answered = [""]
+    enough = Event()
 
-    def ask(client, count: int) -> None:
-        for turn in range(count):
-            row = turn % 29
+    def ask(client) -> None:
+        while not enough.is_set():
+            row = len(answered) % 29
             answer = client.recommend(f"u{row:03d}", k=20, exclude_seen=False)
             version = answer["model_version"]
             scores = expected[version, row]
             best = np.argsort(-scores)[:20]
             assert [item["item_id"] for item in answer["items"]] == [f"i{b:03d}" for b in best]
             assert [item["score"] for item in answer["items"]] == pytest.approx(scores[best])
-            answered.add(version)
+            answered.append(version)
 
     publish(redis_url, versions["v1"])
     with serving(following()) as client, ThreadPoolExecutor(4) as pool:
         until(client.ready)
-        asking = [pool.submit(ask, client, 150) for _ in range(4)]
-        turn = 0
-        while not all(future.done() for future in asking):
-            turn += 1
-            publish(redis_url, versions[f"v{turn % 2 + 1}"])
-            time.sleep(0.1)
+        asking = [pool.submit(ask, client) for _ in range(4)]
+        try:
+            for version in ("v2", "v1") * 4:
+                publish(redis_url, versions[version])
+                until(lambda version=version: answered[-1] == version)
+        finally:
+            enough.set()
         for future in asking:
             future.result()
-        swaps = client.metric('magnet_model_loads_total{reason="",result="success"}')
-    assert answered == {"v1", "v2"}
-    assert swaps >= 3

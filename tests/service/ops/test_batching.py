@@ -8,6 +8,7 @@ from service.ops import batching
 from service.ops.batching import Batcher, in_a_thread
 from service.ops.metrics import Metrics
 from service.schemas.errors import Overloaded, SourceUnavailable
+from tests import waiting
 
 pytestmark = pytest.mark.anyio
 
@@ -27,7 +28,7 @@ class Worker:
     def __call__(self, jobs: Sequence[int]) -> list[int]:
         self.batches.append(list(jobs))
         self.begun.set()
-        assert self.may_go.wait(10)
+        assert self.may_go.wait(waiting.PATIENCE_SECONDS)
         if min(jobs) < 0:
             raise ValueError(f"{min(jobs)} is negative")
         return [2 * job for job in jobs]
@@ -44,7 +45,7 @@ def batcher(worker, **limits: int) -> Batcher[int, int]:
 
 
 async def busy_with(worker: Worker, first: asyncio.Task[int]) -> None:
-    assert await asyncio.to_thread(worker.begun.wait, 10)
+    assert await asyncio.to_thread(worker.begun.wait, waiting.PATIENCE_SECONDS)
     assert not first.done()
 
 
@@ -70,7 +71,8 @@ async def test_what_arrives_meanwhile_is_computed_together_and_in_order(worker) 
     assert worker.batches == [[0], [1, 2, 3], [4, 5]]
 
 
-async def test_a_batch_waits_for_jobs_that_are_being_prepared(worker) -> None:
+async def test_a_batch_waits_for_jobs_that_are_being_prepared(worker, monkeypatch) -> None:
+    monkeypatch.setattr(batching, "PATIENCE_SECONDS", 3600)
     queue, prepared = batcher(worker), asyncio.Event()
     worker.may_go.set()
 
@@ -97,11 +99,11 @@ async def test_a_batch_does_not_wait_for_ever_for_what_is_expected(worker) -> No
 
 
 async def test_a_full_batch_waits_for_nobody(worker, monkeypatch) -> None:
-    monkeypatch.setattr(batching, "PATIENCE_SECONDS", 60)
+    monkeypatch.setattr(batching, "PATIENCE_SECONDS", 3600)
     queue = batcher(worker, max_batch=2)
     worker.may_go.set()
     with queue.expecting():
-        assert await asyncio.wait_for(asyncio.gather(queue.run(1), queue.run(2)), 10) == [2, 4]
+        assert await asyncio.gather(queue.run(1), queue.run(2)) == [2, 4]
 
 
 async def test_beyond_the_bound_a_request_is_refused_and_the_others_are_not(worker) -> None:
@@ -152,7 +154,7 @@ async def test_closing_lets_nobody_hang(worker) -> None:
     await asyncio.sleep(0)
     worker.may_go.set()
     await queue.close()
-    _, pending = await asyncio.wait([first, second], timeout=5)
+    _, pending = await asyncio.wait([first, second], timeout=waiting.PATIENCE_SECONDS)
     assert not pending
     assert second.cancelled()
     assert first.result() == 0

@@ -117,7 +117,6 @@ def test_a_change_costs_what_changed(redis_url, server) -> None:
 
 def test_requests_are_answered_while_all_are_read(redis_url, server, monkeypatch) -> None:
     """As last known, and the reading goes on when nobody waits any longer."""
-    monkeypatch.setattr("service.store.logs.READ_SECONDS", 0.05)
     server.sadd(KEYS.unavailable, "i05")
     server.incr(KEYS.availability_revision)
 
@@ -133,6 +132,7 @@ def test_requests_are_answered_while_all_are_read(redis_url, server, monkeypatch
             return await page(cursor, count)
 
         watched.store.hidden_page = slowly  # type: ignore[method-assign]
+        monkeypatch.setattr("service.store.logs.READ_SECONDS", 0.05)
         with pytest.raises(SourceUnavailable, match="being read"):
             await watched.hidden.follow(2)
         assert watched.hidden.trouble == HiddenItems.behind

@@ -10,6 +10,7 @@ import redis
 
 from model.registry.canary import Canary
 from model.registry.keys import KeySpace
+from tests.waiting import PATIENCE_SECONDS
 from training.publish import PublishError, PublishPolicy, live_version, publish_artifact
 from training.publish.connection import LockLostError
 from training.publish.lock import PublishLock, RetrainLock
@@ -31,9 +32,9 @@ def test_it_is_begun_listed_and_stopped(command: Command, client: redis.Redis) -
     assert command("canary", "--json") == (0, "null\n")
     with client.pubsub() as heard:
         heard.subscribe(KEYS.events)
-        heard.get_message(timeout=1)
+        heard.get_message(timeout=PATIENCE_SECONDS)
         assert command("canary", "v2") == (0, "v2 serves 5.0% of the users\n")
-        assert heard.get_message(timeout=1)["data"] == b"v2"
+        assert heard.get_message(timeout=PATIENCE_SECONDS)["data"] == b"v2"
     client.hset(KEYS.canary_answers, "v2", 123)
     status, out = command("models")
     assert status == 0

@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from model.registry.keys import KeySpace
-from tests.waiting import until
+from tests.waiting import PATIENCE_SECONDS, until
 from training.publish import PublishPolicy, live_version, publish_artifact
 from training.publish.connection import LockLostError, UnknownVersionError
 from training.publish.lock import RetrainLock
@@ -61,9 +61,9 @@ def test_a_roll_back_holds_until_it_is_lifted(
 ) -> None:
     with client.pubsub() as heard:
         heard.subscribe(KEYS.events)
-        heard.get_message(timeout=1)
+        heard.get_message(timeout=PATIENCE_SECONDS)
         status, out = command("rollback")
-        assert heard.get_message(timeout=1)["data"] == b"v2"
+        assert heard.get_message(timeout=PATIENCE_SECONDS)["data"] == b"v2"
     assert (status, out.split(";")[0]) == (0, "v2 is live and pinned, v3 was left")
     assert client.mget(KEYS.current, KEYS.previous, KEYS.pinned) == [b"v2", b"v3", b"v2"]
 

@@ -10,6 +10,7 @@ import redis
 from deploy.cli.app import main
 from model.artifact.files import Artifact, read_artifact
 from model.registry.keys import KeySpace
+from tests.waiting import PATIENCE_SECONDS
 from training.publish import PublishError, PublishPolicy, live_version, publish_artifact
 
 KEYS = KeySpace()
@@ -44,9 +45,9 @@ def test_a_publish_is_announced_and_remembers_what_was_live(
     publish_artifact(artifact_of("v1"), redis_url)
     with client.pubsub(ignore_subscribe_messages=True) as events:
         events.subscribe(KEYS.events)
-        events.get_message(timeout=1)
+        events.get_message(timeout=PATIENCE_SECONDS)
         publish_artifact(artifact_of("v2", seed=1), redis_url)
-        message = events.get_message(timeout=5)
+        message = events.get_message(timeout=PATIENCE_SECONDS)
     assert message is not None
     assert message["data"] == b"v2"
     assert client.mget(KEYS.current, KEYS.previous) == [b"v2", b"v1"]

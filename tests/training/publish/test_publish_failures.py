@@ -16,16 +16,17 @@ from deploy.local.servers import free_port
 from model.artifact.files import Artifact, read_artifact
 from model.registry.keys import KeySpace
 from tests.planted import LOGIN
+from tests.waiting import PATIENCE_SECONDS
 from training.publish import PublishError, PublishPolicy, live_version, publish_artifact
 
 KEYS = KeySpace()
 PROJECT = Path(__file__).parents[3]
-PATIENT = PublishPolicy(grace_seconds=0, wait_seconds=5)
+PATIENT = PublishPolicy(grace_seconds=0, wait_seconds=PATIENCE_SECONDS)
 PUBLISH = """
 import sys
 from pathlib import Path
-from training.publish import PublishPolicy, publish_artifact
-publish_artifact(Path(sys.argv[1]), sys.argv[2], policy=PublishPolicy(lock_seconds=0.5))
+from training.publish import publish_artifact
+publish_artifact(Path(sys.argv[1]), sys.argv[2])
 """
 
 
@@ -90,6 +91,7 @@ def test_killed(
     old_and_new: tuple[Path, list[str]],
     redis_url: str,
     line: Callable[..., Any],
+    client: redis.Redis,
     read_version: Callable[[str], Artifact],
     stored_versions: Callable[[], set[str]],
 ) -> None:
@@ -99,13 +101,14 @@ def test_killed(
         [sys.executable, "-c", PUBLISH, new, cut.url], cwd=PROJECT, stderr=subprocess.DEVNULL
     )
     cut.on_cut = process.kill
-    assert process.wait(30) == -signal.SIGKILL
+    assert process.wait(PATIENCE_SECONDS) == -signal.SIGKILL
 
     assert live_version(redis_url) == "v1"
     assert read_version("v1").manifest.model_version == "v1"
     assert "v2" in stored_versions()
 
     # the lock of the dead publisher runs out, and another version clears what it left
+    assert client.pexpire(KEYS.lock, 200)
     other = read_artifact(new).manifest.model_copy(update={"model_version": "v3"})
     (new / "manifest.json").write_text(other.model_dump_json())
     publish_artifact(new, redis_url, policy=PATIENT)
@@ -118,14 +121,16 @@ def test_the_same_version_is_published_after_a_kill(
     old_and_new: tuple[Path, list[str]],
     redis_url: str,
     line: Callable[..., Any],
+    client: redis.Redis,
     read_version: Callable[[str], Artifact],
 ) -> None:
     new, commands = old_and_new
     cut = line(chunk_write(0.5)(commands))
     process = subprocess.Popen([sys.executable, "-c", PUBLISH, new, cut.url], cwd=PROJECT)
     cut.on_cut = process.kill
-    assert process.wait(30) == -signal.SIGKILL
+    assert process.wait(PATIENCE_SECONDS) == -signal.SIGKILL
 
+    assert client.pexpire(KEYS.lock, 200)
     publish_artifact(new, redis_url, policy=PATIENT)
     assert live_version(redis_url) == "v2"
     assert read_version("v2").manifest == read_artifact(new).manifest

@@ -2,7 +2,6 @@ import os
 import time
 
 import numpy as np
-import pytest
 from threadpoolctl import threadpool_info
 
 from deploy.benchmarks.serving.rig import WARM_ROUNDS, median_seconds, one_thread
@@ -23,8 +22,8 @@ def test_every_candidate_takes_its_turn_and_is_timed_alone() -> None:
     seconds = median_seconds({"busy": busy, "idle": idle}, rounds=3)
     assert [name for name, _ in calls] == ["busy", "idle"] * (3 + WARM_ROUNDS)
     assert [number for _, number in calls[-6:]] == [0, 0, 1, 1, 2, 2]
-    assert seconds["busy"] == pytest.approx(0.01, abs=0.005)
-    assert seconds["idle"] < 0.005
+    assert seconds["busy"] >= 0.0099
+    assert seconds["idle"] < seconds["busy"] / 2
 
 
 def test_one_thread_holds_and_lets_go() -> None:

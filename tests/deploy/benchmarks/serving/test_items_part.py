@@ -15,4 +15,4 @@ def test_items_of_both_kinds_are_put_beside_requests(monkeypatch) -> None:
     assert outcome.figures["items_errors"] == 0
     for kind in ("features", "texts"):
         assert outcome.figures[f"items_{kind}_p99_over_before"] > 0
-        assert 0 < outcome.figures[f"items_{kind}_put_to_list_p99_s"] < 5
+        assert outcome.figures[f"items_{kind}_put_to_list_p99_s"] > 0

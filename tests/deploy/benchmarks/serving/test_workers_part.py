@@ -12,5 +12,3 @@ def test_each_number_of_workers_answers(monkeypatch) -> None:
     outcome = workers_part.measure()
     assert len(outcome.figures) == 8
     assert min(outcome.figures.values()) > 0
-    one, two = (outcome.figures[f"workers_{n}_first_processor_ms"] for n in (1, 2))
-    assert 0.2 < two / one < 5

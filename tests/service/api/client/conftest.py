@@ -13,8 +13,13 @@ from anyio.from_thread import start_blocking_portal
 
 from magnet_client import AsyncClient, Client, Retries
 from service.auth.keys import SCOPES, ApiKey
+from tests.waiting import PATIENCE_SECONDS
 
-QUICK = Retries(base_seconds=0.01)
+PATIENT = {
+    "retries": Retries(base_seconds=0.01),
+    "timeout_seconds": PATIENCE_SECONDS,
+    "trust_env": False,
+}
 
 
 @pytest.fixture
@@ -45,7 +50,7 @@ def connect(request: pytest.FixtureRequest) -> Iterator[Callable[..., Any]]:
     with start_blocking_portal() as portal:
 
         def make(url: str, **settings: Any) -> Callable[..., Any]:
-            settings = {"retries": QUICK, "trust_env": False} | settings
+            settings = PATIENT | settings
             if request.param == "sync":
                 client = Client(url, **settings)
                 closing.append(client.close)

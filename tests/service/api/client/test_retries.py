@@ -40,11 +40,12 @@ def test_the_service_is_left_alone_for_as_long_as_it_asks(connect, script) -> No
 
 
 def test_a_date_is_understood_too(connect, script) -> None:
-    soon = format_datetime(datetime.now(UTC) + timedelta(seconds=2), usegmt=True)
-    script.then(429, BUSY, Retry_After=soon).then(200, MODELS)
-    assert connect(script.url)("models").live == "v1"
-    first, second = script.asked
-    assert second - first >= 0.9
+    later = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
+    script.then(429, BUSY, Retry_After=later)
+    with pytest.raises(TooManyRequests) as refusal:
+        connect(script.url)("models")
+    assert 3000 < refusal.value.retry_after_seconds <= 3600
+    assert len(script.asked) == 1
 
 
 def test_a_bulk_call_has_more_time(connect, script) -> None:
@@ -54,7 +55,7 @@ def test_a_bulk_call_has_more_time(connect, script) -> None:
         "encoded_by": {"text": 1}, "revision": 1,
     }  # fmt: skip
     script.then(200, done, seconds=1.0).then(200, MODELS, seconds=1.0)
-    call = connect(script.url, timeout_seconds=0.3, retries=Retries(attempts=1))
+    call = connect(script.url, timeout_seconds=0.7, retries=Retries(attempts=1))
     assert call("put_items", [{"item_id": "a", "title": "A"}]).new == 1
     with pytest.raises(ServiceAway, match="did not answer in time"):
         call("models")
@@ -69,12 +70,10 @@ def test_a_call_ends(connect, script) -> None:
 
 def test_no_longer_wait_than_the_caller_allows(connect, script) -> None:
     script.then(429, BUSY, Retry_After="3600")
-    started = time.monotonic()
     with pytest.raises(TooManyRequests) as refusal:
         connect(script.url)("models")
     assert refusal.value.retry_after_seconds == 3600
     assert len(script.asked) == 1
-    assert time.monotonic() - started < 5
 
 
 @pytest.mark.parametrize(("status", "error"), [(404, NotFound), (500, ProblemError)])
