@@ -93,11 +93,21 @@ def line(server, lasting_proxy):
 def service(server, line, make_artifact, publish, serving, until):
     for version in (NEXT, LIVE):
         publish(server.connection_url, make_artifact(version, 1))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("service.app.ITEMS_SECONDS", 3600)  # looks by EVAL too, whenever it is time
+        with serving(Settings(redis_url=line.url, poll_seconds=3600)) as client:
+            until(client.ready)
+            yield client
+
+
+@pytest.fixture(scope="module")
+def hurried(service, server, serving, until):
+    """Another replica, which soon gives up waiting for the store."""
     settings = Settings(
-        redis_url=line.url,
+        redis_url=server.connection_url,
         poll_seconds=3600,
-        redis_timeout_seconds=1.0,
-        redis_load_timeout_seconds=1.2,
+        redis_timeout_seconds=0.5,
+        redis_load_timeout_seconds=0.6,
     )
     with serving(settings) as client:
         until(client.ready)
@@ -165,11 +175,18 @@ def test_a_change_whose_answer_is_lost_may_be_sent_again(client, server, line, n
         if CHANGING.search(question):
             lost.append(question)
 
-    line.hear, line.spoil = hear, lambda answer: b"" if lost else answer
+    def lose(answer: bytes) -> bytes:
+        if not lost:
+            return answer
+        line.cut()
+        return b""
+
+    line.hear, line.spoil = hear, lose
     answer = change.send(client)
     line.hear, line.spoil = bytes, bytes
+    line.mend()
     assert answer.status_code == 503, answer.text
-    assert answer.json()["type"] == "urn:magnet:problem:outcome-unknown"
+    assert answer.json()["type"] == "urn:magnet:problem:outcome-unknown", answer.text
     assert "may or may not have been done" in answer.json()["detail"]
     assert int(answer.headers["retry-after"]) > 0
     assert state(server) != before, "it was done"
@@ -178,15 +195,18 @@ def test_a_change_whose_answer_is_lost_may_be_sent_again(client, server, line, n
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_a_frozen_server_is_not_said_to_have_changed_nothing(client, server, name: str) -> None:
+def test_a_frozen_server_is_not_said_to_have_changed_nothing(
+    client, hurried, server, until, name: str
+) -> None:
     change = CHANGES[name]
     for each in change.before:
         assert each.send(client).is_success
     with ThreadPoolExecutor(8) as pool:  # so that there are connections
-        list(pool.map(client.get, ["/v1/models", "/v1/items/i001/availability"] * 4))
+        list(pool.map(hurried.get, ["/v1/models", "/v1/items/i001/availability"] * 4))
+    until(lambda: hurried.get("/v1/models").status_code == 200)
     before = state(server)
     with frozen(server):
-        answer = change.send(client)
+        answer = change.send(hurried)
     assert answer.status_code == 503, answer.text
     unknown = answer.json()["type"] == "urn:magnet:problem:outcome-unknown"
     assert unknown or "nothing was changed" in answer.json()["detail"]
