@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from deploy.local.workspace import Workspace
+from tests.waiting import PATIENCE_SECONDS
 
 PROJECT = Path(__file__).parents[3]
 
@@ -21,7 +22,7 @@ def launch(state: Path, *arguments: str, **environment: str) -> subprocess.Compl
         env={**inherited, "PORT": "0", **environment},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=2 * PATIENCE_SECONDS,
         check=False,
     )
 

@@ -75,7 +75,7 @@ def test_what_is_done_for_several_is_a_part_of_each(traces, exporter) -> None:
     gate = threading.Event()
 
     def work(jobs):
-        gate.wait(10)
+        gate.wait(60)
         with part("batch"):
             return [f"{job} with {len(jobs)}" for job in jobs]
 

@@ -239,15 +239,6 @@ def own_server(free_port: int, tmp_path: Path) -> Iterator[ValkeyServer]:
         server.stop()
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _patient() -> Iterator[None]:
-    """What a request waits for before it is answered as last known; a test may set less."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("service.api.items.SEEN_SECONDS", PATIENCE_SECONDS)
-        patch.setattr("service.store.logs.READ_SECONDS", PATIENCE_SECONDS)
-        yield
-
-
 @pytest.fixture(scope="session")
 def publish() -> Callable[..., None]:
     """Puts an artifact into Redis and, unless told otherwise, makes it live."""

@@ -12,6 +12,7 @@ import pytest
 from service.app import create_app
 from service.auth.keys import SCOPES, ApiKey, write_keys
 from service.ops.settings import Settings
+from tests.waiting import PATIENCE_SECONDS
 
 READ = "/v1/users/u001/recommendations"
 
@@ -175,7 +176,7 @@ def test_without_keys_others_are_let_in_only_if_told_so(serving, following, anyb
     host = _outward_address()
     with serving(following(allow_anonymous=anybody), host="0.0.0.0") as client:
         port = client.base_url.port
-        with httpx2.Client(trust_env=False) as outside:
+        with httpx2.Client(trust_env=False, timeout=PATIENCE_SECONDS) as outside:
             answer = outside.get(f"http://{host}:{port}{READ}")
             assert answer.status_code == (503 if anybody else 403)
             if not anybody:
@@ -192,7 +193,7 @@ def started(*options: str, **environment: str) -> subprocess.CompletedProcess[st
         capture_output=True,
         text=True,
         check=False,
-        timeout=50,
+        timeout=PATIENCE_SECONDS,
     )
 
 

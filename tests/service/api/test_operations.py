@@ -71,18 +71,19 @@ def test_metrics_have_a_port_of_their_own(artifact, serving, free_port, tmp_path
     write_artifact(tmp_path, artifact)
     keys = f"shop read {'0' * 64}"
     settings = Settings(artifact_dir=tmp_path, keys=keys, metrics_port=free_port)
+    address = f"http://127.0.0.1:{free_port}/metrics"
     with serving(settings) as service:
         service.get("/livez")
-        told = httpx2.get(f"http://127.0.0.1:{free_port}/metrics")
+        told = httpx2.get(address)
         assert 'magnet_requests_total{method="GET",route="/livez",status="200"}' in told.text
         for host in ("evil.example", "127.0.0.1.evil.example:9100", ""):  # as by DNS rebinding
-            told = httpx2.get(f"http://127.0.0.1:{free_port}/metrics", headers={"Host": host})
+            told = httpx2.get(address, headers={"Host": host})
             assert (told.status_code, told.text[:6]) == (403, "ask by")
-        told = httpx2.get(f"http://127.0.0.1:{free_port}/metrics", headers={"Host": "localhost:1"})
+        told = httpx2.get(address, headers={"Host": "localhost:1"})
         assert told.status_code == 200
         assert service.get("/metrics").status_code == 401, "the other one asks for a key as before"
     with pytest.raises(httpx2.ConnectError):
-        httpx2.get(f"http://127.0.0.1:{free_port}/metrics")
+        httpx2.get(address)
 
 
 def test_a_taken_port_for_metrics_is_named(process, tmp_path) -> None:

@@ -5,7 +5,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,6 +18,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+
+from tests.waiting import PATIENCE_SECONDS
 
 CALLER = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 USER = "u001"
@@ -79,12 +80,13 @@ class Running:
     log: Path
     process: subprocess.Popen[bytes]
 
-    def stop(self) -> float:
-        """Stop it as a container is stopped; how many seconds it took."""
-        started = time.monotonic()
+    def get(self, path: str, **headers: str) -> httpx2.Response:
+        return httpx2.get(f"{self.url}{path}", headers=headers, timeout=PATIENCE_SECONDS)
+
+    def stop(self) -> None:
+        """Stop it as a container is stopped."""
         self.process.terminate()
-        self.process.wait(30)
-        return time.monotonic() - started
+        self.process.wait(PATIENCE_SECONDS)
 
 
 @pytest.fixture
@@ -105,7 +107,7 @@ def start(redis_url, artifact, publish, until, tmp_path) -> Iterator[Callable[..
             process = subprocess.Popen([*command, "--port", "0"], env=variables, stderr=stream)
         started.append(process)
         until(lambda: url() is not None)
-        until(lambda: httpx2.get(f"{url()}/readyz").status_code == 200)
+        until(lambda: httpx2.get(f"{url()}/readyz", timeout=PATIENCE_SECONDS).status_code == 200)
         return Running(url=str(url()), log=log, process=process)
 
     yield run
@@ -127,9 +129,9 @@ def test_a_slow_request_is_seen_part_by_part(start, collector, until) -> None:
         FASTAPI_OTEL_AUTO_CONFIGURE="true",
     )
     trace_id, caller = CALLER
-    answer = httpx2.get(
-        f"{service.url}/v1/users/{USER}/recommendations",
-        headers={"traceparent": f"00-{trace_id}-{caller}-01", "X-Request-ID": "find-me"},
+    answer = service.get(
+        f"/v1/users/{USER}/recommendations",
+        **{"traceparent": f"00-{trace_id}-{caller}-01", "X-Request-ID": "find-me"},
     )
     assert answer.status_code == 200
     name = "GET /v1/users/{user_id}/recommendations"
@@ -160,7 +162,7 @@ def test_a_slow_request_is_seen_part_by_part(start, collector, until) -> None:
 
 def test_what_has_not_been_sent_is_sent_before_the_process_ends(start, collector) -> None:
     service = start(OTEL_EXPORTER_OTLP_ENDPOINT=collector.address, OTEL_BSP_SCHEDULE_DELAY="60000")
-    assert httpx2.get(f"{service.url}/v1/items/nothing/similar").status_code == 404
+    assert service.get("/v1/items/nothing/similar").status_code == 404
     assert collector.bodies == []
     service.stop()
     span = collector.spans()["GET /v1/items/{item_id}/similar"]
@@ -169,11 +171,14 @@ def test_what_has_not_been_sent_is_sent_before_the_process_ends(start, collector
 
 
 def test_a_collector_that_is_away_costs_no_answer(start, free_port) -> None:
-    service = start(OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{free_port}")
+    service = start(
+        OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{free_port}",
+        OTEL_EXPORTER_OTLP_TIMEOUT="600",  # seconds; longer than it may take to stop
+    )
     for _ in range(5):
-        answer = httpx2.get(f"{service.url}/v1/users/{USER}/recommendations")
+        answer = service.get(f"/v1/users/{USER}/recommendations")
         assert answer.status_code == 200
-    assert service.stop() < 10
+    service.stop()
 
 
 def test_what_cannot_be_is_said_at_the_start() -> None:

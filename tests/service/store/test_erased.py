@@ -63,11 +63,13 @@ def test_one_more_of_many_costs_what_it_is(redis_url, server, tmp_path) -> None:
 
     async def go() -> None:
         watched = Watched(redis_url, LocalState(tmp_path))
+        began = time.process_time()
         await watched.erase("first")
         await watched.follow()
         assert watched.pages > 50
         kept = LocalState(tmp_path).erased()
         assert kept[1][f"{99_999:016x}"] == 99_999
+        first = time.process_time() - began
         watched.pages = 0
         forgotten: list[int] = []
 
@@ -80,7 +82,7 @@ def test_one_more_of_many_costs_what_it_is(redis_url, server, tmp_path) -> None:
         for number in range(20):
             await watched.erase(f"u{number}")
             assert await watched.knows(f"u{number}")
-        assert time.process_time() - began < 2
+        assert (time.process_time() - began) / 20 < first / 5
         assert server.info("stats")["total_net_output_bytes"] - sent < 200_000
         assert (watched.pages, forgotten) == (0, list(range(20)))
         assert not await watched.knows("u20")
@@ -131,8 +133,6 @@ def test_a_log_that_does_not_lead_on_is_noticed(fault: str, redis_url, server) -
 
 
 def test_requests_are_answered_while_all_are_read(redis_url, server, monkeypatch) -> None:
-    monkeypatch.setattr("service.store.logs.READ_SECONDS", 0.05)
-
     async def go() -> None:
         watched = Watched(redis_url)
         await watched.erase("u1")
@@ -148,7 +148,11 @@ def test_requests_are_answered_while_all_are_read(redis_url, server, monkeypatch
 
         watched.store.erasures_page = slowly  # type: ignore[method-assign]
         server.delete(KEYS.erasures_log)
-        with pytest.raises(SourceUnavailable, match="erasures are being read"):
+        with (
+            monkeypatch.context() as patch,
+            pytest.raises(SourceUnavailable, match="erasures are being read"),
+        ):
+            patch.setattr("service.store.logs.READ_SECONDS", 0.05)
             await watched.erased.follow((await watched.store.revisions()).erasures)
         assert watched.erased.trouble == Erased.behind
         assert watched.erased.since("u1", 0), "what was known"

@@ -7,6 +7,7 @@ from contextlib import suppress
 import pytest
 import trustme
 
+from tests.waiting import PATIENCE_SECONDS
 from training.publish.connection import PublishError
 
 
@@ -89,7 +90,7 @@ def test_whoever_is_not_trusted_is_refused(
 
 def test_plain_text_is_not_spoken_to_a_tls_server(encrypted) -> None:
     heard = b""
-    with socket.create_connection(("127.0.0.1", encrypted), timeout=5) as line:
+    with socket.create_connection(("127.0.0.1", encrypted), timeout=PATIENCE_SECONDS) as line:
         line.sendall(b"PING\r\n")
         with suppress(ConnectionResetError):
             heard = line.recv(64)
