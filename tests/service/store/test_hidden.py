@@ -132,12 +132,10 @@ def test_requests_are_answered_while_all_are_read(redis_url, server, monkeypatch
             return await page(cursor, count)
 
         watched.store.hidden_page = slowly  # type: ignore[method-assign]
-        with (
-            monkeypatch.context() as patch,
-            pytest.raises(SourceUnavailable, match="being read"),
-        ):
+        with monkeypatch.context() as patch:
             patch.setattr("service.store.logs.READ_SECONDS", 0.05)
-            await watched.hidden.follow(2)
+            with pytest.raises(SourceUnavailable, match="being read"):
+                await watched.hidden.follow(2)
         assert watched.hidden.trouble == HiddenItems.behind
         assert 5 in watched.hidden.rows(items), "what was known"
         slow.set()
