@@ -192,6 +192,7 @@ async def test_whoever_comes_during_a_trip_shares_the_next() -> None:
     first = asyncio.create_task(trips.run("a"))
     await server.begun.wait()
     others = [asyncio.create_task(trips.run(question)) for question in "bcde"]
+    await asyncio.sleep(0)  # all are waiting now
     await asyncio.sleep(0.05)
     assert server.trips == [["a"]]
     server.open.set()
