@@ -68,7 +68,8 @@ def _problems(
     return (
         f"Any call below `/v1` may be answered by {', '.join(sorted(every))}. Others are named "
         "with their calls. There a query parameter that a call does not have is 422, and so is one "
-        "that is given twice, unless it is a list. `HEAD` is answered wherever `GET` is.\n\n"
+        "that is given twice, unless it is a list. A body in which an object has one name twice is "
+        "422. `HEAD` is answered wherever `GET` is.\n\n"
         f"{_table(('status', 'when'), rows)}"
     )
 

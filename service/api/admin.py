@@ -23,6 +23,7 @@ from service.api.dependencies import (
     SharedDep,
     needs,
 )
+from service.http.json_bodies import JsonRoute
 from service.http.problems import ItemId
 from service.recommend.feedback import keep_events
 from service.schemas import costs
@@ -41,7 +42,7 @@ from service.store.registry import PublishedVersion
 Version = Annotated[str, Path(min_length=1, max_length=64, examples=["20260101-120000-1a2b3c4d"])]
 Candidate = Annotated[str, Path(min_length=1, max_length=64, examples=["20260102-120000-5e6f7a8b"])]
 
-router = APIRouter(responses=GUARDED | REFUSED | SHARED)
+router = APIRouter(route_class=JsonRoute, responses=GUARDED | REFUSED | SHARED)
 
 
 @router.post(

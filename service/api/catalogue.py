@@ -18,6 +18,7 @@ from service.api.dependencies import (
     SnapshotDep,
     needs,
 )
+from service.http.json_bodies import JsonRoute
 from service.http.problems import UserId
 from service.recommend.resolution import read_user
 from service.recommend.search import (
@@ -42,7 +43,11 @@ from service.schemas.warned import Warned, told
 from service.serving.snapshot import Snapshot
 
 router = APIRouter(
-    prefix="/v1", tags=["look up"], dependencies=[needs("read")], responses=GUARDED | REFUSED
+    prefix="/v1",
+    route_class=JsonRoute,
+    tags=["look up"],
+    dependencies=[needs("read")],
+    responses=GUARDED | REFUSED,
 )
 
 

@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.api.dependencies import Call, admit, get_models, get_services, show_key
 from service.api.recommend import recommend, request_by
+from service.http import json_bodies
 from service.http.problems import MAX_ID_LENGTH, error_answer
 from service.http.queries import check_names
 from service.schemas.requests import RecommendationParams, RecommendationRequest
@@ -142,9 +143,9 @@ async def _body(request: Request) -> object:
     if not _is_json(request.headers):
         return text
     try:
-        return json.loads(text)
+        return json_bodies.read(text)
     except json.JSONDecodeError as error:
-        raise _not_valid("json_invalid", ("body", error.pos), "JSON decode error") from error
+        raise _not_valid("json_invalid", ("body", error.pos), error=error.msg) from error
     except (ValueError, RecursionError) as error:  # no UTF-8, or a number of thousands of digits
         raise HTTPException(400, "There was an error parsing the body") from error
 
@@ -156,5 +157,8 @@ def _is_json(headers: Headers) -> bool:
     )
 
 
-def _not_valid(kind: str, place: tuple[str | int, ...], message: str) -> RequestValidationError:
-    return RequestValidationError([{"type": kind, "loc": place, "msg": message, "input": None}])
+def _not_valid(
+    kind: str, place: tuple[str | int, ...], message: str = "", **context: str
+) -> RequestValidationError:
+    fault = {"type": kind, "loc": place, "msg": message, "input": None, "ctx": context}
+    return RequestValidationError([fault])

@@ -25,6 +25,7 @@ from service.api.dependencies import (
     SnapshotDep,
     needs,
 )
+from service.http.json_bodies import JsonRoute
 from service.http.problems import ItemId
 from service.ops.process import beside_requests
 from service.recommend.items import (
@@ -62,7 +63,7 @@ async def get_growing(services: ServicesDep) -> GrowingModel:
 
 GrowingDep = Annotated[GrowingModel, Depends(get_growing)]
 
-router = APIRouter(tags=["items"], responses=GUARDED | REFUSED)
+router = APIRouter(route_class=JsonRoute, tags=["items"], responses=GUARDED | REFUSED)
 
 
 @router.get(

@@ -17,6 +17,7 @@ from service.api.dependencies import (
     SnapshotDep,
     needs,
 )
+from service.http.json_bodies import JsonRoute
 from service.http.problems import ItemId, UserId
 from service.recommend.pair_explanation import explain_pair
 from service.recommend.resolution import read_user
@@ -36,7 +37,7 @@ from service.schemas.responses import (
     SimilarResponse,
 )
 
-router = APIRouter(dependencies=[needs("read")], responses=GUARDED | REFUSED)
+router = APIRouter(route_class=JsonRoute, dependencies=[needs("read")], responses=GUARDED | REFUSED)
 
 
 def request_by(user_id: str, params: RecommendationParams) -> RecommendationRequest:

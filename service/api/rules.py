@@ -16,12 +16,15 @@ from service.api.dependencies import (
     SharedDep,
     needs,
 )
+from service.http.json_bodies import JsonRoute
 from service.recommend.rules import check_rules, unknown_pins, warnings_of
 from service.schemas.responses import RulesResponse
 from service.schemas.rules import NO_RULES, Rules
 from service.schemas.warned import told
 
-router = APIRouter(prefix="/v1", tags=["rules"], responses=GUARDED | REFUSED | SHARED)
+router = APIRouter(
+    prefix="/v1", route_class=JsonRoute, tags=["rules"], responses=GUARDED | REFUSED | SHARED
+)
 
 
 @router.get("/rules", response_model=RulesResponse, dependencies=[needs("read")])

@@ -197,6 +197,8 @@ def _message(fault: Mapping[str, Any], content_type: str | None) -> str:
     if fault["loc"] == ("body",) and isinstance(fault.get("input"), bytes):
         how = f"as {content_type!r}" if content_type else "without a Content-Type"
         return f"it was sent {how}; send JSON as application/json"
+    if fault["type"] == "json_invalid":
+        return f"it is no JSON from character {fault['loc'][1] + 1} on: {fault['ctx']['error']}"
     message: str = fault["msg"]
     return message.removeprefix("Value error, ")
 
@@ -220,6 +222,8 @@ def _unread(error: BaseException) -> str:
 
 def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
+    if isinstance(error.__cause__, RequestRefused):  # as the body was read
+        return problem_answer(request, error.__cause__)
     status = HTTPStatus(error.status_code)
     detail, headers = error.detail, dict(error.headers or {})
     if status == HTTPStatus.BAD_REQUEST and error.__cause__ is not None:

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from model.registry.items import METADATA, ItemRecord
 from model.runtime.top_k import Rows
+from service.http.json_bodies import repeated_name
 from service.http.pages import PictureFolder
 from service.http.problems import MAX_FAULTS
 from service.ops.process import with_pauses
@@ -144,6 +145,9 @@ def _read_line(
         item = ItemLine.model_validate_json(line)
     except ValidationError as error:
         return None, [_fault(place, fault) for fault in error.errors(include_url=False)]
+    names = len(item.model_fields_set) + len(item.attributes) + len(item.features)
+    if (repeated := repeated_name(line, names)) is not None:
+        return None, [FieldFault(field=place, message=repeated)]
     if item.item_id in line_of:
         said = f"item {item.item_id!r} is on line {line_of[item.item_id]} already"
         return None, [FieldFault(field=f"{place}.item_id", message=said)]

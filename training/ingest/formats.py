@@ -41,7 +41,8 @@ _FITTING = 0.9
 WRONG_FIELDS = "wrong number of fields"
 BROKEN_QUOTES = "quotes that do not match"
 NOT_AN_OBJECT = "not a JSON object"
-UNREADABLE = (WRONG_FIELDS, BROKEN_QUOTES, NOT_AN_OBJECT)
+REPEATED_NAME = "two values of one name"
+UNREADABLE = (WRONG_FIELDS, BROKEN_QUOTES, NOT_AN_OBJECT, REPEATED_NAME)
 """Reasons for which a record has no fields at all."""
 
 

@@ -1,11 +1,13 @@
 """JSON as records: one object per line, or objects over several lines, or one list of objects.
 
-The list may stand in an object, as programs answer.
+The list may stand in an object, as programs answer. A line may be an object as Python prints it,
+with single quotes, as in Amazon's older reviews.
 
 Objects within objects become columns with dots in their names, and lists become values with bars
 between them.
 """
 
+import ast
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -18,7 +20,29 @@ from training.ingest.values import labels
 
 _SAMPLE = 1000
 """How many records are read to find the columns."""
-_DECODER = json.JSONDecoder(parse_int=str, parse_float=str)
+
+
+class Repeated(str):
+    """The values of a name that an object has more than once, where they differ, as they stand."""
+
+    last: object
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        for name in {name for name, value in pairs if value != found[name]}:
+            values = (json.dumps(value) for each, value in pairs if each == name)
+            repeated = Repeated(f"{name}: {', '.join(values)}")
+            repeated.last = found[name]
+            found[name] = repeated
+    return found
+
+
+_DECODER = json.JSONDecoder(parse_int=str, parse_float=str, object_pairs_hook=_object)
+_PYTHON = re.compile(r"\{\s*[uU]?'")
+_MOST_OF_PYTHON = 2**20
+"""Characters of one line: reading it takes some hundred times as many bytes."""
 _LIST = re.compile(r"\[\s*(?:\{|$)")
 _BETWEEN = re.compile(r"[\s,\[\]]*")
 _MOST_CHARACTERS = 2**24
@@ -105,10 +129,21 @@ def _by_line(lines: Iterator[str]) -> Iterator[tuple[int, dict[str, object] | st
 
 
 def _decoded(text: str) -> object:
-    try:
-        return _DECODER.decode(text)
-    except (ValueError, RecursionError):
-        return None
+    """What a text says in JSON or in Python; None if it is neither."""
+    for read in (_DECODER.decode, _of_python):
+        try:
+            return read(text)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            continue
+    return None
+
+
+def _of_python(text: str) -> object:
+    bare = text.strip()
+    if not _PYTHON.match(bare) or len(bare) > _MOST_OF_PYTHON:
+        raise ValueError(text)
+    value = ast.literal_eval(bare)
+    return {str(name): each for name, each in value.items()} if isinstance(value, dict) else value
 
 
 def _spread(lines: Iterator[str], path: Path) -> Iterator[tuple[int, dict[str, object] | str]]:
@@ -128,12 +163,13 @@ def _spread(lines: Iterator[str], path: Path) -> Iterator[tuple[int, dict[str, o
             yield count, value if isinstance(value, dict) else text[place:end]
             line += text.count("\n", place, end)
             place = end
-    if text[place:].strip():
-        raise DataError(path, "cannot be read as JSON from here on", "repair it", line=line)
+    if rest := text[place:].strip():
+        remedy = "write one object on each line, or JSON" if _PYTHON.match(rest) else "repair it"
+        raise DataError(path, "cannot be read as JSON from here on", remedy, line=line)
 
 
 def text_of(fields: Mapping[str, object], column: str) -> str:
-    """The value of a column of an object, empty if there is none."""
+    """The value of a column of an object, empty if there is none; all of them if `Repeated`."""
     return _text(_value_of(fields, column))
 
 
@@ -141,15 +177,18 @@ def _value_of(fields: Mapping[str, object], column: str) -> object:
     value = fields.get(column)
     if value is None and "." in column:
         outer, _, inner = column.partition(".")
-        within = fields.get(outer)
-        return _value_of(within, inner) if isinstance(within, dict) else None
+        value = fields.get(outer)
+        if isinstance(value, dict):
+            return _value_of(value, inner)
+        return value if isinstance(value, Repeated) else None
     return value
 
 
 def _columns(prefix: str, fields: Mapping[str, object]) -> Iterator[str]:
     for name, value in fields.items():
-        if isinstance(value, dict):
-            yield from _columns(f"{prefix}{name}.", value)
+        inner = value.last if isinstance(value, Repeated) else value
+        if isinstance(inner, dict):
+            yield from _columns(f"{prefix}{name}.", inner)
         else:
             yield prefix + name
 
@@ -159,6 +198,6 @@ def _text(value: object) -> str:
         return value
     if value is None:
         return ""
-    if isinstance(value, list):
+    if isinstance(value, list | tuple | set):
         return "|".join(labels(value))
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False, default=str)

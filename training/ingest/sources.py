@@ -20,6 +20,7 @@ from training.data.tables import DataError
 from training.ingest.formats import (
     ATOMIC_SUFFIXES,
     NOT_AN_OBJECT,
+    REPEATED_NAME,
     Dialect,
     Record,
     dialect_of,
@@ -27,7 +28,7 @@ from training.ingest.formats import (
     records,
     text_lines,
 )
-from training.ingest.json_records import json_columns_of, objects, text_of
+from training.ingest.json_records import Repeated, json_columns_of, objects, text_of
 from training.ingest.mapping import Mapping, TableMapping
 from training.ingest.names import NAMES, plain
 from training.ingest.parquet import (
@@ -190,8 +191,12 @@ class Source:
         for line, fields in objects(lines, self.path):
             if isinstance(fields, str):
                 rejects.add(self.path, line, NOT_AN_OBJECT, fields)
+                continue
+            texts = [text_of(fields, name) for name in columns]
+            if repeated := [text for text in texts if isinstance(text, Repeated)]:
+                rejects.add(self.path, line, REPEATED_NAME, repeated[0])
             else:
-                yield [*(text_of(fields, name) for name in columns), line]
+                yield [*texts, line]
 
 
 def _frame(names: Sequence[str], columns: Sequence[Sequence[object]]) -> pl.DataFrame:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -170,6 +171,23 @@ def test_a_method_that_a_path_does_not_have_is_told_those_that_it_has(client, do
             answer = client.request(method, path)
             assert answer.status_code == 405, (method, path, answer.text)
             assert set(answer.headers["allow"].split(", ")) == allowed, (method, path)
+
+
+def test_a_name_is_once_in_an_object(client, document) -> None:
+    """Every body, also deep within; of two values nobody can know which is meant."""
+    tried = 0
+    for method, template, operation in operations(document):
+        for body in bodies(document, operation):
+            text = body if isinstance(body, str) else json.dumps(body)
+            for name in dict.fromkeys(re.findall(r'"(\w+)":', text)):
+                member = re.search(rf'"{name}": *("[^"]*"|[\w.]+|(?=[\[{{]))', text)
+                twice = text.replace(member[0], f'"{name}": 1, {member[0]}', 1)
+                path, headers = path_of(template, operation), {"Content-Type": "application/json"}
+                answer = client.request(method, path, content=twice, headers=headers)
+                assert answer.status_code == 422, (path, twice, answer.text)
+                assert f"'{name}' is there 2 times in one object" in answer.json()["detail"]
+                tried += 1
+    assert tried > 40
 
 
 def test_a_query_parameter_is_known_and_there_once(client, document) -> None:

@@ -118,6 +118,14 @@ def test_broken_json(disk_client, raw: bytes) -> None:
     assert answer.status_code in (400, 422)
 
 
+@pytest.mark.parametrize("path", ["recommendations", "score"])
+def test_broken_json_is_told_where(disk_client, path: str) -> None:
+    answer = disk_client.post(
+        f"/v1/{path}", content=b"{'user_id': 'u001'}", headers={"content-type": "application/json"}
+    )
+    assert_problem(answer, 422, "body.1: it is no JSON from character 2 on", "double quotes")
+
+
 def test_unknown_items_and_users_are_named(disk_client) -> None:
     gone = disk_client.get("/v1/items/gone/similar")
     assert_problem(gone, 404, "item 'gone'", "v1")
