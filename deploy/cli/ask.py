@@ -337,7 +337,7 @@ class BulkOptions:
 
 def _write_all_lists(bulk: BulkOptions, options: dict[str, Any]) -> None:
     # The service and its numerical libraries take a second to load, which asking does not need.
-    from deploy.cli.bulk import write_lists  # noqa: PLC0415
+    from deploy.cli.bulk import said_of_short, write_lists  # noqa: PLC0415
     from service.ops.settings import Settings  # noqa: PLC0415
     from service.schemas.errors import RequestRefused  # noqa: PLC0415
     from service.schemas.requests import RecommendationRequest  # noqa: PLC0415
@@ -357,6 +357,8 @@ def _write_all_lists(bulk: BulkOptions, options: dict[str, Any]) -> None:
     except (OSError, RequestRefused) as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"{out}: the lists of {count:,} users")
+    if said := said_of_short(out):
+        click.echo(said)
 
 
 @click.command

@@ -1,5 +1,7 @@
 """Lists for every user at once: the engine of the service without HTTP, into one Parquet file.
 
+Which lists have fewer items than asked for, and why, is in a second file beside it.
+
 The lists are those that the service would give at this moment: the same models, hidden items and
 users' states, read the same way. Finished parts lie beside the file until all are there, so that a
 run that was stopped goes on where it ended.
@@ -68,6 +70,8 @@ def write_lists(
 ) -> int:
     """Write the list of every user of the live model; returns how many users have one.
 
+    If some are short, `short_file` tells of them.
+
     Args:
         settings: where models are, as for the service.
         request: what every user is asked for; its `user_id` is replaced.
@@ -89,14 +93,39 @@ def write_lists(
             }
             waiting = [rows for rows, path in path_of.items() if not path.exists()]
             done = total - sum(map(len, waiting))
-            for rows, table in engine.each(partial(maker.part, plan), waiting):
-                with _whole(path_of[rows]) as unfinished:
-                    unfinished.write_bytes(table)
+            for rows, tables in engine.each(partial(maker.part, plan), waiting):
+                paths = short_file(path_of[rows]), path_of[rows]
+                for path, table in zip(paths, tables, strict=True):
+                    with _whole(path) as unfinished:
+                        unfinished.write_bytes(table)
                 done += len(rows)
                 show(done, "")
             with _whole(out) as unfinished:
                 pl.scan_parquet(sorted(path_of.values())).sink_parquet(unfinished)
+            short = pl.read_parquet([short_file(path) for path in path_of.values()])
+            short_file(out).unlink(missing_ok=True)
+            if len(short):
+                with _whole(short_file(out)) as unfinished:
+                    short.write_parquet(unfinished)
     return int(pl.scan_parquet(out).select(pl.col("user_id").n_unique()).collect().item())
+
+
+def short_file(out: Path) -> Path:
+    """The Parquet file that tells which of the lists in `out` are short, and why."""
+    return out.with_name(f"{out.name}.short")
+
+
+def said_of_short(out: Path) -> str | None:
+    """One line on the short lists in `out`; None if there are none."""
+    path = short_file(out)
+    if not path.exists():
+        return None
+    short = pl.read_parquet(path)
+    empty = short.filter(pl.col("items") == 0)["user_id"]
+    causes = short["left_out"].struct.unnest().sum().row(0, named=True)
+    parts = ", ".join(f"{cause} {count:,}" for cause, count in causes.items() if count)
+    none = f", {len(empty):,} of them empty (as of {empty[0]!r})" if len(empty) else ""
+    return f"{path}: {len(short):,} lists are shorter than asked for{none}; left out: {parts}"
 
 
 class ListMaker:
@@ -152,8 +181,8 @@ class ListMaker:
             request=self._request.model_dump_json(exclude={"user_id"}),
         )
 
-    def part(self, plan: Plan, rows: range) -> bytes:
-        """The lists of some users, as a Parquet file.
+    def part(self, plan: Plan, rows: range) -> tuple[bytes, bytes]:
+        """The lists of some users that are short, and all lists, as Parquet files.
 
         Raises:
             BulkError: these models are not those of the plan.
@@ -169,10 +198,8 @@ class ListMaker:
             for row in rows
             if not users.is_blank(row)
         ]
-        lists = self._loop.run(_lists(self._models, requests, self._names, self._metrics))
-        table = BytesIO()
-        lists.write_parquet(table)
-        return table.getvalue()
+        table = self._loop.run(_lists(self._models, requests, self._names, self._metrics))
+        return _parquet(table.short()), _parquet(table.frame())
 
 
 @lru_cache(maxsize=1)
@@ -216,7 +243,7 @@ def _parts_of(out: Path, plan: Plan) -> Iterator[Path]:
 
 async def _lists(
     models: Models, requests: Sequence[RecommendationRequest], names: ItemNames, metrics: Metrics
-) -> pl.DataFrame:
+) -> ListTable:
     """Those of all requests, in order. An erased user gets none.
 
     Who is erased is read together with every user.
@@ -239,7 +266,13 @@ async def _lists(
         ]
         if asked:
             table.add(await asyncio.to_thread(lists_together, asked, metrics))
-    return await asyncio.to_thread(table.frame)
+    return table
+
+
+def _parquet(table: pl.DataFrame) -> bytes:
+    content = BytesIO()
+    table.write_parquet(content)
+    return content.getvalue()
 
 
 @contextmanager

@@ -5,8 +5,8 @@ What stands in it is what `service.recommend.answer` tells in the API's answers.
 Letters: C items of all lists, N items of a list.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, get_args
 
 import numpy as np
 import polars as pl
@@ -16,6 +16,7 @@ from service.recommend.answer_items import ONLY, PINNED, popular_words
 from service.recommend.because import POPULAR, Sentence
 from service.recommend.explanation import largest_words, sentence_case
 from service.recommend.lists import Explained, Lists
+from service.schemas.responses import Cause
 from service.serving.catalogue import Catalogue
 
 Codes = NDArray[np.int64]
@@ -29,6 +30,13 @@ COLUMNS: dict[str, Any] = {
     "reasons": pl.List(pl.String),
     "model_version": pl.String,
 }
+SHORT_COLUMNS: dict[str, Any] = {
+    "user_id": pl.String,
+    "items": pl.Int32,
+    "left_out": pl.Struct(dict.fromkeys(get_args(Cause), pl.Int64)),
+    "warnings": pl.List(pl.String),
+}
+"""Of a list that has fewer items than asked for: how many, what leaves out the others."""
 _NONE = -1
 _NO_SENTENCE = Sentence("")
 
@@ -62,13 +70,14 @@ class ItemNames:
 
 
 class ListTable:
-    """Lists are added; then `frame` makes a row of each item."""
+    """Lists are added; then `frame` makes a row of each item, and `short` of each short list."""
 
     def __init__(self, names: ItemNames) -> None:
         self._names = names
         self._texts: dict[str, int] = {}
         self._sentences: dict[Sentence, int] = {_NO_SENTENCE: 0}
         self._columns: list[dict[str, NDArray[Any]]] = []
+        self._short: list[tuple[object, ...]] = []
 
     def add(self, lists: Lists) -> None:
         """Add the lists of some users, in their order."""
@@ -102,7 +111,13 @@ class ListTable:
             ("model_version", [each.served.snapshot.version for each in lists.resolved]),
         ):
             columns[name] = self._codes(values).repeat(sizes)
-        self._columns.append(columns)
+        if sizes.any():
+            self._columns.append(columns)
+        self._short += _short(lists)
+
+    def short(self) -> pl.DataFrame:
+        """A row for each list that has fewer items than asked for, also for one without any."""
+        return pl.DataFrame(self._short, schema=SHORT_COLUMNS, orient="row")
 
     def frame(self) -> pl.DataFrame:
         """A row for each item of each list."""
@@ -178,6 +193,16 @@ class ListTable:
 
     def _codes(self, texts: Iterable[str]) -> Codes:
         return np.array([self._text(text) for text in texts], dtype=np.int64)
+
+
+def _short(lists: Lists) -> Iterator[tuple[object, ...]]:
+    """`SHORT_COLUMNS` of those that are short."""
+    for place, (resolved, shown) in enumerate(zip(lists.resolved, lists.shown, strict=True)):
+        if len(shown.rows) < resolved.request.k:
+            end = lists.ends[place]
+            left_out = None if end is None else dict(end.left_out)
+            warnings = [each.words for each in lists.warnings(place)]
+            yield resolved.request.user_id, len(shown.rows), left_out, warnings
 
 
 def _picked(texts: Sequence[str | None], codes_C: NDArray[np.integer]) -> pl.Series:

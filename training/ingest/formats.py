@@ -1,12 +1,16 @@
-"""Text files, compressed by gzip or not and in any encoding, and delimited text in them.
+"""Text files, compressed or not and in any encoding, and delimited text in them.
+
+How a file is compressed is told by its first bytes: names are often wrong.
 
 A quote that is never closed, or closed too late, costs the line on which it stands and no other.
 """
 
+import bz2
 import codecs
 import csv
 import gzip
 import io
+import lzma
 import re
 import zlib
 from collections import deque
@@ -21,7 +25,36 @@ from training.data.tables import DataError
 
 DEFAULT_ENCODING = "utf-8"
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
-_COMPRESSED = ".gz"
+_COMPRESSED = {
+    ".gz": (gzip.open, rb"\x1f\x8b"),
+    ".bz2": (bz2.open, rb"BZh[1-9]1AY&SY"),
+    ".xz": (lzma.open, rb"\xfd7zXZ\x00"),
+}
+"""By suffix: what opens such a file, and how its content begins."""
+COMPRESSED_SUFFIXES = ", ".join(_COMPRESSED)
+_CONVERT = "write it as CSV or Parquet, for example with pandas"
+_FOREIGN = (
+    (rb"PAR1", "Parquet", "name it .parquet"),
+    (rb"PK\x03\x04", "a zip archive or a spreadsheet", "unpack it, or save each sheet as .csv"),
+    (rb"\xd0\xcf\x11\xe0", "a spreadsheet", "save each sheet as .csv"),
+    (rb"\x28\xb5\x2f\xfd", "compressed by zstd", "unpack it: zstd -d"),
+    (rb"(?s:.{257})ustar", "an archive", "unpack it: tar -xf"),
+    (
+        rb"SQLite format 3",
+        "an SQLite database",
+        "write each table as CSV: sqlite3 -header -csv FILE 'select * from TABLE' > TABLE.csv",
+    ),
+    (rb"%%MatrixMarket", "a matrix", "write one row for each entry: a user, an item, a value"),
+    (rb"ARROW1", "Arrow (Feather)", _CONVERT),
+    (rb"Obj\x01", "Avro", _CONVERT),
+    (rb"ORC", "ORC", _CONVERT),
+    (rb"\x89HDF", "HDF5", _CONVERT),
+    (rb"\x93NUMPY", "an array of NumPy", _CONVERT),
+    (rb"(?:\xef\xbb\xbf)?\s*<\?xml", "XML, perhaps an error of a server", _CONVERT),
+    (rb"(?i)\s*<(?:!doctype )?html", "a web page, perhaps an error of a server", "get it again"),
+    (rb"version https://git-lfs", "what Git LFS keeps in its place", "get it: git lfs pull"),
+)
+"""How content begins that is no table of text, what it is, and what to do."""
 _FIRST_BYTES, _READ_BYTES = 1024, 2**20
 
 SEPARATORS = (",", "\t", ";", "|", "::")
@@ -31,6 +64,10 @@ _TABBED_SUFFIXES = frozenset({".tsv", *ATOMIC_SUFFIXES})
 _SAID = re.compile(r"sep=(\S|\t)\s*$", re.IGNORECASE)
 _UNUSED = "\x1f"
 """ASCII's unit separator: stands for a separator of several characters."""
+_HEADING = re.compile(r"\d+:")
+_ROW_OF_MANY = re.compile(r"\S+(?: \d+(?::[\d.]+)?)+")
+"""A user and items, or a number and items with values (LIBSVM)."""
+ONE_EACH = "write one row for each of them: every row is one choice of one item by one user"
 _SAMPLE = 1000
 """How many lines are read to find out how records are written."""
 _MOST_SKIPPED = 5
@@ -49,7 +86,7 @@ UNREADABLE = (WRONG_FIELDS, BROKEN_QUOTES, NOT_AN_OBJECT, REPEATED_NAME)
 def plain_suffix(path: Path) -> str:
     """The suffix in lower case, without that of the compression: `.csv` of `Ratings.CSV.gz`."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
-    if suffixes and suffixes[-1] == _COMPRESSED:
+    if suffixes and suffixes[-1] in _COMPRESSED:
         suffixes.pop()
     return suffixes[-1] if suffixes else ""
 
@@ -72,22 +109,40 @@ def text_lines(path: Path, encoding: str) -> Iterator[Iterator[str]]:
             "name one, such as utf-8, cp1252 or latin-1",
         ) from error
     try:
-        with _bytes(path) as content, _decoded(content, encoding) as text:
-            yield text
+        with _bytes(path) as content:
+            _check_text(path, content)
+            with _decoded(content, encoding) as text:
+                yield text
     except UnicodeError as error:
         raise _not_encoded(path, encoding) from error
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+    except (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError) as error:
         raise DataError(path, f"is damaged ({error})", "get it again, or unpack it") from error
     except OSError as error:
+        if error.strerror is None:  # of bz2
+            raise DataError(path, f"is damaged ({error})", "get it again") from error
         raise DataError(
             path, f"cannot be read ({error.strerror})", "check its path and permissions"
         ) from error
 
 
 def _bytes(path: Path) -> IO[bytes]:
-    if path.suffix.lower() == _COMPRESSED:
-        return cast(IO[bytes], gzip.open(path, "rb"))
-    return path.open("rb")
+    content = path.open("rb")
+    first = content.read(_FIRST_BYTES)
+    content.seek(0)
+    for opened, beginning in _COMPRESSED.values():
+        if re.match(beginning, first):
+            content.close()
+            return cast(IO[bytes], opened(path, "rb"))
+    return content
+
+
+def _check_text(path: Path, content: IO[bytes]) -> None:
+    """DataError for a known format that is no text."""
+    first = content.read(_FIRST_BYTES)
+    content.seek(0)
+    for beginning, what, remedy in _FOREIGN:
+        if re.match(beginning, first):
+            raise DataError(path, f"is {what}, by its content", remedy)
 
 
 def _decoded(content: IO[bytes], encoding: str) -> io.TextIOWrapper:
@@ -194,6 +249,13 @@ def _separator(path: Path, sample: Sequence[str]) -> tuple[str, int]:
     if not any(line.strip() for line in sample):
         raise DataError(path, "is empty", "expected a header line with column names")
     tabbed = plain_suffix(path) in _TABBED_SUFFIXES
+    if _HEADING.fullmatch(sample[0].strip()):
+        raise DataError(
+            path,
+            f"has an item on a line of its own ({sample[0].strip()}), as Netflix's files",
+            "put it into each row: awk -F: 'NF==2{i=$1;next}{print i\",\"$0}' FILE > NEW.csv",
+            line=1,
+        )
     for skipped in range(_MOST_SKIPPED + 1):
         rest = sample[skipped:]
         separator = "\t" if tabbed else max(SEPARATORS, key=lambda mark: _fit(rest, mark))
@@ -201,6 +263,12 @@ def _separator(path: Path, sample: Sequence[str]) -> tuple[str, int]:
             return separator, skipped
     if tabbed:
         return "\t", 0
+    many = [bool(_ROW_OF_MANY.fullmatch(line.strip())) for line in sample]
+    is_spaced = _fit(sample, " ")[0] >= _FITTING
+    if sum(many) >= _FITTING * len(sample) and (not is_spaced or ":" in sample[0]):
+        raise DataError(path, "has many items on one line", ONE_EACH, line=1)
+    if is_spaced:
+        return " ", 0
     raise DataError(
         path,
         "has one column only (looked for commas, tabs, semicolons, bars and ::)",

@@ -17,7 +17,7 @@ from training.ingest.names import ID_WORDS, NAMES, named, plain, weights_of, wor
 from training.ingest.proposal import Columns, Proposal
 from training.ingest.sampled import MOST_EVENTS, Sampled, examples
 from training.ingest.sources import SEVERAL, Given, Source
-from training.ingest.times import SPREADSHEET, like_days, order_of
+from training.ingest.times import SPREADSHEET, like_days, order_of, seconds
 from training.ingest.values import thousands_of, wholes
 
 _MOST_RATINGS = 20
@@ -393,7 +393,7 @@ class _Asking:
         """`required` for columns with one id per cell; DataError if every candidate has lists."""
         options = candidates or [name for name in self.table.names if name not in besides]
         several = [name for name in options if self.table.holds_several(name)]
-        if several and len(several) == len(options):
+        if several and (len(several) == len(options) or len(self.table.names) < 2 + len(several)):
             raise DataError(self.table.path, *SEVERAL, column=several[0])
         if not candidates and self._is_matrix(options):
             raise DataError(self.table.path, *_MATRIX)
@@ -459,8 +459,12 @@ class _Asking:
 def _is_headless(table: Sampled) -> bool:
     """Whether the line that should be a header looks like a row.
 
-    No name in it is known, and one is a number or a value of its own column.
+    One is a moment, as its column holds; or no name in it is known, and one is a number or a value
+    of its own column.
     """
+    moments = [x for x in table.names if seconds(pl.Series([x])).is_not_null().all()]
+    if set(moments) & set(table.dated()):
+        return True
     if any(named(role, table.names) for role in NAMES):
         return False
     return any(_is_plain_number(name) or name in table.present(name) for name in table.names)

@@ -18,6 +18,7 @@ from training.data.tables import DataError
 from training.ingest.formats import text_lines
 from training.ingest.values import labels
 
+_OF_ROWS = "write an object for each row; pandas: to_json(path, orient='records', lines=True)"
 _SAMPLE = 1000
 """How many records are read to find the columns."""
 
@@ -28,8 +29,18 @@ class Repeated(str):
     last: object
 
 
-def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+_WRAPPED = frozenset({"$oid", "$date", "$numberInt", "$numberLong", "$numberDouble"})
+"""MongoDB's Extended JSON: an object of one such name stands for a value."""
+_SINCE_1970 = frozenset({"_seconds", "_nanoseconds"})
+"""A moment of Firestore."""
+
+
+def _object(pairs: list[tuple[str, object]]) -> object:
     found = dict(pairs)
+    if found.keys() == _SINCE_1970:
+        return found["_seconds"]
+    if len(pairs) == 1 and pairs[0][0] in _WRAPPED:
+        return pairs[0][1]
     if len(found) < len(pairs):
         for name in {name for name, value in pairs if value != found[name]}:
             values = (json.dumps(value) for each, value in pairs if each == name)
@@ -57,7 +68,10 @@ def json_columns_of(path: Path, encoding: str) -> dict[str, bool]:
     """
     names: dict[str, bool] = {}
     with text_lines(path, encoding) as lines:
-        for _, fields in islice(objects(lines, path), _SAMPLE):
+        first = [fields for _, fields in islice(objects(lines, path), _SAMPLE)]
+        if len(first) == 1 and _is_nested(first[0]):
+            raise DataError(path, "is one object, which would be one row", _OF_ROWS)
+        for fields in first:
             if isinstance(fields, dict):
                 for name in _columns("", fields):
                     is_list = isinstance(_value_of(fields, name), list)
@@ -191,6 +205,10 @@ def _columns(prefix: str, fields: Mapping[str, object]) -> Iterator[str]:
             yield from _columns(f"{prefix}{name}.", inner)
         else:
             yield prefix + name
+
+
+def _is_nested(fields: object) -> bool:
+    return isinstance(fields, dict) and any(isinstance(x, list | dict) for x in fields.values())
 
 
 def _text(value: object) -> str:

@@ -19,7 +19,9 @@ from training.data.folder import FEATURE_SUFFIX
 from training.data.tables import DataError
 from training.ingest.formats import (
     ATOMIC_SUFFIXES,
+    COMPRESSED_SUFFIXES,
     NOT_AN_OBJECT,
+    ONE_EACH,
     REPEATED_NAME,
     Dialect,
     Record,
@@ -51,10 +53,7 @@ _KNOWLEDGE = frozenset({".kg", ".link"})
 SHEET_SUFFIXES = frozenset({".xlsx", ".xls", ".ods"})
 _BY_PLACE = re.compile(r"column \d+")
 SAVE_SHEETS = "save each sheet as .csv"
-SEVERAL = (
-    "holds several ids in one cell",
-    "write one row for each of them: every row is one choice of one item by one user",
-)
+SEVERAL = "holds several ids in one cell", ONE_EACH
 """What is wrong with such a column, and what to do."""
 
 
@@ -109,12 +108,15 @@ class Source:
         elif suffix in _PARQUET:
             names, lists = parquet_columns_of(path), list_columns_of(path)
         else:
+            with text_lines(path, encoding):
+                pass  # it may say what it is
             remedy = SAVE_SHEETS if suffix in SHEET_SUFFIXES else ""
             raise DataError(
                 path,
                 f"is of no known format (suffix {suffix or 'missing'!r})",
                 remedy
-                or f"name it {', '.join(sorted(TABLE_SUFFIXES))}; text may be compressed (.gz)",
+                or f"if it is text or Parquet, name it {', '.join(sorted(TABLE_SUFFIXES))}; text "
+                f"may be compressed ({COMPRESSED_SUFFIXES})",
             )
         return cls(
             path=path,

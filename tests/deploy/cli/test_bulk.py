@@ -37,6 +37,43 @@ def test_every_user_has_the_list_that_the_service_gives(lists: Path, url: str) -
     assert not lists.with_name(f"{lists.name}.parts").exists()
 
 
+def test_short_lists_are_told_with_what_is_left_out(
+    artifact_dir: Path, url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, beside = tmp_path / "lists.parquet", tmp_path / "lists.parquet.short"
+    command = ["recommend", "--all", "--out", str(out), "--artifact", str(artifact_dir)]
+    with Client(url, trust_env=False) as client:
+        num_items = client.model().num_items
+        assert main([*command, "--k", str(num_items)]) == 0
+        said = capsys.readouterr().out
+        short = pl.read_parquet(beside)
+        for row in short.head(20).iter_rows(named=True):
+            answer = client.recommend(row["user_id"], k=num_items)
+            left_out = {cause: count for cause, count in row["left_out"].items() if count}
+            assert (row["items"], left_out) == (len(answer.items), answer.left_out)
+            assert row["warnings"] == answer.warnings
+    sizes = pl.read_parquet(out).group_by("user_id").len().filter(pl.col("len") < num_items)
+    assert set(sizes["user_id"]) == set(short["user_id"])
+    assert f"{beside}: {len(short)} lists are shorter than asked for; left out: seen" in said
+
+    assert main([*command, "--k", "2"]) == 0
+    assert "shorter" not in capsys.readouterr().out
+    assert not beside.exists()
+
+
+def test_empty_lists_are_told(
+    artifact_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "lists.parquet"
+    command = ["recommend", "--all", "--out", str(out), "--artifact", str(artifact_dir)]
+    assert main([*command, "--category", "no such"]) == 0
+    short = pl.read_parquet(f"{out}.short")
+    assert f"{len(short)} of them empty (as of {short['user_id'][0]!r})" in capsys.readouterr().out
+    assert len(pl.read_parquet(out)) == 0
+    assert set(short["items"]) == {0}
+    assert short["warnings"].list.join(" ").str.contains("no such").all()
+
+
 def test_lists_without_reasons_are_the_same(
     artifact_dir: Path, lists: Path, tmp_path: Path
 ) -> None:
