@@ -25,7 +25,9 @@ from training.fit.trained_model import TrainedModel
 
 POPULARITY_WEIGHTS = tuple(0.75 * (step / 24) ** 2 for step in range(25))
 """Denser near zero; the best ones on real data lie between 0.02 and 0.25 (docs/research-log.md)."""
-ITEM_ITEM_DEVIATIONS = (0.0, 0.005, 0.01, 0.02, 0.03, 0.04, 0.06, 0.08, 0.12, 0.16, 0.24)
+ITEM_ITEM_DEVIATIONS = (
+    0.0, 0.005, 0.01, 0.02, 0.03, 0.04, 0.06, 0.08, 0.12, 0.16, 0.24, 0.35, 0.5, 0.7, 1.0,
+)  # fmt: skip
 """In units of the cosine that they are added to."""
 CONTENT_WEIGHTS = (
     0.01, 0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.4, 0.55, 0.75, 1.0, 1.4, 2.0, 3.0, 4.5, 7.0,

@@ -5,22 +5,26 @@ model keeps that, for items that were chosen together. Both in one score: Koren,
 weights are the mean (ours) of two models. One is a regression: SLIM (Ning and Karypis, ICDM 2011)
 with an L2 penalty alone and the nearest items as support, so one small linear system per item. The
 other is a random walk: RP3beta (Paudel et al., ACM TiiS 7(1), 2016) with damped users. Where times
-are known, a third one counts what was chosen soon after what, as much as both together (ours).
+are known, a third one counts what was chosen soon after what, as much as both together (ours). Of
+the sum, each item keeps its largest weights (ADR 57).
 
-Letters: U users, B users of a block, I items, K neighbours, N entries, X items of a block.
+Letters: U users, B users of a block, I items, K items of a support, N entries, X items of a block.
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array, diags_array, vstack
+from scipy.sparse import csc_array, csr_array, diags_array, vstack
 
 from training.data.histories import Histories
 
-NEIGHBOURS = 50
-"""Most items with a weight for one item; a hundred bring no more (docs/research-log.md)."""
+MOST_NEIGHBOURS, FEWEST_NEIGHBOURS = 200, 50
+"""Most items that one item of a history says something for; see `num_neighbours`."""
+MOST_WEIGHTS = 2**22
+"""Of the model, while items have more than the fewest neighbours; 34 MB."""
+SUPPORT = 100
+"""Most items that an item is regressed on."""
 PENALTY = 10.0
 """On squared weights."""
 USER_DAMPING = 0.25
@@ -41,34 +45,39 @@ _BACKWARDS = 0.5
 """What an item counts for one that was chosen before it, beside 1 for one chosen after it."""
 
 
+def num_neighbours(num_items: int) -> int:
+    """Most weights of one item: fewer among many items, so that memory does not grow fourfold."""
+    return min(MOST_NEIGHBOURS, max(FEWEST_NEIGHBOURS, MOST_WEIGHTS // max(1, num_items)))
+
+
 def item_item_weights(histories: Histories) -> csr_array:
     """Weights [I, I] of an item (row) of a user's history for another item (column).
 
-    Column i has the NEIGHBOURS items of largest cosine with item i. Two kinds of weight are scaled
-    so that a history item's weights sum to 1 in the mean, then averaged. X are the users' damped
-    rows, G = X^T X:
+    Two kinds of weight are scaled so that a history item's weights sum to 1 in the mean, then
+    averaged. X are the users' damped rows, G = X^T X:
 
-    - regression: column W_i minimises |X_i - X W_i|^2 + PENALTY |W_i|^2, so items that say the
-      same share the weight;
+    - regression: column W_i minimises |X_i - X W_i|^2 + PENALTY |W_i|^2 over the items of largest
+      cosine with item i, so items that say the same share the weight;
     - random walk: G_hi / (n_h^ALPHA n_i^BETA), n being the items' numbers of positives; each item
       has its weight whatever the others are;
     - order, if it is known: see `in_order`. It weighs as much as the others together.
+
+    A row keeps its `num_neighbours` largest weights.
     """
-    both_II = _regression_and_walk(histories)
-    if not histories.ordered:
-        return both_II
-    ordered_II = in_order(histories)
-    if ordered_II.nnz == 0:
-        return both_II
-    return csr_array((both_II + ordered_II) / np.float32(2))
+    most = num_neighbours(histories.num_items)
+    weight_II = _regression_and_walk(histories, most)
+    if histories.ordered:
+        ordered_II = in_order(histories)
+        if ordered_II.nnz > 0:
+            weight_II = csr_array((weight_II + ordered_II) / np.float32(2))
+    return _largest(weight_II, most)
 
 
 def in_order(histories: Histories) -> csr_array:
     """Weights [I, I] of items for those that follow them in histories (ours).
 
     sum over pairs of a history of 1 / gap, half of it backwards, over the square root of both
-    items' numbers of positives; `NEIGHBOURS` for one item. A history item's weights sum to 1 in
-    the mean.
+    items' numbers of positives. A history item's weights sum to 1 in the mean.
     """
     item_P, shape = histories.item_P, (histories.num_items, histories.num_items)
     place_P = np.arange(len(item_P)) - np.repeat(histories.offset_U1[:-1], histories.length_U)
@@ -80,30 +89,47 @@ def in_order(histories: Histories) -> csr_array:
         forwards_II = csr_array((weight_N, (before_N, after_N)), shape=shape)
         total_II = csr_array(total_II + forwards_II)
     total_II = csr_array(total_II + np.float32(_BACKWARDS) * total_II.T)
-    total_II.setdiag(0)
     count_I = np.bincount(item_P, minlength=histories.num_items)
-    root = diags_array(np.maximum(count_I, 1.0) ** -0.5)
-    row_N, column_N, weight_N = _largest(csr_array(root @ total_II @ root))
-    scaled_N = (weight_N / _scale(weight_N, row_N, count_I)).astype(np.float32)
-    return csr_array((scaled_N, (row_N, column_N)), shape=shape)
+    root_I = np.maximum(count_I, 1.0) ** -0.5
+    _scale_others(total_II, root_I, root_I)
+    total_II.data /= _mean_sum(total_II, count_I)
+    return total_II
 
 
-def _largest(weight_II: csr_array) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Rows, columns and values of the NEIGHBOURS largest positive weights of every column."""
-    by_column = weight_II.tocsc()
-    found = []
-    for start, end in _blocks(np.diff(by_column.indptr)):
-        first_X1 = by_column.indptr[start : end + 1]
-        block = slice(first_X1[0], first_X1[-1])
-        row_N, weight_N = by_column.indices[block], by_column.data[block]
-        column_N = np.repeat(np.arange(start, end, dtype=np.int32), np.diff(first_X1))
-        order_N = np.lexsort((row_N, -weight_N, column_N))
-        rank_N = np.arange(len(order_N)) - (first_X1[column_N - start] - block.start)
-        kept_N = order_N[rank_N < NEIGHBOURS]
-        kept_N = kept_N[weight_N[kept_N] > 0]
-        found.append((row_N[kept_N], column_N[kept_N], weight_N[kept_N]))
-    row_N, column_N, weight_N = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    return row_N, column_N, weight_N
+def _largest(weight_II: csr_array, most: int) -> csr_array:
+    """The `most` largest weights of either sign of every row."""
+    size_N = np.abs(weight_II.data)
+    return _selected(weight_II, _are_largest(weight_II.indptr, size_N, most) & (size_N > 0))
+
+
+def _are_largest(
+    indptr_X1: NDArray[np.integer], size_N: NDArray[np.floating], most: int
+) -> NDArray[np.bool_]:
+    """Which entries are among the `most` of largest size of their row."""
+    kept_N = np.ones(len(size_N), dtype=np.bool_)
+    for row in np.flatnonzero(np.diff(indptr_X1) > most):
+        start, end = indptr_X1[row : row + 2]
+        kept_N[start + np.argpartition(-size_N[start:end], most)[most:]] = False
+    return kept_N
+
+
+def _selected(rows_XI: csr_array, kept_N: NDArray[np.bool_]) -> csr_array:
+    """The matrix of some of its entries."""
+    indptr = np.append(0, np.cumsum(kept_N))[rows_XI.indptr]
+    return csr_array((rows_XI.data[kept_N], rows_XI.indices[kept_N], indptr), shape=rows_XI.shape)
+
+
+def _scale_others(
+    weight_II: csr_array, row_I: NDArray[np.floating], column_I: NDArray[np.floating]
+) -> None:
+    """Multiply in place by a number for each row and each column; the diagonal becomes 0."""
+    length_I = np.diff(weight_II.indptr)
+    for start, end in _blocks(length_I):
+        entries = slice(weight_II.indptr[start], weight_II.indptr[end])
+        row_N = np.repeat(np.arange(start, end), length_I[start:end])
+        column_N = weight_II.indices[entries]
+        factor_N = (row_I[row_N] * column_I[column_N]).astype(np.float32)
+        weight_II.data[entries] *= np.where(row_N == column_N, 0, factor_N)
 
 
 def _blocks(entries_I: NDArray[np.integer]) -> Iterator[tuple[int, int]]:
@@ -117,34 +143,36 @@ def _blocks(entries_I: NDArray[np.integer]) -> Iterator[tuple[int, int]]:
         start = max(end, start + 1)
 
 
-def _regression_and_walk(histories: Histories) -> csr_array:
-    """Weights [I, I] of the two models that know no order."""
+def _regression_and_walk(histories: Histories, most: int) -> csr_array:
+    """Weights [I, I] of the two models that know no order; of the walk, `most` in a row."""
     num_items = histories.num_items
     gram_II = _gram(_damped_rows(histories))
-    root_I = np.sqrt(np.maximum(gram_II.diagonal(), 1e-12))
-    place_I = np.full(num_items, -1, dtype=np.int16)
-    found: list[tuple[NDArray[Any], ...]] = []
-    for start in range(0, num_items, _BLOCK):
-        item_X = range(start, min(start + _BLOCK, num_items))
-        near_X = [_nearest(gram_II, item, root_I) for item in item_X]
-        shared_XK, weight_XK = _solved(gram_II, near_X, item_X, place_I)
-        length_X = np.array([len(near) for near in near_X])
-        filled_XK = np.arange(NEIGHBOURS) < length_X[:, None]
-        column_N = np.repeat(np.arange(start, item_X.stop, dtype=np.int32), length_X)
-        found.append((np.concatenate(near_X), column_N, shared_XK[filled_XK], weight_XK[filled_XK]))
-    row_N, column_N, walked_N, weight_N = (
-        np.concatenate(parts) for parts in zip(*found, strict=True)
-    )
-    del found, gram_II
+    regressed_II = _regression(gram_II, min(SUPPORT, most))
     count_I = np.bincount(histories.item_P, minlength=num_items)
     degree_I = np.maximum(count_I, 1.0)
-    walked_N *= (degree_I**-ALPHA)[row_N]
-    walked_N *= (degree_I**-BETA)[column_N]
-    for kind_N in (weight_N, walked_N):
-        kind_N /= _scale(kind_N, row_N, count_I)
-    weight_N += walked_N
-    mean_N = (weight_N / 2).astype(np.float32)
-    return csr_array((mean_N, (row_N, column_N)), shape=(num_items, num_items))
+    _scale_others(gram_II, degree_I**-ALPHA, degree_I**-BETA)
+    walked_II = _largest(gram_II, most)
+    for kind_II in (regressed_II, walked_II):
+        kind_II.data /= 2 * _mean_sum(kind_II, count_I)
+    return csr_array(regressed_II + walked_II)
+
+
+def _regression(gram_II: csr_array, support: int) -> csr_array:
+    """Weights [I, I] of every item's `support` items of largest cosine."""
+    num_items = gram_II.shape[0]
+    root_I = np.sqrt(np.maximum(gram_II.diagonal(), 1e-12))
+    place_I = np.full(num_items, -1, dtype=np.int16)
+    near_I, weight_I = [], []
+    for start in range(0, num_items, _BLOCK):
+        item_X = range(start, min(start + _BLOCK, num_items))
+        near_X = [_nearest(gram_II, item, root_I, support) for item in item_X]
+        weight_XK = _solved(gram_II, near_X, item_X, place_I, support)
+        filled_XK = np.arange(support) < np.array([len(near) for near in near_X])[:, None]
+        near_I.extend(near_X)
+        weight_I.append(weight_XK[filled_XK].astype(np.float32))
+    indptr = np.append(0, np.cumsum([len(near) for near in near_I]))
+    entries = (np.concatenate(weight_I), np.concatenate(near_I), indptr)
+    return csr_array(csc_array(entries, shape=gram_II.shape))
 
 
 def _gram(rows_UI: csr_array) -> csr_array:
@@ -175,15 +203,8 @@ def _gram(rows_UI: csr_array) -> csr_array:
 
 def _shortened(block_XI: csr_array, root_I: NDArray[np.float32], most: int) -> csr_array:
     """The `most` entries of largest cosine of every row, which has its own item among them."""
-    kept_N = np.ones(block_XI.nnz, dtype=np.bool_)
-    for row in np.flatnonzero(np.diff(block_XI.indptr) > most):
-        entries = slice(block_XI.indptr[row], block_XI.indptr[row + 1])
-        cosine_N = block_XI.data[entries] / root_I[block_XI.indices[entries]]
-        dropped_N = np.argpartition(-cosine_N, most)[most:]
-        kept_N[entries.start + dropped_N] = False
-    indptr = np.append(0, np.cumsum(kept_N))[block_XI.indptr]
-    entries_N = (block_XI.data[kept_N], block_XI.indices[kept_N], indptr)
-    return csr_array(entries_N, shape=block_XI.shape)
+    cosine_N = block_XI.data / root_I[block_XI.indices]
+    return _selected(block_XI, _are_largest(block_XI.indptr, cosine_N, most))
 
 
 def item_item_scores(weight_BI: csr_array, item_item_II: csr_array) -> NDArray[np.float32]:
@@ -221,15 +242,17 @@ def _damped_rows(histories: Histories) -> csr_array:
     return csr_array((weight_N, (user_P[kept_P], histories.item_P[kept_P])), shape=shape)
 
 
-def _nearest(gram_II: csr_array, item: int, root_I: NDArray[np.float32]) -> NDArray[np.int32]:
-    """The items of largest cosine with one, in no order; fewer if fewer were chosen with it."""
+def _nearest(
+    gram_II: csr_array, item: int, root_I: NDArray[np.float32], count: int
+) -> NDArray[np.int32]:
+    """`count` items of largest cosine with one, in no order; fewer if fewer were chosen with it."""
     row = slice(gram_II.indptr[item], gram_II.indptr[item + 1])
     item_N: NDArray[np.int32] = gram_II.indices[row]
     other_N = item_N != item
     item_N, cosine_N = item_N[other_N], (gram_II.data[row] / root_I[item_N])[other_N]
-    if len(item_N) <= NEIGHBOURS:
+    if len(item_N) <= count:
         return item_N
-    return item_N[np.argpartition(-cosine_N, NEIGHBOURS)[:NEIGHBOURS]]
+    return item_N[np.argpartition(-cosine_N, count)[:count]]
 
 
 def _solved(
@@ -237,14 +260,15 @@ def _solved(
     near_X: list[NDArray[np.int32]],
     item_X: range,
     place_I: NDArray[np.int16],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Of each item's neighbours: their entries of G and their regression weights [X, K].
+    support: int,
+) -> NDArray[np.float64]:
+    """Regression weights [X, K] of each item's nearest ones.
 
     `place_I` is to write on, -1 throughout before and after.
     """
-    system_XKK = np.zeros((len(near_X), NEIGHBOURS, NEIGHBOURS))
-    target_XK1 = np.zeros((len(near_X), NEIGHBOURS, 1))
-    diagonal = np.arange(NEIGHBOURS)
+    system_XKK = np.zeros((len(near_X), support, support))
+    target_XK1 = np.zeros((len(near_X), support, 1))
+    diagonal = np.arange(support)
     for system_KK, target_K1, near, item in zip(
         system_XKK, target_XK1, near_X, item_X, strict=True
     ):
@@ -259,13 +283,11 @@ def _solved(
         target_K1[own_K[own_K >= 0], 0] = gram_II.data[own][own_K >= 0]
         place_I[near] = -1
     system_XKK[:, diagonal, diagonal] += PENALTY
-    weight_XK1 = np.linalg.solve(system_XKK, target_XK1).astype(np.float64)
-    return target_XK1[:, :, 0], weight_XK1[:, :, 0]
+    weight_XK: NDArray[np.float64] = np.linalg.solve(system_XKK, target_XK1)[:, :, 0]
+    return weight_XK
 
 
-def _scale(
-    weight_N: NDArray[np.floating], row_N: NDArray[np.int32], count_I: NDArray[np.int64]
-) -> float:
+def _mean_sum(weight_II: csr_array, count_I: NDArray[np.int64]) -> np.float32:
     """The sum of a history item's absolute weights, mean over positives; 1 without any weight."""
-    by_item_I = np.bincount(row_N, np.abs(weight_N), minlength=len(count_I))
-    return float(by_item_I @ count_I / max(1, count_I.sum())) or 1.0
+    sum_I = np.asarray(abs(weight_II).sum(axis=1)).ravel()
+    return np.float32(sum_I @ count_I / max(1, count_I.sum()) or 1)

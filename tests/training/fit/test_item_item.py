@@ -5,16 +5,20 @@ import pytest
 from scipy.sparse import csr_array
 
 from training.data.histories import Histories
+from training.fit import item_item
 from training.fit.item_item import (
     ALPHA,
     BETA,
+    FEWEST_NEIGHBOURS,
     LONGEST,
-    NEIGHBOURS,
+    MOST_NEIGHBOURS,
+    MOST_WEIGHTS,
     PENALTY,
     USER_DAMPING,
     in_order,
     item_item_scores,
     item_item_weights,
+    num_neighbours,
     standardised,
 )
 
@@ -79,28 +83,31 @@ def test_order_counts_half_where_it_is_known() -> None:
     assert not np.allclose(before_II, after_II.T, atol=0.01)
 
 
-def test_order_keeps_the_largest_weights_for_an_item() -> None:
-    histories = ordered(1, 60, NEIGHBOURS + 20)
-    weights_II, expected_II = in_order(histories).toarray(), order_by_hand(histories)
-    for column_I, expected_I in zip(weights_II.T, expected_II.T, strict=True):
-        kept = np.flatnonzero(column_I)
-        assert len(kept) == NEIGHBOURS
-        assert np.delete(expected_I, kept).max() <= expected_I[kept].min() + 1e-9
-    whole_II = expected_II * (weights_II > 0)
-    assert weights_II / weights_II.sum() == pytest.approx(whole_II / whole_II.sum(), abs=1e-8)
-
-
 def test_where_nothing_follows_anything_order_says_nothing() -> None:
     one_each = Histories.of(np.arange(3), np.arange(3), np.arange(3.0), (3, 3))
     assert item_item_weights(one_each).nnz == 0
 
 
-def test_no_item_has_a_weight_for_itself_and_few_have_one_for_each() -> None:
-    rng = np.random.default_rng(1)
-    likes_UI = rng.random((200, 3 * NEIGHBOURS)) < 0.2
-    weights_II = item_item_weights(histories_of(likes_UI))
-    assert not weights_II.diagonal().any()
-    assert np.bincount(weights_II.indices, minlength=3 * NEIGHBOURS).max() == NEIGHBOURS
+def test_no_item_has_a_weight_for_itself() -> None:
+    likes_UI = np.random.default_rng(1).random((200, 60)) < 0.2
+    assert not item_item_weights(histories_of(likes_UI)).diagonal().any()
+
+
+def test_a_row_keeps_its_largest_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    weight_II = np.random.default_rng(2).normal(size=(5, 9)).astype(np.float32)
+    kept_II = item_item._largest(csr_array(weight_II), 3).toarray()
+    largest_X3 = np.sort(np.abs(weight_II), axis=1)[:, -3:]
+    assert np.sort(np.abs(kept_II), axis=1)[:, -3:] == pytest.approx(largest_X3)
+    assert (np.count_nonzero(kept_II, axis=1) == 3).all()
+    assert (kept_II[kept_II != 0] == weight_II[kept_II != 0]).all()
+    monkeypatch.setattr(item_item, "MOST_NEIGHBOURS", 7)
+    assert np.diff(item_item_weights(ordered(1, 60, 40)).indptr).max() == 7
+
+
+def test_many_items_have_fewer_neighbours_each() -> None:
+    assert num_neighbours(1_000) == MOST_NEIGHBOURS
+    assert num_neighbours(40_000) * 40_000 == pytest.approx(MOST_WEIGHTS, rel=0.01)
+    assert num_neighbours(10**7) == FEWEST_NEIGHBOURS
 
 
 def test_items_that_nobody_shares_have_no_neighbours() -> None:
@@ -118,7 +125,7 @@ def test_only_the_newest_positives_of_a_heavy_user_are_regressed_and_walked() ->
     weights_II = item_item_weights(histories) - in_order(histories) / np.float32(2)
     said_I = np.abs(weights_II).sum(axis=1)
     assert said_I[:2] == pytest.approx(0, abs=1e-6)
-    assert (said_I[2:] > 0.01).sum() >= NEIGHBOURS
+    assert (said_I[2:] > 0.01).sum() >= LONGEST // 2
 
 
 def test_a_score_is_the_mean_over_the_history() -> None:

@@ -82,6 +82,7 @@ def test_an_item_that_goes_with_all_others_makes_no_dense_matrix(monkeypatch) ->
     likes_UI = rng.random((num_users, num_items)) < 20 / num_items
     likes_UI[:, 0] = True
     histories = Histories.of(*likes_UI.nonzero(), None, likes_UI.shape)
+    monkeypatch.setattr(item_item, "MOST_NEIGHBOURS", 50)
     whole = item_item_weights(histories)
     monkeypatch.setattr(item_item, "MOST_ENTRIES", 0)
     monkeypatch.setattr(item_item, "FEWEST_ENTRIES", 200)
