@@ -19,7 +19,7 @@ from tests.waiting import PATIENCE_SECONDS, until
 PROJECT = Path(__file__).parents[2]
 USER = "kündin 7"
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 
 def publish(artifact: Path, redis_url: str) -> str:

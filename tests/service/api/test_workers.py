@@ -106,6 +106,7 @@ def test_a_worker_that_is_killed_as_it_begins_costs_no_metrics(url) -> None:
     assert "magnet_requests_total{" in told.text
 
 
+@pytest.mark.timeout(300)
 def test_all_workers_are_counted_together_also_those_that_died(url, until) -> None:
     address, parent, folder = url
     asked = Asked(address)

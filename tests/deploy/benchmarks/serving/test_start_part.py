@@ -2,7 +2,7 @@ import pytest
 
 from deploy.benchmarks.serving import start_part
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 def test_starts_are_timed_first_and_again(monkeypatch) -> None:
