@@ -12,6 +12,7 @@ Letters: U users, B users of a block, I items, K items of a support, N entries, 
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,7 +82,7 @@ def in_order(histories: Histories) -> csr_array:
     """
     item_P, shape = histories.item_P, (histories.num_items, histories.num_items)
     place_P = np.arange(len(item_P)) - np.repeat(histories.offset_U1[:-1], histories.length_U)
-    total_II = csr_array(shape, dtype=np.float32)
+    total_II: Any = csr_array(shape, dtype=np.float32)  # SciPy's types take a shape for a vector
     for gap in range(1, _LONGEST_GAP + 1):
         later_N = np.flatnonzero(place_P >= gap)
         before_N, after_N = item_P[later_N - gap], item_P[later_N]
@@ -93,7 +94,7 @@ def in_order(histories: Histories) -> csr_array:
     root_I = np.maximum(count_I, 1.0) ** -0.5
     _scale_others(total_II, root_I, root_I)
     total_II.data /= _mean_sum(total_II, count_I)
-    return total_II
+    return csr_array(total_II)
 
 
 def _largest(weight_II: csr_array, most: int) -> csr_array:
@@ -283,8 +284,8 @@ def _solved(
         target_K1[own_K[own_K >= 0], 0] = gram_II.data[own][own_K >= 0]
         place_I[near] = -1
     system_XKK[:, diagonal, diagonal] += PENALTY
-    weight_XK: NDArray[np.float64] = np.linalg.solve(system_XKK, target_XK1)[:, :, 0]
-    return weight_XK
+    weight_XK1 = np.linalg.solve(system_XKK, target_XK1).astype(np.float64)
+    return weight_XK1[:, :, 0]
 
 
 def _mean_sum(weight_II: csr_array, count_I: NDArray[np.int64]) -> np.float32:

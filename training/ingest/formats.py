@@ -14,7 +14,7 @@ import lzma
 import re
 import zlib
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -25,7 +25,7 @@ from training.data.tables import DataError
 
 DEFAULT_ENCODING = "utf-8"
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
-_COMPRESSED = {
+_COMPRESSED: Mapping[str, tuple[Callable[[Path], object], bytes]] = {
     ".gz": (gzip.open, rb"\x1f\x8b"),
     ".bz2": (bz2.open, rb"BZh[1-9]1AY&SY"),
     ".xz": (lzma.open, rb"\xfd7zXZ\x00"),
@@ -132,7 +132,7 @@ def _bytes(path: Path) -> IO[bytes]:
     for opened, beginning in _COMPRESSED.values():
         if re.match(beginning, first):
             content.close()
-            return cast(IO[bytes], opened(path, "rb"))
+            return cast(IO[bytes], opened(path))
     return content
 
 
