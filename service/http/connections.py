@@ -13,6 +13,9 @@ from typing import Any
 from httptools import HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+KEEP_ALIVE_SECONDS = 75
+"""Longest idle time of a connection: longer than load balancers and clients keep theirs, mostly 5
+to 60 s, or they send requests on one that is just being closed."""
 HEADER_SECONDS = 10.0
 """Longest time for the header of a request, from the connection or the header's first byte on."""
 MAX_HEADER_BYTES = 64 * 1024
@@ -43,9 +46,9 @@ class Connection(HttpToolsProtocol):
     """Requests that have begun, several where a caller does not wait for answers."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Refuse it if there are too many, and begin to wait for a request."""
+        """Begin to wait for a request; if there are too many, an idle one goes, or this one."""
         super().connection_made(transport)
-        if len(self.connections) > max_connections():
+        if len(self.connections) > max_connections() and not self._idle_one_is_closed():
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections are open; try again")
         else:
             self._wait()
@@ -104,6 +107,20 @@ class Connection(HttpToolsProtocol):
                 each.message_event.set()
         self._unanswered = ()
         super().connection_lost(exc)
+
+    def _idle_one_is_closed(self) -> bool:
+        """Close a connection that was answered and waits for a next request, if there is one."""
+        for each in self.connections:
+            if isinstance(each, Connection) and each.is_kept_alive:
+                each.transport.close()
+                return True
+        return False
+
+    @property
+    def is_kept_alive(self) -> bool:
+        """A request was answered, and nothing of a next one has come."""
+        asked = self.cycle is not None and self._waiting is None
+        return asked and self._is_idle and not self.transport.is_closing()
 
     @property
     def _is_idle(self) -> bool:

@@ -17,6 +17,7 @@ from service.ops.settings import Settings
 from tests.waiting import PATIENCE_SECONDS
 
 ASKED = json.dumps({"user_id": "u001", "k": 3}).encode()
+GET = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n"
 POST = b"POST /v1/recommendations HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 
 
@@ -88,14 +89,30 @@ def test_a_header_without_end_is_refused(client) -> None:
 
 
 def test_there_are_so_many_connections(client, monkeypatch) -> None:
-    assert client.get("/livez").status_code == 200  # and stays connected
-    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 3)
     with ExitStack() as stack:
-        for _ in range(2):
-            stack.enter_context(line(client)).sendall(b"GET")
-        refused = stack.enter_context(line(client))
-        assert told(refused).startswith(b"HTTP/1.1 503 ")
-        assert client.get("/livez").status_code == 200
+        asked = [stack.enter_context(line(client)) for _ in range(3)]
+        for each in asked:
+            each.sendall(GET + b"X-Not-Yet: ")
+        monkeypatch.setattr(connections, "MAX_CONNECTIONS", 3)
+        stack.enter_context(line(client))  # for the client's own, if that is still there
+        assert told(stack.enter_context(line(client))).startswith(b"HTTP/1.1 503 ")
+        for each in asked:
+            each.sendall(b"ended\r\nConnection: close\r\n\r\n")
+            assert told(each).startswith(b"HTTP/1.1 200 ")
+
+
+def test_idle_connections_make_room(client, monkeypatch) -> None:
+    with line(client) as idle, line(client) as busy:
+        idle.sendall(GET + b"\r\n")
+        assert idle.recv(65536).startswith(b"HTTP/1.1 200 ")
+        busy.sendall(GET)
+        monkeypatch.setattr(connections, "MAX_CONNECTIONS", 2)
+        with line(client) as new:
+            new.sendall(GET + b"Connection: close\r\n\r\n")
+            assert told(new).startswith(b"HTTP/1.1 200 ")
+        told(idle)  # which ends
+        busy.sendall(b"Connection: close\r\n\r\n")
+        assert told(busy).startswith(b"HTTP/1.1 200 ")
 
 
 def test_a_request_in_pieces_is_answered(client) -> None:
