@@ -69,7 +69,7 @@ def json_columns_of(path: Path, encoding: str) -> dict[str, bool]:
     names: dict[str, bool] = {}
     with text_lines(path, encoding) as lines:
         first = [fields for _, fields in islice(objects(lines, path), _SAMPLE)]
-        if len(first) == 1 and _is_nested(first[0]):
+        if len(first) == 1 and _is_of_columns(first[0]):
             raise DataError(path, "is one object, which would be one row", _OF_ROWS)
         for fields in first:
             if isinstance(fields, dict):
@@ -207,8 +207,9 @@ def _columns(prefix: str, fields: Mapping[str, object]) -> Iterator[str]:
             yield prefix + name
 
 
-def _is_nested(fields: object) -> bool:
-    return isinstance(fields, dict) and any(isinstance(x, list | dict) for x in fields.values())
+def _is_of_columns(fields: object) -> bool:
+    """Whether each of its values holds several, as a table has that is written by columns."""
+    return isinstance(fields, dict) and all(isinstance(x, list | dict) for x in fields.values())
 
 
 def _text(value: object) -> str:
